@@ -1,0 +1,36 @@
+"""What every test obeys.
+
+A GPU test is left out where there is no GPU; under REQUIRE_ALL=1 nothing may be skipped.
+"""
+
+import os
+from collections.abc import Generator
+
+import pytest
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    gpu_tests = [item for item in items if item.get_closest_marker("gpu")]
+    if not gpu_tests or _cuda_is_here():
+        return
+    config.hook.pytest_deselected(items=gpu_tests)
+    items[:] = [item for item in items if item not in gpu_tests]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,  # noqa: ARG001  (pytest passes arguments by name)
+    call: pytest.CallInfo[None],  # noqa: ARG001  (likewise)
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A skipped test proves nothing: where everything must run, it is a failure."""
+    report = yield
+    if report.skipped and os.environ.get("REQUIRE_ALL") == "1" and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped although REQUIRE_ALL=1: {report.longrepr}"
+    return report
+
+
+def _cuda_is_here() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
