@@ -1,0 +1,180 @@
+"""Every error the edge can name. No I/O; knows nothing of frameworks.
+
+EdgeError
+├── SettingsError             the edge does not start; every fault of the environment in one message
+├── RequestError         400  the client asked for something that cannot be
+│   ├── BadImageId
+│   ├── BadResolution
+│   └── BadFormat
+├── SourceError               the origin's answer is not a picture the edge can serve
+│   ├── NotAPicture      415
+│   ├── DamagedPicture   422
+│   └── PictureTooLarge  413  too many bytes or too many pixels, found before a full decode
+├── OriginError               the origin gave no picture
+│   ├── OriginRefused    4xx, 5xx: its own status, passed on
+│   ├── OriginUnreachable  502
+│   ├── OriginBroken     502  truncated body, redirect elsewhere, a status that makes no sense
+│   └── OriginTooSlow    504
+├── CodecError
+│   ├── QueueFull        503  refused at once, with Retry-After
+│   ├── CodecFailed      500
+│   └── DamagedBitstream      never reaches a client: the record is refetched
+├── RecordError               never reaches a client: a miss, counted
+│   ├── DamagedRecord
+│   └── ForeignRecord         another layout, or a bitstream of other weights
+└── StoreUnavailable          never reaches a client: the picture is resized from the origin
+"""
+# ruff: noqa: N818  (these are named as what happened; the tree above says that they are errors)
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import ClassVar
+
+
+class EdgeError(Exception):
+    """An error with a status, a sentence for the public, and whether an operator should see it in the log."""
+
+    status: int = HTTPStatus.INTERNAL_SERVER_ERROR
+    public: ClassVar[str] = "The edge failed to answer."
+    report: ClassVar[bool] = True
+    retry_after_s: ClassVar[int | None] = None
+
+
+class SettingsError(EdgeError):
+    """The environment does not describe an edge that could run."""
+
+    def __init__(self, faults: Sequence[str]) -> None:
+        super().__init__("\n".join(["the settings have faults:", *(f"  {fault}" for fault in faults)]))
+        self.faults = tuple(faults)
+
+
+class RequestError(EdgeError):
+    """The client's mistake."""
+
+    status = HTTPStatus.BAD_REQUEST
+    report = False
+
+
+class BadImageId(RequestError):
+    """An id that could leave the origin's folder, or that no origin could hold."""
+
+    public = (
+        "An image id has at most 512 characters and no '..' segment, scheme, backslash, control character or "
+        "leading slash."
+    )
+
+
+class BadResolution(RequestError):
+    """A `res` that names no rendition."""
+
+    public = "res is one of high, medium, 344, 172, and is given once."
+
+
+class BadFormat(RequestError):
+    """A `fmt` that names no media type."""
+
+    public = "fmt is one of jpeg, webp, avif, png, and is given once."
+
+
+class SourceError(EdgeError):
+    """What the origin sent cannot be served as a picture."""
+
+    report = False
+
+
+class NotAPicture(SourceError):
+    """The bytes are of no known picture format."""
+
+    status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+    public = "What the origin holds under this id is not a picture."
+
+
+class DamagedPicture(SourceError):
+    """The format is known, the bytes are not a whole picture of it."""
+
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+    public = "The picture that the origin holds under this id is damaged."
+
+
+class PictureTooLarge(SourceError):
+    """More bytes or pixels than the edge takes."""
+
+    status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+    public = "The picture that the origin holds under this id is too large."
+
+
+class OriginError(EdgeError):
+    """The origin gave no picture."""
+
+
+class OriginRefused(OriginError):
+    """The origin answered with an error status."""
+
+    public = "The origin answered with an error."
+    report = False
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"the origin answered {status}")
+        self.status = status
+
+
+class OriginUnreachable(OriginError):
+    """No connection to the origin."""
+
+    status = HTTPStatus.BAD_GATEWAY
+    public = "The origin cannot be reached."
+
+
+class OriginBroken(OriginError):
+    """The origin's answer breaks off or makes no sense."""
+
+    status = HTTPStatus.BAD_GATEWAY
+    public = "The origin's answer was not usable."
+
+
+class OriginTooSlow(OriginError):
+    """The origin did not answer in time."""
+
+    status = HTTPStatus.GATEWAY_TIMEOUT
+    public = "The origin did not answer in time."
+
+
+class CodecError(EdgeError):
+    """The codec gave no picture."""
+
+
+class QueueFull(CodecError):
+    """More work is waiting than the edge will ever get to in time."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    public = "The edge has too much to do at the moment."
+    report = False
+    retry_after_s = 1
+
+
+class CodecFailed(CodecError):
+    """The networks raised, on the last device there is."""
+
+    public = "The picture could not be computed."
+
+
+class DamagedBitstream(CodecError):
+    """The bitstream passed the record's checksum and failed its own checks."""
+
+
+class RecordError(EdgeError):
+    """What the store holds under a picture's key cannot be used."""
+
+
+class DamagedRecord(RecordError):
+    """Truncated, flipped or impossible."""
+
+
+class ForeignRecord(RecordError):
+    """Whole, but of another layout or other weights."""
+
+
+class StoreUnavailable(EdgeError):
+    """The store is down, slow, or answers nonsense."""

@@ -1,0 +1,107 @@
+"""Every setting of the edge, once: name, default, unit, help. All faults of the environment are reported together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from models.config import QUALITIES
+from service.errors import SettingsError
+
+PREFIX = "EDGE_"
+Device = Literal["auto", "cpu", "cuda"]
+
+
+def _setting(default: Any, unit: str, sentence: str, **bounds: Any) -> Any:  # noqa: ANN401  (Field's own types)
+    return Field(default, description=sentence, json_schema_extra={"unit": unit}, **bounds)
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("an http:// or https:// address")
+    if parts.query or parts.fragment:
+        raise ValueError("an address without query and fragment")
+    return url.rstrip("/")
+
+
+def _store(url: str) -> str:
+    if url and urlsplit(url).scheme not in {"redis", "rediss", "unix"}:
+        raise ValueError("a redis://, rediss:// or unix:// address")
+    return url
+
+
+class Settings(BaseSettings):
+    """One edge. A time or a size of 0 turns its feature off."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, extra="ignore", frozen=True)
+
+    origin: Annotated[str, AfterValidator(_origin)] = _setting(
+        ..., "address", "Where the pictures come from; an id is appended to it. Required."
+    )
+    redis_url: Annotated[str, AfterValidator(_store)] = _setting(
+        "", "address", "The Redis or Valkey to use; empty starts an embedded Valkey."
+    )
+    store_bytes: int = _setting(256 * 2**20, "bytes", "Memory of the embedded Valkey.", ge=4 * 2**20)
+    store_timeout_s: float = _setting(0.5, "s", "A slower answer of the store counts as none.", gt=0, le=60)
+    store_retry_s: float = _setting(1.0, "s", "How long a store that timed out is left alone.", ge=0, le=3600)
+    device: Device = _setting("auto", "name", "Where the networks run: auto, cpu or cuda.")
+    weights: Path | None = _setting(None, "path", "Another weights file than the released one.")
+    quality: int | None = _setting(
+        None, "0..63", "Quality of new latents; empty takes the weights' own default.", ge=0, le=QUALITIES - 1
+    )
+    threads: int = _setting(
+        0, "threads", "Threads of one worker's networks; 0 shares the processors between the workers.", ge=0, le=1024
+    )
+    queue_items: int = _setting(512, "pictures", "Decodes that may wait; beyond it the edge answers 503.", ge=1)
+    batch_items: int = _setting(16, "pictures", "Most pictures synthesised in one call.", ge=1, le=1024)
+    default_ttl_s: int = _setting(
+        3600, "s", "Freshness lifetime where the origin names none; 0 does not store.", ge=0, le=2**31
+    )
+    origin_timeout_s: float = _setting(10.0, "s", "Time for one whole fetch from the origin.", gt=0, le=600)
+    source_bytes: int = _setting(20_000_000, "bytes", "Largest file taken from the origin.", ge=1, le=2**31)
+    source_pixels: int = _setting(64_000_000, "pixels", "Largest picture taken from the origin.", ge=1, le=2**31)
+
+    def environment(self) -> dict[str, str]:
+        """These settings as variables, for the workers."""
+        values = ((name, getattr(self, name)) for name in type(self).model_fields)
+        return {PREFIX + name.upper(): str(value) for name, value in values if value is not None}
+
+
+@dataclass(frozen=True)
+class SettingRow:
+    """A row of the table in the README."""
+
+    name: str
+    default: str
+    unit: str
+    help: str
+
+
+def table() -> list[SettingRow]:
+    """All settings, in the order in which they are declared."""
+    rows = []
+    for name, field in Settings.model_fields.items():
+        extra = field.json_schema_extra
+        unit = str(extra["unit"]) if isinstance(extra, dict) else ""
+        default = "" if field.is_required() or field.default is None else str(field.default)
+        rows.append(SettingRow(name=PREFIX + name.upper(), default=default, unit=unit, help=field.description or ""))
+    return rows
+
+
+def read_settings(**given: object) -> Settings:
+    """The environment, overridden by what is given. Raises SettingsError with every fault."""
+    try:
+        return Settings(**given)  # type: ignore[arg-type]
+    except ValidationError as error:
+        # The values stay out of the message: an address may hold a password.
+        raise SettingsError([f"{_variable(fault['loc'])}: {fault['msg']}" for fault in error.errors()]) from None
+
+
+def _variable(location: tuple[int | str, ...]) -> str:
+    return PREFIX + str(location[0]).upper() if location else PREFIX.rstrip("_")

@@ -1,0 +1,63 @@
+"""Settings are read together, and so are their faults."""
+
+import pytest
+
+from service.errors import SettingsError
+from service.settings import Settings, read_settings, table
+
+ORIGIN = "http://origin.example"
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for row in table():
+        monkeypatch.delenv(row.name, raising=False)
+
+
+def test_only_the_origin_is_required() -> None:
+    settings = read_settings(origin=ORIGIN)
+    assert settings.redis_url == ""
+    assert settings.device == "auto"
+
+
+def test_every_fault_is_reported_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGE_QUALITY", "64")
+    monkeypatch.setenv("EDGE_DEVICE", "tpu")
+    monkeypatch.setenv("EDGE_REDIS_URL", "memcached://:secret@host")
+    with pytest.raises(SettingsError) as caught:
+        read_settings()
+    assert {fault.partition(":")[0] for fault in caught.value.faults} == {
+        "EDGE_ORIGIN",
+        "EDGE_QUALITY",
+        "EDGE_DEVICE",
+        "EDGE_REDIS_URL",
+    }
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "origin", ["", "origin.example", "ftp://origin.example", "http://", "http://o.example/?a=1", "http://o.example/#a"]
+)
+def test_an_origin_is_an_http_address(origin: str) -> None:
+    with pytest.raises(SettingsError, match="EDGE_ORIGIN"):
+        read_settings(origin=origin)
+
+
+def test_an_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGE_ORIGIN", ORIGIN + "/")
+    monkeypatch.setenv("EDGE_QUALITY", "")
+    assert read_settings() == Settings(origin=ORIGIN)
+
+
+def test_workers_read_the_settings_that_the_parent_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = read_settings(origin=ORIGIN, quality=7, store_timeout_s=0.25, redis_url="unix:///s.sock")
+    for name, value in settings.environment().items():
+        monkeypatch.setenv(name, value)
+    assert read_settings() == settings
+
+
+def test_every_setting_explains_itself() -> None:
+    for row in table():
+        assert row.name.startswith("EDGE_")
+        assert row.unit
+        assert row.help.endswith(".")
