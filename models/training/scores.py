@@ -1,0 +1,100 @@
+"""Scores of a decoded picture against its reference: PSNR and SSIMULACRA2. No I/O.
+
+PSNR is over the three sRGB channels of 8-bit pictures together.
+
+SSIMULACRA2 is the formula of the `ssimulacra2` package (its colour space, maps, weights). That package
+takes paths, works in float64 and starts from nothing for each picture; here the reference's half of the
+work is kept and the blur is separable in float32. The test compares the two: they differ by less than 0.01.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import ssimulacra2.ssimulacra2 as formula
+from numpy.typing import NDArray
+from scipy import ndimage
+
+Picture = NDArray[np.uint8]  # (h, w, 3), sRGB
+Plane = NDArray[np.float32]  # (h, w, 3), XYB made positive, or its local means
+
+PEAK = 255.0
+# Assumed: the score of two identical pictures, so that no infinity reaches a curve or a JSON file.
+IDENTICAL_PSNR_DB = 100.0
+
+_BLUR_SIGMA_PX = 1.5
+_BLUR_RADIUS_PX = 5  # what the formula's truncate=3.33 comes to
+_SMALLEST_SIDE_PX = 8
+
+
+class ScoreError(ValueError):
+    """The two pictures cannot be compared."""
+
+
+def psnr_db(reference: Picture, decoded: Picture) -> float:
+    _same_shape(reference, decoded)
+    error = reference.astype(np.float64) - decoded
+    mse = float(np.mean(error * error))
+    return IDENTICAL_PSNR_DB if mse == 0 else float(10 * np.log10(PEAK * PEAK / mse))
+
+
+class Ssimulacra2:
+    """Scores any number of decoded pictures against one reference."""
+
+    def __init__(self, reference: Picture) -> None:
+        self._reference = reference
+        self._scales = _pyramid(reference)
+
+    def score(self, decoded: Picture) -> float:
+        _same_shape(self._reference, decoded)
+        total = formula.Msssim()
+        for ours, theirs in zip(self._scales, _pyramid(decoded), strict=True):
+            crossed = _blur(ours.xyb * theirs.xyb)
+            scale = formula.MsssimScale()
+            scale.avg_ssim = formula.ssim_map(ours.mean, theirs.mean, ours.square, theirs.square, crossed)
+            scale.avg_edgediff = formula.edge_diff_map(ours.xyb, ours.mean, theirs.xyb, theirs.mean)
+            total.scales.append(scale)
+        # A picture under about 225 px has fewer than six scales, and the formula then reads its weights one
+        # scale too early for two of the three channels (JPEG quality 97 at 172 px scores 61, not 89). Scales
+        # that do not exist get their own weights, and add nothing.
+        total.scales.extend(formula.MsssimScale() for _ in range(formula.kNumScales - len(total.scales)))
+        return float(total.score())
+
+
+@dataclass(frozen=True)
+class _Scale:
+    xyb: Plane
+    mean: Plane
+    square: Plane  # local mean of the squares
+
+
+def _pyramid(picture: Picture) -> tuple[_Scale, ...]:
+    linear = _linear_light()[picture]
+    scales: list[_Scale] = []
+    while len(scales) < formula.kNumScales and min(linear.shape[:2]) >= _SMALLEST_SIDE_PX:
+        xyb = formula.make_positive_xyb(formula.linear_rgb_to_xyb(linear)).astype(np.float32)
+        scales.append(_Scale(xyb=xyb, mean=_blur(xyb), square=_blur(xyb * xyb)))
+        linear = formula.downsample(linear, 2, 2)
+    return tuple(scales)
+
+
+def _linear_light() -> NDArray[np.float64]:
+    """(256,) sRGB level -> linear light: a picture has only 256 levels."""
+    levels: NDArray[np.float64] = formula.srgb_to_linear(np.arange(256))
+    return levels
+
+
+def _blur(planes: Plane) -> Plane:
+    """Zeros beyond the first axis, reflection beyond the second: what the formula's own blur amounts to."""
+    offsets = np.arange(-_BLUR_RADIUS_PX, _BLUR_RADIUS_PX + 1)
+    kernel = np.exp(-0.5 * (offsets / _BLUR_SIGMA_PX) ** 2)
+    kernel /= kernel.sum()
+    # Channels first: the filter is 2.5 times as fast on contiguous planes (measured).
+    channels = np.ascontiguousarray(np.moveaxis(planes, 2, 0))
+    rows = ndimage.correlate1d(channels, kernel, axis=1, mode="constant")
+    blurred: Plane = np.moveaxis(ndimage.correlate1d(rows, kernel, axis=2, mode="reflect"), 0, 2)
+    return blurred
+
+
+def _same_shape(reference: Picture, decoded: Picture) -> None:
+    if reference.shape != decoded.shape:
+        raise ScoreError(f"cannot compare {decoded.shape} with a reference of {reference.shape}")
