@@ -1,0 +1,126 @@
+"""One flight for many callers, whatever happens to some of them."""
+
+import asyncio
+import gc
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+
+from service.cache.coalescing import Coalescing
+
+CALLERS = 50
+
+
+class Runway:
+    """A flight that takes off at once and lands when it is told to."""
+
+    def __init__(self) -> None:
+        self.taken_off = asyncio.Event()
+        self.may_land = asyncio.Event()
+        self.flights = 0
+
+    async def fly(self) -> str:
+        self.flights += 1
+        self.taken_off.set()
+        await self.may_land.wait()
+        return f"flight {self.flights}"
+
+    async def crash(self) -> str:
+        await self.fly()
+        raise ConnectionError
+
+
+def story(scenario: Callable[[Coalescing[str], Runway], Coroutine[Any, Any, None]]) -> None:
+    async def told() -> None:
+        coalescing: Coalescing[str] = Coalescing()
+        await scenario(coalescing, Runway())
+        if flights := asyncio.all_tasks() - {asyncio.current_task()}:
+            await asyncio.wait(flights)
+        assert len(coalescing) == 0, "a flight was left behind"
+
+    asyncio.run(told())
+    gc.collect()  # an error that nobody looked at would be reported here, and reports are errors
+
+
+def test_many_callers_make_one_flight() -> None:
+    async def scenario(coalescing: Coalescing[str], runway: Runway) -> None:
+        callers = [asyncio.create_task(coalescing.run("cat", runway.fly)) for _ in range(CALLERS)]
+        await runway.taken_off.wait()
+        runway.may_land.set()
+        landed = await asyncio.gather(*callers)
+        assert runway.flights == 1
+        assert {one.value for one in landed} == {"flight 1"}
+        assert [one.collapsed for one in landed].count(False) == 1
+
+    story(scenario)
+
+
+def test_keys_fly_apart() -> None:
+    async def scenario(coalescing: Coalescing[str], runway: Runway) -> None:
+        runway.may_land.set()
+        await asyncio.gather(coalescing.run("cat", runway.fly), coalescing.run("dog", runway.fly))
+        assert runway.flights == 2
+
+    story(scenario)
+
+
+def test_a_flight_outlives_the_caller_that_started_it() -> None:
+    async def scenario(coalescing: Coalescing[str], runway: Runway) -> None:
+        first = asyncio.create_task(coalescing.run("cat", runway.fly))
+        await runway.taken_off.wait()
+        second = asyncio.create_task(coalescing.run("cat", runway.fly))
+        first.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await first
+        runway.may_land.set()
+        assert (await second).value == "flight 1"
+        assert runway.flights == 1
+
+    story(scenario)
+
+
+def test_a_flight_without_callers_still_lands() -> None:
+    async def scenario(coalescing: Coalescing[str], runway: Runway) -> None:
+        stored = asyncio.Event()
+
+        async def fill() -> str:
+            value = await runway.fly()
+            stored.set()
+            return value
+
+        only = asyncio.create_task(coalescing.run("cat", fill))
+        await runway.taken_off.wait()
+        only.cancel()
+        runway.may_land.set()
+        await stored.wait()
+
+    story(scenario)
+
+
+@pytest.mark.parametrize("caller_stays", [True, False])
+def test_an_error_ends_the_flight_and_the_next_caller_flies_again(*, caller_stays: bool) -> None:
+    async def scenario(coalescing: Coalescing[str], runway: Runway) -> None:
+        callers = [asyncio.create_task(coalescing.run("cat", runway.crash)) for _ in range(3)]
+        await runway.taken_off.wait()
+        if not caller_stays:
+            for caller in callers:
+                caller.cancel()
+        runway.may_land.set()
+        outcomes = await asyncio.gather(*callers, return_exceptions=True)
+        expected = ConnectionError if caller_stays else asyncio.CancelledError
+        assert {type(outcome) for outcome in outcomes} == {expected}
+        assert (await coalescing.run("cat", runway.fly)).value == "flight 2"
+
+    story(scenario)
+
+
+def test_closing_ends_every_flight() -> None:
+    async def scenario(coalescing: Coalescing[str], runway: Runway) -> None:
+        caller = asyncio.create_task(coalescing.run("cat", runway.fly))
+        await runway.taken_off.wait()
+        await coalescing.close()
+        with pytest.raises(asyncio.CancelledError):
+            await caller
+
+    story(scenario)

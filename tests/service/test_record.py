@@ -1,0 +1,129 @@
+"""The record's bytes are fixed, and no damage to them goes unseen."""
+
+import random
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.cache import record as records
+from service.cache.record import Record, Tag, pack, record_key, unpack
+from service.errors import DamagedRecord, ForeignRecord, RecordError
+
+SAMPLE = Record(
+    bitstream=b"the latent",
+    born_ms=1_700_000_000_123,
+    filled_ms=1_700_000_005_456,
+    lifetime_s=3600,
+    stale_while_revalidate_s=60,
+    stale_if_error_s=86400,
+    source_digest=bytes(range(16)),
+    source_bytes=131_072,
+    conventional_high_bytes=29_494,
+    conventional_medium_bytes=8_690,
+    stream_id=b"\xde\xad\xbe\xef",
+    quality=21,
+    refinement=1,
+    generation=7,
+    origin_last_modified_s=1_600_000_000,
+    origin_etag='"v1"',
+    cache_control="max-age=3600",
+    tags=(Tag("cats", 3),),
+)
+GOLDEN = bytes.fromhex(
+    "4c4572016f2e15fa0000018bcfe5687b0000018bcfe57d5000000e100000003c00015180000102030405060708090a0b0c0d"
+    "0e0f0002000000007336000021f2deadbeef150100000007000000005f5e10000004000c01227631226d61782d6167653d33"
+    "363030040000000363617473746865206c6174656e74"
+)
+
+
+def test_the_bytes_are_those_of_version_1() -> None:
+    """A change of these bytes is a new version, or every store in the field is misread."""
+    assert pack(SAMPLE) == GOLDEN
+    assert unpack(GOLDEN) == SAMPLE
+
+
+uint32 = st.integers(0, 2**32 - 1)
+millis = st.integers(0, 2**63)
+ascii_text = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=records.TAG_CAP_BYTES)
+
+
+@given(
+    st.builds(
+        Record,
+        bitstream=st.binary(min_size=1, max_size=300),
+        born_ms=millis,
+        filled_ms=millis,
+        lifetime_s=uint32,
+        stale_while_revalidate_s=uint32,
+        stale_if_error_s=uint32,
+        source_digest=st.binary(min_size=16, max_size=16),
+        source_bytes=uint32,
+        conventional_high_bytes=uint32,
+        conventional_medium_bytes=uint32,
+        stream_id=st.binary(min_size=4, max_size=4),
+        quality=st.integers(0, 63),
+        refinement=st.integers(0, 255),
+        generation=uint32,
+        origin_last_modified_s=st.none() | st.integers(0, 2**40),
+        origin_etag=ascii_text,
+        cache_control=ascii_text,
+        tags=st.lists(st.builds(Tag, ascii_text, uint32), max_size=4).map(tuple),
+    )
+)
+def test_every_record_comes_back_as_it_was(record: Record) -> None:
+    assert unpack(pack(record)) == record
+
+
+@given(st.binary(max_size=400))
+def test_noise_is_a_typed_error(noise: bytes) -> None:
+    with pytest.raises(RecordError):
+        unpack(noise)
+
+
+def test_every_truncation_is_seen() -> None:
+    for length in range(len(GOLDEN)):
+        with pytest.raises(DamagedRecord):
+            unpack(GOLDEN[:length])
+
+
+def test_every_flipped_bit_is_seen() -> None:
+    for position in range(len(GOLDEN) * 8):
+        damaged = bytearray(GOLDEN)
+        damaged[position // 8] ^= 1 << position % 8
+        with pytest.raises(DamagedRecord):
+            unpack(bytes(damaged))
+
+
+def test_another_version_is_foreign_not_damaged() -> None:
+    body = GOLDEN[records.PREFIX.size :]
+    version = records.VERSION + 1
+    value = records.PREFIX.pack(records.MAGIC, version, records._checksum(version, body)) + body
+    with pytest.raises(ForeignRecord):
+        unpack(value)
+
+
+def test_lengths_are_not_believed_even_under_a_right_checksum() -> None:
+    body = GOLDEN[records.PREFIX.size :]
+    seeded = random.Random(2)
+    for _ in range(3000):
+        wrong = bytearray(body)
+        for position in range(records.FIXED.size - 5, records.FIXED.size):
+            wrong[position] = seeded.choice((0, 1, 4, 12, 200, 255))
+        value = records.PREFIX.pack(records.MAGIC, 1, records._checksum(1, bytes(wrong))) + bytes(wrong)
+        try:
+            unpack(value)
+        except DamagedRecord:
+            continue
+
+
+def test_keys_are_short_and_tell_ids_and_origins_apart() -> None:
+    keys = {record_key(image_id, origin=origin) for image_id in ("a", "b") for origin in ("http://o", "http://p")}
+    assert len(keys) == 4
+    assert {len(key) for key in keys} == {18}
+
+
+def test_a_record_costs_little_beside_its_latent() -> None:
+    bare = replace(SAMPLE, origin_etag="", cache_control="", tags=())
+    assert len(pack(bare)) - len(bare.bitstream) <= 100
