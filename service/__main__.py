@@ -1,0 +1,5 @@
+"""`python -m service` is `latentedge`."""
+
+from service.cli import main
+
+main()

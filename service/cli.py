@@ -1,0 +1,157 @@
+"""The command line: which commands there are and what each takes. The work is elsewhere, imported only when asked for.
+
+Nothing here may import torch, numpy or Pillow at the top: `latentedge --help` answers at once.
+Every failure that is the user's to mend is one line on stderr and exit code 2 (`service.commands.failure`).
+"""
+
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import typer
+from typer.exceptions import TyperException
+
+from service.commands.failure import USER_ERROR, CommandFailure, complain
+
+app = typer.Typer(
+    name="latentedge",
+    help="A picture cache that keeps one learned latent per picture and decodes every size of it on demand.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Files = Annotated[list[Path], typer.Argument(metavar="FILE...", help="The files to work on.", show_default=False)]
+OutputFolder = Annotated[Path, typer.Option("--output", metavar="DIR", help="Where to write; made if missing.")]
+Weights = Annotated[
+    Path | None, typer.Option("--weights", metavar="FILE", help="Weights other than the released ones.")
+]
+Device = Annotated[str, typer.Option("--device", help="cpu or cuda.")]
+Port = Annotated[int, typer.Option("--port", min=0, max=65535, help="TCP port.")]
+
+
+@app.command()
+def encode(
+    files: Files,
+    *,
+    output: OutputFolder,
+    quality: Annotated[int | None, typer.Option("--quality", help="0 to 63.", show_default="the model's own")] = None,
+    weights: Weights = None,
+    device: Device = "cpu",
+) -> None:
+    """Encode pictures to DIR/<stem>.le: the centre square at 344x344; a 344x344 picture is taken as it is."""
+    from service.commands import latent_files
+
+    latent_files.encode(files, output=output, quality=quality, codec=latent_files.CodecChoice(weights, device))
+
+
+@app.command()
+def decode(
+    files: Files,
+    *,
+    output: OutputFolder,
+    res: Annotated[str, typer.Option("--res", help="high (344x344) or medium (172x172).")] = "high",
+    weights: Weights = None,
+    device: Device = "cpu",
+) -> None:
+    """Decode latents (.le) to DIR/<stem>.png."""
+    from service.commands import latent_files
+
+    latent_files.decode(files, output=output, res=res, codec=latent_files.CodecChoice(weights, device))
+
+
+@app.command()
+def info(files: Files, *, weights: Weights = None) -> None:
+    """Print the header, the sizes and the bits per pixel of latents (.le), after checking them whole."""
+    from service.commands import latent_files
+
+    latent_files.info(files, codec=latent_files.CodecChoice(weights, "cpu"))
+
+
+@app.command()
+def serve(
+    *,
+    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
+    port: Port = 8080,
+    workers: Annotated[int, typer.Option("--workers", min=1, help="Server processes.")] = 1,
+) -> None:
+    """Run the edge. Everything else is set by EDGE_* in the environment; EDGE_ORIGIN is the one that must be."""
+    from service.commands import serving
+
+    serving.serve(host=host, port=port, workers=workers)
+
+
+@app.command()
+def origin(
+    *,
+    directory: Annotated[Path, typer.Option("--dir", metavar="DIR", help="The folder of pictures.")],
+    port: Port,
+    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
+) -> None:
+    """Run a small static origin over a folder of pictures."""
+    from service.commands import serving
+
+    serving.origin(directory, host=host, port=port)
+
+
+@app.command()
+def demo(
+    *,
+    photos: Annotated[Path | None, typer.Option("--photos", metavar="DIR", help="Your own photographs.")] = None,
+    once: Annotated[bool, typer.Option("--once", help="End after the figures instead of serving on.")] = False,
+    requests: Annotated[int, typer.Option("--requests", min=1, help="Requests of the load.")] = 2000,
+    port: Port = 8080,
+    sheet: Annotated[Path, typer.Option("--sheet", metavar="FILE", help="Where the sheet goes.")] = Path("demo.png"),
+) -> None:
+    """Start an origin and an edge, send them a load, print what it came to and write a sheet of pictures."""
+    with _extras("demo"):
+        from service.demo import story
+
+    story.tell(story.DemoOptions(photos=photos, once=once, requests=requests, port=port, sheet=sheet))
+
+
+@app.command("demo-photos")
+def demo_photos(*, output: OutputFolder) -> None:
+    """Write the photographs of the demo, and crops of them, as JPEG files."""
+    with _extras("demo"):
+        from service.demo import photographs
+
+    typer.echo(photographs.write_bundled(output).sentence)
+
+
+@contextmanager
+def _extras(name: str) -> Iterator[None]:
+    """What is imported in this block needs more than the edge itself does."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise CommandFailure(f"latentedge: no {error.name}: pip install 'latentedge[{name}]'") from error
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line and return its exit code."""
+    try:
+        code = app(args=arguments, prog_name="latentedge", standalone_mode=False)
+    except CommandFailure as failure:
+        complain(str(failure))
+        return USER_ERROR
+    except TyperException as error:  # what the parser of arguments found
+        complain(f"latentedge: {error.format_message()}")
+        return USER_ERROR
+    except (KeyboardInterrupt, typer.Abort):
+        return 128 + signal.SIGINT
+    return code if isinstance(code, int) else 0
+
+
+def main() -> None:
+    signal.signal(signal.SIGTERM, _leave)
+    sys.exit(run())
+
+
+def _leave(signal_number: int, _frame: FrameType | None) -> None:
+    """SIGTERM unwinds like Ctrl-C does: temporary files are removed and children ended on the way out."""
+    raise SystemExit(128 + signal_number)

@@ -1,0 +1,150 @@
+"""encode, decode, info: pictures to latents (.le) and back, file by file. A bad file never stops the good ones."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import typer
+from models.bitstream import Bitstream, BitstreamError, parse
+from numpy.typing import NDArray
+
+from models.config import HIGH_PX, MEDIUM_PX, QUALITIES
+from service.commands.failure import CommandFailure, FileFailure, for_each_file, reason
+from service.commands.whole_file import write_whole
+from service.errors import DamagedPicture, NotAPicture, PictureTooLarge, SourceError
+
+if TYPE_CHECKING:  # torch is imported when a codec is loaded, not before
+    from models.codec import Codec
+
+SIZES_PX = {"high": HIGH_PX, "medium": MEDIUM_PX}
+
+
+@dataclass(frozen=True)
+class CodecChoice:
+    weights: Path | None  # None: the released ones
+    device: str
+
+    def load(self) -> "Codec":
+        from models.checkpoint import CheckpointError
+        from models.codec import Codec
+
+        if self.device not in {"cpu", "cuda"}:
+            raise CommandFailure(f"latentedge: --device is cpu or cuda, not {self.device!r}")
+        try:
+            return Codec.load(self.weights, device=self.device)
+        except CheckpointError as error:
+            raise CommandFailure(f"latentedge: no codec: {error}") from error
+
+
+def encode(files: Sequence[Path], *, output: Path, quality: int | None, codec: CodecChoice) -> None:
+    if quality is not None and not 0 <= quality < QUALITIES:
+        raise CommandFailure(f"latentedge: --quality is 0 to {QUALITIES - 1}, not {quality}")
+    targets = _Targets(output, suffix=".le")
+    loaded = codec.load()
+    chosen = loaded.default_quality if quality is None else quality
+
+    def encode_one(path: Path) -> None:
+        targets.write(path, loaded.encode(_read_square(path), quality=chosen))
+
+    for_each_file(files, encode_one, title="encoding")
+
+
+def decode(files: Sequence[Path], *, output: Path, res: str, codec: CodecChoice) -> None:
+    size_px = SIZES_PX.get(res)
+    if size_px is None:
+        raise CommandFailure(f"latentedge: --res is high or medium, not {res!r}")
+    targets = _Targets(output, suffix=".png")
+    loaded = codec.load()
+
+    def decode_one(path: Path) -> None:
+        from service.render import image_file
+
+        try:
+            (picture,) = loaded.synthesize([loaded.read(_read(path))], size_px=size_px)
+        except BitstreamError as error:
+            raise FileFailure(str(error)) from error
+        targets.write(path, image_file.write(picture, "image/png"))
+
+    for_each_file(files, decode_one, title="decoding")
+
+
+def info(files: Sequence[Path], *, codec: CodecChoice) -> None:
+    loaded = codec.load()
+
+    def describe_one(path: Path) -> None:
+        blob = _read(path)
+        try:
+            bitstream = parse(blob)
+            loaded.read(blob)  # the checksum covers the symbols: only a decode finds a flipped bit in the words
+        except BitstreamError as error:
+            raise FileFailure(str(error)) from error
+        typer.echo(_description(path, bitstream, total_bytes=len(blob)))
+
+    for_each_file(files, describe_one, title="reading")
+
+
+class _Targets:
+    """The files that a run writes into one folder: two sources never take the same one."""
+
+    def __init__(self, folder: Path, *, suffix: str) -> None:
+        self._folder = folder
+        self._suffix = suffix
+        self._sources: dict[str, Path] = {}
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CommandFailure(f"{folder}: {reason(error)}") from error
+
+    def write(self, source: Path, content: bytes) -> None:
+        target = self._folder / (source.stem + self._suffix)
+        first = self._sources.setdefault(target.name, source)
+        if first != source:
+            raise FileFailure(f"{target} is already written from {first}")
+        try:
+            write_whole(target, content)
+        except OSError as error:
+            raise FileFailure(f"cannot write {target}: {reason(error)}") from error
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise FileFailure(reason(error)) from error
+
+
+def _read_square(path: Path) -> NDArray[np.uint8]:
+    from service.render import image_file
+
+    try:
+        source = image_file.read(_read(path), limits=image_file.ImageLimits())
+    except SourceError as error:
+        raise FileFailure(_wrong_with(error)) from error
+    return image_file.square(source.pixels, HIGH_PX)
+
+
+def _wrong_with(error: SourceError) -> str:
+    """The error's public sentence speaks of an origin; here there is a file."""
+    kind = {NotAPicture: "not a picture", DamagedPicture: "a damaged picture", PictureTooLarge: "too large"}
+    name = kind.get(type(error), "cannot be read as a picture")
+    return f"{name}: {error}" if str(error) else name
+
+
+def _description(path: Path, bitstream: Bitstream, *, total_bytes: int) -> str:
+    pixels = bitstream.width_px * bitstream.height_px
+    rows = (
+        ("version", f"{bitstream.version}"),
+        ("stream id", bitstream.stream_id.hex()),
+        ("quality", f"{bitstream.quality}"),
+        ("flags", f"{bitstream.flags:#04x}"),
+        ("picture", f"{bitstream.width_px}x{bitstream.height_px} px"),
+        ("header", f"{bitstream.header_bytes} bytes"),
+        ("z words", f"{len(bitstream.z_words)} bytes"),
+        ("y words", f"{len(bitstream.y_words)} bytes"),
+        ("checksum", f"{bitstream.crc:08x}"),
+        ("file", f"{total_bytes} bytes"),
+        ("bits per pixel", f"{8 * total_bytes / pixels:.4f}"),
+    )
+    return "\n".join([f"{path}", *(f"  {name:<16}{value}" for name, value in rows)])

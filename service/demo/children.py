@@ -1,0 +1,111 @@
+"""The servers of the demonstration: real child processes, ended with it whatever happens."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from service.commands.failure import CommandFailure
+from service.origin_server import STATS_PATH
+
+HOST = "127.0.0.1"
+_START_S = 120.0  # a first import of torch on a cold disk takes its time
+_POLL_S = 0.1
+_STOP_S = 15.0
+
+
+def free_port() -> int:
+    """A port that nobody had a moment ago."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+def claim_port(port: int) -> int:
+    """The port itself if it is free (0: any free one), so that a taken one is reported before anything starts."""
+    if port == 0:
+        return free_port()
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            raise CommandFailure(f"port {port} cannot be used: choose another with --port") from error
+    return port
+
+
+@dataclass(frozen=True)
+class Child:
+    url: str
+    popen: subprocess.Popen[bytes]
+
+
+@contextmanager
+def origin_server(folder: Path, *, log: Path) -> Iterator[Child]:
+    port = free_port()
+    arguments = ("origin", "--dir", str(folder), "--port", str(port))
+    with _server(arguments, environment=os.environ, log=log, ready_path=STATS_PATH) as child:
+        yield child
+
+
+@contextmanager
+def edge_server(origin_url: str, *, log: Path, port: int) -> Iterator[Child]:
+    """An edge on the embedded store, whatever the user's environment says of origin and store."""
+    environment = {**os.environ, "EDGE_ORIGIN": origin_url, "EDGE_REDIS_URL": ""}
+    with _server(("serve", "--port", str(port)), environment=environment, log=log, ready_path="/readyz") as child:
+        yield child
+
+
+@contextmanager
+def _server(arguments: Sequence[str], *, environment: Mapping[str, str], log: Path, ready_path: str) -> Iterator[Child]:
+    """Run `latentedge ARGUMENTS` as long as the block lasts; the block starts when it answers."""
+    command = [sys.executable, "-m", "service.demo.child_entry", str(os.getpid()), *arguments]
+    url = f"http://{HOST}:{arguments[-1]}"
+    with log.open("wb") as output:
+        # A session of its own: Ctrl-C reaches the demonstration alone, which then ends its children in order.
+        popen = subprocess.Popen(  # noqa: S603  (our own command line)
+            command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+        )
+    try:
+        _wait_until_ready(popen, log=log, url=url + ready_path)
+        yield Child(url, popen)
+    finally:
+        _end(popen)
+
+
+def _wait_until_ready(child: subprocess.Popen[bytes], *, log: Path, url: str) -> None:
+    deadline = time.monotonic() + _START_S
+    while time.monotonic() < deadline:
+        if child.poll() is not None:
+            raise CommandFailure(f"a server ended with exit code {child.returncode}: {_last_line(log)}")
+        try:
+            if httpx.get(url, timeout=5, trust_env=False).is_success:
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(_POLL_S)
+    raise CommandFailure(f"a server did not answer at {url} within {_START_S:.0f} s: {_last_line(log)}")
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    child.terminate()
+    try:
+        child.wait(_STOP_S)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
+    with suppress(ProcessLookupError):  # nobody left, as it should be
+        os.killpg(child.pid, signal.SIGKILL)
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text(errors="replace").split("\n")
+    return next((line for line in reversed(lines) if line.strip()), "it said nothing")

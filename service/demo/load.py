@@ -1,0 +1,81 @@
+"""A Zipf load on the edge: few pictures are asked for often, many seldom, each request for one of both sizes."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from urllib.parse import quote
+
+import httpx
+import numpy as np
+
+RESOLUTIONS = ("high", "medium")
+CLIENTS = 8
+_ZIPF_EXPONENT = 0.9  # assumed: what is published for web pictures lies between 0.7 and 1
+_SEED = 7
+_TIMEOUT_S = 60.0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What became of one request."""
+
+    name: str
+    res: str
+    ok: bool
+    hit: bool
+    seconds: float
+    body_bytes: int
+
+
+def picture_url(edge_url: str, name: str, *, res: str, fmt: str = "jpeg") -> str:
+    return f"{edge_url}/image/{quote(name)}?res={res}&fmt={fmt}"
+
+
+async def send(edge_url: str, names: Sequence[str], *, requests: int, on_answer: Callable[[], None]) -> list[Answer]:
+    """Send the load with a bounded number of clients; each sends its next request when it has its answer."""
+    wanted = iter(_draw(names, requests))
+    answers: list[Answer] = []
+    limits = httpx.Limits(max_connections=CLIENTS)
+    async with httpx.AsyncClient(limits=limits, timeout=_TIMEOUT_S, trust_env=False) as client:
+
+        async def one_client() -> None:
+            for name, res in wanted:  # shared by all clients: each takes the next
+                answers.append(await _ask(client, edge_url, name=name, res=res))
+                on_answer()
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(CLIENTS):
+                group.create_task(one_client())
+    return answers
+
+
+def is_hit(cache_status: str) -> bool:
+    """Whether the first cache in the list answered from its store. RFC 9211 2.1: `hit` excludes `fwd`."""
+    parameters = {part.strip() for part in cache_status.split(",", maxsplit=1)[0].split(";")[1:]}
+    return "hit" in parameters or "hit=?1" in parameters
+
+
+def _draw(names: Sequence[str], requests: int) -> list[tuple[str, str]]:
+    draw = np.random.default_rng(_SEED)
+    weights = 1 / np.arange(1, len(names) + 1) ** _ZIPF_EXPONENT
+    popular_first = draw.permutation(len(names))
+    ranks = draw.choice(len(names), size=requests, p=weights / weights.sum())
+    sizes = draw.integers(len(RESOLUTIONS), size=requests)
+    return [(names[popular_first[rank]], RESOLUTIONS[size]) for rank, size in zip(ranks, sizes, strict=True)]
+
+
+async def _ask(client: httpx.AsyncClient, edge_url: str, *, name: str, res: str) -> Answer:
+    started = time.perf_counter()
+    try:
+        response = await client.get(picture_url(edge_url, name, res=res))
+    except httpx.HTTPError:
+        return Answer(name, res=res, ok=False, hit=False, seconds=time.perf_counter() - started, body_bytes=0)
+    return Answer(
+        name,
+        res=res,
+        ok=response.is_success,
+        hit=response.is_success and is_hit(response.headers.get("cache-status", "")),
+        seconds=time.perf_counter() - started,
+        body_bytes=len(response.content),
+    )

@@ -1,0 +1,98 @@
+"""The pictures of the demonstration: photographs that come inside two wheels and crops of them, or a user's folder."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from models.config import HIGH_PX
+from service.commands.failure import CommandFailure
+from service.origin_server import MEDIA_TYPES
+
+# The colour photographs of at least 344 px that are in the wheels themselves (scikit-image fetches others over the
+# network), without microscopy and the second picture of the stereo pair.
+BUNDLED = (
+    ("sklearn.datasets.images", "china.jpg"),
+    ("skimage.data", "coffee.png"),
+    ("sklearn.datasets.images", "flower.jpg"),
+    ("skimage.data", "astronaut.png"),
+    ("skimage.data", "motorcycle_left.png"),
+    ("skimage.data", "rocket.jpg"),
+    ("skimage.data", "retina.jpg"),
+    ("skimage.data", "hubble_deep_field.jpg"),
+)
+CROPS_EACH = 19  # assumed: with the photographs themselves 160 pictures, a catalogue that 2,000 requests can warm
+SHEET_PICTURES = 6
+_JPEG_QUALITY = 92
+_SEED = 2
+
+
+@dataclass(frozen=True)
+class PhotoFolder:
+    folder: Path
+    names: tuple[str, ...]  # paths in the folder, the ids that the edge serves
+    featured: tuple[str, ...]  # those on the sheet
+    sentence: str
+
+
+def write_bundled(folder: Path) -> PhotoFolder:
+    """Write the bundled photographs and their crops as JPEG files."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CommandFailure(f"{folder}: {error.strerror}") from error
+    draw = np.random.default_rng(_SEED)
+    photographs: list[str] = []
+    crops: list[str] = []
+    for stem, photograph in _bundled():
+        photographs.append(_save(photograph, folder / f"{stem}.jpg"))
+        crops.extend(
+            _save(crop, folder / f"{stem}-{number:02}.jpg")
+            for number, crop in enumerate(_crops(photograph, draw), start=1)
+        )
+    return PhotoFolder(
+        folder,
+        names=(*photographs, *crops),
+        featured=tuple(photographs[:SHEET_PICTURES]),
+        sentence=f"{len(photographs)} photographs and {len(crops)} crops of these {len(photographs)}",
+    )
+
+
+def found_in(folder: Path) -> PhotoFolder:
+    """The pictures of a folder of the user's, as they lie there."""
+    if not folder.is_dir():
+        raise CommandFailure(f"{folder}: not a folder")
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in MEDIA_TYPES and path.is_file())
+    names = tuple(str(path.relative_to(folder)) for path in files)
+    if not names:
+        raise CommandFailure(f"{folder}: no pictures in it ({', '.join(sorted(MEDIA_TYPES))})")
+    return PhotoFolder(
+        folder, names=names, featured=names[:SHEET_PICTURES], sentence=f"{len(names)} pictures of {folder}"
+    )
+
+
+def _bundled() -> Iterator[tuple[str, Image.Image]]:
+    for package, name in BUNDLED:
+        try:
+            with (resources.files(package) / name).open("rb") as file, Image.open(file) as photograph:
+                yield name.partition(".")[0], photograph.convert("RGB")
+        except (ModuleNotFoundError, FileNotFoundError, UnidentifiedImageError) as error:
+            raise CommandFailure(f"no photograph {name}: pip install 'latentedge[demo]', or --photos DIR") from error
+
+
+def _crops(photograph: Image.Image, draw: np.random.Generator) -> Iterator[Image.Image]:
+    """Squares of at least the served size, so that none is enlarged, at places and scales that differ."""
+    shorter_px = min(photograph.size)
+    for _ in range(CROPS_EACH):
+        side_px = int(draw.integers(HIGH_PX, max(HIGH_PX, round(0.9 * shorter_px)) + 1))
+        left = int(draw.integers(photograph.width - side_px + 1))
+        top = int(draw.integers(photograph.height - side_px + 1))
+        yield photograph.crop((left, top, left + side_px, top + side_px))
+
+
+def _save(picture: Image.Image, path: Path) -> str:
+    picture.save(path, "JPEG", quality=_JPEG_QUALITY)
+    return path.name

@@ -1,0 +1,103 @@
+"""A few pictures looked at closely: what the edge makes of them, scored, and what conventional files would take."""
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from models.config import HIGH_PX, MEDIUM_PX
+from models.training.scores import Ssimulacra2
+from service.demo.load import picture_url
+from service.render import image_file
+
+Picture = NDArray[np.uint8]  # (size, size, 3), sRGB
+SIZES_PX = {"high": HIGH_PX, "medium": MEDIUM_PX}
+JPEG_QUALITY = 80
+AVIF_SPEED = 6
+_AVIF_QUALITIES = 101
+
+
+@dataclass(frozen=True)
+class Rendition:
+    """One size of one picture: what it should look like, what the edge answered, how close that is."""
+
+    reference: Picture
+    decoded: Picture
+    ssimulacra2: float
+
+
+@dataclass(frozen=True)
+class Sample:
+    name: str
+    source_bytes: int
+    latent_bytes: int
+    high: Rendition
+    medium: Rendition
+
+
+class Examiner:
+    """Asks the edge for pictures without loss and scores them against the source."""
+
+    def __init__(self, edge_url: str, folder: Path, *, encode: Callable[[Picture], bytes]) -> None:
+        self._edge_url = edge_url
+        self._folder = folder
+        self._encode = encode
+
+    def look_at(self, name: str) -> Sample:
+        source = (self._folder / name).read_bytes()
+        pixels = image_file.read(source, limits=image_file.ImageLimits()).pixels
+        return Sample(
+            name,
+            source_bytes=len(source),
+            latent_bytes=len(self._encode(image_file.square(pixels, HIGH_PX))),
+            high=self._rendition(name, "high", pixels=pixels),
+            medium=self._rendition(name, "medium", pixels=pixels),
+        )
+
+    def _rendition(self, name: str, res: str, *, pixels: Picture) -> Rendition:
+        url = picture_url(self._edge_url, name, res=res, fmt="png")
+        answer = httpx.get(url, timeout=60, trust_env=False).raise_for_status()
+        with Image.open(io.BytesIO(answer.content)) as png:
+            decoded = np.asarray(png.convert("RGB"))
+        reference = image_file.square(pixels, SIZES_PX[res])
+        return Rendition(reference, decoded=decoded, ssimulacra2=Ssimulacra2(reference).score(decoded))
+
+
+def jpeg_pair_bytes(path: Path) -> int:
+    """Both sizes of a picture as JPEG files."""
+    pixels = image_file.read(path.read_bytes(), limits=image_file.ImageLimits()).pixels
+    squares = (image_file.square(pixels, size_px) for size_px in SIZES_PX.values())
+    return sum(len(_file(square, "JPEG", quality=JPEG_QUALITY)) for square in squares)
+
+
+def avif_pair_bytes(sample: Sample) -> int:
+    """Both sizes as AVIF files that score at least what the edge's renditions do."""
+    return sum(matched_avif_bytes(rendition) for rendition in (sample.high, sample.medium))
+
+
+def matched_avif_bytes(rendition: Rendition) -> int:
+    """The AVIF file of the lowest quality that scores as high as the rendition, found by bisection."""
+    scorer = Ssimulacra2(rendition.reference)
+    low, high = 0, _AVIF_QUALITIES - 1
+    while low < high:
+        quality = (low + high) // 2
+        blob = _avif(rendition.reference, quality)
+        with Image.open(io.BytesIO(blob)) as picture:
+            good = scorer.score(np.asarray(picture.convert("RGB"))) >= rendition.ssimulacra2
+        low, high = (low, quality) if good else (quality + 1, high)
+    return len(_avif(rendition.reference, low))
+
+
+def _avif(pixels: Picture, quality: int) -> bytes:
+    return _file(pixels, "AVIF", quality=quality, speed=AVIF_SPEED, subsampling="4:4:4")
+
+
+def _file(pixels: Picture, kind: str, **options: object) -> bytes:
+    blob = io.BytesIO()
+    Image.fromarray(pixels).save(blob, kind, **options)
+    return blob.getvalue()

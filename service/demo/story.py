@@ -1,0 +1,124 @@
+"""The demonstration from top to bottom: pictures, two servers, a load, the figures, a sheet, then serving on."""
+
+import asyncio
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from statistics import fmean
+
+import httpx
+from models.checkpoint import CheckpointError
+from models.codec import Codec
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, track
+
+from service.commands.failure import CommandFailure
+from service.demo import load
+from service.demo.children import Child, claim_port, edge_server, origin_server
+from service.demo.figures import OriginFigures, StoreFigures, origin_figures, print_table
+from service.demo.photographs import PhotoFolder, found_in, write_bundled
+from service.demo.samples import Examiner, Picture, Sample, avif_pair_bytes, jpeg_pair_bytes
+from service.demo.sheet import write_sheet
+from service.origin_server import STATS_PATH
+from service.settings import read_settings
+
+_AVIF_PICTURES = 12  # assumed: half a minute on two cores, and the sheet's pictures are among them
+_JPEG_PICTURES = 200
+
+
+@dataclass(frozen=True)
+class DemoOptions:
+    photos: Path | None  # None: the photographs that come in wheels
+    once: bool
+    requests: int
+    port: int
+    sheet: Path
+
+
+def tell(options: DemoOptions) -> None:
+    console = Console()
+    port = claim_port(options.port)
+    with tempfile.TemporaryDirectory(prefix="latentedge-demo-") as scratch, ExitStack() as servers:
+        room = Path(scratch)
+        photos = found_in(options.photos) if options.photos else write_bundled(room / "photographs")
+        console.print(f"{photos.sentence}.")
+        with console.status("starting the origin and the edge"):
+            origin = servers.enter_context(origin_server(photos.folder, log=room / "origin.log"))
+            edge = servers.enter_context(edge_server(origin.url, log=room / "edge.log", port=port))
+        console.print(f"Origin at {origin.url}, edge at {edge.url}, its store embedded.")
+        answers = _send(console, edge.url, photos, requests=options.requests)
+        origin_part = _origin_figures(origin.url, photos, answers)
+        samples = _look_closely(console, edge.url, photos)
+        store_part = _store_figures(console, edge.url, photos, samples=samples)
+        print_table(console, answers, store=store_part, origin=origin_part)
+        write_sheet(samples[: len(photos.featured)], path=options.sheet)
+        console.print(f"Sheet: {options.sheet}")
+        if not options.once:
+            _serve_on(console, edge, photos)
+
+
+def _send(console: Console, edge_url: str, photos: PhotoFolder, *, requests: int) -> list[load.Answer]:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task("requests", total=requests)
+        return asyncio.run(
+            load.send(edge_url, photos.names, requests=requests, on_answer=lambda: progress.advance(task))
+        )
+
+
+def _look_closely(console: Console, edge_url: str, photos: PhotoFolder) -> list[Sample]:
+    """The pictures of the sheet first, then others spread over the rest."""
+    rest = [name for name in photos.names if name not in photos.featured]
+    more = _AVIF_PICTURES - len(photos.featured)
+    spread = [rest[number * len(rest) // more] for number in range(min(more, len(rest)))]
+    examiner = Examiner(edge_url, photos.folder, encode=_encoder())
+    names = [*photos.featured, *spread]
+    return [examiner.look_at(name) for name in track(names, description="scoring", console=console)]
+
+
+def _encoder() -> Callable[[Picture], bytes]:
+    """The edge's own codec, to know the bytes of single latents: the store tells only the sum."""
+    settings = read_settings()
+    try:
+        codec = Codec.load(settings.weights)
+    except CheckpointError as error:
+        raise CommandFailure(f"latentedge: no codec: {error}") from error
+    quality = codec.default_quality if settings.quality is None else settings.quality
+    return partial(codec.encode, quality=quality)
+
+
+def _store_figures(console: Console, edge_url: str, photos: PhotoFolder, *, samples: Sequence[Sample]) -> StoreFigures:
+    stats = httpx.get(f"{edge_url}/stats", timeout=30, trust_env=False).raise_for_status().json()
+    measured = photos.names[:: -(-len(photos.names) // _JPEG_PICTURES)]
+    jpeg_bytes = [jpeg_pair_bytes(photos.folder / name) for name in measured]
+    avif_bytes = [avif_pair_bytes(sample) for sample in track(samples, description="AVIF files", console=console)]
+    return StoreFigures(
+        pictures=stats["store"]["objects"],
+        store_bytes=stats["store"]["bytes"],
+        jpeg_pictures=len(jpeg_bytes),
+        jpeg_pair_bytes=fmean(jpeg_bytes),
+        avif_pictures=len(samples),
+        avif_pair_bytes=fmean(avif_bytes),
+        avif_latent_bytes=fmean(sample.latent_bytes for sample in samples),
+    )
+
+
+def _origin_figures(origin_url: str, photos: PhotoFolder, answers: Sequence[load.Answer]) -> OriginFigures:
+    counts = httpx.get(origin_url + STATS_PATH, timeout=30, trust_env=False).raise_for_status().json()
+    source_bytes = {name: (photos.folder / name).stat().st_size for name in photos.names}
+    return origin_figures(
+        answers, source_bytes=source_bytes, requests=counts["requests"], egress_bytes=counts["body_bytes"]
+    )
+
+
+def _serve_on(console: Console, edge: Child, photos: PhotoFolder) -> None:
+    console.print(f"Still serving. Try {load.picture_url(edge.url, photos.names[0], res='medium')}", soft_wrap=True)
+    console.print(f"Live figures: {edge.url}/ . Ctrl-C ends it.", soft_wrap=True)
+    try:
+        code = edge.popen.wait()
+    except KeyboardInterrupt:
+        return
+    raise CommandFailure(f"the edge ended with exit code {code}")
