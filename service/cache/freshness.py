@@ -1,6 +1,6 @@
 """RFC 9111 arithmetic: may an answer be stored, how long is it fresh, how old is it? No I/O, no clock.
 
-What this edge does not do yet, it does not store: an answer that would have to be validated before each use is not kept.
+An answer that would have to be validated before each use is not stored: this edge does not revalidate.
 """
 
 from __future__ import annotations

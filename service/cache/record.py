@@ -1,6 +1,6 @@
 """What the store holds for one picture: a packed header, then the bitstream, one CRC-32 over all. No I/O, no clock.
 
-    magic 3, version 1, CRC-32 4 | fixed fields and lengths (FIXED) | origin etag | Cache-Control | tags (TAG) | bitstream
+    magic 3, version 1, CRC-32 4 | fields and lengths (FIXED) | origin etag | Cache-Control | tags (TAG) | bitstream
 
 Every length has a cap that is checked before it is used. The whole value is written and read at once: a field that is
 changed in place would leave a wrong checksum, and under eviction a stub of a record.
