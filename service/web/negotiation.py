@@ -1,0 +1,122 @@
+"""What a request asks for: picture, size, media type. Pure; refuses what no origin or codec could answer."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from urllib.parse import parse_qsl
+
+from models.config import HIGH_PX, MEDIUM_PX
+from service.errors import BadFormat, BadImageId, BadResolution
+
+ID_CAP_CHARACTERS = 512
+SIZES_PX = {"high": HIGH_PX, "medium": MEDIUM_PX, str(HIGH_PX): HIGH_PX, str(MEDIUM_PX): MEDIUM_PX}
+SIZE_NAMES = {HIGH_PX: "high", MEDIUM_PX: "medium"}
+
+# In the order in which equal wishes are decided: by what the file costs on each hit (measured at 344 px on one core:
+# JPEG 0.6 ms, WebP method 0 3.4 ms, AVIF speed 9 8.8 ms).
+MEDIA_TYPES = {"jpeg": "image/jpeg", "webp": "image/webp", "avif": "image/avif", "png": "image/png"}
+DEFAULT_MEDIA_TYPE = MEDIA_TYPES["jpeg"]
+
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")  # RFC 3986 3.1
+# RFC 9110 12.4.2: at most three decimals, at most 1.
+_WEIGHT = re.compile(r"q=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)", re.IGNORECASE)
+_REFUSED_CATEGORIES = {"Cc", "Cs", "Zl", "Zp"}  # control characters, halves of surrogate pairs, line separators
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One rendition of one picture."""
+
+    image_id: str
+    size_px: int
+    media_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """The arguments that count; all others are ignored and so never make a second copy of a picture."""
+
+    res: str = "high"
+    fmt: str | None = None
+
+
+def read_query(query: str) -> Query:
+    """The arguments of the picture route. Raises BadResolution or BadFormat for one given twice."""
+    res: str | None = None
+    fmt: str | None = None
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        if name == "res":
+            if res is not None:
+                raise BadResolution("res twice")
+            res = value
+        elif name == "fmt":
+            if fmt is not None:
+                raise BadFormat("fmt twice")
+            fmt = value
+    return Query(res="high" if res is None else res, fmt=fmt)
+
+
+def negotiate(*, image_id: str, query: Query, accept: str) -> Wanted:
+    """The rendition to answer with. Raises a RequestError."""
+    check_image_id(image_id)
+    size_px = SIZES_PX.get(query.res)
+    if size_px is None:
+        raise BadResolution(query.res)
+    return Wanted(image_id=image_id, size_px=size_px, media_type=_media_type(query.fmt, accept))
+
+
+def check_image_id(image_id: str) -> None:
+    """Raises BadImageId for an id that could reach beyond the origin's own pictures."""
+    if not 0 < len(image_id) <= ID_CAP_CHARACTERS:
+        raise BadImageId("length")
+    if image_id.startswith("/") or "\\" in image_id or _SCHEME.match(image_id):
+        raise BadImageId("an address, not an id")
+    if any(segment in {".", ".."} for segment in image_id.split("/")):
+        raise BadImageId("a dot segment")
+    # U+FFFD is what the server makes of bytes that are not UTF-8: many paths would become one id.
+    if any(unicodedata.category(one) in _REFUSED_CATEGORIES or one == "\ufffd" for one in image_id):
+        raise BadImageId("a control character")
+
+
+def _media_type(fmt: str | None, accept: str) -> str:
+    if fmt is not None:
+        if fmt not in MEDIA_TYPES:
+            raise BadFormat(fmt)
+        return MEDIA_TYPES[fmt]
+    if accept in {"", "*/*"}:
+        return DEFAULT_MEDIA_TYPE
+    return _preferred(accept)
+
+
+def _preferred(accept: str) -> str:
+    ranges = _ranges(accept)
+    best, best_rank = DEFAULT_MEDIA_TYPE, (0.0, 0)
+    for media_type in MEDIA_TYPES.values():
+        # RFC 9110 12.5.1: the most specific range that matches decides the weight.
+        for specificity, pattern in ((2, media_type), (1, "image/*"), (0, "*/*")):
+            if pattern in ranges:
+                # Between equal weights a type that is named beats one that is only allowed: a browser that lists
+                # image/webp beside */* asks for it. Between equals the cheaper file comes first.
+                rank = (ranges[pattern], specificity)
+                if rank[0] > 0 and rank > best_rank:
+                    best, best_rank = media_type, rank
+                break
+    # RFC 9110 12.5.1 lets a server disregard an Accept that it cannot satisfy: JPEG then.
+    return best
+
+
+def _ranges(accept: str) -> dict[str, float]:
+    weights: dict[str, float] = {}
+    for element in accept.split(","):
+        media_range, *parameters = (part.strip() for part in element.split(";"))
+        weight = 1.0
+        for parameter in parameters:
+            match = _WEIGHT.fullmatch(parameter)
+            if match is None:
+                break  # a parameter of the type itself, or no weight at all: a range that none of ours matches
+            weight = float(match[1])
+        else:
+            weights.setdefault(media_range.lower(), weight)
+    return weights

@@ -1,0 +1,135 @@
+"""What a request asks for, and what is refused before anything is asked of the store or the origin."""
+
+import pytest
+
+from service.errors import BadFormat, BadImageId, BadResolution, RequestError
+from service.web.negotiation import Query, Wanted, check_image_id, negotiate, read_query
+
+CHROME = "image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8"
+FIREFOX = "image/avif,image/webp,image/png,image/svg+xml,image/*;q=0.8,*/*;q=0.5"
+
+
+@pytest.mark.parametrize(
+    ("clause", "accept", "expected"),
+    [
+        ("12.5.1", "", "jpeg"),
+        ("12.5.1", "*/*", "jpeg"),
+        ("12.5.1", "image/*", "jpeg"),
+        ("12.5.1", "image/webp", "webp"),
+        ("12.5.1", "IMAGE/WEBP", "webp"),
+        ("12.5.1", "image/avif,image/webp", "webp"),
+        ("12.5.1", CHROME, "webp"),
+        ("12.5.1", FIREFOX, "webp"),
+        ("12.5.1", "image/png", "png"),
+        ("12.5.1", "image/jpeg, image/avif", "jpeg"),
+        ("12.4.2", "image/jpeg;q=0.5, image/avif;q=0.9", "avif"),
+        ("12.4.2", "image/jpeg; q=0.5 , image/avif ; Q=0.9", "avif"),
+        ("12.4.2", "image/jpeg;q=0, */*", "webp"),
+        ("12.4.2", "image/jpeg;q=0.000, image/*;q=0.1", "webp"),
+        ("12.4.2", "image/webp;q=0, image/avif;q=0, */*;q=0.1", "jpeg"),
+        ("12.4.2", "image/webp;q=0.3, */*;q=0.7", "jpeg"),
+        ("12.4.2", "image/avif;q=2, image/png;q=0.1", "png"),
+        ("12.4.2", "image/avif;q=0.9999, image/png;q=0.1", "png"),
+        ("12.5.1", "image/jpeg;level=1, image/png", "png"),
+        ("12.5.1", "text/html", "jpeg"),
+        ("12.5.1", "*/*;q=0", "jpeg"),
+        ("12.5.1", ",,;;,q=1", "jpeg"),
+    ],
+)
+def test_accept(clause: str, accept: str, expected: str) -> None:
+    wanted = negotiate(image_id="a.jpg", query=Query(), accept=accept)
+    assert wanted.media_type == f"image/{expected}", f"RFC 9110 {clause}"
+
+
+def test_fmt_beats_accept() -> None:
+    assert negotiate(image_id="a", query=Query(fmt="png"), accept="image/webp").media_type == "image/png"
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("", Wanted("a/b.jpg", 344, "image/jpeg")),
+        ("res=high", Wanted("a/b.jpg", 344, "image/jpeg")),
+        ("res=344", Wanted("a/b.jpg", 344, "image/jpeg")),
+        ("res=medium", Wanted("a/b.jpg", 172, "image/jpeg")),
+        ("res=172&fmt=avif", Wanted("a/b.jpg", 172, "image/avif")),
+        ("utm_source=x&res=medium&v=3&utm_source=y", Wanted("a/b.jpg", 172, "image/jpeg")),
+        ("r%65s=medium", Wanted("a/b.jpg", 172, "image/jpeg")),
+    ],
+)
+def test_query(query: str, expected: Wanted) -> None:
+    assert negotiate(image_id="a/b.jpg", query=read_query(query), accept="") == expected
+
+
+@pytest.mark.parametrize(
+    ("query", "error"),
+    [
+        ("res=", BadResolution),
+        ("res=low", BadResolution),
+        ("res=HIGH", BadResolution),
+        ("res=345", BadResolution),
+        ("res=high&res=high", BadResolution),
+        ("fmt=", BadFormat),
+        ("fmt=gif", BadFormat),
+        ("fmt=JPEG", BadFormat),
+        ("fmt=jpeg&fmt=webp", BadFormat),
+    ],
+)
+def test_bad_query(query: str, error: type[RequestError]) -> None:
+    with pytest.raises(error):
+        negotiate(image_id="a", query=read_query(query), accept="")
+
+
+@pytest.mark.parametrize(
+    "image_id",
+    [
+        "a",
+        "a.jpg",
+        "a/b/c.jpg",
+        "a b.jpg",
+        "..a",
+        "a..",
+        "a..b/c",
+        "...",
+        "ä/猫.jpg",
+        "a?b#c",
+        "100%",
+        "x" * 512,
+        "a//b",
+    ],
+)
+def test_good_ids(image_id: str) -> None:
+    check_image_id(image_id)
+
+
+@pytest.mark.parametrize(
+    "image_id",
+    [
+        "",
+        "..",
+        "../a",
+        "a/../b",
+        "a/..",
+        "./a",
+        "a/.",
+        "/a",
+        "//host/a",
+        "\\\\host\\a",
+        "a\\..\\b",
+        "http://host/a",
+        "HTTP:host",
+        "file:///etc/passwd",
+        "data:image/png;base64,",
+        "a\x00b",
+        "a\nb",
+        "a\x7f",
+        "a\x85b",
+        "a\u2028b",
+        f"a{chr(0xD800)}b",
+        "a\ufffdb",
+        "x" * 513,
+    ],
+)
+def test_bad_ids(image_id: str) -> None:
+    with pytest.raises(BadImageId):
+        check_image_id(image_id)
