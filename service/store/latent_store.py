@@ -1,0 +1,131 @@
+"""Strings by key in a Redis or Valkey. Knows nothing of pictures; every failure is StoreUnavailable.
+
+A store that answers late is as bad as none: after a time-out it is left alone for a while, so that one request in a
+while pays for the wait and not all of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import redis.asyncio
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from service.errors import StoreUnavailable
+
+CONNECTIONS = 64  # assumed: a GET takes a tenth of a millisecond, so far fewer are ever busy
+
+
+@dataclass(frozen=True, slots=True)
+class StoredValue:
+    """One string, and what it costs the store with its key and bookkeeping."""
+
+    value: bytes
+    memory_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """How full the store is, and a random part of what it holds."""
+
+    objects: int
+    used_bytes: int
+    limit_bytes: int
+    evicted_total: int
+    values: tuple[StoredValue, ...]
+
+
+class LatentStore:
+    """The store of one edge."""
+
+    def __init__(
+        self, url: str, *, timeout_s: float, retry_s: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._pool = redis.asyncio.BlockingConnectionPool.from_url(
+            url,
+            max_connections=CONNECTIONS,
+            timeout=timeout_s,
+            socket_connect_timeout=timeout_s,
+            # One more try, on a new connection: the pool may hold connections to a server that has been restarted.
+            retry=Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
+        )
+        self._redis = redis.asyncio.Redis(connection_pool=self._pool, decode_responses=False)
+        self._timeout_s = timeout_s
+        self._retry_s = retry_s
+        self._clock = clock
+        self._alone_until_s = float("-inf")
+
+    async def get(self, key: bytes) -> bytes | None:
+        """The string under a key, if there is one."""
+        async with self._asking():
+            value = await self._redis.get(key)
+        if value is not None and not isinstance(value, bytes):
+            raise StoreUnavailable("the store answers with something else than bytes")
+        return value
+
+    async def put(self, key: bytes, value: bytes, *, ttl_s: int) -> None:
+        """Store a string for a time. All that the store holds of pictures has an end: only such keys are evicted."""
+        async with self._asking():
+            await self._redis.set(key, value, ex=ttl_s)
+
+    async def sample(self, *, prefix: bytes, size: int) -> Sample:
+        """Figures for the gauges: the whole store if it is small, else a random part of it."""
+        async with self._asking():
+            return await self._sample(prefix, size)
+
+    async def close(self) -> None:
+        """Give the connections back."""
+        await self._redis.aclose()
+        await self._pool.aclose()  # a pool that is passed in is not the client's to close
+
+    @asynccontextmanager
+    async def _asking(self) -> AsyncIterator[None]:
+        if self._clock() < self._alone_until_s:
+            raise StoreUnavailable("left alone after a time-out")
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                yield
+        except (TimeoutError, RedisTimeoutError) as error:
+            self._alone_until_s = self._clock() + self._retry_s
+            raise StoreUnavailable(f"no answer within {self._timeout_s} s") from error
+        except (RedisError, OSError) as error:
+            raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
+
+    async def _sample(self, prefix: bytes, size: int) -> Sample:
+        memory = await self._redis.info("memory")
+        stats = await self._redis.info("stats")
+        objects = int(await self._redis.dbsize())
+        keys = await self._keys(prefix, objects=objects, size=size)
+        return Sample(
+            objects=objects,
+            used_bytes=int(memory["used_memory"]),
+            limit_bytes=int(memory["maxmemory"]),
+            evicted_total=int(stats["evicted_keys"]),
+            values=await self._values(keys),
+        )
+
+    async def _keys(self, prefix: bytes, *, objects: int, size: int) -> list[bytes]:
+        if objects <= size:
+            return [key async for key in self._redis.scan_iter(match=prefix + b"*", count=size)]
+        pipeline = self._redis.pipeline(transaction=False)
+        for _ in range(size):
+            pipeline.randomkey()
+        drawn = await pipeline.execute()
+        return [key for key in drawn if isinstance(key, bytes) and key.startswith(prefix)]
+
+    async def _values(self, keys: list[bytes]) -> tuple[StoredValue, ...]:
+        pipeline = self._redis.pipeline(transaction=False)
+        for key in keys:
+            pipeline.get(key)
+            pipeline.memory_usage(key)
+        answers = await pipeline.execute() if keys else []
+        pairs = zip(answers[::2], answers[1::2], strict=True)
+        return tuple(StoredValue(value, memory) for value, memory in pairs if value is not None and memory is not None)

@@ -1,0 +1,162 @@
+"""Against a real Valkey: what is stored, how it ends, and what is said when the store does not answer."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+import redis
+
+from service.errors import StoreUnavailable
+from service.store.embedded import EmbeddedValkey
+from service.store.latent_store import LatentStore, Sample
+
+TIMEOUT_S = 5.0
+
+
+Result = TypeVar("Result")
+
+
+def ask(url: str, question: Callable[[LatentStore], Awaitable[Result]]) -> Result:
+    async def asked() -> Result:
+        store = LatentStore(url, timeout_s=TIMEOUT_S, retry_s=0)
+        try:
+            return await question(store)
+        finally:
+            await store.close()
+
+    return asyncio.run(asked())
+
+
+def client(server: EmbeddedValkey) -> redis.Redis:
+    return redis.Redis.from_url(server.url)
+
+
+def test_a_string_comes_back_and_has_an_end(valkey: EmbeddedValkey) -> None:
+    async def question(store: LatentStore) -> bytes | None:
+        await store.put(b"p:1", b"\x00latent\xff", ttl_s=60)
+        return await store.get(b"p:1")
+
+    assert ask(valkey.url, question) == b"\x00latent\xff"
+    with client(valkey) as direct:
+        assert 0 < direct.ttl(b"p:1") <= 60
+
+
+def test_an_absent_string_is_none(valkey: EmbeddedValkey) -> None:
+    assert ask(valkey.url, lambda store: store.get(b"p:none")) is None
+
+
+def test_the_embedded_server_evicts_only_what_has_an_end(valkey: EmbeddedValkey) -> None:
+    with client(valkey) as direct:
+        assert direct.config_get("maxmemory-policy") == {"maxmemory-policy": "volatile-lfu"}
+        assert direct.config_get("save") == {"save": ""}
+        direct.config_set("maxmemory", 4 * 2**20)
+        direct.set("control", b"survives")
+        for number in range(400):
+            direct.set(f"p:{number}", bytes(20_000), ex=1000)
+        assert direct.info("stats")["evicted_keys"] > 0
+        assert direct.get("control") == b"survives"
+
+
+@pytest.mark.parametrize("pictures", [0, 3, 40])
+def test_a_sample_tells_what_the_store_holds(valkey: EmbeddedValkey, pictures: int) -> None:
+    async def question(store: LatentStore) -> Sample:
+        for number in range(pictures):
+            await store.put(b"p:%d" % number, bytes(5000), ttl_s=60)
+        return await store.sample(prefix=b"p:", size=16)
+
+    sample = ask(valkey.url, question)
+    assert sample.objects == pictures
+    assert sample.limit_bytes > 0
+    assert len(sample.values) == min(pictures, 16)
+    assert all(5000 < one.memory_bytes < 6500 for one in sample.values)
+
+
+def test_a_store_that_is_not_there_is_unavailable(tmp_path: Path) -> None:
+    with pytest.raises(StoreUnavailable):
+        ask(f"unix://{tmp_path}/none.sock", lambda store: store.get(b"p:1"))
+
+
+def test_a_store_that_was_restarted_is_found_again(tmp_path: Path) -> None:
+    """The pool's old connections are dead; the first request after the restart must not notice."""
+
+    async def story() -> bytes | None:
+        with EmbeddedValkey(limit_bytes=2**24, folder=tmp_path) as first:
+            store = LatentStore(first.url, timeout_s=TIMEOUT_S, retry_s=0)
+            await store.put(b"p:1", b"old", ttl_s=60)
+        with pytest.raises(StoreUnavailable):
+            await store.get(b"p:1")
+        with EmbeddedValkey(limit_bytes=2**24, folder=tmp_path) as second:
+            assert second.url == first.url
+            await store.put(b"p:1", b"new", ttl_s=60)
+            found = await store.get(b"p:1")
+            await store.close()
+            return found
+
+    assert asyncio.run(story()) == b"new"
+
+
+def test_a_slow_store_costs_one_wait_and_is_then_left_alone(valkey: EmbeddedValkey) -> None:
+    now_s = 0.0
+
+    async def story() -> None:
+        nonlocal now_s
+        store = LatentStore(valkey.url, timeout_s=0.05, retry_s=1.0, clock=lambda: now_s)
+        assert await store.get(b"p:1") is None
+        with client(valkey) as direct, paused(direct.info("server")["process_id"]):
+            with pytest.raises(StoreUnavailable, match=r"no answer within 0\.05 s"):
+                await store.get(b"p:1")
+            with pytest.raises(StoreUnavailable, match="left alone"):
+                await store.get(b"p:1")
+        now_s = 1.5
+        assert await store.get(b"p:1") is None
+        await store.close()
+
+    asyncio.run(story())
+
+
+@contextlib.contextmanager
+def paused(process: int) -> Iterator[None]:
+    os.kill(process, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(process, signal.SIGCONT)
+
+
+def test_one_folder_holds_one_server(tmp_path: Path, valkey_program: None) -> None:  # noqa: ARG001
+    with EmbeddedValkey(limit_bytes=2**24, folder=tmp_path), pytest.raises(StoreUnavailable, match="another edge"):
+        EmbeddedValkey(limit_bytes=2**24, folder=tmp_path).__enter__()
+
+
+PARENT = """
+import sys, time
+from service.store.embedded import EmbeddedValkey
+with EmbeddedValkey(limit_bytes=2**24) as server:
+    print(server.url, flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM, None])
+def test_the_server_ends_with_its_parent(end: signal.Signals | None, valkey_program: None) -> None:  # noqa: ARG001
+    """However the parent ends. The connection is closed by the kernel when the server is gone: that is the barrier."""
+    parent = subprocess.Popen([sys.executable, "-c", PARENT], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert parent.stdin is not None
+    assert parent.stdout is not None
+    with parent, parent.stdin, parent.stdout:
+        url = parent.stdout.readline().decode().strip()
+        with redis.Redis.from_url(url, socket_timeout=30, retry=None) as direct:
+            assert direct.ping()
+            if end is None:
+                parent.stdin.close()
+            else:
+                parent.send_signal(end)
+            with pytest.raises(redis.exceptions.ConnectionError):
+                direct.blpop(["never"], timeout=20)
