@@ -25,7 +25,7 @@ from PIL import Image, features
 from ssimulacra2 import __version__ as ssimulacra2_version
 
 from models.training.references import reference
-from models.training.scores import Ssimulacra2, psnr_db
+from models.training.scores import ScoredFile, Ssimulacra2, psnr_db
 
 # Raise it when a score or a reference comes out otherwise than before: old entries are then not found.
 _MEASUREMENT = 1
@@ -39,16 +39,6 @@ class Anchor:
     settings: str  # as shown to people; enters the cache key
     qualities: tuple[int, ...]  # at least 8 and covering 28 to 38 dB on each picture, measured
     save: Callable[[Image.Image, io.BytesIO, int], None]
-
-
-@dataclass(frozen=True)
-class ScoredFile:
-    """One file of one picture, or one bitstream decoded to one size."""
-
-    quality: int
-    size_bytes: int
-    psnr_db: float
-    ssimulacra2: float
 
 
 @dataclass(frozen=True)
@@ -84,7 +74,7 @@ def anchors() -> tuple[Anchor, ...]:
             name="AVIF",
             file_format="AVIF",
             settings="speed 6 4:4:4 one thread",
-            qualities=(7, 17, 27, 36, 45, 54, 62, 70, 78, 87, 96),
+            qualities=(0, 12, 24, 35, 45, 54, 62, 70, 78, 87, 96),
             save=_save_avif,
         ),
     )

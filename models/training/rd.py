@@ -71,11 +71,12 @@ class Curve:
 
 @dataclass(frozen=True)
 class MedianRate:
-    """The median over pictures, and how many pictures had one."""
+    """The median over pictures, and what it rests on."""
 
     percent: float
     pictures: int
-    left_out: int
+    left_out: int  # pictures whose curves share too little
+    whole_range: int  # pictures whose curves both cover the whole range
 
 
 def curve(points: Iterable[RatePoint]) -> Curve:
@@ -116,7 +117,16 @@ def median_bd_rate(pairs: Sequence[tuple[Curve, Curve]], within: ScoreRange) -> 
             continue
     if not rates:
         raise OverlapError(f"none of {len(pairs)} pictures has curves that overlap enough")
-    return MedianRate(percent=median(rates), pictures=len(rates), left_out=len(pairs) - len(rates))
+    return MedianRate(
+        percent=median(rates),
+        pictures=len(rates),
+        left_out=len(pairs) - len(rates),
+        whole_range=sum(_covers(ours, within) and _covers(anchor, within) for ours, anchor in pairs),
+    )
+
+
+def _covers(one: Curve, within: ScoreRange) -> bool:
+    return one.lowest <= within.low and one.highest >= within.high
 
 
 def geometric_mean(ratios: Sequence[float]) -> float:

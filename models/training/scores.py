@@ -4,7 +4,8 @@ PSNR is over the three sRGB channels of 8-bit pictures together.
 
 SSIMULACRA2 is the formula of the `ssimulacra2` package (its colour space, maps, weights). That package
 takes paths, works in float64 and starts from nothing for each picture; here the reference's half of the
-work is kept and the blur is separable in float32. The test compares the two: they differ by less than 0.01.
+work is kept and the blur is in float32: 50 ms instead of 115 at 344 px, 11 instead of 24 at 172 (measured, one
+core). A test compares the two: they differ by less than 0.05.
 """
 
 from dataclasses import dataclass
@@ -28,6 +29,16 @@ _SMALLEST_SIDE_PX = 8
 
 class ScoreError(ValueError):
     """The two pictures cannot be compared."""
+
+
+@dataclass(frozen=True)
+class ScoredFile:
+    """One file of one picture, or one bitstream decoded to one size."""
+
+    quality: int
+    size_bytes: int
+    psnr_db: float
+    ssimulacra2: float
 
 
 def psnr_db(reference: Picture, decoded: Picture) -> float:

@@ -144,7 +144,7 @@ def test_the_median_counts_the_pictures_it_leaves_out() -> None:
     outside = rising(low=10, high=20)
     found = median_bd_rate([(halves, anchor), (doubled, anchor), (outside, anchor), (equal, anchor)], PSNR_RANGE_DB)
     assert found.percent == pytest.approx(0)
-    assert (found.pictures, found.left_out) == (3, 1)
+    assert (found.pictures, found.left_out, found.whole_range) == (3, 1, 3)
     with pytest.raises(OverlapError):
         median_bd_rate([(outside, anchor)], PSNR_RANGE_DB)
 

@@ -1,0 +1,119 @@
+"""The published figures, from scored files whose answers are known beforehand."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from models.training.figures import (
+    Contender,
+    Metric,
+    Ours,
+    PictureScores,
+    bd_rates,
+    mean_points,
+    pair_qualities,
+    pair_ratios,
+    translator_gaps,
+)
+from models.training.scores import ScoredFile
+
+QUALITIES = tuple(range(0, 64, 7))
+
+
+def files(*, first_bytes: float, db_more: float = 0.0) -> tuple[ScoredFile, ...]:
+    """27 to 40.5 dB and 40 to 98.5 points in even steps; bytes grow by a fifth each."""
+    return tuple(
+        ScoredFile(
+            quality=quality,
+            size_bytes=round(first_bytes * 1.2**index),
+            psnr_db=27 + 1.5 * index + db_more,
+            ssimulacra2=40 + 6.5 * index,
+        )
+        for index, quality in enumerate(QUALITIES)
+    )
+
+
+def picture(contenders: Iterable[Contender]) -> PictureScores:
+    return PictureScores(path=Path("one.png"), contenders=tuple(contenders))
+
+
+def typical(*, anchor_bytes: float = 20_000) -> PictureScores:
+    """Ours takes 10,000 B where the anchor's file of 344 takes 20,000 and that of 172 takes 5,000."""
+    return picture(
+        [
+            Contender(Ours.HIGH, 344, files(first_bytes=10_000)),
+            Contender(Ours.MEDIUM, 172, files(first_bytes=10_000)),
+            Contender(Ours.SHRUNK, 172, files(first_bytes=10_000, db_more=0.25)),
+            Contender(Ours.ALONE, 172, files(first_bytes=2_500)),
+            Contender("JPEG", 344, files(first_bytes=anchor_bytes)),
+            Contender("JPEG", 172, files(first_bytes=5_000)),
+        ]
+    )
+
+
+def test_bd_rates_of_each_codec_and_score() -> None:
+    found = {(one.ours, one.metric): one.percent for one in bd_rates([typical()] * 3, ["JPEG"])}
+    for metric in Metric:
+        assert found[Ours.HIGH, metric] == pytest.approx(-50, abs=0.01)
+        assert found[Ours.MEDIUM, metric] == pytest.approx(100, abs=0.01)
+        assert found[Ours.ALONE, metric] == pytest.approx(-50, abs=0.01)
+
+
+def test_bd_rate_is_the_median_over_pictures() -> None:
+    pictures = [typical(anchor_bytes=size_bytes) for size_bytes in (10_000, 20_000, 1_000_000)]
+    (high,) = (one for one in bd_rates(pictures, ["JPEG"]) if (one.ours, one.metric) == (Ours.HIGH, Metric.PSNR))
+    assert high.percent == pytest.approx(-50, abs=0.01)
+    assert (high.pictures, high.left_out, high.whole_range) == (3, 0, 3)
+
+
+def test_a_figure_without_overlap_is_absent_and_counted() -> None:
+    apart = picture(
+        [
+            *typical().contenders[:4],
+            Contender("JPEG", 344, files(first_bytes=20_000, db_more=30)),
+            Contender("JPEG", 172, files(first_bytes=5_000)),
+        ]
+    )
+    (high,) = (one for one in bd_rates([apart] * 2, ["JPEG"]) if (one.ours, one.metric) == (Ours.HIGH, Metric.PSNR))
+    assert (high.percent, high.pictures, high.left_out) == (None, 0, 2)
+    (ratio,) = (one for one in pair_ratios([apart], ["JPEG"], [21]) if one.metric is Metric.PSNR)
+    assert (ratio.ratio, ratio.pictures, ratio.left_out) == (None, 0, 1)
+
+
+def test_one_stream_over_the_two_files_of_its_scores() -> None:
+    for ratio in pair_ratios([typical(), typical()], ["JPEG"], [0, 21, 63]):
+        assert ratio.ratio == pytest.approx(10 / (20 + 5), rel=1e-3)
+        assert (ratio.pictures, ratio.left_out) == (2, 0)
+
+
+def test_pair_ratios_are_a_geometric_mean() -> None:
+    pictures = [typical(anchor_bytes=size_bytes) for size_bytes in (15_000, 75_000)]  # 1/2 and 1/8
+    for ratio in pair_ratios(pictures, ["JPEG"], [21]):
+        assert ratio.ratio == pytest.approx(1 / 4, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("default", "qualities"),
+    [(40, (28, 40, 52)), (5, (0, 5, 17)), (63, (51, 63)), (0, (0, 12))],
+)
+def test_pair_ratios_are_taken_at_the_default_quality_and_at_two_others(
+    default: int, qualities: tuple[int, ...]
+) -> None:
+    assert pair_qualities(default) == qualities
+
+
+def test_the_gap_is_what_the_translator_falls_short() -> None:
+    gaps = translator_gaps([typical(), typical()], QUALITIES)
+    assert [one.quality for one in gaps] == list(QUALITIES)
+    assert [one.psnr_db for one in gaps] == pytest.approx([0.25] * len(QUALITIES))
+    assert [one.ssimulacra2 for one in gaps] == pytest.approx([0] * len(QUALITIES))
+
+
+def test_mean_points_are_means_over_pictures_at_each_quality() -> None:
+    pictures = [typical(anchor_bytes=size_bytes) for size_bytes in (10_000, 30_000)]
+    jpeg = [one for one in mean_points(pictures) if (one.name, one.size_px) == ("JPEG", 344)]
+    assert [one.quality for one in jpeg] == list(QUALITIES)
+    assert jpeg[0].size_bytes == pytest.approx(20_000)
+    assert jpeg[0].bits_per_px == pytest.approx(20_000 * 8 / 344**2)
+    assert jpeg[0].psnr_db == pytest.approx(27)
