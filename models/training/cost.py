@@ -1,0 +1,96 @@
+"""What decoding costs: multiplications and parameters counted as the networks run, and milliseconds on one thread."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from statistics import median
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from torch.nn.modules.module import register_module_forward_hook
+from torch.utils.flop_counter import FlopCounterMode
+
+from models.codec import Codec
+from models.config import HIGH_PX, MEDIUM_PX
+
+
+@dataclass(frozen=True)
+class DecoderCost:
+    """One head: everything between the entropy coder and the pixels, means and exact path included."""
+
+    size_px: int
+    macs: int
+    parameters: int
+
+    @property
+    def kmac_per_px(self) -> float:
+        return self.macs / 1e3 / self.size_px**2
+
+
+@dataclass(frozen=True)
+class StageTimes:
+    """Medians over pictures at the default quality, one thread, a batch of one."""
+
+    encode_ms: float
+    read_ms: float  # entropy decoding, exact path included
+    synthesize_high_ms: float
+    synthesize_medium_ms: float
+
+
+def decoder_cost(codec: Codec, blob: bytes, size_px: int) -> DecoderCost:
+    used: dict[int, int] = {}
+    with FlopCounterMode(display=False) as counter, _each_module(lambda module: used.update(_own_parameters(module))):
+        codec.synthesize([codec.read(blob)], size_px=size_px)
+    return DecoderCost(size_px=size_px, macs=counter.get_total_flops() // 2, parameters=sum(used.values()))
+
+
+def stage_times(codec: Codec, references: Sequence[NDArray[np.uint8]]) -> StageTimes:
+    with _one_thread():
+        quality = codec.default_quality
+        blobs = [codec.encode(picture, quality=quality) for picture in references]
+        symbols = [codec.read(blob) for blob in blobs]
+        return StageTimes(
+            encode_ms=_median_ms([partial(codec.encode, one, quality=quality) for one in references]),
+            read_ms=_median_ms([partial(codec.read, one) for one in blobs]),
+            synthesize_high_ms=_median_ms([partial(codec.synthesize, [one], size_px=HIGH_PX) for one in symbols]),
+            synthesize_medium_ms=_median_ms([partial(codec.synthesize, [one], size_px=MEDIUM_PX) for one in symbols]),
+        )
+
+
+def _median_ms(calls: Sequence[Callable[[], object]]) -> float:
+    calls[0]()  # the first call of a shape builds kernels and buffers
+    return median(_elapsed_ms(call) for call in calls)
+
+
+def _elapsed_ms(call: Callable[[], object]) -> float:
+    start_s = time.perf_counter()
+    call()
+    return (time.perf_counter() - start_s) * 1e3
+
+
+def _own_parameters(module: nn.Module) -> dict[int, int]:
+    return {id(parameter): parameter.numel() for parameter in module.parameters(recurse=False)}
+
+
+@contextmanager
+def _each_module(visit: Callable[[nn.Module], object]) -> Iterator[None]:
+    """Calls `visit` with every module that runs meanwhile: what a head does not run is not its cost."""
+    hook = register_module_forward_hook(lambda module, _inputs, _output: (visit(module), None)[1])
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
