@@ -73,6 +73,55 @@ def info(files: Files, *, weights: Weights = None) -> None:
 
 
 @app.command()
+def evaluate(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of pictures.")],
+    *,
+    output: OutputFolder = Path("runs/evaluate"),
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer pictures and qualities.")] = False,
+    weights: Weights = None,
+    device: Device = "cpu",
+) -> None:
+    """Rate and distortion against JPEG, WebP and AVIF: tables, a plot, a sheet, JSON on the last line."""
+    with _extras("demo"):
+        from service.commands import model_work
+
+    options = model_work.EvaluateOptions(folder, output=output, quick=quick, weights=weights, device=device)
+    model_work.evaluate(options)
+
+
+@app.command()
+def train(
+    *,
+    data: Annotated[list[Path], typer.Option("--data", metavar="DIR", help="A folder of photographs; repeatable.")],
+    minutes: Annotated[float, typer.Option("--minutes", min=0.1, help="Time budget, decay of the rate included.")],
+    output: OutputFolder = Path("runs/train"),
+    valid: Annotated[Path | None, typer.Option("--valid", metavar="DIR", help="Photographs to validate on.")] = None,
+    resume: Annotated[Path | None, typer.Option("--resume", metavar="DIR", help="A run folder to go on in.")] = None,
+    stage: Annotated[str, typer.Option("--stage", help="all, medium, high or translator.")] = "all",
+    threads: Annotated[int, typer.Option("--threads", min=1, help="Threads of the arithmetic.")] = 2,
+    seed: Annotated[int, typer.Option("--seed", help="Of crops, qualities and starts.")] = 0,
+    device: Device = "cpu",
+) -> None:
+    """Train the codec within a time budget."""
+    with _extras("demo"):
+        from service.commands import model_work
+
+    model_work.train(
+        model_work.TrainOptions(
+            data=data,
+            valid=valid,
+            minutes=minutes,
+            output=output,
+            resume=resume,
+            stage=stage,
+            threads=threads,
+            seed=seed,
+            device=device,
+        )
+    )
+
+
+@app.command()
 def serve(
     *,
     host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import typer
-from models.bitstream import Bitstream, BitstreamError, parse
 from numpy.typing import NDArray
 
+from models.bitstream import Bitstream, BitstreamError, parse
 from models.config import HIGH_PX, MEDIUM_PX, QUALITIES
 from service.commands.failure import CommandFailure, FileFailure, for_each_file, reason
 from service.commands.whole_file import write_whole

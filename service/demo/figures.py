@@ -44,52 +44,55 @@ def hit_ratio(answers: Sequence[Answer]) -> float:
     return sum(answer.hit for answer in answered) / len(answered) if answered else 0.0
 
 
-def print_table(console: Console, answers: Sequence[Answer], *, store: StoreFigures, origin: OriginFigures) -> None:
-    table = Table(title="What it came to", title_style="bold", show_header=False)
-    table.add_column(style="cyan")
-    table.add_column(justify="right")
-    table.add_column()
+def print_tables(console: Console, answers: Sequence[Answer], *, store: StoreFigures, origin: OriginFigures) -> None:
+    console.print(_load_table(answers, origin), _store_table(store), sep="\n")
+
+
+def _load_table(answers: Sequence[Answer], origin: OriginFigures) -> Table:
     failed = sum(not answer.ok for answer in answers)
-    table.add_row("requests", f"{len(answers):,}", f"{CLIENTS} clients at once, {failed} failed")
-    table.add_row("hit ratio", f"{hit_ratio(answers):.1%}", "waiting for another's fill is not counted as a hit")
-    for title, hit in (("latency of hits", True), ("latency of misses", False)):
-        p50, p99 = _percentiles_ms([answer for answer in answers if answer.ok and answer.hit is hit])
-        table.add_row(title, f"{p50} ms", f"p50; p99 {p99} ms")
-    table.add_section()
-    _store_rows(table, store)
-    table.add_section()
-    table.add_row("origin requests", f"{origin.requests:,}", f"{_size(origin.egress_bytes)} sent")
     share = origin.avoided_bytes / max(1, origin.avoided_bytes + origin.egress_bytes)
-    table.add_row("origin egress avoided", _size(origin.avoided_bytes), f"{share:.1%} of what the requests stand for")
-    console.print(table)
+    table = _table(f"{len(answers):,} requests, {CLIENTS} at a time")
+    table.add_column("")
+    table.add_column("", justify="right")
+    table.add_row("requests (failed)", f"{len(answers):,} ({failed})")
+    table.add_row("hit ratio", f"{hit_ratio(answers):.1%}")
+    for title, hit in (("hits", True), ("misses", False)):
+        chosen = [answer for answer in answers if answer.ok and answer.hit is hit]
+        table.add_row(f"latency of {len(chosen):,} {title}, p50 / p99", _percentiles_ms(chosen))
+    table.add_row("origin requests", f"{origin.requests:,}")
+    table.add_row("origin egress avoided", f"{_size(origin.avoided_bytes)} ({share:.1%})")
+    return table
 
 
-def _store_rows(table: Table, store: StoreFigures) -> None:
-    each = store.store_bytes / max(1, store.pictures)
-    jpeg, avif = store.jpeg_pair_bytes, store.avif_pair_bytes
-    table.add_row("pictures in the store", f"{store.pictures:,}", "one latent each, for both sizes")
-    table.add_row(
-        "bytes in the store", _size(store.store_bytes), f"{each:,.0f} a picture, header and the store's own included"
+def _store_table(store: StoreFigures) -> Table:
+    latent_bytes = store.store_bytes / max(1, store.pictures)
+    table = _table(f"{store.pictures:,} pictures, both sizes of each")
+    table.caption = (
+        f"JPEG: mean of {store.jpeg_pictures} pictures, files. AVIF: mean of {store.avif_pictures} pictures, files of "
+        f"speed {AVIF_SPEED} 4:4:4 that score the SSIMULACRA2 of the edge's renditions; latents of the same pictures. "
+        "A latent in the store is counted with its header and the store's own overhead."
     )
-    table.add_row(
-        f"both sizes as JPEG q{JPEG_QUALITY}",
-        _size(jpeg * store.pictures),
-        f"{jpeg:,.0f} a picture ({store.jpeg_pictures} files measured): the store holds {each / max(1, jpeg):.2f} of that",
+    for heading in ("kept as", "bytes a picture", "all", "latents take"):
+        table.add_column(heading, justify="left" if heading == "kept as" else "right")
+    rows = (
+        ("latent, in the store", latent_bytes, latent_bytes),
+        (f"JPEG q{JPEG_QUALITY}, two files", store.jpeg_pair_bytes, latent_bytes),
+        ("AVIF, two files", store.avif_pair_bytes, store.avif_latent_bytes),
     )
-    ratio = store.avif_latent_bytes / max(1, avif)
-    table.add_row(
-        "both sizes as AVIF",
-        _size(avif * store.pictures),
-        f"{avif:,.0f} a picture at the same SSIMULACRA2 (files, speed {AVIF_SPEED}, {store.avif_pictures} "
-        f"measured): their latents take {ratio:.2f} of that",
-    )
+    for title, each, against in rows:
+        table.add_row(title, f"{each:,.0f}", _size(each * store.pictures), f"{against / max(1, each):.2f} of it")
+    return table
 
 
-def _percentiles_ms(answers: Sequence[Answer]) -> tuple[str, str]:
+def _table(title: str) -> Table:
+    return Table(title=title, title_style="bold", title_justify="left", caption_justify="left")
+
+
+def _percentiles_ms(answers: Sequence[Answer]) -> str:
     if not answers:
-        return "-", "-"
+        return "-"
     p50, p99 = np.percentile([1000 * answer.seconds for answer in answers], (50, 99))
-    return f"{p50:,.1f}", f"{p99:,.1f}"
+    return f"{p50:,.1f} / {p99:,.1f} ms"
 
 
 def _size(size_bytes: float) -> str:

@@ -10,15 +10,15 @@ from pathlib import Path
 from statistics import fmean
 
 import httpx
-from models.checkpoint import CheckpointError
-from models.codec import Codec
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, track
 
+from models.checkpoint import CheckpointError
+from models.codec import Codec
 from service.commands.failure import CommandFailure
 from service.demo import load
 from service.demo.children import Child, claim_port, edge_server, origin_server
-from service.demo.figures import OriginFigures, StoreFigures, origin_figures, print_table
+from service.demo.figures import OriginFigures, StoreFigures, origin_figures, print_tables
 from service.demo.photographs import PhotoFolder, found_in, write_bundled
 from service.demo.samples import Examiner, Picture, Sample, avif_pair_bytes, jpeg_pair_bytes
 from service.demo.sheet import write_sheet
@@ -53,7 +53,7 @@ def tell(options: DemoOptions) -> None:
         origin_part = _origin_figures(origin.url, photos, answers)
         samples = _look_closely(console, edge.url, photos)
         store_part = _store_figures(console, edge.url, photos, samples=samples)
-        print_table(console, answers, store=store_part, origin=origin_part)
+        print_tables(console, answers, store=store_part, origin=origin_part)
         write_sheet(samples[: len(photos.featured)], path=options.sheet)
         console.print(f"Sheet: {options.sheet}")
         if not options.once:

@@ -1,0 +1,34 @@
+"""evaluate and train: the only door from the service to models.training."""
+
+from pathlib import Path
+
+from models.checkpoint import CheckpointError
+from models.training.evaluate import EvaluateOptions
+from models.training.evaluate import evaluate as run_evaluation
+from models.training.references import ReferencePictureError
+from models.training.train import STAGES, TrainOptions
+from models.training.train import train as run_training
+from service.commands.failure import CommandFailure
+
+__all__ = ["EvaluateOptions", "TrainOptions", "evaluate", "train"]
+
+
+def evaluate(options: EvaluateOptions) -> None:
+    _must_be_folder(options.folder)
+    try:
+        run_evaluation(options)
+    except (CheckpointError, ReferencePictureError) as error:
+        raise CommandFailure(f"latentedge: {error}") from error
+
+
+def train(options: TrainOptions) -> None:
+    if options.stage != "all" and options.stage not in STAGES:
+        raise CommandFailure(f"latentedge: --stage is all, {', '.join(STAGES)}, not {options.stage!r}")
+    for folder in (*options.data, *filter(None, (options.valid, options.resume))):
+        _must_be_folder(folder)
+    run_training(options)
+
+
+def _must_be_folder(folder: Path) -> None:
+    if not folder.is_dir():
+        raise CommandFailure(f"{folder}: not a folder")
