@@ -1,5 +1,6 @@
 """encode, decode, info: pictures to latents (.le) and back, file by file. A bad file never stops the good ones."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,11 +10,12 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from models.bitstream import Bitstream, BitstreamError, parse
+from models.bitstream import MAX_WORDS_BYTES, Bitstream, BitstreamError, parse
 from models.config import HIGH_PX, MEDIUM_PX, QUALITIES
 from service.commands.failure import CommandFailure, FileFailure, for_each_file, reason
 from service.commands.whole_file import write_whole
 from service.errors import DamagedPicture, NotAPicture, PictureTooLarge, SourceError
+from service.settings import Settings
 
 if TYPE_CHECKING:  # torch is imported when a codec is loaded, not before
     from models.codec import Codec
@@ -62,7 +64,7 @@ def decode(files: Sequence[Path], *, output: Path, res: str, codec: CodecChoice)
         from service.render import image_file
 
         try:
-            (picture,) = loaded.synthesize([loaded.read(_read(path))], size_px=size_px)
+            (picture,) = loaded.synthesize([loaded.read(_read_latent(path))], size_px=size_px)
         except BitstreamError as error:
             raise FileFailure(str(error)) from error
         targets.write(path, image_file.write(picture, "image/png"))
@@ -74,7 +76,7 @@ def info(files: Sequence[Path], *, codec: CodecChoice) -> None:
     loaded = codec.load()
 
     def describe_one(path: Path) -> None:
-        blob = _read(path)
+        blob = _read_latent(path)
         try:
             bitstream = parse(blob)
             loaded.read(blob)  # the checksum covers the symbols: only a decode finds a flipped bit in the words
@@ -115,14 +117,29 @@ def _read(path: Path) -> bytes:
         raise FileFailure(reason(error)) from error
 
 
+def _read_latent(path: Path) -> bytes:
+    """At most one byte more than any latent has: what is larger is refused as too long, not read."""
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_WORDS_BYTES + 1024)
+    except OSError as error:
+        raise FileFailure(reason(error)) from error
+
+
 def _read_square(path: Path) -> NDArray[np.uint8]:
     from service.render import image_file
 
     try:
-        source = image_file.read(_read(path), limits=image_file.ImageLimits())
+        with warnings.catch_warnings(action="ignore"):  # a failure has its own line, and the rest is none
+            source = image_file.read(_read(path), limits=image_file.ImageLimits(_largest_pixels()))
     except SourceError as error:
         raise FileFailure(_wrong_with(error)) from error
     return image_file.square(source.pixels, HIGH_PX)
+
+
+def _largest_pixels() -> int:
+    """The limit of an edge with the default settings."""
+    return int(Settings.model_fields["source_pixels"].default)
 
 
 def _wrong_with(error: SourceError) -> str:
@@ -141,8 +158,7 @@ def _description(path: Path, bitstream: Bitstream, *, total_bytes: int) -> str:
         ("flags", f"{bitstream.flags:#04x}"),
         ("picture", f"{bitstream.width_px}x{bitstream.height_px} px"),
         ("header", f"{bitstream.header_bytes} bytes"),
-        ("z words", f"{len(bitstream.z_words)} bytes"),
-        ("y words", f"{len(bitstream.y_words)} bytes"),
+        ("words", f"{len(bitstream.words)} bytes"),
         ("checksum", f"{bitstream.crc:08x}"),
         ("file", f"{total_bytes} bytes"),
         ("bits per pixel", f"{8 * total_bytes / pixels:.4f}"),

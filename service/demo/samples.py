@@ -14,12 +14,14 @@ from models.config import HIGH_PX, MEDIUM_PX
 from models.training.scores import Ssimulacra2
 from service.demo.load import picture_url
 from service.render import image_file
+from service.settings import Settings
 
 Picture = NDArray[np.uint8]  # (size, size, 3), sRGB
 SIZES_PX = {"high": HIGH_PX, "medium": MEDIUM_PX}
 JPEG_QUALITY = 80
 AVIF_SPEED = 6
 _AVIF_QUALITIES = 101
+_LIMITS = image_file.ImageLimits(source_pixels=Settings.model_fields["source_pixels"].default)
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class Examiner:
 
     def look_at(self, name: str) -> Sample:
         source = (self._folder / name).read_bytes()
-        pixels = image_file.read(source, limits=image_file.ImageLimits()).pixels
+        pixels = image_file.read(source, limits=_LIMITS).pixels
         return Sample(
             name,
             source_bytes=len(source),
@@ -62,39 +64,42 @@ class Examiner:
     def _rendition(self, name: str, res: str, *, pixels: Picture) -> Rendition:
         url = picture_url(self._edge_url, name, res=res, fmt="png")
         answer = httpx.get(url, timeout=60, trust_env=False).raise_for_status()
-        with Image.open(io.BytesIO(answer.content)) as png:
-            decoded = np.asarray(png.convert("RGB"))
+        decoded = _pixels(answer.content)
         reference = image_file.square(pixels, SIZES_PX[res])
         return Rendition(reference, decoded=decoded, ssimulacra2=Ssimulacra2(reference).score(decoded))
 
 
 def jpeg_pair_bytes(path: Path) -> int:
     """Both sizes of a picture as JPEG files."""
-    pixels = image_file.read(path.read_bytes(), limits=image_file.ImageLimits()).pixels
+    pixels = image_file.read(path.read_bytes(), limits=_LIMITS).pixels
     squares = (image_file.square(pixels, size_px) for size_px in SIZES_PX.values())
     return sum(len(_file(square, "JPEG", quality=JPEG_QUALITY)) for square in squares)
 
 
 def avif_pair_bytes(sample: Sample) -> int:
     """Both sizes as AVIF files that score at least what the edge's renditions do."""
-    return sum(matched_avif_bytes(rendition) for rendition in (sample.high, sample.medium))
+    pair = (sample.high, sample.medium)
+    return sum(len(avif(rendition.reference, matched_avif_quality(rendition))) for rendition in pair)
 
 
-def matched_avif_bytes(rendition: Rendition) -> int:
-    """The AVIF file of the lowest quality that scores as high as the rendition, found by bisection."""
+def matched_avif_quality(rendition: Rendition) -> int:
+    """The lowest AVIF quality that scores as high as the rendition, by bisection (the best there is if none does)."""
     scorer = Ssimulacra2(rendition.reference)
     low, high = 0, _AVIF_QUALITIES - 1
     while low < high:
         quality = (low + high) // 2
-        blob = _avif(rendition.reference, quality)
-        with Image.open(io.BytesIO(blob)) as picture:
-            good = scorer.score(np.asarray(picture.convert("RGB"))) >= rendition.ssimulacra2
+        good = scorer.score(_pixels(avif(rendition.reference, quality))) >= rendition.ssimulacra2
         low, high = (low, quality) if good else (quality + 1, high)
-    return len(_avif(rendition.reference, low))
+    return low
 
 
-def _avif(pixels: Picture, quality: int) -> bytes:
+def avif(pixels: Picture, quality: int) -> bytes:
     return _file(pixels, "AVIF", quality=quality, speed=AVIF_SPEED, subsampling="4:4:4")
+
+
+def _pixels(blob: bytes) -> Picture:
+    with Image.open(io.BytesIO(blob)) as picture:
+        return np.asarray(picture.convert("RGB"))
 
 
 def _file(pixels: Picture, kind: str, **options: object) -> bytes:

@@ -74,14 +74,14 @@ def _look_closely(console: Console, edge_url: str, photos: PhotoFolder) -> list[
     rest = [name for name in photos.names if name not in photos.featured]
     more = _AVIF_PICTURES - len(photos.featured)
     spread = [rest[number * len(rest) // more] for number in range(min(more, len(rest)))]
-    examiner = Examiner(edge_url, photos.folder, encode=_encoder())
+    examiner = Examiner(edge_url, photos.folder, encode=_encoder(edge_url))
     names = [*photos.featured, *spread]
     return [examiner.look_at(name) for name in track(names, description="scoring", console=console)]
 
 
-def _encoder() -> Callable[[Picture], bytes]:
+def _encoder(edge_url: str) -> Callable[[Picture], bytes]:
     """The edge's own codec, to know the bytes of single latents: the store tells only the sum."""
-    settings = read_settings()
+    settings = read_settings(origin=edge_url)  # of the same environment as the edge's; the origin plays no part
     try:
         codec = Codec.load(settings.weights)
     except CheckpointError as error:
