@@ -1,0 +1,177 @@
+"""The weights file: safetensors in and out, and the digests that name what it decodes to. Nothing is unpickled.
+
+Names in the file: `high.*`, `medium.*` (the two autoencoders), `path.*` (translator and medium head), each with
+`hyperprior.indexes.{first,second,bias}` as integers and `tables.{symbols,hyper}` as counts. Large float weights are stored in
+half precision and computed with in float32.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from models.autoencoder import HighAutoencoder, MediumAutoencoder, MediumPath
+from models.bitstream import STREAM_ID_BYTES
+from models.entropy_coder import EntropyCoder
+from models.entropy_model import SCALE_COUNT, support_of
+from models.hyperprior import FrozenScaleIndexes, InexactScalePathError, ScaleIndexes, ScaleWeights
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+RELEASED = Path(__file__).parent / "weights" / "latentedge.safetensors"
+_HEAD_ID_BYTES = 4
+_FORMAT = "latentedge-weights-1"
+
+
+class CheckpointError(Exception):
+    """The weights file is missing, damaged, or of another version of these networks."""
+
+
+@dataclass(frozen=True)
+class ReleaseNotes:
+    """What the weights file says of itself."""
+
+    default_quality: int
+    """Lowest quality with a mean SSIMULACRA2 of at least 70 on the validation pictures."""
+    dead_zone: float
+    """Widening of the zero interval in encoding, in symbol steps, chosen on the validation pictures."""
+    trained: str
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Counts of one autoencoder: symbols (one row per scale index, of unlike lengths), hyper (groups, C, 31)."""
+
+    symbols: list[Tensor]
+    hyper: Tensor
+
+
+@dataclass(frozen=True)
+class Autoencoding:
+    """One autoencoder ready to code: its networks, its entropy coder, the id of its streams."""
+
+    networks: HighAutoencoder | MediumAutoencoder
+    coder: EntropyCoder
+    stream_id: bytes
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """All that a weights file holds."""
+
+    high: Autoencoding
+    medium: Autoencoding
+    path: MediumPath
+    notes: ReleaseNotes
+    high_head_id: bytes
+    medium_head_id: bytes
+
+
+def save(
+    path: Path,
+    *,
+    high: HighAutoencoder,
+    medium: MediumAutoencoder,
+    medium_path: MediumPath,
+    tables: tuple[Tables, Tables],
+    notes: ReleaseNotes,
+) -> None:
+    """Freeze and write; raises `InexactScalePathError` when a scale path is out of bounds."""
+    tensors = _frozen("high", high, tables[0]) | _frozen("medium", medium, tables[1])
+    tensors |= {f"path.{name}": _stored(name, tensor) for name, tensor in medium_path.state_dict().items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_suffix(".new")
+    save_file(tensors, fresh, metadata={"format": _FORMAT, "notes": json.dumps(asdict(notes))})
+    fresh.replace(path)
+
+
+def load(path: Path | None = None) -> Checkpoint:
+    """Read a weights file (the released one by default); raises `CheckpointError`."""
+    chosen = path or RELEASED
+    try:
+        with safe_open(chosen, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  a safetensors file, not a dict
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"cannot read the weights in {chosen}: {error}") from error
+    if metadata.get("format") != _FORMAT:
+        raise CheckpointError(f"{chosen} is not a {_FORMAT} file")
+    try:
+        return _assemble(tensors, ReleaseNotes(**json.loads(metadata["notes"])))
+    except (KeyError, RuntimeError, TypeError, ValueError, InexactScalePathError) as error:
+        raise CheckpointError(f"{chosen} does not fit these networks: {error}") from error
+
+
+def _assemble(tensors: dict[str, Tensor], notes: ReleaseNotes) -> Checkpoint:
+    path = MediumPath()
+    _fill(path, tensors, "path.")
+    return Checkpoint(
+        high=_autoencoding("high.", HighAutoencoder(), tensors),
+        medium=_autoencoding("medium.", MediumAutoencoder(), tensors),
+        path=path.eval(),
+        notes=notes,
+        high_head_id=_digest(tensors, ("high.head.",), size=_HEAD_ID_BYTES),
+        medium_head_id=_digest(tensors, ("path.", "medium.hyperprior.deviation"), size=_HEAD_ID_BYTES),
+    )
+
+
+def _autoencoding(
+    prefix: str, networks: HighAutoencoder | MediumAutoencoder, tensors: dict[str, Tensor]
+) -> Autoencoding:
+    weights = ScaleWeights(
+        *[tensors[f"{prefix}hyperprior.indexes.{name}"].float() for name in ("first", "second", "bias")]
+    )
+    networks.hyperprior.indexes = FrozenScaleIndexes(weights)
+    _fill(networks, tensors, prefix)
+    lengths = [2 * support_of(index) + 2 for index in range(SCALE_COUNT)]
+    rows = [row.numpy() for row in tensors[f"{prefix}tables.symbols"].split(lengths)]
+    coder = EntropyCoder(symbol_tables=rows, hyper_tables=tensors[f"{prefix}tables.hyper"].numpy())
+    # everything between bytes and y_hat: not the analysis, not the head
+    between = (f"{prefix}hyperprior.", f"{prefix}tables.")
+    return Autoencoding(networks.eval(), coder, _digest(tensors, between, size=STREAM_ID_BYTES))
+
+
+def _frozen(prefix: str, networks: HighAutoencoder | MediumAutoencoder, tables: Tables) -> dict[str, Tensor]:
+    indexes = networks.hyperprior.indexes
+    if not isinstance(indexes, ScaleIndexes):
+        raise TypeError("these networks are frozen already")
+    weights = indexes.integers()
+    FrozenScaleIndexes(weights)  # checks the bound
+    tensors = {
+        name: _stored(name, tensor)
+        for name, tensor in networks.state_dict().items()
+        if "hyperprior.indexes." not in name
+    }
+    tensors["hyperprior.indexes.first"] = weights.first.detach().to(torch.int8)
+    tensors["hyperprior.indexes.second"] = weights.second.detach().to(torch.int8)
+    tensors["hyperprior.indexes.bias"] = weights.bias.detach().to(torch.int32)
+    tensors["tables.symbols"] = torch.cat(tables.symbols)
+    tensors["tables.hyper"] = tables.hyper
+    return {f"{prefix}.{name}": tensor.contiguous() for name, tensor in tensors.items()}
+
+
+def _stored(name: str, tensor: Tensor) -> Tensor:
+    """Matrices of the networks in half precision; linear paths, gains and vectors in full."""
+    full = tensor.ndim < 2 or "linear" in name or "log_gain" in name or "quality" in name  # noqa: PLR2004
+    return tensor.detach().float().contiguous() if full else tensor.detach().half().contiguous()
+
+
+def _fill(module: nn.Module, tensors: dict[str, Tensor], prefix: str) -> None:
+    state = {name: tensors[prefix + name].float() for name in module.state_dict()}
+    module.load_state_dict(state)
+
+
+def _digest(tensors: dict[str, Tensor], prefixes: tuple[str, ...], *, size: int) -> bytes:
+    hashed = hashlib.sha256()
+    for name in sorted(name for name in tensors if name.startswith(prefixes)):
+        hashed.update(name.encode() + str(tuple(tensors[name].shape)).encode())
+        hashed.update(tensors[name].contiguous().numpy().tobytes())
+    return hashed.digest()[:size]

@@ -1,0 +1,209 @@
+"""The one door to the networks: pixels -> bitstream, bitstream -> symbols, symbols -> pictures.
+
+    Codec        the high autoencoder with both heads: one bitstream serves 344x344 and, by the translator, 172x172
+    MediumCodec  the medium autoencoder as a codec of its own: 172x172 only
+
+`read` is exact and runs on the CPU, one bitstream at a time, so that a bad one fails alone. `synthesize` takes a batch;
+means and y_hat are computed in float32, only what follows y_hat may be bf16 (8 bits would misplace a mean by 0.2 steps).
+Nothing here is shared between threads: one thread owns a codec.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import torch
+
+from models import bitstream
+from models.autoencoder import pad_to_cells
+from models.bitstream import FLAG_MEDIUM, Bitstream, DamagedBitstream, ForeignBitstream
+from models.checkpoint import Autoencoding, Checkpoint, load
+from models.config import GRID, HIGH_PX, MEDIUM_PX, QUALITIES
+from models.entropy_coder import CodedSymbols, coding_order
+from models.layers import set_precision
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    Pixels = NDArray[np.uint8]
+
+_SYMBOL_LIMIT = (1 << 15) - 1
+"""Symbols are clamped to 16 bits; photographs stay below 2,000 (measured)."""
+
+
+@dataclass(frozen=True)
+class Symbols:
+    """One decoded latent as integers: quality, z (C, 11, 11) int8, q (N, 22, 22) int16. Opaque to callers."""
+
+    quality: int
+    z: NDArray[np.int8]
+    q: NDArray[np.int16]
+
+
+class PictureShapeError(ValueError):
+    """The picture to encode is not (size, size, 3) uint8."""
+
+
+class QualityError(ValueError):
+    """The quality is not in 0..63."""
+
+
+class _LatentCodec:
+    """Encoding and exact reading with one autoencoder; the heads are the subclasses'."""
+
+    _flags = 0
+
+    def __init__(self, checkpoint: Checkpoint, autoencoding: Autoencoding, *, device: str, dtype: torch.dtype) -> None:
+        self.device, self.dtype = device, dtype
+        self.notes = checkpoint.notes
+        self.default_quality = checkpoint.notes.default_quality
+        self.stream_id = autoencoding.stream_id
+        self._coder = autoencoding.coder
+        self._networks = autoencoding.networks.to(device)
+        # the exact path stays on the CPU: it was never a registered tensor, so `.to` leaves it there
+        self._indexes = autoencoding.networks.hyperprior.indexes
+
+    @property
+    def size_px(self) -> int:
+        """Side of the pictures that are encoded."""
+        return self._networks.config.size_px
+
+    @torch.inference_mode()
+    def encode(self, pixels: Pixels, *, quality: int) -> bytes:
+        """(size, size, 3) sRGB -> bitstream; raises `PictureShapeError` or `QualityError`."""
+        self._check_input(pixels, quality)
+        networks, of_quality = self._networks, torch.tensor([quality], device=self.device)
+        x = pad_to_cells(_to_tensor(pixels, self.device), networks.config)
+        y = networks.analysis(x, networks.hyperprior.deviation)
+        coded = networks.hyperprior.quantise(y, of_quality, dead_zone=self.notes.dead_zone)
+        order = coding_order(_integers(coded.index, np.uint8))
+        q = _integers(coded.q.clamp(-_SYMBOL_LIMIT, _SYMBOL_LIMIT), np.int32)
+        symbols = CodedSymbols(_integers(coded.z_hat, np.int32), q.reshape(-1)[order.places])
+        side = self.size_px
+        words = self._coder.encode(symbols, order, quality=quality)
+        blank = Bitstream(self.stream_id, quality, self._flags, width_px=side, height_px=side, words=words, crc=0)
+        return bitstream.build(replace(blank, crc=bitstream.checksum(blank, symbols.tobytes())))
+
+    @torch.inference_mode()
+    def read(self, blob: bytes) -> Symbols:
+        """Entropy-decode one bitstream; raises a `BitstreamError`."""
+        parsed = bitstream.parse(blob)
+        if parsed.flags != self._flags or parsed.stream_id != self.stream_id:
+            raise ForeignBitstream(f"stream id {parsed.stream_id.hex()}, these weights read {self.stream_id.hex()}")
+        popping = self._coder.open(parsed.words)
+        z = popping.hyper_latent(GRID // 2, quality=parsed.quality)
+        index = self._indexes(torch.from_numpy(z)[None], torch.tensor([parsed.quality]))
+        order = coding_order(_integers(index, np.uint8))
+        symbols = CodedSymbols(z, popping.symbols(order))
+        if bitstream.checksum(parsed, symbols.tobytes()) != parsed.crc:
+            raise DamagedBitstream("the checksum of header and symbols does not match")
+        q = np.zeros(self._networks.config.latent_channels * GRID * GRID, dtype=np.int16)
+        q[order.places] = symbols.y
+        return Symbols(parsed.quality, z.astype(np.int8), q.reshape(-1, GRID, GRID))
+
+    def _latents(self, symbols: Sequence[Symbols]) -> tuple[Tensor, Tensor]:
+        """A batch's y_hat (B, N, 22, 22) in float32 and its qualities (B,)."""
+        quality = torch.tensor([one.quality for one in symbols], device=self.device)
+        z = torch.from_numpy(np.stack([one.z for one in symbols])).to(self.device, torch.float32)
+        q = torch.from_numpy(np.stack([one.q for one in symbols])).to(self.device, torch.float32)
+        channels_last = torch.channels_last
+        y_hat = self._networks.hyperprior.dequantise(z, q.contiguous(memory_format=channels_last), quality)
+        return y_hat, quality
+
+    def _check_input(self, pixels: Pixels, quality: int) -> None:
+        if pixels.shape != (self.size_px, self.size_px, 3) or pixels.dtype != np.uint8:
+            raise PictureShapeError(
+                f"a picture of {pixels.shape} {pixels.dtype}, expected ({self.size_px}, {self.size_px}, 3) uint8"
+            )
+        if not 0 <= quality < QUALITIES:
+            raise QualityError(f"quality {quality} is not in 0..{QUALITIES - 1}")
+
+
+class Codec(_LatentCodec):
+    """344x344 pictures <-> bitstreams; both renditions from one bitstream."""
+
+    def __init__(self, checkpoint: Checkpoint, *, device: str, dtype: torch.dtype) -> None:
+        """Use `load`."""
+        super().__init__(checkpoint, checkpoint.high, device=device, dtype=dtype)
+        self._head_ids = {HIGH_PX: checkpoint.high_head_id, MEDIUM_PX: checkpoint.medium_head_id}
+        self._head = checkpoint.high.networks.head
+        set_precision(self._head, dtype)
+        self._path = checkpoint.path.to(device)
+        set_precision(self._path.translator, dtype)
+        set_precision(self._path.head, dtype)
+        self._medium_deviation = checkpoint.medium.networks.hyperprior.deviation.to(device)
+
+    @classmethod
+    def load(cls, path: Path | None = None, *, device: str = "cpu", dtype: str = "auto") -> Self:
+        """Read a weights file, the released one by default; raises `CheckpointError`."""
+        return cls(load(path), device=device, dtype=head_dtype(dtype, device))
+
+    def head_id(self, size_px: int) -> bytes:
+        """4 bytes that name the head of a size: they change when its pictures may."""
+        return self._head_ids[size_px]
+
+    @torch.inference_mode()
+    def synthesize(self, symbols: Sequence[Symbols], *, size_px: int) -> list[Pixels]:
+        """A batch of latents -> pictures (size, size, 3) sRGB, size 344 or 172."""
+        if size_px not in self._head_ids:
+            raise ValueError(f"no head makes {size_px} px")
+        y_hat, quality = self._latents(symbols)
+        deviation = self._networks.hyperprior.deviation
+        if size_px == HIGH_PX:
+            x_hat = self._head(y_hat, quality=quality, deviation=deviation)
+        else:
+            x_hat = self._path(y_hat, quality=quality, deviation=deviation, target_deviation=self._medium_deviation)
+        return _to_pixels(x_hat, size_px)
+
+
+class MediumCodec(_LatentCodec):
+    """The medium autoencoder alone: 172x172 pictures <-> bitstreams of its own (flag bit 0)."""
+
+    _flags = FLAG_MEDIUM
+
+    def __init__(self, checkpoint: Checkpoint, *, device: str, dtype: torch.dtype) -> None:
+        """Use `load`."""
+        super().__init__(checkpoint, checkpoint.medium, device=device, dtype=dtype)
+        self._head = checkpoint.medium.networks.head
+        set_precision(self._head, dtype)
+
+    @classmethod
+    def load(cls, path: Path | None = None, *, device: str = "cpu", dtype: str = "auto") -> Self:
+        """Read a weights file, the released one by default; raises `CheckpointError`."""
+        return cls(load(path), device=device, dtype=head_dtype(dtype, device))
+
+    @torch.inference_mode()
+    def synthesize(self, symbols: Sequence[Symbols]) -> list[Pixels]:
+        """A batch of latents -> pictures (172, 172, 3) sRGB."""
+        y_hat, quality = self._latents(symbols)
+        return _to_pixels(self._head(y_hat, quality=quality, deviation=self._networks.hyperprior.deviation), MEDIUM_PX)
+
+
+def head_dtype(name: str, device: str) -> torch.dtype:
+    """Precision of the heads: `auto` is bf16 where the device computes in it."""
+    if name == "auto":
+        has_bf16 = device != "cpu" or torch.cpu._is_avx512_bf16_supported()  # noqa: SLF001  the only public way is /proc/cpuinfo
+        return torch.bfloat16 if has_bf16 else torch.float32
+    return {"float32": torch.float32, "bfloat16": torch.bfloat16}[name]
+
+
+def _integers(tensor: Tensor, kind: type[np.integer[Any]]) -> NDArray[Any]:
+    """The first of a batch as integers on the CPU."""
+    return tensor[0].cpu().numpy().astype(kind)
+
+
+def _to_tensor(pixels: Pixels, device: str) -> Tensor:
+    x = torch.from_numpy(np.ascontiguousarray(pixels)).to(device).permute(2, 0, 1)[None]
+    return (x.float() / 255).contiguous(memory_format=torch.channels_last)
+
+
+def _to_pixels(x_hat: Tensor, size_px: int) -> list[Pixels]:
+    cropped = x_hat[:, :, :size_px, :size_px].permute(0, 2, 3, 1)
+    batch = (cropped * 255).round_().clamp_(0, 255).to(torch.uint8).contiguous().cpu().numpy()
+    return list(batch)

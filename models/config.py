@@ -1,0 +1,118 @@
+"""Sizes and widths of the networks. Standard library only, no behaviour.
+
+Letters used throughout `models`: x picture, y latent, z hyper-latent, `_hat` decoded, q quantised residual (a symbol),
+B batch, N latent channels, H W grid height and width.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+HIGH_PX = 344
+"""Side of the picture that is encoded, and of the `high` rendition."""
+MEDIUM_PX = 172
+"""Side of the `medium` rendition."""
+QUALITIES = 64
+"""Rate points of one model, 0 (smallest) to 63 (best)."""
+GRID = 22
+"""Side of the latent grid of both autoencoders: 344 padded to 352 at stride 16, 172 padded to 176 at stride 8."""
+
+LAMBDA_FIRST = 0.0008
+"""Rate-distortion weight of quality 0, for bits per pixel + lambda * 255^2 * MSE (assumed; about 0.15 bpp)."""
+LAMBDA_LAST = 0.4
+"""The same for quality 63 (derived: uniform step 8/255, see `quality_step`; about 40 dB)."""
+
+
+@dataclass(frozen=True)
+class AutoencoderConfig:
+    """Widths of one autoencoder and its entropy model."""
+
+    size_px: int
+    stride_px: int
+    latent_channels: int
+    hyper_channels: int
+    energy_groups: int
+    """Hyper-latent channels that start as the log energy of a group of latent channels."""
+    encoder_wide: int
+    """Channels of the analysis at twice the latent grid."""
+    encoder_wide_blocks: int
+    encoder_deep: int
+    """Channels of the analysis on the latent grid."""
+    encoder_deep_blocks: int
+    context_channels: int
+
+    @property
+    def padded_px(self) -> int:
+        """Side of the picture after padding to whole latent cells."""
+        return -(-self.size_px // self.stride_px) * self.stride_px
+
+    @property
+    def patch_values(self) -> int:
+        """Values of the block that one latent cell covers: also the number of coefficients of a complete linear transform."""
+        return 3 * self.stride_px**2
+
+
+@dataclass(frozen=True)
+class HighHeadConfig:
+    """Widths of the synthesis of the high picture."""
+
+    deep: int = 160
+    deep_blocks: int = 1
+    wide: int = 96
+    wide_blocks: int = 4
+
+
+@dataclass(frozen=True)
+class MediumHeadConfig:
+    """Widths of the synthesis of the medium picture: all of it on the latent grid."""
+
+    width: int = 128
+    blocks: int = 2
+
+
+@dataclass(frozen=True)
+class TranslatorConfig:
+    """Widths of the translator from the high latent to the medium latent."""
+
+    width: int = 160
+    blocks: int = 2
+
+
+HIGH = AutoencoderConfig(
+    size_px=HIGH_PX,
+    stride_px=16,
+    latent_channels=384,
+    hyper_channels=64,
+    energy_groups=32,
+    encoder_wide=128,
+    encoder_wide_blocks=4,
+    encoder_deep=256,
+    encoder_deep_blocks=3,
+    context_channels=96,
+)
+MEDIUM = AutoencoderConfig(
+    size_px=MEDIUM_PX,
+    stride_px=8,
+    latent_channels=192,
+    hyper_channels=48,
+    energy_groups=24,
+    encoder_wide=64,
+    encoder_wide_blocks=2,
+    encoder_deep=160,
+    encoder_deep_blocks=3,
+    context_channels=96,
+)
+
+
+def quality_lambda(quality: float) -> float:
+    """Rate-distortion weight of a quality: log-spaced between `LAMBDA_FIRST` and `LAMBDA_LAST`."""
+    ratio = LAMBDA_LAST / LAMBDA_FIRST
+    return float(LAMBDA_FIRST * ratio ** (quality / (QUALITIES - 1)))
+
+
+def quality_step(quality: float) -> float:
+    """Uniform quantisation step that is optimal at high rate for `quality_lambda`, in pixel units of 0..1.
+
+    From d/dStep of (3 log2(1/Step) bits per pixel + lambda * 255^2 * Step^2 / 12) = 0 with an orthonormal transform.
+    """
+    return float((18 / (0.6931471805599453 * quality_lambda(quality))) ** 0.5 / 255)

@@ -1,0 +1,115 @@
+"""Building blocks of the networks: pointwise maps, depthwise blocks, tables indexed by quality. No entropy coding here."""
+
+from __future__ import annotations
+
+import math
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from models.config import QUALITIES
+
+QUALITY_KNOTS = 10
+"""Anchors of a table over quality; the qualities between are interpolated (assumed)."""
+
+
+class Pointwise(nn.Module):
+    """1x1 convolution (B, C, H, W) -> (B, O, H, W), its weight kept as the matrix (O, C) that it is."""
+
+    def __init__(self, channels: int, out_channels: int, *, gain: float = 1.0) -> None:
+        """Weights start uniform with variance gain^2 / (3 C); gain 0 starts the map at zero."""
+        super().__init__()
+        bound = gain / math.sqrt(channels)
+        self.weight = nn.Parameter(
+            torch.empty(out_channels, channels).uniform_(-bound, bound) if gain else torch.zeros(out_channels, channels)
+        )
+        self.bias = nn.Parameter(torch.zeros(out_channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map the channels of x: one matrix product over all places, free of copies where x is channels_last."""
+        return F.linear(x.permute(0, 2, 3, 1), self.weight, self.bias).permute(0, 3, 1, 2)
+
+
+class DepthwiseBlock(nn.Module):
+    """x + W2 act(W1 depthwise3x3(x)): residual block whose work is all in matrix products.
+
+    Spatial mixing by a 3x3 depthwise convolution, channel mixing at `expansion` times the width, as the depthwise
+    blocks of DCVC-RT's intra codec (Jia et al. 2025, arXiv 2502.20762), without normalisation.
+    """
+
+    def __init__(self, channels: int, *, expansion: int = 2) -> None:
+        """A block that starts close to the identity."""
+        super().__init__()
+        self.spatial = nn.Conv2d(channels, channels, 3, padding=1, groups=channels)
+        nn.init.normal_(self.spatial.weight, std=0.1)
+        with torch.no_grad():
+            self.spatial.weight[:, :, 1, 1] += 1.0
+        nn.init.zeros_(self.spatial.bias)  # type: ignore[arg-type]  # a Conv2d made with bias has one
+        self.widen = Pointwise(channels, expansion * channels, gain=1.7)
+        self.narrow = Pointwise(expansion * channels, channels, gain=0.3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, H, W)."""
+        return x + self.narrow(activate(self.widen(self.spatial(x))))
+
+
+class QualityTable(nn.Module):
+    """A learned vector for each quality, linear between `QUALITY_KNOTS` anchors."""
+
+    def __init__(self, knots: Tensor) -> None:
+        """Start from `knots`, shape (QUALITY_KNOTS, C)."""
+        super().__init__()
+        self.knots = nn.Parameter(knots.clone())
+        self.register_buffer("mix", knot_mix(), persistent=False)
+        self.mix: Tensor
+
+    def forward(self, quality: Tensor) -> Tensor:
+        """Quality (B,) int64 -> vectors (B, C)."""
+        return self.mix[quality] @ self.knots
+
+    def table(self) -> Tensor:
+        """All vectors, (QUALITIES, C)."""
+        return self.mix @ self.knots
+
+
+class ReadsLatent(Protocol):
+    """A network whose first layer is `enter`, steered by `quality`."""
+
+    enter: Pointwise
+    quality: QualityTable
+
+
+def enter(network: ReadsLatent, y_hat: Tensor, *, quality: Tensor, deviation: Tensor) -> Tensor:
+    """First layer of every network that reads a latent: asinh, 1x1, one gain per channel and quality; in the network's own precision."""
+    h = activate(network.enter(compress(y_hat, deviation).to(network.enter.weight.dtype)))
+    return h * network.quality(quality)[:, :, None, None].to(h.dtype)
+
+
+def set_precision(network: nn.Module, dtype: torch.dtype) -> None:
+    """Compute in `dtype` but for the linear path and the quality table, which stay in float32."""
+    for name, part in network.named_children():
+        if name not in {"linear", "quality"}:
+            part.to(dtype)
+
+
+def knot_mix() -> Tensor:
+    """Weights (QUALITIES, QUALITY_KNOTS) of linear interpolation between the knots."""
+    place = torch.linspace(0, QUALITY_KNOTS - 1, QUALITIES)
+    return (1 - (place[:, None] - torch.arange(QUALITY_KNOTS)).abs()).clamp_min(0)
+
+
+def activate(x: Tensor) -> Tensor:
+    """Leaky ReLU with slope 0.1: the one nonlinearity; one instruction on a CPU."""
+    return F.leaky_relu(x, 0.1)
+
+
+def compress(y: Tensor, deviation: Tensor) -> Tensor:
+    """A latent as the networks read it: asinh of y in standard deviations, since its values span three decades."""
+    return torch.asinh(y / deviation[:, None, None])
+
+
+def round_straight(x: Tensor) -> Tensor:
+    """Round half up; gradient of the identity (straight-through)."""
+    return x + (torch.floor(x + 0.5) - x).detach()

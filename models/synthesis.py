@@ -1,0 +1,79 @@
+"""Synthesis transforms g_s, the heads: latent -> picture. Light on purpose: one of them runs on every hit.
+
+    y_hat --+-- linear 1x1 ------------------------------------------------- shuffle(stride) --+--> x_hat
+            +-- asinh(y_hat / deviation) -- 1x1 * quality -- blocks -- 1x1 (starts at 0) -- shuffle --+
+
+`HighHead` works at twice the latent grid before its last shuffle, `MediumHead` on the latent grid only: no tensor of the
+medium path is larger than 22x22 until the last shuffle.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from models.config import AutoencoderConfig, HighHeadConfig, MediumHeadConfig
+from models.layers import QUALITY_KNOTS, DepthwiseBlock, Pointwise, QualityTable, activate, enter
+
+
+class LinearSynthesis(nn.Module):
+    """The linear path of a head: y_hat -> picture, a 1x1 map and a shuffle."""
+
+    def __init__(self, config: AutoencoderConfig) -> None:
+        """A map from the latent channels to the values of one block."""
+        super().__init__()
+        self.stride_px = config.stride_px
+        self.block = Pointwise(config.latent_channels, config.patch_values)
+
+    def forward(self, y_hat: Tensor) -> Tensor:
+        """(B, N, H, W) -> (B, 3, H stride, W stride), in float32 everywhere."""
+        with torch.autocast(y_hat.device.type, enabled=False):
+            return F.pixel_shuffle(self.block(y_hat.float()), self.stride_px)
+
+    @torch.no_grad()
+    def start(self, basis: Tensor, mean: Tensor) -> None:
+        """Set to x = basis^T y + mean, the inverse of `Analysis.start_linear`."""
+        self.block.weight.copy_(basis.T)
+        self.block.bias.copy_(mean)
+
+
+class HighHead(nn.Module):
+    """g_s of the high picture."""
+
+    def __init__(self, config: AutoencoderConfig, head: HighHeadConfig) -> None:
+        """Networks of the widths in `head`."""
+        super().__init__()
+        self.linear = LinearSynthesis(config)
+        self.enter = Pointwise(config.latent_channels, head.deep)
+        self.quality = QualityTable(torch.ones(QUALITY_KNOTS, head.deep))
+        self.deep = nn.Sequential(*[DepthwiseBlock(head.deep) for _ in range(head.deep_blocks)])
+        self.ascend = Pointwise(head.deep, 4 * head.wide)
+        self.wide = nn.Sequential(*[DepthwiseBlock(head.wide) for _ in range(head.wide_blocks)])
+        self.leave = Pointwise(head.wide, 3 * (config.stride_px // 2) ** 2, gain=0)
+
+    def forward(self, y_hat: Tensor, *, quality: Tensor, deviation: Tensor) -> Tensor:
+        """y_hat (B, N, H, W), quality (B,) -> x_hat (B, 3, 16 H, 16 W), about 0..1."""
+        h = enter(self, y_hat, quality=quality, deviation=deviation)
+        h = self.wide(F.pixel_shuffle(activate(self.ascend(self.deep(h))), 2))
+        detail = F.pixel_shuffle(self.leave(h), self.linear.stride_px // 2)
+        return self.linear(y_hat) + detail.float()
+
+
+class MediumHead(nn.Module):
+    """g_s of the medium picture: the decoder of the medium autoencoder."""
+
+    def __init__(self, config: AutoencoderConfig, head: MediumHeadConfig) -> None:
+        """Networks of the widths in `head`."""
+        super().__init__()
+        self.linear = LinearSynthesis(config)
+        self.enter = Pointwise(config.latent_channels, head.width)
+        self.quality = QualityTable(torch.ones(QUALITY_KNOTS, head.width))
+        self.blocks = nn.Sequential(*[DepthwiseBlock(head.width) for _ in range(head.blocks)])
+        self.leave = Pointwise(head.width, config.patch_values, gain=0)
+
+    def forward(self, y_hat: Tensor, *, quality: Tensor, deviation: Tensor) -> Tensor:
+        """y_hat (B, N, H, W), quality (B,) -> x_hat (B, 3, 8 H, 8 W), about 0..1."""
+        h = enter(self, y_hat, quality=quality, deviation=deviation)
+        detail = F.pixel_shuffle(self.leave(self.blocks(h)), self.linear.stride_px)
+        return self.linear(y_hat) + detail.float()

@@ -1,0 +1,34 @@
+"""A picture of a training from its log.jsonl: what the figures did over the minutes."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def plot_training(log: Path, picture: Path) -> None:
+    """Draw every logged figure that is a BD-rate, a gap or a loss over the minutes; nothing to draw writes nothing."""
+    import matplotlib as mpl  # noqa: PLC0415  an optional dependency, needed here only
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt  # noqa: PLC0415
+
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    names = sorted({name for line in lines for name in line if name.startswith(("bd_", "gap_", "loss", "train_"))})
+    drawn = {name: [(line["minutes"], line[name]) for line in lines if line.get(name) is not None] for name in names}
+    drawn = {name: points for name, points in drawn.items() if points}
+    if not drawn:
+        return
+    figure, panels = plt.subplots(len(drawn), 1, figsize=(7, 2.4 * len(drawn)), sharex=True, squeeze=False)
+    for axes, (name, points) in zip(panels[:, 0], drawn.items(), strict=True):
+        axes.plot(*zip(*points, strict=True), marker="o", color="#2a6f97", linewidth=1.6, markersize=4)
+        axes.set_title(name, loc="left", fontsize=10)
+        axes.grid(color="#dddddd", linewidth=0.6)
+        axes.spines[["top", "right"]].set_visible(False)
+    panels[-1, 0].set_xlabel("minutes of training")
+    figure.tight_layout()
+    figure.savefig(picture, dpi=120)
+    plt.close(figure)
