@@ -1,0 +1,149 @@
+"""Fetches pictures from the one origin. The only importer of httpx; every failure leaves as an error of ours.
+
+An answer is judged before its body is read, and its body is read in pieces that are counted: what is too large is never
+held in memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http import HTTPStatus
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from urllib.parse import quote, urljoin, urlsplit
+
+import httpx
+
+from service.errors import OriginBroken, OriginRefused, OriginTooSlow, OriginUnreachable, PictureTooLarge
+
+CONNECTIONS = 64  # assumed; fills are bounded by their own flights
+REDIRECTS = 3  # assumed
+# What may stand as it is in a path (RFC 3986 3.3); everything else of an id is escaped, so it can never become a query.
+_PATH_CHARACTERS = "/!$&'()*+,;=:@~"
+FIRST_ERROR, LAST_ERROR = 400, 599
+_REDIRECT_STATUSES = {301, 302, 303, 307, 308}
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the origin may cost."""
+
+    source_bytes: int
+    timeout_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fetched:
+    """A file from the origin and what its headers say about it. Dates are seconds since the epoch."""
+
+    body: bytes
+    asked_s: float
+    answered_s: float
+    cache_control: str
+    age: str
+    date: str
+    etag: str
+    last_modified: str
+
+
+class OriginClient:
+    """One origin, whose address is fixed when the edge starts."""
+
+    def __init__(self, base_url: str, *, limits: Limits, now: Callable[[], float] = time.time) -> None:
+        self._base_url = base_url.rstrip("/")
+        self._limits = limits
+        self._now = now
+        self._http = httpx.AsyncClient(
+            # The whole fetch is timed in `fetch`; these bound each single wait within it.
+            timeout=httpx.Timeout(limits.timeout_s),
+            limits=httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS),
+            follow_redirects=False,
+            cookies=CookieJar(
+                DefaultCookiePolicy(allowed_domains=[])
+            ),  # no client's cookie may reach another's request
+            trust_env=False,  # a proxy or a .netrc of the machine is no part of the configuration
+            headers={
+                "User-Agent": "latentedge",
+                "Accept": "image/*",
+                # A compressed body could unpack to any size; pictures are compressed already.
+                "Accept-Encoding": "identity",
+            },
+        )
+
+    async def fetch(self, image_id: str) -> Fetched:
+        """The file under an id. Raises an OriginError, or PictureTooLarge."""
+        with _translated():
+            async with asyncio.timeout(self._limits.timeout_s):
+                return await self._fetched(f"{self._base_url}/{quote(image_id, safe=_PATH_CHARACTERS)}")
+
+    async def close(self) -> None:
+        """Give the connections back."""
+        await self._http.aclose()
+
+    async def _fetched(self, url: str) -> Fetched:
+        for _ in range(REDIRECTS + 1):
+            asked_s = self._now()
+            async with self._http.stream("GET", url) as answer:
+                answered_s = self._now()
+                if answer.status_code in _REDIRECT_STATUSES:
+                    url = self._next_url(url, answer)
+                    continue
+                self._judge(answer)
+                body = await self._body(answer)
+                return _fetched(answer, body=body, asked_s=asked_s, answered_s=answered_s)
+        raise OriginBroken("too many redirects")
+
+    def _next_url(self, url: str, answer: httpx.Response) -> str:
+        target: str = urljoin(url, answer.headers.get("location", ""))
+        here, there = urlsplit(self._base_url), urlsplit(target)
+        if (there.scheme, there.netloc) != (here.scheme, here.netloc):
+            raise OriginBroken("the origin redirects to another host")
+        return target
+
+    def _judge(self, answer: httpx.Response) -> None:
+        if FIRST_ERROR <= answer.status_code <= LAST_ERROR:
+            raise OriginRefused(answer.status_code)
+        if answer.status_code != HTTPStatus.OK:
+            raise OriginBroken(f"the origin answered {answer.status_code} to a plain GET")
+        if answer.headers.get("content-encoding", "identity").lower() != "identity":
+            raise OriginBroken("the origin compresses a picture although it was asked not to")
+        length = answer.headers.get("content-length", "")
+        if length.isdigit() and int(length) > self._limits.source_bytes:
+            raise PictureTooLarge(f"{length} bytes announced")
+
+    async def _body(self, answer: httpx.Response) -> bytes:
+        body = bytearray()
+        async for piece in answer.aiter_raw():
+            body += piece
+            if len(body) > self._limits.source_bytes:
+                raise PictureTooLarge(f"more than {self._limits.source_bytes} bytes")
+        return bytes(body)
+
+
+def _fetched(answer: httpx.Response, *, body: bytes, asked_s: float, answered_s: float) -> Fetched:
+    headers = answer.headers
+    return Fetched(
+        body=body,
+        asked_s=asked_s,
+        answered_s=answered_s,
+        cache_control=headers.get("cache-control", ""),  # several lines come joined by commas
+        age=headers.get("age", ""),
+        date=headers.get("date", ""),
+        etag=headers.get("etag", ""),
+        last_modified=headers.get("last-modified", ""),
+    )
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except (TimeoutError, httpx.TimeoutException) as error:
+        raise OriginTooSlow(type(error).__name__) from error
+    except (httpx.RemoteProtocolError, httpx.ReadError, httpx.InvalidURL) as error:
+        raise OriginBroken(f"{type(error).__name__}: {error}") from error
+    except httpx.HTTPError as error:
+        raise OriginUnreachable(f"{type(error).__name__}: {error}") from error

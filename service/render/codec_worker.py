@@ -1,0 +1,196 @@
+"""The one thread that owns the device, and the only user of models.codec here. Knows no requests and no records.
+
+    take what is queued -> entropy decode, item by item -> one synthesis per size -> futures
+                        -> then one encode, if one waits
+
+No delay is ever added to form a batch: batches form by themselves while the device is busy. The entropy decoder holds the
+interpreter's lock, so more threads would only be slower; past one process there are more workers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from service.errors import CodecFailed, DamagedBitstream
+from service.render.codec_queue import CodecQueue, Decoded, DecodeJob, EncodeJob, Pixels
+
+if TYPE_CHECKING:
+    from models.codec import Codec, Symbols
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerOptions:
+    """How the worker is set up."""
+
+    device: str
+    weights: Path | None
+    threads: int
+    queue_items: int
+    batch_items: int
+
+
+class Observer(Protocol):
+    """Who counts what the worker does. Called on any thread."""
+
+    def batch_done(self, *, size_px: int, items: int) -> None:
+        """One synthesis call is done."""
+
+    def queue_changed(self, *, items: int) -> None:
+        """So many jobs are waiting now."""
+
+    def device_lost(self) -> None:
+        """The accelerator failed; the processor goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A job whose symbols are there."""
+
+    job: DecodeJob
+    symbols: Symbols
+    queue_s: float
+    entropy_s: float
+
+
+class CodecWorker:
+    """The codec behind a queue. Made, then started, then used, then closed."""
+
+    def __init__(self, options: WorkerOptions, observer: Observer) -> None:
+        self._options = options
+        self._observer = observer
+        self._queue = CodecQueue(queue_items=options.queue_items, batch_items=options.batch_items)
+        self._codec: Codec | None = None
+        self._thread: threading.Thread | None = None
+
+    async def start(self) -> None:
+        """Load the weights, on the worker's own thread. Raises what loading raises."""
+        loaded: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._thread = threading.Thread(target=self._run, args=(loaded,), name="codec", daemon=True)
+        self._thread.start()
+        await loaded
+
+    async def close(self) -> None:
+        """Finish the round that is under way; whoever waits for a later one gets an error."""
+        for job in self._queue.close():
+            job.fail(CodecFailed("the edge is shutting down"))
+        if self._thread is not None:
+            await asyncio.to_thread(self._thread.join)
+
+    @property
+    def codec(self) -> Codec:
+        """For its names (stream id, head ids, default quality); its methods belong to the worker's thread."""
+        assert self._codec is not None, "start() comes first"
+        return self._codec
+
+    async def decode(self, bitstream: bytes, *, size_px: int) -> Decoded:
+        """A rendition's pixels. Raises QueueFull, DamagedBitstream or CodecFailed."""
+        future: asyncio.Future[Decoded] = asyncio.get_running_loop().create_future()
+        self._submit(DecodeJob(future=future, bitstream=bitstream, size_px=size_px))
+        return await future
+
+    async def encode(self, pixels: Pixels, *, quality: int) -> bytes:
+        """The bitstream of a high picture. Raises QueueFull or CodecFailed."""
+        future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self._submit(EncodeJob(future=future, pixels=pixels, quality=quality))
+        return await future
+
+    def _submit(self, job: DecodeJob | EncodeJob) -> None:
+        self._queue.submit(job)
+        self._observer.queue_changed(items=len(self._queue))
+
+    # From here on, everything runs on the worker's thread.
+
+    def _run(self, loaded: asyncio.Future[None]) -> None:
+        try:
+            self._codec = self._load(self._chosen_device())
+        except Exception as error:  # noqa: BLE001  (whatever it is, it belongs to whoever starts the edge)
+            loaded.get_loop().call_soon_threadsafe(loaded.set_exception, error)
+            return
+        loaded.get_loop().call_soon_threadsafe(loaded.set_result, None)
+        while (work := self._queue.take()) is not None:
+            self._observer.queue_changed(items=len(self._queue))
+            self._decode([job for job in work.decodes if not job.gone])
+            if work.encode is not None and not work.encode.gone:
+                self._encode(work.encode)
+
+    def _chosen_device(self) -> str:
+        import torch
+
+        torch.set_num_threads(self._options.threads)
+        if self._options.device == "auto":
+            return "cuda" if torch.cuda.is_available() else "cpu"
+        return self._options.device
+
+    def _load(self, device: str) -> Codec:
+        from models.codec import Codec
+
+        return Codec.load(self._options.weights, device=device)
+
+    def _decode(self, jobs: list[DecodeJob]) -> None:
+        read = [one for one in map(self._read, jobs) if one is not None]
+        by_size = sorted(read, key=lambda one: one.job.size_px)
+        for size_px, group in groupby(by_size, key=lambda one: one.job.size_px):
+            self._synthesize(list(group), size_px)
+
+    def _read(self, job: DecodeJob) -> _Read | None:
+        """Entropy decode of one item: a damaged one fails here, alone."""
+        from models.bitstream import BitstreamError
+
+        started_s = time.perf_counter()
+        try:
+            symbols = self.codec.read(job.bitstream)
+        except BitstreamError as error:
+            job.fail(DamagedBitstream(str(error)))
+        except Exception as error:  # noqa: BLE001  (one picture's failure is never another's, nor the thread's)
+            self._failed([job], error)
+        else:
+            ended_s = time.perf_counter()
+            return _Read(job, symbols, queue_s=started_s - job.submitted_s, entropy_s=ended_s - started_s)
+        return None
+
+    def _synthesize(self, batch: list[_Read], size_px: int) -> None:
+        symbols = [one.symbols for one in batch]
+        started_s = time.perf_counter()
+        try:
+            pictures = self._on_some_device(lambda codec: codec.synthesize(symbols, size_px=size_px))
+        except Exception as error:  # noqa: BLE001  (likewise)
+            self._failed([one.job for one in batch], error)
+            return
+        synthesis_s = time.perf_counter() - started_s
+        self._observer.batch_done(size_px=size_px, items=len(batch))
+        for one, pixels in zip(batch, pictures, strict=True):
+            one.job.succeed(Decoded(pixels, queue_s=one.queue_s, entropy_s=one.entropy_s, synthesis_s=synthesis_s))
+
+    def _encode(self, job: EncodeJob) -> None:
+        try:
+            bitstream = self._on_some_device(lambda codec: codec.encode(job.pixels, quality=job.quality))
+        except Exception as error:  # noqa: BLE001  (likewise)
+            self._failed([job], error)
+        else:
+            job.succeed(bitstream)
+
+    def _on_some_device(self, call: Callable[[Codec], Result]) -> Result:
+        try:
+            return call(self.codec)
+        except Exception:
+            if self.codec.device == "cpu":
+                raise
+            logging.getLogger(__name__).exception("the device failed; the processor goes on")
+        self._observer.device_lost()
+        self._codec = self._load("cpu")
+        return call(self._codec)
+
+    def _failed(self, jobs: Sequence[DecodeJob | EncodeJob], error: Exception) -> None:
+        logging.getLogger(__name__).error("the codec failed", exc_info=error)
+        for job in jobs:
+            job.fail(CodecFailed(str(error)))
