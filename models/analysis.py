@@ -2,9 +2,9 @@
 
            +-- unshuffle(stride) -- linear (KLT) ---------------------------------+
     x -----|                                                                      +--> y
-           +-- unshuffle(stride/2) -- 1x1 -- blocks -- unshuffle(2) -- 1x1 -- blocks -- 1x1 (starts at 0) * deviation
+           +-- unshuffle(stride/2) -- 1x1 -- blocks -- unshuffle(2) -- 1x1 -- blocks -- 1x1 (from 0) * deviation
 
-The linear path starts as the Karhunen-Loeve transform of the blocks, so that the first step is a working transform codec.
+The linear path starts as the Karhunen-Loeve transform of the blocks, so that step 0 is a working transform codec.
 """
 
 from __future__ import annotations
@@ -33,13 +33,14 @@ class Analysis(nn.Module):
         self.leave = Pointwise(deep, config.latent_channels, gain=0)
 
     def forward(self, x: Tensor, deviation: Tensor) -> Tensor:
-        """X (B, 3, S, S) in 0..1 -> y (B, N, S/stride, S/stride); deviation (N,) is the scale of each channel."""
+        """X (B, 3, S, S) in 0..1 -> y (B, N, H, W); deviation (N,) is the scale of each channel."""
         x = x - 0.5
-        with torch.autocast(x.device.type, enabled=False):  # bf16 here would cost 0.1 dB and more at the top qualities
-            linear = self.linear(F.pixel_unshuffle(x, self.stride_px))
+        with torch.autocast(x.device.type, enabled=False):  # bf16 here costs 0.1 dB and more at the top qualities
+            linear: Tensor = self.linear(F.pixel_unshuffle(x, self.stride_px))
         h = self.wide(activate(self.enter(F.pixel_unshuffle(4 * x, self.stride_px // 2))))
         h = self.deep(activate(self.descend(F.pixel_unshuffle(h, 2))))
-        return linear + deviation[:, None, None] * self.leave(h).float()
+        detail: Tensor = self.leave(h).float()
+        return linear + deviation[:, None, None] * detail
 
     @torch.no_grad()
     def start_linear(self, basis: Tensor, mean: Tensor) -> None:

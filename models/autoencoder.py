@@ -1,6 +1,7 @@
 """The two autoencoders and what joins them, as modules. No bytes here: see codec.py.
 
-1. `high`: 344x344 <-> latent on 22x22; what the store holds.   2. `medium`: 172x172 <-> latent on 22x22; a codec of its own.
+1. `high`: 344x344 <-> latent on 22x22; what the store holds.
+2. `medium`: 172x172 <-> latent on 22x22; a codec of its own.
 3. `translator` + `medium_head`: high latent -> medium latent -> 172x172, the `?res=medium` path.
 """
 
@@ -59,6 +60,6 @@ class MediumPath(nn.Module):
 
 
 def pad_to_cells(x: Tensor, config: AutoencoderConfig) -> Tensor:
-    """Replicate the right and bottom edge of x (B, 3, S, S) up to whole latent cells: the one place where pictures are padded."""
+    """Replicate the right and bottom edge of x (B, 3, S, S) up to whole latent cells: the one place that pads."""
     spare = config.padded_px - config.size_px
     return F.pad(x, (0, spare, 0, spare), mode="replicate")

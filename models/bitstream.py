@@ -10,7 +10,8 @@
     .       4      CRC-32 (little-endian) of all header bytes before it, then of the decoded symbols
     .       4 n    words of the entropy coder, 32 bits each, little-endian; they end where the bitstream ends
 
-17 bytes beside the words for a 344x344 picture. z is pushed last and so popped first from one entropy coder: its length needs no field.
+17 bytes beside the words for a 344x344 picture. z is pushed last, so it is popped first from the one entropy coder:
+its length needs no field.
 The CRC covers the symbols, not the words: a decoder that would read other symbols than the encoder wrote, for whatever
 reason, refuses instead of drawing another picture.
 """
@@ -27,7 +28,7 @@ VERSION = 1
 FLAG_MEDIUM = 1
 STREAM_ID_BYTES = 4
 MAX_WORDS_BYTES = 1 << 20
-"""Longest run of words that is read (derived: 8 bits for each of the 22*22*384 symbols of the worst picture, and spare)."""
+"""Longest run of words that is read (derived: 40 bits for each of the 22*22*384 symbols of the worst picture)."""
 
 _WORD_BYTES = 4
 _CRC_BYTES = 4

@@ -1,8 +1,8 @@
 """The weights file: safetensors in and out, and the digests that name what it decodes to. Nothing is unpickled.
 
 Names in the file: `high.*`, `medium.*` (the two autoencoders), `path.*` (translator and medium head), each with
-`hyperprior.indexes.{first,second,bias}` as integers and `tables.{symbols,hyper}` as counts. Large float weights are stored in
-half precision and computed with in float32.
+`hyperprior.indexes.{first,second,bias}` as integers and `tables.{symbols,hyper}` as counts. Matrices are stored in half
+precision and computed with in float32.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from models.autoencoder import HighAutoencoder, MediumAutoencoder, MediumPath
 from models.bitstream import STREAM_ID_BYTES
 from models.entropy_coder import EntropyCoder
 from models.entropy_model import SCALE_COUNT, support_of
-from models.hyperprior import FrozenScaleIndexes, InexactScalePathError, ScaleIndexes, ScaleWeights
+from models.scale_path import FrozenScaleIndexes, InexactScalePathError, ScaleIndexes, ScaleWeights
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -132,7 +132,7 @@ def _autoencoding(
     networks.hyperprior.indexes = FrozenScaleIndexes(weights)
     _fill(networks, tensors, prefix)
     lengths = [2 * support_of(index) + 2 for index in range(SCALE_COUNT)]
-    rows = [row.numpy() for row in tensors[f"{prefix}tables.symbols"].split(lengths)]
+    rows = [row.numpy() for row in torch.split(tensors[f"{prefix}tables.symbols"], lengths)]
     coder = EntropyCoder(symbol_tables=rows, hyper_tables=tensors[f"{prefix}tables.hyper"].numpy())
     # everything between bytes and y_hat: not the analysis, not the head
     between = (f"{prefix}hyperprior.", f"{prefix}tables.")

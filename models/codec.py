@@ -4,7 +4,7 @@
     MediumCodec  the medium autoencoder as a codec of its own: 172x172 only
 
 `read` is exact and runs on the CPU, one bitstream at a time, so that a bad one fails alone. `synthesize` takes a batch;
-means and y_hat are computed in float32, only what follows y_hat may be bf16 (8 bits would misplace a mean by 0.2 steps).
+means and y_hat are in float32, only what follows y_hat may be bf16 (its 8 bits would misplace a mean by 0.2 steps).
 Nothing here is shared between threads: one thread owns a codec.
 """
 

@@ -48,7 +48,7 @@ class AutoencoderConfig:
 
     @property
     def patch_values(self) -> int:
-        """Values of the block that one latent cell covers: also the number of coefficients of a complete linear transform."""
+        """Values of the block that one latent cell covers: a complete linear transform has as many coefficients."""
         return 3 * self.stride_px**2
 
 

@@ -1,17 +1,17 @@
 """Symbols and scale indexes <-> words, on `constriction`'s ANS coder. Knows tables, not networks.
 
-One stack of words: escapes are pushed first, then y from the last scale index to the first, then z; so popping gives z, y by
-rising index (within one index in raster order), escapes. Within an index all symbols share one table, and constriction
-runs through them in one call.
+One stack of words: escapes are pushed first, then y from the last scale index to the first, then z; so popping gives z,
+y by rising index (within one index in raster order), escapes. Within an index all symbols share one table, and
+constriction runs through them in one call.
 
-Counts and indexes come from z, quality and constants alone, and are bounded before any call: constriction aborts the whole
-program on a count that does not fit into memory, and raises KeyError on a symbol outside its table.
+Counts and indexes come from z, quality and constants alone, and are bounded before any call: constriction aborts the
+whole program on a count that does not fit into memory, and raises KeyError on a symbol outside its table.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import constriction
 import numpy as np
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     Ints = NDArray[np.int32]
 
+_Model = Any
+"""A constriction model: the package publishes no types."""
 _ESCAPE_BITS = 20
 """Exp-Golomb classes of escaped symbols: |q| - K - 1 + 1 below 2^20."""
 
@@ -60,7 +62,7 @@ class EntropyCoder:
     """The frozen tables of one model as constriction models, and coding with them."""
 
     def __init__(self, *, symbol_tables: list[NDArray[np.int32]], hyper_tables: NDArray[np.int32]) -> None:
-        """symbol_tables[i] has 2 K_i + 2 counts, hyper_tables is (groups, C, 2 HYPER_LIMIT + 1); each row sums to 2^16."""
+        """Take symbol_tables[i] of 2 K_i + 2 counts and hyper_tables (groups, C, 31); each row sums to 2^16."""
         if [len(table) for table in symbol_tables] != [2 * support_of(index) + 2 for index in range(SCALE_COUNT)]:
             message = "the symbol tables do not have the lengths of this version"
             raise ValueError(message)
@@ -128,16 +130,13 @@ class Popping:
         return y
 
 
-_Model = constriction.stream.model.Categorical
-
-
 def _categorical(table: NDArray[np.int32]) -> _Model:
     # Counts over 2^16 are exact in float64; constriction's fixed-point conversion of them is then the same everywhere.
     return constriction.stream.model.Categorical(table.astype(np.float64) / TABLE_TOTAL, lazy=False, perfect=False)
 
 
 def _push_escapes(coder: constriction.stream.stack.AnsCoder, excess: Ints) -> None:
-    """Exp-Golomb of |excess| >= 1 in raw bits: all classes, all signs, then the remainders by class; pushed in reverse."""
+    """Exp-Golomb of |excess| >= 1 in raw bits: classes, signs, then remainders by class; pushed in reverse."""
     size = np.abs(excess)
     classes = np.floor(np.log2(size.astype(np.float64))).astype(np.int32) if len(size) else size
     for of_class in range(_ESCAPE_BITS - 1, 0, -1):

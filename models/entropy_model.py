@@ -1,7 +1,7 @@
 """Probabilities of symbols: smooth likelihoods for training, and the integer tables that coding uses. No coder here.
 
 A symbol q = round(y gain - mu) is coded with a zero-mean table chosen by an integer scale index. Scales are log-spaced
-(Balle 2018, arXiv 1802.01436, section 4; Balle 2019 for tables indexed by an integer). Index 0 means skip: not coded, q = 0.
+(Balle 2018, arXiv 1802.01436; Balle 2019 for tables indexed by an integer). Index 0 means skip: not coded, q = 0.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def support_of(index: int) -> int:
 
 
 def integer_table(mass: Tensor, *, total: int = TABLE_TOTAL) -> Tensor:
-    """Counts (at least 1 each) that sum to `total`, as close to `mass` (K,) as rounding down allows; the rest goes to the top."""
+    """Counts (at least 1 each) that sum to `total`, in proportion to `mass` (K,); the rest goes to the top."""
     mass = mass.double().clamp_min(0)
     spare = total - len(mass)
     counts = 1 + torch.floor(mass / mass.sum() * spare).long()
@@ -94,8 +94,8 @@ def integer_table(mass: Tensor, *, total: int = TABLE_TOTAL) -> Tensor:
 def symbol_tables(model: SymbolModel, counts: Tensor | None = None, *, prior: float = 2000.0) -> list[Tensor]:
     """Tables of all scale indexes: entry i codes q = i - K for i <= 2K, the last entry is the escape.
 
-    `counts` (SCALE_COUNT, 2 SUPPORT_LIMIT + 2), if given, are symbols seen in training by index (last column: beyond the
-    limit); they are blended with the model as if it had seen `prior` symbols, and made symmetric.
+    `counts` (SCALE_COUNT, 2 SUPPORT_LIMIT + 2), if given, are symbols seen in training by index (last column: beyond
+    the limit); they are blended with the model as if it had seen `prior` symbols, and made symmetric.
     """
     tables = []
     for index in range(SCALE_COUNT):

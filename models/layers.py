@@ -1,4 +1,4 @@
-"""Building blocks of the networks: pointwise maps, depthwise blocks, tables indexed by quality. No entropy coding here."""
+"""Building blocks of the networks: pointwise maps, depthwise blocks, tables over quality. No entropy coding here."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import FunctionCtx
 from torch.nn import functional as F
 
 from models.config import QUALITIES
@@ -52,7 +53,8 @@ class DepthwiseBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H, W)."""
-        return x + self.narrow(activate(self.widen(self.spatial(x))))
+        out: Tensor = x + self.narrow(activate(self.widen(self.spatial(x))))
+        return out
 
 
 class QualityTable(nn.Module):
@@ -67,7 +69,8 @@ class QualityTable(nn.Module):
 
     def forward(self, quality: Tensor) -> Tensor:
         """Quality (B,) int64 -> vectors (B, C)."""
-        return self.mix[quality] @ self.knots
+        vectors: Tensor = self.mix[quality] @ self.knots
+        return vectors
 
     def table(self) -> Tensor:
         """All vectors, (QUALITIES, C)."""
@@ -82,9 +85,10 @@ class ReadsLatent(Protocol):
 
 
 def enter(network: ReadsLatent, y_hat: Tensor, *, quality: Tensor, deviation: Tensor) -> Tensor:
-    """First layer of every network that reads a latent: asinh, 1x1, one gain per channel and quality; in the network's own precision."""
-    h = activate(network.enter(compress(y_hat, deviation).to(network.enter.weight.dtype)))
-    return h * network.quality(quality)[:, :, None, None].to(h.dtype)
+    """First layer of every network that reads a latent: asinh, 1x1, a gain per channel and quality."""
+    h: Tensor = activate(network.enter(compress(y_hat, deviation).to(network.enter.weight.dtype)))
+    gain: Tensor = network.quality(quality)[:, :, None, None]
+    return h * gain.to(h.dtype)
 
 
 def set_precision(network: nn.Module, dtype: torch.dtype) -> None:
@@ -113,3 +117,27 @@ def compress(y: Tensor, deviation: Tensor) -> Tensor:
 def round_straight(x: Tensor) -> Tensor:
     """Round half up; gradient of the identity (straight-through)."""
     return x + (torch.floor(x + 0.5) - x).detach()
+
+
+class _Toward(torch.autograd.Function):
+    """Clamp whose gradient passes where the value is inside, or where the step would bring it back inside."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, x: Tensor, low: float, high: float) -> Tensor:
+        ctx.save_for_backward(x)
+        ctx.low, ctx.high = low, high  # type: ignore[attr-defined]
+        return x.clamp(low, high)
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, *grads: Tensor) -> tuple[Tensor, None, None]:
+        (x,) = ctx.saved_tensors  # type: ignore[attr-defined]
+        (grad,) = grads
+        low, high = ctx.low, ctx.high  # type: ignore[attr-defined]
+        blocked = ((x < low) & (grad > 0)) | ((x > high) & (grad < 0))
+        return grad.masked_fill(blocked, 0.0), None, None
+
+
+def clamp_toward(x: Tensor, low: float, high: float) -> Tensor:
+    """Clamp to low..high whose gradient can bring a value back that lies outside."""
+    out: Tensor = _Toward.apply(x, low, high)  # type: ignore[no-untyped-call]  # torch leaves Function.apply untyped
+    return out

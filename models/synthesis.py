@@ -1,10 +1,10 @@
 """Synthesis transforms g_s, the heads: latent -> picture. Light on purpose: one of them runs on every hit.
 
-    y_hat --+-- linear 1x1 ------------------------------------------------- shuffle(stride) --+--> x_hat
-            +-- asinh(y_hat / deviation) -- 1x1 * quality -- blocks -- 1x1 (starts at 0) -- shuffle --+
+    y_hat --+-- linear 1x1 ------------------------------------------- shuffle(stride) --+--> x_hat
+            +-- asinh(y_hat / deviation) -- 1x1 * quality -- blocks -- 1x1 (from 0) -- shuffle --+
 
-`HighHead` works at twice the latent grid before its last shuffle, `MediumHead` on the latent grid only: no tensor of the
-medium path is larger than 22x22 until the last shuffle.
+`HighHead` works at twice the latent grid before its last shuffle, `MediumHead` on the latent grid only: no tensor of
+the medium path is larger than 22x22 until the last shuffle.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ class LinearSynthesis(nn.Module):
     def forward(self, y_hat: Tensor) -> Tensor:
         """(B, N, H, W) -> (B, 3, H stride, W stride), in float32 everywhere."""
         with torch.autocast(y_hat.device.type, enabled=False):
-            return F.pixel_shuffle(self.block(y_hat.float()), self.stride_px)
+            x_hat: Tensor = F.pixel_shuffle(self.block(y_hat.float()), self.stride_px)
+        return x_hat
 
     @torch.no_grad()
     def start(self, basis: Tensor, mean: Tensor) -> None:
@@ -57,7 +58,8 @@ class HighHead(nn.Module):
         h = enter(self, y_hat, quality=quality, deviation=deviation)
         h = self.wide(F.pixel_shuffle(activate(self.ascend(self.deep(h))), 2))
         detail = F.pixel_shuffle(self.leave(h), self.linear.stride_px // 2)
-        return self.linear(y_hat) + detail.float()
+        linear: Tensor = self.linear(y_hat)
+        return linear + detail.float()
 
 
 class MediumHead(nn.Module):
@@ -76,4 +78,5 @@ class MediumHead(nn.Module):
         """y_hat (B, N, H, W), quality (B,) -> x_hat (B, 3, 8 H, 8 W), about 0..1."""
         h = enter(self, y_hat, quality=quality, deviation=deviation)
         detail = F.pixel_shuffle(self.leave(self.blocks(h)), self.linear.stride_px)
-        return self.linear(y_hat) + detail.float()
+        linear: Tensor = self.linear(y_hat)
+        return linear + detail.float()

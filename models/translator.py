@@ -1,7 +1,7 @@
-"""The translator: latent of the high picture -> latent that the medium decoder reads. Both grids are 22x22, so nothing is resampled.
+"""The translator: latent of the high picture -> latent that the medium decoder reads, both on the 22x22 grid.
 
-    y_high --+-- linear 1x1 (starts as the ridge fit) ---------------------------------------------+--> y_medium
-             +-- asinh(y / deviation) -- 1x1 * quality -- depthwise blocks -- 1x1 (starts at 0) * deviation --+
+    y_high --+-- linear 1x1 (from the ridge fit) -----------------------------------------------+--> y_medium
+             +-- asinh(y / deviation) -- 1x1 * quality -- depthwise blocks -- 1x1 (from 0) * deviation --+
 
 It predicts the medium latent before rounding (a mean), with neighbours in view, and is trained on pixels through the
 medium decoder: a pointwise map trained on the latent error alone stalls (see the README).
@@ -32,5 +32,6 @@ class Translator(nn.Module):
         """y_hat (B, N, H, W) of the high picture -> (B, M, H, W) in the units of the medium latent."""
         h = enter(self, y_hat, quality=quality, deviation=deviation)
         with torch.autocast(y_hat.device.type, enabled=False):
-            linear = self.linear(y_hat.float())
-        return linear + target_deviation[:, None, None] * self.leave(self.blocks(h)).float()
+            linear: Tensor = self.linear(y_hat.float())
+        detail: Tensor = self.leave(self.blocks(h)).float()
+        return linear + target_deviation[:, None, None] * detail

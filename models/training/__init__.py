@@ -1,1 +1,1 @@
-"""Training and evaluation of the codec. Nothing of the service imports this but the command line, inside its commands."""
+"""Training and evaluation of the codec. Only the command line imports this, inside its commands."""

@@ -8,7 +8,6 @@ from functools import partial
 from statistics import median
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import nn
 from torch.nn.modules.module import register_module_forward_hook
@@ -16,6 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from models.codec import Codec
 from models.config import HIGH_PX, MEDIUM_PX
+from models.training.processors import one_thread
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def decoder_cost(codec: Codec, blob: bytes, size_px: int) -> DecoderCost:
 
 
 def stage_times(codec: Codec, references: Sequence[NDArray[np.uint8]]) -> StageTimes:
-    with _one_thread():
+    with one_thread():
         quality = codec.default_quality
         blobs = [codec.encode(picture, quality=quality) for picture in references]
         symbols = [codec.read(blob) for blob in blobs]
@@ -84,13 +84,3 @@ def _each_module(visit: Callable[[nn.Module], object]) -> Iterator[None]:
         yield
     finally:
         hook.remove()
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

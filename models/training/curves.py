@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 def plot_training(log: Path, picture: Path) -> None:
     """Draw every logged figure that is a BD-rate, a gap or a loss over the minutes; nothing to draw writes nothing."""
-    import matplotlib as mpl  # noqa: PLC0415  an optional dependency, needed here only
+    import matplotlib as mpl
 
     mpl.use("Agg")
-    from matplotlib import pyplot as plt  # noqa: PLC0415
+    from matplotlib import pyplot as plt
 
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     names = sorted({name for line in lines for name in line if name.startswith(("bd_", "gap_", "loss", "train_"))})

@@ -1,4 +1,4 @@
-"""Photographs for training: read once, kept as uint8 at the scale they are served at, with their exact LANCZOS halves."""
+"""Photographs for training: read once, kept as uint8 at the scale they are served at, with their LANCZOS halves."""
 
 from __future__ import annotations
 
@@ -96,9 +96,10 @@ class PhotographSet:
         return Photograph(whole.flip(2), half.flip(2)) if flip else Photograph(whole, half)
 
     def sample_patches(self, count: int, *, stride_px: int, halves: bool, generator: torch.Generator) -> Tensor:
-        """About `count` rows of neighbouring 2x1 pairs of blocks, (count, 2, 3 stride^2) in 0..1, for the closed-form start."""
-        rows, per_picture = [], 64
-        while sum(map(len, rows)) < count:
+        """About `count` pairs of neighbouring blocks, (count, 2, 3 stride^2) in 0..1, for the closed-form start."""
+        rows: list[Tensor] = []
+        per_picture = 64
+        while sum(len(row) for row in rows) < count:
             source = self._photographs[2 * int(torch.randint(0, self.files, (1,), generator=generator))]
             blocks = block_vectors((source.half if halves else source.pixels).float() / 255, stride_px)
             pairs = torch.stack([blocks[:, :-1], blocks[:, 1:]], dim=2).flatten(0, 1)

@@ -11,7 +11,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from models.codec import Codec, MediumCodec
+from models.codec import Codec
 from models.config import HIGH_PX, MEDIUM_PX, QUALITIES
 from models.training.anchors import AnchorJob, AnchorResult, anchors, default_cache, measure
 from models.training.cost import decoder_cost, stage_times
@@ -26,10 +26,11 @@ from models.training.figures import (
     translator_gaps,
 )
 from models.training.plots import plot_curves
+from models.training.processors import one_thread
 from models.training.references import pictures_in, reference
 from models.training.report import Evaluation, main_figures_line, print_tables, write_json
 from models.training.sheet import write_sheet
-from models.training.streams import OurCodecs, PictureStreams, default_quality, score_streams
+from models.training.streams import PictureStreams, StreamJob, default_quality, score_streams
 
 __all__ = ["EvaluateOptions", "Evaluation", "default_quality", "evaluate"]
 
@@ -52,19 +53,17 @@ class EvaluateOptions:
 
 def evaluate(options: EvaluateOptions) -> Evaluation:
     paths = _chosen(pictures_in(options.folder), quick=options.quick)
-    codecs = OurCodecs(
-        high=Codec.load(options.weights, device=options.device),
-        medium=MediumCodec.load(options.weights, device=options.device),
-    )
-    qualities = _qualities(options, codecs.high.default_quality)
+    codec = Codec.load(options.weights, device=options.device)
+    qualities = _qualities(options, codec.default_quality)
     with _progress() as progress:
         files = _measure_anchors(paths, options.cache or default_cache(), progress)
-        streams = _score_ours(paths, codecs, qualities, progress)
-        evaluation = _figures(options, codecs.high, qualities, _joined(streams, files))
+        streams = _score_ours(paths, options, qualities, progress)
+    evaluation = _figures(options, codec, qualities, _joined(streams, files))
     options.output.mkdir(parents=True, exist_ok=True)
     write_json(evaluation, options.output / "evaluation.json")
     plot_curves(evaluation.mean_points, options.output / "rd.png")
-    write_sheet(evaluation.pictures, codecs.high, options.output / "sheet.png")
+    with one_thread():
+        write_sheet(evaluation.pictures, codec, options.output / "sheet.png")
     print_tables(evaluation, Console())
     print(main_figures_line(evaluation))
     return evaluation
@@ -94,9 +93,10 @@ def _measure_anchors(paths: Sequence[Path], cache: Path, progress: Progress) -> 
 
 
 def _score_ours(
-    paths: Sequence[Path], codecs: OurCodecs, qualities: Sequence[int], progress: Progress
+    paths: Sequence[Path], options: EvaluateOptions, qualities: tuple[int, ...], progress: Progress
 ) -> tuple[PictureStreams, ...]:
-    return tuple(score_streams(path, codecs, qualities) for path in progress.track(paths, description="latentedge"))
+    jobs = [StreamJob(path=path, qualities=qualities, weights=options.weights, device=options.device) for path in paths]
+    return tuple(progress.track(score_streams(jobs), total=len(jobs), description="latentedge"))
 
 
 def _joined(streams: Sequence[PictureStreams], files: Sequence[AnchorResult]) -> tuple[PictureScores, ...]:

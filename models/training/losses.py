@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from models.autoencoder import pad_to_cells
-from models.config import HIGH, MEDIUM, QUALITIES, quality_lambda
+from models.config import QUALITIES, quality_lambda
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -67,7 +67,8 @@ def latent_loss(
 ) -> Tensor:
     """Warm-up of the translator: squared error in standard deviations against the medium latent before rounding."""
     y_medium = path.translator(y_hat, quality=quality, deviation=source.deviation, target_deviation=medium.deviation)
-    return ((y_medium - target) / medium.deviation[:, None, None]).square().mean()
+    error: Tensor = (y_medium - target) / medium.deviation[:, None, None]
+    return error.square().mean()
 
 
 def medium_pixel_loss(
@@ -84,8 +85,3 @@ def medium_latent(model: MediumAutoencoder, x: Tensor) -> Tensor:
     """Latent of the medium picture before rounding."""
     y: Tensor = model.analysis(padded(x, model), model.hyperprior.deviation)
     return y
-
-
-def medium_crop_px(size_px: int) -> int:
-    """Side of the half crop that belongs to a crop: the two grids have as many cells."""
-    return size_px * MEDIUM.stride_px // HIGH.stride_px

@@ -40,7 +40,7 @@ def resized(picture: Image.Image | NDArray[np.uint8], size_px: int) -> NDArray[n
     image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
     if image.size != (size_px, size_px):
         image = image.resize((size_px, size_px), Image.Resampling.LANCZOS)
-    return np.asarray(image, dtype=np.uint8)
+    return np.array(image, dtype=np.uint8)  # a copy: torch wants memory that it may write
 
 
 def _square(image: Image.Image) -> Image.Image:

@@ -1,4 +1,4 @@
-"""From averaged weights to the released file: tables from counted symbols, dead zone and default quality from the validation pictures."""
+"""From averaged weights to the released file: tables come from symbols counted on the training pictures."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _BATCH = 8
 
 
 def release(run: Path, target: Path, *, photographs: PhotographSet, notes: ReleaseNotes, seed: int = 0) -> None:
-    """Write the weights file `target` from the stage folders of a run; a stage that is missing leaves its start in the file."""
+    """Write the weights file `target` from the three stage folders of a run."""
     high, medium, path = HighAutoencoder(), MediumAutoencoder(), MediumPath()
     for name, module in (("high", high), ("medium", medium), ("translator", path)):
         load_averaged(module, run / name)
@@ -43,7 +43,7 @@ def release(run: Path, target: Path, *, photographs: PhotographSet, notes: Relea
 
 @torch.no_grad()
 def _counted_tables(model: HighAutoencoder | MediumAutoencoder, photographs: PhotographSet, *, seed: int) -> Tables:
-    """Tables from symbols counted on the training pictures, all qualities alike, blended with the smooth likelihoods."""
+    """Tables from symbols counted at all qualities alike, blended with the smooth likelihoods."""
     y_counts = torch.zeros(SCALE_COUNT, 2 * SUPPORT_LIMIT + 2)
     z_counts = torch.zeros(HYPER_GROUPS, model.config.hyper_channels, 2 * HYPER_LIMIT + 1)
     generator = torch.Generator().manual_seed(seed)

@@ -1,4 +1,4 @@
-"""How a time budget is spent: learning rate, averaging and crop size as functions of the share of the budget that is gone. Pure."""
+"""How a time budget is spent: learning rate, averaging and crop size as functions of the share that is gone. Pure."""
 
 from __future__ import annotations
 

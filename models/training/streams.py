@@ -1,7 +1,7 @@
 """What our codecs make of a picture: one bitstream for each quality, decoded to both sizes and scored."""
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from models.codec import Codec, MediumCodec
 from models.config import HIGH_PX, MEDIUM_PX, QUALITIES
+from models.training.processors import in_two_processes, one_thread
 from models.training.references import pictures_in, reference, resized
 from models.training.scores import ScoredFile, Ssimulacra2, psnr_db
 
@@ -18,9 +19,11 @@ DEFAULT_SSIMULACRA2 = 70.0
 
 
 @dataclass(frozen=True)
-class OurCodecs:
-    high: Codec
-    medium: MediumCodec
+class StreamJob:
+    path: Path
+    qualities: tuple[int, ...]
+    weights: Path | None
+    device: str
 
 
 @dataclass(frozen=True)
@@ -32,37 +35,6 @@ class PictureStreams:
     medium: tuple[ScoredFile, ...]  # decoded to 172 by the translator
     shrunk: tuple[ScoredFile, ...]  # decoded to 344, then LANCZOS to 172: the rival of the translator
     alone: tuple[ScoredFile, ...]  # the medium autoencoder as a codec of its own, with its own bytes
-
-
-def score_streams(path: Path, codecs: OurCodecs, qualities: Sequence[int]) -> PictureStreams:
-    high, medium = _Scorer(reference(path, HIGH_PX)), _Scorer(reference(path, MEDIUM_PX))
-    of_high, of_medium, of_shrunk, of_alone = [], [], [], []
-    for quality in qualities:
-        blob = codecs.high.encode(high.reference, quality=quality)
-        symbols = [codecs.high.read(blob)]
-        (decoded,) = codecs.high.synthesize(symbols, size_px=HIGH_PX)
-        (translated,) = codecs.high.synthesize(symbols, size_px=MEDIUM_PX)
-        of_high.append(high.scored(decoded, quality, blob))
-        of_medium.append(medium.scored(translated, quality, blob))
-        of_shrunk.append(medium.scored(resized(decoded, MEDIUM_PX), quality, blob))
-
-        own_blob = codecs.medium.encode(medium.reference, quality=quality)
-        (own,) = codecs.medium.synthesize([codecs.medium.read(own_blob)])
-        of_alone.append(medium.scored(own, quality, own_blob))
-    return PictureStreams(
-        path=path, high=tuple(of_high), medium=tuple(of_medium), shrunk=tuple(of_shrunk), alone=tuple(of_alone)
-    )
-
-
-def default_quality(codec: Codec, folder: Path) -> int:
-    """The lowest quality whose mean SSIMULACRA2 over the folder is at least 70; the best there is if none is."""
-    scorers = [_Scorer(reference(path, HIGH_PX)) for path in pictures_in(folder)]
-
-    def mean_ssimulacra2(quality: int) -> float:
-        return float(np.mean([_ssimulacra2(codec, scorer, quality) for scorer in scorers]))
-
-    # By bisection: six of the 64 qualities are tried. The score rises with quality.
-    return min(bisect_left(range(QUALITIES), DEFAULT_SSIMULACRA2, key=mean_ssimulacra2), QUALITIES - 1)
 
 
 class _Scorer:
@@ -77,6 +49,66 @@ class _Scorer:
             psnr_db=psnr_db(self.reference, decoded),
             ssimulacra2=self.perceptual.score(decoded),
         )
+
+
+def score_streams(jobs: Sequence[StreamJob]) -> Iterator[PictureStreams]:
+    """In the order of the jobs, as they come."""
+    return in_two_processes(_score_picture, jobs)
+
+
+def _score_picture(job: StreamJob) -> PictureStreams:
+    """One picture, in whichever process: loading the codecs anew (0.2 s) is simpler than workers with a state."""
+    high, medium = _Scorer(reference(job.path, HIGH_PX)), _Scorer(reference(job.path, MEDIUM_PX))
+    codec = Codec.load(job.weights, device=job.device)
+    medium_codec = MediumCodec.load(job.weights, device=job.device)
+    with one_thread():
+        both = [_score_both_sizes(codec, high, medium, quality) for quality in job.qualities]
+        alone = [_score_alone(medium_codec, medium, quality) for quality in job.qualities]
+    return PictureStreams(
+        path=job.path,
+        high=tuple(one.high for one in both),
+        medium=tuple(one.medium for one in both),
+        shrunk=tuple(one.shrunk for one in both),
+        alone=tuple(alone),
+    )
+
+
+@dataclass(frozen=True)
+class _BothSizes:
+    high: ScoredFile
+    medium: ScoredFile
+    shrunk: ScoredFile
+
+
+def _score_both_sizes(codec: Codec, high: _Scorer, medium: _Scorer, quality: int) -> _BothSizes:
+    blob = codec.encode(high.reference, quality=quality)
+    symbols = [codec.read(blob)]
+    (decoded,) = codec.synthesize(symbols, size_px=HIGH_PX)
+    (translated,) = codec.synthesize(symbols, size_px=MEDIUM_PX)
+    return _BothSizes(
+        high=high.scored(decoded, quality, blob),
+        medium=medium.scored(translated, quality, blob),
+        shrunk=medium.scored(resized(decoded, MEDIUM_PX), quality, blob),
+    )
+
+
+def _score_alone(codec: MediumCodec, medium: _Scorer, quality: int) -> ScoredFile:
+    blob = codec.encode(medium.reference, quality=quality)
+    (decoded,) = codec.synthesize([codec.read(blob)])
+    return medium.scored(decoded, quality, blob)
+
+
+def default_quality(codec: Codec, folder: Path) -> int:
+    """The lowest quality whose mean SSIMULACRA2 over the folder is at least 70; the best there is if none is."""
+    scorers = [_Scorer(reference(path, HIGH_PX)) for path in pictures_in(folder)]
+
+    def mean_ssimulacra2(quality: int) -> float:
+        return float(np.mean([_ssimulacra2(codec, scorer, quality) for scorer in scorers]))
+
+    # By bisection: at most seven of the 64 qualities are tried. The score rises with quality.
+    with one_thread():
+        found = bisect_left(range(QUALITIES), DEFAULT_SSIMULACRA2, key=mean_ssimulacra2)
+    return min(found, QUALITIES - 1)
 
 
 def _ssimulacra2(codec: Codec, scorer: _Scorer, quality: int) -> float:

@@ -1,15 +1,15 @@
 """`latentedge train`: resumable training within a time budget.
 
-Stages: `medium` and `high` train one autoencoder each from its closed-form linear start; `translator` joins the two with the
-high autoencoder frozen; `all` runs the three. Each stage writes into its folder of the run: state.pt (to resume), averaged.pt
-(EMA weights), log.jsonl (rate-distortion on the validation pictures as it goes) and curve.png. `release` makes the weights file.
+Stages: `medium` and `high` train one autoencoder each from its closed-form linear start; `translator` joins the two
+with the high autoencoder frozen; `all` runs the three. Each stage writes into its folder of the run: state.pt (to resume; it
+holds the averaged weights too), log.jsonl (rate-distortion on the validation pictures as it goes) and curve.png.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -19,10 +19,10 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch.optim.swa_utils import AveragedModel
 
 from models.autoencoder import HighAutoencoder, MediumAutoencoder
+from models.training.curves import plot_training
 from models.training.dataset import PhotographSet
 from models.training.linear_start import start_linear
-from models.training.losses import codec_loss, medium_crop_px
-from models.training.curves import plot_training
+from models.training.losses import codec_loss
 from models.training.schedule import Moment
 from models.training.validation import CodecValidation
 
@@ -73,7 +73,7 @@ class Task(Protocol):
 
 
 def linear_groups(model: nn.Module, rate: float) -> list[dict[str, object]]:
-    """A tenth of the learning rate for the linear paths: at the full rate training destroys the linear start (see LOG.md)."""
+    """A tenth of the learning rate for the linear paths: the full rate destroys the linear start (see LOG.md)."""
     linear = [parameter for name, parameter in model.named_parameters() if "linear" in name]
     rest = [parameter for name, parameter in model.named_parameters() if "linear" not in name]
     return [{"params": linear, "lr": 0.1 * rate}, {"params": rest, "lr": rate}]
@@ -86,7 +86,8 @@ class CodecTask:
         self, model: HighAutoencoder | MediumAutoencoder, photographs: PhotographSet, options: TrainOptions
     ) -> None:
         """Starts from the closed-form linear transform."""
-        self.model = model
+        self.model: nn.Module = model
+        self._networks = model
         self._photographs, self._options = photographs, options
         self._halves = isinstance(model, MediumAutoencoder)
         start_linear(model, photographs, seed=options.seed)
@@ -99,7 +100,7 @@ class CodecTask:
         x = crops.half if self._halves else crops.pixels
         quality = torch.randint(0, 64, (len(x),), generator=generator).to(x.device)
         x = x.contiguous(memory_format=torch.channels_last)
-        return codec_loss(self.model, x, quality, half_precision=self._options.half_precision)  # type: ignore[arg-type]
+        return codec_loss(self._networks, x, quality, half_precision=self._options.half_precision)
 
     def groups(self, rate: float) -> list[dict[str, object]]:
         """All parameters, the linear paths slower."""
@@ -171,7 +172,7 @@ def _step(task: Task, run: _Run, moment: Moment, generator: torch.Generator) -> 
 
 @torch.no_grad()
 def _average(averaged: nn.Module, model: nn.Module, *, decay: float) -> None:
-    torch._foreach_lerp_(list(averaged.parameters()), list(model.parameters()), 1 - decay)  # noqa: SLF001  the fused form of the EMA
+    torch._foreach_lerp_(list(averaged.parameters()), list(model.parameters()), 1 - decay)
 
 
 def _save(run: _Run, task: Task, folder: Path, base: list[float]) -> None:
@@ -237,12 +238,9 @@ def train(options: TrainOptions) -> None:
 
 def _task(stage: str, photographs: PhotographSet, options: TrainOptions, folder: Path) -> Task:
     if stage == "medium":
-        return CodecTask(MediumAutoencoder().to(options.device), photographs, replace(options))
+        return CodecTask(MediumAutoencoder().to(options.device), photographs, options)
     if stage == "high":
         return CodecTask(HighAutoencoder().to(options.device), photographs, options)
-    from models.training.translation import TranslatorTask  # noqa: PLC0415  the last stage only
+    from models.training.translation import TranslatorTask  # translation imports TrainOptions from here
 
     return TranslatorTask(photographs, options, folder)
-
-
-__all__ = ["STAGES", "TrainOptions", "load_averaged", "medium_crop_px", "train"]
