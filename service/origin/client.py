@@ -13,11 +13,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import Protocol
 from urllib.parse import quote, urljoin, urlsplit
 
 import httpx
 
-from service.errors import OriginBroken, OriginRefused, OriginTooSlow, OriginUnreachable, PictureTooLarge
+from service.errors import (
+    EdgeError,
+    OriginBroken,
+    OriginError,
+    OriginRefused,
+    OriginTooSlow,
+    OriginUnreachable,
+    PictureTooLarge,
+)
 
 CONNECTIONS = 64  # assumed; fills are bounded by their own flights
 REDIRECTS = 3  # assumed
@@ -25,6 +34,13 @@ REDIRECTS = 3  # assumed
 _PATH_CHARACTERS = "/!$&'()*+,;=:@~"
 FIRST_ERROR, LAST_ERROR = 400, 599
 _REDIRECT_STATUSES = {301, 302, 303, 307, 308}
+_OUTCOMES: dict[type[EdgeError], str] = {
+    OriginRefused: "refused",
+    OriginUnreachable: "unreachable",
+    OriginBroken: "broken",
+    OriginTooSlow: "too_slow",
+    PictureTooLarge: "too_large",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +65,22 @@ class Fetched:
     last_modified: str
 
 
+class Observer(Protocol):
+    """Who counts what the origin does."""
+
+    def origin_answered(self, *, outcome: str, fetched_bytes: int) -> None:
+        """One fetch has ended."""
+
+
 class OriginClient:
     """One origin, whose address is fixed when the edge starts."""
 
-    def __init__(self, base_url: str, *, limits: Limits, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, base_url: str, *, limits: Limits, observer: Observer, now: Callable[[], float] = time.time
+    ) -> None:
         self._base_url = base_url.rstrip("/")
         self._limits = limits
+        self._observer = observer
         self._now = now
         self._http = httpx.AsyncClient(
             # The whole fetch is timed in `fetch`; these bound each single wait within it.
@@ -75,9 +101,15 @@ class OriginClient:
 
     async def fetch(self, image_id: str) -> Fetched:
         """The file under an id. Raises an OriginError, or PictureTooLarge."""
-        with _translated():
-            async with asyncio.timeout(self._limits.timeout_s):
-                return await self._fetched(f"{self._base_url}/{quote(image_id, safe=_PATH_CHARACTERS)}")
+        try:
+            with _translated():
+                async with asyncio.timeout(self._limits.timeout_s):
+                    fetched = await self._fetched(f"{self._base_url}/{quote(image_id, safe=_PATH_CHARACTERS)}")
+        except (OriginError, PictureTooLarge) as error:
+            self._observer.origin_answered(outcome=_OUTCOMES[type(error)], fetched_bytes=0)
+            raise
+        self._observer.origin_answered(outcome="ok", fetched_bytes=len(fetched.body))
+        return fetched
 
     async def close(self) -> None:
         """Give the connections back."""

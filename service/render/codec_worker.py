@@ -3,8 +3,8 @@
     take what is queued -> entropy decode, item by item -> one synthesis per size -> futures
                         -> then one encode, if one waits
 
-No delay is ever added to form a batch: batches form by themselves while the device is busy. The entropy decoder holds the
-interpreter's lock, so more threads would only be slower; past one process there are more workers.
+No delay is ever added to form a batch: batches form by themselves while the device is busy. Entropy decoding holds the
+interpreter's lock, so more threads would only be slower: past one process there are more workers.
 """
 
 from __future__ import annotations

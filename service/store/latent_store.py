@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Protocol
 
 import redis.asyncio
 from redis.asyncio.retry import Retry
@@ -43,23 +44,38 @@ class Sample:
     values: tuple[StoredValue, ...]
 
 
+class Observer(Protocol):
+    """Who raises the alarm."""
+
+    def store_failed(self) -> None:
+        """A command was not answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a late answer is waited for, and how long its store is then left alone."""
+
+    timeout_s: float
+    retry_s: float
+
+
 class LatentStore:
     """The store of one edge."""
 
     def __init__(
-        self, url: str, *, timeout_s: float, retry_s: float, clock: Callable[[], float] = time.monotonic
+        self, url: str, *, patience: Patience, observer: Observer, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._pool = redis.asyncio.BlockingConnectionPool.from_url(
             url,
             max_connections=CONNECTIONS,
-            timeout=timeout_s,
-            socket_connect_timeout=timeout_s,
+            timeout=patience.timeout_s,
+            socket_connect_timeout=patience.timeout_s,
             # One more try, on a new connection: the pool may hold connections to a server that has been restarted.
             retry=Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
         )
         self._redis = redis.asyncio.Redis(connection_pool=self._pool, decode_responses=False)
-        self._timeout_s = timeout_s
-        self._retry_s = retry_s
+        self._patience = patience
+        self._observer = observer
         self._clock = clock
         self._alone_until_s = float("-inf")
 
@@ -68,7 +84,7 @@ class LatentStore:
         async with self._asking():
             value = await self._redis.get(key)
         if value is not None and not isinstance(value, bytes):
-            raise StoreUnavailable("the store answers with something else than bytes")
+            raise self._failure("the store answers with something else than bytes")
         return value
 
     async def put(self, key: bytes, value: bytes, *, ttl_s: int) -> None:
@@ -89,15 +105,19 @@ class LatentStore:
     @asynccontextmanager
     async def _asking(self) -> AsyncIterator[None]:
         if self._clock() < self._alone_until_s:
-            raise StoreUnavailable("left alone after a time-out")
+            raise self._failure("left alone after a time-out")
         try:
-            async with asyncio.timeout(self._timeout_s):
+            async with asyncio.timeout(self._patience.timeout_s):
                 yield
         except (TimeoutError, RedisTimeoutError) as error:
-            self._alone_until_s = self._clock() + self._retry_s
-            raise StoreUnavailable(f"no answer within {self._timeout_s} s") from error
+            self._alone_until_s = self._clock() + self._patience.retry_s
+            raise self._failure(f"no answer within {self._patience.timeout_s} s") from error
         except (RedisError, OSError) as error:
-            raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
+            raise self._failure(f"{type(error).__name__}: {error}") from error
+
+    def _failure(self, why: str) -> StoreUnavailable:
+        self._observer.store_failed()
+        return StoreUnavailable(why)
 
     async def _sample(self, prefix: bytes, size: int) -> Sample:
         memory = await self._redis.info("memory")

@@ -15,9 +15,19 @@ import redis
 
 from service.errors import StoreUnavailable
 from service.store.embedded import EmbeddedValkey
-from service.store.latent_store import LatentStore, Sample
+from service.store.latent_store import LatentStore, Patience, Sample
 
-TIMEOUT_S = 5.0
+PATIENCE = Patience(timeout_s=5.0, retry_s=0)
+
+
+class Alarms:
+    """Counts the commands that went unanswered."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def store_failed(self) -> None:
+        self.count += 1
 
 
 Result = TypeVar("Result")
@@ -25,7 +35,7 @@ Result = TypeVar("Result")
 
 def ask(url: str, question: Callable[[LatentStore], Awaitable[Result]]) -> Result:
     async def asked() -> Result:
-        store = LatentStore(url, timeout_s=TIMEOUT_S, retry_s=0)
+        store = LatentStore(url, patience=PATIENCE, observer=Alarms())
         try:
             return await question(store)
         finally:
@@ -88,7 +98,7 @@ def test_a_store_that_was_restarted_is_found_again(tmp_path: Path) -> None:
 
     async def story() -> bytes | None:
         with EmbeddedValkey(limit_bytes=2**24, folder=tmp_path) as first:
-            store = LatentStore(first.url, timeout_s=TIMEOUT_S, retry_s=0)
+            store = LatentStore(first.url, patience=PATIENCE, observer=Alarms())
             await store.put(b"p:1", b"old", ttl_s=60)
         with pytest.raises(StoreUnavailable):
             await store.get(b"p:1")
@@ -107,13 +117,16 @@ def test_a_slow_store_costs_one_wait_and_is_then_left_alone(valkey: EmbeddedValk
 
     async def story() -> None:
         nonlocal now_s
-        store = LatentStore(valkey.url, timeout_s=0.05, retry_s=1.0, clock=lambda: now_s)
+        alarms = Alarms()
+        patience = Patience(timeout_s=0.05, retry_s=1.0)
+        store = LatentStore(valkey.url, patience=patience, observer=alarms, clock=lambda: now_s)
         assert await store.get(b"p:1") is None
         with client(valkey) as direct, paused(direct.info("server")["process_id"]):
             with pytest.raises(StoreUnavailable, match=r"no answer within 0\.05 s"):
                 await store.get(b"p:1")
             with pytest.raises(StoreUnavailable, match="left alone"):
                 await store.get(b"p:1")
+        assert alarms.count == 2
         now_s = 1.5
         assert await store.get(b"p:1") is None
         await store.close()

@@ -1,0 +1,104 @@
+"""The composition root: builds everything that an edge is made of, and closes it. Nothing else constructs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from fastapi import FastAPI
+
+from service.cache.census import Census
+from service.cache.edge_cache import EdgeCache
+from service.cache.fill import Filler, FillRules
+from service.errors import SettingsError
+from service.origin.client import Limits, OriginClient
+from service.render.codec_worker import CodecWorker, WorkerOptions
+from service.render.image_file import ImageLimits
+from service.settings import Settings
+from service.store.latent_store import LatentStore, Patience
+from service.telemetry import Telemetry
+from service.web.pictures import Pictures
+from service.web.routes import EdgeApp, Services, add_routes
+from service.web.stats import CodecFigures
+
+# Assumed: one picture being read while another is resized. At the pixel limit each takes about half a gigabyte.
+SOURCE_THREADS = 2
+FILE_THREADS = 2
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """An edge for one event loop. It needs a store: `serving.run` starts one where the settings name none."""
+    if not settings.redis_url:
+        raise SettingsError(["EDGE_REDIS_URL: needed here; `latentedge serve` starts a store by itself"])
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        assert isinstance(app, EdgeApp), "made below"
+        async with AsyncExitStack() as closing:
+            app.services = await _started(settings, closing)
+            yield
+            app.services = None
+
+    app = EdgeApp(title="latentedge", summary="A picture cache that keeps one latent per picture.", lifespan=lifespan)
+    add_routes(app)
+    return app
+
+
+async def _started(settings: Settings, closing: AsyncExitStack) -> Services:
+    telemetry = Telemetry()
+    worker = CodecWorker(_worker_options(settings), telemetry)
+    closing.push_async_callback(worker.close)
+    await worker.start()
+    quality = worker.codec.default_quality if settings.quality is None else settings.quality
+    store = LatentStore(
+        settings.redis_url,
+        patience=Patience(timeout_s=settings.store_timeout_s, retry_s=settings.store_retry_s),
+        observer=telemetry,
+    )
+    closing.push_async_callback(store.close)
+    origin = OriginClient(
+        settings.origin,
+        limits=Limits(source_bytes=settings.source_bytes, timeout_s=settings.origin_timeout_s),
+        observer=telemetry,
+    )
+    closing.push_async_callback(origin.close)
+    filler = Filler(
+        FillRules(
+            origin=settings.origin,
+            quality=quality,
+            default_ttl_s=settings.default_ttl_s,
+            image_limits=ImageLimits(source_pixels=settings.source_pixels),
+        ),
+        store=store,
+        origin=origin,
+        worker=worker,
+        # Of their own: a hit's file must not wait until someone's 64 megapixels are read.
+        threads=closing.enter_context(ThreadPoolExecutor(SOURCE_THREADS, "source")),
+        now=time.time,
+    )
+    cache = EdgeCache(
+        filler=filler,
+        worker=worker,
+        telemetry=telemetry,
+        threads=closing.enter_context(ThreadPoolExecutor(FILE_THREADS, "file")),
+        now=time.time,
+    )
+    closing.push_async_callback(cache.close)
+    return Services(
+        pictures=Pictures(cache, telemetry),
+        census=Census(store, telemetry),
+        telemetry=telemetry,
+        codec=CodecFigures(device=worker.codec.device, stream_id=worker.codec.stream_id.hex(), quality=quality),
+    )
+
+
+def _worker_options(settings: Settings) -> WorkerOptions:
+    return WorkerOptions(
+        device=settings.device,
+        weights=settings.weights,
+        threads=settings.threads or 1,
+        queue_items=settings.queue_items,
+        batch_items=settings.batch_items,
+    )

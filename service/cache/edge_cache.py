@@ -1,0 +1,217 @@
+"""The story of one picture request, read from top to bottom. Rules live in the pure modules, I/O in the adapters.
+
+hit        store -> 304 or headers or decode -> file
+miss       one fill for all who ask -> as a hit
+no-store   one fetch for each who asks -> resized from the source
+no store   one fetch for all who ask -> resized from the source
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.cache import freshness
+from service.cache.coalescing import Coalescing, Landed
+from service.cache.fill import Filled, Filler, Source
+from service.cache.record import Record
+from service.errors import CodecFailed, DamagedBitstream, ForeignRecord, RecordError, StoreUnavailable
+from service.render import image_file
+from service.render.codec_worker import CodecWorker
+from service.telemetry import Outcome, Telemetry, Timings
+from service.web.conditional import Conditions, Rendered, entity_tag
+from service.web.negotiation import Wanted
+
+Pixels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One picture request."""
+
+    wanted: Wanted
+    conditions: Conditions
+    head: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A picture, its headers without it (HEAD), or the news that the client's copy is good (304)."""
+
+    outcome: Outcome
+    media_type: str
+    body: bytes | None
+    forwarded: str = ""
+    """Why the origin was asked (RFC 9211 2.2); empty for a hit."""
+    not_modified: bool = False
+    entity_tag: str = ""
+    last_modified_s: int | None = None
+    cache_control: str = ""
+    age_s: int | None = None
+    ttl_s: int | None = None
+    stored: bool = False
+    detail: str = ""
+
+
+class EdgeCache:
+    """Answers picture requests."""
+
+    def __init__(
+        self,
+        *,
+        filler: Filler,
+        worker: CodecWorker,
+        telemetry: Telemetry,
+        threads: Executor,
+        now: Callable[[], float],
+    ) -> None:
+        self._filler = filler
+        self._worker = worker
+        self._telemetry = telemetry
+        self._threads = threads
+        self._now = now
+        self._fills: Coalescing[Filled] = Coalescing()
+        self._fetches: Coalescing[Source] = Coalescing()
+
+    async def answer(self, asked: Asked, timings: Timings) -> Answer:
+        """Raises an EdgeError that has a status for the client."""
+        try:
+            with timings.measured("store"):
+                record = await self._filler.look(asked.wanted.image_id)
+        except StoreUnavailable:
+            return await self._answer_without_store(asked, timings)
+        except RecordError as error:
+            return await self._answer_after_fill(asked, timings, detail=self._fault(error))
+        if record is None:
+            return await self._answer_after_fill(asked, timings)
+        try:
+            answer = await self._answer_from(record, asked, timings, outcome=Outcome.HIT)
+        except DamagedBitstream:
+            return await self._answer_after_fill(
+                asked, timings, detail=self._fault(DamagedBitstream()), instead_of=record
+            )
+        self._telemetry.origin_avoided(record.source_bytes)
+        return answer
+
+    async def close(self) -> None:
+        """End what is under way."""
+        await self._fills.close()
+        await self._fetches.close()
+
+    async def _answer_after_fill(
+        self, asked: Asked, timings: Timings, *, detail: str = "", instead_of: Record | None = None
+    ) -> Answer:
+        image_id = asked.wanted.image_id
+        # The key is the picture, not the size: both sizes wait for the same fill.
+        landed = await self._fills.run(image_id, lambda: self._filler.fill(image_id, instead_of=instead_of))
+        filled = landed.value
+        if not landed.collapsed:
+            timings.stages.extend(filled.timings.stages)
+        if filled.record is None:
+            return await self._answer_unstored(landed, asked, timings)
+        outcome = Outcome.COLLAPSED if landed.collapsed else Outcome.HIT if filled.found else Outcome.MISS
+        try:
+            return await self._answer_from(
+                filled.record, asked, timings, outcome=outcome, stored=filled.stored, detail=detail
+            )
+        except DamagedBitstream as error:
+            raise CodecFailed("a bitstream that was just made cannot be read") from error
+
+    async def _answer_from(
+        self,
+        record: Record,
+        asked: Asked,
+        timings: Timings,
+        *,
+        outcome: Outcome,
+        stored: bool = False,
+        detail: str = "",
+    ) -> Answer:
+        wanted, now_s = asked.wanted, self._now()
+        tag = entity_tag(self._rendered(record, wanted))
+        # Known before any decode: neither a 304 nor a HEAD touches the codec.
+        not_modified = asked.conditions.not_modified(entity_tag=tag, last_modified_s=record.origin_last_modified_s)
+        body = None if not_modified or asked.head else await self._decoded_file(record, wanted, timings)
+        return Answer(
+            outcome=outcome,
+            media_type=wanted.media_type,
+            body=body,
+            forwarded="" if outcome is Outcome.HIT else "uri-miss",
+            not_modified=not_modified,
+            entity_tag=tag,
+            last_modified_s=record.origin_last_modified_s,
+            cache_control=record.cache_control,
+            age_s=freshness.age_s(born_ms=record.born_ms, now_s=now_s),
+            ttl_s=freshness.remaining_s(born_ms=record.born_ms, lifetime_s=record.lifetime_s, now_s=now_s),
+            stored=stored,
+            detail=detail,
+        )
+
+    async def _answer_unstored(self, landed: Landed[Filled], asked: Asked, timings: Timings) -> Answer:
+        source = landed.value.source
+        assert source is not None, "a fill brings a record or a source"
+        if landed.collapsed:
+            # RFC 9111 5.2.2.5 and 5.2.2.7: that answer was for another client.
+            source = await self._filler.fetch(asked.wanted.image_id, timings)
+        return await self._answer_resized(
+            source, asked, timings, forwarded="uri-miss", detail=source.storage.obstacle or ""
+        )
+
+    async def _answer_without_store(self, asked: Asked, timings: Timings) -> Answer:
+        image_id = asked.wanted.image_id
+        landed = await self._fetches.run(image_id, lambda: self._filler.fetch(image_id, timings))
+        source = landed.value
+        if landed.collapsed and source.storage.obstacle is not None:
+            source = await self._filler.fetch(image_id, timings)
+        return await self._answer_resized(source, asked, timings, forwarded="bypass", detail="store-unavailable")
+
+    async def _answer_resized(
+        self, source: Source, asked: Asked, timings: Timings, *, forwarded: str, detail: str
+    ) -> Answer:
+        """Straight from the source: what is not stored is not worth an encode and a decode."""
+        body = None
+        if not asked.head:
+            body = await self._file(source.prepared.of_size(asked.wanted.size_px), asked.wanted, timings)
+        return Answer(
+            outcome=Outcome.BYPASS,
+            media_type=asked.wanted.media_type,
+            body=body,
+            forwarded=forwarded,
+            cache_control=source.cache_control,
+            age_s=int(source.initial_age_s),
+            detail=detail,
+        )
+
+    async def _decoded_file(self, record: Record, wanted: Wanted, timings: Timings) -> bytes:
+        decoded = await self._worker.decode(record.bitstream, size_px=wanted.size_px)
+        timings.add("queue", decoded.queue_s)
+        timings.add("entropy", decoded.entropy_s)
+        timings.add("synthesis", decoded.synthesis_s)
+        return await self._file(decoded.pixels, wanted, timings)
+
+    async def _file(self, pixels: Pixels, wanted: Wanted, timings: Timings) -> bytes:
+        with timings.measured("file"):
+            return await asyncio.get_running_loop().run_in_executor(
+                self._threads, image_file.write, pixels, wanted.media_type
+            )
+
+    def _rendered(self, record: Record, wanted: Wanted) -> Rendered:
+        return Rendered(
+            source_digest=record.source_digest,
+            quality=record.quality,
+            stream_id=record.stream_id,
+            head_id=self._worker.codec.head_id(wanted.size_px),
+            size_px=wanted.size_px,
+            media_type=wanted.media_type,
+            refinement=record.refinement,
+        )
+
+    def _fault(self, error: RecordError | DamagedBitstream) -> str:
+        fault = "foreign-record" if isinstance(error, ForeignRecord) else "damaged-record"
+        self._telemetry.record_fault(fault)
+        return fault

@@ -1,0 +1,206 @@
+"""The work of one miss: origin -> picture -> latent -> record in the store. Runs inside a flight; answers nobody.
+
+A fill has these steps in this order; whoever waits for it wakes only after the last:
+look again, fetch, read and resize, encode, store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.config import HIGH_PX, MEDIUM_PX
+from service.cache import freshness
+from service.cache.freshness import Storage
+from service.cache.record import (
+    CACHE_CONTROL_CAP_BYTES,
+    ETAG_CAP_BYTES,
+    Record,
+    fits,
+    pack,
+    record_key,
+    source_digest,
+    unpack,
+)
+from service.errors import ForeignRecord, RecordError, StoreUnavailable
+from service.origin.client import Fetched, OriginClient
+from service.render import image_file
+from service.render.codec_worker import CodecWorker
+from service.render.image_file import ImageLimits
+from service.store.latent_store import LatentStore
+from service.telemetry import Timings
+
+Pixels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class FillRules:
+    """What the operator decides about fills."""
+
+    origin: str
+    quality: int
+    default_ttl_s: int
+    image_limits: ImageLimits
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """The reference picture in both sizes, and what they would take as conventional files."""
+
+    high: Pixels
+    medium: Pixels
+    conventional_high_bytes: int
+    conventional_medium_bytes: int
+
+    def of_size(self, size_px: int) -> Pixels:
+        """One of the two."""
+        return self.high if size_px == HIGH_PX else self.medium
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A picture as the origin has it now, and whether its answer may be stored."""
+
+    fetched: Fetched
+    prepared: Prepared
+    storage: Storage
+    initial_age_s: float
+
+    @property
+    def cache_control(self) -> str:
+        """What may be passed on to the client."""
+        return self.fetched.cache_control if fits(self.fetched.cache_control, CACHE_CONTROL_CAP_BYTES) else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """What a fill came to: a record, or a picture that may not be stored. `record` wins where both are there."""
+
+    timings: Timings
+    record: Record | None = None
+    found: bool = False
+    """Another fill had stored it a moment ago."""
+    stored: bool = False
+    source: Source | None = None
+
+
+class Filler:
+    """Fills the store, one picture at a time."""
+
+    def __init__(
+        self,
+        rules: FillRules,
+        *,
+        store: LatentStore,
+        origin: OriginClient,
+        worker: CodecWorker,
+        threads: Executor,
+        now: Callable[[], float],
+    ) -> None:
+        self._rules = rules
+        self._store = store
+        self._origin = origin
+        self._worker = worker
+        self._threads = threads
+        self._now = now
+
+    def key(self, image_id: str) -> bytes:
+        """Where the store holds this picture."""
+        return record_key(image_id, origin=self._rules.origin)
+
+    async def look(self, image_id: str) -> Record | None:
+        """A record that can be used now. Raises StoreUnavailable or RecordError."""
+        value = await self._store.get(self.key(image_id))
+        if value is None:
+            return None
+        record = unpack(value)
+        if record.stream_id != self._worker.codec.stream_id:
+            raise ForeignRecord(f"stream id {record.stream_id.hex()}")
+        left_s = freshness.remaining_s(born_ms=record.born_ms, lifetime_s=record.lifetime_s, now_s=self._now())
+        return record if left_s > 0 else None
+
+    async def fill(self, image_id: str, *, instead_of: Record | None = None) -> Filled:
+        """The whole miss. `instead_of` is a record that turned out to be unusable. Raises what the client is told."""
+        timings = Timings()
+        if (record := await self._look_again(image_id)) is not None and record != instead_of:
+            return Filled(timings, record=record, found=True)
+        source = await self.fetch(image_id, timings)
+        if source.storage.obstacle is not None:
+            return Filled(timings, source=source)
+        with timings.measured("encode"):
+            bitstream = await self._worker.encode(source.prepared.high, quality=self._rules.quality)
+        record = self._record(source, bitstream)
+        return Filled(timings, record=record, stored=await self._put(image_id, record))
+
+    async def fetch(self, image_id: str, timings: Timings) -> Source:
+        """The picture as the origin has it, in both sizes."""
+        with timings.measured("origin"):
+            fetched = await self._origin.fetch(image_id)
+        with timings.measured("source"):
+            prepared = await asyncio.get_running_loop().run_in_executor(
+                self._threads, prepare, fetched.body, self._rules.image_limits
+            )
+        initial_age_s = freshness.initial_age_s(
+            age_field=fetched.age,
+            date_field=fetched.date,
+            asked_s=fetched.asked_s,
+            answered_s=fetched.answered_s,
+        )
+        return Source(fetched, prepared, self._storage(fetched, initial_age_s), initial_age_s)
+
+    async def _look_again(self, image_id: str) -> Record | None:
+        try:
+            return await self.look(image_id)
+        except (StoreUnavailable, RecordError):
+            return None  # whoever looked first told of it
+
+    def _storage(self, fetched: Fetched, initial_age_s: float) -> Storage:
+        if not fits(fetched.cache_control, CACHE_CONTROL_CAP_BYTES):
+            return Storage(lifetime_s=0, obstacle="long-cache-control")
+        control = freshness.parse_cache_control(fetched.cache_control)
+        return freshness.storage(control, initial_age_s=initial_age_s, default_ttl_s=self._rules.default_ttl_s)
+
+    def _record(self, source: Source, bitstream: bytes) -> Record:
+        fetched, prepared = source.fetched, source.prepared
+        return Record(
+            bitstream=bitstream,
+            born_ms=round((fetched.answered_s - source.initial_age_s) * 1000),
+            filled_ms=round(self._now() * 1000),
+            lifetime_s=source.storage.lifetime_s,
+            source_digest=source_digest(fetched.body),
+            source_bytes=len(fetched.body),
+            conventional_high_bytes=prepared.conventional_high_bytes,
+            conventional_medium_bytes=prepared.conventional_medium_bytes,
+            stream_id=self._worker.codec.stream_id,
+            quality=self._rules.quality,
+            origin_etag=fetched.etag if fits(fetched.etag, ETAG_CAP_BYTES) else "",
+            origin_last_modified_s=freshness.parse_http_date(fetched.last_modified),
+            cache_control=fetched.cache_control,
+        )
+
+    async def _put(self, image_id: str, record: Record) -> bool:
+        left_s = freshness.remaining_s(born_ms=record.born_ms, lifetime_s=record.lifetime_s, now_s=self._now())
+        if left_s <= 0:
+            return False  # the fill took longer than the answer is fresh
+        try:
+            await self._store.put(self.key(image_id), pack(record), ttl_s=left_s)
+        except StoreUnavailable:
+            return False
+        return True
+
+
+def prepare(blob: bytes, limits: ImageLimits) -> Prepared:
+    """A file as the reference picture in both sizes, each resized once from the source. Takes a while: for a thread."""
+    pixels = image_file.read(blob, limits=limits).pixels
+    high, medium = image_file.square(pixels, HIGH_PX), image_file.square(pixels, MEDIUM_PX)
+    return Prepared(
+        high=high,
+        medium=medium,
+        conventional_high_bytes=image_file.conventional_bytes(high),
+        conventional_medium_bytes=image_file.conventional_bytes(medium),
+    )

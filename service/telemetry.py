@@ -1,0 +1,208 @@
+"""What the edge counts: Prometheus metrics under one prefix, stage timings, JSON log lines. Decides nothing.
+
+Names are those of the README's table. No label ever holds an id or an address: their number must stay small.
+With several workers prometheus_client keeps the figures in files of a shared folder (PROMETHEUS_MULTIPROC_DIR).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TextIO
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+
+MULTIPROCESS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+# Assumed: from a 304 to a fill that waits for a slow origin.
+SECONDS = (0.001, 0.002, 0.004, 0.006, 0.008, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+STAGE_SECONDS = (0.0002, 0.0005, 0.001, 0.002, 0.004, 0.006, 0.01, 0.02, 0.05, 0.1, 0.5, 2.0, 10.0)
+BATCHES = (1, 2, 4, 8, 16, 32, 64)
+
+
+class Outcome(StrEnum):
+    """The `status` of a request in every metric and figure."""
+
+    HIT = "hit"
+    STALE = "stale"
+    REVALIDATED = "revalidated"
+    MISS = "miss"
+    COLLAPSED = "collapsed"
+    BYPASS = "bypass"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One step of one request, as Server-Timing tells it."""
+
+    name: str
+    seconds: float
+
+
+@dataclass(slots=True)
+class Timings:
+    """The steps of one request so far."""
+
+    stages: list[Stage] = field(default_factory=list)
+
+    def add(self, name: str, seconds: float) -> None:
+        """A step that was timed elsewhere."""
+        self.stages.append(Stage(name, seconds))
+
+    @contextmanager
+    def measured(self, name: str) -> Iterator[None]:
+        """Time a step here."""
+        started_s = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.add(name, time.perf_counter() - started_s)
+
+
+@dataclass(frozen=True, slots=True)
+class StoreFigures:
+    """What the gauges of the store show."""
+
+    objects: int
+    latent_bytes: int
+    conventional_bytes: int
+
+
+class Telemetry:
+    """Every metric of one worker. The observer of every adapter."""
+
+    def __init__(self) -> None:
+        registry = self._registry = CollectorRegistry()
+        self._requests = Counter("edge_cache_requests_total", "Picture requests.", ["res", "status"], registry=registry)
+        self._response_bytes = Counter(
+            "edge_response_bytes_total", "Bytes of pictures sent.", ["res", "status"], registry=registry
+        )
+        self._request_seconds = Histogram(
+            "edge_request_seconds", "Time to answer.", ["res", "status"], buckets=SECONDS, registry=registry
+        )
+        self._stage_seconds = Histogram(
+            "edge_stage_seconds", "Time of each step.", ["stage"], buckets=STAGE_SECONDS, registry=registry
+        )
+        self._origin_requests = Counter(
+            "edge_origin_requests_total", "Fetches from the origin.", ["outcome"], registry=registry
+        )
+        self._origin_bytes = Counter("edge_origin_bytes_total", "Bytes fetched from the origin.", registry=registry)
+        self._avoided_bytes = Counter(
+            "edge_origin_avoided_bytes_total", "Bytes of the sources that hits did not fetch.", registry=registry
+        )
+        self._batch_size = Histogram(
+            "edge_batch_size", "Pictures in one synthesis call.", ["size"], buckets=BATCHES, registry=registry
+        )
+        self._queue_depth = Gauge(
+            "edge_queue_depth", "Jobs that wait for the codec.", registry=registry, multiprocess_mode="livesum"
+        )
+        self._store_bytes = self._store_gauge("edge_store_bytes", "Memory of the records in the store.")
+        self._store_objects = self._store_gauge("edge_store_objects", "Keys in the store.")
+        self._conventional_bytes = self._store_gauge(
+            "edge_store_conventional_bytes", "What both renditions of the same pictures would take as JPEG files."
+        )
+        self._store_errors = Counter(
+            "edge_store_errors_total", "Commands that the store did not answer.", registry=registry
+        )
+        self._record_faults = Counter(
+            "edge_record_faults_total", "Records that could not be used.", ["fault"], registry=registry
+        )
+        self._devices_lost = Counter("edge_devices_lost_total", "Accelerators that failed.", registry=registry)
+
+    def _store_gauge(self, name: str, sentence: str) -> Gauge:
+        # All workers look at the same store: the latest look counts.
+        return Gauge(name, sentence, registry=self._registry, multiprocess_mode="mostrecent")
+
+    def request(self, *, res: str, outcome: Outcome, seconds: float, sent_bytes: int) -> None:
+        """One answered request."""
+        self._requests.labels(res, outcome.value).inc()
+        self._response_bytes.labels(res, outcome.value).inc(sent_bytes)
+        self._request_seconds.labels(res, outcome.value).observe(seconds)
+
+    def stages(self, timings: Timings) -> None:
+        """The steps of one request."""
+        for stage in timings.stages:
+            self._stage_seconds.labels(stage.name).observe(stage.seconds)
+
+    def origin_answered(self, *, outcome: str, fetched_bytes: int) -> None:
+        """One fetch, however it ended."""
+        self._origin_requests.labels(outcome).inc()
+        self._origin_bytes.inc(fetched_bytes)
+
+    def origin_avoided(self, source_bytes: int) -> None:
+        """A hit: the source stayed where it is."""
+        self._avoided_bytes.inc(source_bytes)
+
+    def record_fault(self, fault: str) -> None:
+        """A record that was found and could not be used."""
+        self._record_faults.labels(fault).inc()
+
+    def store_failed(self) -> None:
+        """The alarm: a command was not answered."""
+        self._store_errors.inc()
+
+    def store(self, figures: StoreFigures) -> None:
+        """The latest look into the store."""
+        self._store_objects.set(figures.objects)
+        self._store_bytes.set(figures.latent_bytes)
+        self._conventional_bytes.set(figures.conventional_bytes)
+
+    def batch_done(self, *, size_px: int, items: int) -> None:
+        """One synthesis call."""
+        self._batch_size.labels(str(size_px)).observe(items)
+
+    def queue_changed(self, *, items: int) -> None:
+        """So many jobs wait now."""
+        self._queue_depth.set(items)
+
+    def device_lost(self) -> None:
+        """The accelerator failed; the processor goes on."""
+        self._devices_lost.inc()
+
+    def collected(self) -> Iterable[Metric]:
+        """Every figure, of all workers together."""
+        return self._all_workers().collect()
+
+    def exposition(self) -> bytes:
+        """The same as Prometheus reads it."""
+        return generate_latest(self._all_workers())
+
+    def _all_workers(self) -> CollectorRegistry:
+        if not os.environ.get(MULTIPROCESS_VARIABLE):
+            return self._registry
+        together = CollectorRegistry()
+        MultiProcessCollector(together)  # type: ignore[no-untyped-call]
+        return together
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The fields that every line has, and the traceback where there is one."""
+        line = {
+            "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(line)
+
+
+def log_to(stream: TextIO) -> None:
+    """Send the edge's own log to a stream. Called by whoever owns the process, never by an import."""
+    lines = logging.StreamHandler(stream)
+    lines.setFormatter(JsonLines())
+    edge = logging.getLogger("service")
+    edge.handlers = [lines]
+    edge.setLevel(logging.INFO)
+    edge.propagate = False

@@ -1,0 +1,196 @@
+"""The figures of all workers together, as the page at / reads them. Computed from the metrics; counts nothing."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from prometheus_client import Metric
+
+from service.cache.census import StoreCensus
+from service.telemetry import Outcome
+
+# A collapsed request waited for the origin: it is no hit. Bypass and error say nothing about the cache.
+_HITS = {Outcome.HIT, Outcome.STALE}
+_COUNTED = _HITS | {Outcome.REVALIDATED, Outcome.MISS, Outcome.COLLAPSED}
+
+
+@dataclass(frozen=True)
+class CodecFigures:
+    """What decodes here."""
+
+    device: str
+    stream_id: str
+    quality: int
+
+
+@dataclass(frozen=True)
+class RequestFigures:
+    """The requests of one size with one outcome."""
+
+    res: str
+    status: str
+    count: int
+    sent_bytes: int
+    mean_ms: float
+    p50_ms: float
+    p99_ms: float
+
+
+@dataclass(frozen=True)
+class OriginFigures:
+    """What the origin had to do, and what it was spared."""
+
+    requests: int
+    failures: int
+    fetched_bytes: int
+    avoided_bytes: int
+
+
+@dataclass(frozen=True)
+class StageFigures:
+    """One step of answering."""
+
+    stage: str
+    count: int
+    mean_ms: float
+
+
+@dataclass(frozen=True)
+class BatchFigures:
+    """Synthesis calls of one size."""
+
+    size: str
+    count: int
+    mean_items: float
+
+
+@dataclass(frozen=True)
+class Figures:
+    """All of it."""
+
+    requests_total: int
+    hit_ratio: float | None
+    """(hit + stale) / (hit + stale + revalidated + miss + collapsed)"""
+    requests: list[RequestFigures]
+    origin: OriginFigures
+    store: StoreCensus
+    codec: CodecFigures
+    stages: list[StageFigures]
+    batches: list[BatchFigures]
+    queue_depth: int
+    record_faults: int
+    store_errors: int
+
+
+def figures(metrics: Iterable[Metric], *, store: StoreCensus, codec: CodecFigures) -> Figures:
+    """Everything at this moment."""
+    read = _Samples(metrics)
+    requests = _requests(read)
+    outcomes = read.by_label("edge_cache_requests_total", "status")
+    counted = sum(count for status, count in outcomes.items() if status in _COUNTED)
+    hits = sum(count for status, count in outcomes.items() if status in _HITS)
+    answers = read.by_label("edge_origin_requests_total", "outcome")
+    return Figures(
+        requests_total=int(sum(outcomes.values())),
+        hit_ratio=hits / counted if counted else None,
+        requests=requests,
+        origin=OriginFigures(
+            requests=int(sum(answers.values())),
+            failures=int(sum(answers.values()) - answers.get("ok", 0)),
+            fetched_bytes=int(read.total("edge_origin_bytes_total")),
+            avoided_bytes=int(read.total("edge_origin_avoided_bytes_total")),
+        ),
+        store=store,
+        codec=codec,
+        stages=[
+            StageFigures(stage=stage, count=one.count, mean_ms=one.mean * 1000)
+            for stage, one in read.histograms("edge_stage_seconds", "stage")
+        ],
+        batches=[
+            BatchFigures(size=size, count=one.count, mean_items=one.mean)
+            for size, one in read.histograms("edge_batch_size", "size")
+        ],
+        queue_depth=int(read.total("edge_queue_depth")),
+        record_faults=int(read.total("edge_record_faults_total")),
+        store_errors=int(read.total("edge_store_errors_total")),
+    )
+
+
+@dataclass
+class Distribution:
+    """A histogram: how many observations were at most so much."""
+
+    at_most: dict[float, float] = field(default_factory=dict)
+    count: int = 0
+    total: float = 0.0
+
+    @property
+    def mean(self) -> float:
+        """0 where nothing was observed."""
+        return self.total / self.count if self.count else 0.0
+
+    def quantile(self, share: float) -> float:
+        """Interpolated within the bucket, as PromQL's histogram_quantile does."""
+        rank, lower, below = share * self.count, 0.0, 0.0
+        for bound, cumulated in sorted(self.at_most.items()):
+            if cumulated >= rank and cumulated > below:
+                if bound == float("inf"):
+                    return lower
+                return lower + (bound - lower) * (rank - below) / (cumulated - below)
+            lower, below = bound, cumulated
+        return lower
+
+
+def _requests(read: _Samples) -> list[RequestFigures]:
+    sent = read.by_labels("edge_response_bytes_total", "res", "status")
+    return [
+        RequestFigures(
+            res=res,
+            status=status,
+            count=one.count,
+            sent_bytes=int(sent.get((res, status), 0)),
+            mean_ms=one.mean * 1000,
+            p50_ms=one.quantile(0.5) * 1000,
+            p99_ms=one.quantile(0.99) * 1000,
+        )
+        for (res, status), one in sorted(read.distributions("edge_request_seconds", "res", "status").items())
+    ]
+
+
+class _Samples:
+    """The samples of a scrape by name."""
+
+    def __init__(self, metrics: Iterable[Metric]) -> None:
+        self._samples = [sample for metric in metrics for sample in metric.samples]
+
+    def total(self, name: str) -> float:
+        return sum(sample.value for sample in self._samples if sample.name == name)
+
+    def by_labels(self, name: str, *labels: str) -> dict[tuple[str, ...], float]:
+        sums: dict[tuple[str, ...], float] = defaultdict(float)
+        for sample in self._samples:
+            if sample.name == name:
+                sums[tuple(sample.labels[label] for label in labels)] += sample.value
+        return sums
+
+    def by_label(self, name: str, label: str) -> dict[str, float]:
+        return {key[0]: value for key, value in self.by_labels(name, label).items()}
+
+    def distributions(self, name: str, *labels: str) -> dict[tuple[str, ...], Distribution]:
+        found: dict[tuple[str, ...], Distribution] = defaultdict(Distribution)
+        for sample in self._samples:
+            if sample.name not in {f"{name}_bucket", f"{name}_count", f"{name}_sum"}:
+                continue
+            one = found[tuple(sample.labels[label] for label in labels)]
+            if sample.name.endswith("_bucket"):
+                one.at_most[float(sample.labels["le"])] = sample.value
+            elif sample.name.endswith("_count"):
+                one.count = int(sample.value)
+            else:
+                one.total = sample.value
+        return found
+
+    def histograms(self, name: str, label: str) -> list[tuple[str, Distribution]]:
+        return [(key[0], one) for key, one in sorted(self.distributions(name, label).items())]
