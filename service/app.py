@@ -98,7 +98,7 @@ def _worker_options(settings: Settings) -> WorkerOptions:
     return WorkerOptions(
         device=settings.device,
         weights=settings.weights,
-        threads=settings.threads or 1,
+        threads=settings.threads,
         queue_items=settings.queue_items,
         batch_items=settings.batch_items,
     )

@@ -31,8 +31,6 @@ def run(settings: Settings, *, host: str, port: int, workers: int = 1) -> None:
         if not settings.redis_url:
             embedded = closing.enter_context(EmbeddedValkey(limit_bytes=settings.store_bytes))
             settings = settings.model_copy(update={"redis_url": embedded.url})
-        if not settings.threads:
-            settings = settings.model_copy(update={"threads": _share_of_processors(workers)})
         if workers == 1:
             log_to(sys.stderr)
             _uvicorn(create_app(settings), host=host, port=port)
@@ -62,12 +60,6 @@ def _uvicorn(app: FastAPI | str, *, host: str, port: int, workers: int = 1, fact
         server_header=False,
         timeout_graceful_shutdown=GRACE_S,
     )
-
-
-def _share_of_processors(workers: int) -> int:
-    # Not everywhere can a process be told which processors it may use.
-    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, processors // workers)
 
 
 def _leave(_signal: int, _frame: FrameType | None) -> NoReturn:

@@ -117,7 +117,12 @@ class EdgeCache:
         outcome = Outcome.COLLAPSED if landed.collapsed else Outcome.HIT if filled.found else Outcome.MISS
         try:
             return await self._answer_from(
-                filled.record, asked, timings, outcome=outcome, stored=filled.stored, detail=detail
+                filled.record,
+                asked,
+                timings,
+                outcome=outcome,
+                stored=filled.stored and not landed.collapsed,
+                detail=detail,
             )
         except DamagedBitstream as error:
             raise CodecFailed("a bitstream that was just made cannot be read") from error

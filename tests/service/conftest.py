@@ -1,10 +1,17 @@
 """A real Valkey for the tests that need one: without its program they are skipped, and fail under REQUIRE_ALL=1."""
 
+import io
 from collections.abc import Iterator
 
 import pytest
+import redis
+from PIL import Image
+from skimage import data
 
+from service.settings import read_settings
 from service.store.embedded import EmbeddedValkey
+from tests.service.running_edge import RunningEdge, running_edge
+from tests.service.scripted_origin import ScriptedOrigin
 
 STORE_BYTES = 64 * 2**20
 
@@ -23,3 +30,52 @@ def valkey_program() -> None:
 def valkey(valkey_program: None) -> Iterator[EmbeddedValkey]:  # noqa: ARG001  (it decides whether we are here at all)
     with EmbeddedValkey(limit_bytes=STORE_BYTES) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def photo() -> bytes:
+    """A photograph as a camera would hand it over."""
+    file = io.BytesIO()
+    Image.fromarray(data.astronaut()).save(file, "JPEG", quality=90)  # type: ignore[no-untyped-call]
+    return file.getvalue()
+
+
+@pytest.fixture(scope="session")
+def _session_origin() -> Iterator[ScriptedOrigin]:
+    with ScriptedOrigin() as origin:
+        yield origin
+
+
+@pytest.fixture
+def origin(_session_origin: ScriptedOrigin) -> Iterator[ScriptedOrigin]:
+    """An origin without a script; it checks at the end of the test that the script was followed."""
+    yield _session_origin
+    _session_origin.forget()
+
+
+@pytest.fixture(scope="session")
+def session_valkey(valkey_program: None) -> Iterator[EmbeddedValkey]:  # noqa: ARG001  (likewise)
+    with EmbeddedValkey(limit_bytes=STORE_BYTES) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def _session_edge(session_valkey: EmbeddedValkey, _session_origin: ScriptedOrigin) -> Iterator[RunningEdge]:
+    with running_edge(read_settings(origin=_session_origin.url, redis_url=session_valkey.url)) as edge:
+        yield edge
+
+
+@pytest.fixture
+def edge(_session_edge: RunningEdge, session_valkey: EmbeddedValkey) -> RunningEdge:
+    """An edge with an empty store and the default settings."""
+    with redis.Redis.from_url(session_valkey.url) as direct:
+        direct.flushall()
+    _session_edge.arrivals.reset()
+    return _session_edge
+
+
+@pytest.fixture
+def store(session_valkey: EmbeddedValkey) -> Iterator[redis.Redis]:
+    """The store of `edge`, looked at directly."""
+    with redis.Redis.from_url(session_valkey.url) as direct:
+        yield direct

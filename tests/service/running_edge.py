@@ -1,0 +1,98 @@
+"""A real uvicorn around a real edge, in a thread of the test."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import uvicorn
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.app import create_app
+from service.settings import Settings
+
+START_LIMIT_S = 120
+
+
+class Arrivals:
+    """Stands before the edge and counts the pictures that are asked for: a barrier for tests of simultaneity."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._changed = threading.Condition()
+        self._count = 0
+        self.started = threading.Event()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, self._told(send))
+            return
+        if scope["path"].startswith("/image/"):
+            with self._changed:
+                self._count += 1
+                self._changed.notify_all()
+        await self._app(scope, receive, send)
+
+    def wait_for(self, count: int) -> None:
+        """Until so many have arrived since the last `reset`."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: self._count >= count, timeout=START_LIMIT_S)
+
+    def reset(self) -> None:
+        with self._changed:
+            self._count = 0
+
+    def _told(self, send: Send) -> Send:
+        async def send_and_tell(message: Message) -> None:
+            if message["type"].startswith("lifespan.startup"):
+                self.started.set()
+            await send(message)
+
+        return send_and_tell
+
+
+@dataclass(frozen=True)
+class RunningEdge:
+    """An edge that answers at an address."""
+
+    url: str
+    settings: Settings
+    arrivals: Arrivals
+    client: httpx.Client
+
+    def get(self, path: str, **options: Any) -> httpx.Response:  # noqa: ANN401  (httpx's own options)
+        return self.client.get(path, **options)
+
+    def stats(self) -> dict[str, Any]:
+        figures: dict[str, Any] = self.client.get("/stats").json()
+        return figures
+
+    def metric(self, line_start: str) -> float:
+        """The value of the metric whose line starts so; 0 if there is none yet."""
+        lines = self.client.get("/metrics").text.splitlines()
+        return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(line_start))
+
+
+@contextmanager
+def running_edge(settings: Settings) -> Iterator[RunningEdge]:
+    """Start it, wait until it is ready, stop it."""
+    arrivals = Arrivals(create_app(settings))
+    config = uvicorn.Config(arrivals, log_config=None, access_log=False, server_header=False, lifespan="on")
+    server = uvicorn.Server(config)
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        thread.start()
+        try:
+            assert arrivals.started.wait(START_LIMIT_S)
+            with httpx.Client(base_url=url, timeout=START_LIMIT_S, trust_env=False) as client:
+                yield RunningEdge(url=url, settings=settings, arrivals=arrivals, client=client)
+        finally:
+            server.should_exit = True
+            thread.join()

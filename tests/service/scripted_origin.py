@@ -1,0 +1,121 @@
+"""An origin that follows a script, request by request. One request too many, or one too few, fails the test."""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict, deque
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Self
+from urllib.parse import unquote
+
+GATE_LIMIT_S = 60
+
+
+@dataclass(frozen=True)
+class Reply:
+    """One answer of the origin."""
+
+    body: bytes = b""
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    gate: threading.Event | None = None
+    """The answer waits for it."""
+    arrived: threading.Event = field(default_factory=threading.Event)
+    """Set when the request is there."""
+    missing_bytes: int = 0
+    """The body breaks off so many bytes early."""
+    announced: bool = True
+    """Whether there is a Content-Length."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the edge asked."""
+
+    path: str
+    headers: dict[str, str]
+
+
+class ScriptedOrigin:
+    """Give it replies by path, then let the edge ask. Leaving the context checks that the script was followed."""
+
+    def __init__(self) -> None:
+        self._replies: defaultdict[str, deque[Reply]] = defaultdict(deque)
+        self._lock = threading.Lock()
+        self.requests: list[Request] = []
+        self.surplus: list[str] = []
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_port}"
+
+    def script(self, path: str, *replies: Reply) -> None:
+        """The next answers under a path, in this order."""
+        with self._lock:
+            self._replies[path].extend(replies)
+
+    def next_reply(self, path: str, headers: dict[str, str]) -> Reply:
+        with self._lock:
+            self.requests.append(Request(path, headers))
+            if self._replies[path]:
+                return self._replies[path].popleft()
+            self.surplus.append(path)
+            return Reply(status=599)
+
+    def forget(self) -> None:
+        """Check the script of the test that ends here, and start the next with a clean page."""
+        with self._lock:
+            left = {path: len(replies) for path, replies in self._replies.items() if replies}
+            surplus = list(self.surplus)
+            self._replies.clear()
+            self.requests.clear()
+            self.surplus.clear()
+        assert not surplus, f"the origin was asked more often than scripted: {surplus}"
+        assert not left, f"the origin was asked less often than scripted: {left}"
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+def _handler(origin: ScriptedOrigin) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            reply = origin.next_reply(unquote(self.path), dict(self.headers.items()))
+            reply.arrived.set()
+            if reply.gate is not None and not reply.gate.wait(GATE_LIMIT_S):
+                origin.surplus.append(f"{self.path}: its gate was never opened")
+            try:
+                self._send(reply)
+            except OSError:
+                self.close_connection = True  # the edge did not wait
+
+        def _send(self, reply: Reply) -> None:
+            self.send_response(reply.status)
+            for name, value in reply.headers.items():
+                self.send_header(name, value)
+            if reply.announced:
+                self.send_header("Content-Length", str(len(reply.body)))
+            if reply.missing_bytes or not reply.announced:
+                self.send_header("Connection", "close")
+            self.end_headers()
+            self.wfile.write(reply.body[: len(reply.body) - reply.missing_bytes])
+
+        def log_message(self, *_arguments: object) -> None:
+            """Say nothing."""
+
+    return Handler
