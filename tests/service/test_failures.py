@@ -1,0 +1,262 @@
+"""What bad input gets, and what clients see while something else is down."""
+
+import asyncio
+import io
+import socket
+import struct
+import threading
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+import redis
+from PIL import Image
+
+from service.settings import Settings, read_settings
+from service.store.embedded import EmbeddedValkey
+from tests.service.running_edge import RunningEdge, running_edge
+from tests.service.scripted_origin import Reply, ScriptedOrigin
+
+FRESH = {"Cache-Control": "max-age=600"}
+
+
+def bomb() -> bytes:
+    """A PNG of 10,000 x 10,000 pixels in a few hundred bytes, whose pixels are not there."""
+
+    def chunk(name: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+    header = struct.pack(">IIBBBBB", 10_000, 10_000, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+
+
+def assert_problem(response: httpx.Response, status: int) -> None:
+    """RFC 9457; and nothing of a failure is kept by anyone."""
+    assert response.status_code == status
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.headers["cache-control"] == "no-store"
+    problem = response.json()
+    assert problem["status"] == status
+    assert problem["detail"]
+    assert "Traceback" not in response.text
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/image/a?res=low",
+        "/image/a?res=",
+        "/image/a?fmt=gif",
+        "/image/a?res=high&res=medium",
+        "/image/",
+        "/image/%2e%2e/a",
+        "/image/a/%2e%2e%2fb",
+        "/image/http://host/a",
+        "/image/http:%2F%2Fhost/a",
+        "/image//host/a",
+        "/image/a%5cb",
+        "/image/a%00b",
+        "/image/a%0d%0aX:%20y",
+        "/image/%ff%fe",
+        "/image/" + "x" * 513,
+    ],
+)
+def test_bad_requests_never_reach_the_origin(edge: RunningEdge, origin: ScriptedOrigin, path: str) -> None:
+    response = raw_get(edge, path)
+    assert_problem(response, 400)
+    assert not origin.requests
+
+
+def raw_get(edge: RunningEdge, path: str) -> httpx.Response:
+    """httpx would tidy the path up."""
+    host, port = edge.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port))) as client:
+        client.sendall(f"GET {path} HTTP/1.1\r\nHost: edge\r\nConnection: close\r\n\r\n".encode())
+        head, _, body = b"".join(iter(lambda: client.recv(65536), b"")).partition(b"\r\n\r\n")
+    status, *lines = head.decode().split("\r\n")
+    headers = [(name, value.strip()) for name, _, value in (line.partition(":") for line in lines)]
+    return httpx.Response(int(status.split()[1]), headers=headers, content=body)
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 429, 500, 503])
+def test_an_error_of_the_origin_is_passed_on(
+    edge: RunningEdge, origin: ScriptedOrigin, store: redis.Redis, status: int
+) -> None:
+    origin.script("/gone", Reply(b"<h1>secrets of the origin</h1>", status=status))
+    response = edge.get("/image/gone")
+    assert_problem(response, status)
+    assert "secrets" not in response.text
+    assert response.headers["vary"] == "Accept"
+    assert response.headers["cache-status"] == f"latentedge; fwd=uri-miss; fwd-status={status}"
+    assert store.dbsize() == 0
+
+
+def test_an_error_answers_head_without_a_body(edge: RunningEdge, origin: ScriptedOrigin) -> None:
+    origin.script("/gone", Reply(status=404))
+    response = edge.client.head("/image/gone")
+    assert response.status_code == 404
+    assert response.content == b""
+
+
+@pytest.mark.parametrize(
+    ("status", "reply"),
+    [
+        (415, Reply(b"<html>hello</html>", headers={"Content-Type": "image/jpeg"})),
+        (415, Reply(b"")),
+        (413, Reply(bomb())),
+        (413, Reply(bytes(20_000_001))),
+        (413, Reply(bytes(20_000_001), announced=False)),
+        (502, Reply(bytes(50_000), missing_bytes=10_000)),
+        (502, Reply(status=204)),
+        (502, Reply(status=304)),
+        (502, Reply(status=302, headers={"Location": "http://169.254.169.254/latest"})),
+        (502, Reply(status=302, headers={"Location": "//elsewhere.example/a"})),
+        (502, Reply(status=302, headers={"Location": "file:///etc/passwd"})),
+        (502, Reply(zlib.compress(b"x"), headers={"Content-Encoding": "deflate"})),
+    ],
+)
+def test_what_the_edge_does_not_serve(
+    edge: RunningEdge, origin: ScriptedOrigin, store: redis.Redis, status: int, reply: Reply
+) -> None:
+    origin.script("/bad", reply)
+    assert_problem(edge.get("/image/bad"), status)
+    assert store.dbsize() == 0
+
+
+def test_half_a_picture_is_refused(edge: RunningEdge, origin: ScriptedOrigin, photo: bytes) -> None:
+    origin.script("/half", Reply(photo[: len(photo) // 2], headers=FRESH))
+    assert_problem(edge.get("/image/half"), 422)
+
+
+def test_a_redirect_within_the_origin_is_followed(edge: RunningEdge, origin: ScriptedOrigin, photo: bytes) -> None:
+    origin.script("/from", Reply(status=302, headers={"Location": "/to"}))
+    origin.script("/to", Reply(photo, headers=FRESH))
+    assert edge.get("/image/from?res=medium").status_code == 200
+
+
+def test_redirects_come_to_an_end(edge: RunningEdge, origin: ScriptedOrigin) -> None:
+    origin.script("/loop", *[Reply(status=302, headers={"Location": "/loop"})] * 4)
+    assert_problem(edge.get("/image/loop"), 502)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGBA", "P", "CMYK", "I;16"])
+def test_unusual_pictures_are_served(edge: RunningEdge, origin: ScriptedOrigin, mode: str) -> None:
+    file = io.BytesIO()
+    picture = Image.new("I;16", (1, 1), 30_000) if mode == "I;16" else Image.new("RGB", (1, 1), "teal").convert(mode)
+    picture.save(file, "JPEG" if mode == "CMYK" else "PNG")
+    origin.script("/odd", Reply(file.getvalue(), headers=FRESH))
+    assert edge.get("/image/odd?res=medium").status_code == 200
+
+
+@contextmanager
+def special_edge(session_valkey: EmbeddedValkey, **given: object) -> Iterator[RunningEdge]:
+    with running_edge(read_settings(**{"redis_url": session_valkey.url, **given})) as special:
+        yield special
+
+
+def test_an_origin_that_is_not_there(session_valkey: EmbeddedValkey) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound and never listening: nobody else can be there
+        with special_edge(session_valkey, origin=f"http://127.0.0.1:{taken.getsockname()[1]}") as special:
+            assert_problem(special.get("/image/a"), 502)
+            assert special.get("/readyz").status_code == 200
+
+
+@pytest.mark.parametrize("sent", ["nothing", "headers"])
+def test_an_origin_that_does_not_answer_in_time(session_valkey: EmbeddedValkey, sent: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        if sent == "headers":
+            threading.Thread(target=send_headers_and_wait, args=(silent,), daemon=True).start()
+        with special_edge(session_valkey, origin=address, origin_timeout_s=0.3) as special:
+            assert_problem(special.get("/image/a"), 504)
+
+
+def send_headers_and_wait(listening: socket.socket) -> None:
+    connection, _ = listening.accept()
+    with connection:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n")
+        connection.recv(65536)
+        connection.recv(65536)  # returns when the edge hangs up
+
+
+def test_a_full_queue_refuses_at_once(session_valkey: EmbeddedValkey, origin: ScriptedOrigin, photo: bytes) -> None:
+    with special_edge(session_valkey, origin=origin.url, queue_items=1, batch_items=1) as special:
+        origin.script("/busy", Reply(photo, headers=FRESH))
+        special.client.head("/image/busy")
+
+        async def crowd() -> list[httpx.Response]:
+            async with httpx.AsyncClient(base_url=special.url, timeout=120, trust_env=False) as client:
+                return await asyncio.gather(*[client.get("/image/busy") for _ in range(40)])
+
+        answers = asyncio.run(crowd())
+        refused = [answer for answer in answers if answer.status_code == 503]
+        assert {answer.status_code for answer in answers} == {200, 503}
+        assert refused[0].headers["retry-after"] == "1"
+        assert_problem(refused[0], 503)
+        assert special.get("/livez").status_code == 200
+
+
+class TestWithoutAStore:
+    """The store goes and comes back; the clients always get their picture."""
+
+    @pytest.fixture
+    def settings(self, origin: ScriptedOrigin, tmp_path: Path) -> Settings:
+        return read_settings(origin=origin.url, redis_url=f"unix://{tmp_path}/store.sock")
+
+    def test_the_picture_comes_from_the_origin_and_nothing_is_kept(
+        self, settings: Settings, origin: ScriptedOrigin, photo: bytes
+    ) -> None:
+        origin.script("/cat", *[Reply(photo, headers=FRESH)] * 2)
+        with running_edge(settings) as edge:
+            for res, side_px in (("medium", 172), ("high", 344)):
+                answer = edge.get(f"/image/cat?res={res}")
+                assert answer.headers["cache-status"] == "latentedge; fwd=bypass; detail=store-unavailable"
+                assert answer.headers["cache-control"] == "max-age=600"
+                with Image.open(io.BytesIO(answer.content)) as image:
+                    assert image.size == (side_px, side_px)
+            assert edge.get("/readyz").status_code == 200
+            assert edge.metric("edge_store_errors_total") >= 2
+            assert edge.metric('edge_cache_requests_total{res="high",status="bypass"}') == 1
+            assert edge.stats()["store"]["answers"] is False
+
+    def test_it_recovers_by_itself(
+        self, settings: Settings, origin: ScriptedOrigin, photo: bytes, tmp_path: Path, valkey_program: None
+    ) -> None:
+        _ = valkey_program
+        origin.script("/cat", *[Reply(photo, headers=FRESH)] * 3)
+        with running_edge(settings) as edge:
+            with EmbeddedValkey(limit_bytes=2**24, folder=tmp_path):
+                assert "stored" in edge.get("/image/cat").headers["cache-status"]
+                assert "hit" in edge.get("/image/cat").headers["cache-status"]
+            assert "bypass" in edge.get("/image/cat").headers["cache-status"]
+            with EmbeddedValkey(limit_bytes=2**24, folder=tmp_path):
+                assert "stored" in edge.get("/image/cat").headers["cache-status"]
+                assert "hit" in edge.get("/image/cat?res=medium").headers["cache-status"]
+
+    def test_requests_at_the_same_time_share_one_fetch(
+        self, settings: Settings, origin: ScriptedOrigin, photo: bytes
+    ) -> None:
+        gate = threading.Event()
+        origin.script("/crowd", Reply(photo, headers=FRESH, gate=gate))
+        with running_edge(settings) as edge:
+
+            async def crowd() -> list[httpx.Response]:
+                async with httpx.AsyncClient(base_url=edge.url, timeout=120, trust_env=False) as client:
+                    tasks = [
+                        asyncio.create_task(client.get("/image/crowd", params={"res": ("high", "medium")[number % 2]}))
+                        for number in range(20)
+                    ]
+                    await asyncio.to_thread(edge.arrivals.wait_for, 20)
+                    # A request that has arrived joins the flight within a few turns of the loop; this one comes after
+                    # all of them, and its answer proves that they had those turns.
+                    await client.get("/livez")
+                    await client.get("/livez")
+                    gate.set()
+                    return await asyncio.gather(*tasks)
+
+            answers = asyncio.run(crowd())
+        assert {answer.status_code for answer in answers} == {200}
