@@ -150,7 +150,7 @@ def _curve_table(evaluation: Evaluation) -> Table:
 
 def _cost_table(evaluation: Evaluation) -> Table:
     times = evaluation.times
-    table = Table(title="Decoding one picture: one thread, a batch of one, default quality")
+    table = Table(title="Cost of one picture at the default quality: one thread, a batch of one, CPU time")
     headings = ("size", "MMAC", "kMAC/px", "parameters", "entropy ms", "synthesis ms", "encode ms")
     for heading in headings:
         table.add_column(heading, justify="right")

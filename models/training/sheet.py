@@ -38,27 +38,37 @@ class _Row:
 
 
 def write_sheet(pictures: Sequence[PictureScores], codec: Codec, path: Path) -> None:
-    rows = [_row(picture, place, codec) for place, picture in _ranked(pictures)]
+    order = _ranked(pictures)
+    chosen = np.unique(np.linspace(0, len(order) - 1, min(_ROWS, len(order))).round().astype(int))
+    rows = [_row(order[index].picture, _place(order, index), codec) for index in chosen]
     title = f"quality {codec.default_quality}: one stream, two sizes; files of the same bytes beside it"
     _drawn(rows, title).save(path, optimize=True)
 
 
-def _ranked(pictures: Sequence[PictureScores]) -> list[tuple[str, PictureScores]]:
-    """From the picture that does best against AVIF to the one that does worst, evenly spread."""
-    order = sorted(pictures, key=_against_avif)
-    chosen = np.unique(np.linspace(0, len(order) - 1, min(_ROWS, len(order))).round().astype(int))
-    return [
-        (f"{index + 1} of {len(order)}, {_against_avif(order[index]):+.0f} % against AVIF", order[index])
-        for index in chosen
-    ]
+@dataclass(frozen=True)
+class _Ranked:
+    picture: PictureScores
+    against_avif_percent: float | None  # None: the curves share too little
 
 
-def _against_avif(picture: PictureScores) -> float:
+def _ranked(pictures: Sequence[PictureScores]) -> tuple[_Ranked, ...]:
+    """From the picture that does best against AVIF to the one that does worst."""
+    ranked = [_Ranked(picture, _against_avif_percent(picture)) for picture in pictures]
+    return tuple(sorted(ranked, key=lambda one: np.inf if (rate := one.against_avif_percent) is None else rate))
+
+
+def _against_avif_percent(picture: PictureScores) -> float | None:
     ours, files = (Metric.PSNR.curve(picture.files(name, HIGH_PX)) for name in (Ours.HIGH, "AVIF"))
     try:
         return bd_rate(ours, files, Metric.PSNR.range)
     except CurveError:
-        return np.inf
+        return None
+
+
+def _place(order: Sequence[_Ranked], index: int) -> str:
+    rate = order[index].against_avif_percent
+    against = "no common range with AVIF" if rate is None else f"{rate:+.0f} % against AVIF"
+    return f"{index + 1} of {len(order)}, {against}"
 
 
 def _row(picture: PictureScores, place: str, codec: Codec) -> _Row:

@@ -75,13 +75,11 @@ def test_a_second_run_reads_the_cache(jobs: Sequence[AnchorJob], cache: Path, me
     assert sum(one == other for one, other in zip(again, measured, strict=True)) == len(jobs) - 1
 
 
-@pytest.mark.parametrize("damage", ["", "[{", '[{"quality": 3}]'])
 def test_a_damaged_cache_entry_is_measured_again(
-    jobs: Sequence[AnchorJob], cache: Path, measured: Sequence[AnchorResult], damage: str
+    jobs: Sequence[AnchorJob], cache: Path, measured: Sequence[AnchorResult]
 ) -> None:
-    for kept in cache.rglob("*.json"):
+    for kept, damage in zip(cache.rglob("*.json"), ("", "[{", '[{"quality": 3}]'), strict=True):
         kept.write_text(damage)
-    assert tuple(measure(jobs[:1], cache)) == tuple(measured[:1])
     assert tuple(measure(jobs, cache)) == tuple(measured)
     assert not list(cache.rglob("*.part"))
 
