@@ -14,6 +14,10 @@ from PIL import Image, ImageCms, ImageOps
 _SUFFIXES = frozenset({".avif", ".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 
 
+# What Pillow raises for files that are damaged, foreign, absurdly large or have a broken colour profile.
+_UNREADABLE = (OSError, SyntaxError, Image.DecompressionBombError, ImageCms.PyCMSError)
+
+
 class ReferencePictureError(Exception):
     """A folder or file that holds nothing to compare with."""
 
@@ -32,7 +36,7 @@ def reference(path: Path, size_px: int) -> NDArray[np.uint8]:
         with Image.open(path) as opened:
             upright = ImageOps.exif_transpose(opened)
             return resized(_square(_srgb(upright)), size_px)
-    except OSError as error:
+    except _UNREADABLE as error:
         raise ReferencePictureError(f"cannot read {path}: {error}") from error
 
 
