@@ -1,0 +1,215 @@
+"""The queue's rules with plain jobs; batches, bad items and departed clients with the real codec."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import numpy as np
+import pytest
+from skimage import data
+
+from service.errors import CodecFailed, DamagedBitstream, QueueFull
+from service.render import image_file
+from service.render.codec_queue import CodecQueue, Decoded, DecodeJob, EncodeJob, Pixels
+from service.render.codec_worker import CodecWorker, WorkerOptions
+
+OPTIONS = WorkerOptions(device="cpu", weights=None, threads=1, queue_items=8, batch_items=4)
+QUALITY = 10
+
+
+class Seen:
+    """What an observer was told. It can keep the codec's thread busy: that thread calls it between two jobs."""
+
+    def __init__(self) -> None:
+        self.batches: list[tuple[int, int]] = []
+        self.may_go_on = threading.Event()
+        self.may_go_on.set()
+        self.holds = threading.Event()
+
+    def batch_done(self, *, size_px: int, items: int) -> None:
+        self.batches.append((size_px, items))
+
+    def queue_changed(self, *, items: int) -> None:
+        if threading.current_thread().name == "codec":
+            self.holds.set()
+            assert self.may_go_on.wait(60), f"held for ever, {items} waiting"
+
+    def device_lost(self) -> None:
+        raise AssertionError("there is only the processor here")
+
+
+def decode_job(name: bytes = b"", size_px: int = 344) -> DecodeJob:
+    future: asyncio.Future[Decoded] = asyncio.get_running_loop().create_future()
+    return DecodeJob(future=future, bitstream=name, size_px=size_px)
+
+
+def encode_job() -> EncodeJob:
+    future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+    return EncodeJob(future=future, pixels=np.zeros((344, 344, 3), np.uint8), quality=0)
+
+
+def in_loop(story: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    asyncio.run(story())
+
+
+def test_a_full_queue_refuses_and_a_taken_job_makes_room() -> None:
+    async def story() -> None:
+        queue = CodecQueue(queue_items=2, batch_items=1)
+        for _ in range(2):
+            queue.submit(decode_job())
+        with pytest.raises(QueueFull):
+            queue.submit(decode_job())
+        queue.submit(encode_job())  # has a queue of its own: hits do not keep misses out
+        assert queue.take() is not None
+        queue.submit(decode_job())
+
+    in_loop(story)
+
+
+def test_decodes_go_first_and_one_encode_follows_each_round() -> None:
+    async def story() -> None:
+        queue = CodecQueue(queue_items=9, batch_items=2)
+        encodes = [encode_job(), encode_job()]
+        decodes = [decode_job(), decode_job(), decode_job()]
+        jobs: list[DecodeJob | EncodeJob] = [*encodes, *decodes]
+        for job in jobs:
+            queue.submit(job)
+        first, second = queue.take(), queue.take()
+        assert first is not None
+        assert second is not None
+        assert (first.decodes, first.encode) == (decodes[:2], encodes[0])
+        assert (second.decodes, second.encode) == (decodes[2:], encodes[1])
+
+    in_loop(story)
+
+
+def test_a_closed_queue_gives_back_what_waits_and_takes_nothing_more() -> None:
+    async def story() -> None:
+        queue = CodecQueue(queue_items=2, batch_items=2)
+        waiting: list[DecodeJob | EncodeJob] = [decode_job(), encode_job()]
+        for job in waiting:
+            queue.submit(job)
+        assert queue.close() == waiting
+        assert queue.take() is None
+        with pytest.raises(QueueFull):
+            queue.submit(decode_job())
+
+    in_loop(story)
+
+
+@pytest.fixture(scope="module")
+def photos() -> list[Pixels]:
+    pictures = [data.astronaut(), data.coffee(), data.chelsea()]  # type: ignore[no-untyped-call]
+    return [image_file.square(picture, 344) for picture in pictures]
+
+
+def with_worker(story: Callable[[CodecWorker, Seen], Coroutine[Any, Any, None]]) -> None:
+    async def told() -> None:
+        seen = Seen()
+        worker = CodecWorker(OPTIONS, seen)
+        await worker.start()
+        try:
+            await story(worker, seen)
+        finally:
+            await worker.close()
+
+    asyncio.run(told())
+
+
+async def met(worker: CodecWorker, seen: Seen, jobs: list[Coroutine[Any, Any, Any]]) -> list[asyncio.Task[Any]]:
+    """Jobs that came while the device was busy with an encode; that one is the last of them."""
+    seen.may_go_on.clear()
+    seen.holds.clear()
+    busy = asyncio.create_task(worker.encode(np.zeros((344, 344, 3), np.uint8), quality=QUALITY))
+    await asyncio.to_thread(seen.holds.wait)
+    tasks = [asyncio.create_task(job) for job in jobs]
+    await asyncio.sleep(0)  # one turn of the loop: they are all submitted
+    return [*tasks, busy]
+
+
+def test_requests_that_wait_together_are_decoded_together(photos: list[Pixels]) -> None:
+    async def story(worker: CodecWorker, seen: Seen) -> None:
+        bitstreams = [await worker.encode(photo, quality=QUALITY) for photo in photos]
+        alone = [(await worker.decode(bitstream, size_px=344)).pixels for bitstream in bitstreams]
+        seen.batches.clear()
+        jobs = [worker.decode(bitstream, size_px=344) for bitstream in bitstreams]
+        tasks = await met(worker, seen, [*jobs, worker.decode(bitstreams[0], size_px=172)])
+        seen.may_go_on.set()
+        *together, _ = await asyncio.gather(*tasks)
+        assert sorted(seen.batches) == [(172, 1), (344, 3)]
+        assert together[3].pixels.shape == (172, 172, 3)
+        for one, other in zip(alone, together, strict=False):
+            assert np.abs(one.astype(int) - other.pixels).max() <= 2
+
+    with_worker(story)
+
+
+def test_a_bad_item_fails_alone(photos: list[Pixels]) -> None:
+    async def story(worker: CodecWorker, seen: Seen) -> None:
+        good = await worker.encode(photos[0], quality=QUALITY)
+        bad = bytearray(good)
+        bad[len(bad) // 2] ^= 1
+        jobs = [worker.decode(blob, size_px=172) for blob in (good, bytes(bad), b"", good)]
+        tasks = await met(worker, seen, jobs)
+        seen.may_go_on.set()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        assert [type(result) for result in results[:4]] == [Decoded, DamagedBitstream, DamagedBitstream, Decoded]
+
+    with_worker(story)
+
+
+def test_work_for_those_who_left_is_dropped(photos: list[Pixels]) -> None:
+    async def story(worker: CodecWorker, seen: Seen) -> None:
+        bitstream = await worker.encode(photos[0], quality=QUALITY)
+        jobs = [worker.decode(bitstream, size_px=172) for _ in range(3)]
+        tasks = await met(worker, seen, jobs)
+        tasks[0].cancel()
+        tasks[2].cancel()
+        await asyncio.sleep(0)  # one turn: a task is cancelled when it is next looked at
+        seen.may_go_on.set()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        assert seen.batches == [(172, 1)]
+
+    with_worker(story)
+
+
+def test_an_impossible_encode_fails_alone_and_the_worker_goes_on(
+    photos: list[Pixels], caplog: pytest.LogCaptureFixture
+) -> None:
+    async def story(worker: CodecWorker, _seen: Seen) -> None:
+        with pytest.raises(CodecFailed):
+            await worker.encode(np.zeros((5, 5, 3), np.uint8), quality=QUALITY)
+        assert await worker.encode(photos[0], quality=QUALITY)
+
+    with_worker(story)
+    assert "the codec failed" in caplog.text
+
+
+def test_weights_that_are_not_there_fail_the_start(tmp_path: Any) -> None:  # noqa: ANN401
+    async def story() -> None:
+        options = WorkerOptions(device="cpu", weights=tmp_path / "none", threads=1, queue_items=1, batch_items=1)
+        worker = CodecWorker(options, Seen())
+        with pytest.raises(Exception, match="none"):
+            await worker.start()
+        await worker.close()
+
+    in_loop(story)
+
+
+def test_closing_fails_whoever_still_waits(photos: list[Pixels]) -> None:
+    async def story() -> None:
+        seen = Seen()
+        worker = CodecWorker(OPTIONS, seen)
+        await worker.start()
+        bitstream = await worker.encode(photos[0], quality=QUALITY)
+        tasks = await met(worker, seen, [worker.decode(bitstream, size_px=344)])
+        closing = asyncio.create_task(worker.close())
+        await asyncio.sleep(0)  # one turn: the queue is closed
+        seen.may_go_on.set()
+        await closing
+        waiting, busy = await asyncio.gather(*tasks, return_exceptions=True)
+        assert isinstance(waiting, CodecFailed)
+        assert isinstance(busy, bytes)
+
+    in_loop(story)
