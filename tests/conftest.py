@@ -9,6 +9,11 @@ from collections.abc import Generator
 import pytest
 
 
+def pytest_configure() -> None:
+    """As the command line does it, before anything imports torch: see `service.cli.main`."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     gpu_tests = [item for item in items if item.get_closest_marker("gpu")]
     if not gpu_tests or _cuda_is_here():

@@ -123,9 +123,7 @@ def test_any_picture_is_cut_to_its_centre_square(latentedge: Shell, tmp_path: Pa
     centre.save(tmp_path / "centre.png")
     arguments = ("encode", "--quality", 30, "--output", tmp_path, tmp_path / "wide.png", tmp_path / "centre.png")
     assert latentedge(*arguments).code == 0
-    assert latentedge("decode", "--output", tmp_path / "out", tmp_path / "wide.le", tmp_path / "centre.le").code == 0
-    # The cut may round the other way by a pixel where a margin is odd; the pictures are the same otherwise.
-    assert psnr_db(pixels(tmp_path / "out" / "centre.png"), pixels(tmp_path / "out" / "wide.png")) > 35
+    assert (tmp_path / "wide.le").read_bytes() == (tmp_path / "centre.le").read_bytes()
 
 
 def test_more_quality_takes_more_bytes(latentedge: Shell, square: Path, tmp_path: Path) -> None:

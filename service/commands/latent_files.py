@@ -38,6 +38,8 @@ class CodecChoice:
             return Codec.load(self.weights, device=self.device)
         except CheckpointError as error:
             raise CommandFailure(f"latentedge: no codec: {error}") from error
+        except (AssertionError, RuntimeError) as error:  # torch without CUDA raises the one, no GPU the other
+            raise CommandFailure(f"latentedge: no codec on {self.device}: {error}") from error
 
 
 def encode(files: Sequence[Path], *, output: Path, quality: int | None, codec: CodecChoice) -> None:

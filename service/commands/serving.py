@@ -6,15 +6,15 @@ from service.commands.failure import CommandFailure
 
 
 def serve(*, host: str, port: int, workers: int) -> None:
-    from service import serving
     from service.errors import SettingsError
+    from service.serving import run
     from service.settings import read_settings
 
     try:
         settings = read_settings()
     except SettingsError as error:
         raise CommandFailure(f"latentedge: {error}") from error
-    serving.run(settings, host=host, port=port, workers=workers)
+    run(settings, host=host, port=port, workers=workers)
 
 
 def origin(directory: Path, *, host: str, port: int) -> None:

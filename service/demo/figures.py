@@ -51,7 +51,8 @@ def print_tables(console: Console, answers: Sequence[Answer], *, store: StoreFig
 def _load_table(answers: Sequence[Answer], origin: OriginFigures) -> Table:
     failed = sum(not answer.ok for answer in answers)
     share = origin.avoided_bytes / max(1, origin.avoided_bytes + origin.egress_bytes)
-    table = _table(f"{len(answers):,} requests, {CLIENTS} at a time")
+    table = _table(f"{len(answers):,} requests, {CLIENTS} at a time, from the same machine")
+    table.show_header = False
     table.add_column("")
     table.add_column("", justify="right")
     table.add_row("requests (failed)", f"{len(answers):,} ({failed})")
@@ -75,12 +76,17 @@ def _store_table(store: StoreFigures) -> Table:
     for heading in ("kept as", "bytes a picture", "all", "latents take"):
         table.add_column(heading, justify="left" if heading == "kept as" else "right")
     rows = (
-        ("latent, in the store", latent_bytes, latent_bytes),
+        ("latent, in the store", latent_bytes, None),
         (f"JPEG q{JPEG_QUALITY}, two files", store.jpeg_pair_bytes, latent_bytes),
         ("AVIF, two files", store.avif_pair_bytes, store.avif_latent_bytes),
     )
     for title, each, against in rows:
-        table.add_row(title, f"{each:,.0f}", _size(each * store.pictures), f"{against / max(1, each):.2f} of it")
+        table.add_row(
+            title,
+            f"{each:,.0f}",
+            _size(each * store.pictures),
+            "" if against is None else f"{against / max(1, each):.2f} of it",
+        )
     return table
 
 

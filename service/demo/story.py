@@ -97,7 +97,7 @@ def _store_figures(console: Console, edge_url: str, photos: PhotoFolder, *, samp
     avif_bytes = [avif_pair_bytes(sample) for sample in track(samples, description="AVIF files", console=console)]
     return StoreFigures(
         pictures=stats["store"]["objects"],
-        store_bytes=stats["store"]["bytes"],
+        store_bytes=stats["store"]["latent_bytes"],
         jpeg_pictures=len(jpeg_bytes),
         jpeg_pair_bytes=fmean(jpeg_bytes),
         avif_pictures=len(samples),
