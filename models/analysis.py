@@ -44,6 +44,6 @@ class Analysis(nn.Module):
 
     @torch.no_grad()
     def start_linear(self, basis: Tensor, mean: Tensor) -> None:
-        """Set the linear path to y = basis (x - mean): basis (N, 3 stride^2) orthonormal rows, mean (3 stride^2,) in 0..1."""
+        """Set the linear path to y = basis (x - mean): basis (N, P) of orthonormal rows, mean (P,) in 0..1."""
         self.linear.weight.copy_(basis)
         self.linear.bias.copy_(-(basis @ (mean - 0.5)))

@@ -21,6 +21,7 @@ from models.autoencoder import HighAutoencoder, MediumAutoencoder, MediumPath
 from models.bitstream import STREAM_ID_BYTES
 from models.entropy_coder import EntropyCoder
 from models.entropy_model import SCALE_COUNT, support_of
+from models.rounding import Rounding
 from models.scale_path import FrozenScaleIndexes, InexactScalePathError, ScaleIndexes, ScaleWeights
 
 if TYPE_CHECKING:
@@ -41,8 +42,8 @@ class ReleaseNotes:
 
     default_quality: int
     """Lowest quality with a mean SSIMULACRA2 of at least 70 on the validation pictures."""
-    dead_zone: float
-    """Widening of the zero interval in encoding, in symbol steps, chosen on the validation pictures."""
+    rounding_strength: float
+    """Weight of the squared error in the encoder's rounding (rounding.py), chosen on the validation pictures."""
     trained: str
 
 
@@ -60,6 +61,7 @@ class Autoencoding:
 
     networks: HighAutoencoder | MediumAutoencoder
     coder: EntropyCoder
+    rounding: Rounding
     stream_id: bytes
 
 
@@ -114,8 +116,8 @@ def _assemble(tensors: dict[str, Tensor], notes: ReleaseNotes) -> Checkpoint:
     path = MediumPath()
     _fill(path, tensors, "path.")
     return Checkpoint(
-        high=_autoencoding("high.", HighAutoencoder(), tensors),
-        medium=_autoencoding("medium.", MediumAutoencoder(), tensors),
+        high=_autoencoding("high.", HighAutoencoder(), tensors, strength=notes.rounding_strength),
+        medium=_autoencoding("medium.", MediumAutoencoder(), tensors, strength=notes.rounding_strength),
         path=path.eval(),
         notes=notes,
         high_head_id=_digest(tensors, ("high.head.",), size=_HEAD_ID_BYTES),
@@ -124,19 +126,25 @@ def _assemble(tensors: dict[str, Tensor], notes: ReleaseNotes) -> Checkpoint:
 
 
 def _autoencoding(
-    prefix: str, networks: HighAutoencoder | MediumAutoencoder, tensors: dict[str, Tensor]
+    prefix: str, networks: HighAutoencoder | MediumAutoencoder, tensors: dict[str, Tensor], *, strength: float
 ) -> Autoencoding:
-    weights = ScaleWeights(
-        *[tensors[f"{prefix}hyperprior.indexes.{name}"].float() for name in ("first", "second", "bias")]
-    )
+    names = ("first", "second", "bias")
+    weights = ScaleWeights(*[tensors[f"{prefix}hyperprior.indexes.{name}"].float() for name in names])
     networks.hyperprior.indexes = FrozenScaleIndexes(weights)
     _fill(networks, tensors, prefix)
     lengths = [2 * support_of(index) + 2 for index in range(SCALE_COUNT)]
-    rows = [row.numpy() for row in torch.split(tensors[f"{prefix}tables.symbols"], lengths)]
-    coder = EntropyCoder(symbol_tables=rows, hyper_tables=tensors[f"{prefix}tables.hyper"].numpy())
-    # everything between bytes and y_hat: not the analysis, not the head
-    between = (f"{prefix}hyperprior.", f"{prefix}tables.")
-    return Autoencoding(networks.eval(), coder, _digest(tensors, between, size=STREAM_ID_BYTES))
+    rows = list(torch.split(tensors[f"{prefix}tables.symbols"], lengths))
+    hyper_tables = tensors[f"{prefix}tables.hyper"].numpy()
+    coder = EntropyCoder(symbol_tables=[row.numpy() for row in rows], hyper_tables=hyper_tables)
+    # everything between bytes and y_hat: neither the two analyses nor the head
+    parts = ("hyperprior.deviation", "hyperprior.log_gain.", "hyperprior.indexes.", "hyperprior.means.", "tables.")
+    between = tuple(prefix + part for part in parts)
+    return Autoencoding(
+        networks.eval(),
+        coder,
+        rounding=Rounding.from_tables(rows, strength=strength),
+        stream_id=_digest(tensors, between, size=STREAM_ID_BYTES),
+    )
 
 
 def _frozen(prefix: str, networks: HighAutoencoder | MediumAutoencoder, tables: Tables) -> dict[str, Tensor]:

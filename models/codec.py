@@ -65,6 +65,7 @@ class _LatentCodec:
         self.default_quality = checkpoint.notes.default_quality
         self.stream_id = autoencoding.stream_id
         self._coder = autoencoding.coder
+        self._rounding = autoencoding.rounding
         self._networks = autoencoding.networks.to(device)
         # the exact path stays on the CPU: it was never a registered tensor, so `.to` leaves it there
         self._indexes = autoencoding.networks.hyperprior.indexes
@@ -81,7 +82,7 @@ class _LatentCodec:
         networks, of_quality = self._networks, torch.tensor([quality], device=self.device)
         x = pad_to_cells(_to_tensor(pixels, self.device), networks.config)
         y = networks.analysis(x, networks.hyperprior.deviation)
-        coded = networks.hyperprior.quantise(y, of_quality, dead_zone=self.notes.dead_zone)
+        coded = networks.hyperprior.quantise(y, of_quality, rounding=self._rounding)
         order = coding_order(_integers(coded.index, np.uint8))
         q = _integers(coded.q.clamp(-_SYMBOL_LIMIT, _SYMBOL_LIMIT), np.int32)
         symbols = CodedSymbols(_integers(coded.z_hat, np.int32), q.reshape(-1)[order.places])

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     Ints = NDArray[np.int32]
 
+_SLACK_BITS = 128
+"""What the coder's state and its rounding of probabilities may save (assumed, generous)."""
 _Model = Any
 """A constriction model: the package publishes no types."""
 _ESCAPE_BITS = 20
@@ -67,6 +69,7 @@ class EntropyCoder:
             message = "the symbol tables do not have the lengths of this version"
             raise ValueError(message)
         self._symbol_models = [_categorical(table) for table in symbol_tables]
+        self._least_bits = np.array([-np.log2(table.max() / TABLE_TOTAL) for table in symbol_tables])
         self._hyper_models = [[_categorical(table) for table in group] for group in hyper_tables]
 
     def encode(self, symbols: CodedSymbols, order: CodingOrder, *, quality: int) -> bytes:
@@ -92,7 +95,7 @@ class EntropyCoder:
     def open(self, words: bytes) -> Popping:
         """Start decoding; the words are a whole number of 32 bits (checked by the bitstream)."""
         try:
-            return Popping(self._symbol_models, self._hyper_models, words)
+            return Popping(self._symbol_models, self._hyper_models, words=words, least_bits=self._least_bits)
         except ValueError as error:  # constriction refuses a stack whose top word is zero
             raise DamagedBitstream("the words are not an entropy coder's") from error
 
@@ -100,9 +103,17 @@ class EntropyCoder:
 class Popping:
     """Decoding in two steps: z first, then, once z has told the scale indexes, y."""
 
-    def __init__(self, symbol_models: list[_Model], hyper_models: list[list[_Model]], words: bytes) -> None:
-        """A decoder over a copy of the words."""
+    def __init__(
+        self,
+        symbol_models: list[_Model],
+        hyper_models: list[list[_Model]],
+        *,
+        words: bytes,
+        least_bits: NDArray[np.float64],
+    ) -> None:
+        """A decoder over a copy of the words; `least_bits` is what the likeliest symbol of each index takes."""
         self._symbol_models, self._hyper_models = symbol_models, hyper_models
+        self._least_bits, self._words_bits = least_bits, 8 * len(words)
         self._coder = constriction.stream.stack.AnsCoder(np.frombuffer(words, dtype="<u4").astype(np.uint32))
 
     def hyper_latent(self, side: int, *, quality: int) -> Ints:
@@ -111,7 +122,10 @@ class Popping:
         return (np.stack(rows) - HYPER_LIMIT).astype(np.int32).reshape(-1, side, side)
 
     def symbols(self, order: CodingOrder) -> Ints:
-        """Y in coding order; raises `DamagedBitstream` when words are left over."""
+        """Y in coding order; raises `DamagedBitstream` when there are too few or too many words for it."""
+        # A damaged z asks for far more symbols than the words can hold: refuse before decoding 200,000 of them.
+        if float(self._least_bits[1:] @ np.array(order.counts[1:])) > self._words_bits + _SLACK_BITS:
+            raise DamagedBitstream("the words are too few for the symbols")
         runs, supports = [], []
         for index in range(1, SCALE_COUNT):
             count = order.counts[index]

@@ -22,6 +22,7 @@ from models.config import QUALITIES, AutoencoderConfig, quality_step
 from models.entropy_model import HYPER_LIMIT, LOG_STEP, SCALE_FIRST, HyperLatentModel, SymbolModel
 from models.layers import QUALITY_KNOTS, DepthwiseBlock, Pointwise, QualityTable, activate, clamp_toward, round_straight
 from models.means import Means
+from models.rounding import Rounding
 from models.scale_path import ENERGY_PER_Z, FrozenScaleIndexes, ScaleIndexes
 
 
@@ -123,11 +124,11 @@ class Hyperprior(nn.Module):
         y_bits = -torch.log2(self.symbols.mass(residual + _noise(residual), coded.index))
         return RateEstimate(coded.y_hat, y_bits.flatten(1).sum(1), z_bits.flatten(1).sum(1))
 
-    def quantise(self, y: Tensor, quality: Tensor, *, dead_zone: float = 0.0) -> Quantised:
-        """y (B, N, H, W) -> what is coded. `dead_zone` (symbol steps) widens the interval that rounds to zero."""
+    def quantise(self, y: Tensor, quality: Tensor, *, rounding: Rounding | None = None) -> Quantised:
+        """y (B, N, H, W) -> what is coded, to the nearest integer or as `rounding` decides."""
         gain = self.gain(quality)
         gained = y * gain
-        coded = self._quantise(gained, gain, z=self.analysis(gained), quality=quality, dead_zone=dead_zone)
+        coded = self._quantise(gained, gain, z=self.analysis(gained), quality=quality, rounding=rounding)
         return Quantised(coded.z_hat, coded.q, coded.index, coded.y_hat)
 
     def coded_bits(self, coded: Quantised, quality: Tensor) -> Tensor:
@@ -136,18 +137,26 @@ class Hyperprior(nn.Module):
         z_bits = -torch.log2(self.hyper_latents.mass(coded.z_hat, quality))
         return y_bits.flatten(1).sum(1) + z_bits.flatten(1).sum(1)
 
-    def _quantise(self, gained: Tensor, gain: Tensor, *, z: Tensor, quality: Tensor, dead_zone: float = 0.0) -> _Coded:
+    def _quantise(
+        self, gained: Tensor, gain: Tensor, *, z: Tensor, quality: Tensor, rounding: Rounding | None = None
+    ) -> _Coded:
         z_hat = clamp_toward(round_straight(z), -HYPER_LIMIT, HYPER_LIMIT)
         index = self.indexes(z_hat, quality)
-        coded = index >= 1
+        coded = (index >= 1).to(gained.dtype)
+
+        def symbols(residual: Tensor) -> Tensor:
+            if rounding is None:
+                return round_straight(residual) * coded
+            return rounding(residual, index=index, gain=gain, quality=quality) * coded
+
         anchor_place = checkerboard(gained)
         features = self.means.features(z_hat)
         mu_anchor = self.means.of_anchors(features, self.deviation) * gain
-        q_anchor = _round_symbols(gained - mu_anchor, dead_zone) * coded * anchor_place
+        q_anchor = symbols(gained - mu_anchor) * anchor_place
         anchors = (q_anchor + mu_anchor) / gain * anchor_place
         mu_other = self.means.of_others(features, anchors, self.deviation) * gain
         mu = torch.where(anchor_place, mu_anchor, mu_other)
-        q = torch.where(anchor_place, q_anchor, _round_symbols(gained - mu, dead_zone) * coded)
+        q = torch.where(anchor_place, q_anchor, symbols(gained - mu))
         return _Coded(z_hat, q, index, mu, (q + mu) / gain)
 
     def dequantise(self, z_hat: Tensor, q: Tensor, quality: Tensor) -> Tensor:
@@ -175,12 +184,6 @@ def checkerboard(like: Tensor) -> Tensor:
     height, width = like.shape[-2:]
     rows = torch.arange(height, device=like.device)[:, None] + torch.arange(width, device=like.device)
     return (rows % 2 == 0)[None, None]
-
-
-def _round_symbols(x: Tensor, dead_zone: float) -> Tensor:
-    if not dead_zone:
-        return round_straight(x)
-    return torch.sign(x) * torch.floor((x.abs() + 0.5 - dead_zone).clamp_min(0))
 
 
 def _noise(like: Tensor) -> Tensor:

@@ -99,8 +99,10 @@ class ScaleWeights:
 
 def check_exact(weights: ScaleWeights) -> None:
     """Raise `InexactScalePathError` unless every sum stays below 2^24 for any z_hat."""
-    worst_first = float(weights.first.abs().sum(1).max()) * HYPER_LIMIT
-    worst_second = float(weights.second.abs().sum(1).max()) * _ACTIVATION_LIMIT + float(weights.bias.abs().max())
+    worst_first = float(weights.first.detach().abs().sum(1).max()) * HYPER_LIMIT
+    worst_second = float(weights.second.detach().abs().sum(1).max()) * _ACTIVATION_LIMIT + float(
+        weights.bias.detach().abs().max()
+    )
     if max(worst_first, worst_second) >= _EXACT_LIMIT:
         message = f"sums of up to {max(worst_first, worst_second):.0f} are not exact in float32"
         raise InexactScalePathError(message)

@@ -1,0 +1,58 @@
+"""Rate-distortion optimised rounding, at the encoder only: what is stored stays readable whatever is decided here.
+
+A symbol v becomes the integer q next to it, or the one nearer to zero, whichever has the smaller
+
+    bits(q | scale index) + strength * lambda 255^2 / (3 gain^2) (v - q)^2
+
+The second term is the same symbol's squared error over the three colours of the picture, if the transform were
+orthonormal (it starts as one). The rate is that of the tables in use. Cf. the RDOQ of HEVC's reference encoder
+(Karczewicz 2008, VCEG-AH21).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from models.config import QUALITIES, quality_lambda
+from models.entropy_model import SCALE_COUNT, support_of
+
+_LARGEST = 64
+"""Beyond this |q| the nearest integer is taken: a step there changes the rate by next to nothing (derived)."""
+
+
+@dataclass(frozen=True)
+class Rounding:
+    """Costs in bits (SCALE_COUNT, _LARGEST + 1) by scale index and |q|, and the weight of the squared error."""
+
+    bits: Tensor
+    strength: float
+
+    @classmethod
+    def from_tables(cls, tables: list[Tensor], *, strength: float) -> Rounding:
+        """Costs by the frozen tables of one model."""
+        rows = []
+        for index in range(SCALE_COUNT):
+            counts, support = tables[index].double(), support_of(index)
+            cost = -torch.log2(counts / counts.sum())[support : 2 * support + 1]
+            beyond = cost[-1:].expand(max(0, _LARGEST + 1 - len(cost))) + 8.0  # an escape: dear, however far
+            rows.append(torch.cat([cost, beyond])[: _LARGEST + 1])
+        return cls(torch.stack(rows).float(), strength)
+
+    def __call__(self, v: Tensor, *, index: Tensor, gain: Tensor, quality: Tensor) -> Tensor:
+        """v and index (B, N, H, W), gain (B, N, 1, 1), quality (B,) -> q (B, N, H, W) integers held in float32."""
+        size = v.abs()
+        near = torch.floor(size + 0.5)
+        low = (near - 1).clamp_min(0)
+        weights = torch.tensor([quality_lambda(one) for one in range(QUALITIES)], device=v.device)[quality]
+        weight = self.strength * weights[:, None, None, None] * 255**2 / 3 / gain.square()
+        bits = self.bits.to(v.device)
+        row = index.long() * bits.shape[1]
+        saved = (
+            bits.view(-1)[row + near.clamp_max(_LARGEST).long()] - bits.view(-1)[row + low.clamp_max(_LARGEST).long()]
+        )
+        lost = weight * ((size - low).square() - (size - near).square())
+        q = torch.where((saved > lost) & (near <= _LARGEST), low, near)
+        return torch.sign(v) * q

@@ -1,0 +1,89 @@
+"""The wire format: exact bytes, and a typed error for everything else."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models import bitstream
+from models.bitstream import Bitstream, BitstreamError, DamagedBitstream, ForeignBitstream, TruncatedBitstream
+
+SAMPLE = Bitstream(
+    stream_id=b"\x01\x02\x03\x04", quality=24, flags=0, width_px=344, height_px=344, words=b"\x05\0\0\0", crc=0x11223344
+)
+GOLDEN = bytes.fromhex("4c4501010203041800d802d8024433221105000000")
+
+
+def test_the_bytes_of_a_bitstream_never_change() -> None:
+    assert bitstream.build(SAMPLE) == GOLDEN
+    assert bitstream.parse(GOLDEN) == SAMPLE
+
+
+def test_a_high_bitstream_has_17_bytes_beside_its_words() -> None:
+    assert SAMPLE.header_bytes == 17
+    assert len(GOLDEN) == 17 + len(SAMPLE.words)
+
+
+def test_a_medium_bitstream_names_its_own_size() -> None:
+    medium = replace(SAMPLE, flags=bitstream.FLAG_MEDIUM, width_px=172, height_px=172)
+    assert bitstream.parse(bitstream.build(medium)) == medium
+
+
+@pytest.mark.parametrize("length", [length for length in range(len(GOLDEN)) if length != 17])
+def test_every_truncation_is_told(length: int) -> None:
+    with pytest.raises((TruncatedBitstream, ForeignBitstream)):
+        bitstream.parse(GOLDEN[:length])
+
+
+@pytest.mark.parametrize(
+    ("blob", "error"),
+    [
+        (b"", ForeignBitstream),
+        (b"\xff\xd8\xff\xe0" + b"\0" * 40, ForeignBitstream),  # a JPEG file
+        (b"LE\x02" + GOLDEN[3:], ForeignBitstream),  # a later version
+        (GOLDEN[:7] + b"\x40" + GOLDEN[8:], DamagedBitstream),  # quality 64
+        (GOLDEN[:8] + b"\x02" + GOLDEN[9:], ForeignBitstream),  # an unknown flag
+        (GOLDEN[:8] + b"\x01" + GOLDEN[9:], ForeignBitstream),  # the medium flag on a high picture
+        (GOLDEN[:9] + b"\xd9\x02" + GOLDEN[11:], ForeignBitstream),  # 345 wide
+        (GOLDEN[:9] + b"\xff\xff\x7f" + GOLDEN[11:], DamagedBitstream),  # a size of three bytes
+        (GOLDEN[:9] + b"\x80\x00" + GOLDEN[11:], DamagedBitstream),  # a size not in its shortest form
+        (GOLDEN + b"\0", TruncatedBitstream),  # a part of a word
+        (GOLDEN + bytes(bitstream.MAX_WORDS_BYTES), DamagedBitstream),  # more than any picture takes
+    ],
+)
+def test_what_is_not_a_bitstream_gets_its_own_error(blob: bytes, error: type[BitstreamError]) -> None:
+    with pytest.raises(error):
+        bitstream.parse(blob)
+
+
+@given(st.binary(max_size=64))
+def test_arbitrary_bytes_give_a_bitstream_or_a_typed_error(blob: bytes) -> None:
+    try:
+        parsed = bitstream.parse(blob)
+    except BitstreamError:
+        return
+    assert bitstream.build(parsed) == blob
+
+
+@given(st.binary(max_size=40))
+def test_whatever_follows_the_header_parses_back_to_itself(tail: bytes) -> None:
+    blob = GOLDEN[:13] + tail
+    try:
+        parsed = bitstream.parse(blob)
+    except BitstreamError:
+        return
+    assert bitstream.build(parsed) == blob
+
+
+def test_the_checksum_covers_each_header_byte_and_the_symbols() -> None:
+    base = bitstream.checksum(SAMPLE, b"symbols")
+    variants = [
+        bitstream.checksum(replace(SAMPLE, quality=25), b"symbols"),
+        bitstream.checksum(replace(SAMPLE, flags=1), b"symbols"),
+        bitstream.checksum(replace(SAMPLE, width_px=345), b"symbols"),
+        bitstream.checksum(replace(SAMPLE, stream_id=b"\x01\x02\x03\x05"), b"symbols"),
+        bitstream.checksum(SAMPLE, b"symbolt"),
+    ]
+    assert base not in variants
+    assert len(set(variants)) == len(variants)

@@ -1,0 +1,145 @@
+"""The codec as its users see it: pictures to bitstreams and back, at every quality, alone and in batches, in two precisions."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from models.bitstream import BitstreamError, ForeignBitstream
+from models.codec import Codec, MediumCodec, PictureShapeError, QualityError, Symbols
+from models.config import HIGH_PX, MEDIUM_PX, QUALITIES
+from models.training.references import resized
+from models.training.scores import psnr_db
+from tests.models.pictures import checkerboard, flat, noise, photograph
+
+
+@pytest.fixture(scope="module")
+def codec() -> Codec:
+    return Codec.load(dtype="float32")
+
+
+@pytest.fixture(scope="module")
+def half_codec() -> Codec:
+    return Codec.load(dtype="bfloat16")
+
+
+@pytest.fixture(scope="module")
+def streams(codec: Codec) -> list[bytes]:
+    return [codec.encode(photograph(), quality=quality) for quality in range(QUALITIES)]
+
+
+def same(one: Symbols, other: Symbols) -> bool:
+    return one.quality == other.quality and np.array_equal(one.z, other.z) and np.array_equal(one.q, other.q)
+
+
+def test_one_bitstream_gives_both_sizes(codec: Codec, streams: list[bytes]) -> None:
+    symbols = codec.read(streams[codec.default_quality])
+    (high,) = codec.synthesize([symbols], size_px=HIGH_PX)
+    (medium,) = codec.synthesize([symbols], size_px=MEDIUM_PX)
+    assert high.shape == (344, 344, 3)
+    assert medium.shape == (172, 172, 3)
+    assert 29 < psnr_db(photograph(), high) < 42
+    assert 31 < psnr_db(photograph(size_px=MEDIUM_PX), medium) < 45
+
+
+def test_the_translators_picture_is_close_to_the_high_picture_made_smaller(codec: Codec, streams: list[bytes]) -> None:
+    symbols = codec.read(streams[codec.default_quality])
+    (high,) = codec.synthesize([symbols], size_px=HIGH_PX)
+    (medium,) = codec.synthesize([symbols], size_px=MEDIUM_PX)
+    truth = photograph(size_px=MEDIUM_PX)
+    assert psnr_db(truth, medium) > psnr_db(truth, resized(high, MEDIUM_PX)) - 1.0
+
+
+def test_bytes_and_quality_rise_together(codec: Codec, streams: list[bytes]) -> None:
+    steps = list(range(0, QUALITIES, 9))
+    pictures = [codec.synthesize([codec.read(streams[quality])], size_px=HIGH_PX)[0] for quality in steps]
+    assert all(len(streams[low]) < len(streams[high]) for low, high in pairwise(steps))
+    scores = [psnr_db(photograph(), picture) for picture in pictures]
+    assert all(low < high for low, high in pairwise(scores))
+
+
+def test_symbols_are_the_same_whatever_the_precision_of_the_heads(
+    codec: Codec, half_codec: Codec, streams: list[bytes]
+) -> None:
+    assert codec.stream_id == half_codec.stream_id
+    assert all(same(codec.read(stream), half_codec.read(stream)) for stream in streams)
+
+
+def test_pictures_cross_precisions_at_all_qualities_within_a_twentieth_of_a_decibel(
+    codec: Codec, half_codec: Codec, streams: list[bytes]
+) -> None:
+    symbols = [codec.read(stream) for stream in streams]
+    for size_px in (HIGH_PX, MEDIUM_PX):
+        truth = photograph(size_px=size_px)
+        full, half = (one.synthesize(symbols, size_px=size_px) for one in (codec, half_codec))
+        for there, here in zip(full, half, strict=True):
+            assert abs(psnr_db(truth, there) - psnr_db(truth, here)) < 0.05
+
+
+@pytest.mark.parametrize("quality", [0, 21, 42, 63])
+def test_the_encoder_writes_the_same_bytes_whatever_the_precision_of_the_heads(
+    half_codec: Codec, streams: list[bytes], quality: int
+) -> None:
+    assert half_codec.encode(photograph(), quality=quality) == streams[quality]
+
+
+@pytest.mark.parametrize("count", [2, 7, 64])
+def test_a_batch_gives_what_each_gives_alone(codec: Codec, streams: list[bytes], count: int) -> None:
+    symbols = [codec.read(stream) for stream in streams[:count]]
+    for size_px in (HIGH_PX, MEDIUM_PX):
+        together = codec.synthesize(symbols, size_px=size_px)
+        for one, picture in zip(symbols, together, strict=True):
+            (alone,) = codec.synthesize([one], size_px=size_px)
+            assert int(np.abs(alone.astype(int) - picture).max()) <= 1
+
+
+@pytest.mark.parametrize("quality", [0, 31, 63])
+@pytest.mark.parametrize(
+    "picture",
+    [noise(), checkerboard(), flat(0), flat(255), flat(127)],
+    ids=["noise", "checks", "black", "white", "grey"],
+)
+def test_pictures_unlike_photographs_survive(codec: Codec, picture: np.ndarray, quality: int) -> None:
+    stream = codec.encode(picture, quality=quality)
+    symbols = codec.read(stream)
+    (decoded,) = codec.synthesize([symbols], size_px=HIGH_PX)
+    assert decoded.shape == picture.shape
+    # noise is the worst there is: 24 bits a pixel raw
+    assert len(stream) < picture.nbytes / 2
+
+
+def test_a_flat_picture_takes_little_and_stays_flat(codec: Codec) -> None:
+    stream = codec.encode(flat(127), quality=codec.default_quality)
+    (decoded,) = codec.synthesize([codec.read(stream)], size_px=HIGH_PX)
+    assert len(stream) < 1000
+    assert psnr_db(flat(127), decoded) > 35
+
+
+def test_the_medium_autoencoder_is_a_codec_of_its_own(codec: Codec) -> None:
+    medium = MediumCodec.load(dtype="float32")
+    truth = photograph(size_px=MEDIUM_PX)
+    streams = [medium.encode(truth, quality=quality) for quality in (0, 31, 63)]
+    scores = [psnr_db(truth, medium.synthesize([medium.read(stream)])[0]) for stream in streams]
+    assert all(low < high for low, high in pairwise(scores))
+    assert scores[1] > 28
+    with pytest.raises(ForeignBitstream):
+        codec.read(streams[1])
+    with pytest.raises(ForeignBitstream):
+        medium.read(codec.encode(photograph(), quality=31))
+
+
+def test_bad_input_is_refused_with_a_typed_error(codec: Codec) -> None:
+    with pytest.raises(QualityError):
+        codec.encode(photograph(), quality=64)
+    with pytest.raises(QualityError):
+        codec.encode(photograph(), quality=-1)
+    with pytest.raises(PictureShapeError):
+        codec.encode(photograph(size_px=MEDIUM_PX), quality=30)
+    with pytest.raises(BitstreamError):
+        codec.read(b"")
+
+
+def test_ids_name_stream_and_heads(codec: Codec) -> None:
+    ids = {codec.stream_id, codec.head_id(HIGH_PX), codec.head_id(MEDIUM_PX)}
+    assert len(ids) == 3
+    assert all(len(one) == 4 for one in ids)
