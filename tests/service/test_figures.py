@@ -1,0 +1,171 @@
+"""Metrics, figures, health and the page: what operators look at."""
+
+import json
+import logging
+import re
+
+import httpx
+import pytest
+import redis
+from prometheus_client.parser import text_string_to_metric_families
+
+from service.cache.census import counted
+from service.cache.record import Record, pack
+from service.store.latent_store import Sample, StoredValue
+from service.telemetry import JsonLines
+from service.web.stats import Distribution
+from tests.service.running_edge import RunningEdge
+from tests.service.scripted_origin import Reply, ScriptedOrigin
+
+FRESH = {"Cache-Control": "max-age=600"}
+
+# The README's table; dashboards and alerts of others rely on these names.
+METRICS = {
+    "edge_cache_requests": {"res", "status"},
+    "edge_response_bytes": {"res", "status"},
+    "edge_request_seconds": {"res", "status"},
+    "edge_stage_seconds": {"stage"},
+    "edge_origin_requests": {"outcome"},
+    "edge_origin_bytes": set(),
+    "edge_origin_avoided_bytes": set(),
+    "edge_batch_size": {"size"},
+    "edge_queue_depth": set(),
+    "edge_store_bytes": set(),
+    "edge_store_objects": set(),
+    "edge_store_conventional_bytes": set(),
+    "edge_store_errors": set(),
+    "edge_record_faults": {"fault"},
+    "edge_devices_lost": set(),
+}
+
+
+def test_every_metric_has_its_name_and_labels(
+    edge: RunningEdge, origin: ScriptedOrigin, store: redis.Redis, photo: bytes
+) -> None:
+    origin.script("/cat", *[Reply(photo, headers=FRESH)] * 2)
+    edge.get("/image/cat")
+    (key,) = store.keys()
+    store.set(key, b"damaged", ex=60)
+    edge.get("/image/cat")
+    families = {family.name: family for family in text_string_to_metric_families(edge.get("/metrics").text)}
+    assert families.keys() == METRICS.keys()
+    for name, labels in METRICS.items():
+        samples = families[name].samples
+        assert samples, f"{name} was never counted"
+        assert {label for one in samples for label in one.labels} - {"le"} == labels, name
+        assert families[name].documentation.endswith(".")
+
+
+def test_each_request_is_counted_once_under_what_it_was(
+    edge: RunningEdge, origin: ScriptedOrigin, photo: bytes
+) -> None:
+    origin.script("/cat", Reply(photo, headers=FRESH))
+    origin.script("/gone", Reply(status=404))
+    origin.script("/secret", Reply(photo, headers={"Cache-Control": "no-store"}))
+
+    def counts() -> dict[str, float]:
+        return {
+            f"{res} {status}": edge.metric(f'edge_cache_requests_total{{res="{res}",status="{status}"}}')
+            for res in ("high", "medium", "none")
+            for status in ("hit", "miss", "bypass", "error")
+        }
+
+    before = counts()
+    sent_before = edge.metric('edge_response_bytes_total{res="medium",status="hit"}')
+    avoided_before = edge.stats()["origin"]["avoided_bytes"]
+    edge.get("/image/cat")
+    hit = edge.get("/image/cat?res=172")
+    edge.get("/image/gone")
+    edge.get("/image/secret?res=medium")
+    edge.get("/image/cat?res=nonsense")
+    after = counts()
+    changed = {name: after[name] - before[name] for name in after if after[name] != before[name]}
+    assert changed == {"high miss": 1, "medium hit": 1, "high error": 1, "medium bypass": 1, "none error": 1}
+    assert edge.metric('edge_response_bytes_total{res="medium",status="hit"}') - sent_before == len(hit.content)
+    assert edge.stats()["origin"]["avoided_bytes"] - avoided_before == len(photo)
+
+
+def test_figures_agree_with_the_metrics(edge: RunningEdge, origin: ScriptedOrigin, photo: bytes) -> None:
+    origin.script("/cat", Reply(photo, headers=FRESH))
+    for _ in range(3):
+        edge.get("/image/cat?res=medium")
+    figures = edge.stats()
+    assert figures["requests_total"] == edge.metric("edge_cache_requests_total")
+    assert 0 < figures["hit_ratio"] < 1
+    assert figures["codec"]["device"] == "cpu"
+    assert re.fullmatch("[0-9a-f]{8}", figures["codec"]["stream_id"])
+    assert figures["origin"]["fetched_bytes"] == edge.metric("edge_origin_bytes_total")
+    assert {one["stage"] for one in figures["stages"]} >= {"store", "queue", "entropy", "synthesis", "file", "origin"}
+    for one in figures["requests"]:
+        assert one["p50_ms"] <= one["p99_ms"]
+
+
+def test_health_is_told_without_a_picture(edge: RunningEdge) -> None:
+    assert edge.get("/livez").text == "alive\n"
+    assert edge.get("/readyz").status_code == 200
+
+
+def test_the_page_needs_nothing_from_elsewhere(edge: RunningEdge) -> None:
+    page = edge.get("/")
+    assert page.headers["content-type"].startswith("text/html")
+    assert not re.findall(r"""(?:src|href)=["'](?:https?:)?//""", page.text)
+    assert "viewport" in page.text
+    assert "prefers-color-scheme" in page.text
+
+
+def test_the_interface_is_documented(edge: RunningEdge) -> None:
+    assert edge.get("/docs").status_code == 200
+    paths = edge.get("/openapi.json").json()["paths"]
+    assert {"/image/{id}", "/stats", "/metrics", "/livez", "/readyz"} <= paths.keys()
+    assert {one["name"] for one in paths["/image/{id}"]["get"]["parameters"]} == {"id", "res", "fmt"}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"), [("GET", "/nowhere", 404), ("POST", "/image/cat", 405), ("DELETE", "/stats", 405)]
+)
+def test_what_is_not_there_is_a_problem_too(edge: RunningEdge, method: str, path: str, status: int) -> None:
+    answer: httpx.Response = edge.client.request(method, path)
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["status"] == status
+    if status == 405:
+        assert "GET" in answer.headers["allow"]
+
+
+def test_the_store_is_estimated_from_a_sample() -> None:
+    record = Record(
+        bitstream=bytes(4000),
+        born_ms=0,
+        filled_ms=0,
+        lifetime_s=1,
+        source_digest=bytes(16),
+        source_bytes=1,
+        conventional_high_bytes=30_000,
+        conventional_medium_bytes=8_000,
+        stream_id=bytes(4),
+        quality=0,
+    )
+    value = pack(record)
+    stored = StoredValue(value, memory_bytes=len(value) + 100)
+    strange = StoredValue(b"someone else's", memory_bytes=99)
+    sample = Sample(objects=50, used_bytes=7, limit_bytes=8, evicted_total=9, values=(stored, strange, stored))
+    census = counted(sample)
+    assert census.latent_bytes == 50 * (len(value) + 100)
+    assert census.conventional_bytes == 50 * (38_000 + 200)
+    assert counted(Sample(0, 0, 0, 0, ())).latent_bytes == 0
+
+
+def test_quantiles_are_interpolated_within_a_bucket() -> None:
+    ten_of_each = Distribution(at_most={0.1: 10, 0.2: 20, float("inf"): 20}, count=20, total=2.5)
+    assert ten_of_each.quantile(0.5) == pytest.approx(0.1)
+    assert ten_of_each.quantile(0.75) == pytest.approx(0.15)
+    assert ten_of_each.mean == pytest.approx(0.125)
+    assert Distribution(at_most={0.1: 0, float("inf"): 3}, count=3).quantile(0.5) == pytest.approx(0.1)
+    assert Distribution().quantile(0.5) == 0
+
+
+def test_a_log_line_is_one_json_object() -> None:
+    record = logging.LogRecord("service.x", logging.WARNING, "f", 1, 'a "quoted"\nline %s', ("1",), None)
+    line = JsonLines().format(record)
+    assert "\n" not in line
+    assert json.loads(line)["message"] == 'a "quoted"\nline 1'
