@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, Field, FilePath, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from models.config import QUALITIES
@@ -48,10 +47,10 @@ class Settings(BaseSettings):
         "", "address", "The Redis or Valkey to use; empty starts an embedded Valkey."
     )
     store_bytes: int = _setting(256 * 2**20, "bytes", "Memory of the embedded Valkey.", ge=4 * 2**20)
-    store_timeout_s: float = _setting(0.5, "s", "A slower answer of the store counts as none.", gt=0, le=60)
+    store_timeout_s: float = _setting(1.0, "s", "A slower answer of the store counts as none.", gt=0, le=60)
     store_retry_s: float = _setting(1.0, "s", "How long a store that timed out is left alone.", ge=0, le=3600)
     device: Device = _setting("auto", "name", "Where the networks run: auto, cpu or cuda.")
-    weights: Path | None = _setting(None, "path", "Another weights file than the released one.")
+    weights: FilePath | None = _setting(None, "path", "Another weights file than the released one.")
     quality: int | None = _setting(
         None, "0..63", "Quality of new latents; empty takes the weights' own default.", ge=0, le=QUALITIES - 1
     )

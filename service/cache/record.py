@@ -81,7 +81,7 @@ def source_digest(source: bytes) -> bytes:
 
 def fits(text: str, cap_bytes: int) -> bool:
     """Whether a header value of the origin may enter a record."""
-    return len(text.encode("latin-1", "replace")) <= cap_bytes and text.isascii()
+    return text.isascii() and len(text) <= cap_bytes
 
 
 def pack(record: Record) -> bytes:

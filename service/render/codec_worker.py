@@ -83,6 +83,7 @@ class CodecWorker:
         """Finish the round that is under way; whoever waits for a later one gets an error."""
         for job in self._queue.close():
             job.fail(CodecFailed("the edge is shutting down"))
+        self._observer.queue_changed(items=0)
         if self._thread is not None:
             await asyncio.to_thread(self._thread.join)
 

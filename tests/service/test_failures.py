@@ -260,3 +260,19 @@ class TestWithoutAStore:
 
             answers = asyncio.run(crowd())
         assert {answer.status_code for answer in answers} == {200}
+
+
+def test_an_edge_that_was_closed_holds_nothing(session_valkey: EmbeddedValkey) -> None:
+    """No socket, file or thread stays behind, whatever the first start of a process leaves open for good."""
+
+    def held() -> tuple[int, int]:
+        return len(list(Path("/proc/self/fd").iterdir())), threading.active_count()
+
+    if not Path("/proc/self/fd").exists():
+        pytest.skip("only Linux lists what a process has open")
+    counts = []
+    for _ in range(3):
+        with special_edge(session_valkey, origin="http://127.0.0.1:9") as special:
+            assert_problem(special.get("/image/a"), 502)
+        counts.append(held())
+    assert counts[1] == counts[2]

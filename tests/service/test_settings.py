@@ -24,6 +24,7 @@ def test_every_fault_is_reported_at_once(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("EDGE_QUALITY", "64")
     monkeypatch.setenv("EDGE_DEVICE", "tpu")
     monkeypatch.setenv("EDGE_REDIS_URL", "memcached://:secret@host")
+    monkeypatch.setenv("EDGE_WEIGHTS", "/no/such/file")
     with pytest.raises(SettingsError) as caught:
         read_settings()
     assert {fault.partition(":")[0] for fault in caught.value.faults} == {
@@ -31,6 +32,7 @@ def test_every_fault_is_reported_at_once(monkeypatch: pytest.MonkeyPatch) -> Non
         "EDGE_QUALITY",
         "EDGE_DEVICE",
         "EDGE_REDIS_URL",
+        "EDGE_WEIGHTS",
     }
     assert "secret" not in str(caught.value)
 
