@@ -23,15 +23,15 @@ def _setting(default: Any, unit: str, sentence: str, **bounds: Any) -> Any:  # n
 def _origin(url: str) -> str:
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ValueError("an http:// or https:// address")
+        raise ValueError("must be an http:// or https:// address")
     if parts.query or parts.fragment:
-        raise ValueError("an address without query and fragment")
+        raise ValueError("must have neither query nor fragment")
     return url.rstrip("/")
 
 
 def _store(url: str) -> str:
     if url and urlsplit(url).scheme not in {"redis", "rediss", "unix"}:
-        raise ValueError("a redis://, rediss:// or unix:// address")
+        raise ValueError("must be a redis://, rediss:// or unix:// address")
     return url
 
 
@@ -99,7 +99,9 @@ def read_settings(**given: object) -> Settings:
         return Settings(**given)  # type: ignore[arg-type]
     except ValidationError as error:
         # The values stay out of the message: an address may hold a password.
-        raise SettingsError([f"{_variable(fault['loc'])}: {fault['msg']}" for fault in error.errors()]) from None
+        raise SettingsError(
+            [f"{_variable(fault['loc'])}: {fault['msg'].removeprefix('Value error, ')}" for fault in error.errors()]
+        ) from None
 
 
 def _variable(location: tuple[int | str, ...]) -> str:

@@ -98,11 +98,13 @@ def _router(app: EdgeApp) -> APIRouter:
         await now.census.taken()  # sets the gauges of the store
         return Response(now.telemetry.exposition(), media_type=CONTENT_TYPE_LATEST)
 
+    @router.head("/livez", include_in_schema=False)
     @router.get("/livez", tags=["health"], response_class=PlainTextResponse)
     async def read_liveness() -> str:
         """The event loop turns."""
         return "alive\n"
 
+    @router.head("/readyz", include_in_schema=False)
     @router.get("/readyz", tags=["health"], response_class=PlainTextResponse)
     async def read_readiness() -> str:
         """The weights are loaded. A store that is down does not matter: pictures then come from the origin."""

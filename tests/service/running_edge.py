@@ -27,6 +27,7 @@ class Arrivals:
         self._changed = threading.Condition()
         self._count = 0
         self.started = threading.Event()
+        self.failure = ""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -50,6 +51,7 @@ class Arrivals:
     def _told(self, send: Send) -> Send:
         async def send_and_tell(message: Message) -> None:
             if message["type"].startswith("lifespan.startup"):
+                self.failure = message.get("message", "")
                 self.started.set()
             await send(message)
 
@@ -91,6 +93,7 @@ def running_edge(settings: Settings) -> Iterator[RunningEdge]:
         thread.start()
         try:
             assert arrivals.started.wait(START_LIMIT_S)
+            assert not arrivals.failure, arrivals.failure
             with httpx.Client(base_url=url, timeout=START_LIMIT_S, trust_env=False) as client:
                 yield RunningEdge(url=url, settings=settings, arrivals=arrivals, client=client)
         finally:

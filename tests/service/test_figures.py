@@ -103,6 +103,7 @@ def test_figures_agree_with_the_metrics(edge: RunningEdge, origin: ScriptedOrigi
 def test_health_is_told_without_a_picture(edge: RunningEdge) -> None:
     assert edge.get("/livez").text == "alive\n"
     assert edge.get("/readyz").status_code == 200
+    assert edge.client.head("/livez").status_code == edge.client.head("/readyz").status_code == 200
 
 
 def test_the_page_needs_nothing_from_elsewhere(edge: RunningEdge) -> None:
