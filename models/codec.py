@@ -200,7 +200,8 @@ def _integers(tensor: Tensor, kind: type[np.integer[Any]]) -> NDArray[Any]:
 
 
 def _to_tensor(pixels: Pixels, device: str) -> Tensor:
-    x = torch.from_numpy(np.ascontiguousarray(pixels)).to(device).permute(2, 0, 1)[None]
+    writable = np.array(pixels)  # torch warns about read-only arrays, which is what Pillow gives
+    x = torch.from_numpy(writable).to(device).permute(2, 0, 1)[None]
     return (x.float() / 255).contiguous(memory_format=torch.channels_last)
 
 

@@ -74,6 +74,9 @@ class MediumHeadConfig:
 class TranslatorConfig:
     """Widths of the translator from the high latent to the medium latent."""
 
+    edges: int = 48
+    """Linear features that a cell shows its four neighbours: LANCZOS reaches across cells (measured: at quality 63 a
+    pointwise linear map stops at 44.2 dB, 48 shared features reach 46.3, all 384 reach 46.3)."""
     width: int = 160
     blocks: int = 2
 

@@ -145,9 +145,9 @@ class Hyperprior(nn.Module):
         coded = (index >= 1).to(gained.dtype)
 
         def symbols(residual: Tensor) -> Tensor:
-            if rounding is None:
-                return round_straight(residual) * coded
-            return rounding(residual, index=index, gain=gain, quality=quality) * coded
+            q = rounding(residual, index=index, gain=gain, quality=quality) if rounding else round_straight(residual)
+            coded_q: Tensor = q * coded
+            return coded_q
 
         anchor_place = checkerboard(gained)
         features = self.means.features(z_hat)

@@ -92,9 +92,9 @@ def enter(network: ReadsLatent, y_hat: Tensor, *, quality: Tensor, deviation: Te
 
 
 def set_precision(network: nn.Module, dtype: torch.dtype) -> None:
-    """Compute in `dtype` but for the linear path and the quality table, which stay in float32."""
+    """Compute in `dtype` but for linear paths and quality tables, which stay in float32."""
     for name, part in network.named_children():
-        if name not in {"linear", "quality"}:
+        if not name.startswith(("linear", "quality")):
             part.to(dtype)
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from models.training.dataset import PhotographSet
 
 _DEVIATION_FLOOR = 1e-3
+_RIDGE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -70,3 +71,51 @@ def _start_hyper_latents(model: HighAutoencoder | MediumAutoencoder, x: Tensor) 
         likelihood.place.knots[knot] = place
         # a logistic of width s has standard deviation 1.8 s
         likelihood.log_width.knots[knot] = (spread / 1.8).clamp_min(0.15).log()
+
+
+@dataclass(frozen=True)
+class NeighbourFit:
+    """A linear map of a cell and its four neighbours, the neighbours seen through few features of theirs.
+
+    target = centre x + across (edges x of the four neighbours) + bias; r2 is the mean over channels.
+    """
+
+    centre: Tensor
+    edges: Tensor
+    across: Tensor
+    bias: Tensor
+    r2: float
+
+
+def neighbour_fit(around: Tensor, target: Tensor, *, edges: int) -> NeighbourFit:
+    """Ridge fit of target (n, M) on around (n, 5 N), the cell and its four neighbours; then the best `edges` features.
+
+    The features are the leading directions of what the neighbours contribute (reduced-rank regression, Izenman 1975).
+    """
+    channels = around.shape[1] // 5
+    x, y = around.double(), target.double()
+    full = _ridge(x, y)
+    scale = torch.linalg.cholesky(torch.cov(x[:, :channels].T) + 1e-8 * torch.eye(channels, dtype=x.dtype))
+    shares = full[channels : 5 * channels].view(4, channels, -1)
+    spilled = torch.cat([scale.T @ share for share in shares], dim=1)
+    directions = torch.linalg.svd(spilled, full_matrices=False)[0]
+    features = torch.linalg.solve(scale.T, directions[:, :edges])
+    seen = torch.cat([x[:, :channels], *[x[:, side * channels :][:, :channels] @ features for side in range(1, 5)]], 1)
+    weight = _ridge(seen, y)
+    residual = y - seen @ weight[:-1] - weight[-1]
+    r2 = 1 - (residual.square().mean(0) / y.var(0)).mean()
+    return NeighbourFit(
+        centre=weight[:channels].T.float(),
+        edges=features.T.float(),
+        across=weight[channels:-1].T.float(),
+        bias=weight[-1].float(),
+        r2=float(r2),
+    )
+
+
+def _ridge(x: Tensor, y: Tensor) -> Tensor:
+    """Weights (columns of x + 1, columns of y), the last row the constant."""
+    x = torch.cat([x, torch.ones(len(x), 1, dtype=x.dtype)], dim=1)
+    gram = x.T @ x
+    weight: Tensor = torch.linalg.solve(gram + _RIDGE * torch.eye(len(gram), dtype=x.dtype), x.T @ y)
+    return weight

@@ -1,8 +1,8 @@
 """`latentedge train`: resumable training within a time budget.
 
 Stages: `medium` and `high` train one autoencoder each from its closed-form linear start; `translator` joins the two
-with the high autoencoder frozen; `all` runs the three. A stage writes into its folder of the run: state.pt (to
-resume; it holds the averaged weights too), log.jsonl (rate-distortion on the validation pictures as it goes), curve.png.
+with the high autoencoder frozen; `all` runs the three. A stage writes into its folder of the run: state.pt (to resume;
+it holds the averaged weights too), log.jsonl (rate-distortion on the validation pictures as it goes) and curve.png.
 """
 
 from __future__ import annotations

@@ -15,11 +15,13 @@ import torch
 from torch import Tensor
 
 from models.autoencoder import HighAutoencoder, MediumAutoencoder, MediumPath, pad_to_cells
-from models.config import HIGH_PX, MEDIUM_PX
+from models.config import HIGH_PX, MEDIUM_PX, TranslatorConfig
+from models.training.linear_start import neighbour_fit
 from models.training.losses import decoded_latent, latent_loss, medium_latent, medium_pixel_loss
 from models.training.references import pictures_in, reference, resized
 from models.training.scores import psnr_db
 from models.training.validation import PICTURES, QUALITIES, to_pixels, to_tensor
+from models.translator import four_neighbours
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,7 +37,6 @@ _LATENT_UNTIL = 0.06
 _FROZEN_UNTIL = 0.35
 """Shares of the budget: latent warm-up, then pixels with the decoder frozen, then both together."""
 _CROP_PX, _BATCH = 256, 8
-_RIDGE = 1e-3
 _RIDGE_BATCHES = 24
 
 
@@ -88,25 +89,26 @@ class TranslatorTask:
 
     @torch.no_grad()
     def _fit_linear(self, generator: torch.Generator) -> float:
-        """Ridge fit of the linear path, sampled over qualities; gives the mean R^2 over channels."""
+        """Set the linear path in closed form, sampled over qualities; gives the mean R^2 over channels."""
         rows, targets = [], []
         for _ in range(_RIDGE_BATCHES):
             crops = self._photographs.crops(_BATCH, size_px=_CROP_PX, generator=generator)
             quality = torch.randint(16, 64, (_BATCH,), generator=generator)
             y_hat = decoded_latent(self._high, crops.pixels, quality, half_precision=False)
-            rows.append(y_hat.movedim(1, -1).flatten(0, 2) / self._high.hyperprior.deviation)
-            targets.append(medium_latent(self._medium, crops.half).movedim(1, -1).flatten(0, 2))
-        x, y = torch.cat(rows).double(), torch.cat(targets).double()
-        x_mean, y_mean = x.mean(0), y.mean(0)
-        gram = (x - x_mean).T @ (x - x_mean)
-        ridge = _RIDGE * gram.diagonal().mean() * torch.eye(len(gram), dtype=torch.double)
-        weight = torch.linalg.solve(gram + ridge, (x - x_mean).T @ (y - y_mean))
-        residual = (y - y_mean - (x - x_mean) @ weight).square().mean(0) / y.var(0)
-        weight = weight / self._high.hyperprior.deviation[:, None].double()
-        linear = self._path.translator.linear
-        linear.weight.copy_(weight.T)
-        linear.bias.copy_(y_mean - (x_mean * self._high.hyperprior.deviation) @ weight)
-        return float(1 - residual.mean())
+            around = torch.cat([y_hat, four_neighbours(y_hat)], dim=1)
+            target = medium_latent(self._medium, crops.half)
+            # the outermost cells have no neighbours
+            rows.append(around[:, :, 1:-1, 1:-1].movedim(1, -1).flatten(0, 2))
+            targets.append(target[:, :, 1:-1, 1:-1].movedim(1, -1).flatten(0, 2))
+        fit = neighbour_fit(torch.cat(rows), torch.cat(targets), edges=TranslatorConfig().edges)
+        translator = self._path.translator
+        for part, weight in ((translator.linear, fit.centre), (translator.linear_across, fit.across)):
+            part.weight.copy_(weight)
+            part.bias.zero_()
+        translator.linear.bias.copy_(fit.bias)
+        translator.linear_edges.weight.copy_(fit.edges)
+        translator.linear_edges.bias.zero_()
+        return fit.r2
 
     @torch.no_grad()
     def score(self, averaged: nn.Module) -> dict[str, float]:
