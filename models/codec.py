@@ -91,6 +91,10 @@ class _LatentCodec:
         blank = Bitstream(self.stream_id, quality, self._flags, width_px=side, height_px=side, words=words, crc=0)
         return bitstream.build(replace(blank, crc=bitstream.checksum(blank, symbols.tobytes())))
 
+    def round_with(self, strength: float) -> None:
+        """Encode with another rounding strength than the weights file's own; reading does not depend on it."""
+        self._rounding = replace(self._rounding, strength=strength)
+
     @torch.inference_mode()
     def read(self, blob: bytes) -> Symbols:
         """Entropy-decode one bitstream; raises a `BitstreamError`."""

@@ -42,6 +42,12 @@ class Crops:
     half: Tensor
 
 
+def training_files(folder: Path) -> tuple[Path, ...]:
+    """The pictures below a folder; of DIV2K's own layout only the training pictures (DIV2K_train_HR/0001.png ...)."""
+    div2k = folder / "DIV2K_train_HR"
+    return pictures_in(div2k if div2k.is_dir() else folder)
+
+
 def read_photograph(file: Path, *, short_side_px: int) -> Photograph:
     """The picture with its short side at `short_side_px` (even sides, long side cut at the centre), and its half."""
     with Image.open(file) as image:
@@ -62,7 +68,7 @@ class PhotographSet:
 
     def __init__(self, folders: Sequence[Path], *, limit: int | None = None, device: str = "cpu") -> None:
         """Read every picture at two scales; raises `ReferencePictureError` when a folder has none."""
-        files = [file for folder in folders for file in pictures_in(folder)][:limit]
+        files = [file for folder in folders for file in training_files(folder)][:limit]
         small_px = round(HIGH_PX * _SMALLER) // 2 * 2
         with ThreadPoolExecutor(2) as pool:
             jobs = pool.map(lambda file: [read_photograph(file, short_side_px=px) for px in (HIGH_PX, small_px)], files)

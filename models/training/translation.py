@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from torch import nn
 
     from models.training.dataset import PhotographSet
+    from models.training.options import TrainOptions
     from models.training.schedule import Moment
-    from models.training.train import TrainOptions
 
 _LATENT_UNTIL = 0.06
 _FROZEN_UNTIL = 0.35

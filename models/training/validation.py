@@ -41,7 +41,7 @@ class CodecValidation:
         files = pictures_in(folder)
         chosen = files[:: max(1, len(files) // PICTURES)][:PICTURES]
         squares = [reference(file, size_px) for file in chosen]
-        self._pictures = [_Picture(square, _jpeg_curve(square)) for square in squares]
+        self._pictures = [_Picture(square, jpeg_curve(square)) for square in squares]
 
     @torch.no_grad()
     def score(self, model: HighAutoencoder | MediumAutoencoder) -> dict[str, float]:
@@ -76,7 +76,8 @@ def to_pixels(x: Tensor) -> NDArray[np.uint8]:
     return (x[0].clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
 
 
-def _jpeg_curve(pixels: NDArray[np.uint8]) -> rd.Curve:
+def jpeg_curve(pixels: NDArray[np.uint8]) -> rd.Curve:
+    """Bytes and PSNR of the picture as an optimised, progressive JPEG."""
     points = []
     for quality in _JPEG_QUALITIES:
         file = io.BytesIO()

@@ -1,0 +1,28 @@
+"""What a training is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+SHARES = {"medium": 0.15, "high": 0.65, "translator": 0.20}
+"""What `all` gives to each training stage, in this order (assumed)."""
+STAGES = (*SHARES, "release")
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """What `latentedge train` is asked for."""
+
+    data: list[Path]
+    valid: Path | None
+    minutes: float
+    output: Path
+    resume: Path | None = None
+    stage: str = "all"
+    threads: int = 2
+    seed: int = 0
+    device: str = "cpu"
+    half_precision: bool = True
+    rate: float = 1e-3
+    limit: int | None = None
