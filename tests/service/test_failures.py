@@ -17,6 +17,7 @@ from PIL import Image
 
 from service.settings import Settings, read_settings
 from service.store.embedded import EmbeddedValkey
+from tests.service.paused import paused
 from tests.service.running_edge import RunningEdge, running_edge
 from tests.service.scripted_origin import Reply, ScriptedOrigin
 
@@ -236,6 +237,17 @@ class TestWithoutAStore:
             with EmbeddedValkey(limit_bytes=2**24, folder=tmp_path):
                 assert "stored" in edge.get("/image/cat").headers["cache-status"]
                 assert "hit" in edge.get("/image/cat?res=medium").headers["cache-status"]
+
+    def test_a_store_that_hangs_costs_a_wait_and_no_picture(
+        self, valkey: EmbeddedValkey, origin: ScriptedOrigin, photo: bytes
+    ) -> None:
+        settings = read_settings(origin=origin.url, redis_url=valkey.url, store_timeout_s=0.5, store_retry_s=0)
+        origin.script("/cat", *[Reply(photo, headers=FRESH)] * 2)
+        with running_edge(settings) as edge:
+            with paused(valkey):
+                assert "bypass" in edge.get("/image/cat").headers["cache-status"]
+            assert "stored" in edge.get("/image/cat").headers["cache-status"]
+            assert "hit" in edge.get("/image/cat").headers["cache-status"]
 
     def test_requests_at_the_same_time_share_one_fetch(
         self, settings: Settings, origin: ScriptedOrigin, photo: bytes

@@ -1,12 +1,10 @@
 """Against a real Valkey: what is stored, how it ends, and what is said when the store does not answer."""
 
 import asyncio
-import contextlib
-import os
 import signal
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,6 +14,7 @@ import redis
 from service.errors import StoreUnavailable
 from service.store.embedded import EmbeddedValkey
 from service.store.latent_store import LatentStore, Patience, Sample
+from tests.service.paused import paused
 
 PATIENCE = Patience(timeout_s=5.0, retry_s=0)
 
@@ -121,7 +120,7 @@ def test_a_slow_store_costs_one_wait_and_is_then_left_alone(valkey: EmbeddedValk
         patience = Patience(timeout_s=0.5, retry_s=1.0)
         store = LatentStore(valkey.url, patience=patience, observer=alarms, clock=lambda: now_s)
         assert await store.get(b"p:1") is None
-        with client(valkey) as direct, paused(direct.info("server")["process_id"]):
+        with paused(valkey):
             with pytest.raises(StoreUnavailable, match=r"no answer within 0\.5 s"):
                 await store.get(b"p:1")
             with pytest.raises(StoreUnavailable, match="left alone"):
@@ -132,15 +131,6 @@ def test_a_slow_store_costs_one_wait_and_is_then_left_alone(valkey: EmbeddedValk
         await store.close()
 
     asyncio.run(story())
-
-
-@contextlib.contextmanager
-def paused(process: int) -> Iterator[None]:
-    os.kill(process, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(process, signal.SIGCONT)
 
 
 def test_one_folder_holds_one_server(tmp_path: Path, valkey_program: None) -> None:  # noqa: ARG001
