@@ -190,7 +190,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
         complain(str(failure))
         return USER_ERROR
     except TyperException as error:  # what the parser of arguments found
-        complain(f"latentedge: {error.format_message()}")
+        if message := error.format_message():  # no command at all: the help is printed already
+            complain(f"latentedge: {message}")
         return USER_ERROR
     except (KeyboardInterrupt, typer.Abort):
         return 128 + signal.SIGINT
