@@ -1,4 +1,4 @@
-"""The codec as its users see it: pictures to bitstreams and back, at every quality, alone and in batches, in two precisions."""
+"""The codec as its users see it: at every quality, alone and in batches, in two precisions."""
 
 from itertools import pairwise
 

@@ -1,4 +1,4 @@
-"""The exact path against plain integer arithmetic: one scale index on every machine, in any batch and any order of sums."""
+"""The exact path against plain integer arithmetic: one index on every machine, in any batch and order of sums."""
 
 import numpy as np
 import pytest
@@ -33,7 +33,8 @@ def in_integers(z: Ints, quality: int, of: ScaleWeights) -> Ints:
     h = h.reshape(-1, 2, 2, side, side).transpose(0, 3, 1, 4, 2).reshape(-1, 2 * side, 2 * side)
     h = np.concatenate([np.clip(h[:32], -127, 127), np.clip(h[32:], 0, 127)])
     sums = second @ h.reshape(len(h), -1) + bias[quality][:, None]
-    return np.clip((sums + 64) >> 7, 0, 63).reshape(-1, 2 * side, 2 * side)
+    index: Ints = np.clip((sums + 64) >> 7, 0, 63).reshape(-1, 2 * side, 2 * side)
+    return index
 
 
 @pytest.mark.parametrize("seed", range(4))
