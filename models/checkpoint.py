@@ -92,6 +92,7 @@ def save(
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_suffix(".new")
     save_file(tensors, fresh, metadata={"format": _FORMAT, "notes": json.dumps(asdict(notes))})
+    fresh.chmod(0o644)  # safetensors leaves it to its owner; an image may run as another user
     fresh.replace(path)
 
 
