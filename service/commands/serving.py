@@ -14,7 +14,19 @@ def serve(*, host: str, port: int, workers: int) -> None:
         settings = read_settings()
     except SettingsError as error:
         raise CommandFailure(f"latentedge: {error}") from error
+    if settings.weights is not None:
+        _must_fit(settings.weights)
     run(settings, host=host, port=port, workers=workers)
+
+
+def _must_fit(weights: Path) -> None:
+    """Weights of one's own are tried here: what is wrong with them is one line, not a traceback of a worker."""
+    from models.checkpoint import CheckpointError, load
+
+    try:
+        load(weights)
+    except CheckpointError as error:
+        raise CommandFailure(f"latentedge: EDGE_WEIGHTS: {error}") from error
 
 
 def origin(directory: Path, *, host: str, port: int) -> None:

@@ -163,9 +163,7 @@ def main() -> None:
         print(f"{name:16}", "  ".join(f"{stage} {ms:.2f}" for stage, ms in row.items()), "ms")
     for name, _ in SIZES:
         ratio = edge[name] / rival[name]
-        print(
-            f"{name:16} whole edge {edge[name]:.2f} ms, AVIF rival without HTTP {rival[name]:.2f} ms: {ratio:.2f}x"
-        )
+        print(f"{name:16} whole edge {edge[name]:.2f} ms, AVIF rival without HTTP {rival[name]:.2f} ms: {ratio:.2f}x")
     print(json.dumps({"stages_ms": stages, "edge_ms": edge, "rival_ms": rival}))
 
 
