@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _DEVIATION_FLOOR = 1e-3
 _RIDGE = 1e-3
+_PAIRS, _PAIRS_EACH = 60_000, 2_000
+"""Pairs of blocks that the statistics rest on (assumed: 80 for each of 768 dimensions), and most for each picture."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,8 @@ def start_linear(model: HighAutoencoder | MediumAutoencoder, photographs: Photog
     config = model.config
     generator = torch.Generator().manual_seed(seed)
     halves = config.stride_px == 8  # noqa: PLR2004  the medium autoencoder sees the LANCZOS halves
-    pairs = photographs.sample_patches(60_000, stride_px=config.stride_px, halves=halves, generator=generator)
+    count = min(_PAIRS, _PAIRS_EACH * photographs.files)
+    pairs = photographs.sample_patches(count, stride_px=config.stride_px, halves=halves, generator=generator)
     found = block_statistics(pairs, config.latent_channels)
     model.analysis.start_linear(found.basis, found.mean)
     model.head.linear.start(found.basis, found.mean)

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from models.training.dataset import PhotographSet
 
-_COUNTED_BATCHES = 96
+_COUNTED_BATCHES, _COUNTED_AT_LEAST = 96, 4
 _STRENGTHS = (2.0, 1.4, 3.0)
 """Tried in this order; the first is what an unmeasured release takes (measured best on a half-trained model)."""
 _BATCH = 8
@@ -100,7 +100,8 @@ def _counted_tables(model: HighAutoencoder | MediumAutoencoder, photographs: Pho
     y_counts = torch.zeros(SCALE_COUNT, 2 * SUPPORT_LIMIT + 2)
     z_counts = torch.zeros(HYPER_GROUPS, model.config.hyper_channels, 2 * HYPER_LIMIT + 1)
     generator = torch.Generator().manual_seed(seed)
-    for _ in track(range(_COUNTED_BATCHES), description="counting symbols"):
+    batches = max(_COUNTED_AT_LEAST, min(_COUNTED_BATCHES, photographs.files))
+    for _ in track(range(batches), description="counting symbols"):
         crops = photographs.crops(_BATCH, size_px=344, generator=generator)
         x = crops.half if isinstance(model, MediumAutoencoder) else crops.pixels
         quality = torch.randint(0, QUALITIES, (len(x),), generator=generator)

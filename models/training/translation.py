@@ -91,7 +91,7 @@ class TranslatorTask:
     def _fit_linear(self, generator: torch.Generator) -> float:
         """Set the linear path in closed form, sampled over qualities; gives the mean R^2 over channels."""
         rows, targets = [], []
-        for _ in range(_RIDGE_BATCHES):
+        for _ in range(min(_RIDGE_BATCHES, 2 * self._photographs.files)):
             crops = self._photographs.crops(_BATCH, size_px=_CROP_PX, generator=generator)
             quality = torch.randint(16, 64, (_BATCH,), generator=generator)
             y_hat = decoded_latent(self._high, crops.pixels, quality, half_precision=False)

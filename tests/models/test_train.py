@@ -1,0 +1,125 @@
+"""Training: budget and schedule, the closed forms, and a run in miniature that ends in weights that work."""
+
+import json
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from models.checkpoint import CheckpointError, load
+from models.codec import Codec
+from models.config import HIGH_PX, MEDIUM_PX
+from models.training.dataset import read_photograph, training_files
+from models.training.linear_start import block_statistics, neighbour_fit
+from models.training.references import ReferencePictureError
+from models.training.schedule import LAST_RATE, Moment
+from models.training.scores import psnr_db
+from models.training.train import TrainOptions, train
+from tests.models.pictures import photograph
+
+NAMES = ("astronaut", "coffee", "rocket")
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("photographs")
+    for name in NAMES:
+        Image.fromarray(photograph(name, 400)).save(folder / f"{name}.png")
+    return folder
+
+
+def test_the_rate_falls_to_its_end_within_the_budget() -> None:
+    rates = [Moment(spent_s=spent_s, budget_s=100, step=1000).rate() for spent_s in range(101)]
+    assert rates[0] == rates[40] == 1
+    assert all(later <= earlier for earlier, later in pairwise(rates))
+    assert rates[-1] == LAST_RATE
+
+
+def test_the_rate_warms_up_and_whole_pictures_come_last() -> None:
+    assert Moment(0, 100, step=0).rate() < 0.05
+    assert not Moment(80, 100, step=9).whole_pictures
+    assert Moment(90, 100, step=9).whole_pictures
+    assert Moment(100, 100, step=9).over
+
+
+def test_the_average_is_short_at_first_and_long_later() -> None:
+    assert Moment(0, 1, step=0).average_decay(0.998) == 0.05
+    assert Moment(0, 1, step=10**6).average_decay(0.998) == 0.998
+
+
+def test_the_basis_of_blocks_is_orthonormal_and_in_order_of_variance() -> None:
+    pairs = torch.randn(500, 2, 12, generator=torch.Generator().manual_seed(0)) * torch.arange(1, 13)
+    found = block_statistics(pairs, 8)
+    assert torch.allclose(found.basis @ found.basis.T, torch.eye(8), atol=1e-4)
+    assert all(high >= low for high, low in pairwise(found.deviation.tolist()))
+    assert float(found.deviation[0]) == pytest.approx(12, rel=0.15)
+
+
+def test_a_linear_map_with_few_shared_features_is_found_again() -> None:
+    draw = torch.Generator().manual_seed(1)
+    around = torch.randn(4000, 5 * 6, generator=draw)
+    features = torch.randn(6, 2, generator=draw)
+    centre = torch.randn(6, 3, generator=draw)
+    across = torch.randn(4, 2, 3, generator=draw)
+    cell, *neighbours = torch.split(around, 6, dim=1)
+    target = cell @ centre + sum(one @ features @ share for one, share in zip(neighbours, across, strict=True)) + 0.5
+    fit = neighbour_fit(around, target, edges=2)
+    assert fit.r2 > 0.999
+    assert torch.allclose(fit.centre, centre.T, atol=0.01)
+    assert torch.allclose(fit.bias, torch.full((3,), 0.5), atol=0.01)
+    assert neighbour_fit(around, target, edges=1).r2 < 0.99
+
+
+def test_a_photograph_is_kept_at_even_sides_with_its_exact_half(photographs: Path) -> None:
+    found = read_photograph(photographs / "astronaut.png", short_side_px=HIGH_PX)
+    assert tuple(found.pixels.shape) == (3, 344, 344)
+    whole = Image.fromarray(found.pixels.permute(1, 2, 0).numpy())
+    half = whole.resize((172, 172), Image.Resampling.LANCZOS)
+    assert Image.fromarray(found.half.permute(1, 2, 0).numpy()).tobytes() == half.tobytes()
+
+
+def test_of_div2k_only_the_training_pictures_are_read(tmp_path: Path) -> None:
+    for folder in ("DIV2K_train_HR", "DIV2K_valid_HR"):
+        (tmp_path / folder).mkdir()
+        Image.new("RGB", (8, 8)).save(tmp_path / folder / "0001.png")
+    assert training_files(tmp_path) == (tmp_path / "DIV2K_train_HR" / "0001.png",)
+    (tmp_path / "DIV2K_train_HR" / "0001.png").unlink()
+    with pytest.raises(ReferencePictureError):
+        training_files(tmp_path)
+
+
+def test_a_run_in_miniature_makes_weights_and_goes_on_where_it_stopped(photographs: Path, tmp_path: Path) -> None:
+    options = TrainOptions(data=[photographs], valid=None, minutes=0.08, output=tmp_path, threads=1)
+    train(options)
+    codec = Codec.load(tmp_path / "latentedge.safetensors")
+    truth = photograph("coffee")
+    symbols = [codec.read(codec.encode(truth, quality=40))]
+    assert psnr_db(truth, codec.synthesize(symbols, size_px=HIGH_PX)[0]) > 28
+    medium = codec.synthesize(symbols, size_px=MEDIUM_PX)[0]
+    assert psnr_db(photograph("coffee", MEDIUM_PX), medium) > 28
+    assert logged_steps(tmp_path / "high") == sorted({0, stopped_at(tmp_path / "high")})
+
+    stopped = stopped_at(tmp_path / "high")
+    train(replace(options, stage="high", minutes=0.1))
+    assert stopped_at(tmp_path / "high") > stopped
+    # step 0 is logged once: the second call went on, it did not start again
+    assert logged_steps(tmp_path / "high").count(0) == 1
+
+
+def logged_steps(stage: Path) -> list[int]:
+    return [json.loads(line)["step"] for line in (stage / "log.jsonl").read_text().splitlines()]
+
+
+def stopped_at(stage: Path) -> int:
+    return logged_steps(stage)[-1]
+
+
+def test_other_files_are_no_weights(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError):
+        load(tmp_path / "missing.safetensors")
+    (tmp_path / "text.safetensors").write_text("not weights")
+    with pytest.raises(CheckpointError):
+        load(tmp_path / "text.safetensors")
