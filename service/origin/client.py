@@ -30,6 +30,7 @@ from service.errors import (
 
 CONNECTIONS = 64  # assumed; fills are bounded by their own flights
 REDIRECTS = 3  # assumed
+SENTENCE_CAP_CHARACTERS = 200  # assumed: enough to know what went wrong
 # What may stand as it is in a path (RFC 3986 3.3); everything else of an id is escaped, so it can never become a query.
 _PATH_CHARACTERS = "/!$&'()*+,;=:@~"
 FIRST_ERROR, LAST_ERROR = 400, 599
@@ -129,8 +130,11 @@ class OriginClient:
         raise OriginBroken("too many redirects")
 
     def _next_url(self, url: str, answer: httpx.Response) -> str:
-        target: str = urljoin(url, answer.headers.get("location", ""))
-        here, there = urlsplit(self._base_url), urlsplit(target)
+        try:
+            target: str = urljoin(url, answer.headers.get("location", ""))
+            here, there = urlsplit(self._base_url), urlsplit(target)
+        except ValueError as error:  # an address that is none, such as http://[
+            raise OriginBroken("the origin redirects to no address") from error
         if (there.scheme, there.netloc) != (here.scheme, here.netloc):
             raise OriginBroken("the origin redirects to another host")
         return target
@@ -176,6 +180,11 @@ def _translated() -> Iterator[None]:
     except (TimeoutError, httpx.TimeoutException) as error:
         raise OriginTooSlow(type(error).__name__) from error
     except (httpx.RemoteProtocolError, httpx.ReadError, httpx.InvalidURL) as error:
-        raise OriginBroken(f"{type(error).__name__}: {error}") from error
+        raise OriginBroken(_sentence(error)) from error
     except httpx.HTTPError as error:
-        raise OriginUnreachable(f"{type(error).__name__}: {error}") from error
+        raise OriginUnreachable(_sentence(error)) from error
+
+
+def _sentence(error: Exception) -> str:
+    # The message may quote what the origin sent, up to 64 KiB of it, and each such answer becomes a line of the log.
+    return f"{type(error).__name__}: {error}"[:SENTENCE_CAP_CHARACTERS]

@@ -116,6 +116,7 @@ def test_an_error_answers_head_without_a_body(edge: RunningEdge, origin: Scripte
         (502, Reply(status=302, headers={"Location": "http://169.254.169.254/latest"})),
         (502, Reply(status=302, headers={"Location": "//elsewhere.example/a"})),
         (502, Reply(status=302, headers={"Location": "file:///etc/passwd"})),
+        (502, Reply(status=302, headers={"Location": "http://[nowhere"})),
         (502, Reply(zlib.compress(b"x"), headers={"Content-Encoding": "deflate"})),
     ],
 )
@@ -125,6 +126,17 @@ def test_what_the_edge_does_not_serve(
     origin.script("/bad", reply)
     assert_problem(edge.get("/image/bad"), status)
     assert store.dbsize() == 0
+
+
+def test_what_the_origin_sends_does_not_fill_the_log(
+    edge: RunningEdge, origin: ScriptedOrigin, caplog: pytest.LogCaptureFixture
+) -> None:
+    nonsense = Reply(b"x" * 50_000, headers={"Transfer-Encoding": "chunked"}, announced=False)
+    origin.script("/nonsense", nonsense)
+    assert_problem(edge.get("/image/nonsense"), 502)
+    (line,) = caplog.messages
+    assert line.startswith("OriginBroken: RemoteProtocolError")
+    assert len(line) < 300
 
 
 def test_half_a_picture_is_refused(edge: RunningEdge, origin: ScriptedOrigin, photo: bytes) -> None:
