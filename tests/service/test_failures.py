@@ -131,7 +131,7 @@ def test_what_the_edge_does_not_serve(
 def test_what_the_origin_sends_does_not_fill_the_log(
     edge: RunningEdge, origin: ScriptedOrigin, caplog: pytest.LogCaptureFixture
 ) -> None:
-    nonsense = Reply(b"x" * 50_000, headers={"Transfer-Encoding": "chunked"}, announced=False)
+    nonsense = Reply(b"x" * 50_000 + b"\r\n", headers={"Transfer-Encoding": "chunked"}, announced=False)
     origin.script("/nonsense", nonsense)
     assert_problem(edge.get("/image/nonsense"), 502)
     (line,) = caplog.messages
