@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError
 
 from service.errors import DamagedPicture, NotAPicture, PictureTooLarge
 
@@ -22,6 +22,17 @@ FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF")
 WHITE = (255, 255, 255, 255)
 BAND = 257
 """65535 / 255: what a step of 8 bits is in 16."""
+
+# EXIF 2.32, tag 0x0112: what undoes each orientation.
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 CONVENTIONAL_QUALITY = 80
 """JPEG quality of the files that a conventional edge would keep: the yardstick of the bytes saved."""
@@ -49,8 +60,7 @@ def read(blob: bytes, *, limits: ImageLimits) -> SourceImage:
             raise PictureTooLarge(f"{width_px} x {height_px} pixels")
         try:
             image.load()
-            upright = ImageOps.exif_transpose(image)
-            return SourceImage(pixels=np.asarray(_srgb(upright)))
+            return SourceImage(pixels=np.asarray(_srgb(_upright(image))))
         except MemoryError as error:
             raise PictureTooLarge("out of memory") from error
         except Exception as error:  # the decoders raise whatever a broken file makes them trip over
@@ -101,6 +111,16 @@ def _opened(blob: bytes) -> Image.Image:
         raise PictureTooLarge(str(error)) from error
     except Exception as error:  # a known signature, then nonsense
         raise DamagedPicture(f"{type(error).__name__}: {error}") from error
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    # Pillow's own exif_transpose also writes the metadata anew, and trips over what cannot be written.
+    try:
+        orientation = image.getexif().get(ExifTags.Base.Orientation)
+    except Exception:  # noqa: BLE001  (the metadata is broken, not the picture: browsers show it as it is stored)
+        return image
+    method = UPRIGHT.get(orientation)
+    return image if method is None else image.transpose(method)
 
 
 def _srgb(image: Image.Image) -> Image.Image:

@@ -157,6 +157,13 @@ def test_a_broken_profile_is_ignored() -> None:
     assert (read(saved(image, "PNG", icc_profile=b"not a profile")) == 128).all()
 
 
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_broken_metadata_is_ignored(kind: str) -> None:
+    image = Image.new("RGB", (8, 8), (128, 128, 128))
+    pixels = read(saved(image, kind, exif=b"Exif\0\0not a directory of tags"))
+    assert np.abs(pixels.astype(int) - 128).max() <= 1
+
+
 @pytest.mark.parametrize(
     "blob",
     [
