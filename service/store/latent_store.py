@@ -1,4 +1,4 @@
-"""Strings by key in a Redis or Valkey. Knows nothing of pictures; every failure is StoreUnavailable.
+"""Strings by key in a Redis or Valkey. Knows nothing of pictures; a store that fails is StoreUnavailable.
 
 A store that answers late is as bad as none: after a time-out it is left alone for a while, so that one request in a
 while pays for the wait and not all of them.
@@ -17,13 +17,15 @@ import redis.asyncio
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from service.errors import StoreUnavailable
+from service.errors import DamagedRecord, StoreUnavailable
 
 # Assumed: a GET takes a tenth of a millisecond of this process, so more connections would only take longer to open.
 CONNECTIONS = 16
+_WRONG_TYPE = "WRONGTYPE"
+"""The code of an error is the first word of its line (the Redis protocol); this one has no class of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,7 @@ class LatentStore:
         self._alone_until_s = float("-inf")
 
     async def get(self, key: bytes) -> bytes | None:
-        """The string under a key, if there is one."""
+        """The string under a key, if there is one. Raises DamagedRecord where there is something else than a string."""
         async with self._asking():
             value = await self._redis.get(key)
         if value is not None and not isinstance(value, bytes):
@@ -114,6 +116,9 @@ class LatentStore:
             self._alone_until_s = self._clock() + self._patience.retry_s
             raise self._failure(f"no answer within {self._patience.timeout_s} s") from error
         except (RedisError, OSError) as error:
+            if isinstance(error, ResponseError) and str(error).startswith(_WRONG_TYPE):
+                # The store is well: a SET will replace what someone else has put there.
+                raise DamagedRecord("not a string") from error
             raise self._failure(f"{type(error).__name__}: {error}") from error
 
     def _failure(self, why: str) -> StoreUnavailable:
@@ -147,6 +152,9 @@ class LatentStore:
         for key in keys:
             pipeline.get(key)
             pipeline.memory_usage(key)
-        answers = await pipeline.execute() if keys else []
+        # A key of someone else's may hold another type; an expired one holds nothing.
+        answers = await pipeline.execute(raise_on_error=False) if keys else []
         pairs = zip(answers[::2], answers[1::2], strict=True)
-        return tuple(StoredValue(value, memory) for value, memory in pairs if value is not None and memory is not None)
+        return tuple(
+            StoredValue(value, memory) for value, memory in pairs if isinstance(value, bytes) and isinstance(memory, int)
+        )

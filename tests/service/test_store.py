@@ -87,6 +87,14 @@ def test_a_sample_tells_what_the_store_holds(valkey: EmbeddedValkey, pictures: i
     assert all(5000 < one.memory_bytes < 6500 for one in sample.values)
 
 
+def test_a_sample_leaves_out_what_is_not_a_string(valkey: EmbeddedValkey) -> None:
+    with client(valkey) as direct:
+        direct.rpush(b"p:someone else's", "list")
+        direct.set(b"p:1", b"latent", ex=60)
+    sample = ask(valkey.url, lambda store: store.sample(prefix=b"p:", size=10))
+    assert [stored.value for stored in sample.values] == [b"latent"]
+
+
 def test_a_store_that_is_not_there_is_unavailable(tmp_path: Path) -> None:
     with pytest.raises(StoreUnavailable):
         ask(f"unix://{tmp_path}/none.sock", lambda store: store.get(b"p:1"))

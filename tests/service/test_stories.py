@@ -240,6 +240,15 @@ def test_a_bad_record_is_a_miss_and_never_a_wrong_picture(
     assert "hit" in edge.get("/image/cat?res=medium").headers["cache-status"]
 
 
+def test_what_is_not_a_string_is_replaced(
+    edge: RunningEdge, origin: ScriptedOrigin, store: redis.Redis, photo: bytes
+) -> None:
+    origin.script("/cat", Reply(photo, headers=FRESH))
+    store.rpush(key_of(edge, "cat"), "someone else's list")
+    assert edge.get("/image/cat").headers["cache-status"].endswith("stored; ttl=599; detail=damaged-record")
+    assert "hit" in edge.get("/image/cat").headers["cache-status"]
+
+
 def test_the_origin_learns_nothing_of_the_client(edge: RunningEdge, origin: ScriptedOrigin, photo: bytes) -> None:
     origin.script("/one", Reply(photo, headers={**FRESH, "Set-Cookie": "who=me"}))
     origin.script("/two", Reply(photo, headers=FRESH))
