@@ -19,9 +19,11 @@ MAGIC = b"LEr"
 VERSION = 1
 PREFIX = struct.Struct(">3sBI")
 # born_ms, filled_ms, lifetime_s, swr_s, sie_s, source digest, source bytes, conventional high and medium bytes,
-# stream id, quality, refinement, generation, origin last-modified (-1: none), lengths of etag and Cache-Control, tags
-FIXED = struct.Struct(">QQIII16sIII4sBBIqHHB")
+# stream id, quality, refinement, generation, origin last-modified or NO_DATE, lengths of etag and Cache-Control, tags
+# An origin may claim an age that reaches back beyond the epoch, so born_ms has a sign.
+FIXED = struct.Struct(">qQIII16sIII4sBBIqHHB")
 TAG = struct.Struct(">BI")
+NO_DATE = -1
 
 # Caps (assumed): generous for what origins send; a record with all of them full is still below 64 KiB of header.
 ETAG_CAP_BYTES = 512
@@ -89,7 +91,7 @@ def pack(record: Record) -> bytes:
     etag = record.origin_etag.encode("ascii")
     cache_control = record.cache_control.encode("ascii")
     _assert_caps(record, etag, cache_control)
-    last_modified_s = -1 if record.origin_last_modified_s is None else record.origin_last_modified_s
+    last_modified_s = NO_DATE if record.origin_last_modified_s is None else record.origin_last_modified_s
     fixed = FIXED.pack(
         record.born_ms,
         record.filled_ms,
@@ -142,7 +144,7 @@ def unpack(value: bytes) -> Record:
         quality=fields[10],
         refinement=fields[11],
         generation=fields[12],
-        origin_last_modified_s=None if fields[13] < 0 else fields[13],
+        origin_last_modified_s=None if fields[13] == NO_DATE else fields[13],
         origin_etag=etag,
         cache_control=cache_control,
         tags=tags,

@@ -45,7 +45,7 @@ def test_the_bytes_are_those_of_version_1() -> None:
 
 
 uint32 = st.integers(0, 2**32 - 1)
-millis = st.integers(0, 2**63)
+millis = st.integers(0, 2**63 - 1)
 ascii_text = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=records.TAG_CAP_BYTES)
 
 
@@ -53,7 +53,7 @@ ascii_text = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_siz
     st.builds(
         Record,
         bitstream=st.binary(min_size=1, max_size=300),
-        born_ms=millis,
+        born_ms=st.integers(-(2**63), 2**63 - 1),
         filled_ms=millis,
         lifetime_s=uint32,
         stale_while_revalidate_s=uint32,
@@ -66,7 +66,7 @@ ascii_text = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_siz
         quality=st.integers(0, 63),
         refinement=st.integers(0, 255),
         generation=uint32,
-        origin_last_modified_s=st.none() | st.integers(0, 2**40),
+        origin_last_modified_s=st.none() | st.integers(-(2**40), 2**40).filter(lambda date_s: date_s != records.NO_DATE),
         origin_etag=ascii_text,
         cache_control=ascii_text,
         tags=st.lists(st.builds(Tag, ascii_text, uint32), max_size=4).map(tuple),

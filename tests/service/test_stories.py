@@ -184,6 +184,17 @@ def test_without_a_lifetime_the_default_counts(
     assert 3590 <= store.ttl(key_of(edge, "cat")) <= 3600
 
 
+def test_an_answer_may_be_older_than_the_epoch(edge: RunningEdge, origin: ScriptedOrigin, photo: bytes) -> None:
+    """RFC 9111 1.2.2: lifetimes reach to 2**31 seconds, so ages do too."""
+    dates = {"Age": "2147483000", "Last-Modified": "Wed, 01 Jan 1930 00:00:00 GMT"}
+    origin.script("/old", Reply(photo, headers={"Cache-Control": "max-age=2147483648", **dates}))
+    first, second = edge.get("/image/old"), edge.get("/image/old")
+    assert "stored" in first.headers["cache-status"]
+    assert "hit" in second.headers["cache-status"]
+    assert first.headers["last-modified"] == second.headers["last-modified"] == dates["Last-Modified"]
+    assert int(second.headers["age"]) >= 2_147_483_000
+
+
 def test_what_is_past_its_lifetime_is_fetched_again(
     edge: RunningEdge, origin: ScriptedOrigin, store: redis.Redis, photo: bytes
 ) -> None:
