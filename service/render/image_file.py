@@ -119,8 +119,7 @@ def _upright(image: Image.Image) -> Image.Image:
         orientation = image.getexif().get(ExifTags.Base.Orientation)
     except Exception:  # noqa: BLE001  (the metadata is broken, not the picture: browsers show it as it is stored)
         return image
-    method = UPRIGHT.get(orientation)
-    return image if method is None else image.transpose(method)
+    return image.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else image
 
 
 def _srgb(image: Image.Image) -> Image.Image:

@@ -155,6 +155,5 @@ class LatentStore:
         # A key of someone else's may hold another type; an expired one holds nothing.
         answers = await pipeline.execute(raise_on_error=False) if keys else []
         pairs = zip(answers[::2], answers[1::2], strict=True)
-        return tuple(
-            StoredValue(value, memory) for value, memory in pairs if isinstance(value, bytes) and isinstance(memory, int)
-        )
+        strings = ((value, memory) for value, memory in pairs if isinstance(value, bytes))
+        return tuple(StoredValue(value, memory) for value, memory in strings if isinstance(memory, int))

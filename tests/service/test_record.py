@@ -44,6 +44,7 @@ def test_the_bytes_are_those_of_version_1() -> None:
     assert unpack(GOLDEN) == SAMPLE
 
 
+dates = st.integers(-(2**40), 2**40).filter(lambda date_s: date_s != records.NO_DATE)
 uint32 = st.integers(0, 2**32 - 1)
 millis = st.integers(0, 2**63 - 1)
 ascii_text = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=records.TAG_CAP_BYTES)
@@ -66,7 +67,7 @@ ascii_text = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_siz
         quality=st.integers(0, 63),
         refinement=st.integers(0, 255),
         generation=uint32,
-        origin_last_modified_s=st.none() | st.integers(-(2**40), 2**40).filter(lambda date_s: date_s != records.NO_DATE),
+        origin_last_modified_s=st.none() | dates,
         origin_etag=ascii_text,
         cache_control=ascii_text,
         tags=st.lists(st.builds(Tag, ascii_text, uint32), max_size=4).map(tuple),
