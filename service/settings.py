@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, Field, FilePath, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -20,17 +20,31 @@ def _setting(default: Any, unit: str, sentence: str, **bounds: Any) -> Any:  # n
     return Field(default, description=sentence, json_schema_extra={"unit": unit}, **bounds)
 
 
-def _origin(url: str) -> str:
+def _parts(url: str) -> SplitResult:
+    """Finds what only the first connection would stumble over."""
     parts = urlsplit(url)
+    try:
+        usable = parts.port != 0
+    except ValueError:  # no number, or above 65535; its own message quotes the address, which may hold a password
+        usable = False
+    if not usable:
+        raise ValueError("must have a port of 1 to 65535, or none")
+    return parts
+
+
+def _origin(url: str) -> str:
+    parts = _parts(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ValueError("must be an http:// or https:// address")
+    if not url.isprintable() or " " in url:
+        raise ValueError("must have neither spaces nor control characters")
     if parts.query or parts.fragment:
         raise ValueError("must have neither query nor fragment")
     return url.rstrip("/")
 
 
 def _store(url: str) -> str:
-    if url and urlsplit(url).scheme not in {"redis", "rediss", "unix"}:
+    if url and _parts(url).scheme not in {"redis", "rediss", "unix"}:
         raise ValueError("must be a redis://, rediss:// or unix:// address")
     return url
 

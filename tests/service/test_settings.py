@@ -38,11 +38,22 @@ def test_every_fault_is_reported_at_once(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.parametrize(
-    "origin", ["", "origin.example", "ftp://origin.example", "http://", "http://o.example/?a=1", "http://o.example/#a"]
+    "origin",
+    [
+        *("", "origin.example", "ftp://origin.example", "http://", "http://o.example/?a=1", "http://o.example/#a"),
+        *("http://o.example:99999", "http://o.example:0", "http://o.example:x", "http://[::1", "http://o example"),
+    ],
 )
 def test_an_origin_is_an_http_address(origin: str) -> None:
     with pytest.raises(SettingsError, match="EDGE_ORIGIN"):
         read_settings(origin=origin)
+
+
+@pytest.mark.parametrize("url", ["http://s.example", "redis://s.example:x", "redis://me:secret/@s.example"])
+def test_a_store_is_an_address_that_can_be_used(url: str) -> None:
+    with pytest.raises(SettingsError, match="EDGE_REDIS_URL") as caught:
+        read_settings(origin=ORIGIN, redis_url=url)
+    assert "secret" not in str(caught.value)
 
 
 def test_an_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
