@@ -41,7 +41,12 @@ def create_app(settings: Settings) -> FastAPI:
             yield
             app.services = None
 
-    app = EdgeApp(title="latentedge", summary="A picture cache that keeps one latent per picture.", lifespan=lifespan)
+    app = EdgeApp(
+        title="latentedge",
+        summary="A picture cache that keeps one latent per picture.",
+        lifespan=lifespan,
+        redirect_slashes=False,  # such a redirect would name whatever host the client has named
+    )
     add_routes(app)
     return app
 

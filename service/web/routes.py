@@ -41,15 +41,13 @@ class EdgeApp(FastAPI):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request, or the lifespan."""
-        if (
-            self.services is not None
-            and scope["type"] == "http"
-            and scope["path"].startswith(PREFIX)
-            and scope["method"] in _METHODS
-        ):
-            await self.services.pictures(scope, receive, send)
-        else:
-            await super().__call__(scope, receive, send)
+        if scope["type"] == "http" and scope["method"] in _METHODS:
+            if self.services is not None and scope["path"].startswith(PREFIX):
+                await self.services.pictures(scope, receive, send)
+                return
+            # RFC 9110 9.3.2: HEAD is GET without the content, and the server knows to leave that out.
+            scope = {**scope, "method": "GET"}
+        await super().__call__(scope, receive, send)
 
 
 def add_routes(app: EdgeApp) -> None:
@@ -98,13 +96,11 @@ def _router(app: EdgeApp) -> APIRouter:
         await now.census.taken()  # sets the gauges of the store
         return Response(now.telemetry.exposition(), media_type=CONTENT_TYPE_LATEST)
 
-    @router.head("/livez", include_in_schema=False)
     @router.get("/livez", tags=["health"], response_class=PlainTextResponse)
     async def read_liveness() -> str:
         """The event loop turns."""
         return "alive\n"
 
-    @router.head("/readyz", include_in_schema=False)
     @router.get("/readyz", tags=["health"], response_class=PlainTextResponse)
     async def read_readiness() -> str:
         """The weights are loaded. A store that is down does not matter: pictures then come from the origin."""
@@ -124,4 +120,7 @@ async def _problem(_request: Request, error: Exception) -> Response:
     """Unknown paths and methods are told in the same form as every other problem (RFC 9457)."""
     assert isinstance(error, HTTPException), "registered for this one"
     body = problem_body(error.status_code, str(error.detail))
-    return Response(body, status_code=error.status_code, headers=error.headers, media_type=_PROBLEM)
+    headers = dict(error.headers or {})
+    if headers.get("Allow") == "GET":
+        headers["Allow"] = "GET, HEAD"  # RFC 9110 10.2.1; see EdgeApp
+    return Response(body, status_code=error.status_code, headers=headers, media_type=_PROBLEM)

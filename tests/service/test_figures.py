@@ -103,7 +103,15 @@ def test_figures_agree_with_the_metrics(edge: RunningEdge, origin: ScriptedOrigi
 def test_health_is_told_without_a_picture(edge: RunningEdge) -> None:
     assert edge.get("/livez").text == "alive\n"
     assert edge.get("/readyz").status_code == 200
-    assert edge.client.head("/livez").status_code == edge.client.head("/readyz").status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/", "/livez", "/readyz", "/metrics", "/stats", "/docs", "/openapi.json"])
+def test_head_is_get_without_the_content(edge: RunningEdge, path: str) -> None:
+    """RFC 9110 9.3.2."""
+    full, head = edge.get(path), edge.client.head(path)
+    assert head.status_code == full.status_code == 200
+    assert head.content == b""
+    assert head.headers["content-type"] == full.headers["content-type"]
 
 
 def test_the_page_needs_nothing_from_elsewhere(edge: RunningEdge) -> None:
@@ -122,7 +130,11 @@ def test_the_interface_is_documented(edge: RunningEdge) -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "status"), [("GET", "/nowhere", 404), ("POST", "/image/cat", 405), ("DELETE", "/stats", 405)]
+    ("method", "path", "status"),
+    [
+        *(("GET", "/nowhere", 404), ("GET", "/image", 404), ("GET", "/livez/", 404)),
+        *(("POST", "/image/cat", 405), ("OPTIONS", "/image/cat", 405), ("DELETE", "/stats", 405)),
+    ],
 )
 def test_what_is_not_there_is_a_problem_too(edge: RunningEdge, method: str, path: str, status: int) -> None:
     answer: httpx.Response = edge.client.request(method, path)
@@ -130,7 +142,7 @@ def test_what_is_not_there_is_a_problem_too(edge: RunningEdge, method: str, path
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["status"] == status
     if status == 405:
-        assert "GET" in answer.headers["allow"]
+        assert answer.headers["allow"] == "GET, HEAD"
 
 
 def test_the_store_is_estimated_from_a_sample() -> None:
