@@ -101,6 +101,10 @@ def train(
     stage: Annotated[str, typer.Option("--stage", help="all, medium, high or translator.")] = "all",
     threads: Annotated[int, typer.Option("--threads", min=1, help="Threads of the arithmetic.")] = 2,
     seed: Annotated[int, typer.Option("--seed", help="Of crops, qualities and starts.")] = 0,
+    rate: Annotated[float, typer.Option("--rate", min=0, help="Learning rate.")] = 2.5e-3,
+    structure: Annotated[
+        float, typer.Option("--structure", min=0, max=1, help="Share of MS-SSIM in the distortion.")
+    ] = 0.0,
     device: Device = "cpu",
 ) -> None:
     """Train the codec within a time budget."""
@@ -118,6 +122,8 @@ def train(
             threads=threads,
             seed=seed,
             device=device,
+            rate=rate,
+            structure=structure,
         )
     )
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from models.hyperprior import Hyperprior
 
 _LAMBDA_MIDDLE = 0.02
+_STRUCTURE_FACTOR = 1300.0
 _BALANCE = 0.42
 """The loss of a quality grows about as lambda^0.42 (measured on the linear start); dividing by that makes a per cent of
 rate weigh the same at every quality, which is what BD-rate counts."""
@@ -33,15 +34,35 @@ def squared_error(x_hat: Tensor, x: Tensor) -> Tensor:
     return (cropped - x).square().flatten(1).mean(1) * 255**2
 
 
+def structure_error(x_hat: Tensor, x: Tensor) -> Tensor:
+    """1 - MS-SSIM (B,) (Wang 2003), in units of squared error.
+
+    The factor is the ratio of the lambdas that CompressAI uses for the two losses at like rates (0.0067 : 8.73).
+    """
+    from pytorch_msssim import ms_ssim  # an optional dependency, needed here only
+
+    cropped = x_hat[:, :, : x.shape[2], : x.shape[3]].contiguous()
+    similarity: Tensor = ms_ssim(cropped, x.contiguous(), data_range=1.0, size_average=False)
+    return _STRUCTURE_FACTOR * (1 - similarity)
+
+
 def padded(x: Tensor, model: HighAutoencoder | MediumAutoencoder) -> Tensor:
     """Whole pictures are padded to cells as the codec does; crops already fit."""
     return pad_to_cells(x, model.config) if x.shape[2] == model.config.size_px else x
 
 
 def codec_loss(
-    model: HighAutoencoder | MediumAutoencoder, x: Tensor, quality: Tensor, *, half_precision: bool
+    model: HighAutoencoder | MediumAutoencoder,
+    x: Tensor,
+    quality: Tensor,
+    *,
+    half_precision: bool,
+    structure: float = 0.0,
 ) -> Tensor:
-    """bits per pixel + lambda * 255^2 MSE of one autoencoder, balanced over qualities. The latent stays in float32."""
+    """bits per pixel + lambda * distortion of one autoencoder, balanced over qualities. The latent stays in float32.
+
+    Distortion is (1 - structure) * 255^2 MSE + structure * `structure_error`.
+    """
     deviation = model.hyperprior.deviation
     with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=half_precision):
         y = model.analysis(padded(x, model), deviation)
@@ -50,7 +71,10 @@ def codec_loss(
         x_hat = model.head(rate.y_hat, quality=quality, deviation=deviation)
     bits_per_px = (rate.y_bits + rate.z_bits) / (x.shape[2] * x.shape[3])
     weight, footing = balance(quality)
-    loss: Tensor = ((bits_per_px + weight * squared_error(x_hat, x)) * footing).mean()
+    distortion = squared_error(x_hat, x)
+    if structure:
+        distortion = (1 - structure) * distortion + structure * structure_error(x_hat, x)
+    loss: Tensor = ((bits_per_px + weight * distortion) * footing).mean()
     return loss
 
 

@@ -65,7 +65,10 @@ class CodecTask:
         x = crops.half if self._halves else crops.pixels
         quality = torch.randint(0, 64, (len(x),), generator=generator).to(x.device)
         x = x.contiguous(memory_format=torch.channels_last)
-        return codec_loss(self._networks, x, quality, half_precision=self._options.half_precision)
+        options = self._options
+        return codec_loss(
+            self._networks, x, quality, half_precision=options.half_precision, structure=options.structure
+        )
 
     def groups(self, rate: float) -> list[dict[str, object]]:
         """All parameters, the linear paths slower."""
