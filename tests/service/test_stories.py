@@ -256,7 +256,9 @@ def test_what_is_not_a_string_is_replaced(
 ) -> None:
     origin.script("/cat", Reply(photo, headers=FRESH))
     store.rpush(key_of(edge, "cat"), "someone else's list")
-    assert edge.get("/image/cat").headers["cache-status"].endswith("stored; ttl=599; detail=damaged-record")
+    replaced = edge.get("/image/cat").headers["cache-status"]
+    assert "stored" in replaced
+    assert replaced.endswith("detail=damaged-record")
     assert "hit" in edge.get("/image/cat").headers["cache-status"]
 
 
