@@ -28,7 +28,7 @@ from service.cache.record import (
     unpack,
 )
 from service.errors import ForeignRecord, RecordError, StoreUnavailable
-from service.origin.client import Fetched, OriginClient
+from service.origin.client import OriginClient, OriginHeaders
 from service.render import image_file
 from service.render.codec_worker import CodecWorker
 from service.render.image_file import ImageLimits
@@ -36,6 +36,9 @@ from service.store.latent_store import LatentStore
 from service.telemetry import Timings
 
 Pixels = NDArray[np.uint8]
+
+# Assumed: so many files are in memory at most, on their way from the origin or waiting to be read.
+SOURCES = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +53,13 @@ class FillRules:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """The reference picture in both sizes, and what they would take as conventional files."""
+    """The reference picture in both sizes, what they would take as conventional files, and what is left of the source.
 
+    The file itself is not: up to `queue_items` pictures wait for the codec.
+    """
+
+    source_digest: bytes
+    source_bytes: int
     high: Pixels
     medium: Pixels
     conventional_high_bytes: int
@@ -66,7 +74,7 @@ class Prepared:
 class Source:
     """A picture as the origin has it now, and whether its answer may be stored."""
 
-    fetched: Fetched
+    headers: OriginHeaders
     prepared: Prepared
     storage: Storage
     initial_age_s: float
@@ -74,7 +82,7 @@ class Source:
     @property
     def cache_control(self) -> str:
         """What may be passed on to the client."""
-        return self.fetched.cache_control if fits(self.fetched.cache_control, CACHE_CONTROL_CAP_BYTES) else ""
+        return self.headers.cache_control if fits(self.headers.cache_control, CACHE_CONTROL_CAP_BYTES) else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +116,7 @@ class Filler:
         self._worker = worker
         self._threads = threads
         self._now = now
+        self._sources = asyncio.Semaphore(SOURCES)
 
     def key(self, image_id: str) -> bytes:
         """Where the store holds this picture."""
@@ -139,19 +148,21 @@ class Filler:
 
     async def fetch(self, image_id: str, timings: Timings) -> Source:
         """The picture as the origin has it, in both sizes."""
-        with timings.measured("origin"):
-            fetched = await self._origin.fetch(image_id)
-        with timings.measured("source"):
-            prepared = await asyncio.get_running_loop().run_in_executor(
-                self._threads, prepare, fetched.body, self._rules.image_limits
-            )
+        async with self._sources:
+            with timings.measured("origin"):
+                fetched = await self._origin.fetch(image_id)
+            with timings.measured("source"):
+                prepared = await asyncio.get_running_loop().run_in_executor(
+                    self._threads, prepare, fetched.body, self._rules.image_limits
+                )
+        headers = fetched.headers
         initial_age_s = freshness.initial_age_s(
-            age_field=fetched.age,
-            date_field=fetched.date,
-            asked_s=fetched.asked_s,
-            answered_s=fetched.answered_s,
+            age_field=headers.age,
+            date_field=headers.date,
+            asked_s=headers.asked_s,
+            answered_s=headers.answered_s,
         )
-        return Source(fetched, prepared, self._storage(fetched, initial_age_s), initial_age_s)
+        return Source(headers, prepared, self._storage(headers, initial_age_s), initial_age_s)
 
     async def _look_again(self, image_id: str) -> Record | None:
         try:
@@ -159,28 +170,28 @@ class Filler:
         except (StoreUnavailable, RecordError):
             return None  # whoever looked first told of it
 
-    def _storage(self, fetched: Fetched, initial_age_s: float) -> Storage:
-        if not fits(fetched.cache_control, CACHE_CONTROL_CAP_BYTES):
+    def _storage(self, headers: OriginHeaders, initial_age_s: float) -> Storage:
+        if not fits(headers.cache_control, CACHE_CONTROL_CAP_BYTES):
             return Storage(lifetime_s=0, obstacle="long-cache-control")
-        control = freshness.parse_cache_control(fetched.cache_control)
+        control = freshness.parse_cache_control(headers.cache_control)
         return freshness.storage(control, initial_age_s=initial_age_s, default_ttl_s=self._rules.default_ttl_s)
 
     def _record(self, source: Source, bitstream: bytes) -> Record:
-        fetched, prepared = source.fetched, source.prepared
+        headers, prepared = source.headers, source.prepared
         return Record(
             bitstream=bitstream,
-            born_ms=round((fetched.answered_s - source.initial_age_s) * 1000),
+            born_ms=round((headers.answered_s - source.initial_age_s) * 1000),
             filled_ms=round(self._now() * 1000),
             lifetime_s=source.storage.lifetime_s,
-            source_digest=source_digest(fetched.body),
-            source_bytes=len(fetched.body),
+            source_digest=prepared.source_digest,
+            source_bytes=prepared.source_bytes,
             conventional_high_bytes=prepared.conventional_high_bytes,
             conventional_medium_bytes=prepared.conventional_medium_bytes,
             stream_id=self._worker.codec.stream_id,
             quality=self._rules.quality,
-            origin_etag=fetched.etag if fits(fetched.etag, ETAG_CAP_BYTES) else "",
-            origin_last_modified_s=freshness.parse_http_date(fetched.last_modified),
-            cache_control=fetched.cache_control,
+            origin_etag=headers.etag if fits(headers.etag, ETAG_CAP_BYTES) else "",
+            origin_last_modified_s=freshness.parse_http_date(headers.last_modified),
+            cache_control=headers.cache_control,
         )
 
     async def _put(self, image_id: str, record: Record) -> bool:
@@ -199,6 +210,8 @@ def prepare(blob: bytes, limits: ImageLimits) -> Prepared:
     pixels = image_file.read(blob, limits=limits).pixels
     high, medium = image_file.square(pixels, HIGH_PX), image_file.square(pixels, MEDIUM_PX)
     return Prepared(
+        source_digest=source_digest(blob),
+        source_bytes=len(blob),
         high=high,
         medium=medium,
         conventional_high_bytes=image_file.conventional_bytes(high),

@@ -53,10 +53,9 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fetched:
-    """A file from the origin and what its headers say about it. Dates are seconds since the epoch."""
+class OriginHeaders:
+    """What the origin says about a file. Dates are seconds since the epoch."""
 
-    body: bytes
     asked_s: float
     answered_s: float
     cache_control: str
@@ -64,6 +63,14 @@ class Fetched:
     date: str
     etag: str
     last_modified: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A file from the origin."""
+
+    body: bytes
+    headers: OriginHeaders
 
 
 class Observer(Protocol):
@@ -126,7 +133,7 @@ class OriginClient:
                     continue
                 self._judge(answer)
                 body = await self._body(answer)
-                return _fetched(answer, body=body, asked_s=asked_s, answered_s=answered_s)
+                return Fetched(body, _headers(answer, asked_s=asked_s, answered_s=answered_s))
         raise OriginBroken("too many redirects")
 
     def _next_url(self, url: str, answer: httpx.Response) -> str:
@@ -159,10 +166,9 @@ class OriginClient:
         return bytes(body)
 
 
-def _fetched(answer: httpx.Response, *, body: bytes, asked_s: float, answered_s: float) -> Fetched:
+def _headers(answer: httpx.Response, *, asked_s: float, answered_s: float) -> OriginHeaders:
     headers = answer.headers
-    return Fetched(
-        body=body,
+    return OriginHeaders(
         asked_s=asked_s,
         answered_s=answered_s,
         cache_control=headers.get("cache-control", ""),  # several lines come joined by commas
