@@ -69,6 +69,14 @@ class ScaleIndexes(nn.Module):
         second = clamp_toward(round_straight(self.second * 2**_SECOND_SHIFT), -127, 127)
         return ScaleWeights(first, second, round_straight(self.bias.table() * 2**_SECOND_SHIFT))
 
+    @torch.no_grad()
+    def thaw(self, weights: ScaleWeights) -> None:
+        """Go on training from stored integers; the quality bias is fitted to its knots, at most a rounding away."""
+        self.first.copy_(weights.first / 2**_FIRST_SHIFT)
+        self.second.copy_(weights.second / 2**_SECOND_SHIFT)
+        knots = torch.linalg.lstsq(self.bias.mix, weights.bias / 2**_SECOND_SHIFT).solution
+        self.bias.knots.copy_(knots)
+
     def forward(self, z_hat: Tensor, quality: Tensor) -> Tensor:
         """z_hat (B, C, H, W) integers, quality (B,) -> index (B, N, 2 H, 2 W) integers, both held in float32."""
         return scale_indexes(z_hat, quality, self.integers())

@@ -98,7 +98,10 @@ def train(
     output: OutputFolder = Path("runs/train"),
     valid: Annotated[Path | None, typer.Option("--valid", metavar="DIR", help="Photographs to validate on.")] = None,
     resume: Annotated[Path | None, typer.Option("--resume", metavar="DIR", help="A run folder to go on in.")] = None,
-    stage: Annotated[str, typer.Option("--stage", help="all, medium, high or translator.")] = "all",
+    start: Annotated[
+        Path | None, typer.Option("--from", metavar="FILE", help="Weights to go on from, not the closed-form start.")
+    ] = None,
+    stage: Annotated[str, typer.Option("--stage", help="all, medium, high, translator or release.")] = "all",
     threads: Annotated[int, typer.Option("--threads", min=1, help="Threads of the arithmetic.")] = 2,
     seed: Annotated[int, typer.Option("--seed", help="Of crops, qualities and starts.")] = 0,
     rate: Annotated[float, typer.Option("--rate", min=0, help="Learning rate.")] = 2.5e-3,
@@ -118,6 +121,7 @@ def train(
             minutes=minutes,
             output=output,
             resume=resume,
+            start=start,
             stage=stage,
             threads=threads,
             seed=seed,

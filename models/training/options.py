@@ -19,6 +19,8 @@ class TrainOptions:
     minutes: float
     output: Path
     resume: Path | None = None
+    start: Path | None = None
+    """A weights file to go on from, instead of the closed-form start."""
     stage: str = "all"
     threads: int = 2
     seed: int = 0

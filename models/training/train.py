@@ -24,6 +24,7 @@ from models.training.options import SHARES, STAGES, TrainOptions
 from models.training.release import release
 from models.training.translation import TranslatorTask
 from models.training.validation import CodecValidation
+from models.training.warm_start import warm_start
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -89,6 +90,8 @@ def train(options: TrainOptions) -> None:
         if stage in SHARES:
             share = SHARES[stage] if options.stage == "all" else 1.0
             task = _task(stage, photographs, options, folder)
+            if options.start is not None:
+                warm_start(task.model, options.start)
             run_stage(task, folder / stage, minutes=share * options.minutes, options=options)
     if options.stage in {"all", "release"}:
         _release(folder, photographs, options)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from models.checkpoint import CheckpointError
+from models.checkpoint import CheckpointError, load
 from models.training.evaluate import EvaluateOptions
 from models.training.evaluate import evaluate as run_evaluation
 from models.training.references import ReferencePictureError
@@ -24,9 +24,18 @@ def evaluate(options: EvaluateOptions) -> None:
 def train(options: TrainOptions) -> None:
     if options.stage != "all" and options.stage not in STAGES:
         raise CommandFailure(f"latentedge: --stage is all, {', '.join(STAGES)}, not {options.stage!r}")
+    if options.start is not None:
+        _must_be_weights(options.start)
     for folder in (*options.data, *filter(None, (options.valid, options.resume))):
         _must_be_folder(folder)
     run_training(options)
+
+
+def _must_be_weights(file: Path) -> None:
+    try:
+        load(file)
+    except CheckpointError as error:
+        raise CommandFailure(f"latentedge: --from: {error}") from error
 
 
 def _must_be_folder(folder: Path) -> None:
