@@ -24,6 +24,12 @@ from service.errors import DamagedRecord, StoreUnavailable
 
 # Assumed: a GET takes a tenth of a millisecond of this process, so more connections would only take longer to open.
 CONNECTIONS = 16
+# pcall: something else than a string under the key is an error of GET, and as good as another string.
+_REPLACE = """
+if redis.pcall('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[2], 'KEEPTTL')
+return 1
+"""
 _WRONG_TYPE = "WRONGTYPE"
 """The code of an error is the first word of its line (the Redis protocol); this one has no class of its own."""
 
@@ -94,6 +100,12 @@ class LatentStore:
         """Store a string for a time. All that the store holds of pictures has an end: only such keys are evicted."""
         async with self._asking():
             await self._redis.set(key, value, ex=ttl_s)
+
+    async def replace(self, key: bytes, value: bytes, *, instead_of: bytes) -> bool:
+        """Overwrite exactly this string, and keep its end; whether it was still there. Nothing comes back to life."""
+        async with self._asking():
+            # In the server, in one go: between a look and a SET from here, anyone could fill, purge or evict.
+            return bool(await self._redis.eval(_REPLACE, 1, key, instead_of, value))
 
     async def sample(self, *, prefix: bytes, size: int) -> Sample:
         """Figures for the gauges: the whole store if it is small, else a random part of it."""

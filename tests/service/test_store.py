@@ -61,6 +61,28 @@ def test_an_absent_string_is_none(valkey: EmbeddedValkey) -> None:
     assert ask(valkey.url, lambda store: store.get(b"p:none")) is None
 
 
+def test_a_string_is_replaced_and_keeps_its_end(valkey: EmbeddedValkey) -> None:
+    async def question(store: LatentStore) -> bool:
+        await store.put(b"p:1", b"first\xff", ttl_s=60)
+        return await store.replace(b"p:1", b"better\xff", instead_of=b"first\xff")
+
+    assert ask(valkey.url, question)
+    with client(valkey) as direct:
+        assert direct.get(b"p:1") == b"better\xff"
+        assert 0 < direct.ttl(b"p:1") <= 60
+
+
+def test_only_the_very_string_is_replaced(valkey: EmbeddedValkey) -> None:
+    with client(valkey) as direct:
+        direct.set(b"p:another", b"second", ex=60)
+        direct.rpush(b"p:list", b"first")
+        for key in (b"p:another", b"p:list", b"p:gone"):
+            assert not ask(valkey.url, lambda store: store.replace(key, b"better", instead_of=b"first")), key  # noqa: B023
+        assert direct.get(b"p:another") == b"second"
+        assert direct.lrange(b"p:list", 0, -1) == [b"first"]
+        assert not direct.exists(b"p:gone")
+
+
 def test_the_embedded_server_evicts_only_what_has_an_end(valkey: EmbeddedValkey) -> None:
     with client(valkey) as direct:
         assert direct.config_get("maxmemory-policy") == {"maxmemory-policy": "volatile-lfu"}
