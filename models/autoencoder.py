@@ -1,8 +1,9 @@
-"""The two autoencoders and what joins them, as modules. No bytes here: see codec.py.
+"""The two autoencoders and what reads the high one's latent beside it, as modules. No bytes here: see codec.py.
 
-1. `high`: 344x344 <-> latent on 22x22; what the store holds.
-2. `medium`: 172x172 <-> latent on 22x22; a codec of its own.
-3. `translator` + `medium_head`: high latent -> medium latent -> 172x172, the `?res=medium` path.
+1. `HighAutoencoder`: 344x344 <-> latent on 22x22; what the store holds. Its own head is `high-gpu`.
+2. `MediumAutoencoder`: 172x172 <-> latent on 22x22; a codec of its own.
+3. `LightHeads`: `high-cpu`, a second synthesis of the high picture for processors, and the `?res=medium` path:
+   translator and medium decoder.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.analysis import Analysis
-from models.config import HIGH, MEDIUM, AutoencoderConfig, HighHeadConfig, MediumHeadConfig, TranslatorConfig
+from models.config import HIGH, HIGH_CPU_HEAD, HIGH_GPU_HEAD, MEDIUM, MEDIUM_HEAD, TRANSLATOR, AutoencoderConfig
 from models.hyperprior import Hyperprior
 from models.synthesis import HighHead, MediumHead
 from models.translator import Translator
@@ -27,7 +28,7 @@ class HighAutoencoder(nn.Module):
         super().__init__()
         self.analysis = Analysis(HIGH)
         self.hyperprior = Hyperprior(HIGH)
-        self.head = HighHead(HIGH, HighHeadConfig())
+        self.head = HighHead(HIGH, HIGH_GPU_HEAD)
 
 
 class MediumAutoencoder(nn.Module):
@@ -40,7 +41,7 @@ class MediumAutoencoder(nn.Module):
         super().__init__()
         self.analysis = Analysis(MEDIUM)
         self.hyperprior = Hyperprior(MEDIUM)
-        self.head = MediumHead(MEDIUM, MediumHeadConfig())
+        self.head = MediumHead(MEDIUM, MEDIUM_HEAD)
 
 
 class MediumPath(nn.Module):
@@ -49,14 +50,24 @@ class MediumPath(nn.Module):
     def __init__(self) -> None:
         """The decoder starts as the medium autoencoder's when training begins."""
         super().__init__()
-        self.translator = Translator(HIGH, MEDIUM, TranslatorConfig())
-        self.head = MediumHead(MEDIUM, MediumHeadConfig())
+        self.translator = Translator(HIGH, MEDIUM, TRANSLATOR)
+        self.head = MediumHead(MEDIUM, MEDIUM_HEAD)
 
     def forward(self, y_hat: Tensor, *, quality: Tensor, deviation: Tensor, target_deviation: Tensor) -> Tensor:
         """y_hat of the high picture (B, N, H, W) -> x_hat (B, 3, 8 H, 8 W)."""
         y_medium = self.translator(y_hat, quality=quality, deviation=deviation, target_deviation=target_deviation)
         x_hat: Tensor = self.head(y_medium, quality=quality, deviation=target_deviation)
         return x_hat
+
+
+class LightHeads(nn.Module):
+    """What is trained on the frozen high autoencoder's latents: the cheap ways from them to both sizes."""
+
+    def __init__(self) -> None:
+        """Networks of the widths in `models.config`."""
+        super().__init__()
+        self.high = HighHead(HIGH, HIGH_CPU_HEAD)
+        self.medium = MediumPath()
 
 
 def pad_to_cells(x: Tensor, config: AutoencoderConfig) -> Tensor:

@@ -1,8 +1,8 @@
 """The weights file: safetensors in and out, and the digests that name what it decodes to. Nothing is unpickled.
 
-Names in the file: `high.*`, `medium.*` (the two autoencoders), `path.*` (translator and medium head), each with
-`hyperprior.indexes.{first,second,bias}` as integers and `tables.{symbols,hyper}` as counts. Matrices are stored in half
-precision and computed with in float32.
+Names in the file: `high.*`, `medium.*` (the two autoencoders, each with `hyperprior.indexes.{first,second,bias}` as
+integers and `tables.{symbols,hyper}` as counts), `light.high.*` (the processor's head of the high picture) and
+`light.medium.*` (translator and medium head). Matrices are stored in half precision and computed with in float32.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from models.autoencoder import HighAutoencoder, MediumAutoencoder, MediumPath
+from models.autoencoder import HighAutoencoder, LightHeads, MediumAutoencoder
 from models.bitstream import STREAM_ID_BYTES
 from models.entropy_coder import EntropyCoder
 from models.entropy_model import SCALE_COUNT, support_of
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 RELEASED = Path(__file__).parent / "weights" / "latentedge.safetensors"
 _HEAD_ID_BYTES = 4
-_FORMAT = "latentedge-weights-1"
+_FORMAT = "latentedge-weights-2"
 
 
 class CheckpointError(Exception):
@@ -44,6 +44,8 @@ class ReleaseNotes:
     """Lowest quality with a mean SSIMULACRA2 of at least 70 on the validation pictures."""
     rounding_strength: float
     """Weight of the squared error in the encoder's rounding (rounding.py), chosen on the validation pictures."""
+    perceptual: float
+    """Share of SSIMULACRA2 in the distortion that was trained for, and that refinement goes on with."""
     trained: str
 
 
@@ -71,9 +73,10 @@ class Checkpoint:
 
     high: Autoencoding
     medium: Autoencoding
-    path: MediumPath
+    light: LightHeads
     notes: ReleaseNotes
-    high_head_id: bytes
+    gpu_head_id: bytes
+    cpu_head_id: bytes
     medium_head_id: bytes
 
 
@@ -82,13 +85,13 @@ def save(
     *,
     high: HighAutoencoder,
     medium: MediumAutoencoder,
-    medium_path: MediumPath,
+    light: LightHeads,
     tables: tuple[Tables, Tables],
     notes: ReleaseNotes,
 ) -> None:
     """Freeze and write; raises `InexactScalePathError` when a scale path is out of bounds."""
     tensors = _frozen("high", high, tables[0]) | _frozen("medium", medium, tables[1])
-    tensors |= {f"path.{name}": _stored(name, tensor) for name, tensor in medium_path.state_dict().items()}
+    tensors |= {f"light.{name}": _stored(name, tensor) for name, tensor in light.state_dict().items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_suffix(".new")
     save_file(tensors, fresh, metadata={"format": _FORMAT, "notes": json.dumps(asdict(notes))})
@@ -114,15 +117,16 @@ def load(path: Path | None = None) -> Checkpoint:
 
 
 def _assemble(tensors: dict[str, Tensor], notes: ReleaseNotes) -> Checkpoint:
-    path = MediumPath()
-    _fill(path, tensors, "path.")
+    light = LightHeads()
+    _fill(light, tensors, "light.")
     return Checkpoint(
         high=_autoencoding("high.", HighAutoencoder(), tensors, strength=notes.rounding_strength),
         medium=_autoencoding("medium.", MediumAutoencoder(), tensors, strength=notes.rounding_strength),
-        path=path.eval(),
+        light=light.eval(),
         notes=notes,
-        high_head_id=_digest(tensors, ("high.head.",), size=_HEAD_ID_BYTES),
-        medium_head_id=_digest(tensors, ("path.", "medium.hyperprior.deviation"), size=_HEAD_ID_BYTES),
+        gpu_head_id=_digest(tensors, ("high.head.",), size=_HEAD_ID_BYTES),
+        cpu_head_id=_digest(tensors, ("light.high.",), size=_HEAD_ID_BYTES),
+        medium_head_id=_digest(tensors, ("light.medium.", "medium.hyperprior.deviation"), size=_HEAD_ID_BYTES),
     )
 
 

@@ -11,6 +11,7 @@ Nothing here is shared between threads: one thread owns a codec.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -23,6 +24,9 @@ from models.checkpoint import Autoencoding, Checkpoint, load
 from models.config import GRID, HIGH_PX, MEDIUM_PX, QUALITIES
 from models.entropy_coder import CodedSymbols, coding_order
 from models.layers import set_precision
+from models.rate_control import highest_quality, lowest_quality
+from models.refinement import Refinement, Sought
+from models.scores import Ssimulacra2
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,6 +34,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
     from torch import Tensor
+
+    from models.hyperprior import Quantised
 
     Pixels = NDArray[np.uint8]
 
@@ -61,12 +67,11 @@ class _LatentCodec:
 
     def __init__(self, checkpoint: Checkpoint, autoencoding: Autoencoding, *, device: str, dtype: torch.dtype) -> None:
         self.device, self.dtype = device, dtype
-        self.notes = checkpoint.notes
         self.default_quality = checkpoint.notes.default_quality
         self.stream_id = autoencoding.stream_id
         self._coder = autoencoding.coder
         self._rounding = autoencoding.rounding
-        self._networks = autoencoding.networks.to(device)
+        self._networks = autoencoding.networks.to(device).requires_grad_(requires_grad=False)
         # the exact path stays on the CPU: it was never a registered tensor, so `.to` leaves it there
         self._indexes = autoencoding.networks.hyperprior.indexes
 
@@ -75,14 +80,23 @@ class _LatentCodec:
         """Side of the pictures that are encoded."""
         return self._networks.config.size_px
 
-    @torch.inference_mode()
     def encode(self, pixels: Pixels, *, quality: int) -> bytes:
         """(size, size, 3) sRGB -> bitstream; raises `PictureShapeError` or `QualityError`."""
         self._check_input(pixels, quality)
-        networks, of_quality = self._networks, torch.tensor([quality], device=self.device)
-        x = pad_to_cells(_to_tensor(pixels, self.device), networks.config)
-        y = networks.analysis(x, networks.hyperprior.deviation)
-        coded = networks.hyperprior.quantise(y, of_quality, rounding=self._rounding)
+        return self._written(self._quantised(self._analysed(pixels), quality), quality=quality)
+
+    @torch.no_grad()
+    def _analysed(self, pixels: Pixels) -> Tensor:
+        x = pad_to_cells(to_tensor(pixels, self.device), self._networks.config)
+        y: Tensor = self._networks.analysis(x, self._networks.hyperprior.deviation)
+        return y
+
+    @torch.no_grad()
+    def _quantised(self, y: Tensor, quality: int) -> Quantised:
+        of_quality = torch.tensor([quality], device=self.device)
+        return self._networks.hyperprior.quantise(y, of_quality, rounding=self._rounding)
+
+    def _written(self, coded: Quantised, *, quality: int) -> bytes:
         order = coding_order(_integers(coded.index, np.uint8))
         q = _integers(coded.q.clamp(-_SYMBOL_LIMIT, _SYMBOL_LIMIT), np.int32)
         symbols = CodedSymbols(_integers(coded.z_hat, np.int32), q.reshape(-1)[order.places])
@@ -133,21 +147,85 @@ class _LatentCodec:
 class Codec(_LatentCodec):
     """344x344 pictures <-> bitstreams; both renditions from one bitstream."""
 
-    def __init__(self, checkpoint: Checkpoint, *, device: str, dtype: torch.dtype) -> None:
+    def __init__(self, checkpoint: Checkpoint, *, device: str, dtype: torch.dtype, head: str) -> None:
         """Use `load`."""
         super().__init__(checkpoint, checkpoint.high, device=device, dtype=dtype)
-        self._head_ids = {HIGH_PX: checkpoint.high_head_id, MEDIUM_PX: checkpoint.medium_head_id}
-        self._head = checkpoint.high.networks.head
+        self.head = head
+        self._perceptual = checkpoint.notes.perceptual
+        checkpoint.light.requires_grad_(requires_grad=False)
+        light = head == "high-cpu"
+        high_id = checkpoint.cpu_head_id if light else checkpoint.gpu_head_id
+        self._head_ids = {HIGH_PX: high_id, MEDIUM_PX: checkpoint.medium_head_id}
+        self._head = checkpoint.light.high.to(device) if light else self._networks.head
         set_precision(self._head, dtype)
-        self._path = checkpoint.path.to(device)
+        self._path = checkpoint.light.medium.to(device)
         set_precision(self._path.translator, dtype)
         set_precision(self._path.head, dtype)
         self._medium_deviation = checkpoint.medium.networks.hyperprior.deviation.to(device)
 
     @classmethod
-    def load(cls, path: Path | None = None, *, device: str = "cpu", dtype: str = "auto") -> Self:
-        """Read a weights file, the released one by default; raises `CheckpointError`."""
-        return cls(load(path), device=device, dtype=head_dtype(dtype, device))
+    def load(cls, path: Path | None = None, *, device: str = "cpu", dtype: str = "auto", head: str = "auto") -> Self:
+        """Read a weights file, the released one by default; raises `CheckpointError`.
+
+        `head` chooses who makes the 344 picture: "cpu" the light `high-cpu`, "gpu" the better `high-gpu`, "auto" the
+        one of the device. Either reads every latent; only `head_id(344)` differs.
+        """
+        return cls(load(path), device=device, dtype=head_dtype(dtype, device), head=head_name(head, device))
+
+    def encode(self, pixels: Pixels, *, quality: int, refine: int = 0) -> bytes:
+        """(344, 344, 3) sRGB -> bitstream; `refine` steps of search make it better, at about 0.1 s each on one core.
+
+        Raises `PictureShapeError` or `QualityError`.
+        """
+        if not refine:
+            return super().encode(pixels, quality=quality)
+        search = self.refinement(pixels, quality=quality, steps=refine)
+        while not search.done:
+            search.step()
+        return search.bitstream()
+
+    def refinement(self, pixels: Pixels, *, quality: int, steps: int) -> Refinement:
+        """The same search in slices, towards the head in use."""
+        self._check_input(pixels, quality)
+        y = self._analysed(pixels)
+        sought = Sought(
+            x=to_tensor(pixels, self.device),
+            y=y,
+            start=self._quantised(y, quality),
+            quality=quality,
+            hyperprior=self._networks.hyperprior,
+            head=self._head,
+            rounding=self._rounding,
+            perceptual=self._perceptual,
+        )
+        return Refinement(sought, steps=steps, write=partial(self._written, quality=quality))
+
+    def encode_to_bytes(self, pixels: Pixels, *, target_bytes: int) -> bytes:
+        """The bitstream of the highest quality that takes at most `target_bytes`; raises `TargetError`."""
+        self._check_input(pixels, 0)
+        y = self._analysed(pixels)
+        written: dict[int, bytes] = {}
+
+        def fits(quality: int) -> bool:
+            written[quality] = self._written(self._quantised(y, quality), quality=quality)
+            return len(written[quality]) <= target_bytes
+
+        return written[highest_quality(fits)]
+
+    def encode_to_score(self, pixels: Pixels, *, ssimulacra2: float) -> bytes:
+        """The bitstream of the lowest quality whose 344 picture, by the head in use, scores at least that much.
+
+        Of quality 63 if none does.
+        """
+        self._check_input(pixels, 0)
+        y, scorer = self._analysed(pixels), Ssimulacra2(pixels)
+
+        def reaches(quality: int) -> bool:
+            y_hat, of_quality = self._quantised(y, quality).y_hat, torch.tensor([quality], device=self.device)
+            return scorer.score(self._pictures(y_hat, of_quality, HIGH_PX)[0]) >= ssimulacra2
+
+        quality = lowest_quality(reaches)
+        return self._written(self._quantised(y, quality), quality=quality)
 
     def head_id(self, size_px: int) -> bytes:
         """4 bytes that name the head of a size: they change when its pictures may."""
@@ -158,13 +236,16 @@ class Codec(_LatentCodec):
         """A batch of latents -> pictures (size, size, 3) sRGB, size 344 or 172."""
         if size_px not in self._head_ids:
             raise ValueError(f"no head makes {size_px} px")
-        y_hat, quality = self._latents(symbols)
+        return self._pictures(*self._latents(symbols), size_px)
+
+    @torch.inference_mode()
+    def _pictures(self, y_hat: Tensor, quality: Tensor, size_px: int) -> list[Pixels]:
         deviation = self._networks.hyperprior.deviation
         if size_px == HIGH_PX:
             x_hat = self._head(y_hat, quality=quality, deviation=deviation)
         else:
             x_hat = self._path(y_hat, quality=quality, deviation=deviation, target_deviation=self._medium_deviation)
-        return _to_pixels(x_hat, size_px)
+        return to_pixels(x_hat, size_px)
 
 
 class MediumCodec(_LatentCodec):
@@ -187,7 +268,7 @@ class MediumCodec(_LatentCodec):
     def synthesize(self, symbols: Sequence[Symbols]) -> list[Pixels]:
         """A batch of latents -> pictures (172, 172, 3) sRGB."""
         y_hat, quality = self._latents(symbols)
-        return _to_pixels(self._head(y_hat, quality=quality, deviation=self._networks.hyperprior.deviation), MEDIUM_PX)
+        return to_pixels(self._head(y_hat, quality=quality, deviation=self._networks.hyperprior.deviation), MEDIUM_PX)
 
 
 def head_dtype(name: str, device: str) -> torch.dtype:
@@ -198,18 +279,28 @@ def head_dtype(name: str, device: str) -> torch.dtype:
     return {"float32": torch.float32, "bfloat16": torch.bfloat16}[name]
 
 
+def head_name(name: str, device: str) -> str:
+    """The head that makes the 344 picture: `auto` is the one of the device."""
+    names = {"auto": "high-cpu" if device == "cpu" else "high-gpu", "cpu": "high-cpu", "gpu": "high-gpu"}
+    if name not in names:
+        raise ValueError(f"a head is auto, cpu or gpu, not {name!r}")
+    return names[name]
+
+
 def _integers(tensor: Tensor, kind: type[np.integer[Any]]) -> NDArray[Any]:
     """The first of a batch as integers on the CPU."""
     return tensor[0].cpu().numpy().astype(kind)
 
 
-def _to_tensor(pixels: Pixels, device: str) -> Tensor:
+def to_tensor(pixels: Pixels, device: str = "cpu") -> Tensor:
+    """(H, W, 3) uint8 -> (1, 3, H, W) in 0..1, channels_last."""
     writable = np.array(pixels)  # torch warns about read-only arrays, which is what Pillow gives
     x = torch.from_numpy(writable).to(device).permute(2, 0, 1)[None]
     return (x.float() / 255).contiguous(memory_format=torch.channels_last)
 
 
-def _to_pixels(x_hat: Tensor, size_px: int) -> list[Pixels]:
+def to_pixels(x_hat: Tensor, size_px: int) -> list[Pixels]:
+    """(B, 3, H, W) about 0..1 -> pictures (size, size, 3), cropped, rounded and clamped."""
     cropped = x_hat[:, :, :size_px, :size_px].permute(0, 2, 3, 1)
     batch = (cropped * 255).round_().clamp_(0, 255).to(torch.uint8).contiguous().cpu().numpy()
     return list(batch)

@@ -12,6 +12,7 @@ mu may differ in its last bits: it never selects a table.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -21,7 +22,7 @@ from torch.nn import functional as F
 from models.config import QUALITIES, AutoencoderConfig, quality_step
 from models.entropy_model import HYPER_LIMIT, LOG_STEP, SCALE_FIRST, HyperLatentModel, SymbolModel
 from models.layers import QUALITY_KNOTS, DepthwiseBlock, Pointwise, QualityTable, activate, clamp_toward, round_straight
-from models.means import Means
+from models.means import Checkerboard, Means
 from models.rounding import Rounding
 from models.scale_path import ENERGY_PER_Z, FrozenScaleIndexes, ScaleIndexes
 
@@ -142,32 +143,37 @@ class Hyperprior(nn.Module):
     ) -> _Coded:
         z_hat = clamp_toward(round_straight(z), -HYPER_LIMIT, HYPER_LIMIT)
         index = self.indexes(z_hat, quality)
-        coded = (index >= 1).to(gained.dtype)
+        board = Checkerboard.of(gained)
 
-        def symbols(residual: Tensor) -> Tensor:
-            q = rounding(residual, index=index, gain=gain, quality=quality) if rounding else round_straight(residual)
-            coded_q: Tensor = q * coded
-            return coded_q
+        def symbols(mu: Tensor, places: Tensor) -> Tensor:
+            residual, of_cells = board.take(gained, places) - mu, board.take(index, places)
+            if rounding is None:
+                return round_straight(residual) * (of_cells >= 1)
+            steps = gain[:, None, :, 0, 0]
+            return rounding(residual, index=of_cells, gain=steps, quality=quality) * (of_cells >= 1)
 
-        anchor_place = checkerboard(gained)
-        features = self.means.features(z_hat)
-        mu_anchor = self.means.of_anchors(features, self.deviation) * gain
-        q_anchor = symbols(gained - mu_anchor) * anchor_place
-        anchors = (q_anchor + mu_anchor) / gain * anchor_place
-        mu_other = self.means.of_others(features, anchors, self.deviation) * gain
-        mu = torch.where(anchor_place, mu_anchor, mu_other)
-        q = torch.where(anchor_place, q_anchor, symbols(gained - mu))
+        q, mu = self.two_passes(z_hat, gain, board, symbols)
         return _Coded(z_hat, q, index, mu, (q + mu) / gain)
 
     def dequantise(self, z_hat: Tensor, q: Tensor, quality: Tensor) -> Tensor:
         """Symbols -> y_hat (B, N, H, W): the decoder's side, two passes of means."""
         gain = self.gain(quality)
-        anchor_place = checkerboard(q)
+        board = Checkerboard.of(q)
+        q, mu = self.two_passes(z_hat, gain, board, lambda _mu, places: board.take(q, places))
+        return (q + mu) / gain
+
+    def two_passes(
+        self, z_hat: Tensor, gain: Tensor, board: Checkerboard, symbols: Callable[[Tensor, Tensor], Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """q and mu (B, N, H, W); `symbols` gives the q of some places, given their mu, in lists of cells."""
+        steps = gain[:, None, :, 0, 0]
         features = self.means.features(z_hat)
-        mu_anchor = self.means.of_anchors(features, self.deviation) * gain
-        anchors = (q + mu_anchor) / gain * anchor_place
-        mu_other = self.means.of_others(features, anchors, self.deviation) * gain
-        return torch.where(anchor_place, anchors, (q + mu_other) / gain)
+        mu_anchors = self.means.of_anchors(features, self.deviation, board) * steps
+        q_anchors = symbols(mu_anchors, board.anchors)
+        decoded = (q_anchors + mu_anchors) / steps
+        mu_others = self.means.of_others(features, decoded, self.deviation, board) * steps
+        q_others = symbols(mu_others, board.others)
+        return board.joined(q_anchors, q_others), board.joined(mu_anchors, mu_others)
 
 
 @dataclass(frozen=True)
@@ -177,13 +183,6 @@ class _Coded:
     index: Tensor
     mu: Tensor
     y_hat: Tensor
-
-
-def checkerboard(like: Tensor) -> Tensor:
-    """Places of the anchors, (1, 1, H, W) bool: row + column even."""
-    height, width = like.shape[-2:]
-    rows = torch.arange(height, device=like.device)[:, None] + torch.arange(width, device=like.device)
-    return (rows % 2 == 0)[None, None]
 
 
 def _noise(like: Tensor) -> Tensor:

@@ -4,9 +4,14 @@ z_hat -- 3x3, 2x up --+-- 1x1 ------------------------------------------------> 
                       +----------------+
 y_hat of anchors --+-- asinh, 1x1 -----+-- depthwise 3x3, 1x1, 1x1 --+--------> mu of the others
                    +-- depthwise 3x3 (starts as the mean of four) ---+
+
+Half of the cells are anchors, half are not: each 1x1 map is computed on the cells where it counts, which saves a
+quarter of the work. Such cells are lists (B, P, C), P of the H W cells of the grid.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +21,35 @@ from models.config import AutoencoderConfig
 from models.layers import Pointwise, activate, compress
 
 _HYPER_FEATURES = 64
+
+
+@dataclass(frozen=True)
+class Checkerboard:
+    """Which cells of a grid are anchors (row + column even) and which are not: places in row-major order."""
+
+    height: int
+    width: int
+    anchors: Tensor
+    others: Tensor
+
+    @classmethod
+    def of(cls, grid: Tensor) -> Checkerboard:
+        """The checkerboard of a tensor (B, C, H, W)."""
+        height, width = grid.shape[-2:]
+        rows = torch.arange(height, device=grid.device)[:, None] + torch.arange(width, device=grid.device)
+        parity = rows.flatten() % 2
+        return cls(height, width, (parity == 0).nonzero()[:, 0], (parity == 1).nonzero()[:, 0])
+
+    def take(self, grid: Tensor, places: Tensor) -> Tensor:
+        """(B, C, H, W) -> the cells (B, P, C) at some places."""
+        return grid.permute(0, 2, 3, 1).flatten(1, 2).index_select(1, places)
+
+    def joined(self, anchors: Tensor, others: Tensor) -> Tensor:
+        """Both lists of cells -> the grid (B, C, H, W), channels_last."""
+        batch, _, channels = anchors.shape
+        cells = anchors.new_empty(batch, self.height * self.width, channels)
+        cells = cells.index_copy(1, self.anchors, anchors).index_copy(1, self.others, others)
+        return cells.view(batch, self.height, self.width, channels).permute(0, 3, 1, 2)
 
 
 class Means(nn.Module):
@@ -38,14 +72,16 @@ class Means(nn.Module):
         """Hyper features (B, F, H, W) from z_hat (B, C, H/2, W/2)."""
         return activate(F.pixel_shuffle(self.rise(z_hat / 4), 2))
 
-    def of_anchors(self, features: Tensor, deviation: Tensor) -> Tensor:
-        """Means for all places from the hyper features alone, in latent units."""
-        mu: Tensor = self.anchor(features) * deviation[:, None, None]
-        return mu
+    def of_anchors(self, features: Tensor, deviation: Tensor, board: Checkerboard) -> Tensor:
+        """Means (B, P, N) of the anchors from the hyper features alone, in latent units."""
+        return self.anchor.of_cells(board.take(features, board.anchors)) * deviation
 
-    def of_others(self, features: Tensor, anchors: Tensor, deviation: Tensor) -> Tensor:
-        """Means for the places between, from decoded anchors (B, N, H, W) that are zero elsewhere."""
-        h = torch.cat([activate(self.enter(compress(anchors, deviation))), features], dim=1)
-        h = activate(self.mix(self.spatial(h)))
-        mu: Tensor = self.neighbours(anchors) + self.leave(h) * deviation[:, None, None]
+    def of_others(self, features: Tensor, anchors: Tensor, deviation: Tensor, board: Checkerboard) -> Tensor:
+        """Means (B, P, N) of the cells between, from the decoded anchors (B, P, N)."""
+        seen = activate(self.enter.of_cells(compress(anchors / deviation)))
+        blank = activate(self.enter.bias).expand(len(seen), len(board.others), -1)  # the map of an empty cell
+        h = self.spatial(torch.cat([board.joined(seen, blank), features], dim=1))
+        h = activate(self.mix.of_cells(board.take(h, board.others)))
+        between = self.neighbours(board.joined(anchors, torch.zeros_like(anchors)))
+        mu: Tensor = board.take(between, board.others) + self.leave.of_cells(h) * deviation
         return mu

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from models.config import QUALITIES, quality_lambda
 from models.entropy_model import SCALE_COUNT, support_of
+from models.layers import quality_lambdas
 
 _LARGEST = 64
 """Beyond this |q| the nearest integer is taken: a step there changes the rate by next to nothing (derived)."""
@@ -42,17 +42,21 @@ class Rounding:
         return cls(torch.stack(rows).float(), strength)
 
     def __call__(self, v: Tensor, *, index: Tensor, gain: Tensor, quality: Tensor) -> Tensor:
-        """v and index (B, N, H, W), gain (B, N, 1, 1), quality (B,) -> q (B, N, H, W) integers held in float32."""
+        """v, index and gain of the same or broadcast shapes (B, ., .), quality (B,) -> q, integers held in float32."""
         size = v.abs()
         near = torch.floor(size + 0.5)
         low = (near - 1).clamp_min(0)
-        weights = torch.tensor([quality_lambda(one) for one in range(QUALITIES)], device=v.device)[quality]
-        weight = self.strength * weights[:, None, None, None] * 255**2 / 3 / gain.square()
-        bits = self.bits.to(v.device)
-        row = index.long() * bits.shape[1]
-        saved = (
-            bits.view(-1)[row + near.clamp_max(_LARGEST).long()] - bits.view(-1)[row + low.clamp_max(_LARGEST).long()]
-        )
-        lost = weight * ((size - low).square() - (size - near).square())
+        saved = self.cost(near, index) - self.cost(low, index)
+        lost = self.strength * self.curvature(gain, quality) * ((size - low).square() - (size - near).square())
         q = torch.where((saved > lost) & (near <= _LARGEST), low, near)
         return torch.sign(v) * q
+
+    def cost(self, q: Tensor, index: Tensor) -> Tensor:
+        """Bits of each symbol by the tables in use, roughly beyond `_LARGEST`."""
+        bits = self.bits.to(q.device)
+        return bits.view(-1)[index.long() * bits.shape[1] + q.abs().clamp_max(_LARGEST).long()]
+
+    def curvature(self, gain: Tensor, quality: Tensor) -> Tensor:
+        """Bits that a symbol's squared error of one costs, were the transform orthonormal; of the shape of gain."""
+        weights = quality_lambdas().to(gain.device)[quality].view(-1, *[1] * (gain.ndim - 1))
+        return weights * 255**2 / 3 / gain.square()

@@ -17,7 +17,7 @@ def plot_training(log: Path, picture: Path) -> None:
     from matplotlib import pyplot as plt
 
     lines = [json.loads(line) for line in log.read_text().splitlines()]
-    names = sorted({name for line in lines for name in line if name.startswith(("bd_", "gap_", "loss", "train_"))})
+    names = sorted({name for line in lines for name in line if name.startswith(("bd_", "gap_", "loss"))})
     drawn = {name: [(line["minutes"], line[name]) for line in lines if line.get(name) is not None] for name in names}
     drawn = {name: points for name, points in drawn.items() if points}
     if not drawn:

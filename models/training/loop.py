@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 _CLIP = 1.0
 _SAVE_EVERY_S = 120.0
-_VALIDATE_EVERY_S = 600.0
 _LONGEST_AVERAGE = 0.998
 
 
@@ -31,6 +30,7 @@ class Task(Protocol):
     """One stage as the loop sees it."""
 
     model: nn.Module
+    validate_every_s: float
 
     def loss(self, moment: Moment, generator: torch.Generator) -> Tensor:
         """Loss of one fresh batch."""
@@ -77,7 +77,7 @@ def run_stage(task: Task, folder: Path, *, minutes: float, options: TrainOptions
             if run.spent_s - saved_s > _SAVE_EVERY_S:
                 saved_s = run.spent_s
                 _save(run, task, folder, base)
-            if run.spent_s - scored_s > _VALIDATE_EVERY_S:
+            if run.spent_s - scored_s > task.validate_every_s:
                 scored_s = run.spent_s
                 _record(task, run, folder, loss=value)
                 before = time.monotonic()  # validation is not charged to the budget

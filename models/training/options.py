@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-SHARES = {"medium": 0.15, "high": 0.65, "translator": 0.20}
+SHARES = {"medium": 0.15, "high": 0.65, "heads": 0.20}
 """What `all` gives to each training stage, in this order (assumed)."""
 STAGES = (*SHARES, "release")
 
@@ -28,6 +28,8 @@ class TrainOptions:
     half_precision: bool = True
     rate: float = 2.5e-3
     """Learning rate; the linear paths take a tenth of it."""
-    structure: float = 0.0
-    """Share of MS-SSIM in the distortion; the rest is squared error."""
+    perceptual: float = 0.0
+    """Share of SSIMULACRA2 in the distortion; the rest is squared error."""
+    note: bool = False
+    """Train the research note's translator beside ours in stage `heads`, to compare."""
     limit: int | None = None

@@ -9,7 +9,7 @@ import torch
 from rich.console import Console
 from rich.progress import track
 
-from models.autoencoder import HighAutoencoder, MediumAutoencoder, MediumPath
+from models.autoencoder import HighAutoencoder, LightHeads, MediumAutoencoder
 from models.checkpoint import ReleaseNotes, Tables, save
 from models.codec import Codec
 from models.config import QUALITIES
@@ -22,11 +22,11 @@ from models.entropy_model import (
     hyper_tables,
     symbol_tables,
 )
+from models.scores import psnr_db
 from models.training import rd
 from models.training.loop import load_averaged
 from models.training.losses import medium_latent, padded
 from models.training.references import pictures_in, reference
-from models.training.scores import psnr_db
 from models.training.streams import default_quality
 from models.training.validation import QUALITIES as WATCHED
 from models.training.validation import jpeg_curve
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from models.training.dataset import PhotographSet
+    from models.training.options import TrainOptions
 
 _COUNTED_BATCHES, _COUNTED_AT_LEAST = 96, 4
 _STRENGTHS = (2.0, 1.4, 3.0)
@@ -46,31 +47,37 @@ _BATCH = 8
 
 
 def release(
-    run: Path, target: Path, *, photographs: PhotographSet, valid: Path | None, trained: str, seed: int = 0
+    run: Path,
+    target: Path,
+    *,
+    photographs: PhotographSet,
+    options: TrainOptions,
+    trained: str,
 ) -> ReleaseNotes:
     """Write the weights file `target` from the three stage folders of a run.
 
-    Rounding strength and default quality are measured on the pictures of `valid`; without them the assumed ones stay.
+    Rounding strength and default quality are measured on `options.valid`; without it the assumed ones stay.
     """
-    high, medium, path = HighAutoencoder(), MediumAutoencoder(), MediumPath()
-    for name, module in (("high", high), ("medium", medium), ("translator", path)):
+    high, medium, light = HighAutoencoder(), MediumAutoencoder(), LightHeads()
+    for name, module in (("high", high), ("medium", medium), ("heads", light)):
         load_averaged(module, run / name)
         module.eval()
+    seed, valid = options.seed, options.valid
     tables = (_counted_tables(high, photographs, seed=seed), _counted_tables(medium, photographs, seed=seed))
-    notes = ReleaseNotes(default_quality=24, rounding_strength=_STRENGTHS[0], trained=trained)
-    save(target, high=high, medium=medium, medium_path=path, tables=tables, notes=notes)
+    notes = ReleaseNotes(24, rounding_strength=_STRENGTHS[0], perceptual=options.perceptual, trained=trained)
+    save(target, high=high, medium=medium, light=light, tables=tables, notes=notes)
     if valid is None:
         return notes
     notes = replace(notes, rounding_strength=_best_strength(target, valid))
-    save(target, high=high, medium=medium, medium_path=path, tables=tables, notes=notes)
-    notes = replace(notes, default_quality=default_quality(Codec.load(target), valid))
-    save(target, high=high, medium=medium, medium_path=path, tables=tables, notes=notes)
+    save(target, high=high, medium=medium, light=light, tables=tables, notes=notes)
+    notes = replace(notes, default_quality=default_quality(Codec.load(target, head="gpu"), valid))
+    save(target, high=high, medium=medium, light=light, tables=tables, notes=notes)
     return notes
 
 
 def _best_strength(weights: Path, valid: Path) -> float:
     """The rounding strength with the lowest BD-rate against JPEG on every fourth validation picture."""
-    codec = Codec.load(weights)
+    codec = Codec.load(weights, head="gpu")
     squares = [reference(file, codec.size_px) for file in pictures_in(valid)[::4]]
     anchors = [jpeg_curve(square) for square in squares]
 

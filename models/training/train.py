@@ -1,9 +1,9 @@
 """`latentedge train`: resumable training within a time budget.
 
-Stages: `medium` and `high` train one autoencoder each from its closed-form linear start; `translator` joins the two
-with the high autoencoder frozen; `release` makes the weights file of the three; `all` does all four. A stage writes
-into its folder of the run: state.pt (to resume; it holds the averaged weights too), log.jsonl (rate-distortion on the
-validation pictures as it goes) and curve.png.
+Stages: `medium` and `high` train one autoencoder each from its closed-form linear start; `heads` trains what else
+reads the frozen high latent, the processor's head and the translator with the medium decoder; `release` makes the
+weights file of the three; `all` does all four. A stage writes into its folder of the run: state.pt (to resume; it holds
+the averaged weights too), log.jsonl (rate-distortion on the validation pictures as it goes) and curve.png.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from rich.console import Console
 
 from models.autoencoder import HighAutoencoder, MediumAutoencoder
 from models.training.dataset import PhotographSet
+from models.training.heads import HeadsTask
 from models.training.linear_start import start_linear
 from models.training.loop import Task, run_stage
 from models.training.losses import codec_loss
 from models.training.options import SHARES, STAGES, TrainOptions
 from models.training.release import release
-from models.training.translation import TranslatorTask
-from models.training.validation import CodecValidation
+from models.training.validation import Watch
 from models.training.warm_start import warm_start
 
 if TYPE_CHECKING:
@@ -48,6 +48,8 @@ def linear_groups(model: nn.Module, rate: float) -> list[dict[str, object]]:
 class CodecTask:
     """Stage `medium` or `high`: one autoencoder, rate and distortion."""
 
+    validate_every_s = 600.0
+
     def __init__(
         self, model: HighAutoencoder | MediumAutoencoder, photographs: PhotographSet, options: TrainOptions
     ) -> None:
@@ -57,7 +59,7 @@ class CodecTask:
         self._photographs, self._options = photographs, options
         self._halves = isinstance(model, MediumAutoencoder)
         start_linear(model, photographs, seed=options.seed)
-        self._validation = CodecValidation(options.valid, size_px=model.config.size_px) if options.valid else None
+        self._watch = Watch(options, size_px=model.config.size_px) if options.valid else None
 
     def loss(self, moment: Moment, generator: torch.Generator) -> Tensor:
         """Rate-distortion loss of a batch of crops, or of whole pictures in the last part."""
@@ -68,7 +70,7 @@ class CodecTask:
         x = x.contiguous(memory_format=torch.channels_last)
         options = self._options
         return codec_loss(
-            self._networks, x, quality, half_precision=options.half_precision, structure=options.structure
+            self._networks, x, quality, half_precision=options.half_precision, perceptual=options.perceptual
         )
 
     def groups(self, rate: float) -> list[dict[str, object]]:
@@ -76,8 +78,8 @@ class CodecTask:
         return linear_groups(self.model, rate)
 
     def score(self, averaged: nn.Module) -> dict[str, float]:
-        """Rate-distortion against JPEG on the validation pictures."""
-        return self._validation.score(averaged) if self._validation else {}  # type: ignore[arg-type]
+        """Rate-distortion against JPEG on the validation pictures, and on as many that are trained on."""
+        return self._watch.score(averaged) if self._watch else {}  # type: ignore[arg-type]
 
 
 def train(options: TrainOptions) -> None:
@@ -104,9 +106,8 @@ def _release(folder: Path, photographs: PhotographSet, options: TrainOptions) ->
         folder,
         folder / "latentedge.safetensors",
         photographs=photographs,
-        valid=options.valid,
+        options=options,
         trained=f"{trained} on {options.device}, {photographs.files} photographs",
-        seed=options.seed,
     )
     Console().print(notes)
 
@@ -116,4 +117,4 @@ def _task(stage: str, photographs: PhotographSet, options: TrainOptions, folder:
         return CodecTask(MediumAutoencoder().to(options.device), photographs, options)
     if stage == "high":
         return CodecTask(HighAutoencoder().to(options.device), photographs, options)
-    return TranslatorTask(photographs, options, folder)
+    return HeadsTask(photographs, options, folder)

@@ -11,15 +11,19 @@ import torch
 from PIL import Image
 
 from models.autoencoder import HighAutoencoder, MediumAutoencoder, pad_to_cells
+from models.codec import to_pixels, to_tensor
+from models.scores import Ssimulacra2, psnr_db
 from models.training import rd
+from models.training.dataset import training_files
 from models.training.references import pictures_in, reference
-from models.training.scores import psnr_db
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
-    from torch import Tensor
+
+    from models.training.options import TrainOptions
 
 PICTURES = 12
 QUALITIES = (4, 16, 28, 40, 52, 63)
@@ -28,59 +32,101 @@ _WIDE_RANGE = rd.ScoreRange(low=28.0, high=38.0, shortest=0.5)
 
 
 @dataclass(frozen=True)
+class Scored:
+    """Bytes of one file or bitstream, and both scores of what it decodes to."""
+
+    size_bytes: int
+    psnr: float
+    ssimulacra2: float
+
+
+@dataclass(frozen=True)
 class _Picture:
     pixels: NDArray[np.uint8]
-    jpeg: rd.Curve
+    seen: Ssimulacra2
+    jpeg: list[Scored]
+
+    def scored(self, size_bytes: int, decoded: NDArray[np.uint8]) -> Scored:
+        return Scored(size_bytes, psnr_db(self.pixels, decoded), self.seen.score(decoded))
+
+
+class Watch:
+    """A dozen validation pictures, and a dozen that are trained on: the gap between the two tells of overfitting."""
+
+    def __init__(self, options: TrainOptions, *, size_px: int) -> None:
+        """Every n-th picture of `options.valid` and of the training folders."""
+        assert options.valid is not None, "there is nothing to watch without validation pictures"
+        trained = [file for folder in options.data for file in training_files(folder)][: options.limit]
+        self._valid = CodecValidation(pictures_in(options.valid), size_px=size_px)
+        self._trained = CodecValidation(tuple(trained), size_px=size_px)
+
+    def score(self, model: HighAutoencoder | MediumAutoencoder) -> dict[str, float]:
+        """Figures of both; `bd_jpeg_gap` is by how much the validation pictures fare worse than those trained on."""
+        figures, trained = self._valid.score(model), self._trained.score(model)
+        figures["bd_jpeg_trained"] = trained["bd_jpeg"]
+        figures["bd_jpeg_gap"] = figures["bd_jpeg"] - trained["bd_jpeg"]
+        return figures
 
 
 class CodecValidation:
     """A fixed handful of pictures with their JPEG curves."""
 
-    def __init__(self, folder: Path, *, size_px: int) -> None:
-        """Every n-th picture of the folder, `PICTURES` in all."""
-        files = pictures_in(folder)
+    def __init__(self, files: tuple[Path, ...], *, size_px: int) -> None:
+        """Every n-th of the files, `PICTURES` in all."""
         chosen = files[:: max(1, len(files) // PICTURES)][:PICTURES]
-        squares = [reference(file, size_px) for file in chosen]
-        self._pictures = [_Picture(square, jpeg_curve(square)) for square in squares]
+        self._pictures = [_picture(reference(file, size_px)) for file in chosen]
 
     @torch.no_grad()
     def score(self, model: HighAutoencoder | MediumAutoencoder) -> dict[str, float]:
-        """Median BD-rate against JPEG (per cent), mean bits per pixel and PSNR at the watched qualities."""
-        rows = [[_point(model, picture.pixels, quality) for quality in QUALITIES] for picture in self._pictures]
-        pairs = [(rd.curve(row), picture.jpeg) for row, picture in zip(rows, self._pictures, strict=True)]
-        figures = {"bd_jpeg": rd.median_bd_rate(pairs, _WIDE_RANGE).percent}
+        """Median BD-rates against JPEG (per cent), mean bits per pixel and scores at the watched qualities."""
+        rows = [[_point(model, picture, quality) for quality in QUALITIES] for picture in self._pictures]
+        figures = {
+            "bd_jpeg": self._bd_rate(rows, "psnr", _WIDE_RANGE),
+            "bd_jpeg_ssimulacra2": self._bd_rate(rows, "ssimulacra2", rd.SSIMULACRA2_RANGE),
+        }
+        size = self._pictures[0].pixels.shape[0]
         for column, quality in enumerate(QUALITIES):
-            size = self._pictures[0].pixels.shape[0]
             figures[f"bpp_{quality}"] = float(np.mean([8 * row[column].size_bytes / size**2 for row in rows]))
-            figures[f"psnr_{quality}"] = float(np.mean([row[column].score for row in rows]))
+            figures[f"psnr_{quality}"] = float(np.mean([row[column].psnr for row in rows]))
+            figures[f"ssimulacra2_{quality}"] = float(np.mean([row[column].ssimulacra2 for row in rows]))
         return figures
 
+    def _bd_rate(self, rows: list[list[Scored]], score: str, within: rd.ScoreRange) -> float:
+        pairs = [
+            (_curve(row, score), _curve(picture.jpeg, score)) for row, picture in zip(rows, self._pictures, strict=True)
+        ]
+        try:
+            return rd.median_bd_rate(pairs, within).percent
+        except rd.OverlapError:
+            return float("nan")  # a start from nothing may not reach the range yet
 
-def _point(model: HighAutoencoder | MediumAutoencoder, pixels: NDArray[np.uint8], quality: int) -> rd.RatePoint:
-    x, of_quality = to_tensor(pixels), torch.tensor([quality])
+
+def _curve(points: list[Scored], score: str) -> rd.Curve:
+    return rd.curve(rd.RatePoint(point.size_bytes, getattr(point, score)) for point in points)
+
+
+def _point(model: HighAutoencoder | MediumAutoencoder, picture: _Picture, quality: int) -> Scored:
+    x, of_quality = to_tensor(picture.pixels), torch.tensor([quality])
     deviation = model.hyperprior.deviation
     coded = model.hyperprior.quantise(model.analysis(pad_to_cells(x, model.config), deviation), of_quality)
     bits = float(model.hyperprior.coded_bits(coded, of_quality))
     x_hat = model.head(coded.y_hat, quality=of_quality, deviation=deviation)
-    size = pixels.shape[0]
-    return rd.RatePoint(round(bits / 8) + 20, psnr_db(pixels, to_pixels(x_hat[:, :, :size, :size])))
+    return picture.scored(round(bits / 8) + 20, to_pixels(x_hat, picture.pixels.shape[0])[0])
 
 
-def to_tensor(pixels: NDArray[np.uint8]) -> Tensor:
-    """(H, W, 3) uint8 -> (1, 3, H, W) in 0..1."""
-    return torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].float() / 255
-
-
-def to_pixels(x: Tensor) -> NDArray[np.uint8]:
-    """(1, 3, H, W) -> (H, W, 3) uint8, rounded and clamped."""
-    return (x[0].clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
+def _picture(pixels: NDArray[np.uint8]) -> _Picture:
+    picture = _Picture(pixels, Ssimulacra2(pixels), [])
+    picture.jpeg.extend(picture.scored(size_bytes, decoded) for size_bytes, decoded in _jpegs(pixels))
+    return picture
 
 
 def jpeg_curve(pixels: NDArray[np.uint8]) -> rd.Curve:
     """Bytes and PSNR of the picture as an optimised, progressive JPEG."""
-    points = []
+    return rd.curve(rd.RatePoint(size_bytes, psnr_db(pixels, decoded)) for size_bytes, decoded in _jpegs(pixels))
+
+
+def _jpegs(pixels: NDArray[np.uint8]) -> Iterator[tuple[int, NDArray[np.uint8]]]:
     for quality in _JPEG_QUALITIES:
         file = io.BytesIO()
         Image.fromarray(pixels).save(file, format="JPEG", quality=quality, optimize=True, progressive=True)
-        points.append(rd.RatePoint(file.tell(), psnr_db(pixels, np.asarray(Image.open(file).convert("RGB")))))
-    return rd.curve(points)
+        yield file.tell(), np.asarray(Image.open(file).convert("RGB"))

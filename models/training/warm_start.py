@@ -18,13 +18,17 @@ _INDEXES = "hyperprior.indexes."
 
 
 def warm_start(networks: nn.Module, weights: Path) -> None:
-    """Fill an autoencoder or the medium path from a weights file that `models.checkpoint` has accepted."""
+    """Fill an autoencoder or the light heads from a weights file that `models.checkpoint` has accepted."""
     tensors = load_file(weights)
     prefix = _prefix(networks)
     state = networks.state_dict()
     for name in state:
-        if not name.startswith(_INDEXES):
+        if name.startswith(_INDEXES):
+            continue
+        if prefix + name in tensors:
             state[name].copy_(tensors[prefix + name])
+        elif ".narrow." in name:
+            state[name].zero_()  # a block that the file does not have starts as the identity
     if isinstance(networks, HighAutoencoder | MediumAutoencoder):
         integers = [tensors[prefix + _INDEXES + part].float() for part in ("first", "second", "bias")]
         indexes = networks.hyperprior.indexes
@@ -35,4 +39,4 @@ def warm_start(networks: nn.Module, weights: Path) -> None:
 def _prefix(networks: nn.Module) -> str:
     if isinstance(networks, HighAutoencoder):
         return "high."
-    return "medium." if isinstance(networks, MediumAutoencoder) else "path."
+    return "medium." if isinstance(networks, MediumAutoencoder) else "light."

@@ -1,0 +1,117 @@
+"""A better latent of one picture, searched for at encode time: what is stored stays readable whatever is found here.
+
+The latent v (in symbol steps) follows the gradient of bits + lambda * distortion through rounding (straight-through),
+means and head, z being kept: so scale indexes stay, and a step costs one pass forward and one back. It starts where the
+encoder's rounding has put it. A step in v is the gradient over the curvature that squared error has if the transform is
+orthonormal (rounding.py), so that symbols move as far as their own gain is worth and most stay. The best integers seen,
+by the bits of the tables in use, are kept. Cf. Campos et al. 2019 (arXiv 1905.08500), Yang et al. 2020 (2006.04240).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import torch
+
+from models.layers import quality_lambdas, round_straight
+from models.means import Checkerboard
+from models.perceptual import distortion
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor, nn
+
+    from models.hyperprior import Hyperprior, Quantised
+    from models.rounding import Rounding
+
+_RATE, _MOMENTUM, _LONGEST = 0.06, 0.8, 0.2
+"""Step in units of gradient over curvature, its momentum, and the longest step in symbols (measured, see LOG.md)."""
+
+
+@dataclass(frozen=True)
+class Sought:
+    """What is refined, for whom: the picture x (1, 3, S, S), its latent, its start, and who will decode it."""
+
+    x: Tensor
+    y: Tensor
+    start: Quantised
+    quality: int
+    hyperprior: Hyperprior
+    head: nn.Module
+    rounding: Rounding
+    perceptual: float
+
+
+class Refinement:
+    """A search in slices: `step` until `done`, or for as long as there is time; `bitstream` at any moment."""
+
+    def __init__(self, sought: Sought, *, steps: int, write: Callable[[Quantised], bytes]) -> None:
+        """`write` makes the bitstream of what is coded."""
+        self.steps = 0
+        self._last = steps
+        self._sought, self._write = sought, write
+        self._weight = float(quality_lambdas()[sought.quality]) * sought.x[0, 0].numel()
+        hyperprior = sought.hyperprior
+        self._quality = torch.tensor([sought.quality], device=sought.x.device)
+        with torch.no_grad():
+            self._gain = hyperprior.gain(self._quality)
+            decoded = sought.start.y_hat * self._gain
+            # half way to the encoder's own value: rounds to the start, and remembers which way it was rounded
+            self._v = decoded + 0.5 * (sought.y * self._gain - decoded)
+        self._speed = torch.zeros_like(self._v)
+        self._board = Checkerboard.of(self._v)
+        self._best = sought.start
+        self._lowest = float("inf")
+
+    @property
+    def done(self) -> bool:
+        """Whether all steps are made."""
+        return self.steps >= self._last
+
+    def bitstream(self) -> bytes:
+        """The best found so far."""
+        return self._write(self._best)
+
+    def step(self) -> None:
+        """Judge where the search stands, then move: a pass forward and a pass back. Nothing when done."""
+        if self.done:
+            return
+        with torch.enable_grad():
+            v = self._v.detach().requires_grad_()
+            q, mu = self._rounded(v)
+            loss = self._loss(q, mu)
+            loss.backward()  # type: ignore[no-untyped-call]  # torch leaves Tensor.backward untyped
+        assert v.grad is not None, "every symbol takes part in the loss"
+        self._move(v.grad)
+        self.steps += 1
+
+    def _rounded(self, v: Tensor) -> tuple[Tensor, Tensor]:
+        board, index = self._board, self._sought.start.index
+
+        def symbols(mu: Tensor, places: Tensor) -> Tensor:
+            return round_straight(board.take(v, places) - mu) * (board.take(index, places) >= 1)
+
+        return self._sought.hyperprior.two_passes(self._sought.start.z_hat, self._gain, board, symbols)
+
+    def _loss(self, q: Tensor, mu: Tensor) -> Tensor:
+        """Bits of the smooth likelihoods, which have slopes; the best is chosen by the tables' own bits."""
+        sought, hyperprior = self._sought, self._sought.hyperprior
+        y_hat = (q + mu) / self._gain
+        x_hat = sought.head(y_hat, quality=self._quality, deviation=hyperprior.deviation)
+        weighed = self._weight * distortion(x_hat, sought.x, perceptual=sought.perceptual).sum()
+        index = sought.start.index
+        found = q.detach()
+        value = float(weighed.detach()) + float((sought.rounding.cost(found, index) * (index >= 1)).sum())
+        if value < self._lowest:
+            self._lowest = value
+            self._best = replace(sought.start, q=found, y_hat=y_hat.detach())
+        loss: Tensor = weighed - (torch.log2(hyperprior.symbols.mass(q, index)) * (index >= 1)).sum()
+        return loss
+
+    def _move(self, slope: Tensor) -> None:
+        curvature = 2 * self._sought.rounding.curvature(self._gain, self._quality)
+        self._speed = _MOMENTUM * self._speed + slope / curvature
+        rate = _RATE * (1 - self.steps / self._last)
+        self._v = self._v - (rate * self._speed).clamp(-_LONGEST, _LONGEST)
