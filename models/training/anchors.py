@@ -12,6 +12,7 @@ import io
 import json
 import os
 import tempfile
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -22,12 +23,14 @@ from numpy.typing import NDArray
 from PIL import Image, features
 from ssimulacra2 import __version__ as ssimulacra2_version
 
+from models.scores import ScoredFile, Ssimulacra2, psnr_db
 from models.training.processors import in_two_processes
 from models.training.references import reference
-from models.training.scores import ScoredFile, Ssimulacra2, psnr_db
 
 # Raise it when a score or a reference comes out otherwise than before: old entries are then not found.
 _MEASUREMENT = 1
+
+_BEST_QUALITY = 100
 
 
 @dataclass(frozen=True)
@@ -97,6 +100,16 @@ def encode_file(picture: NDArray[np.uint8], by: Anchor, quality: int) -> bytes:
     file = io.BytesIO()
     by.save(Image.fromarray(picture), file, quality)
     return file.getvalue()
+
+
+def file_within(picture: NDArray[np.uint8], by: Anchor, at_most_bytes: int) -> bytes:
+    """The best file of at most those bytes, of all qualities; the smallest there is where none is small enough."""
+
+    def bytes_of(quality: int) -> int:
+        return len(encode_file(picture, by, quality))
+
+    quality = max(bisect_right(range(_BEST_QUALITY + 1), at_most_bytes, key=bytes_of) - 1, 0)
+    return encode_file(picture, by, quality)
 
 
 def decode_file(blob: bytes) -> NDArray[np.uint8]:

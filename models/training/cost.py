@@ -10,82 +10,132 @@ from statistics import median
 import numpy as np
 from numpy.typing import NDArray
 from torch import nn
-from torch.nn.modules.module import register_module_forward_hook
+from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.utils.flop_counter import FlopCounterMode
 
 from models.codec import Codec
-from models.config import HIGH_PX, MEDIUM_PX
+from models.training.figures import Ours
 from models.training.processors import one_thread
+from models.training.streams import Heads
 
 
 @dataclass(frozen=True)
 class DecoderCost:
-    """One head: everything between the entropy coder and the pixels, means and exact path included."""
+    """One head at the default quality: everything between the entropy coder and the pixels."""
 
-    size_px: int
+    ours: Ours
     macs: int
+    means_macs: int  # of these before the head: means and exact path, the same for every head
+    kmac_per_px: float  # of the head's own output
     parameters: int  # of the modules that run; the exact path keeps its integers outside of them
-
-    @property
-    def kmac_per_px(self) -> float:
-        return self.macs / 1e3 / self.size_px**2
+    synthesize_ms: float  # from symbols to pixels: means and head
 
 
 @dataclass(frozen=True)
 class StageTimes:
-    """Medians over pictures at the default quality, one thread, a batch of one. On a CPU: its own time, so that
-    other load on the machine does not count.
-    """
+    """What is the same for every head."""
 
     encode_ms: float
     read_ms: float  # entropy decoding, exact path included
-    synthesize_high_ms: float
-    synthesize_medium_ms: float
 
 
-def decoder_cost(codec: Codec, blob: bytes, size_px: int) -> DecoderCost:
-    used: dict[int, int] = {}
-    with FlopCounterMode(display=False) as counter, _each_module(lambda module: used.update(_own_parameters(module))):
-        codec.synthesize([codec.read(blob)], size_px=size_px)
-    return DecoderCost(size_px=size_px, macs=counter.get_total_flops() // 2, parameters=sum(used.values()))
+@dataclass(frozen=True)
+class Cost:
+    """Times are medians over pictures at the default quality, one thread, a batch of one. On a CPU: its own time, so
+    that other load on the machine does not count.
+    """
+
+    decoders: tuple[DecoderCost, ...]
+    times: StageTimes
 
 
-def stage_times(codec: Codec, references: Sequence[NDArray[np.uint8]]) -> StageTimes:
-    clock = time.process_time if codec.device == "cpu" else time.perf_counter
-    quality = codec.default_quality
+def measure_cost(heads: Heads, references: Sequence[NDArray[np.uint8]]) -> Cost:
+    codec, quality = heads.gpu, heads.gpu.default_quality
+    blobs = [codec.encode(picture, quality=quality) for picture in references]
+    decoders = ((Ours.HIGH, heads.gpu), (Ours.HIGH_CPU, heads.cpu), (Ours.MEDIUM, heads.gpu))
     with one_thread():
-        blobs = [codec.encode(picture, quality=quality) for picture in references]
-        symbols = [codec.read(blob) for blob in blobs]
-        high = [partial(codec.synthesize, [one], size_px=HIGH_PX) for one in symbols]
-        medium = [partial(codec.synthesize, [one], size_px=MEDIUM_PX) for one in symbols]
-        return StageTimes(
-            encode_ms=_median_ms([partial(codec.encode, one, quality=quality) for one in references], clock),
-            read_ms=_median_ms([partial(codec.read, one) for one in blobs], clock),
-            synthesize_high_ms=_median_ms(high, clock),
-            synthesize_medium_ms=_median_ms(medium, clock),
+        return Cost(
+            decoders=tuple(_decoder_cost(of_head, ours, blobs) for ours, of_head in decoders),
+            times=StageTimes(
+                encode_ms=_median_ms([partial(codec.encode, one, quality=quality) for one in references], clock(codec)),
+                read_ms=_median_ms([partial(codec.read, one) for one in blobs], clock(codec)),
+            ),
         )
 
 
-def _median_ms(calls: Sequence[Callable[[], object]], clock: Callable[[], float]) -> float:
-    calls[0]()  # the first call of a shape builds kernels and buffers
-    return median(_elapsed_ms(call, clock) for call in calls)
+def clock(codec: Codec) -> Callable[[], float]:
+    """Seconds that the codec's device works."""
+    return time.process_time if codec.device == "cpu" else time.perf_counter
 
 
-def _elapsed_ms(call: Callable[[], object], clock: Callable[[], float]) -> float:
-    start_s = clock()
-    call()
-    return (clock() - start_s) * 1e3
+def _decoder_cost(codec: Codec, ours: Ours, blobs: Sequence[bytes]) -> DecoderCost:
+    counted = _counted(codec, blobs[0], ours.size_px)
+    symbols = [codec.read(blob) for blob in blobs]
+    calls = [partial(codec.synthesize, [one], size_px=ours.size_px) for one in symbols]
+    return DecoderCost(
+        ours=ours,
+        macs=counted.macs,
+        means_macs=counted.macs - counted.head_macs,
+        kmac_per_px=counted.macs / 1e3 / ours.size_px**2,
+        parameters=counted.parameters,
+        synthesize_ms=_median_ms(calls, clock(codec)),
+    )
 
 
-def _own_parameters(module: nn.Module) -> dict[int, int]:
-    return {id(parameter): parameter.numel() for parameter in module.parameters(recurse=False)}
+@dataclass(frozen=True)
+class _Counted:
+    macs: int
+    head_macs: int
+    parameters: int
+
+
+def _counted(codec: Codec, blob: bytes, size_px: int) -> _Counted:
+    with FlopCounterMode(display=False) as flops, _watched(flops) as modules:
+        codec.synthesize([codec.read(blob)], size_px=size_px)
+    return _Counted(flops.get_total_flops() // 2, modules.last_flops // 2, sum(modules.parameters.values()))
+
+
+class _Modules:
+    """The modules that run: what a head does not run is not its cost. The last one that no other calls makes the
+    pixels: it is the head.
+    """
+
+    def __init__(self, flops: FlopCounterMode) -> None:
+        self.parameters: dict[int, int] = {}
+        self.last_flops = 0
+        self._flops = flops
+        self._depth = 0
+        self._flops_before = 0
+
+    def enter(self, _module: nn.Module, _inputs: object) -> None:
+        if not self._depth:
+            self._flops_before = self._flops.get_total_flops()
+        self._depth += 1
+
+    def leave(self, module: nn.Module, _inputs: object, _output: object) -> None:
+        self.parameters.update((id(one), one.numel()) for one in module.parameters(recurse=False))
+        self._depth -= 1
+        if not self._depth:
+            self.last_flops = self._flops.get_total_flops() - self._flops_before
 
 
 @contextmanager
-def _each_module(visit: Callable[[nn.Module], object]) -> Iterator[None]:
-    """Calls `visit` with every module that runs meanwhile: what a head does not run is not its cost."""
-    hook = register_module_forward_hook(lambda module, _inputs, _output: (visit(module), None)[1])
+def _watched(flops: FlopCounterMode) -> Iterator[_Modules]:
+    modules = _Modules(flops)
+    hooks = register_module_forward_pre_hook(modules.enter), register_module_forward_hook(modules.leave)
     try:
-        yield
+        yield modules
     finally:
-        hook.remove()
+        for hook in hooks:
+            hook.remove()
+
+
+def _median_ms(calls: Sequence[Callable[[], object]], seconds: Callable[[], float]) -> float:
+    calls[0]()  # the first call of a shape builds kernels and buffers
+    return median(_elapsed_ms(call, seconds) for call in calls)
+
+
+def _elapsed_ms(call: Callable[[], object], seconds: Callable[[], float]) -> float:
+    start_s = seconds()
+    call()
+    return (seconds() - start_s) * 1e3

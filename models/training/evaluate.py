@@ -1,6 +1,6 @@
 """`latentedge evaluate`: our codec against JPEG, WebP and AVIF on a folder of pictures, from pixels to printed figures.
 
-Reads downwards: references -> anchor files (cached) -> our streams -> figures -> tables, plot, sheet, JSON.
+Reads downwards: references -> anchor files (cached) -> our streams -> figures -> tables, plots, sheets, JSON.
 """
 
 from collections.abc import Sequence
@@ -11,26 +11,31 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from models.codec import Codec
 from models.config import HIGH_PX, MEDIUM_PX, QUALITIES
 from models.training.anchors import AnchorJob, AnchorResult, anchors, default_cache, measure
-from models.training.cost import decoder_cost, stage_times
+from models.training.cost import measure_cost
 from models.training.figures import (
     Contender,
     Ours,
     PictureScores,
     bd_rates,
+    cpu_head_losses,
     mean_points,
     pair_qualities,
     pair_ratios,
     translator_gaps,
 )
+from models.training.per_picture import picture_rates
 from models.training.plots import plot_curves
 from models.training.processors import one_thread
 from models.training.references import pictures_in, reference
-from models.training.report import Evaluation, main_figures_line, print_tables, write_json
+from models.training.refined import RefineJob, RefinementFigures, refine_streams, refinement
+from models.training.report import Evaluation, main_figures_line, write_json
+from models.training.scatter import plot_scatter
 from models.training.sheet import write_sheet
-from models.training.streams import PictureStreams, StreamJob, default_quality, score_streams
+from models.training.streams import Heads, PictureStreams, StreamJob, contenders, default_quality, score_streams
+from models.training.tables import print_tables
+from models.training.worst import write_worst
 
 __all__ = ["EvaluateOptions", "Evaluation", "default_quality", "evaluate"]
 
@@ -38,6 +43,7 @@ _QUALITIES = 12  # assumed; at least 8 by the rule of the figures
 _QUICK_QUALITIES = 8
 _QUICK_PICTURES = 6
 _TIMED_PICTURES = 8
+_SCATTERED = ("AVIF", "JPEG")  # the best rival and the one that is replaced
 
 
 @dataclass(frozen=True)
@@ -48,32 +54,45 @@ class EvaluateOptions:
     cache: Path | None = None  # None: the platform's cache folder
     weights: Path | None = None  # None: the released weights
     qualities: tuple[int, ...] | None = None  # None: spread over 0..63
+    refine_steps: int = 0  # 0: refinement is not measured
+    refine_pictures: int = 6
     device: str = "cpu"
 
 
 def evaluate(options: EvaluateOptions) -> Evaluation:
-    paths = _chosen(pictures_in(options.folder), quick=options.quick)
-    codec = Codec.load(options.weights, device=options.device)
-    qualities = _qualities(options, codec.default_quality)
+    paths = pictures_in(options.folder)
+    if options.quick:
+        paths = _spread(paths, _QUICK_PICTURES)
+    heads = Heads.load(options.weights, options.device)
+    qualities = _qualities(options, heads.gpu.default_quality)
     with _progress() as progress:
         files = _measure_anchors(paths, options.cache or default_cache(), progress)
         streams = _score_ours(paths, options, qualities, progress)
-    evaluation = _figures(options, codec, qualities, _joined(streams, files))
-    options.output.mkdir(parents=True, exist_ok=True)
-    write_json(evaluation, options.output / "evaluation.json")
-    plot_curves(evaluation.mean_points, options.output / "rd.png")
-    with one_thread():
-        write_sheet(evaluation.pictures, codec, options.output / "sheet.png")
+        pictures = _joined(streams, files)
+        refined = _refine(pictures, options, heads=heads, progress=progress) if options.refine_steps else None
+    evaluation = _figures(options, heads, qualities=qualities, pictures=pictures, refined=refined)
+    _write(evaluation, heads, options.output)
     print_tables(evaluation, Console())
     print(main_figures_line(evaluation))
     return evaluation
 
 
-def _chosen(paths: Sequence[Path], *, quick: bool) -> tuple[Path, ...]:
-    """All pictures, or a few spread evenly over the folder."""
-    if not quick or len(paths) <= _QUICK_PICTURES:
+def _write(evaluation: Evaluation, heads: Heads, output: Path) -> None:
+    output.mkdir(parents=True, exist_ok=True)
+    write_json(evaluation, output / "evaluation.json")
+    plot_curves(evaluation.mean_points, output / "rd.png")
+    plot_scatter(evaluation.picture_rates, output / "scatter.png")
+    against_avif = [one for one in evaluation.picture_rates if one.anchor == "AVIF"]
+    with one_thread():
+        write_sheet(against_avif, heads.gpu, output / "sheet.png")
+        write_worst(against_avif, heads.gpu, output / "worst.png")
+
+
+def _spread(paths: Sequence[Path], count: int) -> tuple[Path, ...]:
+    """All of them, or `count` spread evenly over them."""
+    if len(paths) <= count:
         return tuple(paths)
-    return tuple(paths[index] for index in np.linspace(0, len(paths) - 1, _QUICK_PICTURES).round().astype(int))
+    return tuple(paths[index] for index in np.linspace(0, len(paths) - 1, count).round().astype(int))
 
 
 def _qualities(options: EvaluateOptions, default: int) -> tuple[int, ...]:
@@ -104,9 +123,7 @@ def _joined(streams: Sequence[PictureStreams], files: Sequence[AnchorResult]) ->
         PictureScores(
             path=one.path,
             contenders=(
-                Contender(Ours.HIGH, HIGH_PX, one.high),
-                Contender(Ours.MEDIUM, MEDIUM_PX, one.medium),
-                Contender(Ours.SHRUNK, MEDIUM_PX, one.shrunk),
+                *contenders(one.streams),
                 Contender(Ours.ALONE, MEDIUM_PX, one.alone),
                 *(
                     Contender(file.job.anchor_name, file.job.size_px, file.files)
@@ -119,22 +136,47 @@ def _joined(streams: Sequence[PictureStreams], files: Sequence[AnchorResult]) ->
     )
 
 
+def _refine(
+    pictures: Sequence[PictureScores], options: EvaluateOptions, *, heads: Heads, progress: Progress
+) -> RefinementFigures:
+    jobs = [
+        RefineJob(
+            path=path,
+            qualities=pair_qualities(heads.gpu.default_quality),
+            steps=options.refine_steps,
+            weights=options.weights,
+            device=options.device,
+        )
+        for path in _spread([one.path for one in pictures], options.refine_pictures)
+    ]
+    refined = progress.track(refine_streams(jobs), total=len(jobs), description="refinement")
+    return refinement(pictures, tuple(refined), options.refine_steps)
+
+
 def _figures(
-    options: EvaluateOptions, codec: Codec, qualities: Sequence[int], pictures: tuple[PictureScores, ...]
+    options: EvaluateOptions,
+    heads: Heads,
+    *,
+    qualities: Sequence[int],
+    pictures: tuple[PictureScores, ...],
+    refined: RefinementFigures | None,
 ) -> Evaluation:
     names = [one.name for one in anchors()]
-    references = [reference(one.path, HIGH_PX) for one in pictures[:_TIMED_PICTURES]]
-    blob = codec.encode(references[0], quality=codec.default_quality)
+    default = heads.gpu.default_quality
+    cost = measure_cost(heads, [reference(one.path, HIGH_PX) for one in pictures[:_TIMED_PICTURES]])
     return Evaluation(
         folder=options.folder.name,
         quick=options.quick,
-        default_quality=codec.default_quality,
+        default_quality=default,
         bd_rates=bd_rates(pictures, names),
-        pair_ratios=pair_ratios(pictures, names, pair_qualities(codec.default_quality)),
+        cpu_head_losses=cpu_head_losses(pictures),
+        pair_ratios=pair_ratios(pictures, names, pair_qualities(default)),
         translator_gaps=translator_gaps(pictures, qualities),
         mean_points=mean_points(pictures),
-        decoders=tuple(decoder_cost(codec, blob, size_px) for size_px in (HIGH_PX, MEDIUM_PX)),
-        times=stage_times(codec, references),
+        picture_rates=tuple(one for name in _SCATTERED for one in picture_rates(pictures, name)),
+        decoders=cost.decoders,
+        times=cost.times,
+        refinement=refined,
         pictures=pictures,
     )
 

@@ -14,7 +14,8 @@ from models.config import HIGH_PX, MEDIUM_PX
 from models.training.figures import MeanPoint, Metric, Ours
 
 _LAST_KB = 64.0
-_INK, _FAINT, _GRID = "#1f2328", "#656d76", "#e4e7eb"
+INK, FAINT, GRID = "#1f2328", "#656d76", "#e4e7eb"
+OURS = "#D55E00"  # Okabe and Ito 2008: told apart also by the colour-blind
 
 
 @dataclass(frozen=True)
@@ -42,9 +43,13 @@ def plot_curves(points: Sequence[MeanPoint], path: Path) -> None:
     grid = figure.subplots(2, 2)
     for axes, panel in zip(grid.flat, _panels(), strict=True):
         _draw(axes, panel, [one for one in points if one.size_px == panel.size_px])
-    # The panel of 172 has every line; one legend serves all four.
-    handles, labels = grid.flat[-1].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False, fontsize=9, labelcolor=_INK)
+    # One legend serves all four; no panel has every line, and ours of either size share an entry.
+    entries = {
+        label: handle for axes in grid.flat for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(
+        entries.values(), entries, loc="outside lower center", ncols=3, frameon=False, fontsize=9, labelcolor=INK
+    )
     figure.savefig(path, dpi=150)
 
 
@@ -60,15 +65,15 @@ def _panels() -> tuple[_Panel, ...]:
 
 
 def _lines() -> tuple[_Line, ...]:
-    ours = "#D55E00"
     return (
         _Line("JPEG", "JPEG (optimised, progressive, 4:2:0)", "#7a7f87"),
         _Line("WebP", "WebP (method 6)", "#009E73"),
         _Line("AVIF", "AVIF (speed 6, 4:4:4)", "#0072B2"),
         _Line(Ours.ALONE, "medium autoencoder, a stream of its own", "#CC79A7", dashes=(0, (5, 2))),
-        _Line(Ours.SHRUNK, "latentedge, decoded to 344, then LANCZOS", ours, dashes=(0, (1, 1)), width=1.4, on_top=3),
-        _Line(Ours.MEDIUM, "latentedge (one stream holds 344 and 172)", ours, width=2.4, on_top=4),
-        _Line(Ours.HIGH, "latentedge (one stream holds 344 and 172)", ours, width=2.4, on_top=4),
+        _Line(Ours.HIGH_CPU, "latentedge, the light head (high-cpu)", OURS, dashes=(0, (4, 2)), width=1.4, on_top=3),
+        _Line(Ours.SHRUNK, "latentedge, decoded to 344, then LANCZOS", OURS, dashes=(0, (1, 1)), width=1.4, on_top=3),
+        _Line(Ours.MEDIUM, "latentedge (one stream holds 344 and 172)", OURS, width=2.4, on_top=4),
+        _Line(Ours.HIGH, "latentedge (one stream holds 344 and 172)", OURS, width=2.4, on_top=4),
     )
 
 
@@ -96,19 +101,19 @@ def _frame(axes: Axes, panel: _Panel) -> None:
     axes.set_xscale("log", base=2)
     axes.set_xlim(first_kb, _LAST_KB)
     axes.set_ylim(panel.low, panel.high)
-    axes.set_title(panel.title, loc="left", fontsize=11, fontweight="bold", color=_INK)
-    axes.set_xlabel("bytes of a file or stream (kB)", color=_FAINT, fontsize=9)
-    axes.set_ylabel(panel.axis, color=_FAINT, fontsize=9)
+    axes.set_title(panel.title, loc="left", fontsize=11, fontweight="bold", color=INK)
+    axes.set_xlabel("bytes of a file or stream (kB)", color=FAINT, fontsize=9)
+    axes.set_ylabel(panel.axis, color=FAINT, fontsize=9)
     axes.set_xticks([tick for tick in (0.5, 1, 2, 4, 8, 16, 32) if tick >= first_kb])
     axes.xaxis.set_major_formatter(FuncFormatter(lambda kilobytes, _: f"{kilobytes:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.tick_params(which="both", colors=_FAINT, labelsize=9, length=0)
-    axes.grid(visible=True, which="major", color=_GRID, linewidth=0.8)
+    axes.tick_params(which="both", colors=FAINT, labelsize=9, length=0)
+    axes.grid(visible=True, which="major", color=GRID, linewidth=0.8)
     axes.set_axisbelow(True)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     for side in ("left", "bottom"):
-        axes.spines[side].set_color(_GRID)
+        axes.spines[side].set_color(GRID)
     _bits_per_px(axes, panel.size_px)
 
 
@@ -119,7 +124,7 @@ def _bits_per_px(axes: Axes, size_px: int) -> None:
     top.set_xticks([0.125, 0.25, 0.5, 1, 2, 4] if size_px == HIGH_PX else [0.25, 0.5, 1, 2, 4, 8])
     top.xaxis.set_major_formatter(FuncFormatter(lambda bits, _: f"{bits:g} bpp"))
     top.xaxis.set_minor_formatter(NullFormatter())
-    top.tick_params(which="both", colors=_FAINT, labelsize=8, length=0)
+    top.tick_params(which="both", colors=FAINT, labelsize=8, length=0)
     top.spines["top"].set_visible(False)
 
 

@@ -1,18 +1,14 @@
-"""An evaluation, and how it is told: tables for people, JSON for scripts. Measures nothing."""
+"""An evaluation, and how scripts are told of it: all of it in a JSON file, its main figures in one line of JSON."""
 
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
-
 from models.config import HIGH_PX, MEDIUM_PX
 from models.training.cost import DecoderCost, StageTimes
 from models.training.figures import BdRate, MeanPoint, Metric, Ours, PairRatio, PictureScores, TranslatorGap
-
-_PIPED_WIDTH = 110  # a pipe has no width; 80 columns would fold the tables
-_METRIC_LABELS = ((Metric.PSNR, "PSNR"), (Metric.SSIMULACRA2, "SSIMULACRA2"))
+from models.training.per_picture import PictureRate
+from models.training.refined import RefinementFigures
 
 
 @dataclass(frozen=True)
@@ -21,19 +17,21 @@ class Evaluation:
     quick: bool
     default_quality: int
     bd_rates: tuple[BdRate, ...]
+    cpu_head_losses: tuple[BdRate, ...]  # `high-cpu` against `high-gpu`
     pair_ratios: tuple[PairRatio, ...]
     translator_gaps: tuple[TranslatorGap, ...]
     mean_points: tuple[MeanPoint, ...]
+    picture_rates: tuple[PictureRate, ...]
     decoders: tuple[DecoderCost, ...]
     times: StageTimes
+    refinement: RefinementFigures | None  # None: not asked for
     pictures: tuple[PictureScores, ...]
 
+    def points(self, ours: Ours) -> list[MeanPoint]:
+        return [one for one in self.mean_points if one.name == ours]
 
-def print_tables(evaluation: Evaluation, console: Console) -> None:
-    if not console.is_terminal:
-        console.width = _PIPED_WIDTH
-    for table in (_bd_table(evaluation), _pair_table(evaluation), _curve_table(evaluation), _cost_table(evaluation)):
-        console.print(table)
+    def at_default(self, ours: Ours) -> MeanPoint:
+        return next(one for one in self.points(ours) if one.quality == self.default_quality)
 
 
 def write_json(evaluation: Evaluation, path: Path) -> None:
@@ -42,15 +40,21 @@ def write_json(evaluation: Evaluation, path: Path) -> None:
 
 def main_figures_line(evaluation: Evaluation) -> str:
     """One line of JSON; null where no picture's curves allow the figure."""
-    high, medium = (_at_default(evaluation, ours) for ours in (Ours.HIGH, Ours.MEDIUM))
+    high, medium = (evaluation.at_default(ours) for ours in (Ours.HIGH, Ours.MEDIUM))
     gaps = evaluation.translator_gaps
-    times = evaluation.times
     return json.dumps(
         {
             "folder": evaluation.folder,
             "pictures": len(evaluation.pictures),
             "quick": evaluation.quick,
-            **{_bd_key(one): _rounded(one.percent, 2) for one in evaluation.bd_rates},
+            **{
+                f"bd_{_short(one.ours)}_{one.metric}_{one.anchor.lower()}": _rounded(one.percent, 2)
+                for one in evaluation.bd_rates
+            },
+            **{
+                f"cpu_head_loss{_of_metric(one.metric)}_percent": _rounded(one.percent, 2)
+                for one in evaluation.cpu_head_losses
+            },
             **{
                 f"pair_ratio_{one.metric}_{one.anchor.lower()}": _rounded(one.ratio, 3)
                 for one in evaluation.pair_ratios
@@ -64,125 +68,49 @@ def main_figures_line(evaluation: Evaluation) -> str:
             "default_ssimulacra2_344": round(high.ssimulacra2, 2),
             "default_psnr_172_db": round(medium.psnr_db, 2),
             "default_ssimulacra2_172": round(medium.ssimulacra2, 2),
-            **{f"decoder_{one.size_px}_kmac_per_px": round(one.kmac_per_px, 2) for one in evaluation.decoders},
-            **{f"decoder_{one.size_px}_parameters": one.parameters for one in evaluation.decoders},
-            "encode_ms": round(times.encode_ms, 2),
-            "decode_344_ms": round(times.read_ms + times.synthesize_high_ms, 2),
-            "decode_172_ms": round(times.read_ms + times.synthesize_medium_ms, 2),
+            **_cost_figures(evaluation),
+            **_refinement_figures(evaluation.refinement),
         }
     )
 
 
-def _bd_table(evaluation: Evaluation) -> Table:
-    table = Table(title=f"BD-rate, median of {len(evaluation.pictures)} pictures (negative: fewer bytes)")
-    for heading in ("codec", "size", "score"):
-        table.add_column(heading)
-    names = _anchor_names(evaluation)
-    for name in names:
-        table.add_column(f"against {name}", justify="right")
-    for ours in (Ours.HIGH, Ours.MEDIUM, Ours.ALONE):
-        for metric, label in _METRIC_LABELS:
-            rates = [one for one in evaluation.bd_rates if (one.ours, one.metric) == (ours, metric)]
-            table.add_row(ours.value, str(ours.size_px), label, *(_bd_cell(one) for one in rates))
-    table.caption = (
-        "In brackets: pictures with enough common range to have a figure, and with all of it, where not all."
-    )
-    return table
+def _cost_figures(evaluation: Evaluation) -> dict[str, float]:
+    costs, read_ms = evaluation.decoders, evaluation.times.read_ms
+    return {
+        "means_macs": costs[0].means_macs,
+        **{f"decoder_{_short(one.ours)}_macs": one.macs for one in costs},
+        **{f"decoder_{_short(one.ours)}_kmac_per_px": round(one.kmac_per_px, 2) for one in costs},
+        **{f"decoder_{_short(one.ours)}_parameters": one.parameters for one in costs},
+        "encode_ms": round(evaluation.times.encode_ms, 2),
+        **{f"decode_{_short(one.ours)}_ms": round(read_ms + one.synthesize_ms, 2) for one in costs},
+    }
 
 
-def _bd_cell(one: BdRate) -> str:
-    everything = one.pictures + one.left_out
-    if one.percent is None:
-        return "-"
-    note = "" if one.whole_range == everything else f" ({one.pictures}, {one.whole_range})"
-    return f"{one.percent:+.1f} %{note}"
+def _refinement_figures(refinement: RefinementFigures | None) -> dict[str, float | None]:
+    if refinement is None:
+        return {}
+    gains = [one for one in refinement.gains if one.ours is Ours.HIGH]
+    return {
+        "refine_steps": refinement.steps,
+        "refine_seconds": round(refinement.seconds, 2),
+        **{f"refine_{one.metric}_percent": _rounded(one.percent, 2) for one in gains},
+        **{f"refine_{one.metric}_percent_per_second": _rounded(one.percent_per_second, 3) for one in gains},
+    }
 
 
-def _pair_table(evaluation: Evaluation) -> Table:
-    table = Table(title="One latent against the two files (344 + 172) of the same scores: ratio of bytes")
-    for heading in ("quality", "score"):
-        table.add_column(heading)
-    names = _anchor_names(evaluation)
-    for name in names:
-        table.add_column(f"{name} pair", justify="right")
-    for metric, label in _METRIC_LABELS:
-        for quality in sorted({one.quality for one in evaluation.pair_ratios}):
-            ratios = [one for one in evaluation.pair_ratios if (one.metric, one.quality) == (metric, quality)]
-            mark = " (default)" if quality == evaluation.default_quality else ""
-            table.add_row(f"{quality}{mark}", label, *(_pair_cell(one) for one in ratios))
-    table.caption = (
-        "Geometric mean. In brackets: pictures counted, where a format cannot reach our scores on the others."
-    )
-    return table
+def _short(ours: Ours) -> str:
+    return {
+        Ours.HIGH: f"{HIGH_PX}",
+        Ours.HIGH_CPU: f"{HIGH_PX}_cpu",
+        Ours.MEDIUM: f"{MEDIUM_PX}",
+        Ours.SHRUNK: f"{MEDIUM_PX}_shrunk",
+        Ours.ALONE: f"{MEDIUM_PX}_alone",
+    }[ours]
 
 
-def _pair_cell(one: PairRatio) -> str:
-    if one.ratio is None:
-        return "-"
-    return f"{one.ratio:.2f}x" + (f" ({one.pictures})" if one.left_out else "")
-
-
-def _curve_table(evaluation: Evaluation) -> Table:
-    table = Table(title="Means over pictures at each quality, all from one stream")
-    headings = ("quality", "bytes", "bpp", "PSNR 344", "SSIMU2 344", "PSNR 172", "SSIMU2 172", "LANCZOS 172", "gap dB")
-    for heading in headings:
-        table.add_column(heading, justify="right")
-    rows = zip(
-        *(_points(evaluation, ours) for ours in (Ours.HIGH, Ours.MEDIUM, Ours.SHRUNK)),
-        evaluation.translator_gaps,
-        strict=True,
-    )
-    for high, medium, shrunk, gap in rows:
-        table.add_row(
-            f"{high.quality}{'*' if high.quality == evaluation.default_quality else ''}",
-            f"{high.size_bytes:.0f}",
-            f"{high.bits_per_px:.3f}",
-            f"{high.psnr_db:.2f}",
-            f"{high.ssimulacra2:.1f}",
-            f"{medium.psnr_db:.2f}",
-            f"{medium.ssimulacra2:.1f}",
-            f"{shrunk.psnr_db:.2f}",
-            f"{gap.psnr_db:.2f}",
-        )
-    table.caption = "* the default quality. gap: decode 344 then LANCZOS, less the translator."
-    return table
-
-
-def _cost_table(evaluation: Evaluation) -> Table:
-    times = evaluation.times
-    table = Table(title="Cost of one picture at the default quality: one thread, a batch of one, CPU time")
-    headings = ("size", "MMAC", "kMAC/px", "parameters", "entropy ms", "synthesis ms", "encode ms")
-    for heading in headings:
-        table.add_column(heading, justify="right")
-    for one in evaluation.decoders:
-        synthesis_ms = times.synthesize_high_ms if one.size_px == HIGH_PX else times.synthesize_medium_ms
-        table.add_row(
-            str(one.size_px),
-            f"{one.macs / 1e6:.0f}",
-            f"{one.kmac_per_px:.2f}",
-            f"{one.parameters:,}",
-            f"{times.read_ms:.2f}",
-            f"{synthesis_ms:.2f}",
-            f"{times.encode_ms:.1f}" if one.size_px == HIGH_PX else "",
-        )
-    return table
-
-
-def _anchor_names(evaluation: Evaluation) -> list[str]:
-    return list(dict.fromkeys(one.anchor for one in evaluation.bd_rates))
-
-
-def _points(evaluation: Evaluation, ours: Ours) -> list[MeanPoint]:
-    return [one for one in evaluation.mean_points if one.name == ours]
-
-
-def _at_default(evaluation: Evaluation, ours: Ours) -> MeanPoint:
-    return next(one for one in _points(evaluation, ours) if one.quality == evaluation.default_quality)
-
-
-def _bd_key(one: BdRate) -> str:
-    short = {Ours.HIGH: str(HIGH_PX), Ours.MEDIUM: str(MEDIUM_PX)}.get(one.ours, f"{MEDIUM_PX}_alone")
-    return f"bd_{short}_{one.metric}_{one.anchor.lower()}"
+def _of_metric(metric: Metric) -> str:
+    """PSNR goes without saying."""
+    return "" if metric is Metric.PSNR else f"_{metric}"
 
 
 def _rounded(figure: float | None, digits: int) -> float | None:

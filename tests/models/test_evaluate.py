@@ -12,12 +12,14 @@ import skimage
 from PIL import Image
 
 from models.codec import Codec
-from models.config import HIGH_PX, MEDIUM_PX, QUALITIES
+from models.config import HIGH, HIGH_PX, QUALITIES
 from models.training.evaluate import EvaluateOptions, Evaluation, default_quality, evaluate
-from models.training.figures import Ours
+from models.training.figures import Metric, Ours
 from models.training.references import ReferencePictureError
+from service.cli import run as run_command
 
 PHOTOGRAPHS = ("astronaut.png", "coffee.png")
+REFINE_STEPS = 2
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +44,14 @@ class Run:
 @pytest.fixture(scope="module")
 def run(folder: Path, output: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """One evaluation for all tests: its anchor files alone take ten seconds."""
-    options = EvaluateOptions(folder=folder, output=output, quick=True, cache=tmp_path_factory.mktemp("cache"))
+    options = EvaluateOptions(
+        folder=folder,
+        output=output,
+        quick=True,
+        cache=tmp_path_factory.mktemp("cache"),
+        refine_steps=REFINE_STEPS,
+        refine_pictures=1,
+    )
     with contextlib.redirect_stdout(io.StringIO()) as stdout:
         evaluation = evaluate(options)
     return Run(evaluation, stdout.getvalue())
@@ -72,41 +81,84 @@ def test_our_codec_beats_jpeg_at_equal_bytes(evaluation: Evaluation) -> None:
 
 def test_every_rendition_of_a_stream_has_the_bytes_of_that_stream(evaluation: Evaluation) -> None:
     for picture in evaluation.pictures:
-        sizes = {
-            ours: [file.size_bytes for file in picture.files(ours, ours.size_px)]
-            for ours in (Ours.HIGH, Ours.MEDIUM, Ours.SHRUNK)
+        high, *others = (
+            [file.size_bytes for file in picture.files(ours, ours.size_px)]
+            for ours in (Ours.HIGH, Ours.HIGH_CPU, Ours.MEDIUM, Ours.SHRUNK)
+        )
+        assert all(one == high for one in others)
+
+
+def test_both_heads_have_their_rows_and_the_light_one_its_loss(evaluation: Evaluation) -> None:
+    for ours in (Ours.HIGH, Ours.HIGH_CPU):
+        assert {(one.metric, one.anchor) for one in evaluation.bd_rates if one.ours is ours} == {
+            (metric, anchor) for metric in Metric for anchor in ("JPEG", "WebP", "AVIF")
         }
-        assert sizes[Ours.HIGH] == sizes[Ours.MEDIUM] == sizes[Ours.SHRUNK]
+    for one in evaluation.cpu_head_losses:
+        assert one.pictures == len(PHOTOGRAPHS)
+        assert one.percent is not None
 
 
 def test_the_decoders_are_counted_as_they_run(evaluation: Evaluation) -> None:
-    high, medium = evaluation.decoders
-    assert (high.size_px, medium.size_px) == (HIGH_PX, MEDIUM_PX)
+    high, light, medium = evaluation.decoders
+    assert [one.ours for one in evaluation.decoders] == [Ours.HIGH, Ours.HIGH_CPU, Ours.MEDIUM]
+    assert high.macs > light.macs > medium.macs
+    assert high.parameters > light.parameters > medium.parameters
     for one in evaluation.decoders:
         # A synthesis alone maps 22 x 22 cells of some hundreds of channels to pixels.
-        assert one.macs > 22 * 22 * 192 * 192
+        assert one.macs - one.means_macs > 22 * 22 * 192 * 192
         assert one.parameters > 192 * 192
-    assert min(evaluation.times.encode_ms, evaluation.times.read_ms, evaluation.times.synthesize_high_ms) > 0
+        assert one.kmac_per_px == pytest.approx(one.macs / 1e3 / one.ours.size_px**2)
+        assert one.synthesize_ms > 0
+    assert min(evaluation.times.encode_ms, evaluation.times.read_ms) > 0
 
 
-def test_the_plot_the_sheet_and_the_figures_are_written(evaluation: Evaluation, output: Path) -> None:
-    with Image.open(output / "rd.png") as plot, Image.open(output / "sheet.png") as sheet:
-        assert min(plot.size) > 1000
-        assert sheet.height > 2 * HIGH_PX
+def test_means_and_the_exact_path_cost_the_same_before_every_head(evaluation: Evaluation) -> None:
+    (means_macs,) = {one.means_macs for one in evaluation.decoders}
+    # The scale path alone: 3x3 over z to four times its hidden channels, then to an index for each symbol.
+    assert means_macs > 11 * 11 * 9 * HIGH.hyper_channels * 4 * 96 + 22 * 22 * 96 * HIGH.latent_channels
+
+
+def test_refinement_is_measured_on_as_many_pictures_as_asked(evaluation: Evaluation) -> None:
+    found = evaluation.refinement
+    assert found is not None
+    assert (found.steps, found.pictures) == (REFINE_STEPS, 1)
+    assert found.seconds > 0
+    assert [(one.name, one.quality) for one in found.plain] == [(one.name, one.quality) for one in found.refined]
+
+
+def test_the_plots_the_sheets_and_the_figures_are_written(evaluation: Evaluation, output: Path) -> None:
+    for name in ("rd.png", "scatter.png"):
+        with Image.open(output / name) as plot:
+            assert min(plot.size) > 800
+    for name in ("sheet.png", "worst.png"):
+        with Image.open(output / name) as sheet:
+            assert sheet.height > len(PHOTOGRAPHS) * HIGH_PX
     written = json.loads((output / "evaluation.json").read_text())
     assert written["default_quality"] == evaluation.default_quality
     assert len(written["pictures"]) == len(PHOTOGRAPHS)
+    assert len(written["picture_rates"]) == len(PHOTOGRAPHS) * len(("AVIF", "JPEG"))
+    assert written["refinement"]["steps"] == REFINE_STEPS
 
 
 def test_the_last_line_is_the_main_figures_as_json(run: Run) -> None:
     figures = json.loads(run.printed.splitlines()[-1])
     assert figures["pictures"] == len(PHOTOGRAPHS)
     assert {"bd_344_psnr_jpeg", "pair_ratio_psnr_avif", "translator_gap_db", "default_bytes"} <= figures.keys()
+    assert {"cpu_head_loss_percent", "bd_344_cpu_psnr_jpeg", "refine_psnr_percent"} <= figures.keys()
+    assert figures["decoder_344_macs"] > figures["decoder_344_cpu_macs"] > figures["decoder_172_macs"]
 
 
 def test_the_tables_name_every_anchor_and_both_sizes(run: Run) -> None:
-    for word in ("JPEG", "WebP", "AVIF", "344", "172", "PSNR", "SSIMULACRA2", "default"):
-        assert word in run.printed
+    for word in ("JPEG", "WebP", "AVIF", "344", "172", "PSNR", "SSIMULACRA2", "default", *Ours):
+        if word != Ours.SHRUNK:  # in the column LANCZOS
+            assert word in run.printed
+
+
+def test_the_tables_fit_a_pipe_unfolded(run: Run) -> None:
+    tables = run.printed.splitlines()[:-1]
+    assert max(len(line) for line in tables) <= 110
+    assert f"│ {Ours.ALONE} │" in run.printed
+    assert "synthesis ms" in run.printed
 
 
 def test_the_default_quality_is_the_lowest_that_scores_seventy(folder: Path, tmp_path: Path) -> None:
@@ -117,3 +169,12 @@ def test_the_default_quality_is_the_lowest_that_scores_seventy(folder: Path, tmp
 def test_an_empty_folder_is_a_typed_error(tmp_path: Path) -> None:
     with pytest.raises(ReferencePictureError):
         evaluate(EvaluateOptions(folder=tmp_path, output=tmp_path / "out"))
+
+
+def test_the_command_takes_its_options_and_says_what_is_missing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_command(["evaluate", str(tmp_path), "--quick", "--refine", "3", "--refine-pictures", "1"]) == 2
+    assert "no pictures" in capsys.readouterr().err
+    assert run_command(["evaluate", str(tmp_path), "--refine", "-1"]) == 2
+    assert "--refine" in capsys.readouterr().err

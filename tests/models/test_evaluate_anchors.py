@@ -18,6 +18,7 @@ from models.training.anchors import (
     anchors,
     default_cache,
     encode_file,
+    file_within,
     measure,
     score_files,
 )
@@ -104,3 +105,15 @@ def test_anchor_files_are_what_they_say(photograph: Path, one: Anchor) -> None:
 def test_the_default_cache_can_be_moved(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert default_cache() == tmp_path / "latentedge"
+
+
+def test_the_best_file_within_a_number_of_bytes(photograph: Path) -> None:
+    picture, jpeg = reference(photograph, 172), anchor("JPEG")
+    sizes = [len(encode_file(picture, jpeg, quality)) for quality in (59, 60, 61)]
+    assert len(file_within(picture, jpeg, sizes[1])) == sizes[1]
+    assert len(file_within(picture, jpeg, sizes[2] - 1)) == sizes[1]
+
+
+def test_where_no_file_is_small_enough_the_smallest_there_is(photograph: Path) -> None:
+    picture, jpeg = reference(photograph, 172), anchor("JPEG")
+    assert file_within(picture, jpeg, 10) == encode_file(picture, jpeg, 0)

@@ -11,27 +11,13 @@ from models.training.figures import (
     Ours,
     PictureScores,
     bd_rates,
+    cpu_head_losses,
     mean_points,
     pair_qualities,
     pair_ratios,
     translator_gaps,
 )
-from models.training.scores import ScoredFile
-
-QUALITIES = tuple(range(0, 64, 7))
-
-
-def files(*, first_bytes: float, db_more: float = 0.0) -> tuple[ScoredFile, ...]:
-    """27 to 40.5 dB and 40 to 98.5 points in even steps; bytes grow by a fifth each."""
-    return tuple(
-        ScoredFile(
-            quality=quality,
-            size_bytes=round(first_bytes * 1.2**index),
-            psnr_db=27 + 1.5 * index + db_more,
-            ssimulacra2=40 + 6.5 * index,
-        )
-        for index, quality in enumerate(QUALITIES)
-    )
+from tests.models.scored_files import QUALITIES, files
 
 
 def picture(contenders: Iterable[Contender]) -> PictureScores:
@@ -43,6 +29,7 @@ def typical(*, anchor_bytes: float = 20_000) -> PictureScores:
     return picture(
         [
             Contender(Ours.HIGH, 344, files(first_bytes=10_000)),
+            Contender(Ours.HIGH_CPU, 344, files(first_bytes=10_000 * 1.25)),
             Contender(Ours.MEDIUM, 172, files(first_bytes=10_000)),
             Contender(Ours.SHRUNK, 172, files(first_bytes=10_000, db_more=0.25)),
             Contender(Ours.ALONE, 172, files(first_bytes=2_500)),
@@ -56,6 +43,7 @@ def test_bd_rates_of_each_codec_and_score() -> None:
     found = {(one.ours, one.metric): one.percent for one in bd_rates([typical()] * 3, ["JPEG"])}
     for metric in Metric:
         assert found[Ours.HIGH, metric] == pytest.approx(-50, abs=0.01)
+        assert found[Ours.HIGH_CPU, metric] == pytest.approx(-37.5, abs=0.01)
         assert found[Ours.MEDIUM, metric] == pytest.approx(100, abs=0.01)
         assert found[Ours.ALONE, metric] == pytest.approx(-50, abs=0.01)
 
@@ -67,10 +55,17 @@ def test_bd_rate_is_the_median_over_pictures() -> None:
     assert (high.pictures, high.left_out, high.whole_range) == (3, 0, 3)
 
 
+def test_what_the_light_head_loses_is_its_bytes_over_those_of_the_other() -> None:
+    for one in cpu_head_losses([typical(), typical()]):
+        assert (one.ours, one.anchor) == (Ours.HIGH_CPU, Ours.HIGH)
+        assert one.percent == pytest.approx(25, abs=0.02)
+        assert (one.pictures, one.left_out) == (2, 0)
+
+
 def test_a_figure_without_overlap_is_absent_and_counted() -> None:
     apart = picture(
         [
-            *typical().contenders[:4],
+            *typical().contenders[:5],
             Contender("JPEG", 344, files(first_bytes=20_000, db_more=30)),
             Contender("JPEG", 172, files(first_bytes=5_000)),
         ]

@@ -1,0 +1,183 @@
+"""An evaluation as tables for people, within 110 columns. Measures nothing."""
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from models.training.figures import BdRate, MeanPoint, Metric, Ours, PairRatio
+from models.training.refined import RefinementFigures
+from models.training.report import Evaluation
+
+_PIPED_WIDTH = 110  # a pipe has no width; 80 columns would fold the tables
+_METRIC_LABELS = ((Metric.PSNR, "PSNR"), (Metric.SSIMULACRA2, "SSIMULACRA2"))
+
+
+def print_tables(evaluation: Evaluation, console: Console) -> None:
+    if not console.is_terminal:
+        console.width = _PIPED_WIDTH
+    for table in (_bd_table, _heads_table, _pair_table, _curve_table, _cost_table):
+        console.print(table(evaluation))
+    if evaluation.refinement:
+        console.print(_refined_table(evaluation.refinement))
+        console.print(_gain_table(evaluation.refinement))
+
+
+def _table(title: str, *, words: Sequence[str], numbers: Sequence[str], caption: str | None = None) -> Table:
+    table = Table(title=title, caption=caption)
+    for heading in words:
+        table.add_column(heading)
+    for heading in numbers:
+        table.add_column(heading, justify="right")
+    return table
+
+
+def _bd_table(evaluation: Evaluation) -> Table:
+    table = _table(
+        f"BD-rate, median of {len(evaluation.pictures)} pictures (negative: fewer bytes)",
+        words=("codec", "size", "score"),
+        numbers=[f"against {name}" for name in _anchor_names(evaluation)],
+        caption="In brackets: pictures with enough common range to have a figure, and with all of it, where not all.",
+    )
+    for ours in dict.fromkeys(one.ours for one in evaluation.bd_rates):
+        for metric, label in _METRIC_LABELS:
+            rates = [one for one in evaluation.bd_rates if (one.ours, one.metric) == (ours, metric)]
+            table.add_row(ours.value, str(ours.size_px), label, *(_bd_cell(one) for one in rates))
+    return table
+
+
+def _bd_cell(one: BdRate) -> str:
+    everything = one.pictures + one.left_out
+    note = "" if one.whole_range == everything else f" ({one.pictures}, {one.whole_range})"
+    return "-" if one.percent is None else f"{_percent(one.percent)}{note}"
+
+
+def _heads_table(evaluation: Evaluation) -> Table:
+    heads = (Ours.HIGH, Ours.HIGH_CPU)
+    table = _table(
+        "What the light head loses on the same latents",
+        words=("score",),
+        numbers=("bytes at equal score", *(f"{ours.value}, quality {evaluation.default_quality}" for ours in heads)),
+        caption=f"BD-rate of {Ours.HIGH_CPU.value} against {Ours.HIGH.value}, median; positive: more bytes.",
+    )
+    for one, (metric, label) in zip(evaluation.cpu_head_losses, _METRIC_LABELS, strict=True):
+        scores = [_score(evaluation.at_default(ours), metric) for ours in heads]
+        table.add_row(label, _bd_cell(one), *(f"{score:.2f}" for score in scores))
+    return table
+
+
+def _pair_table(evaluation: Evaluation) -> Table:
+    table = _table(
+        "One latent against the two files (344 + 172) of the same scores: ratio of bytes",
+        words=("quality", "score"),
+        numbers=[f"{name} pair" for name in _anchor_names(evaluation)],
+        caption="Geometric mean. In brackets: pictures counted, where a format cannot reach our scores on the others.",
+    )
+    for metric, label in _METRIC_LABELS:
+        for quality in sorted({one.quality for one in evaluation.pair_ratios}):
+            ratios = [one for one in evaluation.pair_ratios if (one.metric, one.quality) == (metric, quality)]
+            mark = " (default)" if quality == evaluation.default_quality else ""
+            table.add_row(f"{quality}{mark}", label, *(_pair_cell(one) for one in ratios))
+    return table
+
+
+def _pair_cell(one: PairRatio) -> str:
+    if one.ratio is None:
+        return "-"
+    return f"{one.ratio:.2f}x" + (f" ({one.pictures})" if one.left_out else "")
+
+
+def _curve_table(evaluation: Evaluation) -> Table:
+    table = _table(
+        "Means over pictures at each quality, all from one stream",
+        words=(),
+        numbers=(
+            "quality",
+            "bytes",
+            "bpp",
+            *(f"{score}\n{column}" for column in ("high-gpu", "high-cpu", "medium") for score in ("PSNR", "SSIMU2")),
+            "PSNR\nLANCZOS",
+            "gap dB",
+        ),
+        caption="* the default quality. gap: decode 344 then LANCZOS to 172, less the translator.",
+    )
+    sides = (Ours.HIGH, Ours.HIGH_CPU, Ours.MEDIUM, Ours.SHRUNK)
+    rows = zip(*(evaluation.points(ours) for ours in sides), evaluation.translator_gaps, strict=True)
+    for *points, shrunk, gap in rows:
+        first = points[0]
+        table.add_row(
+            f"{first.quality}{'*' if first.quality == evaluation.default_quality else ''}",
+            f"{first.size_bytes:.0f}",
+            f"{first.bits_per_px:.3f}",
+            *_score_cells(points),
+            f"{shrunk.psnr_db:.2f}",
+            f"{gap.psnr_db:.2f}",
+        )
+    return table
+
+
+def _cost_table(evaluation: Evaluation) -> Table:
+    times = evaluation.times
+    table = _table(
+        "Cost of one picture at the default quality: one thread, a batch of one, CPU time",
+        words=("decoder", "size"),
+        numbers=("MMAC", "means MMAC", "kMAC/px", "parameters", "entropy ms", "synthesis ms", "encode ms"),
+        caption="Means: with the exact path, in the MMAC; the same for every head.",
+    )
+    for one in evaluation.decoders:
+        table.add_row(
+            one.ours.value,
+            str(one.ours.size_px),
+            f"{one.macs / 1e6:.0f}",
+            f"{one.means_macs / 1e6:.0f}",
+            f"{one.kmac_per_px:.2f}",
+            f"{one.parameters:,}",
+            f"{times.read_ms:.2f}",
+            f"{one.synthesize_ms:.2f}",
+            f"{times.encode_ms:.1f}",
+        )
+    return table
+
+
+def _refined_table(refinement: RefinementFigures) -> Table:
+    sides = ("high-gpu", "medium")
+    table = _table(
+        f"Refinement by {refinement.steps} steps: means of {refinement.pictures} pictures, "
+        f"{refinement.seconds:.1f} s a stream",
+        words=("",),
+        numbers=("quality", "bytes", *(f"{score}\n{side}" for side in sides for score in ("PSNR", "SSIMU2"))),
+    )
+    for name, points in (("plain", refinement.plain), ("refined", refinement.refined)):
+        by_side = [[one for one in points if one.name == ours] for ours in (Ours.HIGH, Ours.MEDIUM)]
+        for high, medium in zip(*by_side, strict=True):
+            table.add_row(name, str(high.quality), f"{high.size_bytes:.0f}", *_score_cells((high, medium)))
+    return table
+
+
+def _gain_table(refinement: RefinementFigures) -> Table:
+    table = _table(
+        "What refinement gains: bytes at equal score, median over pictures",
+        words=("decoder", "score"),
+        numbers=("BD-rate", "for each second"),
+    )
+    labels = dict(_METRIC_LABELS)
+    for one in refinement.gains:
+        cells = (_percent(figure, digits=2) for figure in (one.percent, one.percent_per_second))
+        table.add_row(one.ours.value, labels[one.metric], *cells)
+    return table
+
+
+def _percent(figure: float | None, *, digits: int = 1) -> str:
+    return "-" if figure is None else f"{figure:+.{digits}f} %"
+
+
+def _score_cells(points: Sequence[MeanPoint]) -> list[str]:
+    return [cell for one in points for cell in (f"{one.psnr_db:.2f}", f"{one.ssimulacra2:.1f}")]
+
+
+def _score(point: MeanPoint, metric: Metric) -> float:
+    return point.psnr_db if metric is Metric.PSNR else point.ssimulacra2
+
+
+def _anchor_names(evaluation: Evaluation) -> list[str]:
+    return list(dict.fromkeys(one.anchor for one in evaluation.bd_rates))
