@@ -79,15 +79,30 @@ def evaluate(
     *,
     output: OutputFolder = Path("runs/evaluate"),
     quick: Annotated[bool, typer.Option("--quick", help="Fewer pictures and qualities.")] = False,
+    refine: Annotated[
+        int, typer.Option("--refine", metavar="N", min=0, help="Measure refinement by N steps too; 0: do not.")
+    ] = 0,
+    refine_pictures: Annotated[
+        int, typer.Option("--refine-pictures", metavar="N", min=1, help="How many pictures are refined.")
+    ] = 6,
     weights: Weights = None,
     device: Device = "cpu",
 ) -> None:
-    """Rate and distortion against JPEG, WebP and AVIF: tables, a plot, a sheet, JSON on the last line."""
+    """Rate and distortion against JPEG, WebP and AVIF: tables, plots, sheets, JSON on the last line."""
     with _extras("demo"):
         from service.commands import model_work
 
-    options = model_work.EvaluateOptions(folder, output=output, quick=quick, weights=weights, device=device)
-    model_work.evaluate(options)
+    model_work.evaluate(
+        model_work.EvaluateOptions(
+            folder,
+            output=output,
+            quick=quick,
+            refine_steps=refine,
+            refine_pictures=refine_pictures,
+            weights=weights,
+            device=device,
+        )
+    )
 
 
 @app.command()
