@@ -20,7 +20,7 @@ from PIL import Image
 from rich.console import Console
 
 from models.config import HIGH_PX
-from models.training.scores import Ssimulacra2
+from models.scores import Ssimulacra2
 from service.cli import run
 from service.commands.failure import CommandFailure
 from service.demo import load, photographs

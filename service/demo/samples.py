@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from models.config import HIGH_PX, MEDIUM_PX
-from models.training.scores import Ssimulacra2
+from models.scores import Ssimulacra2
 from service.demo.load import picture_url
 from service.render import image_file
 from service.settings import Settings
