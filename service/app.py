@@ -12,8 +12,10 @@ from fastapi import FastAPI
 from service.cache.census import Census
 from service.cache.edge_cache import EdgeCache
 from service.cache.fill import Filler, FillRules
+from service.cache.refiner import Refiner, RefineRules
 from service.errors import SettingsError
 from service.origin.client import Limits, OriginClient
+from service.quality import Quality, TargetScore
 from service.render.codec_worker import CodecWorker, WorkerOptions
 from service.render.image_file import ImageLimits
 from service.settings import Settings
@@ -83,9 +85,13 @@ async def _started(settings: Settings, closing: AsyncExitStack) -> Services:
         threads=closing.enter_context(ThreadPoolExecutor(SOURCE_THREADS, "source")),
         now=time.time,
     )
+    rules = RefineRules(steps=settings.refine, quality=quality)
+    refiner = Refiner(rules, store=store, worker=worker, telemetry=telemetry)
+    closing.push_async_callback(refiner.close)
     cache = EdgeCache(
         filler=filler,
         worker=worker,
+        refiner=refiner,
         telemetry=telemetry,
         threads=closing.enter_context(ThreadPoolExecutor(FILE_THREADS, "file")),
         now=time.time,
@@ -95,15 +101,29 @@ async def _started(settings: Settings, closing: AsyncExitStack) -> Services:
         pictures=Pictures(cache, telemetry),
         census=Census(store, telemetry),
         telemetry=telemetry,
-        codec=CodecFigures(device=worker.codec.device, stream_id=worker.codec.stream_id.hex(), quality=quality),
+        codec=lambda: _codec_figures(worker, quality),
+    )
+
+
+def _codec_figures(worker: CodecWorker, quality: Quality) -> CodecFigures:
+    """As it is now: a device that fails takes its head along."""
+    codec = worker.codec
+    return CodecFigures(
+        device=codec.device,
+        head=codec.head,
+        stream_id=codec.stream_id.hex(),
+        quality=None if isinstance(quality, TargetScore) else quality,
+        target_ssimulacra2=quality.ssimulacra2 if isinstance(quality, TargetScore) else None,
     )
 
 
 def _worker_options(settings: Settings) -> WorkerOptions:
     return WorkerOptions(
         device=settings.device,
+        head=settings.head,
         weights=settings.weights,
         threads=settings.threads,
         queue_items=settings.queue_items,
         batch_items=settings.batch_items,
+        refine_items=settings.refine_items,
     )

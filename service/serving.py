@@ -17,9 +17,10 @@ import uvicorn
 from fastapi import FastAPI
 
 from service.app import create_app
+from service.log_lines import log_to
 from service.settings import Settings, read_settings
 from service.store.embedded import EmbeddedValkey
-from service.telemetry import MULTIPROCESS_VARIABLE, log_to
+from service.telemetry import MULTIPROCESS_VARIABLE
 
 GRACE_S = 30  # assumed: longer than any request may take
 

@@ -6,14 +6,16 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import AfterValidator, Field, FilePath, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, BeforeValidator, Field, FilePath, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from models.config import QUALITIES
+from service.cache.record import REFINEMENT_CAP
 from service.errors import SettingsError
+from service.quality import Quality, read_quality
 
 PREFIX = "EDGE_"
 Device = Literal["auto", "cpu", "cuda"]
+Head = Literal["auto", "cpu", "gpu"]
 
 
 def _setting(default: Any, unit: str, sentence: str, **bounds: Any) -> Any:  # noqa: ANN401  (Field's own types)
@@ -49,6 +51,10 @@ def _store(url: str) -> str:
     return url
 
 
+def _quality(value: object) -> Quality | None:
+    return None if value is None else read_quality(value)
+
+
 class Settings(BaseSettings):
     """One edge. A time or a size of 0 turns its feature off."""
 
@@ -64,10 +70,19 @@ class Settings(BaseSettings):
     store_timeout_s: float = _setting(1.0, "s", "A slower answer of the store counts as none.", gt=0, le=60)
     store_retry_s: float = _setting(1.0, "s", "How long a store that timed out is left alone.", ge=0, le=3600)
     device: Device = _setting("auto", "name", "Where the networks run: auto, cpu or cuda.")
-    weights: FilePath | None = _setting(None, "path", "Another weights file than the released one.")
-    quality: int | None = _setting(
-        None, "0..63", "Quality of new latents; empty takes the weights' own default.", ge=0, le=QUALITIES - 1
+    head: Head = _setting(
+        "auto", "name", "What makes the 344 picture: cpu (light) or gpu (better); auto: by the device."
     )
+    weights: FilePath | None = _setting(None, "path", "Another weights file than the released one.")
+    quality: Annotated[Quality | None, NoDecode, BeforeValidator(_quality)] = _setting(
+        None,
+        "0..63 or auto:0..100",
+        "Quality of new latents; empty: the weights' own; auto:70: for each picture the lowest with SSIMULACRA2 70.",
+    )
+    refine: int = _setting(
+        0, "steps", "Search for a better latent after a miss, while nothing else waits.", ge=0, le=REFINEMENT_CAP
+    )
+    refine_items: int = _setting(64, "pictures", "Searches that may wait; beyond it a latent stays as it is.", ge=1)
     # One: measured, two threads on two busy processors wait for each other and take 20 times as long. More workers
     # use more processors better.
     threads: int = _setting(1, "threads", "Threads of one worker's networks.", ge=1, le=1024)

@@ -1,4 +1,4 @@
-"""What the edge counts: Prometheus metrics under one prefix, stage timings, JSON log lines. Decides nothing.
+"""What the edge counts: Prometheus metrics under one prefix, stage timings. Decides nothing.
 
 Names are those of the README's table. No label ever holds an id or an address: their number must stay small.
 With several workers prometheus_client keeps the figures in files of a shared folder (PROMETHEUS_MULTIPROC_DIR).
@@ -6,15 +6,12 @@ With several workers prometheus_client keeps the figures in files of a shared fo
 
 from __future__ import annotations
 
-import json
-import logging
 import os
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TextIO
 
 from prometheus_client import (
     CollectorRegistry,
@@ -47,6 +44,19 @@ class Outcome(StrEnum):
     COLLAPSED = "collapsed"
     BYPASS = "bypass"
     ERROR = "error"
+
+
+class RefinementOutcome(StrEnum):
+    """How the search for a better latent ended."""
+
+    STORED = "stored"
+    UNCHANGED = "unchanged"
+    """Nothing better was found."""
+    SUPERSEDED = "superseded"
+    """The store no longer held what was refined."""
+    REFUSED = "refused"
+    """Too many wait already."""
+    FAILED = "failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +137,22 @@ class Telemetry:
             "edge_record_faults_total", "Records that could not be used.", ["fault"], registry=registry
         )
         self._devices_lost = Counter("edge_devices_lost_total", "Accelerators that failed.", registry=registry)
+        self._refinements = Counter(
+            "edge_refinements_total", "Searches for a better latent.", ["outcome"], registry=registry
+        )
+        self._refinement_seconds = Counter(
+            "edge_refinement_seconds_total", "Time of the codec spent in them.", registry=registry
+        )
+        self._refined_bytes = Counter(
+            "edge_refined_bytes_total",
+            "Bytes of the latents that a better one replaced.",
+            ["latent"],
+            registry=registry,
+        )
+        for outcome in RefinementOutcome:
+            self._refinements.labels(outcome.value)
+        for latent in ("first", "refined"):
+            self._refined_bytes.labels(latent)
 
     def _store_gauge(self, name: str, sentence: str) -> Gauge:
         # All workers look at the same store: the latest look counts.
@@ -178,6 +204,19 @@ class Telemetry:
         """The accelerator failed; the processor goes on."""
         self._devices_lost.inc()
 
+    def refinement_stepped(self, *, seconds: float) -> None:
+        """The codec has searched for so long."""
+        self._refinement_seconds.inc(seconds)
+
+    def refinement(self, outcome: RefinementOutcome) -> None:
+        """One search is over."""
+        self._refinements.labels(outcome.value).inc()
+
+    def refined(self, *, first_bytes: int, refined_bytes: int) -> None:
+        """A latent was replaced by a better one."""
+        self._refined_bytes.labels("first").inc(first_bytes)
+        self._refined_bytes.labels("refined").inc(refined_bytes)
+
     def collected(self) -> Iterable[Metric]:
         """Every figure, of all workers together."""
         return self._all_workers().collect()
@@ -192,29 +231,3 @@ class Telemetry:
         together = CollectorRegistry()
         MultiProcessCollector(together)  # type: ignore[no-untyped-call]
         return together
-
-
-class JsonLines(logging.Formatter):
-    """One JSON object a line."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """The fields that every line has, and the traceback where there is one."""
-        line = {
-            "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": record.getMessage(),
-        }
-        if record.exc_info:
-            line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(line)
-
-
-def log_to(stream: TextIO) -> None:
-    """Send the edge's own log to a stream. Called by whoever owns the process, never by an import."""
-    lines = logging.StreamHandler(stream)
-    lines.setFormatter(JsonLines())
-    edge = logging.getLogger("service")
-    edge.handlers = [lines]
-    edge.setLevel(logging.INFO)
-    edge.propagate = False

@@ -1,7 +1,7 @@
 """The story of one picture request, read from top to bottom. Rules live in the pure modules, I/O in the adapters.
 
 hit        store -> 304 or headers or decode -> file
-miss       one fill for all who ask -> as a hit
+miss       one fill for all who ask -> as a hit; what was stored is offered for refinement
 no-store   one fetch for each who asks -> resized from the source
 no store   one fetch for all who ask -> resized from the source
 """
@@ -20,6 +20,7 @@ from service.cache import freshness
 from service.cache.coalescing import Coalescing, Landed
 from service.cache.fill import Filled, Filler, Source
 from service.cache.record import Record
+from service.cache.refiner import Refiner
 from service.errors import CodecFailed, DamagedBitstream, ForeignRecord, RecordError, StoreUnavailable
 from service.render import image_file
 from service.render.codec_worker import CodecWorker
@@ -66,12 +67,14 @@ class EdgeCache:
         *,
         filler: Filler,
         worker: CodecWorker,
+        refiner: Refiner,
         telemetry: Telemetry,
         threads: Executor,
         now: Callable[[], float],
     ) -> None:
         self._filler = filler
         self._worker = worker
+        self._refiner = refiner
         self._telemetry = telemetry
         self._threads = threads
         self._now = now
@@ -108,7 +111,7 @@ class EdgeCache:
     ) -> Answer:
         image_id = asked.wanted.image_id
         # The key is the picture, not the size: both sizes wait for the same fill.
-        landed = await self._fills.run(image_id, lambda: self._filler.fill(image_id, instead_of=instead_of))
+        landed = await self._fills.run(image_id, lambda: self._fill(image_id, instead_of))
         filled = landed.value
         if not landed.collapsed:
             timings.stages.extend(filled.timings.stages)
@@ -126,6 +129,13 @@ class EdgeCache:
             )
         except DamagedBitstream as error:
             raise CodecFailed("a bitstream that was just made cannot be read") from error
+
+    async def _fill(self, image_id: str, instead_of: Record | None) -> Filled:
+        """The flight: it goes on for the store even if every client has left."""
+        filled = await self._filler.fill(image_id, instead_of=instead_of)
+        if filled.stored and filled.record is not None and filled.source is not None:
+            self._refiner.offer(self._filler.key(image_id), filled.record, filled.source.prepared.high)
+        return filled
 
     async def _answer_from(
         self,

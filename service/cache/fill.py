@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from models.bitstream import parse
 from models.config import HIGH_PX, MEDIUM_PX
 from service.cache import freshness
 from service.cache.freshness import Storage
@@ -29,6 +30,7 @@ from service.cache.record import (
 )
 from service.errors import ForeignRecord, RecordError, StoreUnavailable
 from service.origin.client import OriginClient, OriginHeaders
+from service.quality import Quality
 from service.render import image_file
 from service.render.codec_worker import CodecWorker
 from service.render.image_file import ImageLimits
@@ -46,7 +48,7 @@ class FillRules:
     """What the operator decides about fills."""
 
     origin: str
-    quality: int
+    quality: Quality
     default_ttl_s: int
     image_limits: ImageLimits
 
@@ -87,7 +89,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Filled:
-    """What a fill came to: a record, or a picture that may not be stored. `record` wins where both are there."""
+    """What a fill came to: a record, found or made from a source, or a source whose picture may not be stored."""
 
     timings: Timings
     record: Record | None = None
@@ -144,7 +146,7 @@ class Filler:
         with timings.measured("encode"):
             bitstream = await self._worker.encode(source.prepared.high, quality=self._rules.quality)
         record = self._record(source, bitstream)
-        return Filled(timings, record=record, stored=await self._put(image_id, record))
+        return Filled(timings, record=record, stored=await self._put(image_id, record), source=source)
 
     async def fetch(self, image_id: str, timings: Timings) -> Source:
         """The picture as the origin has it, in both sizes."""
@@ -188,7 +190,7 @@ class Filler:
             conventional_high_bytes=prepared.conventional_high_bytes,
             conventional_medium_bytes=prepared.conventional_medium_bytes,
             stream_id=self._worker.codec.stream_id,
-            quality=self._rules.quality,
+            quality=parse(bitstream).quality,  # a target score leaves it to the codec
             origin_etag=headers.etag if fits(headers.etag, ETAG_CAP_BYTES) else "",
             origin_last_modified_s=freshness.parse_http_date(headers.last_modified),
             cache_control=headers.cache_control,

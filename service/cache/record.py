@@ -31,6 +31,8 @@ CACHE_CONTROL_CAP_BYTES = 512
 TAGS_CAP = 64
 TAG_CAP_BYTES = 255
 BITSTREAM_CAP_BYTES = 2**20 + 2**10
+REFINEMENT_CAP = 2**8 - 1
+"""The largest refinement number that the header holds."""
 
 DIGEST_BYTES = 16
 KEY_PREFIX = b"p:"

@@ -23,6 +23,7 @@ from service.demo.photographs import PhotoFolder, found_in, write_bundled
 from service.demo.samples import Examiner, Picture, Sample, avif_pair_bytes, jpeg_pair_bytes
 from service.demo.sheet import write_sheet
 from service.origin_server import STATS_PATH
+from service.quality import TargetScore
 from service.settings import read_settings
 
 _AVIF_PICTURES = 12  # assumed: half a minute on two cores, and the sheet's pictures are among them
@@ -83,11 +84,12 @@ def _encoder(edge_url: str) -> Callable[[Picture], bytes]:
     """The edge's own codec, to know the bytes of single latents: the store tells only the sum."""
     settings = read_settings(origin=edge_url)  # of the same environment as the edge's; the origin plays no part
     try:
-        codec = Codec.load(settings.weights)
+        codec = Codec.load(settings.weights, head=settings.head)
     except CheckpointError as error:
         raise CommandFailure(f"latentedge: no codec: {error}") from error
-    quality = codec.default_quality if settings.quality is None else settings.quality
-    return partial(codec.encode, quality=quality)
+    if isinstance(settings.quality, TargetScore):
+        return partial(codec.encode_to_score, ssimulacra2=settings.quality.ssimulacra2)
+    return partial(codec.encode, quality=codec.default_quality if settings.quality is None else settings.quality)
 
 
 def _store_figures(console: Console, edge_url: str, photos: PhotoFolder, *, samples: Sequence[Sample]) -> StoreFigures:

@@ -1,6 +1,7 @@
-"""What waits for the codec: a bounded queue of decodes and one of encodes. Touches no pixels.
+"""What waits for the codec: bounded queues of decodes, of encodes and of refinements. Touches no pixels.
 
-A full queue refuses at once; a busy one waits. Decodes go first: a hit waits for one encode at most.
+A full queue refuses at once; a busy one waits. Decodes go first: a hit waits for one encode at most. A refinement goes
+on while neither of them waits, one slice at a time, and stays in its queue until it is finished.
 """
 
 from __future__ import annotations
@@ -12,12 +13,16 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from service.errors import CodecError, QueueFull
+from service.quality import Quality, TargetScore
+
+if TYPE_CHECKING:
+    from models.refinement import Refinement
 
 Pixels = NDArray[np.uint8]
 Result = TypeVar("Result")
@@ -75,58 +80,99 @@ class EncodeJob(Job[bytes]):
     """A high picture that is to become a bitstream."""
 
     pixels: Pixels
+    quality: Quality
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Search:
+    """What is looked for: a better bitstream of this quality, which still has the score that was promised."""
+
     quality: int
+    steps: int
+    target: TargetScore | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class RefineJob(Job[bytes | None]):
+    """A high picture for which a better bitstream is looked for."""
+
+    pixels: Pixels
+    search: Search
+    refinement: Refinement | None = None
+    """How far it is; the codec's thread alone touches it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """What the codec's thread takes at once."""
+    """What the codec's thread takes at once. A refinement is only there where nothing else is."""
 
     decodes: list[DecodeJob]
     encode: EncodeJob | None
+    refinement: RefineJob | None
 
 
 class CodecQueue:
     """Filled from event loops, emptied by one thread."""
 
-    def __init__(self, *, queue_items: int, batch_items: int) -> None:
+    def __init__(self, *, queue_items: int, batch_items: int, refine_items: int) -> None:
         self._queue_items = queue_items
         self._batch_items = batch_items
+        self._refine_items = refine_items
         self._changed = threading.Condition()
         self._decodes: deque[DecodeJob] = deque()
         self._encodes: deque[EncodeJob] = deque()
+        self._refinements: deque[RefineJob] = deque()
         self._closed = False
 
     def __len__(self) -> int:
+        """How many wait, without those that have all the time in the world."""
         return len(self._decodes) + len(self._encodes)
 
-    def submit(self, job: DecodeJob | EncodeJob) -> None:
+    def submit(self, job: DecodeJob | EncodeJob | RefineJob) -> None:
         """Raises QueueFull."""
         with self._changed:
-            if isinstance(job, DecodeJob):
-                self._room(self._decodes).append(job)
-            else:
-                self._room(self._encodes).append(job)
+            match job:
+                case DecodeJob():
+                    self._room(self._decodes, self._queue_items).append(job)
+                case EncodeJob():
+                    self._room(self._encodes, self._queue_items).append(job)
+                case RefineJob():
+                    self._drop_the_gone()
+                    self._room(self._refinements, self._refine_items).append(job)
             self._changed.notify()
 
     def take(self) -> Round | None:
         """Wait for work; None means that there will be no more."""
         with self._changed:
-            self._changed.wait_for(lambda: self._closed or len(self))
+            self._changed.wait_for(lambda: self._closed or len(self) or self._next_refinement())
             if self._closed:
                 return None
+            if not len(self):
+                return Round(decodes=[], encode=None, refinement=self._next_refinement())
             count = min(len(self._decodes), self._batch_items)
             decodes = [self._decodes.popleft() for _ in range(count)]
-            return Round(decodes=decodes, encode=self._encodes.popleft() if self._encodes else None)
+            return Round(decodes, self._encodes.popleft() if self._encodes else None, refinement=None)
 
-    def close(self) -> list[DecodeJob | EncodeJob]:
+    def finished(self, job: RefineJob) -> None:
+        """The next refinement may begin."""
+        with self._changed:
+            self._refinements = deque(one for one in self._refinements if one is not job)
+
+    def close(self) -> list[DecodeJob | EncodeJob | RefineJob]:
         """End `take`; returns what nobody will take any more."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
-            return [*self._decodes, *self._encodes]
+            return [*self._decodes, *self._encodes, *self._refinements]
 
-    def _room(self, queue: deque[Result]) -> deque[Result]:
-        if self._closed or len(queue) >= self._queue_items:
+    def _room(self, queue: deque[Result], items: int) -> deque[Result]:
+        if self._closed or len(queue) >= items:
             raise QueueFull(f"{len(queue)} are waiting")
         return queue
+
+    def _next_refinement(self) -> RefineJob | None:
+        self._drop_the_gone()
+        return self._refinements[0] if self._refinements else None
+
+    def _drop_the_gone(self) -> None:
+        self._refinements = deque(job for job in self._refinements if not job.gone)

@@ -2,6 +2,7 @@
 
     take what is queued -> entropy decode, item by item -> one synthesis per size -> futures
                         -> then one encode, if one waits
+    nothing is queued   -> one slice of a refinement
 
 No delay is ever added to form a batch: batches form by themselves while the device is busy. Entropy decoding holds the
 interpreter's lock, so more threads would only be slower: past one process there are more workers.
@@ -20,7 +21,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from service.errors import CodecFailed, DamagedBitstream
-from service.render.codec_queue import CodecQueue, Decoded, DecodeJob, EncodeJob, Pixels
+from service.quality import Quality, TargetScore
+from service.render.codec_queue import CodecQueue, Decoded, DecodeJob, EncodeJob, Pixels, RefineJob, Search
 
 if TYPE_CHECKING:
     from models.codec import Codec, Symbols
@@ -33,10 +35,12 @@ class WorkerOptions:
     """How the worker is set up."""
 
     device: str
+    head: str
     weights: Path | None
     threads: int
     queue_items: int
     batch_items: int
+    refine_items: int
 
 
 class Observer(Protocol):
@@ -47,6 +51,9 @@ class Observer(Protocol):
 
     def queue_changed(self, *, items: int) -> None:
         """So many jobs are waiting now."""
+
+    def refinement_stepped(self, *, seconds: float) -> None:
+        """One slice of a refinement is done: a hit that came meanwhile has waited for it."""
 
     def device_lost(self) -> None:
         """The accelerator failed; the processor goes on."""
@@ -68,7 +75,9 @@ class CodecWorker:
     def __init__(self, options: WorkerOptions, observer: Observer) -> None:
         self._options = options
         self._observer = observer
-        self._queue = CodecQueue(queue_items=options.queue_items, batch_items=options.batch_items)
+        self._queue = CodecQueue(
+            queue_items=options.queue_items, batch_items=options.batch_items, refine_items=options.refine_items
+        )
         self._codec: Codec | None = None
         self._thread: threading.Thread | None = None
 
@@ -99,13 +108,19 @@ class CodecWorker:
         self._submit(DecodeJob(future=future, bitstream=bitstream, size_px=size_px))
         return await future
 
-    async def encode(self, pixels: Pixels, *, quality: int) -> bytes:
+    async def encode(self, pixels: Pixels, *, quality: Quality) -> bytes:
         """The bitstream of a high picture. Raises QueueFull or CodecFailed."""
         future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self._submit(EncodeJob(future=future, pixels=pixels, quality=quality))
         return await future
 
-    def _submit(self, job: DecodeJob | EncodeJob) -> None:
+    async def refine(self, pixels: Pixels, search: Search) -> bytes | None:
+        """The best bitstream that is found, if any: seconds of work, done in between. Raises as `encode` does."""
+        future: asyncio.Future[bytes | None] = asyncio.get_running_loop().create_future()
+        self._submit(RefineJob(future=future, pixels=pixels, search=search))
+        return await future
+
+    def _submit(self, job: DecodeJob | EncodeJob | RefineJob) -> None:
         self._queue.submit(job)
         self._observer.queue_changed(items=len(self._queue))
 
@@ -123,6 +138,8 @@ class CodecWorker:
             self._decode([job for job in work.decodes if not job.gone])
             if work.encode is not None and not work.encode.gone:
                 self._encode(work.encode)
+            if work.refinement is not None:
+                self._refine(work.refinement)
 
     def _chosen_device(self) -> str:
         import torch
@@ -135,7 +152,7 @@ class CodecWorker:
     def _load(self, device: str) -> Codec:
         from models.codec import Codec
 
-        return Codec.load(self._options.weights, device=device)
+        return Codec.load(self._options.weights, device=device, head=self._options.head)
 
     def _decode(self, jobs: list[DecodeJob]) -> None:
         read = [one for one in map(self._read, jobs) if one is not None]
@@ -174,11 +191,30 @@ class CodecWorker:
 
     def _encode(self, job: EncodeJob) -> None:
         try:
-            bitstream = self._on_some_device(lambda codec: codec.encode(job.pixels, quality=job.quality))
+            bitstream = self._on_some_device(lambda codec: _encoded(codec, job))
         except Exception as error:  # noqa: BLE001  (likewise)
             self._failed([job], error)
         else:
             job.succeed(bitstream)
+
+    def _refine(self, job: RefineJob) -> None:
+        started_s = time.perf_counter()
+        try:
+            self._refine_on(job)
+        except Exception as error:  # noqa: BLE001  (likewise; the device may only be too small for it, so it is kept)
+            self._queue.finished(job)
+            self._failed([job], error)
+        self._observer.refinement_stepped(seconds=time.perf_counter() - started_s)
+
+    def _refine_on(self, job: RefineJob) -> None:
+        """One slice: the start, a step or the end."""
+        if job.refinement is None:
+            job.refinement = self.codec.refinement(job.pixels, quality=job.search.quality, steps=job.search.steps)
+        elif not job.refinement.done:
+            job.refinement.step()
+        else:
+            self._queue.finished(job)
+            job.succeed(_kept(self.codec, job, job.refinement.bitstream()))
 
     def _on_some_device(self, call: Callable[[Codec], Result]) -> Result:
         try:
@@ -191,7 +227,23 @@ class CodecWorker:
         self._codec = self._load("cpu")
         return call(self._codec)
 
-    def _failed(self, jobs: Sequence[DecodeJob | EncodeJob], error: Exception) -> None:
+    def _failed(self, jobs: Sequence[DecodeJob | EncodeJob | RefineJob], error: Exception) -> None:
         logging.getLogger(__name__).error("the codec failed", exc_info=error)
         for job in jobs:
             job.fail(CodecFailed(str(error)))
+
+
+def _encoded(codec: Codec, job: EncodeJob) -> bytes:
+    if isinstance(job.quality, TargetScore):
+        return codec.encode_to_score(job.pixels, ssimulacra2=job.quality.ssimulacra2)
+    return codec.encode(job.pixels, quality=job.quality)
+
+
+def _kept(codec: Codec, job: RefineJob, bitstream: bytes) -> bytes | None:
+    """None where the search, which weighs errors against bytes, has given away the score that was promised."""
+    from models.scores import Ssimulacra2
+
+    if job.search.target is None:
+        return bitstream
+    (picture,) = codec.synthesize([codec.read(bitstream)], size_px=codec.size_px)
+    return bitstream if Ssimulacra2(job.pixels).score(picture) >= job.search.target.ssimulacra2 else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from importlib.resources import files
@@ -30,7 +31,8 @@ class Services:
     pictures: Pictures
     census: Census
     telemetry: Telemetry
-    codec: CodecFigures
+    codec: Callable[[], CodecFigures]
+    """It may lose its device."""
 
 
 class EdgeApp(FastAPI):
@@ -87,7 +89,7 @@ def _router(app: EdgeApp) -> APIRouter:
         """All figures of all workers: what the page at / shows."""
         now = running()
         census = await now.census.taken()
-        return figures(now.telemetry.collected(), store=census, codec=now.codec)
+        return figures(now.telemetry.collected(), store=census, codec=now.codec())
 
     @router.get("/metrics", tags=["figures"], response_class=PlainTextResponse)
     async def read_metrics() -> Response:

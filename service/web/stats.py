@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from prometheus_client import Metric
 
 from service.cache.census import StoreCensus
-from service.telemetry import Outcome
+from service.telemetry import Outcome, RefinementOutcome
 
 # A collapsed request waited for the origin: it is no hit. Bypass and error say nothing about the cache.
 _HITS = {Outcome.HIT, Outcome.STALE}
@@ -21,8 +21,12 @@ class CodecFigures:
     """What decodes here."""
 
     device: str
+    head: str
+    """The network that makes the 344 picture."""
     stream_id: str
-    quality: int
+    quality: int | None
+    """None where each picture has its own, by this score:"""
+    target_ssimulacra2: float | None
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,20 @@ class BatchFigures:
 
 
 @dataclass(frozen=True)
+class RefinementFigures:
+    """Searches for better latents by how they ended, and what those that were stored came to."""
+
+    stored: int
+    unchanged: int
+    superseded: int
+    refused: int
+    failed: int
+    first_bytes: int
+    refined_bytes: int
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Figures:
     """All of it."""
 
@@ -79,6 +97,7 @@ class Figures:
     codec: CodecFigures
     stages: list[StageFigures]
     batches: list[BatchFigures]
+    refinement: RefinementFigures
     queue_depth: int
     record_faults: int
     store_errors: int
@@ -112,6 +131,7 @@ def figures(metrics: Iterable[Metric], *, store: StoreCensus, codec: CodecFigure
             BatchFigures(size=size, count=one.count, mean_items=one.mean)
             for size, one in read.histograms("edge_batch_size", "size")
         ],
+        refinement=_refinement(read),
         queue_depth=int(read.total("edge_queue_depth")),
         record_faults=int(read.total("edge_record_faults_total")),
         store_errors=int(read.total("edge_store_errors_total")),
@@ -157,6 +177,17 @@ def _requests(read: _Samples) -> list[RequestFigures]:
         )
         for (res, status), one in sorted(read.distributions("edge_request_seconds", "res", "status").items())
     ]
+
+
+def _refinement(read: _Samples) -> RefinementFigures:
+    ended = read.by_label("edge_refinements_total", "outcome")
+    latents = read.by_label("edge_refined_bytes_total", "latent")
+    return RefinementFigures(
+        **{outcome.value: int(ended.get(outcome.value, 0)) for outcome in RefinementOutcome},
+        first_bytes=int(latents.get("first", 0)),
+        refined_bytes=int(latents.get("refined", 0)),
+        seconds=read.total("edge_refinement_seconds_total"),
+    )
 
 
 class _Samples:

@@ -1,20 +1,23 @@
-"""The queue's rules with plain jobs; batches, bad items and departed clients with the real codec."""
+"""Batches, bad items and departed clients with the real codec."""
 
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 from skimage import data
 
-from service.errors import CodecFailed, DamagedBitstream, QueueFull
+from service.errors import CodecFailed, DamagedBitstream
 from service.render import image_file
-from service.render.codec_queue import CodecQueue, Decoded, DecodeJob, EncodeJob, Pixels
+from service.render.codec_queue import Decoded, Pixels
 from service.render.codec_worker import CodecWorker, WorkerOptions
 
-OPTIONS = WorkerOptions(device="cpu", weights=None, threads=1, queue_items=8, batch_items=4)
+OPTIONS = WorkerOptions(
+    device="cpu", head="auto", weights=None, threads=1, queue_items=8, batch_items=4, refine_items=1
+)
 QUALITY = 10
 
 
@@ -35,67 +38,15 @@ class Seen:
             self.holds.set()
             assert self.may_go_on.wait(60), f"held for ever, {items} waiting"
 
+    def refinement_stepped(self, *, seconds: float) -> None:
+        raise AssertionError(f"{seconds} s for a refinement that nobody has asked for")
+
     def device_lost(self) -> None:
         raise AssertionError("there is only the processor here")
 
 
-def decode_job(name: bytes = b"", size_px: int = 344) -> DecodeJob:
-    future: asyncio.Future[Decoded] = asyncio.get_running_loop().create_future()
-    return DecodeJob(future=future, bitstream=name, size_px=size_px)
-
-
-def encode_job() -> EncodeJob:
-    future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-    return EncodeJob(future=future, pixels=np.zeros((344, 344, 3), np.uint8), quality=0)
-
-
 def in_loop(story: Callable[[], Coroutine[Any, Any, None]]) -> None:
     asyncio.run(story())
-
-
-def test_a_full_queue_refuses_and_a_taken_job_makes_room() -> None:
-    async def story() -> None:
-        queue = CodecQueue(queue_items=2, batch_items=1)
-        for _ in range(2):
-            queue.submit(decode_job())
-        with pytest.raises(QueueFull):
-            queue.submit(decode_job())
-        queue.submit(encode_job())  # has a queue of its own: hits do not keep misses out
-        assert queue.take() is not None
-        queue.submit(decode_job())
-
-    in_loop(story)
-
-
-def test_decodes_go_first_and_one_encode_follows_each_round() -> None:
-    async def story() -> None:
-        queue = CodecQueue(queue_items=9, batch_items=2)
-        encodes = [encode_job(), encode_job()]
-        decodes = [decode_job(), decode_job(), decode_job()]
-        jobs: list[DecodeJob | EncodeJob] = [*encodes, *decodes]
-        for job in jobs:
-            queue.submit(job)
-        first, second = queue.take(), queue.take()
-        assert first is not None
-        assert second is not None
-        assert (first.decodes, first.encode) == (decodes[:2], encodes[0])
-        assert (second.decodes, second.encode) == (decodes[2:], encodes[1])
-
-    in_loop(story)
-
-
-def test_a_closed_queue_gives_back_what_waits_and_takes_nothing_more() -> None:
-    async def story() -> None:
-        queue = CodecQueue(queue_items=2, batch_items=2)
-        waiting: list[DecodeJob | EncodeJob] = [decode_job(), encode_job()]
-        for job in waiting:
-            queue.submit(job)
-        assert queue.close() == waiting
-        assert queue.take() is None
-        with pytest.raises(QueueFull):
-            queue.submit(decode_job())
-
-    in_loop(story)
 
 
 @pytest.fixture(scope="module")
@@ -188,8 +139,7 @@ def test_an_impossible_encode_fails_alone_and_the_worker_goes_on(
 
 def test_weights_that_are_not_there_fail_the_start(tmp_path: Any) -> None:  # noqa: ANN401
     async def story() -> None:
-        options = WorkerOptions(device="cpu", weights=tmp_path / "none", threads=1, queue_items=1, batch_items=1)
-        worker = CodecWorker(options, Seen())
+        worker = CodecWorker(replace(OPTIONS, weights=tmp_path / "none"), Seen())
         with pytest.raises(Exception, match="none"):
             await worker.start()
         await worker.close()

@@ -11,8 +11,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from service.cache.census import counted
 from service.cache.record import Record, pack
+from service.log_lines import JsonLines
 from service.store.latent_store import Sample, StoredValue
-from service.telemetry import JsonLines
 from service.web.stats import Distribution
 from tests.service.running_edge import RunningEdge
 from tests.service.scripted_origin import Reply, ScriptedOrigin
@@ -36,6 +36,9 @@ METRICS = {
     "edge_store_errors": set(),
     "edge_record_faults": {"fault"},
     "edge_devices_lost": set(),
+    "edge_refinements": {"outcome"},
+    "edge_refinement_seconds": set(),
+    "edge_refined_bytes": {"latent"},
 }
 
 
@@ -93,6 +96,7 @@ def test_figures_agree_with_the_metrics(edge: RunningEdge, origin: ScriptedOrigi
     assert figures["requests_total"] == edge.metric("edge_cache_requests_total")
     assert 0 < figures["hit_ratio"] < 1
     assert figures["codec"]["device"] == "cpu"
+    assert figures["codec"]["head"] == "high-cpu"
     assert re.fullmatch("[0-9a-f]{8}", figures["codec"]["stream_id"])
     assert figures["origin"]["fetched_bytes"] == edge.metric("edge_origin_bytes_total")
     assert {one["stage"] for one in figures["stages"]} >= {"store", "queue", "entropy", "synthesis", "file", "origin"}

@@ -26,7 +26,9 @@ async def filler_of(origin: ScriptedOrigin, threads: Executor) -> AsyncIterator[
     """Neither its store nor its codec is ever asked here."""
     telemetry = Telemetry()
     client = OriginClient(origin.url, limits=Limits(source_bytes=20_000_000, timeout_s=60), observer=telemetry)
-    options = WorkerOptions(device="cpu", weights=None, threads=1, queue_items=1, batch_items=1)
+    options = WorkerOptions(
+        device="cpu", head="auto", weights=None, threads=1, queue_items=1, batch_items=1, refine_items=1
+    )
     limits = ImageLimits(source_pixels=64_000_000)
     yield Filler(
         FillRules(origin=origin.url, quality=20, default_ttl_s=60, image_limits=limits),

@@ -3,6 +3,7 @@
 import pytest
 
 from service.errors import SettingsError
+from service.quality import TargetScore
 from service.settings import Settings, read_settings, table
 
 ORIGIN = "http://origin.example"
@@ -23,6 +24,8 @@ def test_only_the_origin_is_required() -> None:
 def test_every_fault_is_reported_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EDGE_QUALITY", "64")
     monkeypatch.setenv("EDGE_DEVICE", "tpu")
+    monkeypatch.setenv("EDGE_HEAD", "high-cpu")
+    monkeypatch.setenv("EDGE_REFINE", "256")  # more than a record can tell
     monkeypatch.setenv("EDGE_REDIS_URL", "memcached://:secret@host")
     monkeypatch.setenv("EDGE_WEIGHTS", "/no/such/file")
     with pytest.raises(SettingsError) as caught:
@@ -31,6 +34,8 @@ def test_every_fault_is_reported_at_once(monkeypatch: pytest.MonkeyPatch) -> Non
         "EDGE_ORIGIN",
         "EDGE_QUALITY",
         "EDGE_DEVICE",
+        "EDGE_HEAD",
+        "EDGE_REFINE",
         "EDGE_REDIS_URL",
         "EDGE_WEIGHTS",
     }
@@ -56,14 +61,32 @@ def test_a_store_is_an_address_that_can_be_used(url: str) -> None:
     assert "secret" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [("0", 0), ("63", 63), ("auto:70", TargetScore(70)), ("auto:0", TargetScore(0)), ("auto:62.5", TargetScore(62.5))],
+)
+def test_a_quality_is_a_number_or_a_score(monkeypatch: pytest.MonkeyPatch, written: str, meant: object) -> None:
+    monkeypatch.setenv("EDGE_QUALITY", written)
+    settings = read_settings(origin=ORIGIN)
+    assert settings.quality == meant
+    assert settings.environment()["EDGE_QUALITY"] == written
+
+
+@pytest.mark.parametrize("quality", ["-1", "64", "3.5", "good", "auto", "auto:", "auto:x", "auto:nan", "auto:100.1"])
+def test_another_quality_is_a_fault_that_says_what_would_be_none(quality: str) -> None:
+    with pytest.raises(SettingsError, match=r"EDGE_QUALITY: must be 0 to 63, or auto:<ssimulacra2> with a score"):
+        read_settings(origin=ORIGIN, quality=quality)
+
+
 def test_an_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EDGE_ORIGIN", ORIGIN + "/")
     monkeypatch.setenv("EDGE_QUALITY", "")
     assert read_settings() == Settings(origin=ORIGIN)
 
 
-def test_workers_read_the_settings_that_the_parent_had(monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = read_settings(origin=ORIGIN, quality=7, store_timeout_s=0.25, redis_url="unix:///s.sock")
+@pytest.mark.parametrize("quality", [None, 7, TargetScore(71.25)])
+def test_workers_read_the_settings_that_the_parent_had(monkeypatch: pytest.MonkeyPatch, quality: object) -> None:
+    settings = read_settings(origin=ORIGIN, quality=quality, store_timeout_s=0.25, redis_url="unix:///s.sock")
     for name, value in settings.environment().items():
         monkeypatch.setenv(name, value)
     assert read_settings() == settings

@@ -1,0 +1,52 @@
+"""Which quality new latents take: one for all, or for each picture the lowest that reaches a score. No I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from models.config import QUALITIES
+
+AUTO = "auto:"
+BEST_SCORE = 100.0
+"""SSIMULACRA2 of a picture beside itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class TargetScore:
+    """The lowest quality whose decoded 344 picture has this score; each picture has its own."""
+
+    ssimulacra2: float
+
+    def __str__(self) -> str:
+        """As the setting is written."""
+        return AUTO + repr(self.ssimulacra2).removesuffix(".0")
+
+
+Quality = int | TargetScore
+
+
+def read_quality(value: object) -> Quality:
+    """A number or `auto:<ssimulacra2>`. Raises ValueError with a sentence for the operator."""
+    if isinstance(value, TargetScore):
+        return value
+    text = str(value).strip()
+    quality = _target(text.removeprefix(AUTO)) if text.startswith(AUTO) else _number(text)
+    if quality is None:
+        raise ValueError(f"must be 0 to {QUALITIES - 1}, or auto:<ssimulacra2> with a score of 0 to {BEST_SCORE:g}")
+    return quality
+
+
+def _number(text: str) -> int | None:
+    try:
+        number = int(text)
+    except ValueError:
+        return None
+    return number if 0 <= number < QUALITIES else None
+
+
+def _target(text: str) -> TargetScore | None:
+    try:
+        score = float(text)
+    except ValueError:
+        return None
+    return TargetScore(score) if 0 <= score <= BEST_SCORE else None  # nor is NaN

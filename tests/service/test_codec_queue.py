@@ -1,0 +1,105 @@
+"""The rules of the codec's queue, with jobs that nobody does."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import numpy as np
+import pytest
+
+from service.errors import QueueFull
+from service.render.codec_queue import CodecQueue, Decoded, DecodeJob, EncodeJob, RefineJob, Round, Search
+
+
+def decode_job(name: bytes = b"", size_px: int = 344) -> DecodeJob:
+    future: asyncio.Future[Decoded] = asyncio.get_running_loop().create_future()
+    return DecodeJob(future=future, bitstream=name, size_px=size_px)
+
+
+def encode_job() -> EncodeJob:
+    future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+    return EncodeJob(future=future, pixels=np.zeros((344, 344, 3), np.uint8), quality=0)
+
+
+def refine_job() -> RefineJob:
+    future: asyncio.Future[bytes | None] = asyncio.get_running_loop().create_future()
+    return RefineJob(future=future, pixels=np.zeros((344, 344, 3), np.uint8), search=Search(quality=0, steps=1))
+
+
+def in_loop(story: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    asyncio.run(story())
+
+
+def test_a_full_queue_refuses_and_a_taken_job_makes_room() -> None:
+    async def story() -> None:
+        queue = CodecQueue(queue_items=2, batch_items=1, refine_items=1)
+        for _ in range(2):
+            queue.submit(decode_job())
+        with pytest.raises(QueueFull):
+            queue.submit(decode_job())
+        queue.submit(encode_job())  # has a queue of its own: hits do not keep misses out
+        assert queue.take() is not None
+        queue.submit(decode_job())
+
+    in_loop(story)
+
+
+def test_decodes_go_first_and_one_encode_follows_each_round() -> None:
+    async def story() -> None:
+        queue = CodecQueue(queue_items=9, batch_items=2, refine_items=1)
+        encodes = [encode_job(), encode_job()]
+        decodes = [decode_job(), decode_job(), decode_job()]
+        jobs: list[DecodeJob | EncodeJob | RefineJob] = [*encodes, *decodes]
+        for job in jobs:
+            queue.submit(job)
+        first, second = queue.take(), queue.take()
+        assert first is not None
+        assert second is not None
+        assert (first.decodes, first.encode) == (decodes[:2], encodes[0])
+        assert (second.decodes, second.encode) == (decodes[2:], encodes[1])
+
+    in_loop(story)
+
+
+def test_a_refinement_waits_until_nothing_else_does_and_keeps_its_place() -> None:
+    async def story() -> None:
+        queue = CodecQueue(queue_items=2, batch_items=2, refine_items=2)
+        first, second, decode = refine_job(), refine_job(), decode_job()
+        for job in (first, second):
+            queue.submit(job)
+        assert queue.take() == Round([], encode=None, refinement=first)
+        queue.submit(decode)
+        assert queue.take() == Round([decode], encode=None, refinement=None)
+        assert queue.take() == Round([], encode=None, refinement=first)
+        queue.finished(first)
+        assert queue.take() == Round([], encode=None, refinement=second)
+
+    in_loop(story)
+
+
+def test_a_full_queue_of_refinements_refuses_and_one_that_is_given_up_makes_room() -> None:
+    async def story() -> None:
+        queue = CodecQueue(queue_items=1, batch_items=1, refine_items=1)
+        given_up = refine_job()
+        queue.submit(given_up)
+        with pytest.raises(QueueFull):
+            queue.submit(refine_job())
+        queue.submit(decode_job())  # of another queue
+        given_up.future.cancel()
+        queue.submit(refine_job())
+
+    in_loop(story)
+
+
+def test_a_closed_queue_gives_back_what_waits_and_takes_nothing_more() -> None:
+    async def story() -> None:
+        queue = CodecQueue(queue_items=2, batch_items=2, refine_items=1)
+        waiting: list[DecodeJob | EncodeJob | RefineJob] = [decode_job(), encode_job(), refine_job()]
+        for job in waiting:
+            queue.submit(job)
+        assert queue.close() == waiting
+        assert queue.take() is None
+        with pytest.raises(QueueFull):
+            queue.submit(decode_job())
+
+    in_loop(story)

@@ -1,0 +1,219 @@
+"""Better latents behind the miss: what they may cost a hit, what they may overwrite, and what clients see of them."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pytest
+import redis
+from skimage import data
+
+from models.bitstream import parse
+from service.cache.record import Record, pack, unpack
+from service.cache.refiner import Refiner, RefineRules
+from service.errors import CodecFailed, QueueFull
+from service.quality import TargetScore
+from service.render import image_file
+from service.render.codec_queue import Pixels, Search
+from service.store.embedded import EmbeddedValkey
+from service.store.latent_store import LatentStore, Patience
+from service.telemetry import RefinementOutcome
+from tests.service.watched_codec import Watch, worker_seen_by
+
+FRESH = {"Cache-Control": "public, max-age=600"}
+QUALITY = 20
+STEPS = 3
+SEARCH = Search(quality=QUALITY, steps=STEPS)
+LONG_SEARCH = replace(SEARCH, steps=255)
+RULES = RefineRules(steps=STEPS, quality=QUALITY)
+KEY = b"p:astronaut"
+
+
+@pytest.fixture(scope="module")
+def high() -> Pixels:
+    return image_file.square(data.astronaut(), 344)  # type: ignore[no-untyped-call]
+
+
+def test_a_hit_that_comes_during_a_refinement_waits_for_one_step_of_it(high: Pixels) -> None:
+    async def story() -> None:
+        watch = Watch(holds_after=2)
+        async with worker_seen_by(watch) as worker:
+            first = await worker.encode(high, quality=QUALITY)
+            refining = asyncio.create_task(worker.refine(high, SEARCH))
+            await asyncio.to_thread(watch.holds.wait)
+            hit = asyncio.create_task(worker.decode(first, size_px=172))
+            await asyncio.sleep(0)  # one turn of the loop: it is submitted
+            watch.may_go_on.set()
+            assert (await hit).pixels.shape == (172, 172, 3)
+            refined = await refining
+            assert refined is not None
+            assert parse(refined).quality == QUALITY
+        assert watch.log == ["slice", "slice", "decode", *["slice"] * STEPS]  # one more each for start and end
+
+    asyncio.run(story())
+
+
+def test_a_refinement_that_fails_fails_alone(high: Pixels, caplog: pytest.LogCaptureFixture) -> None:
+    async def story() -> None:
+        watch = Watch(holds_after=0)
+        async with worker_seen_by(watch) as worker:
+            with pytest.raises(CodecFailed):
+                await worker.refine(np.zeros((5, 5, 3), np.uint8), SEARCH)
+            assert await worker.refine(high, SEARCH)
+
+    asyncio.run(story())
+    assert "the codec failed" in caplog.text
+
+
+def test_closing_drops_what_is_being_refined(high: Pixels) -> None:
+    async def story() -> None:
+        watch = Watch()
+        async with worker_seen_by(watch) as worker:
+            refining = asyncio.create_task(worker.refine(high, LONG_SEARCH))
+            await asyncio.to_thread(watch.holds.wait)
+            with pytest.raises(QueueFull):
+                await worker.refine(high, LONG_SEARCH)
+        with pytest.raises(CodecFailed):
+            await refining
+        assert watch.log == ["slice"]
+
+    asyncio.run(story())
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A refiner between a real store and a real codec, and the record that it is offered."""
+
+    refiner: Refiner
+    watch: Watch
+    direct: redis.Redis
+    record: Record
+
+    def stored(self) -> Record:
+        """What the store holds now."""
+        value = self.direct.get(KEY)
+        assert isinstance(value, bytes)
+        return unpack(value)
+
+
+Story = Callable[[Bench], Coroutine[Any, Any, None]]
+
+
+def with_an_offer(
+    valkey: EmbeddedValkey,
+    high: Pixels,
+    story: Callable[[Bench], Coroutine[Any, Any, None]],
+    rules: RefineRules = RULES,
+) -> None:
+    """Tell a story that begins when the codec has taken up the refinement of a stored record."""
+
+    async def told() -> None:
+        watch = Watch()
+        store = LatentStore(valkey.url, patience=Patience(timeout_s=5, retry_s=0), observer=watch)
+        async with worker_seen_by(watch) as worker:
+            refiner = Refiner(rules, store=store, worker=worker, telemetry=watch)
+            # The latent of a blur of it: what the search begins with is better already.
+            record = record_of(await worker.encode(blurred(high), quality=QUALITY))
+            with redis.Redis.from_url(valkey.url) as direct:
+                direct.set(KEY, pack(record), ex=600)
+                refiner.offer(KEY, record, high)
+                await asyncio.to_thread(watch.holds.wait)
+                await story(Bench(refiner, watch, direct, record))
+            await refiner.close()
+        await store.close()
+
+    asyncio.run(told())
+
+
+def blurred(picture: Pixels) -> Pixels:
+    return image_file.square(image_file.square(picture, 172), 344)
+
+
+def record_of(bitstream: bytes) -> Record:
+    parsed = parse(bitstream)
+    return Record(
+        bitstream=bitstream,
+        born_ms=1_000,
+        filled_ms=2_000,
+        lifetime_s=600,
+        source_digest=bytes(16),
+        source_bytes=100_000,
+        conventional_high_bytes=30_000,
+        conventional_medium_bytes=8_000,
+        stream_id=parsed.stream_id,
+        quality=parsed.quality,
+        cache_control="max-age=600",
+    )
+
+
+def test_a_better_latent_takes_the_place_of_the_first(valkey: EmbeddedValkey, high: Pixels) -> None:
+    async def story(bench: Bench) -> None:
+        bench.watch.may_go_on.set()
+        assert await bench.watch.outcomes.get() is RefinementOutcome.STORED
+        stored = bench.stored()
+        assert stored.bitstream != bench.record.bitstream
+        assert stored == replace(bench.record, bitstream=stored.bitstream, refinement=STEPS)
+        assert 0 < bench.direct.ttl(KEY) <= 600
+
+    with_an_offer(valkey, high, story)
+
+
+@pytest.mark.parametrize("kind", ["another fill", "a purge", "someone else's list"])
+def test_what_came_meanwhile_is_left_alone(valkey: EmbeddedValkey, high: Pixels, kind: str) -> None:
+    async def story(bench: Bench) -> None:
+        another = pack(replace(bench.record, filled_ms=3_000))
+        bench.direct.delete(KEY)
+        if kind == "another fill":
+            bench.direct.set(KEY, another, ex=60)
+        elif kind == "someone else's list":
+            bench.direct.rpush(KEY, another)
+        left = bench.direct.dump(KEY)
+        bench.watch.may_go_on.set()
+        assert await bench.watch.outcomes.get() is RefinementOutcome.SUPERSEDED
+        assert bench.direct.dump(KEY) == left
+
+    with_an_offer(valkey, high, story)
+
+
+def test_a_newer_fill_of_the_same_picture_ends_the_refinement_of_the_old(valkey: EmbeddedValkey, high: Pixels) -> None:
+    async def story(bench: Bench) -> None:
+        newer = replace(bench.record, filled_ms=3_000)
+        bench.direct.set(KEY, pack(newer), ex=600)
+        bench.refiner.offer(KEY, newer, high)
+        assert await bench.watch.outcomes.get() is RefinementOutcome.SUPERSEDED
+        bench.watch.may_go_on.set()
+        assert await bench.watch.outcomes.get() is RefinementOutcome.STORED
+        assert bench.stored().filled_ms == 3_000
+
+    with_an_offer(valkey, high, story)
+
+
+def test_a_picture_for_which_there_is_no_room_keeps_its_first_latent(valkey: EmbeddedValkey, high: Pixels) -> None:
+    async def story(bench: Bench) -> None:
+        bench.refiner.offer(b"p:another", bench.record, high)
+        assert await bench.watch.outcomes.get() is RefinementOutcome.REFUSED
+
+    with_an_offer(valkey, high, story, replace(RULES, steps=255))
+
+
+@pytest.mark.parametrize(("score", "outcome"), [(0, RefinementOutcome.STORED), (99, RefinementOutcome.UNCHANGED)])
+def test_a_better_latent_still_has_the_score_that_was_promised(
+    valkey: EmbeddedValkey, high: Pixels, score: float, outcome: RefinementOutcome
+) -> None:
+    async def story(bench: Bench) -> None:
+        bench.watch.may_go_on.set()
+        assert await bench.watch.outcomes.get() is outcome
+        assert (bench.direct.get(KEY) == pack(bench.record)) == (outcome is RefinementOutcome.UNCHANGED)
+
+    with_an_offer(valkey, high, story, replace(RULES, quality=TargetScore(score)))
+
+
+def test_a_store_that_went_away_fails_the_refinement_only(valkey: EmbeddedValkey, high: Pixels) -> None:
+    async def story(bench: Bench) -> None:
+        bench.direct.shutdown(nosave=True)
+        bench.watch.may_go_on.set()
+        assert await bench.watch.outcomes.get() is RefinementOutcome.FAILED
+
+    with_an_offer(valkey, high, story)

@@ -1,0 +1,93 @@
+"""Better latents behind the miss as clients see them: a real edge, its store and its origin."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import redis
+
+from service.cache.record import record_key, unpack
+from service.settings import read_settings
+from service.store.embedded import EmbeddedValkey
+from tests.service.running_edge import RunningEdge, running_edge
+from tests.service.scripted_origin import Reply, ScriptedOrigin
+
+FRESH = {"Cache-Control": "public, max-age=600"}
+STEPS = 4
+"""Enough to find something better than the first latent of a photograph."""
+LIMIT_S = 120
+
+
+@contextmanager
+def refining_edge(origin: ScriptedOrigin, store: EmbeddedValkey, **given: object) -> Iterator[RunningEdge]:
+    with running_edge(read_settings(origin=origin.url, redis_url=store.url, **given)) as edge:
+        yield edge
+
+
+@contextmanager
+def writes_to(store: redis.Redis, key: bytes) -> Iterator[Callable[[], None]]:
+    """Waits for the next SET of a key: a barrier that the store itself raises."""
+    store.config_set("notify-keyspace-events", "K$")
+    with store.pubsub() as channel:  # type: ignore[no-untyped-call]
+        channel.subscribe(b"__keyspace@0__:" + key)
+        assert channel.get_message(timeout=LIMIT_S)["type"] == "subscribe"
+
+        def wait() -> None:
+            message = channel.get_message(timeout=LIMIT_S)
+            assert message is not None, "nobody has written"
+            assert message["data"] == b"set"
+
+        yield wait
+    store.config_set("notify-keyspace-events", "")
+
+
+def test_the_entity_tag_changes_with_the_latent_and_the_old_one_matches_no_more(
+    valkey: EmbeddedValkey, origin: ScriptedOrigin, photo: bytes
+) -> None:
+    origin.script("/cat", Reply(photo, headers=FRESH))
+    key = record_key("cat", origin=origin.url)
+    with (
+        redis.Redis.from_url(valkey.url) as store,
+        writes_to(store, key) as written,
+        refining_edge(origin, valkey, refine=STEPS) as edge,
+    ):
+        first = edge.get("/image/cat")
+        written()
+        first_record = unpack(store.get(key))
+        written()
+        again = edge.get("/image/cat", headers={"If-None-Match": first.headers["etag"]})
+        assert again.status_code == 200
+        assert again.headers["cache-status"].startswith("latentedge; hit; ttl=")
+        assert again.headers["etag"] != first.headers["etag"]
+        assert edge.get("/image/cat", headers={"If-None-Match": again.headers["etag"]}).status_code == 304
+        stages = [part.strip().partition(";")[0] for part in again.headers["server-timing"].split(",")]
+        assert stages == ["store", "queue", "entropy", "synthesis", "file"]
+        refined = unpack(store.get(key))
+        assert refined.refinement == STEPS
+        assert refined.quality == first_record.quality
+        assert 590 <= store.ttl(key) <= 600
+        figures = edge.stats()["refinement"]
+        assert figures["stored"] == edge.metric('edge_refinements_total{outcome="stored"}') == 1
+        assert figures["first_bytes"] - figures["refined_bytes"] == len(first_record.bitstream) - len(refined.bitstream)
+        assert figures["seconds"] > 0
+
+
+def test_hits_are_answered_while_a_refinement_takes_its_time(
+    valkey: EmbeddedValkey, origin: ScriptedOrigin, photo: bytes
+) -> None:
+    """And an edge that is stopped meanwhile does not finish it."""
+    for name in ("/cat", "/dog"):
+        origin.script(name, Reply(photo, headers=FRESH))
+    with refining_edge(origin, valkey, refine=255, refine_items=1) as edge:
+        tags = {edge.get("/image/cat").headers["etag"] for _ in range(4)}
+        assert len(tags) == 1
+        assert "stored" in edge.get("/image/dog").headers["cache-status"]  # and there is no room for its refinement
+        figures = edge.stats()["refinement"]
+        assert [figures[name] for name in ("stored", "refused", "failed", "superseded")] == [0, 1, 0, 0]
+        assert edge.stats()["queue_depth"] == 0
+
+
+def test_without_the_setting_nothing_is_refined(edge: RunningEdge, origin: ScriptedOrigin, photo: bytes) -> None:
+    origin.script("/cat", Reply(photo, headers=FRESH))
+    edge.get("/image/cat")
+    figures = edge.stats()["refinement"]
+    assert set(figures.values()) == {0}

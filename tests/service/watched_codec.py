@@ -1,0 +1,52 @@
+"""A real codec worker that is seen at work, and whose thread can be kept in the middle of a refinement."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from service.render.codec_worker import CodecWorker, WorkerOptions
+from service.telemetry import RefinementOutcome, Telemetry
+
+LIMIT_S = 120
+OPTIONS = WorkerOptions(
+    device="cpu", head="auto", weights=None, threads=1, queue_items=8, batch_items=4, refine_items=1
+)
+
+
+class Watch(Telemetry):
+    """Sees what the codec does, and keeps its thread after one slice of a refinement until it may go on."""
+
+    def __init__(self, *, holds_after: int = 1) -> None:
+        super().__init__()
+        self.log: list[str] = []
+        self.outcomes: asyncio.Queue[RefinementOutcome] = asyncio.Queue()
+        self.holds = threading.Event()
+        self.may_go_on = threading.Event()
+        self._holds_after = holds_after
+
+    def refinement_stepped(self, *, seconds: float) -> None:
+        super().refinement_stepped(seconds=seconds)
+        self.log.append("slice")
+        if self.log.count("slice") == self._holds_after:
+            self.holds.set()
+            assert self.may_go_on.wait(LIMIT_S), "held for ever"
+
+    def batch_done(self, *, size_px: int, items: int) -> None:
+        super().batch_done(size_px=size_px, items=items)
+        self.log.append("decode")
+
+    def refinement(self, outcome: RefinementOutcome) -> None:
+        super().refinement(outcome)
+        self.outcomes.put_nowait(outcome)
+
+
+@asynccontextmanager
+async def worker_seen_by(watch: Watch) -> AsyncIterator[CodecWorker]:
+    worker = CodecWorker(OPTIONS, watch)
+    await worker.start()
+    try:
+        yield worker
+    finally:
+        watch.may_go_on.set()
+        await worker.close()
