@@ -16,7 +16,9 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
+from service.commands import stages
 from service.commands.failure import USER_ERROR, CommandFailure, complain
+from service.commands.settings_help import SettingsCommand
 
 app = typer.Typer(
     name="latentedge",
@@ -32,6 +34,9 @@ Weights = Annotated[
     Path | None, typer.Option("--weights", metavar="FILE", help="Weights other than the released ones.")
 ]
 Device = Annotated[str, typer.Option("--device", help="cpu or cuda.")]
+Head = Annotated[
+    str, typer.Option("--head", help="What makes the 344 picture: cpu (light) or gpu (better); auto: by the device.")
+]
 Port = Annotated[int, typer.Option("--port", min=0, max=65535, help="TCP port.")]
 
 
@@ -41,13 +46,22 @@ def encode(
     *,
     output: OutputFolder,
     quality: Annotated[int | None, typer.Option("--quality", help="0 to 63.", show_default="the model's own")] = None,
+    target_bytes: Annotated[
+        int | None, typer.Option("--target-bytes", metavar="B", help="The best of at most so many bytes.")
+    ] = None,
+    target_ssimulacra2: Annotated[
+        float | None, typer.Option("--target-ssimulacra2", metavar="S", help="The smallest of at least this score.")
+    ] = None,
+    refine: Annotated[int, typer.Option("--refine", metavar="N", help="Steps of search for a better latent.")] = 0,
     weights: Weights = None,
     device: Device = "cpu",
+    head: Head = "auto",
 ) -> None:
     """Encode pictures to DIR/<stem>.le: the centre square at 344x344; a 344x344 picture is taken as it is."""
-    from service.commands import latent_files
+    from service.commands import encoding, latent_files
 
-    latent_files.encode(files, output=output, quality=quality, codec=latent_files.CodecChoice(weights, device))
+    wish = encoding.Wish(quality, target_bytes=target_bytes, target_ssimulacra2=target_ssimulacra2, refine=refine)
+    latent_files.encode(files, output=output, wish=wish, codec=latent_files.CodecChoice(weights, device, head))
 
 
 @app.command()
@@ -58,11 +72,12 @@ def decode(
     res: Annotated[str, typer.Option("--res", help="high (344x344) or medium (172x172).")] = "high",
     weights: Weights = None,
     device: Device = "cpu",
+    head: Head = "auto",
 ) -> None:
     """Decode latents (.le) to DIR/<stem>.png."""
     from service.commands import latent_files
 
-    latent_files.decode(files, output=output, res=res, codec=latent_files.CodecChoice(weights, device))
+    latent_files.decode(files, output=output, res=res, codec=latent_files.CodecChoice(weights, device, head))
 
 
 @app.command()
@@ -70,7 +85,7 @@ def info(files: Files, *, weights: Weights = None) -> None:
     """Print the header, the sizes and the bits per pixel of latents (.le), after checking them whole."""
     from service.commands import latent_files
 
-    latent_files.info(files, codec=latent_files.CodecChoice(weights, "cpu"))
+    latent_files.info(files, codec=latent_files.CodecChoice(weights, "cpu", "auto"))
 
 
 @app.command()
@@ -116,12 +131,12 @@ def train(
     start: Annotated[
         Path | None, typer.Option("--from", metavar="FILE", help="Weights to go on from, not the closed-form start.")
     ] = None,
-    stage: Annotated[str, typer.Option("--stage", help="all, medium, high, translator or release.")] = "all",
+    stage: Annotated[str, typer.Option("--stage", help=stages.sentence())] = "all",
     threads: Annotated[int, typer.Option("--threads", min=1, help="Threads of the arithmetic.")] = 2,
     seed: Annotated[int, typer.Option("--seed", help="Of crops, qualities and starts.")] = 0,
     rate: Annotated[float, typer.Option("--rate", min=0, help="Learning rate.")] = 2.5e-3,
-    structure: Annotated[
-        float, typer.Option("--structure", min=0, max=1, help="Share of MS-SSIM in the distortion.")
+    perceptual: Annotated[
+        float, typer.Option("--perceptual", min=0, max=1, help="Share of SSIMULACRA2 in the distortion.")
     ] = 0.0,
     device: Device = "cpu",
 ) -> None:
@@ -142,19 +157,19 @@ def train(
             seed=seed,
             device=device,
             rate=rate,
-            structure=structure,
+            perceptual=perceptual,
         )
     )
 
 
-@app.command()
+@app.command(cls=SettingsCommand)
 def serve(
     *,
     host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
     port: Port = 8080,
     workers: Annotated[int, typer.Option("--workers", min=1, help="Server processes.")] = 1,
 ) -> None:
-    """Run the edge. Everything else is set by EDGE_* in the environment; EDGE_ORIGIN is the one that must be."""
+    """Run the edge. Everything else is set by the environment, as listed below; EDGE_ORIGIN is the one that must be."""
     from service.commands import serving
 
     serving.serve(host=host, port=port, workers=workers)

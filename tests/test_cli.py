@@ -3,9 +3,6 @@
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -15,42 +12,17 @@ from PIL import Image
 
 from models.bitstream import parse
 from models.config import HIGH_PX, MEDIUM_PX
+from models.training.options import STAGES
 from service.cli import run
+from service.settings import table
+from tests.command_line import Outcome, Shell, assert_one_line_each, photograph
 
 COMMANDS = ("encode", "decode", "info", "evaluate", "train", "serve", "origin", "demo")
-
-
-@dataclass(frozen=True)
-class Outcome:
-    code: int
-    out: str
-    err: str
-
-
-class Shell:
-    """Runs command lines in this process, so that torch is imported once, and keeps what they print."""
-
-    def __init__(self, capfd: pytest.CaptureFixture[str]) -> None:
-        self._capfd = capfd
-
-    def __call__(self, *arguments: object) -> Outcome:
-        self._capfd.readouterr()
-        try:
-            code = run([str(argument) for argument in arguments])
-        except SystemExit as leave:
-            code = leave.code if isinstance(leave.code, int) else 1
-        printed = self._capfd.readouterr()
-        return Outcome(code, out=printed.out, err=printed.err)
 
 
 @pytest.fixture
 def latentedge(capfd: pytest.CaptureFixture[str]) -> Shell:
     return Shell(capfd)
-
-
-def photograph() -> Image.Image:
-    with (resources.files("sklearn.datasets.images") / "china.jpg").open("rb") as file, Image.open(file) as picture:
-        return picture.convert("RGB")
 
 
 @pytest.fixture(scope="session")
@@ -100,6 +72,16 @@ def test_every_command_explains_itself(latentedge: Shell, command: str) -> None:
     outcome = latentedge(command, "--help")
     assert outcome.code == 0
     assert command in outcome.out
+
+
+def test_the_help_of_serve_tells_every_setting(latentedge: Shell) -> None:
+    printed = latentedge("serve", "--help").out
+    assert [row.name for row in table() if f" {row.name} " not in printed] == []
+
+
+def test_the_help_of_train_tells_every_stage(latentedge: Shell) -> None:
+    printed = " ".join(latentedge("train", "--help").out.replace("\u2502", " ").split())
+    assert f"{', '.join(('all', *STAGES[:-1]))} or {STAGES[-1]}." in printed
 
 
 def test_a_picture_goes_there_and_back(latentedge: Shell, square: Path, latent: Path, tmp_path: Path) -> None:
@@ -204,13 +186,6 @@ def test_every_bad_picture_gets_its_line_and_the_good_one_is_done(
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["china.le"]
 
 
-def assert_one_line_each(outcome: Outcome, bad: Sequence[Path]) -> None:
-    lines = outcome.err.splitlines()
-    assert [line.partition(": ")[0] for line in lines] == [str(path) for path in bad]
-    assert all(len(line.partition(": ")[2]) > 3 for line in lines)
-    assert "Traceback" not in outcome.err
-
-
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -223,6 +198,15 @@ def assert_one_line_each(outcome: Outcome, bad: Sequence[Path]) -> None:
         ("encode", "--weights", "FILE", "--output", "OUT", "FILE"),
         ("encode", "--weights", "MISSING", "--output", "OUT", "FILE"),
         ("encode", "--device", "abacus", "--output", "OUT", "FILE"),
+        ("encode", "--head", "high-cpu", "--output", "OUT", "FILE"),
+        ("encode", "--quality", "30", "--target-bytes", "9000", "--output", "OUT", "FILE"),
+        ("encode", "--quality", "30", "--target-ssimulacra2", "70", "--output", "OUT", "FILE"),
+        ("encode", "--target-bytes", "9000", "--target-ssimulacra2", "70", "--output", "OUT", "FILE"),
+        ("encode", "--target-bytes", "0", "--output", "OUT", "FILE"),
+        ("encode", "--target-ssimulacra2", "100.5", "--output", "OUT", "FILE"),
+        ("encode", "--target-ssimulacra2", "nan", "--output", "OUT", "FILE"),
+        ("encode", "--refine", "-1", "--output", "OUT", "FILE"),
+        ("decode", "--head", "gpus", "--output", "OUT", "FILE"),
         ("decode", "--res", "low", "--output", "OUT", "FILE"),
         ("origin", "--dir", "MISSING", "--port", "0"),
         ("origin", "--dir", "OUT", "--port", "65536"),

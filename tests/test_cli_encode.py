@@ -1,0 +1,121 @@
+"""`latentedge encode` to a target, refined, and `decode` by either head: what each promises is measured."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from models.bitstream import parse
+from models.codec import Codec
+from models.config import HIGH_PX
+from models.scores import Ssimulacra2
+from tests.command_line import Shell, assert_one_line_each, photograph
+
+TARGET_BYTES = 6_000
+TARGET_SSIMULACRA2 = 55.0
+
+
+@pytest.fixture
+def latentedge(capfd: pytest.CaptureFixture[str]) -> Shell:
+    return Shell(capfd)
+
+
+@pytest.fixture(scope="module")
+def codec() -> Codec:
+    return Codec.load()
+
+
+@pytest.fixture
+def china(tmp_path: Path) -> Path:
+    path = tmp_path / "china.png"
+    photograph().crop((100, 60, 100 + HIGH_PX, 60 + HIGH_PX)).save(path)
+    return path
+
+
+@pytest.fixture
+def noise(tmp_path: Path) -> Path:
+    """What no codec makes small or good."""
+    path = tmp_path / "noise.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (HIGH_PX, HIGH_PX, 3), dtype=np.uint8)).save(path)
+    return path
+
+
+def pixels(path: Path) -> NDArray[np.uint8]:
+    with Image.open(path) as picture:
+        return np.asarray(picture.convert("RGB"))
+
+
+def score(codec: Codec, picture: NDArray[np.uint8], blob: bytes) -> float:
+    (decoded,) = codec.synthesize([codec.read(blob)], size_px=HIGH_PX)
+    return Ssimulacra2(picture).score(decoded)
+
+
+def test_target_bytes_gives_the_best_quality_that_fits(
+    latentedge: Shell, codec: Codec, china: Path, tmp_path: Path
+) -> None:
+    assert latentedge("encode", "--target-bytes", TARGET_BYTES, "--output", tmp_path, china).code == 0
+    blob = (tmp_path / "china.le").read_bytes()
+    assert len(blob) <= TARGET_BYTES
+    assert len(codec.encode(pixels(china), quality=parse(blob).quality + 1)) > TARGET_BYTES
+
+
+def test_target_ssimulacra2_gives_the_least_quality_that_reaches_it(
+    latentedge: Shell, codec: Codec, china: Path, tmp_path: Path
+) -> None:
+    assert latentedge("encode", "--target-ssimulacra2", TARGET_SSIMULACRA2, "--output", tmp_path, china).code == 0
+    blob, picture = (tmp_path / "china.le").read_bytes(), pixels(china)
+    assert score(codec, picture, blob) >= TARGET_SSIMULACRA2
+    below = codec.encode(picture, quality=parse(blob).quality - 1)
+    assert score(codec, picture, below) < TARGET_SSIMULACRA2
+
+
+@pytest.mark.parametrize("target", [("--target-bytes", 1_000), ("--target-ssimulacra2", TARGET_SSIMULACRA2)])
+def test_a_target_that_one_picture_cannot_meet_is_its_failure_alone(
+    latentedge: Shell, noise: Path, tmp_path: Path, target: tuple[str, object]
+) -> None:
+    flat = tmp_path / "flat.png"
+    Image.new("RGB", (HIGH_PX, HIGH_PX), (90, 120, 150)).save(flat)
+    outcome = latentedge("encode", *target, "--output", tmp_path / "out", noise, flat)
+    assert outcome.code == 2
+    assert_one_line_each(outcome, [noise])
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["flat.le"]
+
+
+def test_refining_finds_another_latent_of_the_same_quality(
+    latentedge: Shell, codec: Codec, china: Path, tmp_path: Path
+) -> None:
+    for steps in (0, 4):
+        arguments = ("encode", "--quality", 20, "--refine", steps, "--output", tmp_path / str(steps), china)
+        assert latentedge(*arguments).code == 0
+    first, refined = ((tmp_path / str(steps) / "china.le").read_bytes() for steps in (0, 4))
+    assert first != refined
+    assert parse(first).quality == parse(refined).quality == 20
+    assert codec.read(refined).quality == 20
+
+
+@pytest.mark.parametrize("target", [("--target-bytes", TARGET_BYTES), ("--target-ssimulacra2", TARGET_SSIMULACRA2)])
+def test_what_is_refined_keeps_to_its_target(
+    latentedge: Shell, codec: Codec, china: Path, tmp_path: Path, target: tuple[str, object]
+) -> None:
+    assert latentedge("encode", *target, "--refine", 4, "--output", tmp_path, china).code == 0
+    blob = (tmp_path / "china.le").read_bytes()
+    if target[0] == "--target-bytes":
+        assert len(blob) <= TARGET_BYTES
+    else:
+        assert score(codec, pixels(china), blob) >= TARGET_SSIMULACRA2
+
+
+def test_either_head_decodes_a_latent_and_medium_has_but_one(latentedge: Shell, china: Path, tmp_path: Path) -> None:
+    assert latentedge("encode", "--quality", 30, "--output", tmp_path, china).code == 0
+    decoded = {}
+    for res in ("high", "medium"):
+        for head in ("cpu", "gpu"):
+            folder = tmp_path / res / head
+            assert (
+                latentedge("decode", "--head", head, "--res", res, "--output", folder, tmp_path / "china.le").code == 0
+            )
+            decoded[res, head] = pixels(folder / "china.png")
+    assert (decoded["high", "cpu"] != decoded["high", "gpu"]).any()
+    assert (decoded["medium", "cpu"] == decoded["medium", "gpu"]).all()
