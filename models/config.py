@@ -93,7 +93,7 @@ HIGH = AutoencoderConfig(
     encoder_wide=128,
     encoder_wide_blocks=4,
     encoder_deep=256,
-    encoder_deep_blocks=3,
+    encoder_deep_blocks=5,
     context_channels=96,
 )
 MEDIUM = AutoencoderConfig(
@@ -108,7 +108,7 @@ MEDIUM = AutoencoderConfig(
     encoder_deep_blocks=3,
     context_channels=96,
 )
-HIGH_GPU_HEAD = HighHeadConfig(deep=160, deep_blocks=1, wide=96, wide_blocks=4)
+HIGH_GPU_HEAD = HighHeadConfig(deep=160, deep_blocks=2, wide=96, wide_blocks=6)
 """`high-gpu`: at most 25 kMAC/px by design."""
 HIGH_CPU_HEAD = HighHeadConfig(deep=112, deep_blocks=1, wide=48, wide_blocks=2)
 """`high-cpu`: at most 0.35 GMAC a picture with means and exact path, by design."""

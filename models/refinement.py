@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 _RATE, _MOMENTUM, _LONGEST = 0.06, 0.8, 0.2
 """Step in units of gradient over curvature, its momentum, and the longest step in symbols (measured, see LOG.md)."""
+_TOO_FAR = 1.004
+"""A loss above the best one by this factor sends the search back."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,23 @@ class Sought:
     head: nn.Module
     rounding: Rounding
     perceptual: float
+
+
+@dataclass(frozen=True)
+class _Judged:
+    loss: Tensor
+    bits: float
+    coded: Quantised
+
+
+@dataclass(frozen=True)
+class _Place:
+    """The best place seen: its loss in bits, where it is, the slope there, and what is coded."""
+
+    bits: float
+    v: Tensor
+    slope: Tensor
+    coded: Quantised
 
 
 class Refinement:
@@ -62,8 +81,8 @@ class Refinement:
             self._v = decoded + 0.5 * (sought.y * self._gain - decoded)
         self._speed = torch.zeros_like(self._v)
         self._board = Checkerboard.of(self._v)
-        self._best = sought.start
-        self._lowest = float("inf")
+        self._best = _Place(float("inf"), self._v, slope=self._speed, coded=sought.start)
+        self._rate = _RATE
 
     @property
     def done(self) -> bool:
@@ -72,7 +91,7 @@ class Refinement:
 
     def bitstream(self) -> bytes:
         """The best found so far."""
-        return self._write(self._best)
+        return self._write(self._best.coded)
 
     def step(self) -> None:
         """Judge where the search stands, then move: a pass forward and a pass back. Nothing when done."""
@@ -80,11 +99,12 @@ class Refinement:
             return
         with torch.enable_grad():
             v = self._v.detach().requires_grad_()
-            q, mu = self._rounded(v)
-            loss = self._loss(q, mu)
-            loss.backward()  # type: ignore[no-untyped-call]  # torch leaves Tensor.backward untyped
+            judged = self._judged(*self._rounded(v))
+            judged.loss.backward()  # type: ignore[no-untyped-call]  # torch leaves Tensor.backward untyped
         assert v.grad is not None, "every symbol takes part in the loss"
-        self._move(v.grad)
+        if judged.bits < self._best.bits:
+            self._best = _Place(judged.bits, self._v, slope=v.grad, coded=judged.coded)
+        self._move(v.grad, lost=judged.bits > _TOO_FAR * self._best.bits)
         self.steps += 1
 
     def _rounded(self, v: Tensor) -> tuple[Tensor, Tensor]:
@@ -95,23 +115,22 @@ class Refinement:
 
         return self._sought.hyperprior.two_passes(self._sought.start.z_hat, self._gain, board, symbols)
 
-    def _loss(self, q: Tensor, mu: Tensor) -> Tensor:
-        """Bits of the smooth likelihoods, which have slopes; the best is chosen by the tables' own bits."""
-        sought, hyperprior = self._sought, self._sought.hyperprior
-        y_hat = (q + mu) / self._gain
-        x_hat = sought.head(y_hat, quality=self._quality, deviation=hyperprior.deviation)
+    def _judged(self, q: Tensor, mu: Tensor) -> _Judged:
+        """The loss by the smooth likelihoods, which have slopes; and by the tables' own bits, which decide."""
+        sought = self._sought
+        index, y_hat = sought.start.index, (q + mu) / self._gain
+        x_hat = sought.head(y_hat, quality=self._quality, deviation=sought.hyperprior.deviation)
         weighed = self._weight * distortion(x_hat, sought.x, perceptual=sought.perceptual).sum()
-        index = sought.start.index
+        loss = weighed - (torch.log2(sought.hyperprior.symbols.mass(q, index)) * (index >= 1)).sum()
         found = q.detach()
-        value = float(weighed.detach()) + float((sought.rounding.cost(found, index) * (index >= 1)).sum())
-        if value < self._lowest:
-            self._lowest = value
-            self._best = replace(sought.start, q=found, y_hat=y_hat.detach())
-        loss: Tensor = weighed - (torch.log2(hyperprior.symbols.mass(q, index)) * (index >= 1)).sum()
-        return loss
+        bits = float(weighed.detach()) + float((sought.rounding.cost(found, index) * (index >= 1)).sum())
+        return _Judged(loss, bits, replace(sought.start, q=found, y_hat=y_hat.detach()))
 
-    def _move(self, slope: Tensor) -> None:
+    def _move(self, slope: Tensor, *, lost: bool) -> None:
+        if lost:  # too fast for this picture: go back, and on at half the pace
+            self._v, slope = self._best.v, self._best.slope
+            self._speed, self._rate = torch.zeros_like(self._v), self._rate / 2
         curvature = 2 * self._sought.rounding.curvature(self._gain, self._quality)
         self._speed = _MOMENTUM * self._speed + slope / curvature
-        rate = _RATE * (1 - self.steps / self._last)
-        self._v = self._v - (rate * self._speed).clamp(-_LONGEST, _LONGEST)
+        pace = self._rate * (1 - self.steps / self._last)
+        self._v = self._v - (pace * self._speed).clamp(-_LONGEST, _LONGEST)

@@ -31,9 +31,10 @@ if TYPE_CHECKING:
     from models.training.options import TrainOptions
     from models.training.schedule import Moment
 
-LATENT_UNTIL = 0.06
-FROZEN_UNTIL = 0.35
-"""Shares of the budget: latent warm-up, then pixels with the decoder frozen, then both together."""
+_LATENT_UNTIL = 0.06
+_FROZEN_UNTIL = 0.35
+PHASES = {"latent": _LATENT_UNTIL, "pixels, decoder frozen": _FROZEN_UNTIL, "pixels, jointly": 1.0}
+"""The translator's phases, and the shares of the budget at which they end."""
 _CROP_PX, _BATCH = 256, 8
 _RIDGE_BATCHES = 24
 
@@ -83,10 +84,10 @@ class HeadsTask:
 
     def _medium_loss(self, moment: Moment, y_hat: Tensor, crops: Crops, quality: Tensor) -> Tensor:
         path, source, medium = self._light.medium, self._high.hyperprior, self._medium.hyperprior
-        if moment.share < LATENT_UNTIL:
+        if moment.share < _LATENT_UNTIL:
             target = medium_latent(self._medium, crops.half)
             return latent_loss(path, y_hat, target, quality=quality, source=source, medium=medium)
-        path.head.requires_grad_(requires_grad=moment.share >= FROZEN_UNTIL)
+        path.head.requires_grad_(requires_grad=moment.share >= _FROZEN_UNTIL)
         x_hat = path(y_hat, quality=quality, deviation=source.deviation, target_deviation=medium.deviation)
         return picture_loss(x_hat, crops.half, quality, perceptual=self._options.perceptual)
 

@@ -16,8 +16,9 @@ import torch
 from rich.console import Console
 
 from models.autoencoder import HighAutoencoder, MediumAutoencoder
+from models.training.curves import plot_chain
 from models.training.dataset import PhotographSet
-from models.training.heads import HeadsTask
+from models.training.heads import PHASES, HeadsTask
 from models.training.linear_start import start_linear
 from models.training.loop import Task, run_stage
 from models.training.losses import codec_loss
@@ -95,6 +96,9 @@ def train(options: TrainOptions) -> None:
             if options.start is not None:
                 warm_start(task.model, options.start)
             run_stage(task, folder / stage, minutes=share * options.minutes, options=options)
+        if stage == "heads" and options.valid is not None:
+            minutes = (SHARES[stage] if options.stage == "all" else 1.0) * options.minutes
+            plot_chain(folder / stage / "log.jsonl", folder / stage / "chain.png", minutes=minutes, phases=PHASES)
     if options.stage in {"all", "release"}:
         _release(folder, photographs, options)
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from models.codec import Codec
 from models.config import HIGH_PX, MEDIUM_PX, QUALITIES
-from models.training.scores import psnr_db
+from models.scores import psnr_db
 from tests.models.pictures import Pixels, photograph
 
 FILE = Path(__file__).parent / "golden_streams.zip"
@@ -22,12 +22,19 @@ _DATE = (2026, 11, 22, 0, 0, 0)  # the archive's bytes depend on its content alo
 
 @dataclass(frozen=True)
 class GoldenStream:
-    """A bitstream, and the PSNR of its two pictures where it was made."""
+    """A bitstream, and the PSNR of its pictures where it was made, by each head."""
 
     quality: int
     blob: bytes
-    high_db: float
+    gpu_db: float
+    cpu_db: float
     medium_db: float
+
+    def of(self, head: str, size_px: int) -> float:
+        """PSNR in dB of the picture of a size, by a head of the high picture."""
+        if size_px == MEDIUM_PX:
+            return self.medium_db
+        return self.cpu_db if head == "high-cpu" else self.gpu_db
 
 
 def soft_photograph(size_px: int) -> Pixels:
@@ -36,28 +43,28 @@ def soft_photograph(size_px: int) -> Pixels:
     return np.asarray(small.resize((size_px, size_px), Image.Resampling.BICUBIC))
 
 
-def scores(codec: Codec, blob: bytes) -> tuple[float, float]:
-    """PSNR in dB of the high and of the medium picture."""
-    symbols = [codec.read(blob)]
-    high, medium = (codec.synthesize(symbols, size_px=px)[0] for px in (HIGH_PX, MEDIUM_PX))
-    return psnr_db(soft_photograph(HIGH_PX), high), psnr_db(soft_photograph(MEDIUM_PX), medium)
+def score(codec: Codec, blob: bytes, size_px: int) -> float:
+    """PSNR in dB of the picture of one size."""
+    (picture,) = codec.synthesize([codec.read(blob)], size_px=size_px)
+    return psnr_db(soft_photograph(size_px), picture)
 
 
 def read_all() -> list[GoldenStream]:
     with zipfile.ZipFile(FILE) as archive:
         found = json.loads(archive.read(_SCORES))
         return [
-            GoldenStream(quality, archive.read(f"{quality:02}.le"), high_db=high, medium_db=medium)
-            for quality, (high, medium) in enumerate(found)
+            GoldenStream(quality, archive.read(f"{quality:02}.le"), gpu_db=gpu, cpu_db=cpu, medium_db=medium)
+            for quality, (gpu, cpu, medium) in enumerate(found)
         ]
 
 
 def write_all() -> None:
     torch.set_num_threads(1)
-    codec = Codec.load(dtype="float32")
-    blobs = [codec.encode(soft_photograph(HIGH_PX), quality=quality) for quality in range(QUALITIES)]
+    gpu, cpu = (Codec.load(dtype="float32", head=head) for head in ("gpu", "cpu"))
+    blobs = [gpu.encode(soft_photograph(HIGH_PX), quality=quality) for quality in range(QUALITIES)]
+    shown = [[score(gpu, one, HIGH_PX), score(cpu, one, HIGH_PX), score(gpu, one, MEDIUM_PX)] for one in blobs]
     entries = [(f"{quality:02}.le", blob) for quality, blob in enumerate(blobs)]
-    entries.append((_SCORES, json.dumps([scores(codec, blob) for blob in blobs]).encode()))
+    entries.append((_SCORES, json.dumps(shown).encode()))
     with zipfile.ZipFile(FILE, "w", zipfile.ZIP_STORED) as archive:
         for name, content in entries:
             archive.writestr(zipfile.ZipInfo(name, date_time=_DATE), content)

@@ -4,12 +4,13 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from torch.utils.flop_counter import FlopCounterMode
 
 from models.bitstream import BitstreamError, ForeignBitstream
-from models.codec import Codec, MediumCodec, PictureShapeError, QualityError, Symbols
+from models.codec import Codec, MediumCodec, PictureShapeError, QualityError, Symbols, head_name
 from models.config import HIGH_PX, MEDIUM_PX, QUALITIES
+from models.scores import psnr_db
 from models.training.references import resized
-from models.training.scores import psnr_db
 from tests.models.pictures import checkerboard, flat, noise, photograph
 
 
@@ -143,3 +144,38 @@ def test_ids_name_stream_and_heads(codec: Codec) -> None:
     ids = {codec.stream_id, codec.head_id(HIGH_PX), codec.head_id(MEDIUM_PX)}
     assert len(ids) == 3
     assert all(len(one) == 4 for one in ids)
+
+
+def test_both_heads_read_one_latent_and_only_the_high_pictures_head_id_tells_them_apart(streams: list[bytes]) -> None:
+    light, better = (Codec.load(dtype="float32", head=head) for head in ("cpu", "gpu"))
+    assert (light.head, better.head) == ("high-cpu", "high-gpu")
+    assert light.stream_id == better.stream_id
+    assert light.head_id(HIGH_PX) != better.head_id(HIGH_PX)
+    assert light.head_id(MEDIUM_PX) == better.head_id(MEDIUM_PX)
+    for stream in streams[8::9]:
+        scores = [
+            psnr_db(photograph(), one.synthesize([one.read(stream)], size_px=HIGH_PX)[0]) for one in (light, better)
+        ]
+        assert scores[1] - 1.5 < scores[0] < scores[1] + 0.2
+
+
+def test_the_head_follows_the_device_unless_it_is_chosen() -> None:
+    assert head_name("auto", "cpu") == "high-cpu"
+    assert head_name("auto", "cuda") == "high-gpu"
+    assert head_name("gpu", "cpu") == "high-gpu"
+    with pytest.raises(ValueError, match="auto, cpu or gpu"):
+        head_name("best", "cpu")
+
+
+def macs(codec: Codec, stream: bytes, size_px: int) -> int:
+    """Multiplications of one decode, exact path and means included."""
+    with FlopCounterMode(display=False) as counter:
+        codec.synthesize([codec.read(stream)], size_px=size_px)
+    return int(counter.get_total_flops()) // 2
+
+
+def test_decoders_keep_their_budgets(streams: list[bytes]) -> None:
+    stream = streams[30]
+    assert macs(Codec.load(head="cpu"), stream, HIGH_PX) <= 350_000_000
+    assert macs(Codec.load(head="cpu"), stream, MEDIUM_PX) <= 200_000_000
+    assert macs(Codec.load(head="gpu"), stream, HIGH_PX) <= 25_000 * HIGH_PX**2

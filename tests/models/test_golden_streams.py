@@ -5,8 +5,8 @@ import pytest
 
 from models.codec import Codec
 from models.config import HIGH_PX, MEDIUM_PX, QUALITIES
-from models.training.scores import psnr_db
-from tests.models.golden_streams import GoldenStream, read_all, scores, soft_photograph
+from models.scores import psnr_db
+from tests.models.golden_streams import GoldenStream, read_all, score, soft_photograph
 
 
 @pytest.fixture(scope="module")
@@ -14,9 +14,12 @@ def golden() -> list[GoldenStream]:
     return read_all()
 
 
-@pytest.fixture(scope="module", params=["float32", "bfloat16"])
+@pytest.fixture(
+    scope="module", params=[("float32", "gpu"), ("bfloat16", "gpu"), ("float32", "cpu"), ("bfloat16", "cpu")]
+)
 def codec(request: pytest.FixtureRequest) -> Codec:
-    return Codec.load(dtype=request.param)
+    dtype, head = request.param
+    return Codec.load(dtype=dtype, head=head)
 
 
 def test_there_is_one_for_each_quality(golden: list[GoldenStream]) -> None:
@@ -30,18 +33,20 @@ def test_each_is_read_whatever_the_precision(codec: Codec, golden: list[GoldenSt
 
 def test_each_shows_the_picture_it_showed_where_it_was_made(codec: Codec, golden: list[GoldenStream]) -> None:
     for one in golden:
-        high_db, medium_db = scores(codec, one.blob)
-        assert abs(high_db - one.high_db) < 0.05
-        assert abs(medium_db - one.medium_db) < 0.05
+        for size_px in (HIGH_PX, MEDIUM_PX):
+            assert abs(score(codec, one.blob, size_px) - one.of(codec.head, size_px)) < 0.05
 
 
 @pytest.mark.parametrize("size_px", [HIGH_PX, MEDIUM_PX])
-def test_a_batch_of_all_shows_what_each_shows_alone(codec: Codec, golden: list[GoldenStream], size_px: int) -> None:
+@pytest.mark.parametrize("batch", [3, 16, 64])
+def test_a_batch_shows_what_each_shows_alone(
+    codec: Codec, golden: list[GoldenStream], size_px: int, batch: int
+) -> None:
     truth = soft_photograph(size_px)
-    together = codec.synthesize([codec.read(one.blob) for one in golden], size_px=size_px)
-    for one, picture in zip(golden, together, strict=True):
-        expected_db = one.high_db if size_px == HIGH_PX else one.medium_db
-        assert abs(psnr_db(truth, picture) - expected_db) < 0.05
+    chosen = golden[:: len(golden) // batch]
+    together = codec.synthesize([codec.read(one.blob) for one in chosen], size_px=size_px)
+    for one, picture in zip(chosen, together, strict=True):
+        assert abs(psnr_db(truth, picture) - one.of(codec.head, size_px)) < 0.05
 
 
 def test_an_encoder_in_another_process_or_precision_writes_the_same_symbols_or_nearly(
