@@ -34,9 +34,7 @@ Weights = Annotated[
     Path | None, typer.Option("--weights", metavar="FILE", help="Weights other than the released ones.")
 ]
 Device = Annotated[str, typer.Option("--device", help="cpu or cuda.")]
-Head = Annotated[
-    str, typer.Option("--head", help="What makes the 344 picture: cpu (light) or gpu (better); auto: by the device.")
-]
+Head = Annotated[str, typer.Option("--head", help="What makes the 344 picture: auto (by the device), cpu or gpu.")]
 Port = Annotated[int, typer.Option("--port", min=0, max=65535, help="TCP port.")]
 
 

@@ -1,7 +1,8 @@
 """What waits for the codec: bounded queues of decodes, of encodes and of refinements. Touches no pixels.
 
-A full queue refuses at once; a busy one waits. Decodes go first: a hit waits for one encode at most. A refinement goes
-on while neither of them waits, one slice at a time, and stays in its queue until it is finished.
+A full queue refuses at once; a busy one waits. Decodes go first: a hit waits for one encode at most (one to a score
+takes as long as ten). A refinement goes on while neither of them waits, one slice at a time, and stays in its queue
+until it is finished.
 """
 
 from __future__ import annotations

@@ -24,6 +24,7 @@ from service.errors import DamagedRecord, StoreUnavailable
 
 # Assumed: a GET takes a tenth of a millisecond of this process, so more connections would only take longer to open.
 CONNECTIONS = 16
+# Valkey 8.1 has SET ... IFEQ for this; Redis 7 has not.
 # pcall: something else than a string under the key is an error of GET, and as good as another string.
 _REPLACE = """
 if redis.pcall('GET', KEYS[1]) ~= ARGV[1] then return 0 end

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import pytest
 import redis
 
 from service.cache.record import record_key, unpack
@@ -10,11 +11,11 @@ from service.settings import read_settings
 from service.store.embedded import EmbeddedValkey
 from tests.service.running_edge import RunningEdge, running_edge
 from tests.service.scripted_origin import Reply, ScriptedOrigin
+from tests.service.watched_codec import LIMIT_S, Watch
 
 FRESH = {"Cache-Control": "public, max-age=600"}
 STEPS = 4
 """Enough to find something better than the first latent of a photograph."""
-LIMIT_S = 120
 
 
 @contextmanager
@@ -69,6 +70,19 @@ def test_the_entity_tag_changes_with_the_latent_and_the_old_one_matches_no_more(
         assert figures["stored"] == edge.metric('edge_refinements_total{outcome="stored"}') == 1
         assert figures["first_bytes"] - figures["refined_bytes"] == len(first_record.bitstream) - len(refined.bitstream)
         assert figures["seconds"] > 0
+
+
+def test_the_client_of_a_miss_does_not_wait_for_the_refinement(
+    valkey: EmbeddedValkey, origin: ScriptedOrigin, photo: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch = Watch()
+    monkeypatch.setattr("service.app.Telemetry", lambda: watch)
+    origin.script("/cat", Reply(photo, headers=FRESH))
+    with refining_edge(origin, valkey, refine=STEPS) as edge:
+        edge.get("/image/cat")
+        assert watch.holds.wait(LIMIT_S)
+        assert watch.log == ["decode", "slice"]
+        watch.may_go_on.set()
 
 
 def test_hits_are_answered_while_a_refinement_takes_its_time(
