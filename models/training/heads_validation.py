@@ -68,10 +68,17 @@ class HeadsValidation:
             for column, quality in enumerate(_QUALITIES)
         }
         figures["gap_db"] = float(np.mean(list(figures.values())))
-        figures["bd_cpu_head"] = rd.median_bd_rate([_head_curves(row) for row in rows], _WIDE_RANGE).percent
+        figures["bd_cpu_head"] = _median_bd_rate([_head_curves(row) for row in rows])
         if note is not None:
             figures["gap_note_db"] = float(np.mean([one.rival - (one.note or 0.0) for row in rows for one in row]))
         return figures
+
+
+def _median_bd_rate(pairs: list[tuple[rd.Curve, rd.Curve]]) -> float:
+    try:
+        return rd.median_bd_rate(pairs, _WIDE_RANGE).percent
+    except rd.OverlapError:
+        return float("nan")  # a head that has hardly begun
 
 
 def _head_curves(row: list[_Scores]) -> tuple[rd.Curve, rd.Curve]:

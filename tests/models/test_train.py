@@ -1,6 +1,7 @@
 """Training: budget and schedule, the closed forms, and a run in miniature that ends in weights that work."""
 
 import json
+import shutil
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -8,17 +9,19 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
+from torch import nn
 
 from models.autoencoder import HighAutoencoder, MediumAutoencoder, pad_to_cells
 from models.checkpoint import RELEASED, CheckpointError, load
 from models.codec import Codec
-from models.config import HIGH_PX, MEDIUM_PX
+from models.config import HIGH, HIGH_PX, MEDIUM_PX
 from models.hyperprior import Quantised
+from models.scores import psnr_db
 from models.training.dataset import read_photograph, training_files
 from models.training.linear_start import block_statistics, neighbour_fit
 from models.training.references import ReferencePictureError
 from models.training.schedule import LAST_RATE, Moment
-from models.training.scores import psnr_db
 from models.training.train import TrainOptions, train
 from models.training.warm_start import warm_start
 from tests.models.pictures import photograph
@@ -111,6 +114,12 @@ def test_a_run_in_miniature_makes_weights_and_goes_on_where_it_stopped(photograp
     # step 0 is logged once: the second call went on, it did not start again
     assert logged_steps(tmp_path / "high").count(0) == 1
 
+    shutil.rmtree(tmp_path / "heads")
+    train(replace(options, stage="heads", valid=photographs, note=True, perceptual=0.5))
+    last = json.loads((tmp_path / "heads" / "log.jsonl").read_text().splitlines()[-1])
+    assert last["gap_db"] < last["gap_note_db"]
+    assert (tmp_path / "heads" / "chain.png").exists()
+
 
 def test_training_goes_on_from_released_weights() -> None:
     networks = HighAutoencoder()
@@ -122,6 +131,19 @@ def test_training_goes_on_from_released_weights() -> None:
     # the quality bias went through its knots and back: it may differ by a rounding, an index by one
     assert float((found.index - expected.index).abs().max()) <= 1
     assert float((found.q != expected.q).float().mean()) < 0.01
+
+
+def test_a_deeper_network_starts_as_the_shallower_one_of_the_file(tmp_path: Path) -> None:
+    last_block = f"high.analysis.deep.{HIGH.encoder_deep_blocks - 1}."
+    tensors = {name: tensor for name, tensor in load_file(RELEASED).items() if not name.startswith(last_block)}
+    save_file(tensors, tmp_path / "shallower.safetensors")
+    deeper, shallower = HighAutoencoder(), HighAutoencoder()
+    warm_start(deeper, tmp_path / "shallower.safetensors")
+    warm_start(shallower, RELEASED)
+    shallower.analysis.deep = nn.Sequential(*list(shallower.analysis.deep)[:-1])
+    x = torch.rand(1, 3, 64, 64)
+    expected = shallower.analysis(x, shallower.hyperprior.deviation)
+    assert torch.allclose(deeper.analysis(x, deeper.hyperprior.deviation), expected, atol=1e-5)
 
 
 @torch.no_grad()
