@@ -15,7 +15,7 @@ COPY pyproject.toml ./
 RUN python -c "import subprocess, sys, tomllib; \
 project = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
 sys.exit(subprocess.call([sys.executable, '-m', 'pip', 'install', *project['dependencies']]))"
-COPY README.md LICENSE ./
+COPY README.md LICENSE NOTICE ./
 COPY models models
 COPY service service
 RUN pip install --no-deps .

@@ -6,7 +6,7 @@ ENV PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 HOME=/
 RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin origin
 WORKDIR /app
 RUN pip install httptools numpy pillow rich scikit-image scikit-learn starlette typer uvicorn
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml README.md LICENSE NOTICE ./
 COPY models models
 COPY service service
 RUN pip install --no-deps . && latentedge demo-photos --output /photographs
