@@ -133,9 +133,13 @@ def train(
     threads: Annotated[int, typer.Option("--threads", min=1, help="Threads of the arithmetic.")] = 2,
     seed: Annotated[int, typer.Option("--seed", help="Of crops, qualities and starts.")] = 0,
     rate: Annotated[float, typer.Option("--rate", min=0, help="Learning rate.")] = 2.5e-3,
+    batch: Annotated[int, typer.Option("--batch", min=1, help="Crops in a step; a GPU has room for 32.")] = 8,
     perceptual: Annotated[
         float, typer.Option("--perceptual", min=0, max=1, help="Share of SSIMULACRA2 in the distortion.")
-    ] = 0.0,
+    ] = 0.15,
+    note: Annotated[
+        bool, typer.Option("--note", help="Train the research note's translator beside ours, to compare.")
+    ] = False,
     device: Device = "cpu",
 ) -> None:
     """Train the codec within a time budget."""
@@ -155,7 +159,9 @@ def train(
             seed=seed,
             device=device,
             rate=rate,
+            batch=batch,
             perceptual=perceptual,
+            note=note,
         )
     )
 

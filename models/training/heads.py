@@ -17,11 +17,12 @@ import torch
 from torch import Tensor, nn
 
 from models.autoencoder import HighAutoencoder, LightHeads, MediumAutoencoder
-from models.config import HIGH_PX, TRANSLATOR
+from models.config import TRANSLATOR
 from models.training.heads_validation import HeadsValidation
 from models.training.linear_start import neighbour_fit
 from models.training.losses import decoded_latent, latent_loss, medium_latent, picture_loss
 from models.training.note_translator import NoteTranslator
+from models.training.options import CROP_PX, batch_of
 from models.translator import four_neighbours
 
 if TYPE_CHECKING:
@@ -35,8 +36,7 @@ _LATENT_UNTIL = 0.06
 _FROZEN_UNTIL = 0.35
 PHASES = {"latent": _LATENT_UNTIL, "pixels, decoder frozen": _FROZEN_UNTIL, "pixels, jointly": 1.0}
 """The translator's phases, and the shares of the budget at which they end."""
-_CROP_PX, _BATCH = 256, 8
-_RIDGE_BATCHES = 24
+_RIDGE_BATCHES, _RIDGE_BATCH = 24, 8
 
 
 class HeadsTask:
@@ -70,7 +70,7 @@ class HeadsTask:
 
     def loss(self, moment: Moment, generator: torch.Generator) -> Tensor:
         """Both heads' errors on one batch of decoded latents."""
-        size_px, batch = (HIGH_PX, _BATCH // 2) if moment.whole_pictures else (_CROP_PX, _BATCH)
+        size_px, batch = batch_of(moment, self._options)
         crops = self._photographs.crops(batch, size_px=size_px, generator=generator)
         quality = torch.randint(0, 64, (batch,), generator=generator).to(crops.pixels.device)
         half = self._options.half_precision
@@ -108,8 +108,8 @@ class HeadsTask:
         """Set the translator's linear path in closed form, sampled over qualities; gives the mean R^2 over channels."""
         rows, targets = [], []
         for _ in range(min(_RIDGE_BATCHES, 2 * self._photographs.files)):
-            crops = self._photographs.crops(_BATCH, size_px=_CROP_PX, generator=generator)
-            quality = torch.randint(16, 64, (_BATCH,), generator=generator).to(crops.pixels.device)
+            crops = self._photographs.crops(_RIDGE_BATCH, size_px=CROP_PX, generator=generator)
+            quality = torch.randint(16, 64, (_RIDGE_BATCH,), generator=generator).to(crops.pixels.device)
             y_hat = decoded_latent(self._high, crops.pixels, quality, half_precision=False)
             around = torch.cat([y_hat, four_neighbours(y_hat)], dim=1)
             target = medium_latent(self._medium, crops.half)

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from models.config import HIGH_PX
+
+if TYPE_CHECKING:
+    from models.training.schedule import Moment
+
+CROP_PX = 256
 SHARES = {"medium": 0.15, "high": 0.65, "heads": 0.20}
 """What `all` gives to each training stage, in this order (assumed)."""
 STAGES = (*SHARES, "release")
@@ -26,6 +33,8 @@ class TrainOptions:
     seed: int = 0
     device: str = "cpu"
     half_precision: bool = True
+    batch: int = 8
+    """Crops of 256 px in a step, half as many whole pictures: more where a device has room for them."""
     rate: float = 2.5e-3
     """Learning rate; the linear paths take a tenth of it."""
     perceptual: float = 0.0
@@ -33,3 +42,8 @@ class TrainOptions:
     note: bool = False
     """Train the research note's translator beside ours in stage `heads`, to compare."""
     limit: int | None = None
+
+
+def batch_of(moment: Moment, options: TrainOptions) -> tuple[int, int]:
+    """Side in px and number of the pictures of a step: crops, then half as many whole pictures, of twice the area."""
+    return (HIGH_PX, max(1, options.batch // 2)) if moment.whole_pictures else (CROP_PX, options.batch)

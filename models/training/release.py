@@ -110,7 +110,7 @@ def _counted_tables(model: HighAutoencoder | MediumAutoencoder, photographs: Pho
     batches = max(_COUNTED_AT_LEAST, min(_COUNTED_BATCHES, photographs.files))
     for _ in track(range(batches), description="counting symbols"):
         crops = photographs.crops(_BATCH, size_px=344, generator=generator)
-        x = crops.half if isinstance(model, MediumAutoencoder) else crops.pixels
+        x = (crops.half if isinstance(model, MediumAutoencoder) else crops.pixels).cpu()
         quality = torch.randint(0, QUALITIES, (len(x),), generator=generator)
         y = (
             medium_latent(model, x)

@@ -22,7 +22,7 @@ from models.training.heads import PHASES, HeadsTask
 from models.training.linear_start import start_linear
 from models.training.loop import Task, run_stage
 from models.training.losses import codec_loss
-from models.training.options import SHARES, STAGES, TrainOptions
+from models.training.options import SHARES, STAGES, TrainOptions, batch_of
 from models.training.release import release
 from models.training.validation import Watch
 from models.training.warm_start import warm_start
@@ -33,10 +33,6 @@ if TYPE_CHECKING:
     from models.training.schedule import Moment
 
 __all__ = ["STAGES", "TrainOptions", "train"]
-
-_CROP_PX = 256
-_BATCH = 8
-_WHOLE_BATCH = 4
 
 
 def linear_groups(model: nn.Module, rate: float) -> list[dict[str, object]]:
@@ -64,7 +60,7 @@ class CodecTask:
 
     def loss(self, moment: Moment, generator: torch.Generator) -> Tensor:
         """Rate-distortion loss of a batch of crops, or of whole pictures in the last part."""
-        size_px, batch = (344, _WHOLE_BATCH) if moment.whole_pictures else (_CROP_PX, _BATCH)
+        size_px, batch = batch_of(moment, self._options)
         crops = self._photographs.crops(batch * (2 if self._halves else 1), size_px=size_px, generator=generator)
         x = crops.half if self._halves else crops.pixels
         quality = torch.randint(0, 64, (len(x),), generator=generator).to(x.device)

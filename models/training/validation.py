@@ -106,8 +106,8 @@ def _curve(points: list[Scored], score: str) -> rd.Curve:
 
 
 def _point(model: HighAutoencoder | MediumAutoencoder, picture: _Picture, quality: int) -> Scored:
-    x, of_quality = to_tensor(picture.pixels), torch.tensor([quality])
     deviation = model.hyperprior.deviation
+    x, of_quality = to_tensor(picture.pixels, str(deviation.device)), torch.tensor([quality], device=deviation.device)
     coded = model.hyperprior.quantise(model.analysis(pad_to_cells(x, model.config), deviation), of_quality)
     bits = float(model.hyperprior.coded_bits(coded, of_quality))
     x_hat = model.head(coded.y_hat, quality=of_quality, deviation=deviation)
