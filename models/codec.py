@@ -24,7 +24,7 @@ from models.checkpoint import Autoencoding, Checkpoint, load
 from models.config import GRID, HIGH_PX, MEDIUM_PX, QUALITIES
 from models.entropy_coder import CodedSymbols, coding_order
 from models.layers import set_precision
-from models.rate_control import highest_quality, lowest_quality
+from models.rate_control import highest_quality, quality_of_score
 from models.refinement import Refinement, Sought
 from models.scores import Ssimulacra2
 
@@ -220,11 +220,11 @@ class Codec(_LatentCodec):
         self._check_input(pixels, 0)
         y, scorer = self._analysed(pixels), Ssimulacra2(pixels)
 
-        def reaches(quality: int) -> bool:
+        def score(quality: int) -> float:
             y_hat, of_quality = self._quantised(y, quality).y_hat, torch.tensor([quality], device=self.device)
-            return scorer.score(self._pictures(y_hat, of_quality, HIGH_PX)[0]) >= ssimulacra2
+            return scorer.score(self._pictures(y_hat, of_quality, HIGH_PX)[0])
 
-        quality = lowest_quality(reaches)
+        quality = quality_of_score(score, ssimulacra2)
         return self._written(self._quantised(y, quality), quality=quality)
 
     def head_id(self, size_px: int) -> bytes:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from models.codec import Codec, PictureShapeError
 from models.config import HIGH_PX, QUALITIES
-from models.rate_control import TargetError, highest_quality, lowest_quality
+from models.rate_control import TargetError, highest_quality, lowest_quality, quality_of_score
 from models.scores import Ssimulacra2
 from tests.models.pictures import flat, noise, photograph
 
@@ -31,15 +31,31 @@ def test_the_lowest_quality_that_reaches_a_score_is_found(scores: list[int], tar
     assert lowest_quality(lambda quality: scores[quality] >= target) == (reaching[0] if reaching else QUALITIES - 1)
 
 
-def test_few_qualities_are_measured() -> None:
+@given(scores=rising, target=st.integers(0, 4000))
+def test_so_it_is_by_interpolation_whatever_the_curve(scores: list[int], target: int) -> None:
     measured: list[int] = []
 
-    def reaches(quality: int) -> bool:
+    def score(quality: int) -> float:
         measured.append(quality)
-        return quality >= 41
+        return scores[quality]
 
-    assert lowest_quality(reaches) == 41
-    assert len(measured) == 6
+    expected = lowest_quality(lambda quality: scores[quality] >= target)
+    assert quality_of_score(score, target) == expected
+    assert len(measured) <= 9
+
+
+@pytest.mark.parametrize("target", [40, 55, 62, 70, 78])
+@pytest.mark.parametrize("easier", [-8, 0, 8])
+def test_a_curve_as_pictures_have_it_takes_few_measurements(target: int, easier: int) -> None:
+    measured: list[int] = []
+
+    def score(quality: int) -> float:
+        measured.append(quality)
+        return 92 - 90 * 0.957 ** (quality + easier)
+
+    quality = quality_of_score(score, target)
+    assert score(quality) >= target > score(quality - 1)
+    assert len(measured) - 2 <= 5
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +63,7 @@ def codec() -> Codec:
     return Codec.load()
 
 
-@pytest.mark.parametrize("target_bytes", [2_000, 9_000, 30_000])
+@pytest.mark.parametrize("target_bytes", [5_000, 12_000, 30_000])
 def test_a_picture_is_made_to_fit(codec: Codec, target_bytes: int) -> None:
     stream = codec.encode_to_bytes(photograph(), target_bytes=target_bytes)
     assert len(stream) <= target_bytes
