@@ -30,7 +30,7 @@ def lowest_quality(reaches: Callable[[int], bool]) -> int:
 
 
 def quality_of_score(score: Callable[[int], float], target: float) -> int:
-    """As `lowest_quality`, for scores that rise smoothly: by interpolation, mostly four measurements, nine at most."""
+    """As `lowest_quality`, for scores that rise smoothly: by interpolation, mostly four measurements, ten at most."""
     low, high = -1, QUALITIES - 1
     known: dict[int, float] = {}
     guess = _FIRST_GUESS
