@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from service.cache.census import Census
 from service.cache.edge_cache import EdgeCache
 from service.cache.fill import Filler, FillRules
+from service.cache.freshness import FreshnessRules
 from service.cache.refiner import Refiner, RefineRules
 from service.errors import SettingsError
 from service.origin.client import Limits, OriginClient
@@ -75,7 +76,7 @@ async def _started(settings: Settings, closing: AsyncExitStack) -> Services:
         FillRules(
             origin=settings.origin,
             quality=quality,
-            default_ttl_s=settings.default_ttl_s,
+            freshness=_freshness_rules(settings),
             image_limits=ImageLimits(source_pixels=settings.source_pixels),
         ),
         store=store,
@@ -102,6 +103,15 @@ async def _started(settings: Settings, closing: AsyncExitStack) -> Services:
         census=Census(store, telemetry),
         telemetry=telemetry,
         codec=lambda: _codec_figures(worker, quality),
+    )
+
+
+def _freshness_rules(settings: Settings) -> FreshnessRules:
+    return FreshnessRules(
+        default_ttl_s=settings.default_ttl_s,
+        min_ttl_s=settings.min_ttl_s,
+        max_ttl_s=settings.max_ttl_s,
+        heuristic_fraction=settings.heuristic_fraction,
     )
 
 

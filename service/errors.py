@@ -32,6 +32,8 @@ from collections.abc import Sequence
 from http import HTTPStatus
 from typing import ClassVar
 
+from service.cache.origin_fields import OriginFields
+
 
 class EdgeError(Exception):
     """An error with a status, a sentence for the public, and whether an operator should see it in the log."""
@@ -115,9 +117,10 @@ class OriginRefused(OriginError):
     public = "The origin answered with an error."
     report = False
 
-    def __init__(self, status: int) -> None:
+    def __init__(self, status: int, fields: OriginFields) -> None:
         super().__init__(f"the origin answered {status}")
         self.status = status
+        self.fields = fields
 
 
 class OriginUnreachable(OriginError):

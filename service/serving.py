@@ -59,6 +59,7 @@ def _uvicorn(app: FastAPI | str, *, host: str, port: int, workers: int = 1, fact
         factory=factory,
         access_log=False,
         server_header=False,
+        date_header=False,  # the edge writes it: that of a picture is the origin's
         timeout_graceful_shutdown=GRACE_S,
     )
 

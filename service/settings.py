@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, FilePath, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, FilePath, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from service.cache.record import REFINEMENT_CAP
@@ -91,9 +91,22 @@ class Settings(BaseSettings):
     default_ttl_s: int = _setting(
         3600, "s", "Freshness lifetime where the origin names none; 0 does not store.", ge=0, le=2**31
     )
+    min_ttl_s: int = _setting(
+        0, "s", "Least freshness lifetime of what may be stored, whatever the origin says.", ge=0, le=2**31
+    )
+    max_ttl_s: int = _setting(0, "s", "Greatest freshness lifetime, whatever the origin says.", ge=0, le=2**31)
+    heuristic_fraction: float = _setting(
+        0.0, "share", "Without a lifetime, this share of the time since Last-Modified (RFC 9111 4.2.2).", ge=0, le=1
+    )
     origin_timeout_s: float = _setting(10.0, "s", "Time for one whole fetch from the origin.", gt=0, le=600)
     source_bytes: int = _setting(20_000_000, "bytes", "Largest file taken from the origin.", ge=1, le=2**31)
     source_pixels: int = _setting(64_000_000, "pixels", "Largest picture taken from the origin.", ge=1, le=2**31)
+
+    @model_validator(mode="after")
+    def _has_a_range_of_lifetimes(self) -> Self:
+        if 0 < self.max_ttl_s < self.min_ttl_s:
+            raise ValueError("EDGE_MIN_TTL_S must not be above EDGE_MAX_TTL_S")
+        return self
 
     def environment(self) -> dict[str, str]:
         """These settings as variables, for the workers."""

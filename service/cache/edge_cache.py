@@ -2,7 +2,7 @@
 
 hit        store -> 304 or headers or decode -> file
 miss       one fill for all who ask -> as a hit; what was stored is offered for refinement
-no-store   one fetch for each who asks -> resized from the source
+no-store   one fetch for each who asks -> resized from the source, or passed on as it is
 no store   one fetch for all who ask -> resized from the source
 """
 
@@ -11,52 +11,26 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from service.cache import freshness
+from service.cache.answer import Answer, Asked
 from service.cache.coalescing import Coalescing, Landed
-from service.cache.fill import Filled, Filler, Source
+from service.cache.fill import Filled, Filler
 from service.cache.record import Record
 from service.cache.refiner import Refiner
+from service.cache.source import Original, Source
 from service.errors import CodecFailed, DamagedBitstream, ForeignRecord, RecordError, StoreUnavailable
 from service.render import image_file
 from service.render.codec_worker import CodecWorker
 from service.telemetry import Outcome, Telemetry, Timings
-from service.web.conditional import Conditions, Rendered, entity_tag
+from service.web.conditional import Rendered, Validators, entity_tag
 from service.web.negotiation import Wanted
 
 Pixels = NDArray[np.uint8]
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """One picture request."""
-
-    wanted: Wanted
-    conditions: Conditions
-    head: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """A picture, its headers without it (HEAD), or the news that the client's copy is good (304)."""
-
-    outcome: Outcome
-    media_type: str
-    body: bytes | None
-    forwarded: str = ""
-    """Why the origin was asked (RFC 9211 2.2); empty for a hit."""
-    not_modified: bool = False
-    entity_tag: str = ""
-    last_modified_s: int | None = None
-    cache_control: str = ""
-    age_s: int | None = None
-    ttl_s: int | None = None
-    stored: bool = False
-    detail: str = ""
 
 
 class EdgeCache:
@@ -119,16 +93,12 @@ class EdgeCache:
             return await self._answer_unstored(landed, asked, timings)
         outcome = Outcome.COLLAPSED if landed.collapsed else Outcome.HIT if filled.found else Outcome.MISS
         try:
-            return await self._answer_from(
-                filled.record,
-                asked,
-                timings,
-                outcome=outcome,
-                stored=filled.stored and not landed.collapsed,
-                detail=detail,
-            )
+            answer = await self._answer_from(filled.record, asked, timings, outcome=outcome)
         except DamagedBitstream as error:
             raise CodecFailed("a bitstream that was just made cannot be read") from error
+        if outcome is Outcome.MISS and filled.source is not None:
+            answer = replace(answer, age=filled.source.fields.age)  # this client's request went to the origin
+        return replace(answer, stored=filled.stored and not landed.collapsed, detail=detail)
 
     async def _fill(self, image_id: str, instead_of: Record | None) -> Filled:
         """The flight: it goes on for the store even if every client has left."""
@@ -137,20 +107,13 @@ class EdgeCache:
             self._refiner.offer(self._filler.key(image_id), filled.record, filled.source.prepared.high)
         return filled
 
-    async def _answer_from(
-        self,
-        record: Record,
-        asked: Asked,
-        timings: Timings,
-        *,
-        outcome: Outcome,
-        stored: bool = False,
-        detail: str = "",
-    ) -> Answer:
+    async def _answer_from(self, record: Record, asked: Asked, timings: Timings, *, outcome: Outcome) -> Answer:
         wanted, now_s = asked.wanted, self._now()
         tag = entity_tag(self._rendered(record, wanted))
         # Known before any decode: neither a 304 nor a HEAD touches the codec.
-        not_modified = asked.conditions.not_modified(entity_tag=tag, last_modified_s=record.origin_last_modified_s)
+        not_modified = asked.conditions.not_modified(
+            Validators(entity_tag=tag, last_modified=record.passed.last_modified, date=record.passed.date), now_s=now_s
+        )
         body = None if not_modified or asked.head else await self._decoded_file(record, wanted, timings)
         return Answer(
             outcome=outcome,
@@ -159,12 +122,9 @@ class EdgeCache:
             forwarded="" if outcome is Outcome.HIT else "uri-miss",
             not_modified=not_modified,
             entity_tag=tag,
-            last_modified_s=record.origin_last_modified_s,
-            cache_control=record.cache_control,
-            age_s=freshness.age_s(born_ms=record.born_ms, now_s=now_s),
+            passed=record.passed,
+            age=str(freshness.age_s(born_ms=record.born_ms, now_s=now_s)),
             ttl_s=freshness.remaining_s(born_ms=record.born_ms, lifetime_s=record.lifetime_s, now_s=now_s),
-            stored=stored,
-            detail=detail,
         )
 
     async def _answer_unstored(self, landed: Landed[Filled], asked: Asked, timings: Timings) -> Answer:
@@ -189,6 +149,8 @@ class EdgeCache:
         self, source: Source, asked: Asked, timings: Timings, *, forwarded: str, detail: str
     ) -> Answer:
         """Straight from the source: what is not stored is not worth an encode and a decode."""
+        if source.prepared.original is not None:
+            return self._answer_as_it_is(source, source.prepared.original, asked, forwarded=forwarded)
         body = None
         if not asked.head:
             body = await self._file(source.prepared.of_size(asked.wanted.size_px), asked.wanted, timings)
@@ -197,9 +159,28 @@ class EdgeCache:
             media_type=asked.wanted.media_type,
             body=body,
             forwarded=forwarded,
-            cache_control=source.cache_control,
-            age_s=int(source.initial_age_s),
+            passed=source.fields.passed,
+            age=source.fields.age,
             detail=detail,
+        )
+
+    def _answer_as_it_is(self, source: Source, original: Original, asked: Asked, *, forwarded: str) -> Answer:
+        """RFC 9110 7.7, no-transform: neither another size nor another media type, and the origin's own entity tag."""
+        fields = source.fields
+        not_modified = asked.conditions.not_modified(
+            Validators(entity_tag=fields.etag, last_modified=fields.passed.last_modified, date=fields.passed.date),
+            now_s=self._now(),
+        )
+        return Answer(
+            outcome=Outcome.BYPASS,
+            media_type=original.media_type,
+            body=None if not_modified or asked.head else original.body,
+            forwarded=forwarded,
+            not_modified=not_modified,
+            entity_tag=fields.etag,
+            passed=fields.passed,
+            age=fields.age,
+            detail="no-transform",
         )
 
     async def _decoded_file(self, record: Record, wanted: Wanted, timings: Timings) -> bytes:

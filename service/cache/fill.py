@@ -11,33 +11,19 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 from models.bitstream import parse
-from models.config import HIGH_PX, MEDIUM_PX
 from service.cache import freshness
-from service.cache.freshness import Storage
-from service.cache.record import (
-    CACHE_CONTROL_CAP_BYTES,
-    ETAG_CAP_BYTES,
-    Record,
-    fits,
-    pack,
-    record_key,
-    source_digest,
-    unpack,
-)
+from service.cache.freshness import FreshnessRules, Storage
+from service.cache.origin_fields import OriginFields
+from service.cache.record import ETAG_CAP_BYTES, Record, all_fit, fits, pack, record_key, unpack
+from service.cache.source import Source, prepare
 from service.errors import ForeignRecord, RecordError, StoreUnavailable
-from service.origin.client import OriginClient, OriginHeaders
+from service.origin.client import OriginClient
 from service.quality import Quality
-from service.render import image_file
 from service.render.codec_worker import CodecWorker
 from service.render.image_file import ImageLimits
 from service.store.latent_store import LatentStore
 from service.telemetry import Timings
-
-Pixels = NDArray[np.uint8]
 
 # Assumed: so many files are in memory at most, on their way from the origin or waiting to be read.
 SOURCES = 64
@@ -49,42 +35,8 @@ class FillRules:
 
     origin: str
     quality: Quality
-    default_ttl_s: int
+    freshness: FreshnessRules
     image_limits: ImageLimits
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """The reference picture in both sizes, what they would take as conventional files, and what is left of the source.
-
-    The file itself is not: up to `queue_items` pictures wait for the codec.
-    """
-
-    source_digest: bytes
-    source_bytes: int
-    high: Pixels
-    medium: Pixels
-    conventional_high_bytes: int
-    conventional_medium_bytes: int
-
-    def of_size(self, size_px: int) -> Pixels:
-        """One of the two."""
-        return self.high if size_px == HIGH_PX else self.medium
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """A picture as the origin has it now, and whether its answer may be stored."""
-
-    headers: OriginHeaders
-    prepared: Prepared
-    storage: Storage
-    initial_age_s: float
-
-    @property
-    def cache_control(self) -> str:
-        """What may be passed on to the client."""
-        return self.headers.cache_control if fits(self.headers.cache_control, CACHE_CONTROL_CAP_BYTES) else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,17 +106,12 @@ class Filler:
             with timings.measured("origin"):
                 fetched = await self._origin.fetch(image_id)
             with timings.measured("source"):
+                fields = freshness.dated(fetched.fields)
+                keep = not freshness.may_be_transformed(fields.passed)
                 prepared = await asyncio.get_running_loop().run_in_executor(
-                    self._threads, prepare, fetched.body, self._rules.image_limits
+                    self._threads, lambda: prepare(fetched.body, self._rules.image_limits, keep=keep)
                 )
-        headers = fetched.headers
-        initial_age_s = freshness.initial_age_s(
-            age_field=headers.age,
-            date_field=headers.date,
-            asked_s=headers.asked_s,
-            answered_s=headers.answered_s,
-        )
-        return Source(headers, prepared, self._storage(headers, initial_age_s), initial_age_s)
+        return Source(fields, prepared, self._storage(fields))
 
     async def _look_again(self, image_id: str) -> Record | None:
         try:
@@ -172,17 +119,16 @@ class Filler:
         except (StoreUnavailable, RecordError):
             return None  # whoever looked first told of it
 
-    def _storage(self, headers: OriginHeaders, initial_age_s: float) -> Storage:
-        if not fits(headers.cache_control, CACHE_CONTROL_CAP_BYTES):
-            return Storage(lifetime_s=0, obstacle="long-cache-control")
-        control = freshness.parse_cache_control(headers.cache_control)
-        return freshness.storage(control, initial_age_s=initial_age_s, default_ttl_s=self._rules.default_ttl_s)
+    def _storage(self, fields: OriginFields) -> Storage:
+        if not all_fit(fields.passed):
+            return Storage(lifetime_s=0, obstacle="long-field")
+        return freshness.storage(fields, self._rules.freshness)
 
     def _record(self, source: Source, bitstream: bytes) -> Record:
-        headers, prepared = source.headers, source.prepared
+        fields, prepared = source.fields, source.prepared
         return Record(
             bitstream=bitstream,
-            born_ms=round((headers.answered_s - source.initial_age_s) * 1000),
+            born_ms=round((fields.answered_s - freshness.initial_age_s(fields)) * 1000),
             filled_ms=round(self._now() * 1000),
             lifetime_s=source.storage.lifetime_s,
             source_digest=prepared.source_digest,
@@ -191,9 +137,8 @@ class Filler:
             conventional_medium_bytes=prepared.conventional_medium_bytes,
             stream_id=self._worker.codec.stream_id,
             quality=parse(bitstream).quality,  # a target score leaves it to the codec
-            origin_etag=headers.etag if fits(headers.etag, ETAG_CAP_BYTES) else "",
-            origin_last_modified_s=freshness.parse_http_date(headers.last_modified),
-            cache_control=headers.cache_control,
+            origin_etag=fields.etag if fits(fields.etag, ETAG_CAP_BYTES) else "",
+            passed=fields.passed,
         )
 
     async def _put(self, image_id: str, record: Record) -> bool:
@@ -205,17 +150,3 @@ class Filler:
         except StoreUnavailable:
             return False
         return True
-
-
-def prepare(blob: bytes, limits: ImageLimits) -> Prepared:
-    """A file as the reference picture in both sizes, each resized once from the source. Takes a while: for a thread."""
-    pixels = image_file.read(blob, limits=limits).pixels
-    high, medium = image_file.square(pixels, HIGH_PX), image_file.square(pixels, MEDIUM_PX)
-    return Prepared(
-        source_digest=source_digest(blob),
-        source_bytes=len(blob),
-        high=high,
-        medium=medium,
-        conventional_high_bytes=image_file.conventional_bytes(high),
-        conventional_medium_bytes=image_file.conventional_bytes(medium),
-    )

@@ -5,27 +5,30 @@ An answer that would have to be validated before each use is not stored: this ed
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
-from datetime import UTC
-from email.utils import parsedate_to_datetime
+from dataclasses import dataclass, replace
 
-# RFC 9111 1.2.2: a larger number of seconds counts as this one.
-LONGEST_S = 2**31
+from service.cache.cache_control import (
+    LONGEST_S,
+    CacheControl,
+    parse_cache_control,
+    parse_delta_seconds,
+    parse_targeted,
+)
+from service.cache.http_date import http_date, parse_http_date
+from service.cache.origin_fields import OriginFields, PassedOn
 
-_NAME = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
-_DIRECTIVE = re.compile(rf'({_NAME})(?:=("(?:[^"\\]|\\.)*"|[^,]*))?')
+# The edge asks for every picture in the same words, so an answer that varies by these is the only one there is.
+_ASKED_ALIKE = {"accept", "accept-encoding", ""}
 
 
-@dataclass(frozen=True, slots=True)
-class CacheControl:
-    """The directives of a response that this edge acts on (RFC 9111 5.2.2)."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FreshnessRules:
+    """What the operator decides about lifetimes; 0 turns each off."""
 
-    no_store: bool = False
-    no_cache: bool = False
-    private: bool = False
-    max_age_s: int | None = None
-    s_maxage_s: int | None = None
+    default_ttl_s: int
+    min_ttl_s: int = 0
+    max_ttl_s: int = 0
+    heuristic_fraction: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,43 +39,46 @@ class Storage:
     obstacle: str | None = None
 
 
-def parse_cache_control(field: str) -> CacheControl:
-    """The directives in a Cache-Control field, several lines joined by commas."""
-    directives: dict[str, str] = {}
-    for match in _DIRECTIVE.finditer(field):
-        # RFC 9111 4.2.1: of a directive given twice, the first counts. 5.2: names ignore case.
-        directives.setdefault(match[1].lower(), match[2] or "")
-    return CacheControl(
-        no_store="no-store" in directives,
-        # RFC 9111 5.2.2.4 and 5.2.2.7: the forms with field names may be taken as the plain ones.
-        no_cache="no-cache" in directives,
-        private="private" in directives,
-        max_age_s=_delta_seconds(directives.get("max-age")),
-        s_maxage_s=_delta_seconds(directives.get("s-maxage")),
-    )
+@dataclass(frozen=True, slots=True)
+class _Applicable:
+    """The directives that count, and whether they were meant for caches like this one alone."""
+
+    control: CacheControl
+    targeted: bool
 
 
-def storage(control: CacheControl, *, initial_age_s: float, default_ttl_s: int) -> Storage:
-    """Whether a shared cache may store this answer (RFC 9111 3), and its freshness lifetime (4.2.1)."""
-    for obstacle, applies in (
-        ("no-store", control.no_store),  # RFC 9111 5.2.2.5
-        ("private", control.private),  # RFC 9111 5.2.2.7
-        ("no-cache", control.no_cache),  # RFC 9111 5.2.2.4: needs a validation for each use
-    ):
-        if applies:
-            return Storage(lifetime_s=0, obstacle=obstacle)
-    lifetime_s = _lifetime_s(control, default_ttl_s)
-    if lifetime_s <= initial_age_s:
+def storage(fields: OriginFields, rules: FreshnessRules) -> Storage:
+    """Whether a shared cache that makes new pictures may store this one (RFC 9111 3), and its freshness lifetime."""
+    applicable = _applicable(fields.passed)
+    obstacle = _obstacle(applicable.control, fields.passed)
+    if obstacle is not None:
+        return Storage(lifetime_s=0, obstacle=obstacle)
+    lifetime_s = _lifetime_s(applicable, fields, rules)
+    if lifetime_s <= initial_age_s(fields):
         return Storage(lifetime_s=lifetime_s, obstacle="already-stale")
     return Storage(lifetime_s=lifetime_s)
 
 
-def initial_age_s(*, age_field: str, date_field: str, asked_s: float, answered_s: float) -> float:
+def may_be_transformed(passed: PassedOn) -> bool:
+    """Whether the origin lets anyone make another file of its picture (RFC 9110 7.7)."""
+    # A targeted field decides about caching alone (RFC 9213 2.2), so it does not hide this one.
+    return not (parse_cache_control(passed.cache_control).no_transform or _applicable(passed).control.no_transform)
+
+
+def dated(fields: OriginFields) -> OriginFields:
+    """RFC 9110 6.6.1: an answer without a date, or with none that can be read, was made when it came."""
+    if parse_http_date(fields.passed.date, now_s=fields.answered_s) is not None:
+        return fields
+    return replace(fields, passed=replace(fields.passed, date=http_date(fields.answered_s)))
+
+
+def initial_age_s(fields: OriginFields) -> float:
     """How old an answer is when it arrives (RFC 9111 4.2.3, corrected_initial_age)."""
-    date_s = parse_http_date(date_field)
-    apparent_age_s = 0.0 if date_s is None else max(0.0, answered_s - date_s)
-    age_value_s = (_delta_seconds(age_field) or 0) if age_field.strip() else 0
-    response_delay_s = answered_s - asked_s
+    date_s = parse_http_date(fields.passed.date, now_s=fields.answered_s)
+    apparent_age_s = 0.0 if date_s is None else max(0.0, fields.answered_s - date_s)
+    # RFC 9111 5.1: of several values the first counts, and one that is no number is ignored.
+    age_value_s = parse_delta_seconds(fields.age.partition(",")[0].strip()) or 0
+    response_delay_s = fields.answered_s - fields.asked_s
     return max(apparent_age_s, age_value_s + response_delay_s)
 
 
@@ -86,28 +92,60 @@ def remaining_s(*, born_ms: int, lifetime_s: int, now_s: float) -> int:
     return int(born_ms / 1000 + lifetime_s - now_s)
 
 
-def parse_http_date(field: str) -> int | None:
-    """A date in any of the three forms of RFC 9110 5.6.7, or None."""
-    try:
-        date = parsedate_to_datetime(field)
-        # The asctime form names no zone; RFC 9110 5.6.7 says that it is UTC.
-        return int((date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp())
-    except (ValueError, OverflowError):
-        return None
+def _applicable(passed: PassedOn) -> _Applicable:
+    targeted = parse_targeted(passed.cdn_cache_control)
+    if targeted is not None:
+        return _Applicable(targeted, targeted=True)
+    return _Applicable(parse_cache_control(passed.cache_control), targeted=False)
 
 
-def _lifetime_s(control: CacheControl, default_ttl_s: int) -> int:
+def _obstacle(control: CacheControl, passed: PassedOn) -> str | None:
+    for obstacle, applies in (
+        # RFC 9111 5.2.2.5. 5.2.2.3: beside must-understand it is for caches that do not know the status.
+        ("no-store", control.no_store and not control.must_understand),
+        ("private", control.private),  # RFC 9111 5.2.2.7
+        ("no-cache", control.no_cache),  # RFC 9111 5.2.2.4: needs a validation for each use
+        ("no-transform", not may_be_transformed(passed)),  # what this edge stores is another picture
+        ("vary", not _is_asked_alike(passed.vary)),
+    ):
+        if applies:
+            return obstacle
+    return None
+
+
+def _is_asked_alike(vary: str) -> bool:
+    """RFC 9111 4.1; `*` never matches."""
+    return {name.strip().lower() for name in vary.split(",")} <= _ASKED_ALIKE
+
+
+def _lifetime_s(applicable: _Applicable, fields: OriginFields, rules: FreshnessRules) -> int:
+    lifetime_s = _explicit_s(applicable, fields)
+    if lifetime_s is None:
+        lifetime_s = _heuristic_s(fields, rules)
+    return min(max(lifetime_s, rules.min_ttl_s), rules.max_ttl_s or LONGEST_S, LONGEST_S)
+
+
+def _explicit_s(applicable: _Applicable, fields: OriginFields) -> int | None:
+    """RFC 9111 4.2.1, in its order."""
+    control = applicable.control
     if control.s_maxage_s is not None:  # RFC 9111 5.2.2.10: for shared caches it overrides max-age
         return control.s_maxage_s
-    if control.max_age_s is not None:
+    if control.max_age_s is not None:  # RFC 9111 5.3: and this overrides Expires
         return control.max_age_s
-    return default_ttl_s  # RFC 9111 4.2.2: heuristic; here the operator's
-
-
-def _delta_seconds(text: str | None) -> int | None:
-    if text is None:
+    if applicable.targeted or not fields.passed.expires:  # RFC 9213 2.2: a targeted field hides Expires
         return None
-    digits = text.strip().strip('"')  # RFC 9111 5.2: both the token and the quoted form are accepted
-    if not (digits.isascii() and digits.isdigit()):
-        return 0  # RFC 9111 4.2.1: invalid freshness information is taken as stale
-    return min(LONGEST_S, int(digits[:20]))
+    expires_s = parse_http_date(fields.passed.expires, now_s=fields.answered_s)
+    if expires_s is None:  # RFC 9111 5.3: an invalid date, "0" above all, lies in the past
+        return 0
+    date_s = parse_http_date(fields.passed.date, now_s=fields.answered_s)
+    return max(0, expires_s - int(fields.answered_s if date_s is None else date_s))
+
+
+def _heuristic_s(fields: OriginFields, rules: FreshnessRules) -> int:
+    """RFC 9111 4.2.2: what has not changed for long will not change soon; else as the operator says."""
+    modified_s = parse_http_date(fields.passed.last_modified, now_s=fields.answered_s)
+    date_s = parse_http_date(fields.passed.date, now_s=fields.answered_s)
+    made_s = fields.answered_s if date_s is None else date_s
+    if not rules.heuristic_fraction or modified_s is None or modified_s > made_s:
+        return rules.default_ttl_s
+    return int(rules.heuristic_fraction * (made_s - modified_s))

@@ -1,6 +1,6 @@
 """What the store holds for one picture: a packed header, then the bitstream, one CRC-32 over all. No I/O, no clock.
 
-    magic 3, version 1, CRC-32 4 | fields and lengths (FIXED) | origin etag | Cache-Control | tags (TAG) | bitstream
+    magic 3, version 1, CRC-32 4 | fields and lengths (FIXED) | origin etag | what is passed on | tags (TAG) | bitstream
 
 Every length has a cap that is checked before it is used. The whole value is written and read at once: a field that is
 changed in place would leave a wrong checksum, and under eviction a stub of a record.
@@ -13,21 +13,28 @@ import struct
 from dataclasses import dataclass
 from zlib import crc32
 
+from service.cache.origin_fields import NOTHING, PASSED_ON, PassedOn
 from service.errors import DamagedRecord, ForeignRecord
 
 MAGIC = b"LEr"
-VERSION = 1
+VERSION = 2
 PREFIX = struct.Struct(">3sBI")
 # born_ms, filled_ms, lifetime_s, swr_s, sie_s, source digest, source bytes, conventional high and medium bytes,
-# stream id, quality, refinement, generation, origin last-modified or NO_DATE, lengths of etag and Cache-Control, tags
+# stream id, quality, refinement, generation, number of tags, lengths of the etag and of each field that is passed on
 # An origin may claim an age that reaches back beyond the epoch, so born_ms has a sign.
-FIXED = struct.Struct(">qQIII16sIII4sBBIqHHB")
+FIXED = struct.Struct(">qQIII16sIII4sBBIB7H")
 TAG = struct.Struct(">BI")
-NO_DATE = -1
 
 # Caps (assumed): generous for what origins send; a record with all of them full is still below 64 KiB of header.
 ETAG_CAP_BYTES = 512
-CACHE_CONTROL_CAP_BYTES = 512
+PASSED_ON_CAPS_BYTES = {
+    "cache_control": 512,
+    "cdn_cache_control": 512,
+    "expires": 64,
+    "date": 64,
+    "last_modified": 64,
+    "vary": 128,
+}
 TAGS_CAP = 64
 TAG_CAP_BYTES = 255
 BITSTREAM_CAP_BYTES = 2**20 + 2**10
@@ -35,6 +42,7 @@ REFINEMENT_CAP = 2**8 - 1
 """The largest refinement number that the header holds."""
 
 DIGEST_BYTES = 16
+_TEXT_CAPS_BYTES = (ETAG_CAP_BYTES, *(PASSED_ON_CAPS_BYTES[name] for name in PASSED_ON))
 KEY_PREFIX = b"p:"
 
 
@@ -66,9 +74,8 @@ class Record:
     quality: int
     refinement: int = 0
     generation: int = 0
-    origin_last_modified_s: int | None = None
     origin_etag: str = ""
-    cache_control: str = ""
+    passed: PassedOn = NOTHING
     tags: tuple[Tag, ...] = ()
 
 
@@ -88,12 +95,15 @@ def fits(text: str, cap_bytes: int) -> bool:
     return text.isascii() and len(text) <= cap_bytes
 
 
+def all_fit(passed: PassedOn) -> bool:
+    """Whether a record can hold all that is passed on."""
+    return all(fits(getattr(passed, name), cap_bytes) for name, cap_bytes in PASSED_ON_CAPS_BYTES.items())
+
+
 def pack(record: Record) -> bytes:
     """The record as one string for the store."""
-    etag = record.origin_etag.encode("ascii")
-    cache_control = record.cache_control.encode("ascii")
-    _assert_caps(record, etag, cache_control)
-    last_modified_s = NO_DATE if record.origin_last_modified_s is None else record.origin_last_modified_s
+    _assert_caps(record)
+    texts = [record.origin_etag, *(getattr(record.passed, name) for name in PASSED_ON)]
     fixed = FIXED.pack(
         record.born_ms,
         record.filled_ms,
@@ -108,12 +118,10 @@ def pack(record: Record) -> bytes:
         record.quality,
         record.refinement,
         record.generation,
-        last_modified_s,
-        len(etag),
-        len(cache_control),
         len(record.tags),
+        *map(len, texts),
     )
-    body = b"".join([fixed, etag, cache_control, *map(_pack_tag, record.tags), record.bitstream])
+    body = b"".join([fixed, "".join(texts).encode("ascii"), *map(_pack_tag, record.tags), record.bitstream])
     return PREFIX.pack(MAGIC, VERSION, _checksum(VERSION, body)) + body
 
 
@@ -121,12 +129,11 @@ def unpack(value: bytes) -> Record:
     """The record in a string of the store. Raises DamagedRecord or ForeignRecord."""
     body = _checked_body(value)
     fields = FIXED.unpack_from(body)
-    etag_bytes, cache_control_bytes, tag_count = fields[-3:]
-    if etag_bytes > ETAG_CAP_BYTES or cache_control_bytes > CACHE_CONTROL_CAP_BYTES or tag_count > TAGS_CAP:
+    tag_count, *lengths = fields[13:]
+    if tag_count > TAGS_CAP or any(length > cap for length, cap in zip(lengths, _TEXT_CAPS_BYTES, strict=True)):
         raise DamagedRecord("a length above its cap")
     reader = _Reader(body, FIXED.size)
-    etag = reader.text(etag_bytes)
-    cache_control = reader.text(cache_control_bytes)
+    etag, *passed = map(reader.text, lengths)
     tags = tuple(reader.tag() for _ in range(tag_count))
     bitstream = reader.rest()
     if not 0 < len(bitstream) <= BITSTREAM_CAP_BYTES:
@@ -146,9 +153,8 @@ def unpack(value: bytes) -> Record:
         quality=fields[10],
         refinement=fields[11],
         generation=fields[12],
-        origin_last_modified_s=None if fields[13] == NO_DATE else fields[13],
         origin_etag=etag,
-        cache_control=cache_control,
+        passed=PassedOn(**dict(zip(PASSED_ON, passed, strict=True))),
         tags=tags,
     )
 
@@ -176,10 +182,10 @@ def _pack_tag(tag: Tag) -> bytes:
     return TAG.pack(len(name), tag.generation) + name
 
 
-def _assert_caps(record: Record, etag: bytes, cache_control: bytes) -> None:
+def _assert_caps(record: Record) -> None:
     # Our own mistakes: whoever builds a record drops what does not fit (see `fits`).
-    assert len(etag) <= ETAG_CAP_BYTES
-    assert len(cache_control) <= CACHE_CONTROL_CAP_BYTES
+    assert fits(record.origin_etag, ETAG_CAP_BYTES)
+    assert all_fit(record.passed)
     assert len(record.tags) <= TAGS_CAP
     assert all(len(tag.name) <= TAG_CAP_BYTES for tag in record.tags)
     assert 0 < len(record.bitstream) <= BITSTREAM_CAP_BYTES

@@ -8,6 +8,7 @@ from models.training.evaluate import evaluate as run_evaluation
 from models.training.references import ReferencePictureError
 from models.training.train import STAGES, TrainOptions
 from models.training.train import train as run_training
+from models.training.warm_start import StageMissingError
 from service.commands.failure import CommandFailure
 
 __all__ = ["EvaluateOptions", "TrainOptions", "evaluate", "train"]
@@ -28,7 +29,10 @@ def train(options: TrainOptions) -> None:
         _must_be_weights(options.start)
     for folder in (*options.data, *filter(None, (options.valid, options.resume))):
         _must_be_folder(folder)
-    run_training(options)
+    try:
+        run_training(options)
+    except (ReferencePictureError, StageMissingError) as error:
+        raise CommandFailure(f"latentedge: {error}") from error
 
 
 def _must_be_weights(file: Path) -> None:

@@ -18,6 +18,7 @@ from urllib.parse import quote, urljoin, urlsplit
 
 import httpx
 
+from service.cache.origin_fields import OriginFields, PassedOn
 from service.errors import (
     EdgeError,
     OriginBroken,
@@ -52,25 +53,12 @@ class Limits:
     timeout_s: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OriginHeaders:
-    """What the origin says about a file. Dates are seconds since the epoch."""
-
-    asked_s: float
-    answered_s: float
-    cache_control: str
-    age: str
-    date: str
-    etag: str
-    last_modified: str
-
-
 @dataclass(frozen=True, slots=True)
 class Fetched:
     """A file from the origin."""
 
     body: bytes
-    headers: OriginHeaders
+    fields: OriginFields
 
 
 class Observer(Protocol):
@@ -131,9 +119,9 @@ class OriginClient:
                 if answer.status_code in _REDIRECT_STATUSES:
                     url = self._next_url(url, answer)
                     continue
-                self._judge(answer)
-                body = await self._body(answer)
-                return Fetched(body, _headers(answer, asked_s=asked_s, answered_s=answered_s))
+                fields = _fields(answer, asked_s=asked_s, answered_s=answered_s)
+                self._judge(answer, fields)
+                return Fetched(await self._body(answer), fields)
         raise OriginBroken("too many redirects")
 
     def _next_url(self, url: str, answer: httpx.Response) -> str:
@@ -146,9 +134,9 @@ class OriginClient:
             raise OriginBroken("the origin redirects to another host")
         return target
 
-    def _judge(self, answer: httpx.Response) -> None:
+    def _judge(self, answer: httpx.Response, fields: OriginFields) -> None:
         if FIRST_ERROR <= answer.status_code <= LAST_ERROR:
-            raise OriginRefused(answer.status_code)
+            raise OriginRefused(answer.status_code, fields)
         if answer.status_code != HTTPStatus.OK:
             raise OriginBroken(f"the origin answered {answer.status_code} to a plain GET")
         if answer.headers.get("content-encoding", "identity").lower() != "identity":
@@ -166,16 +154,26 @@ class OriginClient:
         return bytes(body)
 
 
-def _headers(answer: httpx.Response, *, asked_s: float, answered_s: float) -> OriginHeaders:
-    headers = answer.headers
-    return OriginHeaders(
+def _fields(answer: httpx.Response, *, asked_s: float, answered_s: float) -> OriginFields:
+    def lines(name: str) -> str:
+        return ", ".join(answer.headers.get_list(name))  # RFC 9110 5.3: several lines are one list
+
+    def first(name: str) -> str:
+        return next(iter(answer.headers.get_list(name)), "")  # RFC 9111 4.2.1: of several dates, the first
+
+    return OriginFields(
         asked_s=asked_s,
         answered_s=answered_s,
-        cache_control=headers.get("cache-control", ""),  # several lines come joined by commas
-        age=headers.get("age", ""),
-        date=headers.get("date", ""),
-        etag=headers.get("etag", ""),
-        last_modified=headers.get("last-modified", ""),
+        passed=PassedOn(
+            cache_control=lines("cache-control"),
+            cdn_cache_control=lines("cdn-cache-control"),
+            expires=first("expires"),
+            date=first("date"),
+            last_modified=first("last-modified"),
+            vary=lines("vary"),
+        ),
+        age=lines("age"),
+        etag=first("etag"),
     )
 
 

@@ -50,6 +50,8 @@ class SourceImage:
     """A picture as pixels: (height, width, 3), sRGB, upright."""
 
     pixels: Pixels
+    media_type: str
+    """What the file is, whatever it was said to be."""
 
 
 def read(blob: bytes, *, limits: ImageLimits) -> SourceImage:
@@ -60,7 +62,7 @@ def read(blob: bytes, *, limits: ImageLimits) -> SourceImage:
             raise PictureTooLarge(f"{width_px} x {height_px} pixels")
         try:
             image.load()
-            return SourceImage(pixels=np.asarray(_srgb(_upright(image))))
+            return SourceImage(np.asarray(_srgb(_upright(image))), _media_type(str(image.format)))
         except MemoryError as error:
             raise PictureTooLarge("out of memory") from error
         except Exception as error:  # the decoders raise whatever a broken file makes them trip over
@@ -100,6 +102,11 @@ def write(pixels: Pixels, media_type: str, quality: int | None = None) -> bytes:
 def conventional_bytes(pixels: Pixels) -> int:
     """What a conventional edge would keep for this rendition."""
     return len(write(pixels, "image/jpeg", CONVENTIONAL_QUALITY))
+
+
+def _media_type(kind: str) -> str:
+    # Pillow tells JPEG files that hold several pictures (MPO) from others; browsers show the first of them.
+    return Image.MIME["JPEG" if kind == "MPO" else kind]
 
 
 def _opened(blob: bytes) -> Image.Image:

@@ -10,7 +10,7 @@ import re
 from base64 import urlsafe_b64encode
 from dataclasses import dataclass
 
-from service.cache.freshness import parse_http_date
+from service.cache.http_date import parse_http_date
 
 # RFC 9110 8.8.3; a comma may stand inside the quotes.
 _ENTITY_TAG = re.compile(r'(?:W/)?("[^"]*")')
@@ -30,22 +30,36 @@ class Rendered:
     refinement: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Validators:
+    """What a client's copy is compared with; empty means that there is none."""
+
+    entity_tag: str
+    last_modified: str = ""
+    date: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """The conditional fields of a request; empty means absent."""
+    """The conditional fields of a request that a cache evaluates; None means absent.
 
-    if_none_match: str = ""
-    if_modified_since: str = ""
+    If-Match and If-Unmodified-Since are for origins alone (RFC 9111 4.3.2), and without ranges there is no If-Range.
+    """
 
-    def not_modified(self, *, entity_tag: str, last_modified_s: int | None) -> bool:
-        """Whether the client's copy is still good."""
-        if self.if_none_match:
+    if_none_match: str | None = None
+    if_modified_since: str | None = None
+
+    def not_modified(self, current: Validators, *, now_s: float) -> bool:
+        """Whether the client's copy is still good (RFC 9110 13.2.2)."""
+        if self.if_none_match is not None:
             # RFC 9110 13.1.3: with If-None-Match present, If-Modified-Since is ignored, whatever the tags say.
-            return _any_match(self.if_none_match, entity_tag)
-        if last_modified_s is None:
+            return _any_match(self.if_none_match, current.entity_tag)
+        if self.if_modified_since is None:
             return False
-        since_s = parse_http_date(self.if_modified_since)
-        return since_s is not None and last_modified_s <= since_s
+        since_s = parse_http_date(self.if_modified_since, now_s=now_s)
+        # RFC 9111 4.3.2: without Last-Modified, the date of the answer counts.
+        modified_s = parse_http_date(current.last_modified or current.date, now_s=now_s)
+        return since_s is not None and modified_s is not None and modified_s <= since_s
 
 
 def entity_tag(rendered: Rendered) -> str:
@@ -60,4 +74,4 @@ def _any_match(field: str, current: str) -> bool:
     if field.strip() == "*":  # RFC 9110 13.1.2
         return True
     # RFC 9110 8.8.3.2: If-None-Match compares weakly, so W/ does not matter on either side.
-    return current.removeprefix("W/") in _ENTITY_TAG.findall(field)
+    return bool(current) and current.removeprefix("W/") in _ENTITY_TAG.findall(field)

@@ -13,7 +13,8 @@ from contextlib import asynccontextmanager
 
 from starlette.types import Receive, Scope, Send
 
-from service.cache.edge_cache import Asked, EdgeCache
+from service.cache.answer import Asked
+from service.cache.edge_cache import EdgeCache
 from service.errors import EdgeError
 from service.telemetry import Outcome, Telemetry, Timings
 from service.web import responses
@@ -71,18 +72,14 @@ class Pictures:
 
 
 def _asked(scope: Scope, query: Query, *, head: bool) -> Asked:
-    accept, if_none_match, if_modified_since = [], [], ""
+    lines: dict[bytes, list[str]] = {b"accept": [], b"if-none-match": [], b"if-modified-since": []}
     for name, value in scope["headers"]:
-        if name == b"accept":
-            accept.append(value.decode("latin-1"))
-        elif name == b"if-none-match":
-            if_none_match.append(value.decode("latin-1"))
-        elif name == b"if-modified-since":
-            if_modified_since = value.decode("latin-1")
-    # RFC 9110 5.3: several lines of a list are one list.
-    wanted = negotiate(image_id=scope["path"].removeprefix(PREFIX), query=query, accept=",".join(accept))
-    conditions = Conditions(if_none_match=",".join(if_none_match), if_modified_since=if_modified_since)
-    return Asked(wanted=wanted, conditions=conditions, head=head)
+        if name in lines:
+            lines[name].append(value.decode("latin-1"))
+    # RFC 9110 5.3: several lines are one list. Two dates are none (13.1.3): such a list is no date.
+    accept, if_none_match, if_modified_since = (", ".join(values) if values else None for values in lines.values())
+    wanted = negotiate(image_id=scope["path"].removeprefix(PREFIX), query=query, accept=accept or "")
+    return Asked(wanted=wanted, conditions=Conditions(if_none_match, if_modified_since), head=head)
 
 
 @asynccontextmanager

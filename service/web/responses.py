@@ -1,16 +1,18 @@
-"""The only writer of headers: answers and errors become responses here. Plain ASGI; no Date, the server writes that."""
+"""The only writer of headers: answers and errors become responses here. Plain ASGI."""
 
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from email.utils import formatdate
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 
 from starlette.types import Receive, Scope, Send
 
-from service.cache.edge_cache import Answer
+from service.cache.answer import Answer
+from service.cache.http_date import http_date
+from service.cache.origin_fields import PassedOn
 from service.errors import EdgeError, OriginError, OriginRefused, SourceError
 from service.telemetry import Outcome, Timings
 
@@ -34,20 +36,18 @@ class PictureResponse:
 
 def picture(answer: Answer, timings: Timings, *, negotiated: bool) -> PictureResponse:
     """200 or 304."""
-    headers = [*_common(negotiated=negotiated), (b"cache-status", _cache_status(answer).encode())]
+    headers = [*_passed_on(answer.passed, negotiated=negotiated), (b"cache-status", _cache_status(answer).encode())]
     if answer.entity_tag:
-        headers.append((b"etag", answer.entity_tag.encode()))
-    if answer.last_modified_s is not None:
-        headers.append((b"last-modified", formatdate(answer.last_modified_s, usegmt=True).encode()))
-    if answer.cache_control:
-        headers.append((b"cache-control", answer.cache_control.encode("latin-1", "replace")))
-    # RFC 9111 5.1: Age says that the origin did not make this answer for this request.
-    if answer.age_s is not None and (answer.age_s or answer.outcome is Outcome.HIT):
-        headers.append((b"age", str(answer.age_s).encode()))
+        headers.append((b"etag", answer.entity_tag.encode("latin-1", "replace")))
+    if answer.age:
+        headers.append((b"age", answer.age.encode("latin-1", "replace")))
     if timings.stages:
         headers.append((b"server-timing", _server_timing(timings).encode()))
     if answer.not_modified:
         return PictureResponse(HTTPStatus.NOT_MODIFIED, headers, None)
+    # RFC 9110 15.4.5: a 304 tells nothing of the picture but its entity tag and how it is cached.
+    if answer.passed.last_modified:
+        headers.append((b"last-modified", answer.passed.last_modified.encode("latin-1", "replace")))
     headers.append((b"content-type", answer.media_type.encode()))
     if answer.body is not None:
         # HEAD has none: the length of a file that was never made is not known (RFC 9110 8.6).
@@ -58,20 +58,29 @@ def picture(answer: Answer, timings: Timings, *, negotiated: bool) -> PictureRes
 def problem(error: EdgeError, *, negotiated: bool, head: bool) -> PictureResponse:
     """RFC 9457, with a sentence that tells the public nothing of the inside."""
     body = problem_body(error.status, error.public)
-    headers = [
-        *_common(negotiated=negotiated),
-        (b"content-type", b"application/problem+json"),
-        (b"cache-control", b"no-store"),  # RFC 9111 4.2.2: some error statuses would be stored otherwise
-    ]
-    if isinstance(error, OriginRefused):
-        headers.append((b"cache-status", f"{NAME}; fwd=uri-miss; fwd-status={int(error.status)}".encode()))
-    elif isinstance(error, OriginError | SourceError):
-        headers.append((b"cache-status", f"{NAME}; fwd=uri-miss".encode()))
+    headers = [*_problem_fields(error, negotiated=negotiated), (b"content-type", b"application/problem+json")]
     if error.retry_after_s is not None:
         headers.append((b"retry-after", str(error.retry_after_s).encode()))
     if head:
         return PictureResponse(error.status, headers, None)
     return PictureResponse(error.status, [*headers, (b"content-length", str(len(body)).encode())], body)
+
+
+def _problem_fields(error: EdgeError, *, negotiated: bool) -> list[Header]:
+    # RFC 9111 4.2.2: some error statuses would be stored by whoever comes next, unless the origin says how.
+    ours = PassedOn(cache_control="no-store", date=http_date(time.time()))
+    if isinstance(error, OriginRefused):
+        said = replace(error.fields.passed, date=error.fields.passed.date or ours.date)
+        explicit = said.cache_control or said.cdn_cache_control or said.expires
+        headers = _passed_on(said if explicit else replace(said, cache_control="no-store"), negotiated=negotiated)
+        headers.append((b"cache-status", f"{NAME}; fwd=uri-miss; fwd-status={int(error.status)}".encode()))
+        if error.fields.age:
+            headers.append((b"age", error.fields.age.encode("latin-1", "replace")))
+        return headers
+    headers = _passed_on(ours, negotiated=negotiated)
+    if isinstance(error, OriginError | SourceError):
+        headers.append((b"cache-status", f"{NAME}; fwd=uri-miss".encode()))
+    return headers
 
 
 def problem_body(status: int, detail: str) -> bytes:
@@ -83,11 +92,25 @@ def problem_body(status: int, detail: str) -> bytes:
     return json.dumps({"type": "about:blank", "title": title, "status": int(status), "detail": detail}).encode()
 
 
-def _common(*, negotiated: bool) -> list[Header]:
-    headers = [(b"x-content-type-options", b"nosniff")]
-    if negotiated:
-        headers.append((b"vary", b"Accept"))  # RFC 9110 12.5.5: also on what has no picture in it
-    return headers
+def _passed_on(passed: PassedOn, *, negotiated: bool) -> list[Header]:
+    """The origin's words, and what every answer has: each cache on the way is to read them as they were said."""
+    said = {
+        b"cache-control": passed.cache_control,
+        b"cdn-cache-control": passed.cdn_cache_control,
+        b"expires": passed.expires,
+        b"date": passed.date,
+        b"vary": _vary(passed.vary, negotiated=negotiated),
+    }
+    headers = [(name, value.encode("latin-1", "replace")) for name, value in said.items() if value]
+    return [*headers, (b"x-content-type-options", b"nosniff")]
+
+
+def _vary(said: str, *, negotiated: bool) -> str:
+    """RFC 9110 12.5.5: what was negotiated here varies by Accept too, whatever the origin said."""
+    members = {name.strip().lower() for name in said.split(",")}
+    if not negotiated or members & {"accept", "*"}:
+        return said
+    return f"{said}, Accept" if said else "Accept"
 
 
 def _cache_status(answer: Answer) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -11,10 +12,12 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, FastAPI, Query, Request
 from fastapi.responses import HTMLResponse, PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from service.cache.census import Census
+from service.cache.http_date import http_date
 from service.telemetry import Telemetry
 from service.web.pictures import PREFIX, Pictures
 from service.web.responses import problem_body
@@ -43,13 +46,27 @@ class EdgeApp(FastAPI):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request, or the lifespan."""
-        if scope["type"] == "http" and scope["method"] in _METHODS:
+        if scope["type"] != "http":
+            await super().__call__(scope, receive, send)
+            return
+        if scope["method"] in _METHODS:
             if self.services is not None and scope["path"].startswith(PREFIX):
                 await self.services.pictures(scope, receive, send)
                 return
             # RFC 9110 9.3.2: HEAD is GET without the content, and the server knows to leave that out.
             scope = {**scope, "method": "GET"}
-        await super().__call__(scope, receive, send)
+        await super().__call__(scope, receive, _dated(send))
+
+
+def _dated(send: Send) -> Send:
+    """RFC 9110 6.6.1. The server writes no Date: that of a picture is the origin's."""
+
+    async def send_with_date(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            MutableHeaders(scope=message)["date"] = http_date(time.time())
+        await send(message)
+
+    return send_with_date
 
 
 def add_routes(app: EdgeApp) -> None:

@@ -84,7 +84,9 @@ class RunningEdge:
 def running_edge(settings: Settings) -> Iterator[RunningEdge]:
     """Start it, wait until it is ready, stop it."""
     arrivals = Arrivals(create_app(settings))
-    config = uvicorn.Config(arrivals, log_config=None, access_log=False, server_header=False, lifespan="on")
+    config = uvicorn.Config(
+        arrivals, log_config=None, access_log=False, server_header=False, date_header=False, lifespan="on"
+    )
     server = uvicorn.Server(config)
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))

@@ -114,7 +114,10 @@ def _handler(origin: ScriptedOrigin) -> type[BaseHTTPRequestHandler]:
                 self.close_connection = True  # the edge did not wait
 
         def _send(self, reply: Reply) -> None:
-            self.send_response(reply.status)
+            if "Date" in reply.headers:
+                self.send_response_only(reply.status)
+            else:
+                self.send_response(reply.status)
             for name, value in reply.headers.items():
                 self.send_header(name, value)
             if reply.announced:

@@ -4,47 +4,68 @@ from dataclasses import replace
 
 import pytest
 
-from service.web.conditional import Conditions, Rendered, entity_tag
+from service.web.conditional import Conditions, Rendered, Validators, entity_tag
 
 TAG = 'W/"abc"'
 MODIFIED = "Sun, 06 Nov 1994 08:49:37 GMT"
-MODIFIED_S = 784_111_777
 BEFORE = "Sun, 06 Nov 1994 08:49:36 GMT"
 AFTER = "Sun, 06 Nov 1994 08:49:38 GMT"
+
+
+NOW_S = 1_795_000_000.0
+CURRENT = Validators(entity_tag=TAG, last_modified=MODIFIED, date=AFTER)
 
 
 @pytest.mark.parametrize(
     ("clause", "if_none_match", "if_modified_since", "expected"),
     [
-        ("13.2.2", "", "", False),
-        ("13.1.2", 'W/"abc"', "", True),
-        ("8.8.3.2", '"abc"', "", True),
-        ("13.1.2", "*", "", True),
-        ("13.1.2", " * ", "", True),
-        ("13.1.2", '"x", W/"abc"', "", True),
-        ("13.1.2", '"x",W/"abc","y"', "", True),
-        ("8.8.3", '"x,W/"abc"', "", False),
-        ("13.1.2", '"x", "y"', "", False),
-        ("8.8.3", '"ABC"', "", False),
-        ("8.8.3", "abc", "", False),
-        ("8.8.3", '"ab"', "", False),
+        ("13.2.2", None, None, False),
+        ("13.1.2", 'W/"abc"', None, True),
+        ("8.8.3.2", '"abc"', None, True),
+        ("13.1.2", "*", None, True),
+        ("13.1.2", " * ", None, True),
+        ("13.1.2", '*, "x"', None, False),
+        ("13.1.2", '"x", W/"abc"', None, True),
+        ("13.1.2", '"x",W/"abc","y"', None, True),
+        ("13.1.2", '"abc", "x"', None, True),
+        ("8.8.3", '"x,W/"abc"', None, False),
+        ("8.8.3", '"x,abc"', None, False),
+        ("13.1.2", '"x", "y"', None, False),
+        ("8.8.3", '"ABC"', None, False),
+        ("8.8.3", "abc", None, False),
+        ("8.8.3", '"ab"', None, False),
         ("13.1.3", '"x"', AFTER, False),
+        ("13.1.3", "", AFTER, False),
         ("13.1.3", TAG, BEFORE, True),
-        ("13.1.3", "", MODIFIED, True),
-        ("13.1.3", "", AFTER, True),
-        ("13.1.3", "", BEFORE, False),
-        ("13.1.3", "", "yesterday", False),
+        ("13.1.3", None, MODIFIED, True),
+        ("13.1.3", None, AFTER, True),
+        ("13.1.3", None, "Sunday, 06-Nov-94 08:49:37 GMT", True),
+        ("13.1.3", None, BEFORE, False),
+        ("13.1.3", None, "yesterday", False),
+        ("13.1.3", None, f"{MODIFIED}, {MODIFIED}", False),
     ],
 )
-def test_not_modified(clause: str, if_none_match: str, if_modified_since: str, *, expected: bool) -> None:
+def test_not_modified(clause: str, if_none_match: str | None, if_modified_since: str | None, *, expected: bool) -> None:
     conditions = Conditions(if_none_match=if_none_match, if_modified_since=if_modified_since)
-    found = conditions.not_modified(entity_tag=TAG, last_modified_s=MODIFIED_S)
-    assert found is expected, f"RFC 9110 {clause}"
+    assert conditions.not_modified(CURRENT, now_s=NOW_S) is expected, f"RFC 9110 {clause}"
 
 
-def test_without_a_modification_date_a_date_decides_nothing() -> None:
-    """RFC 9110 13.1.3."""
-    assert not Conditions(if_modified_since=AFTER).not_modified(entity_tag=TAG, last_modified_s=None)
+@pytest.mark.parametrize(
+    ("current", "expected"),
+    [
+        (Validators(entity_tag=TAG, date=MODIFIED), True),
+        (Validators(entity_tag=TAG, date=AFTER), False),
+        (Validators(entity_tag=TAG), False),
+        (Validators(entity_tag=TAG, last_modified="long ago", date=BEFORE), False),
+    ],
+)
+def test_without_a_modification_date_that_of_the_answer_counts(current: Validators, *, expected: bool) -> None:
+    """RFC 9111 4.3.2."""
+    assert Conditions(if_modified_since=MODIFIED).not_modified(current, now_s=NOW_S) is expected
+
+
+def test_no_entity_tag_matches_none() -> None:
+    assert not Conditions(if_none_match='"", "abc"').not_modified(Validators(entity_tag=""), now_s=NOW_S)
 
 
 RENDERED = Rendered(

@@ -11,7 +11,9 @@ from threading import Event
 import pytest
 
 from service.cache import fill
-from service.cache.fill import Filler, FillRules, Source
+from service.cache.fill import Filler, FillRules
+from service.cache.freshness import FreshnessRules
+from service.cache.source import Source
 from service.errors import NotAPicture
 from service.origin.client import Limits, OriginClient
 from service.render.codec_worker import CodecWorker, WorkerOptions
@@ -31,7 +33,7 @@ async def filler_of(origin: ScriptedOrigin, threads: Executor) -> AsyncIterator[
     )
     limits = ImageLimits(source_pixels=64_000_000)
     yield Filler(
-        FillRules(origin=origin.url, quality=20, default_ttl_s=60, image_limits=limits),
+        FillRules(origin=origin.url, quality=20, freshness=FreshnessRules(default_ttl_s=60), image_limits=limits),
         store=LatentStore("unix:///none", patience=Patience(timeout_s=1, retry_s=1), observer=telemetry),
         origin=client,
         worker=CodecWorker(options, telemetry),

@@ -1,102 +1,206 @@
 """RFC 9111 at its clauses: one row, one rule."""
 
+from dataclasses import replace
+
 import pytest
 
+from service.cache.cache_control import LONGEST_S
 from service.cache.freshness import (
-    LONGEST_S,
-    CacheControl,
+    FreshnessRules,
     Storage,
     age_s,
+    dated,
     initial_age_s,
-    parse_cache_control,
-    parse_http_date,
+    may_be_transformed,
     remaining_s,
     storage,
 )
+from service.cache.origin_fields import OriginFields, PassedOn
 
 DEFAULT_TTL_S = 600
+RULES = FreshnessRules(default_ttl_s=DEFAULT_TTL_S)
+NOW_S = 784_111_777  # Sun, 06 Nov 1994 08:49:37 GMT
+NOW = "Sun, 06 Nov 1994 08:49:37 GMT"
+A_MINUTE_AGO = "Sun, 06 Nov 1994 08:48:37 GMT"
+IN_A_MINUTE = "Sun, 06 Nov 1994 08:50:37 GMT"
+IN_AN_HOUR = "Sun, 06 Nov 1994 09:49:37 GMT"
+A_DAY_AGO = "Sat, 05 Nov 1994 08:49:37 GMT"
+IN_THE_YEAR_9999 = "Fri, 31 Dec 9999 23:59:59 GMT"
+
+
+def said(passed: PassedOn, *, age: str = "", delay_s: float = 0.0) -> OriginFields:
+    return OriginFields(asked_s=NOW_S - delay_s, answered_s=float(NOW_S), passed=passed, age=age)
 
 
 @pytest.mark.parametrize(
-    ("clause", "field", "expected"),
+    ("clause", "control", "expected"),
     [
         ("9111 5.2.2.1", "max-age=60", Storage(60)),
         ("9111 5.2.2.10", "max-age=60, s-maxage=5", Storage(5)),
         ("9111 5.2.2.10", "s-maxage=5, max-age=60", Storage(5)),
         ("9111 5.2.2.10", "s-maxage=0, max-age=60", Storage(0, "already-stale")),
         ("9111 5.2.2.5", "max-age=60, no-store", Storage(0, "no-store")),
+        ("9111 5.2.2.3", "max-age=60, no-store, must-understand", Storage(60)),
+        ("9111 5.2.2.3", "max-age=60, must-understand", Storage(60)),
         ("9111 5.2.2.7", "private, max-age=60", Storage(0, "private")),
         ("9111 5.2.2.7", 'private="set-cookie", max-age=60', Storage(0, "private")),
+        ("9111 5.2.2.7", "private, no-store, must-understand", Storage(0, "private")),
         ("9111 5.2.2.4", "no-cache", Storage(0, "no-cache")),
-        ("9111 5.2", "MAX-AGE=60", Storage(60)),
-        ("9111 5.2", 'max-age="60"', Storage(60)),
-        ("9111 5.2.3", "immutable, max-age=60, x-future=7", Storage(60)),
-        ("9111 5.2.3", 'x-quoted="no-store, private", max-age=60', Storage(60)),
-        ("9111 4.2.1", "max-age=60, max-age=10", Storage(60)),
+        ("9111 5.2.2.6", "max-age=60, no-transform", Storage(0, "no-transform")),
+        ("9111 5.2.2.2", "max-age=60, must-revalidate", Storage(60)),
+        ("9111 5.2.2.8", "max-age=60, proxy-revalidate", Storage(60)),
+        ("8246 2", "max-age=60, immutable", Storage(60)),
         ("9111 4.2.1", "max-age=abc", Storage(0, "already-stale")),
-        ("9111 4.2.1", "max-age=", Storage(0, "already-stale")),
-        ("9111 4.2.1", "max-age", Storage(0, "already-stale")),
-        ("9111 4.2.1", "max-age=-1", Storage(0, "already-stale")),
-        ("9111 4.2.1", "max-age=1.5", Storage(0, "already-stale")),
-        ("9111 1.2.2", "max-age=99999999999999999999999999", Storage(LONGEST_S)),
+        ("9111 4.2.1", "max-age=0", Storage(0, "already-stale")),
+        ("9111 1.2.2", "max-age=99999999999", Storage(LONGEST_S)),
         ("9111 4.2.2", "", Storage(DEFAULT_TTL_S)),
         ("9111 4.2.2", "public", Storage(DEFAULT_TTL_S)),
     ],
 )
-def test_storage(clause: str, field: str, expected: Storage) -> None:
-    found = storage(parse_cache_control(field), initial_age_s=0, default_ttl_s=DEFAULT_TTL_S)
-    assert found == expected, f"RFC {clause}: {field}"
+def test_cache_control_decides(clause: str, control: str, expected: Storage) -> None:
+    assert storage(said(PassedOn(cache_control=control)), RULES) == expected, f"RFC {clause}: {control}"
+
+
+@pytest.mark.parametrize(
+    ("clause", "passed", "expected"),
+    [
+        ("9111 5.3", PassedOn(expires=IN_AN_HOUR, date=NOW), Storage(3600)),
+        ("9111 4.2.1", PassedOn(expires=IN_AN_HOUR, date=A_MINUTE_AGO), Storage(3660)),
+        ("9111 4.2.1", PassedOn(expires=IN_AN_HOUR), Storage(3600)),
+        ("9111 4.2.1", PassedOn(expires=IN_AN_HOUR, date="foo"), Storage(3600)),
+        ("9111 4.2.1", PassedOn(expires=IN_A_MINUTE, date=IN_AN_HOUR), Storage(0, "already-stale")),
+        ("9111 4.2.1", PassedOn(expires=NOW, date=NOW), Storage(0, "already-stale")),
+        ("9111 5.3", PassedOn(expires="0", date=NOW), Storage(0, "already-stale")),
+        ("9111 5.3", PassedOn(expires="soon"), Storage(0, "already-stale")),
+        ("9111 5.3", PassedOn(expires="0", cache_control="max-age=60"), Storage(60)),
+        ("9111 5.3", PassedOn(expires=A_DAY_AGO, cache_control="max-age=60"), Storage(60)),
+        ("9111 5.3", PassedOn(expires=IN_AN_HOUR, cache_control="max-age=0"), Storage(0, "already-stale")),
+        ("9111 5.3", PassedOn(expires=IN_AN_HOUR, cache_control="s-maxage=60"), Storage(60)),
+        ("9111 1.2.2", PassedOn(expires=IN_THE_YEAR_9999), Storage(LONGEST_S)),
+        ("9213 2.2", PassedOn(cdn_cache_control="max-age=60", cache_control="max-age=1"), Storage(60)),
+        ("9213 2.2", PassedOn(cdn_cache_control="max-age=1", cache_control="max-age=60"), Storage(1)),
+        ("9213 2.2", PassedOn(cdn_cache_control="max-age=60", cache_control="no-store"), Storage(60)),
+        ("9213 2.2", PassedOn(cdn_cache_control="no-store", cache_control="max-age=60"), Storage(0, "no-store")),
+        ("9213 2.2", PassedOn(cdn_cache_control="private", cache_control="max-age=60"), Storage(0, "private")),
+        ("9213 2.2", PassedOn(cdn_cache_control="max-age=0", expires=IN_AN_HOUR), Storage(0, "already-stale")),
+        ("9213 2.2", PassedOn(cdn_cache_control="foo", expires=IN_AN_HOUR), Storage(DEFAULT_TTL_S)),
+        ("9213 2.1", PassedOn(cdn_cache_control="max-age=60, &", cache_control="no-store"), Storage(0, "no-store")),
+        ("9213 2.1", PassedOn(cdn_cache_control='max-age="60"', cache_control="max-age=5"), Storage(5)),
+        (
+            "9110 7.7",
+            PassedOn(cdn_cache_control="max-age=60", cache_control="no-transform"),
+            Storage(0, "no-transform"),
+        ),
+        ("9110 7.7", PassedOn(cdn_cache_control="max-age=60, no-transform"), Storage(0, "no-transform")),
+        ("9111 4.1", PassedOn(vary="Accept"), Storage(DEFAULT_TTL_S)),
+        ("9111 4.1", PassedOn(vary="accept-ENCODING ,, Accept"), Storage(DEFAULT_TTL_S)),
+        ("9111 4.1", PassedOn(vary="Accept, Cookie"), Storage(0, "vary")),
+        ("9111 4.1", PassedOn(vary="*"), Storage(0, "vary")),
+        ("9111 4.1", PassedOn(vary=", *"), Storage(0, "vary")),
+        ("9111 4.1", PassedOn(vary="Accept, *"), Storage(0, "vary")),
+    ],
+)
+def test_other_fields_decide(clause: str, passed: PassedOn, expected: Storage) -> None:
+    assert storage(said(passed), RULES) == expected, f"RFC {clause}: {passed}"
+
+
+@pytest.mark.parametrize(
+    ("clause", "passed", "expected_s"),
+    [
+        ("9111 4.2.2", PassedOn(last_modified=A_DAY_AGO, date=NOW), 8640),
+        ("9111 4.2.2", PassedOn(last_modified=A_DAY_AGO), 8640),
+        ("9111 4.2.2", PassedOn(last_modified=IN_A_MINUTE, date=NOW), DEFAULT_TTL_S),
+        ("9111 4.2.2", PassedOn(last_modified="long ago"), DEFAULT_TTL_S),
+        ("9111 4.2.2", PassedOn(), DEFAULT_TTL_S),
+        ("9111 4.2.2", PassedOn(last_modified=A_DAY_AGO, cache_control="max-age=5"), 5),
+        ("9111 4.2.2", PassedOn(last_modified=A_DAY_AGO, expires=IN_A_MINUTE), 60),
+        ("9111 4.2.2", PassedOn(last_modified=A_DAY_AGO, expires="0"), 0),
+    ],
+)
+def test_a_heuristic_lifetime(clause: str, passed: PassedOn, expected_s: int) -> None:
+    rules = replace(RULES, heuristic_fraction=0.1)
+    assert storage(said(passed), rules).lifetime_s == expected_s, f"RFC {clause}"
+
+
+def test_without_the_setting_nothing_is_guessed_from_a_date() -> None:
+    assert storage(said(PassedOn(last_modified=A_DAY_AGO)), RULES).lifetime_s == DEFAULT_TTL_S
+
+
+@pytest.mark.parametrize(
+    ("control", "expected"),
+    [
+        ("max-age=5", Storage(60)),
+        ("max-age=0", Storage(60)),
+        ("max-age=100", Storage(100)),
+        ("max-age=9999", Storage(300)),
+        ("", Storage(300)),
+        ("max-age=5, no-store", Storage(0, "no-store")),
+        ("max-age=5, private", Storage(0, "private")),
+    ],
+)
+def test_the_operator_bounds_lifetimes_and_stores_nothing_that_may_not_be(control: str, expected: Storage) -> None:
+    bounded = replace(RULES, min_ttl_s=60, max_ttl_s=300)
+    assert storage(said(PassedOn(cache_control=control)), bounded) == expected
 
 
 def test_an_answer_that_was_old_on_arrival_is_not_stored() -> None:
     """RFC 9111 4.2: fresh means that the lifetime is greater than the age."""
-    assert storage(CacheControl(max_age_s=60), initial_age_s=60, default_ttl_s=0).obstacle == "already-stale"
-    assert storage(CacheControl(max_age_s=60), initial_age_s=59, default_ttl_s=0).obstacle is None
+    passed = PassedOn(cache_control="max-age=60")
+    assert storage(said(passed, age="60"), RULES).obstacle == "already-stale"
+    assert storage(said(passed, age="59"), RULES).obstacle is None
+    assert storage(said(PassedOn(expires=IN_A_MINUTE, date=NOW), age="90"), RULES).obstacle == "already-stale"
 
 
 def test_a_default_of_nothing_stores_nothing() -> None:
-    assert storage(CacheControl(), initial_age_s=0, default_ttl_s=0).obstacle is not None
-
-
-NOON_S = 784_111_777  # Sun, 06 Nov 1994 08:49:37 GMT
+    assert storage(said(PassedOn()), FreshnessRules(default_ttl_s=0)).obstacle is not None
 
 
 @pytest.mark.parametrize(
-    ("clause", "age_field", "date_field", "delay_s", "expected_s"),
+    ("clause", "age", "date", "delay_s", "expected_s"),
     [
         ("9111 4.2.3", "", "", 2.0, 2.0),
         ("9111 5.1", "30", "", 2.0, 32.0),
-        ("9111 4.2.3", "", "Sun, 06 Nov 1994 08:49:37 GMT", 0.0, 0.0),
-        ("9111 4.2.3", "", "Sun, 06 Nov 1994 08:48:37 GMT", 0.0, 60.0),
-        ("9111 4.2.3", "100", "Sun, 06 Nov 1994 08:48:37 GMT", 0.0, 100.0),
-        ("9111 4.2.3", "", "Sun, 06 Nov 1994 09:49:37 GMT", 0.0, 0.0),
+        ("9111 4.2.3", "", NOW, 0.0, 0.0),
+        ("9111 4.2.3", "", A_MINUTE_AGO, 0.0, 60.0),
+        ("9111 4.2.3", "100", A_MINUTE_AGO, 0.0, 100.0),
+        ("9111 4.2.3", "", IN_AN_HOUR, 0.0, 0.0),
         ("9111 5.1", "-5", "", 0.0, 0.0),
+        ("9111 5.1", "abc", "", 0.0, 0.0),
+        ("9111 5.1", "7200.0", "", 0.0, 0.0),
+        ("9111 5.1", "30, 0", "", 0.0, 30.0),
+        ("9111 5.1", "0, 30", "", 0.0, 0.0),
+        ("9111 1.2.2", "9" * 30, "", 0.0, float(LONGEST_S)),
     ],
 )
-def test_initial_age(clause: str, age_field: str, date_field: str, delay_s: float, expected_s: float) -> None:
-    found_s = initial_age_s(
-        age_field=age_field, date_field=date_field, asked_s=NOON_S - delay_s, answered_s=float(NOON_S)
-    )
+def test_initial_age(clause: str, age: str, date: str, delay_s: float, expected_s: float) -> None:
+    found_s = initial_age_s(said(PassedOn(date=date), age=age, delay_s=delay_s))
     assert found_s == pytest.approx(expected_s), f"RFC {clause}"
 
 
 def test_age_and_remaining_lifetime_meet() -> None:
     """RFC 9111 4.2.3."""
-    born_ms = NOON_S * 1000
-    assert age_s(born_ms=born_ms, now_s=NOON_S + 12.9) == 12
-    assert remaining_s(born_ms=born_ms, lifetime_s=60, now_s=NOON_S + 12.0) == 48
-    assert remaining_s(born_ms=born_ms, lifetime_s=60, now_s=NOON_S + 60.0) == 0
-    assert age_s(born_ms=born_ms, now_s=NOON_S - 100.0) == 0
+    born_ms = NOW_S * 1000
+    assert age_s(born_ms=born_ms, now_s=NOW_S + 12.9) == 12
+    assert remaining_s(born_ms=born_ms, lifetime_s=60, now_s=NOW_S + 12.0) == 48
+    assert remaining_s(born_ms=born_ms, lifetime_s=60, now_s=NOW_S + 60.0) == 0
+    assert age_s(born_ms=born_ms, now_s=NOW_S - 100.0) == 0
+
+
+@pytest.mark.parametrize(("date", "expected"), [(A_DAY_AGO, A_DAY_AGO), ("", NOW), ("foo", NOW)])
+def test_what_has_no_date_was_made_when_it_came(date: str, expected: str) -> None:
+    """RFC 9110 6.6.1."""
+    assert dated(said(PassedOn(date=date))).passed.date == expected
 
 
 @pytest.mark.parametrize(
-    "field", ["Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994"]
+    ("passed", "expected"),
+    [
+        (PassedOn(), True),
+        (PassedOn(cache_control="No-Transform"), False),
+        (PassedOn(cache_control='x="no-transform"'), True),
+        (PassedOn(cdn_cache_control="no-transform"), False),
+    ],
 )
-def test_the_three_forms_of_a_date(field: str) -> None:
-    """RFC 9110 5.6.7."""
-    assert parse_http_date(field) == NOON_S
-
-
-@pytest.mark.parametrize("field", ["", "soon", "0", "Sun, 99 Nov 1994 08:49:37 GMT"])
-def test_what_is_no_date(field: str) -> None:
-    assert parse_http_date(field) is None
+def test_no_transform(passed: PassedOn, *, expected: bool) -> None:
+    """RFC 9110 7.7."""
+    assert may_be_transformed(passed) is expected

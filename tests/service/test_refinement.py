@@ -11,6 +11,7 @@ import redis
 from skimage import data
 
 from models.bitstream import parse
+from service.cache.origin_fields import PassedOn
 from service.cache.record import Record, pack, unpack
 from service.cache.refiner import Refiner, RefineRules
 from service.errors import CodecFailed, QueueFull
@@ -144,7 +145,7 @@ def record_of(bitstream: bytes) -> Record:
         conventional_medium_bytes=8_000,
         stream_id=parsed.stream_id,
         quality=parsed.quality,
-        cache_control="max-age=600",
+        passed=PassedOn(cache_control="max-age=600"),
     )
 
 

@@ -1,0 +1,38 @@
+"""A question to the cache and its answer, as values: what the picture route asks and what the responses are made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from service.cache.origin_fields import PassedOn
+from service.telemetry import Outcome
+from service.web.conditional import Conditions
+from service.web.negotiation import Wanted
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One picture request."""
+
+    wanted: Wanted
+    conditions: Conditions
+    head: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A picture, its headers without it (HEAD), or the news that the client's copy is good (304)."""
+
+    outcome: Outcome
+    media_type: str
+    body: bytes | None
+    passed: PassedOn
+    age: str = ""
+    """The origin's own where the answer comes straight from there."""
+    forwarded: str = ""
+    """Why the origin was asked (RFC 9211 2.2); empty for a hit."""
+    not_modified: bool = False
+    entity_tag: str = ""
+    ttl_s: int | None = None
+    stored: bool = False
+    detail: str = ""

@@ -1,0 +1,103 @@
+"""The directives of Cache-Control (RFC 9111 5.2.2) and of CDN-Cache-Control (RFC 9213). Parses, and judges nothing.
+
+`public` and `immutable` change nothing here: what has no lifetime gets the operator's, and no client's reload makes
+this edge validate what is fresh.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from http_sfv.dictionary import Dictionary
+
+# RFC 9111 1.2.2: a larger number of seconds counts as this one.
+LONGEST_S = 2**31
+
+_ELEMENT = re.compile(r'(?:[^",]|"(?:[^"\\]|\\.)*")+')  # a comma within quotes separates nothing
+_QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
+_ESCAPE = re.compile(r"\\(.)")
+
+
+@dataclass(frozen=True, slots=True)
+class CacheControl:
+    """The directives of a response that this edge acts on."""
+
+    no_store: bool = False
+    no_cache: bool = False
+    private: bool = False
+    no_transform: bool = False
+    must_revalidate: bool = False
+    proxy_revalidate: bool = False
+    must_understand: bool = False
+    max_age_s: int | None = None
+    s_maxage_s: int | None = None
+    stale_while_revalidate_s: int | None = None
+    stale_if_error_s: int | None = None
+
+
+def parse_cache_control(field: str) -> CacheControl:
+    """The directives in a Cache-Control field, several lines joined by commas."""
+    directives: dict[str, str] = {}
+    for element in _ELEMENT.findall(field):
+        name, _, value = element.strip().partition("=")
+        # No spaces around "=" (RFC 9111 5.2): what has some is there, and its value is none.
+        value = value if name == name.rstrip() else ""
+        # RFC 9111 4.2.1: of a directive given twice, the first counts. 5.2: names ignore case.
+        directives.setdefault(name.strip().lower(), value)
+    seconds = {name: _delta_seconds(value) for name, value in directives.items()}
+    return _control(directives, seconds)
+
+
+def parse_targeted(field: str) -> CacheControl | None:
+    """The directives in a CDN-Cache-Control field, or None where it is empty or malformed (RFC 9213 2.1)."""
+    members = Dictionary()
+    try:
+        members.parse(field.encode("ascii"))
+        seconds = {name: _integer(members[name].value) for name in _SECONDS & members.keys()}
+    except (ValueError, AttributeError):  # not a structured field, or a list of values where one must be
+        return None
+    # RFC 9213 2.1: a directive without a value is Boolean true; false says that it is not there.
+    stated = {name: "" for name, member in members.items() if getattr(member, "value", True) is not False}
+    return _control(stated, seconds) if members else None
+
+
+_SECONDS = frozenset({"max-age", "s-maxage", "stale-while-revalidate", "stale-if-error"})
+
+
+def _control(stated: Mapping[str, object], seconds: Mapping[str, int]) -> CacheControl:
+    return CacheControl(
+        no_store="no-store" in stated,
+        # RFC 9111 5.2.2.4 and 5.2.2.7: the forms with field names may be taken as the plain ones.
+        no_cache="no-cache" in stated,
+        private="private" in stated,
+        no_transform="no-transform" in stated,
+        must_revalidate="must-revalidate" in stated,
+        proxy_revalidate="proxy-revalidate" in stated,
+        must_understand="must-understand" in stated,
+        max_age_s=seconds.get("max-age"),
+        s_maxage_s=seconds.get("s-maxage"),
+        stale_while_revalidate_s=seconds.get("stale-while-revalidate"),
+        stale_if_error_s=seconds.get("stale-if-error"),
+    )
+
+
+def _delta_seconds(text: str) -> int:
+    match = _QUOTED.fullmatch(text)  # RFC 9111 5.2: both the token and the quoted form are accepted
+    digits = _ESCAPE.sub(r"\1", match[1]) if match else text
+    # RFC 9111 4.2.1: invalid freshness information is taken as stale.
+    return parse_delta_seconds(digits) or 0
+
+
+def parse_delta_seconds(digits: str) -> int | None:
+    """RFC 9111 1.2.2, or None."""
+    if not (digits.isascii() and digits.isdigit()):
+        return None
+    return min(LONGEST_S, int(digits.lstrip("0")[:20] or "0"))
+
+
+def _integer(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise ValueError("a number of seconds is an Integer (RFC 9213 2.1)")  # noqa: TRY004  (as of all that is malformed)
+    return min(LONGEST_S, max(0, value))

@@ -1,0 +1,57 @@
+"""HTTP dates (RFC 9110 5.6.7): the three forms that a recipient must understand, and no others. No I/O, no clock."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from email.utils import formatdate
+
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_MONTH = "(?P<month>" + "|".join(_MONTHS) + ")"
+_DAY = "(?:mon|tue|wed|thu|fri|sat|sun)"
+_WHOLE_DAY = "(?:mon|tues|wednes|thurs|fri|satur|sun)day"
+_TIME = r"(?P<hour>\d\d):(?P<minute>\d\d):(?P<second>\d\d)"
+_FORMS = tuple(
+    re.compile(form, re.IGNORECASE | re.ASCII)
+    for form in (
+        rf"{_DAY}, (?P<day>\d\d) {_MONTH} (?P<year>\d{{4}}) {_TIME} GMT",  # IMF-fixdate
+        rf"{_WHOLE_DAY}, (?P<day>\d\d)-{_MONTH}-(?P<year>\d\d) {_TIME} GMT",  # RFC 850
+        rf"{_DAY} {_MONTH} (?P<day>[ \d]\d) {_TIME} (?P<year>\d{{4}})",  # asctime
+    )
+)
+_CENTURY = 100
+_YEARS_AHEAD = 50
+_LAST_SECOND = 59
+
+
+def parse_http_date(field: str, *, now_s: float) -> int | None:
+    """Seconds since the epoch, or None for what is no date. `now_s` tells the century of a year of two digits."""
+    match = next((match for form in _FORMS if (match := form.fullmatch(field.strip())) is not None), None)
+    if match is None:
+        return None
+    year, second = int(match["year"]), int(match["second"])
+    try:
+        date = datetime(
+            _whole_year(year, now_s) if len(match["year"]) == len("94") else year,
+            _MONTHS.index(match["month"].lower()) + 1,
+            int(match["day"]),
+            int(match["hour"]),
+            int(match["minute"]),
+            min(second, _LAST_SECOND),  # a leap second is the second after this one
+            tzinfo=UTC,
+        )
+    except ValueError:
+        return None
+    return int(date.timestamp()) + (second == _LAST_SECOND + 1) if second <= _LAST_SECOND + 1 else None
+
+
+def http_date(date_s: float) -> str:
+    """The form that a sender must use."""
+    return formatdate(date_s, usegmt=True)
+
+
+def _whole_year(year: int, now_s: float) -> int:
+    """RFC 9110 5.6.7: what would be more than 50 years ahead is the latest such year of the past."""
+    this_year = datetime.fromtimestamp(now_s, UTC).year
+    whole = this_year - this_year % _CENTURY + year
+    return whole - _CENTURY if whole > this_year + _YEARS_AHEAD else whole

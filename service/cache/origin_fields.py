@@ -1,0 +1,33 @@
+"""What the origin says in the header of an answer, as text. Plain values; nothing is judged here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PassedOn:
+    """What every client is told as the origin said it; empty where the origin said nothing."""
+
+    cache_control: str = ""
+    cdn_cache_control: str = ""
+    expires: str = ""
+    date: str = ""
+    last_modified: str = ""
+    vary: str = ""
+
+
+NOTHING = PassedOn()
+PASSED_ON = tuple(field.name for field in fields(PassedOn))
+"""In the order in which a record holds them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OriginFields:
+    """All of it, and when the answer was asked for and came, in seconds since the epoch."""
+
+    asked_s: float
+    answered_s: float
+    passed: PassedOn = NOTHING
+    age: str = ""
+    etag: str = ""

@@ -1,0 +1,69 @@
+"""A picture as the origin has it now: in both sizes, and what is left of the file. Asks nobody."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.config import HIGH_PX, MEDIUM_PX
+from service.cache.freshness import Storage
+from service.cache.origin_fields import OriginFields
+from service.cache.record import source_digest
+from service.render import image_file
+from service.render.image_file import ImageLimits
+
+Pixels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Original:
+    """A file that must reach the client as it is, and what it was found to be."""
+
+    body: bytes
+    media_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """The reference picture in both sizes, what they would take as conventional files, and what is left of the source.
+
+    The file itself is not, unless it is passed on: up to `queue_items` pictures wait for the codec.
+    """
+
+    source_digest: bytes
+    source_bytes: int
+    high: Pixels
+    medium: Pixels
+    conventional_high_bytes: int
+    conventional_medium_bytes: int
+    original: Original | None = None
+
+    def of_size(self, size_px: int) -> Pixels:
+        """One of the two."""
+        return self.high if size_px == HIGH_PX else self.medium
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What the origin has answered, and whether it may be stored."""
+
+    fields: OriginFields
+    prepared: Prepared
+    storage: Storage
+
+
+def prepare(blob: bytes, limits: ImageLimits, *, keep: bool = False) -> Prepared:
+    """A file as the reference picture in both sizes, each resized once from the source. Takes a while: for a thread."""
+    image = image_file.read(blob, limits=limits)
+    high, medium = image_file.square(image.pixels, HIGH_PX), image_file.square(image.pixels, MEDIUM_PX)
+    return Prepared(
+        source_digest=source_digest(blob),
+        source_bytes=len(blob),
+        high=high,
+        medium=medium,
+        conventional_high_bytes=image_file.conventional_bytes(high),
+        conventional_medium_bytes=image_file.conventional_bytes(medium),
+        original=Original(blob, image.media_type) if keep else None,
+    )
