@@ -23,6 +23,7 @@ from models.training.linear_start import neighbour_fit
 from models.training.losses import decoded_latent, latent_loss, medium_latent, picture_loss
 from models.training.note_translator import NoteTranslator
 from models.training.options import CROP_PX, batch_of
+from models.training.warm_start import fill
 from models.translator import four_neighbours
 
 if TYPE_CHECKING:
@@ -65,8 +66,7 @@ class HeadsTask:
 
     def _read_frozen(self) -> None:
         for stage, networks in (("high", self._high), ("medium", self._medium)):
-            averaged = torch.load(self._folder / stage / "state.pt", weights_only=True)["averaged"]
-            networks.load_state_dict(averaged)
+            fill(networks, self._folder / stage, start=self._options.start)
 
     def loss(self, moment: Moment, generator: torch.Generator) -> Tensor:
         """Both heads' errors on one batch of decoded latents."""

@@ -148,8 +148,3 @@ def _record(task: Task, run: _Run, folder: Path, *, loss: float | None = None) -
             f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}" for name, value in line.items()
         )
     )
-
-
-def load_averaged(model: nn.Module, folder: Path) -> None:
-    """Fill a model with the averaged weights of a stage's folder."""
-    model.load_state_dict(torch.load(folder / "state.pt", weights_only=True)["averaged"])

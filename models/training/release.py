@@ -24,12 +24,12 @@ from models.entropy_model import (
 )
 from models.scores import psnr_db
 from models.training import rd
-from models.training.loop import load_averaged
 from models.training.losses import medium_latent, padded
 from models.training.references import pictures_in, reference
 from models.training.streams import default_quality
 from models.training.validation import QUALITIES as WATCHED
 from models.training.validation import jpeg_curve
+from models.training.warm_start import fill
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,7 +60,7 @@ def release(
     """
     high, medium, light = HighAutoencoder(), MediumAutoencoder(), LightHeads()
     for name, module in (("high", high), ("medium", medium), ("heads", light)):
-        load_averaged(module, run / name)
+        fill(module, run / name, start=options.start)
         module.eval()
     seed, valid = options.seed, options.valid
     tables = (_counted_tables(high, photographs, seed=seed), _counted_tables(medium, photographs, seed=seed))

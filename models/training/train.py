@@ -100,8 +100,9 @@ def train(options: TrainOptions) -> None:
 
 
 def _release(folder: Path, photographs: PhotographSet, options: TrainOptions) -> None:
-    minutes = [json.loads((folder / stage / "log.jsonl").read_text().splitlines()[-1])["minutes"] for stage in SHARES]
-    trained = ", ".join(f"{stage} {spent:.0f} min" for stage, spent in zip(SHARES, minutes, strict=True))
+    logs = {stage: folder / stage / "log.jsonl" for stage in SHARES}
+    minutes = {stage: _last(log)["minutes"] for stage, log in logs.items() if log.exists()}
+    trained = ", ".join(f"{stage} {spent:.0f} min" for stage, spent in minutes.items())
     notes = release(
         folder,
         folder / "latentedge.safetensors",
@@ -110,6 +111,11 @@ def _release(folder: Path, photographs: PhotographSet, options: TrainOptions) ->
         trained=f"{trained} on {options.device}, {photographs.files} photographs",
     )
     Console().print(notes)
+
+
+def _last(log: Path) -> dict[str, float]:
+    line: dict[str, float] = json.loads(log.read_text().splitlines()[-1])
+    return line
 
 
 def _task(stage: str, photographs: PhotographSet, options: TrainOptions, folder: Path) -> Task:

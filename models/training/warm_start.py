@@ -1,9 +1,10 @@
-"""Going on from released weights instead of the closed-form start."""
+"""Where networks come from: a stage of this run, or released weights."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import torch
 from safetensors.torch import load_file
 
 from models.autoencoder import HighAutoencoder, MediumAutoencoder
@@ -15,6 +16,21 @@ if TYPE_CHECKING:
     from torch import nn
 
 _INDEXES = "hyperprior.indexes."
+
+
+class StageMissingError(Exception):
+    """A stage that this one builds on was not trained in this run, and no weights were named to take it from."""
+
+
+def fill(networks: nn.Module, stage: Path, *, start: Path | None) -> None:
+    """The averaged weights of a stage's folder, or else those of the weights file that the run starts from."""
+    state = stage / "state.pt"
+    if state.exists():
+        networks.load_state_dict(torch.load(state, weights_only=True)["averaged"])
+    elif start is not None:
+        warm_start(networks, start)
+    else:
+        raise StageMissingError(f"stage {stage.name} is not in {stage.parent}; --from names weights to take it from")
 
 
 def warm_start(networks: nn.Module, weights: Path) -> None:

@@ -23,7 +23,7 @@ from models.training.linear_start import block_statistics, neighbour_fit
 from models.training.references import ReferencePictureError
 from models.training.schedule import LAST_RATE, Moment
 from models.training.train import TrainOptions, train
-from models.training.warm_start import warm_start
+from models.training.warm_start import StageMissingError, warm_start
 from tests.models.pictures import photograph
 
 NAMES = ("astronaut", "coffee", "rocket")
@@ -158,6 +158,11 @@ def logged_steps(stage: Path) -> list[int]:
 
 def stopped_at(stage: Path) -> int:
     return logged_steps(stage)[-1]
+
+
+def test_a_stage_that_lacks_its_foundation_says_so(photographs: Path, tmp_path: Path) -> None:
+    with pytest.raises(StageMissingError, match="high"):
+        train(TrainOptions(data=[photographs], valid=None, minutes=0.01, output=tmp_path, stage="heads", threads=1))
 
 
 def test_other_files_are_no_weights(tmp_path: Path) -> None:
