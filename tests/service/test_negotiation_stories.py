@@ -1,0 +1,82 @@
+"""One stored latent, many wishes: what they share and what tells them apart."""
+
+import httpx
+import pytest
+import redis
+
+from tests.service.running_edge import RunningEdge
+from tests.service.scripted_origin import Reply, ScriptedOrigin
+
+FRESH = {"Cache-Control": "max-age=600"}
+
+
+def test_wishes_that_mean_the_same_get_the_same_file(
+    edge: RunningEdge, origin: ScriptedOrigin, store: redis.Redis, photo: bytes
+) -> None:
+    """The key is the format that was negotiated, never the words in which it was asked for."""
+    origin.script("/cat", Reply(photo, headers=FRESH))
+    same = [
+        "image/webp",
+        "IMAGE/WEBP;Q=1.0",
+        "text/html, image/webp;q=0.5",
+        "image/jpeg;q=0, */*",
+        "image/jpeg;q=0.1, image/*;q=0, image/webp;q=0.2",
+        "image/avif,image/webp,image/apng,*/*;q=0.8",
+    ]
+    answers = [edge.get("/image/cat?res=medium", headers={"Accept": accept}) for accept in same]
+    assert {answer.headers["content-type"] for answer in answers} == {"image/webp"}
+    assert len({answer.headers["etag"] for answer in answers}) == 1
+    assert len({answer.content for answer in answers}) == 1
+    assert store.dbsize() == 1
+    assert all("hit" in answer.headers["cache-status"] for answer in answers[1:])
+    other = edge.get(
+        "/image/cat?res=medium", headers={"Accept": "image/*", "If-None-Match": answers[0].headers["etag"]}
+    )
+    assert (other.status_code, other.headers["content-type"]) == (200, "image/jpeg")
+
+
+def test_arguments_that_mean_nothing_change_nothing(
+    edge: RunningEdge, origin: ScriptedOrigin, store: redis.Redis, photo: bytes
+) -> None:
+    origin.script("/cat", Reply(photo, headers=FRESH))
+    queries = ("", "?x=1", "?x=2&RES=medium", "?fbclid=a&utm_source=b", "?res=high&x=%ff", "?&&=&res=344")
+    answers = [edge.get("/image/cat" + query) for query in queries]
+    assert {answer.status_code for answer in answers} == {200}
+    assert len({answer.headers["etag"] for answer in answers}) == 1
+    assert store.dbsize() == 1
+    assert [request.path for request in origin.requests] == ["/cat"]
+
+
+@pytest.fixture
+def answers(edge: RunningEdge, origin: ScriptedOrigin, photo: bytes) -> dict[str, httpx.Response]:
+    """Every kind of answer to a client that leaves the format to the edge."""
+    origin.script("/cat", Reply(photo, headers=FRESH))
+    origin.script("/mine", Reply(photo, headers={"Cache-Control": "private"}))
+    origin.script("/gone", Reply(status=404))
+    origin.script("/broken", Reply(status=500))
+    origin.script("/text", Reply(b"no picture"))
+    miss = edge.get("/image/cat")
+    return {
+        "miss": miss,
+        "hit": edge.get("/image/cat"),
+        "head": edge.client.head("/image/cat"),
+        "304": edge.get("/image/cat", headers={"If-None-Match": miss.headers["etag"]}),
+        "private": edge.get("/image/mine"),
+        "404": edge.get("/image/gone"),
+        "500": edge.get("/image/broken"),
+        "415": edge.get("/image/text"),
+        "400": edge.get("/image/cat?res=huge"),
+    }
+
+
+def test_whatever_was_negotiated_varies_by_accept(answers: dict[str, httpx.Response]) -> None:
+    """RFC 9110 12.5.5: a cache on the way must not hand one client's format to another."""
+    assert {name: answer.headers.get("vary") for name, answer in answers.items()} == dict.fromkeys(answers, "Accept")
+
+
+def test_a_format_in_the_address_varies_by_nothing(edge: RunningEdge, origin: ScriptedOrigin, photo: bytes) -> None:
+    origin.script("/cat", Reply(photo, headers=FRESH))
+    for accept in ("image/avif", "image/*;q=0"):
+        answer = edge.get("/image/cat?fmt=png&res=medium", headers={"Accept": accept})
+        assert answer.headers["content-type"] == "image/png"
+        assert "vary" not in answer.headers
