@@ -112,6 +112,7 @@ def _freshness_rules(settings: Settings) -> FreshnessRules:
         min_ttl_s=settings.min_ttl_s,
         max_ttl_s=settings.max_ttl_s,
         heuristic_fraction=settings.heuristic_fraction,
+        negative_ttls=settings.negative_ttl_s,
     )
 
 

@@ -117,10 +117,12 @@ class OriginRefused(OriginError):
     public = "The origin answered with an error."
     report = False
 
-    def __init__(self, status: int, fields: OriginFields) -> None:
+    def __init__(self, status: int, fields: OriginFields, *, ttl_s: int | None = None) -> None:
         super().__init__(f"the origin answered {status}")
         self.status = status
         self.fields = fields
+        self.ttl_s = ttl_s
+        """How long this will still be remembered; None where the origin was asked just now."""
 
 
 class OriginUnreachable(OriginError):

@@ -9,6 +9,7 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, FilePath, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from service.cache.negative_ttls import NegativeTtls, read_negative_ttls
 from service.cache.record import REFINEMENT_CAP
 from service.errors import SettingsError
 from service.quality import Quality, read_quality
@@ -97,6 +98,11 @@ class Settings(BaseSettings):
     max_ttl_s: int = _setting(0, "s", "Greatest freshness lifetime, whatever the origin says.", ge=0, le=2**31)
     heuristic_fraction: float = _setting(
         0.0, "share", "Without a lifetime, this share of the time since Last-Modified (RFC 9111 4.2.2).", ge=0, le=1
+    )
+    negative_ttl_s: Annotated[NegativeTtls, NoDecode, BeforeValidator(read_negative_ttls)] = _setting(
+        NegativeTtls((("404", 60), ("410", 60))),
+        "s by status",
+        "How long errors are remembered where the origin does not say; 404=60,5xx=2 by status or class, 0: not at all.",
     )
     origin_timeout_s: float = _setting(10.0, "s", "Time for one whole fetch from the origin.", gt=0, le=600)
     source_bytes: int = _setting(20_000_000, "bytes", "Largest file taken from the origin.", ge=1, le=2**31)

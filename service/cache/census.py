@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from service.cache.record import KEY_PREFIX, Record, unpack
+from service.cache.refusal import is_refusal
 from service.errors import RecordError, StoreUnavailable
 from service.store.latent_store import LatentStore, Sample, StoredValue
 from service.telemetry import StoreFigures, Telemetry
@@ -69,7 +70,9 @@ class Census:
 def counted(sample: Sample) -> StoreCensus:
     """The whole store, estimated from the sample."""
     records = [(stored, record) for stored in sample.values if (record := _readable(stored.value)) is not None]
-    scale = sample.objects / len(records) if records else 0.0
+    # An error that is remembered is a key too, and holds no picture.
+    seen = len(records) + sum(is_refusal(stored.value) for stored in sample.values)
+    scale = sample.objects / seen if seen else 0.0
     return StoreCensus(
         answers=True,
         objects=sample.objects,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import Executor
+from contextlib import suppress
 from dataclasses import dataclass
 
 from models.bitstream import parse
@@ -16,8 +17,9 @@ from service.cache import freshness
 from service.cache.freshness import FreshnessRules, Storage
 from service.cache.origin_fields import OriginFields
 from service.cache.record import ETAG_CAP_BYTES, Record, all_fit, fits, pack, record_key, unpack
+from service.cache.refusal import Refusal, is_refusal, pack_refusal, unpack_refusal
 from service.cache.source import Source, prepare
-from service.errors import ForeignRecord, RecordError, StoreUnavailable
+from service.errors import ForeignRecord, OriginRefused, RecordError, StoreUnavailable
 from service.origin.client import OriginClient
 from service.quality import Quality
 from service.render.codec_worker import CodecWorker
@@ -77,9 +79,12 @@ class Filler:
         return record_key(image_id, origin=self._rules.origin)
 
     async def look(self, image_id: str) -> Record | None:
-        """A record that can be used now. Raises StoreUnavailable or RecordError."""
+        """A record that can be used now. Raises StoreUnavailable, RecordError, or the error that is remembered."""
         value = await self._store.get(self.key(image_id))
         if value is None:
+            return None
+        if is_refusal(value):
+            self._recall(unpack_refusal(value))
             return None
         record = unpack(value)
         if record.stream_id != self._worker.codec.stream_id:
@@ -92,7 +97,11 @@ class Filler:
         timings = Timings()
         if (record := await self._look_again(image_id)) is not None and record != instead_of:
             return Filled(timings, record=record, found=True)
-        source = await self.fetch(image_id, timings)
+        try:
+            source = await self.fetch(image_id, timings)
+        except OriginRefused as refused:
+            await self._remember(image_id, refused)
+            raise
         if source.storage.obstacle is not None:
             return Filled(timings, source=source)
         with timings.measured("encode"):
@@ -119,6 +128,28 @@ class Filler:
         except (StoreUnavailable, RecordError):
             return None  # whoever looked first told of it
 
+    def _recall(self, refusal: Refusal) -> None:
+        now_s = self._now()
+        left_s = freshness.remaining_s(born_ms=refusal.born_ms, lifetime_s=refusal.lifetime_s, now_s=now_s)
+        if left_s > 0:
+            age = str(freshness.age_s(born_ms=refusal.born_ms, now_s=now_s))
+            fields = OriginFields(asked_s=now_s, answered_s=now_s, passed=refusal.passed, age=age)
+            raise OriginRefused(refusal.status, fields, ttl_s=left_s)
+
+    async def _remember(self, image_id: str, refused: OriginRefused) -> None:
+        fields = freshness.dated(refused.fields)
+        refusal = Refusal(
+            status=refused.status,
+            born_ms=_born_ms(fields),
+            lifetime_s=freshness.refusal_lifetime_s(refused.status, fields, self._rules.freshness),
+            passed=fields.passed,
+        )
+        left_s = freshness.remaining_s(born_ms=refusal.born_ms, lifetime_s=refusal.lifetime_s, now_s=self._now())
+        if left_s > 0 and all_fit(refusal.passed):
+            with suppress(StoreUnavailable):
+                # Only where there is nothing: a picture, even a stale one, is worth more than an error.
+                await self._store.add(self.key(image_id), pack_refusal(refusal), ttl_s=left_s)
+
     def _storage(self, fields: OriginFields) -> Storage:
         if not all_fit(fields.passed):
             return Storage(lifetime_s=0, obstacle="long-field")
@@ -128,7 +159,7 @@ class Filler:
         fields, prepared = source.fields, source.prepared
         return Record(
             bitstream=bitstream,
-            born_ms=round((fields.answered_s - freshness.initial_age_s(fields)) * 1000),
+            born_ms=_born_ms(fields),
             filled_ms=round(self._now() * 1000),
             lifetime_s=source.storage.lifetime_s,
             source_digest=prepared.source_digest,
@@ -150,3 +181,7 @@ class Filler:
         except StoreUnavailable:
             return False
         return True
+
+
+def _born_ms(fields: OriginFields) -> int:
+    return round((fields.answered_s - freshness.initial_age_s(fields)) * 1000)

@@ -6,6 +6,7 @@ An answer that would have to be validated before each use is not stored: this ed
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from http import HTTPStatus
 
 from service.cache.cache_control import (
     LONGEST_S,
@@ -15,10 +16,15 @@ from service.cache.cache_control import (
     parse_targeted,
 )
 from service.cache.http_date import http_date, parse_http_date
+from service.cache.negative_ttls import NegativeTtls
 from service.cache.origin_fields import OriginFields, PassedOn
 
 # The edge asks for every picture in the same words, so an answer that varies by these is the only one there is.
 _ASKED_ALIKE = {"accept", "accept-encoding", ""}
+NO_NEGATIVE_TTLS = NegativeTtls()
+# RFC 6585 3, 4, 5 and 6: never stored, whatever is said of them.
+_NEVER_STORED = {428, 429, 431, 511}
+_UNDERSTOOD = frozenset(int(status) for status in HTTPStatus)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +35,7 @@ class FreshnessRules:
     min_ttl_s: int = 0
     max_ttl_s: int = 0
     heuristic_fraction: float = 0.0
+    negative_ttls: NegativeTtls = NO_NEGATIVE_TTLS
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +64,20 @@ def storage(fields: OriginFields, rules: FreshnessRules) -> Storage:
     if lifetime_s <= initial_age_s(fields):
         return Storage(lifetime_s=lifetime_s, obstacle="already-stale")
     return Storage(lifetime_s=lifetime_s)
+
+
+def refusal_lifetime_s(status: int, fields: OriginFields, rules: FreshnessRules) -> int:
+    """How long an error is remembered (RFC 9111 3): as the origin says, else as the operator does; 0 for not at all."""
+    applicable = _applicable(fields.passed)
+    if status in _NEVER_STORED or not _is_asked_alike(fields.passed.vary):
+        return 0
+    control = applicable.control
+    understood = control.must_understand and status in _UNDERSTOOD  # RFC 9111 5.2.2.3
+    if control.no_cache or control.private or ((control.no_store or control.must_understand) and not understood):
+        return 0
+    explicit_s = _explicit_s(applicable, fields)
+    lifetime_s = rules.negative_ttls.of(status) if explicit_s is None else explicit_s
+    return min(lifetime_s, rules.max_ttl_s or LONGEST_S, LONGEST_S)
 
 
 def may_be_transformed(passed: PassedOn) -> bool:

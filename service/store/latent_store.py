@@ -102,6 +102,11 @@ class LatentStore:
         async with self._asking():
             await self._redis.set(key, value, ex=ttl_s)
 
+    async def add(self, key: bytes, value: bytes, *, ttl_s: int) -> bool:
+        """Store a string for a time, but only where there is none; whether that was so."""
+        async with self._asking():
+            return bool(await self._redis.set(key, value, ex=ttl_s, nx=True))
+
     async def replace(self, key: bytes, value: bytes, *, instead_of: bytes) -> bool:
         """Overwrite exactly this string, and keep its end; whether it was still there. Nothing comes back to life."""
         async with self._asking():

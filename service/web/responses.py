@@ -73,7 +73,8 @@ def _problem_fields(error: EdgeError, *, negotiated: bool) -> list[Header]:
         said = replace(error.fields.passed, date=error.fields.passed.date or ours.date)
         explicit = said.cache_control or said.cdn_cache_control or said.expires
         headers = _passed_on(said if explicit else replace(said, cache_control="no-store"), negotiated=negotiated)
-        headers.append((b"cache-status", f"{NAME}; fwd=uri-miss; fwd-status={int(error.status)}".encode()))
+        how = f"fwd=uri-miss; fwd-status={int(error.status)}" if error.ttl_s is None else f"hit; ttl={error.ttl_s}"
+        headers.append((b"cache-status", f"{NAME}; {how}".encode()))
         if error.fields.age:
             headers.append((b"age", error.fields.age.encode("latin-1", "replace")))
         return headers

@@ -1,0 +1,71 @@
+"""An error of the origin that is remembered in place of a picture: packed, one CRC-32 over all. No I/O, no clock.
+
+magic 3, version 1, CRC-32 4 | born_ms, lifetime_s, status, lengths (FIXED) | what is passed on
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from zlib import crc32
+
+from service.cache.origin_fields import PASSED_ON, PassedOn
+from service.cache.record import PASSED_ON_CAPS_BYTES, all_fit
+from service.errors import DamagedRecord, ForeignRecord
+
+MAGIC = b"LEn"
+VERSION = 1
+PREFIX = struct.Struct(">3sBI")
+FIXED = struct.Struct(">qIH6H")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """What the origin answered instead of a picture, and how long that counts."""
+
+    status: int
+    born_ms: int
+    lifetime_s: int
+    passed: PassedOn
+
+
+def is_refusal(value: bytes) -> bool:
+    """Whether a string of the store is one, and not a record."""
+    return value.startswith(MAGIC)
+
+
+def pack_refusal(refusal: Refusal) -> bytes:
+    """As one string for the store."""
+    assert all_fit(refusal.passed), "what does not fit is not remembered"
+    texts = [getattr(refusal.passed, name) for name in PASSED_ON]
+    fixed = FIXED.pack(refusal.born_ms, refusal.lifetime_s, refusal.status, *map(len, texts))
+    body = fixed + "".join(texts).encode("ascii")
+    return PREFIX.pack(MAGIC, VERSION, crc32(body)) + body
+
+
+def unpack_refusal(value: bytes) -> Refusal:
+    """The refusal in a string of the store. Raises DamagedRecord or ForeignRecord."""
+    if len(value) < PREFIX.size + FIXED.size:
+        raise DamagedRecord("shorter than the header of a refusal")
+    magic, version, checksum = PREFIX.unpack_from(value)
+    body = value[PREFIX.size :]
+    if magic != MAGIC or checksum != crc32(body):
+        raise DamagedRecord("the checksum of a refusal does not match")
+    if version != VERSION:
+        raise ForeignRecord(f"refusal version {version}")
+    born_ms, lifetime_s, status, *lengths = FIXED.unpack_from(body)
+    return Refusal(
+        status=status, born_ms=born_ms, lifetime_s=lifetime_s, passed=_passed(body[FIXED.size :], tuple(lengths))
+    )
+
+
+def _passed(body: bytes, lengths: tuple[int, ...]) -> PassedOn:
+    caps = (PASSED_ON_CAPS_BYTES[name] for name in PASSED_ON)
+    if sum(lengths) != len(body) or any(length > cap for length, cap in zip(lengths, caps, strict=True)):
+        raise DamagedRecord("impossible lengths in a refusal")
+    if not body.isascii():
+        raise DamagedRecord("a text that is not ASCII")
+    text, said = body.decode("ascii"), {}
+    for name, length in zip(PASSED_ON, lengths, strict=True):
+        said[name], text = text[:length], text[length:]
+    return PassedOn(**said)

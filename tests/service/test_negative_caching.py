@@ -1,0 +1,167 @@
+"""Errors of the origin: which are remembered, for how long, and never at the cost of a picture."""
+
+import asyncio
+import threading
+import time
+
+import httpx
+import pytest
+import redis
+
+from service.cache.freshness import FreshnessRules, refusal_lifetime_s
+from service.cache.http_date import http_date
+from service.cache.negative_ttls import NegativeTtls, read_negative_ttls
+from service.cache.origin_fields import OriginFields, PassedOn
+from service.cache.record import record_key
+from service.cache.refusal import Refusal, pack_refusal, unpack_refusal
+from service.errors import DamagedRecord, ForeignRecord, SettingsError
+from service.settings import read_settings
+from tests.service.running_edge import RunningEdge
+from tests.service.scripted_origin import Reply, ScriptedOrigin
+
+RULES = FreshnessRules(default_ttl_s=600, min_ttl_s=30, negative_ttls=read_negative_ttls("404=60,5xx=2,501=9"))
+
+
+@pytest.mark.parametrize(
+    ("clause", "status", "control", "expected_s"),
+    [
+        ("9111 4.2.2", 404, "", 60),
+        ("9111 4.2.2", 410, "", 0),
+        ("9111 4.2.2", 500, "", 2),
+        ("9111 4.2.2", 501, "", 9),
+        ("9111 4.2.1", 404, "max-age=5", 5),
+        ("9111 4.2.1", 410, "max-age=5", 5),
+        ("9111 4.2.1", 599, "s-maxage=7, max-age=5", 7),
+        ("9111 4.2.1", 404, "max-age=0", 0),
+        ("9111 5.2.2.5", 404, "no-store, max-age=5", 0),
+        ("9111 5.2.2.7", 404, "private, max-age=5", 0),
+        ("9111 5.2.2.4", 404, "no-cache", 0),
+        ("9111 5.2.2.3", 404, "no-store, must-understand, max-age=5", 5),
+        ("9111 5.2.2.3", 599, "must-understand, max-age=5", 0),
+        ("6585 4", 429, "max-age=5", 0),
+        ("6585 6", 511, "max-age=5", 0),
+    ],
+)
+def test_how_long_an_error_is_remembered(clause: str, status: int, control: str, expected_s: int) -> None:
+    said = OriginFields(asked_s=0, answered_s=0, passed=PassedOn(cache_control=control))
+    assert refusal_lifetime_s(status, said, RULES) == expected_s, f"RFC {clause}"
+
+
+def test_what_varies_is_not_remembered() -> None:
+    """RFC 9111 4.1."""
+    said = OriginFields(asked_s=0, answered_s=0, passed=PassedOn(vary="Cookie"))
+    assert refusal_lifetime_s(404, said, RULES) == 0
+
+
+@pytest.mark.parametrize("text", ["404=60,410=60", "5xx=2", "0", "4xx=1,404=100"])
+def test_the_setting_is_read_as_it_is_written(text: str) -> None:
+    settings = read_settings(origin="http://origin.example", negative_ttl_s=text)
+    assert settings.environment()["EDGE_NEGATIVE_TTL_S"] == text
+    assert read_settings(origin="http://origin.example", negative_ttl_s=settings.negative_ttl_s) == settings
+
+
+@pytest.mark.parametrize(
+    "text", ["60", "404", "404=", "404=-1", "200=5", "6xx=1", "404=1,404=2", "404=1,", "404=99999999999"]
+)
+def test_other_settings_are_faults(text: str) -> None:
+    with pytest.raises(SettingsError, match="EDGE_NEGATIVE_TTL_S"):
+        read_settings(origin="http://origin.example", negative_ttl_s=text)
+
+
+def test_a_status_counts_before_its_class() -> None:
+    ttls = NegativeTtls((("4xx", 1), ("404", 100)))
+    assert [ttls.of(status) for status in (404, 410, 500)] == [100, 1, 0]
+
+
+SAMPLE = Refusal(
+    status=404,
+    born_ms=1_700_000_000_123,
+    lifetime_s=60,
+    passed=PassedOn(cache_control="max-age=60", date="Tue, 14 Nov 2023 22:13:20 GMT", vary="Accept"),
+)
+
+
+def test_a_refusal_comes_back_as_it_was_and_no_damage_goes_unseen() -> None:
+    packed = pack_refusal(SAMPLE)
+    assert unpack_refusal(packed) == SAMPLE
+    for length in range(len(packed)):
+        with pytest.raises(DamagedRecord):
+            unpack_refusal(packed[:length])
+    for position in range(len(packed)):
+        damaged = bytearray(packed)
+        damaged[position] ^= 0x10
+        with pytest.raises((DamagedRecord, ForeignRecord)):
+            unpack_refusal(bytes(damaged))
+
+
+@pytest.mark.parametrize("status", [404, 410])
+def test_what_is_not_there_is_asked_for_once(
+    edge: RunningEdge, origin: ScriptedOrigin, store: redis.Redis, status: int
+) -> None:
+    origin.script("/gone", Reply(status=status))
+    first, second, third = (edge.get(f"/image/gone?res={res}") for res in ("high", "high", "medium"))
+    assert {answer.status_code for answer in (first, second, third)} == {status}
+    assert first.headers["cache-status"] == f"latentedge; fwd=uri-miss; fwd-status={status}"
+    for answer in (second, third):
+        assert answer.headers["cache-status"].startswith("latentedge; hit; ttl=")
+        assert answer.headers["cache-control"] == "no-store"
+        assert int(answer.headers["age"]) < 60
+        assert answer.headers["vary"] == "Accept"
+        assert answer.json() == first.json()
+    assert 50 <= store.ttl(record_key("gone", origin=origin.url)) <= 60
+
+
+def test_the_origin_decides_how_long_its_errors_count(edge: RunningEdge, origin: ScriptedOrigin) -> None:
+    said = {"Cache-Control": "max-age=600", "Age": "100", "Date": http_date(time.time())}
+    origin.script("/down", Reply(status=503, headers=said))
+    origin.script("/gone", *[Reply(status=404, headers={"Cache-Control": "no-cache"})] * 2)
+    origin.script("/oops", *[Reply(status=500)] * 2)
+    for path in ("down", "gone", "oops"):
+        edge.get(f"/image/{path}")
+    again = {path: edge.get(f"/image/{path}") for path in ("down", "gone", "oops")}
+    assert again["down"].headers["cache-status"].startswith("latentedge; hit; ttl=4")
+    assert again["down"].headers["cache-control"] == "max-age=600"
+    assert again["down"].headers["date"] == said["Date"]
+    assert int(again["down"].headers["age"]) >= 100
+    assert all("fwd=uri-miss" in again[path].headers["cache-status"] for path in ("gone", "oops"))
+
+
+def test_an_error_never_takes_the_place_of_a_picture(
+    edge: RunningEdge, origin: ScriptedOrigin, store: redis.Redis, photo: bytes
+) -> None:
+    """Here another edge stores the picture while this one is still being refused."""
+    refusing = Reply(status=404, gate=threading.Event())
+    origin.script("/cat", Reply(photo, headers={"Cache-Control": "max-age=600"}), refusing)
+    key = record_key("cat", origin=origin.url)
+    edge.get("/image/cat")
+    picture = store.get(key)
+    assert isinstance(picture, bytes)
+    store.delete(key)
+
+    async def refused() -> httpx.Response:
+        async with httpx.AsyncClient(base_url=edge.url, timeout=60, trust_env=False) as client:
+            asking = asyncio.create_task(client.get("/image/cat"))
+            await asyncio.to_thread(refusing.arrived.wait, 60)
+            store.set(key, picture, ex=600)
+            assert refusing.gate is not None
+            refusing.gate.set()
+            return await asking
+
+    assert asyncio.run(refused()).status_code == 404
+    assert store.get(key) == picture
+    assert edge.get("/image/cat").status_code == 200
+
+
+def test_a_picture_takes_the_place_of_an_error(
+    edge: RunningEdge, origin: ScriptedOrigin, store: redis.Redis, photo: bytes
+) -> None:
+    origin.script("/cat", Reply(status=404), Reply(photo, headers={"Cache-Control": "max-age=600"}))
+    edge.get("/image/cat")
+    key = record_key("cat", origin=origin.url)
+    value = store.get(key)
+    assert isinstance(value, bytes)
+    refusal = unpack_refusal(value)
+    over = Refusal(status=404, born_ms=refusal.born_ms - 61_000, lifetime_s=60, passed=refusal.passed)
+    store.set(key, pack_refusal(over), ex=600)
+    assert "stored" in edge.get("/image/cat").headers["cache-status"]
+    assert "hit" in edge.get("/image/cat").headers["cache-status"]
