@@ -2,8 +2,8 @@
 
 1. `HighAutoencoder`: 344x344 <-> latent on 22x22; what the store holds. Its own head is `high-gpu`.
 2. `MediumAutoencoder`: 172x172 <-> latent on 22x22; a codec of its own.
-3. `LightHeads`: `high-cpu`, a second synthesis of the high picture for processors, and the `?res=medium` path:
-   translator and medium decoder.
+3. `LightHeads`: `high-cpu`, a second synthesis of the high picture for processors, and the
+   translator, from the same latent to the medium picture (`?res=medium`).
 """
 
 from __future__ import annotations
@@ -44,22 +44,6 @@ class MediumAutoencoder(nn.Module):
         self.head = MediumHead(MEDIUM, MEDIUM_HEAD)
 
 
-class MediumPath(nn.Module):
-    """High latent -> medium picture: the translator, then the medium decoder (its own copy, finished jointly)."""
-
-    def __init__(self) -> None:
-        """The decoder starts as the medium autoencoder's when training begins."""
-        super().__init__()
-        self.translator = Translator(HIGH, MEDIUM, TRANSLATOR)
-        self.head = MediumHead(MEDIUM, MEDIUM_HEAD)
-
-    def forward(self, y_hat: Tensor, *, quality: Tensor, deviation: Tensor, target_deviation: Tensor) -> Tensor:
-        """y_hat of the high picture (B, N, H, W) -> x_hat (B, 3, 8 H, 8 W)."""
-        y_medium = self.translator(y_hat, quality=quality, deviation=deviation, target_deviation=target_deviation)
-        x_hat: Tensor = self.head(y_medium, quality=quality, deviation=target_deviation)
-        return x_hat
-
-
 class LightHeads(nn.Module):
     """What is trained on the frozen high autoencoder's latents: the cheap ways from them to both sizes."""
 
@@ -67,7 +51,7 @@ class LightHeads(nn.Module):
         """Networks of the widths in `models.config`."""
         super().__init__()
         self.high = HighHead(HIGH, HIGH_CPU_HEAD)
-        self.medium = MediumPath()
+        self.medium = Translator(HIGH, MEDIUM, TRANSLATOR)
 
 
 def pad_to_cells(x: Tensor, config: AutoencoderConfig) -> Tensor:

@@ -2,7 +2,7 @@
 
 Names in the file: `high.*`, `medium.*` (the two autoencoders, each with `hyperprior.indexes.{first,second,bias}` as
 integers and `tables.{symbols,hyper}` as counts), `light.high.*` (the processor's head of the high picture) and
-`light.medium.*` (translator and medium head). Matrices are stored in half precision and computed with in float32.
+`light.medium.*` (the translator). Matrices are stored in half precision and computed with in float32.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ def _assemble(tensors: dict[str, Tensor], notes: ReleaseNotes) -> Checkpoint:
         notes=notes,
         gpu_head_id=_digest(tensors, ("high.head.",), size=_HEAD_ID_BYTES),
         cpu_head_id=_digest(tensors, ("light.high.",), size=_HEAD_ID_BYTES),
-        medium_head_id=_digest(tensors, ("light.medium.", "medium.hyperprior.deviation"), size=_HEAD_ID_BYTES),
+        medium_head_id=_digest(tensors, ("light.medium.",), size=_HEAD_ID_BYTES),
     )
 
 

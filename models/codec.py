@@ -158,10 +158,8 @@ class Codec(_LatentCodec):
         self._head_ids = {HIGH_PX: high_id, MEDIUM_PX: checkpoint.medium_head_id}
         self._head = checkpoint.light.high.to(device) if light else self._networks.head
         set_precision(self._head, dtype)
-        self._path = checkpoint.light.medium.to(device)
-        set_precision(self._path.translator, dtype)
-        set_precision(self._path.head, dtype)
-        self._medium_deviation = checkpoint.medium.networks.hyperprior.deviation.to(device)
+        self._translator = checkpoint.light.medium.to(device)
+        set_precision(self._translator, dtype)
 
     @classmethod
     def load(cls, path: Path | None = None, *, device: str = "cpu", dtype: str = "auto", head: str = "auto") -> Self:
@@ -244,7 +242,7 @@ class Codec(_LatentCodec):
         if size_px == HIGH_PX:
             x_hat = self._head(y_hat, quality=quality, deviation=deviation)
         else:
-            x_hat = self._path(y_hat, quality=quality, deviation=deviation, target_deviation=self._medium_deviation)
+            x_hat = self._translator(y_hat, quality=quality, deviation=deviation)
         return to_pixels(x_hat, size_px)
 
 

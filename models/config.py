@@ -74,7 +74,7 @@ class MediumHeadConfig:
 
 @dataclass(frozen=True)
 class TranslatorConfig:
-    """Widths of the translator from the high latent to the medium latent."""
+    """Widths of the translator from the high latent to the medium picture."""
 
     edges: int
     """Linear features that a cell shows its four neighbours: LANCZOS reaches across cells (measured, ceiling of a
@@ -113,8 +113,8 @@ HIGH_GPU_HEAD = HighHeadConfig(deep=160, deep_blocks=2, wide=96, wide_blocks=6)
 HIGH_CPU_HEAD = HighHeadConfig(deep=112, deep_blocks=1, wide=48, wide_blocks=2)
 """`high-cpu`: at most 0.35 GMAC a picture with means and exact path, by design."""
 MEDIUM_HEAD = MediumHeadConfig(width=56, blocks=2)
-TRANSLATOR = TranslatorConfig(edges=24, width=48, blocks=1)
-"""With `MEDIUM_HEAD`, means and exact path: at most 0.2 GMAC a picture, by design."""
+TRANSLATOR = TranslatorConfig(edges=20, width=96, blocks=2)
+"""With means and exact path: at most 0.2 GMAC a picture, by design."""
 
 
 def quality_lambda(quality: float) -> float:

@@ -1,11 +1,11 @@
-"""The translator: latent of the high picture -> latent that the medium decoder reads, both on the 22x22 grid.
+"""The translator: latent of the high picture -> medium picture, all of it on the 22x22 grid until the last shuffle.
 
-    y_high --+-- linear 1x1 (from the ridge fit) -----------------------------------------------+--> y_medium
-             +-- linear 1x1 to edges -- four neighbours -- linear 1x1 (from the ridge fit) -----+
-             +-- asinh(y / deviation) -- 1x1 * quality -- depthwise blocks -- 1x1 (from 0) * deviation --+
+    y_high --+-- linear 1x1 (closed form) ------------------------------------------+
+             +-- linear 1x1 to edges -- four neighbours -- linear 1x1 (closed form) -+-- shuffle(8) --> x_hat
+             +-- asinh(y / deviation) -- 1x1 * quality -- depthwise blocks -- 1x1 ---+
 
-It predicts the medium latent before rounding (a mean), with neighbours in view, and is trained on pixels through the
-medium decoder: a pointwise map trained on the latent error alone stalls (see the README).
+It starts as the least-squares linear map, neighbours in view, and is trained on pixels. A pointwise map trained on the
+error between two latents stalls, and a stop at the medium autoencoder's latent costs multiplications (see the README).
 """
 
 from __future__ import annotations
@@ -27,24 +27,25 @@ def four_neighbours(x: Tensor) -> Tensor:
 
 
 class Translator(nn.Module):
-    """Latent to latent on one grid."""
+    """High latent to medium picture on one grid."""
 
     def __init__(self, source: AutoencoderConfig, target: AutoencoderConfig, config: TranslatorConfig) -> None:
-        """From the latent of `source` to that of `target`."""
+        """From the latent of `source` to pictures of the size of `target`."""
         super().__init__()
-        self.linear = Pointwise(source.latent_channels, target.latent_channels)
+        self.stride_px = target.stride_px
+        self.linear = Pointwise(source.latent_channels, target.patch_values)
         self.linear_edges = Pointwise(source.latent_channels, config.edges)
-        self.linear_across = Pointwise(4 * config.edges, target.latent_channels)
+        self.linear_across = Pointwise(4 * config.edges, target.patch_values)
         self.enter = Pointwise(source.latent_channels, config.width)
         self.quality = QualityTable(torch.ones(QUALITY_KNOTS, config.width))
-        self.blocks = nn.Sequential(*[DepthwiseBlock(config.width, expansion=1) for _ in range(config.blocks)])
-        self.leave = Pointwise(config.width, target.latent_channels, gain=0)
+        self.blocks = nn.Sequential(*[DepthwiseBlock(config.width) for _ in range(config.blocks)])
+        self.leave = Pointwise(config.width, target.patch_values, gain=0)
 
-    def forward(self, y_hat: Tensor, *, quality: Tensor, deviation: Tensor, target_deviation: Tensor) -> Tensor:
-        """y_hat (B, N, H, W) of the high picture -> (B, M, H, W) in the units of the medium latent."""
+    def forward(self, y_hat: Tensor, *, quality: Tensor, deviation: Tensor) -> Tensor:
+        """y_hat (B, N, H, W) of the high picture, quality (B,) -> x_hat (B, 3, 8 H, 8 W), about 0..1."""
         h = enter(self, y_hat, quality=quality, deviation=deviation)
         with torch.autocast(y_hat.device.type, enabled=False):
             y_hat = y_hat.float()
             linear: Tensor = self.linear(y_hat) + self.linear_across(four_neighbours(self.linear_edges(y_hat)))
         detail: Tensor = self.leave(self.blocks(h)).float()
-        return linear + target_deviation[:, None, None] * detail
+        return F.pixel_shuffle(linear + detail, self.stride_px)

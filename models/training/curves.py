@@ -34,11 +34,8 @@ def plot_training(log: Path, picture: Path) -> None:
     plt.close(figure)
 
 
-def plot_chain(log: Path, picture: Path, *, minutes: float, phases: dict[str, float]) -> None:
-    """The translator's way: dB behind decode-344-then-LANCZOS over the minutes, by phase, beside the note's MLP.
-
-    `phases` names each phase and the share of the budget at which it ends.
-    """
+def plot_gap(log: Path, picture: Path) -> None:
+    """The translator's way: dB behind decode-344-then-LANCZOS over the minutes, beside the note's MLP."""
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -46,24 +43,8 @@ def plot_chain(log: Path, picture: Path, *, minutes: float, phases: dict[str, fl
 
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     figure, axes = plt.subplots(figsize=(8, 4.2))
-    begin = 0.0
-    for shade, (name, share) in enumerate(phases.items()):
-        axes.axvspan(begin * minutes, share * minutes, color="#2a6f97", alpha=0.05 + 0.07 * shade, linewidth=0)
-        axes.text(
-            (begin + share) / 2 * minutes,
-            0.97,
-            name,
-            transform=axes.get_xaxis_transform(),
-            ha="center",
-            va="top",
-            fontsize=8,
-        )
-        begin = share
-    drawn = (
-        ("gap_db", "ours, from the ridge fit on", "#2a6f97"),
-        ("gap_note_db", "the note's MLP, latent error", "#c1121f"),
-    )
-    for name, label, color in drawn:
+    ours, note = ("gap_db", "ours, from the linear fit on", "#2a6f97"), ("gap_note_db", "the note's MLP", "#c1121f")
+    for name, label, color in (ours, note):
         points = [(line["minutes"], line[name]) for line in lines if name in line]
         if points:
             axes.plot(*zip(*points, strict=True), marker="o", markersize=3, color=color, label=label)

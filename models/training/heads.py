@@ -1,12 +1,9 @@
-"""Stage `heads`: what reads the frozen high latents: `high-cpu`, and the translator with the medium decoder.
+"""Stage `heads`: what reads the frozen high latents: `high-cpu`, and the translator to the medium picture.
 
-Both are trained on the same batches, since the frozen encoder is the dear part of a step. The medium path goes through
-
-    closed form: ridge fit of the linear path -> warm-up on the latent error -> pixels through the frozen medium decoder
-    -> pixels, decoder unfrozen (joint finish)
-
-and beside it, on the same batches, the translator that the research note proposed (note_translator.py). The rival is
-always at hand: decode 344, then LANCZOS to 172; `gap_db` is how far behind it the medium path is.
+Both are trained on the same batches, since the frozen encoder is the dear part of a step. The translator starts as the
+least-squares linear map from a cell and its neighbours to the cell's pixels; then both follow their pixels. Beside it,
+if asked for and on the same batches, the translator that the research note proposed (note_translator.py). The rival is
+always at hand: decode 344, then LANCZOS to 172; `gap_db` is how far behind it the translator is.
 """
 
 from __future__ import annotations
@@ -15,12 +12,13 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from models.autoencoder import HighAutoencoder, LightHeads, MediumAutoencoder
-from models.config import TRANSLATOR
+from models.config import MEDIUM, TRANSLATOR
 from models.training.heads_validation import HeadsValidation
 from models.training.linear_start import neighbour_fit
-from models.training.losses import decoded_latent, latent_loss, medium_latent, picture_loss
+from models.training.losses import decoded_latent, linear_groups, picture_loss
 from models.training.note_translator import NoteTranslator
 from models.training.options import CROP_PX, batch_of
 from models.training.warm_start import fill
@@ -29,14 +27,10 @@ from models.translator import four_neighbours
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from models.training.dataset import Crops, PhotographSet
+    from models.training.dataset import PhotographSet
     from models.training.options import TrainOptions
     from models.training.schedule import Moment
 
-_LATENT_UNTIL = 0.06
-_FROZEN_UNTIL = 0.35
-PHASES = {"latent": _LATENT_UNTIL, "pixels, decoder frozen": _FROZEN_UNTIL, "pixels, jointly": 1.0}
-"""The translator's phases, and the shares of the budget at which they end."""
 _RIDGE_BATCHES, _RIDGE_BATCH = 24, 8
 
 
@@ -44,7 +38,7 @@ class HeadsTask:
     """The light heads as a `Task` of the training loop."""
 
     validate_every_s = 60.0
-    """Often: the plot of the translator's chain is made of it."""
+    """Often: the plot of the translator's way is made of it."""
 
     def __init__(self, photographs: PhotographSet, options: TrainOptions, folder: Path) -> None:
         """Reads the averaged weights of the stages `high` and `medium` in `folder`."""
@@ -54,7 +48,6 @@ class HeadsTask:
         self._read_frozen()
         self.model: nn.Module = LightHeads().to(options.device)
         self._light.high.linear.load_state_dict(self._high.head.linear.state_dict())
-        self._light.medium.head.load_state_dict(self._medium.head.state_dict())
         self._r2 = self._fit_linear(torch.Generator().manual_seed(options.seed))
         self._note = NoteTranslator(options.device) if options.note else None
         self._validation = HeadsValidation(options.valid) if options.valid else None
@@ -79,45 +72,32 @@ class HeadsTask:
             self._note.learn(y_hat, self._medium, crops.half, quality)
         with torch.autocast(y_hat.device.type, dtype=torch.bfloat16, enabled=half):
             x_hat = self._light.high(y_hat, quality=quality, deviation=self._high.hyperprior.deviation)
-        high = picture_loss(x_hat, crops.pixels, quality, perceptual=self._options.perceptual)
-        return high + self._medium_loss(moment, y_hat, crops, quality)
-
-    def _medium_loss(self, moment: Moment, y_hat: Tensor, crops: Crops, quality: Tensor) -> Tensor:
-        path, source, medium = self._light.medium, self._high.hyperprior, self._medium.hyperprior
-        if moment.share < _LATENT_UNTIL:
-            target = medium_latent(self._medium, crops.half)
-            return latent_loss(path, y_hat, target, quality=quality, source=source, medium=medium)
-        path.head.requires_grad_(requires_grad=moment.share >= _FROZEN_UNTIL)
-        x_hat = path(y_hat, quality=quality, deviation=source.deviation, target_deviation=medium.deviation)
-        return picture_loss(x_hat, crops.half, quality, perceptual=self._options.perceptual)
+            x_half = self._light.medium(y_hat, quality=quality, deviation=self._high.hyperprior.deviation)
+        high, medium = (
+            picture_loss(found, truth, quality, perceptual=self._options.perceptual)
+            for found, truth in ((x_hat, crops.pixels), (x_half, crops.half))
+        )
+        return high + medium
 
     def groups(self, rate: float) -> list[dict[str, object]]:
-        """The linear paths at a tenth of the rate; the medium decoder, trained already, at a quarter."""
-        named = list(self._light.named_parameters())
-        linear = [parameter for name, parameter in named if "linear" in name]
-        decoder = [parameter for name, parameter in named if "linear" not in name and "medium.head" in name]
-        rest = [parameter for name, parameter in named if "linear" not in name and "medium.head" not in name]
-        return [
-            {"params": linear, "lr": 0.1 * rate},
-            {"params": decoder, "lr": 0.25 * rate},
-            {"params": rest, "lr": rate},
-        ]
+        """All parameters, the linear paths slower."""
+        return linear_groups(self.model, rate)
 
     @torch.no_grad()
     def _fit_linear(self, generator: torch.Generator) -> float:
-        """Set the translator's linear path in closed form, sampled over qualities; gives the mean R^2 over channels."""
+        """Set the translator's linear path in closed form, sampled over qualities; gives the mean R^2 over pixels."""
         rows, targets = [], []
         for _ in range(min(_RIDGE_BATCHES, 2 * self._photographs.files)):
             crops = self._photographs.crops(_RIDGE_BATCH, size_px=CROP_PX, generator=generator)
             quality = torch.randint(16, 64, (_RIDGE_BATCH,), generator=generator).to(crops.pixels.device)
             y_hat = decoded_latent(self._high, crops.pixels, quality, half_precision=False)
             around = torch.cat([y_hat, four_neighbours(y_hat)], dim=1)
-            target = medium_latent(self._medium, crops.half)
+            target = F.pixel_unshuffle(crops.half, MEDIUM.stride_px)
             # the outermost cells have no neighbours
             rows.append(around[:, :, 1:-1, 1:-1].movedim(1, -1).flatten(0, 2).cpu())
             targets.append(target[:, :, 1:-1, 1:-1].movedim(1, -1).flatten(0, 2).cpu())
         fit = neighbour_fit(torch.cat(rows), torch.cat(targets), edges=TRANSLATOR.edges)
-        translator = self._light.medium.translator
+        translator = self._light.medium
         for part, weight in ((translator.linear, fit.centre), (translator.linear_across, fit.across)):
             part.weight.copy_(weight)
             part.bias.zero_()
@@ -127,7 +107,7 @@ class HeadsTask:
         return fit.r2
 
     def score(self, averaged: nn.Module) -> dict[str, float]:
-        """How far the medium path is behind its rival, and the light head behind the better one."""
+        """How far the translator is behind its rival, and the light head behind the better one."""
         if self._validation is None:
             return {}
         self._read_frozen()  # the high autoencoder may still be training beside this stage

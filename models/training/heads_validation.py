@@ -59,7 +59,7 @@ class HeadsValidation:
     def score(
         self, light: LightHeads, *, high: HighAutoencoder, medium: MediumAutoencoder, note: NoteTranslator | None
     ) -> dict[str, float]:
-        """gap_db and gap_db_Q: the medium path behind decode-344-then-LANCZOS; gap_note_db: the note's MLP behind it;
+        """gap_db and gap_db_Q: the translator behind decode-344-then-LANCZOS; gap_note_db: the note's MLP behind it;
         bd_cpu_head: per cent of bytes that `high-cpu` needs more than `high-gpu`.
         """
         rows = [[_scores(light, pair, quality, high, medium, note) for quality in _QUALITIES] for pair in self._pairs]
@@ -106,7 +106,7 @@ def _scores(
         return psnr_db(truth, to_pixels(x_hat, truth.shape[0])[0])
 
     x_gpu = high.head(y_hat, quality=of_quality, deviation=deviation)
-    x_medium = light.medium(y_hat, quality=of_quality, deviation=deviation, target_deviation=target)
+    x_medium = light.medium(y_hat, quality=of_quality, deviation=deviation)
     return _Scores(
         bits=float(high.hyperprior.coded_bits(coded, of_quality)),
         gpu_head=psnr(x_gpu, pair.high),

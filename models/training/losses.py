@@ -11,10 +11,9 @@ from models.layers import quality_lambdas
 from models.perceptual import distortion
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
-    from models.autoencoder import HighAutoencoder, MediumAutoencoder, MediumPath
-    from models.hyperprior import Hyperprior
+    from models.autoencoder import HighAutoencoder, MediumAutoencoder
 
 _LAMBDA_MIDDLE = 0.02
 _BALANCE = 0.42
@@ -69,17 +68,15 @@ def decoded_latent(model: HighAutoencoder, x: Tensor, quality: Tensor, *, half_p
     return model.hyperprior.quantise(y, quality).y_hat
 
 
-def latent_loss(
-    path: MediumPath, y_hat: Tensor, target: Tensor, *, quality: Tensor, source: Hyperprior, medium: Hyperprior
-) -> Tensor:
-    """Warm-up of the translator: squared error in standard deviations against the medium latent before rounding."""
-    y_medium = path.translator(y_hat, quality=quality, deviation=source.deviation, target_deviation=medium.deviation)
-    error: Tensor = (y_medium - target) / medium.deviation[:, None, None]
-    return error.square().mean()
-
-
 @torch.no_grad()
 def medium_latent(model: MediumAutoencoder, x: Tensor) -> Tensor:
     """Latent of the medium picture before rounding."""
     y: Tensor = model.analysis(padded(x, model), model.hyperprior.deviation)
     return y
+
+
+def linear_groups(model: nn.Module, rate: float) -> list[dict[str, object]]:
+    """A tenth of the learning rate for the linear paths: the full rate destroys the linear start (see LOG.md)."""
+    linear = [parameter for name, parameter in model.named_parameters() if "linear" in name]
+    rest = [parameter for name, parameter in model.named_parameters() if "linear" not in name]
+    return [{"params": linear, "lr": 0.1 * rate}, {"params": rest, "lr": rate}]

@@ -1,7 +1,7 @@
 """`latentedge train`: resumable training within a time budget.
 
 Stages: `medium` and `high` train one autoencoder each from its closed-form linear start; `heads` trains what else
-reads the frozen high latent, the processor's head and the translator with the medium decoder; `release` makes the
+reads the frozen high latent, the processor's head and the translator; `release` makes the
 weights file of the three; `all` does all four. A stage writes into its folder of the run: state.pt (to resume; it holds
 the averaged weights too), log.jsonl (rate-distortion on the validation pictures as it goes) and curve.png.
 """
@@ -16,12 +16,12 @@ import torch
 from rich.console import Console
 
 from models.autoencoder import HighAutoencoder, MediumAutoencoder
-from models.training.curves import plot_chain
+from models.training.curves import plot_gap
 from models.training.dataset import PhotographSet
-from models.training.heads import PHASES, HeadsTask
+from models.training.heads import HeadsTask
 from models.training.linear_start import start_linear
 from models.training.loop import Task, run_stage
-from models.training.losses import codec_loss
+from models.training.losses import codec_loss, linear_groups
 from models.training.options import SHARES, STAGES, TrainOptions, batch_of
 from models.training.release import release
 from models.training.validation import Watch
@@ -33,13 +33,6 @@ if TYPE_CHECKING:
     from models.training.schedule import Moment
 
 __all__ = ["STAGES", "TrainOptions", "train"]
-
-
-def linear_groups(model: nn.Module, rate: float) -> list[dict[str, object]]:
-    """A tenth of the learning rate for the linear paths: the full rate destroys the linear start (see LOG.md)."""
-    linear = [parameter for name, parameter in model.named_parameters() if "linear" in name]
-    rest = [parameter for name, parameter in model.named_parameters() if "linear" not in name]
-    return [{"params": linear, "lr": 0.1 * rate}, {"params": rest, "lr": rate}]
 
 
 class CodecTask:
@@ -93,8 +86,7 @@ def train(options: TrainOptions) -> None:
                 warm_start(task.model, options.start)
             run_stage(task, folder / stage, minutes=share * options.minutes, options=options)
         if stage == "heads" and options.valid is not None:
-            minutes = (SHARES[stage] if options.stage == "all" else 1.0) * options.minutes
-            plot_chain(folder / stage / "log.jsonl", folder / stage / "chain.png", minutes=minutes, phases=PHASES)
+            plot_gap(folder / stage / "log.jsonl", folder / stage / "gap.png")
     if options.stage in {"all", "release"}:
         _release(folder, photographs, options)
 

@@ -118,7 +118,7 @@ def test_a_run_in_miniature_makes_weights_and_goes_on_where_it_stopped(photograp
     train(replace(options, stage="heads", valid=photographs, note=True, perceptual=0.5))
     last = json.loads((tmp_path / "heads" / "log.jsonl").read_text().splitlines()[-1])
     assert last["gap_db"] < last["gap_note_db"]
-    assert (tmp_path / "heads" / "chain.png").exists()
+    assert (tmp_path / "heads" / "gap.png").exists()
 
 
 def test_training_goes_on_from_released_weights() -> None:
