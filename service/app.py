@@ -112,6 +112,8 @@ def _freshness_rules(settings: Settings) -> FreshnessRules:
         min_ttl_s=settings.min_ttl_s,
         max_ttl_s=settings.max_ttl_s,
         heuristic_fraction=settings.heuristic_fraction,
+        stale_while_revalidate_s=settings.swr_s,
+        stale_if_error_s=settings.sie_s,
         negative_ttls=settings.negative_ttl_s,
     )
 

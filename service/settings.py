@@ -90,7 +90,7 @@ class Settings(BaseSettings):
     queue_items: int = _setting(512, "pictures", "Decodes that may wait; beyond it the edge answers 503.", ge=1)
     batch_items: int = _setting(16, "pictures", "Most pictures synthesised in one call.", ge=1, le=1024)
     default_ttl_s: int = _setting(
-        3600, "s", "Freshness lifetime where the origin names none; 0 does not store.", ge=0, le=2**31
+        3600, "s", "Freshness lifetime where the origin names none; 0: never fresh.", ge=0, le=2**31
     )
     min_ttl_s: int = _setting(
         0, "s", "Least freshness lifetime of what may be stored, whatever the origin says.", ge=0, le=2**31
@@ -98,6 +98,16 @@ class Settings(BaseSettings):
     max_ttl_s: int = _setting(0, "s", "Greatest freshness lifetime, whatever the origin says.", ge=0, le=2**31)
     heuristic_fraction: float = _setting(
         0.0, "share", "Without a lifetime, this share of the time since Last-Modified (RFC 9111 4.2.2).", ge=0, le=1
+    )
+    swr_s: int = _setting(
+        0,
+        "s",
+        "How long a stale picture is shown during its validation, where the origin does not say.",
+        ge=0,
+        le=2**31,
+    )
+    sie_s: int = _setting(
+        86400, "s", "How long a stale picture is shown while the origin fails, where it does not say.", ge=0, le=2**31
     )
     negative_ttl_s: Annotated[NegativeTtls, NoDecode, BeforeValidator(read_negative_ttls)] = _setting(
         NegativeTtls((("404", 60), ("410", 60))),

@@ -31,6 +31,9 @@ class Answer:
     """The origin's own where the answer comes straight from there."""
     forwarded: str = ""
     """Why the origin was asked (RFC 9211 2.2); empty for a hit."""
+    origin_status: int | None = None
+    """What the origin answered, where that says more than 200 to a first request."""
+    collapsed: bool = False
     not_modified: bool = False
     entity_tag: str = ""
     ttl_s: int | None = None

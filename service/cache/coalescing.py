@@ -31,13 +31,16 @@ class Coalescing(Generic[Result]):
 
     async def run(self, key: Hashable, fly: Callable[[], Coroutine[Any, Any, Result]]) -> Landed[Result]:
         """Join the flight for this key, or start one. Its error is every caller's error."""
-        flight = self._flights.get(key)
-        collapsed = flight is not None
-        if flight is None:
+        collapsed = key in self._flights
+        self.begin(key, fly)
+        # shield: the caller may be cancelled, the flight goes on for the others and for the store.
+        return Landed(value=await asyncio.shield(self._flights[key]), collapsed=collapsed)
+
+    def begin(self, key: Hashable, fly: Callable[[], Coroutine[Any, Any, Result]]) -> None:
+        """Start a flight for this key unless there is one, and wait for nothing."""
+        if key not in self._flights:
             flight = self._flights[key] = asyncio.create_task(fly())
             flight.add_done_callback(lambda done: self._land(key, done))
-        # shield: the caller may be cancelled, the flight goes on for the others and for the store.
-        return Landed(value=await asyncio.shield(flight), collapsed=collapsed)
 
     def __len__(self) -> int:
         return len(self._flights)

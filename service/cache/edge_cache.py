@@ -1,6 +1,7 @@
 """The story of one picture request, read from top to bottom. Rules live in the pure modules, I/O in the adapters.
 
 hit        store -> 304 or headers or decode -> file
+stale      as a hit, while one fill asks the origin; or one fill first, for all who ask
 miss       one fill for all who ask -> as a hit; what was stored is offered for refinement
 no-store   one fetch for each who asks -> resized from the source, or passed on as it is
 no store   one fetch for all who ask -> resized from the source
@@ -23,6 +24,7 @@ from service.cache.fill import Filled, Filler
 from service.cache.record import Record
 from service.cache.refiner import Refiner
 from service.cache.source import Original, Source
+from service.cache.staleness import Use, use_of
 from service.errors import CodecFailed, DamagedBitstream, ForeignRecord, RecordError, StoreUnavailable
 from service.render import image_file
 from service.render.codec_worker import CodecWorker
@@ -64,21 +66,28 @@ class EdgeCache:
             return await self._answer_without_store(asked, timings)
         except RecordError as error:
             return await self._answer_after_fill(asked, timings, detail=self._fault(error))
-        if record is None:
+        use = Use.AFTER_VALIDATION if record is None else use_of(record, now_s=self._now())
+        if record is None or use is Use.AFTER_VALIDATION:
             return await self._answer_after_fill(asked, timings)
-        try:
-            answer = await self._answer_from(record, asked, timings, outcome=Outcome.HIT)
-        except DamagedBitstream:
-            return await self._answer_after_fill(
-                asked, timings, detail=self._fault(DamagedBitstream()), instead_of=record
-            )
-        self._telemetry.origin_avoided(record.source_bytes)
-        return answer
+        return await self._answer_stored(record, use, asked, timings)
 
     async def close(self) -> None:
         """End what is under way."""
         await self._fills.close()
         await self._fetches.close()
+
+    async def _answer_stored(self, record: Record, use: Use, asked: Asked, timings: Timings) -> Answer:
+        image_id, fresh = asked.wanted.image_id, use is Use.FRESH
+        if not fresh:
+            self._fills.begin(image_id, lambda: self._fill(image_id, None))
+        try:
+            answer = await self._answer_from(record, asked, timings, outcome=Outcome.HIT if fresh else Outcome.STALE)
+        except DamagedBitstream as error:
+            return await self._answer_after_fill(asked, timings, detail=self._fault(error), instead_of=record)
+        if not fresh:
+            return replace(answer, detail="stale-while-revalidate")
+        self._telemetry.origin_avoided(record.source_bytes)
+        return answer
 
     async def _answer_after_fill(
         self, asked: Asked, timings: Timings, *, detail: str = "", instead_of: Record | None = None
@@ -91,14 +100,25 @@ class EdgeCache:
             timings.stages.extend(filled.timings.stages)
         if filled.record is None:
             return await self._answer_unstored(landed, asked, timings)
-        outcome = Outcome.COLLAPSED if landed.collapsed else Outcome.HIT if filled.found else Outcome.MISS
+        outcome = _outcome(landed)
         try:
             answer = await self._answer_from(filled.record, asked, timings, outcome=outcome)
         except DamagedBitstream as error:
+            if filled.source is None and instead_of is None:  # only its dates are known to be good
+                return await self._answer_after_fill(
+                    asked, timings, detail=self._fault(error), instead_of=filled.record
+                )
             raise CodecFailed("a bitstream that was just made cannot be read") from error
         if outcome is Outcome.MISS and filled.source is not None:
             answer = replace(answer, age=filled.source.fields.age)  # this client's request went to the origin
-        return replace(answer, stored=filled.stored and not landed.collapsed, detail=detail)
+        return replace(
+            answer,
+            forwarded="" if outcome is Outcome.HIT else "stale" if filled.was_stale else "uri-miss",
+            origin_status=filled.origin_status,
+            collapsed=landed.collapsed,
+            stored=filled.stored and not landed.collapsed,
+            detail="stale-if-error" if filled.failed else detail,
+        )
 
     async def _fill(self, image_id: str, instead_of: Record | None) -> Filled:
         """The flight: it goes on for the store even if every client has left."""
@@ -119,7 +139,6 @@ class EdgeCache:
             outcome=outcome,
             media_type=wanted.media_type,
             body=body,
-            forwarded="" if outcome is Outcome.HIT else "uri-miss",
             not_modified=not_modified,
             entity_tag=tag,
             passed=record.passed,
@@ -133,8 +152,9 @@ class EdgeCache:
         if landed.collapsed:
             # RFC 9111 5.2.2.5 and 5.2.2.7: that answer was for another client.
             source = await self._filler.fetch(asked.wanted.image_id, timings)
+        forwarded = "stale" if landed.value.was_stale else "uri-miss"
         return await self._answer_resized(
-            source, asked, timings, forwarded="uri-miss", detail=source.storage.obstacle or ""
+            source, asked, timings, forwarded=forwarded, detail=source.storage.obstacle or ""
         )
 
     async def _answer_without_store(self, asked: Asked, timings: Timings) -> Answer:
@@ -211,3 +231,14 @@ class EdgeCache:
         fault = "foreign-record" if isinstance(error, ForeignRecord) else "damaged-record"
         self._telemetry.record_fault(fault)
         return fault
+
+
+def _outcome(landed: Landed[Filled]) -> Outcome:
+    filled = landed.value
+    if filled.failed:
+        return Outcome.STALE
+    if landed.collapsed:
+        return Outcome.COLLAPSED
+    if filled.found:
+        return Outcome.HIT
+    return Outcome.REVALIDATED if filled.was_stale and filled.source is None else Outcome.MISS

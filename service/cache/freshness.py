@@ -1,7 +1,4 @@
-"""RFC 9111 arithmetic: may an answer be stored, how long is it fresh, how old is it? No I/O, no clock.
-
-An answer that would have to be validated before each use is not stored: this edge does not revalidate.
-"""
+"""RFC 9111 arithmetic: may an answer be stored, how long is it fresh, how old is it? No I/O, no clock."""
 
 from __future__ import annotations
 
@@ -35,6 +32,8 @@ class FreshnessRules:
     min_ttl_s: int = 0
     max_ttl_s: int = 0
     heuristic_fraction: float = 0.0
+    stale_while_revalidate_s: int = 0
+    stale_if_error_s: int = 0
     negative_ttls: NegativeTtls = NO_NEGATIVE_TTLS
 
 
@@ -44,6 +43,8 @@ class Storage:
 
     lifetime_s: int
     obstacle: str | None = None
+    stale_while_revalidate_s: int = 0
+    stale_if_error_s: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +61,18 @@ def storage(fields: OriginFields, rules: FreshnessRules) -> Storage:
     obstacle = _obstacle(applicable.control, fields.passed)
     if obstacle is not None:
         return Storage(lifetime_s=0, obstacle=obstacle)
-    lifetime_s = _lifetime_s(applicable, fields, rules)
-    if lifetime_s <= initial_age_s(fields):
-        return Storage(lifetime_s=lifetime_s, obstacle="already-stale")
-    return Storage(lifetime_s=lifetime_s)
+    control = applicable.control
+    # RFC 9111 5.2.2.4: good for nothing but to be validated.
+    lifetime_s = 0 if control.no_cache else _lifetime_s(applicable, fields, rules)
+    if lifetime_s <= initial_age_s(fields) and not _can_be_validated(fields):
+        return Storage(lifetime_s=lifetime_s, obstacle="no-cache" if control.no_cache else "already-stale")
+    return Storage(
+        lifetime_s=lifetime_s,
+        stale_while_revalidate_s=_allowance_s(
+            control, control.stale_while_revalidate_s, rules.stale_while_revalidate_s
+        ),
+        stale_if_error_s=_allowance_s(control, control.stale_if_error_s, rules.stale_if_error_s),
+    )
 
 
 def refusal_lifetime_s(status: int, fields: OriginFields, rules: FreshnessRules) -> int:
@@ -103,6 +112,11 @@ def initial_age_s(fields: OriginFields) -> float:
     return max(apparent_age_s, age_value_s + response_delay_s)
 
 
+def born_ms(fields: OriginFields) -> int:
+    """When the origin made the answer, as far as its Age and Date tell."""
+    return round((fields.answered_s - initial_age_s(fields)) * 1000)
+
+
 def age_s(*, born_ms: int, now_s: float) -> int:
     """The Age of a stored answer (RFC 9111 4.2.3, current_age): never negative, whatever the clocks say."""
     return max(0, int(now_s - born_ms / 1000))
@@ -125,13 +139,27 @@ def _obstacle(control: CacheControl, passed: PassedOn) -> str | None:
         # RFC 9111 5.2.2.5. 5.2.2.3: beside must-understand it is for caches that do not know the status.
         ("no-store", control.no_store and not control.must_understand),
         ("private", control.private),  # RFC 9111 5.2.2.7
-        ("no-cache", control.no_cache),  # RFC 9111 5.2.2.4: needs a validation for each use
         ("no-transform", not may_be_transformed(passed)),  # what this edge stores is another picture
         ("vary", not _is_asked_alike(passed.vary)),
     ):
         if applies:
             return obstacle
     return None
+
+
+def _can_be_validated(fields: OriginFields) -> bool:
+    """RFC 9111 4.3.1."""
+    return bool(fields.etag or parse_http_date(fields.passed.last_modified, now_s=fields.answered_s))
+
+
+def _allowance_s(control: CacheControl, explicit_s: int | None, default_s: int) -> int:
+    """How long it may be used once it is stale."""
+    if control.no_cache or control.must_revalidate or control.proxy_revalidate:  # RFC 9111 4.2.4
+        return 0
+    if explicit_s is not None:
+        return explicit_s
+    # RFC 9111 5.2.2.10: s-maxage says proxy-revalidate too, to whom nothing more explicit was said (RFC 5861).
+    return 0 if control.s_maxage_s is not None else default_s
 
 
 def _is_asked_alike(vary: str) -> bool:

@@ -57,7 +57,8 @@ class Limits:
 class Fetched:
     """A file from the origin."""
 
-    body: bytes
+    body: bytes | None
+    """None for a file that has not changed (304)."""
     fields: OriginFields
 
 
@@ -95,31 +96,38 @@ class OriginClient:
             },
         )
 
-    async def fetch(self, image_id: str) -> Fetched:
-        """The file under an id. Raises an OriginError, or PictureTooLarge."""
+    async def fetch(self, image_id: str, *, etag: str = "", last_modified: str = "") -> Fetched:
+        """The file under an id, or that it has not changed. Raises an OriginError, or PictureTooLarge."""
+        # RFC 9111 4.3.1: the origin's own validators, both of them.
+        asked = {"If-None-Match": etag, "If-Modified-Since": last_modified}
+        conditions = {name: value for name, value in asked.items() if value}
         try:
             with _translated():
                 async with asyncio.timeout(self._limits.timeout_s):
-                    fetched = await self._fetched(f"{self._base_url}/{quote(image_id, safe=_PATH_CHARACTERS)}")
+                    url = f"{self._base_url}/{quote(image_id, safe=_PATH_CHARACTERS)}"
+                    fetched = await self._fetched(url, conditions)
         except (OriginError, PictureTooLarge) as error:
             self._observer.origin_answered(outcome=_OUTCOMES[type(error)], fetched_bytes=0)
             raise
-        self._observer.origin_answered(outcome="ok", fetched_bytes=len(fetched.body))
+        outcome = "not_modified" if fetched.body is None else "ok"
+        self._observer.origin_answered(outcome=outcome, fetched_bytes=len(fetched.body or b""))
         return fetched
 
     async def close(self) -> None:
         """Give the connections back."""
         await self._http.aclose()
 
-    async def _fetched(self, url: str) -> Fetched:
+    async def _fetched(self, url: str, conditions: dict[str, str]) -> Fetched:
         for _ in range(REDIRECTS + 1):
             asked_s = self._now()
-            async with self._http.stream("GET", url) as answer:
+            async with self._http.stream("GET", url, headers=conditions) as answer:
                 answered_s = self._now()
                 if answer.status_code in _REDIRECT_STATUSES:
                     url = self._next_url(url, answer)
                     continue
                 fields = _fields(answer, asked_s=asked_s, answered_s=answered_s)
+                if conditions and answer.status_code == HTTPStatus.NOT_MODIFIED:
+                    return Fetched(None, fields)
                 self._judge(answer, fields)
                 return Fetched(await self._body(answer), fields)
         raise OriginBroken("too many redirects")

@@ -28,7 +28,8 @@ CONNECTIONS = 16
 # pcall: something else than a string under the key is an error of GET, and as good as another string.
 _REPLACE = """
 if redis.pcall('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-redis.call('SET', KEYS[1], ARGV[2], 'KEEPTTL')
+if ARGV[3] then redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
+else redis.call('SET', KEYS[1], ARGV[2], 'KEEPTTL') end
 return 1
 """
 _WRONG_TYPE = "WRONGTYPE"
@@ -107,11 +108,15 @@ class LatentStore:
         async with self._asking():
             return bool(await self._redis.set(key, value, ex=ttl_s, nx=True))
 
-    async def replace(self, key: bytes, value: bytes, *, instead_of: bytes) -> bool:
-        """Overwrite exactly this string, and keep its end; whether it was still there. Nothing comes back to life."""
+    async def replace(self, key: bytes, value: bytes, *, instead_of: bytes, ttl_s: int | None = None) -> bool:
+        """Overwrite exactly this string; whether it was still there. It keeps its end unless it gets another.
+
+        Nothing comes back to life.
+        """
+        end = [] if ttl_s is None else [ttl_s]
         async with self._asking():
             # In the server, in one go: between a look and a SET from here, anyone could fill, purge or evict.
-            return bool(await self._redis.eval(_REPLACE, 1, key, instead_of, value))
+            return bool(await self._redis.eval(_REPLACE, 1, key, instead_of, value, *end))
 
     async def sample(self, *, prefix: bytes, size: int) -> Sample:
         """Figures for the gauges: the whole store if it is small, else a random part of it."""

@@ -14,7 +14,7 @@ from service.cache.answer import Answer
 from service.cache.http_date import http_date
 from service.cache.origin_fields import PassedOn
 from service.errors import EdgeError, OriginError, OriginRefused, SourceError
-from service.telemetry import Outcome, Timings
+from service.telemetry import Timings
 
 NAME = "latentedge"
 Header = tuple[bytes, bytes]
@@ -117,7 +117,9 @@ def _vary(said: str, *, negotiated: bool) -> str:
 def _cache_status(answer: Answer) -> str:
     """RFC 9211 2."""
     parts = [NAME, f"fwd={answer.forwarded}" if answer.forwarded else "hit"]
-    if answer.outcome is Outcome.COLLAPSED:
+    if answer.origin_status is not None:
+        parts.append(f"fwd-status={int(answer.origin_status)}")
+    if answer.collapsed:
         parts.append("collapsed")
     if answer.stored:
         parts.append("stored")

@@ -117,7 +117,7 @@ def figures(metrics: Iterable[Metric], *, store: StoreCensus, codec: CodecFigure
         requests=requests,
         origin=OriginFigures(
             requests=int(sum(answers.values())),
-            failures=int(sum(answers.values()) - answers.get("ok", 0)),
+            failures=int(sum(answers.values()) - answers.get("ok", 0) - answers.get("not_modified", 0)),
             fetched_bytes=int(read.total("edge_origin_bytes_total")),
             avoided_bytes=int(read.total("edge_origin_avoided_bytes_total")),
         ),

@@ -72,6 +72,26 @@ def test_a_string_is_replaced_and_keeps_its_end(valkey: EmbeddedValkey) -> None:
         assert 0 < direct.ttl(b"p:1") <= 60
 
 
+def test_a_string_may_be_replaced_with_another_end(valkey: EmbeddedValkey) -> None:
+    async def question(store: LatentStore) -> bool:
+        await store.put(b"p:1", b"old", ttl_s=60)
+        return await store.replace(b"p:1", b"new", instead_of=b"old", ttl_s=600)
+
+    assert ask(valkey.url, question)
+    with client(valkey) as direct:
+        assert 60 < direct.ttl(b"p:1") <= 600
+
+
+def test_a_string_is_added_only_where_there_is_none(valkey: EmbeddedValkey) -> None:
+    async def question(store: LatentStore) -> list[bool]:
+        return [await store.add(b"p:1", value, ttl_s=60) for value in (b"first", b"second")]
+
+    assert ask(valkey.url, question) == [True, False]
+    with client(valkey) as direct:
+        assert direct.get(b"p:1") == b"first"
+        assert 0 < direct.ttl(b"p:1") <= 60
+
+
 def test_only_the_very_string_is_replaced(valkey: EmbeddedValkey) -> None:
     with client(valkey) as direct:
         direct.set(b"p:another", b"second", ex=60)

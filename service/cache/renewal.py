@@ -1,0 +1,35 @@
+"""A stored picture that the origin has just confirmed: the same latent under new dates. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from service.cache.freshness import Storage, born_ms
+from service.cache.origin_fields import PASSED_ON, OriginFields
+from service.cache.record import ETAG_CAP_BYTES, Record, fits
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmed:
+    """The origin has answered 304."""
+
+    fields: OriginFields
+
+
+def merged(known: Record, fields: OriginFields) -> OriginFields:
+    """RFC 9111 3.2: what a 304 says replaces what is stored, and what it leaves out stays."""
+    said = {name: new for name in PASSED_ON if (new := getattr(fields.passed, name))}
+    return replace(fields, passed=replace(known.passed, **said), etag=fields.etag or known.origin_etag)
+
+
+def renewed(known: Record, fields: OriginFields, storage: Storage) -> Record:
+    """The record as it is from now on."""
+    return replace(
+        known,
+        born_ms=born_ms(fields),
+        lifetime_s=storage.lifetime_s,
+        stale_while_revalidate_s=storage.stale_while_revalidate_s,
+        stale_if_error_s=storage.stale_if_error_s,
+        origin_etag=fields.etag if fits(fields.etag, ETAG_CAP_BYTES) else "",
+        passed=fields.passed,
+    )

@@ -1,0 +1,34 @@
+"""What may be done with a stored picture now: RFC 9111 4.2.4 and RFC 5861. No I/O, no clock."""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+
+from service.cache import freshness
+from service.cache.record import Record
+
+
+class Use(Enum):
+    """How a stored picture may be used."""
+
+    FRESH = auto()
+    WHILE_REVALIDATING = auto()
+    """RFC 5861 3: stale, and good enough while the origin is asked."""
+    AFTER_VALIDATION = auto()
+
+
+def use_of(record: Record, *, now_s: float) -> Use:
+    """Now."""
+    stale_s = _stale_s(record, now_s)
+    if stale_s < 0:
+        return Use.FRESH
+    return Use.WHILE_REVALIDATING if stale_s < record.stale_while_revalidate_s else Use.AFTER_VALIDATION
+
+
+def may_stand_in(record: Record, *, now_s: float) -> bool:
+    """Whether it may be shown where the origin fails (RFC 5861 4)."""
+    return _stale_s(record, now_s) < record.stale_if_error_s
+
+
+def _stale_s(record: Record, now_s: float) -> int:
+    return -freshness.remaining_s(born_ms=record.born_ms, lifetime_s=record.lifetime_s, now_s=now_s)
