@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from models.hyperprior import Hyperprior, Quantised
     from models.rounding import Rounding
 
-_RATE, _MOMENTUM, _LONGEST = 0.06, 0.8, 0.2
+_RATE, _MOMENTUM, _LONGEST = 0.02, 0.8, 0.2
 """Step in units of gradient over curvature, its momentum, and the longest step in symbols (measured, see LOG.md)."""
 _TOO_FAR = 1.004
 """A loss above the best one by this factor sends the search back."""

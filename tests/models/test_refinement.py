@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
-from models.codec import Codec, QualityError
+from models.checkpoint import load
+from models.codec import Codec, QualityError, to_tensor
 from models.config import HIGH_PX, quality_lambda
+from models.perceptual import distortion
 from models.scores import psnr_db
 from tests.models.pictures import photograph
 
@@ -17,10 +19,11 @@ def codec() -> Codec:
 
 
 def cost(codec: Codec, stream: bytes) -> float:
-    """Bits a pixel and weighted squared error: what the search makes smaller."""
-    decoded = codec.synthesize([codec.read(stream)], size_px=HIGH_PX)[0].astype(float)
-    squared = float(np.square(decoded - photograph()).mean())
-    return 8 * len(stream) / HIGH_PX**2 + quality_lambda(QUALITY) * squared
+    """Bits a pixel and weighted distortion: what the search makes smaller."""
+    (decoded,) = codec.synthesize([codec.read(stream)], size_px=HIGH_PX)
+    share = load().notes.perceptual
+    seen = float(distortion(to_tensor(decoded), to_tensor(photograph()), perceptual=share))
+    return 8 * len(stream) / HIGH_PX**2 + quality_lambda(QUALITY) * seen
 
 
 def test_no_step_is_the_plain_encoding(codec: Codec) -> None:
