@@ -225,6 +225,14 @@ class Codec(_LatentCodec):
         quality = quality_of_score(score, ssimulacra2)
         return self._written(self._quantised(y, quality), quality=quality)
 
+    def ssimulacra2(self, pixels: Pixels, blob: bytes) -> float:
+        """Score of the 344 picture that a bitstream decodes to, by the head in use, against its original.
+
+        Raises a `BitstreamError` or `ScoreError`.
+        """
+        (decoded,) = self.synthesize([self.read(blob)], size_px=HIGH_PX)
+        return Ssimulacra2(pixels).score(decoded)
+
     def head_id(self, size_px: int) -> bytes:
         """4 bytes that name the head of a size: they change when its pictures may."""
         return self._head_ids[size_px]

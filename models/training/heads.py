@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from models.autoencoder import HighAutoencoder, LightHeads, MediumAutoencoder
 from models.config import MEDIUM, TRANSLATOR
-from models.training.heads_validation import HeadsValidation
+from models.training.heads_validation import HeadsValidation, Ways
 from models.training.linear_start import neighbour_fit
 from models.training.losses import decoded_latent, linear_groups, picture_loss
 from models.training.note_translator import NoteTranslator
@@ -41,15 +41,14 @@ class HeadsTask:
     """Often: the plot of the translator's way is made of it."""
 
     def __init__(self, photographs: PhotographSet, options: TrainOptions, folder: Path) -> None:
-        """Reads the averaged weights of the stages `high` and `medium` in `folder`."""
+        """Reads the averaged weights of the stage `high` in `folder`, and of `medium` for the note's translator."""
         self._photographs, self._options, self._folder = photographs, options, folder
         self._high = HighAutoencoder().to(options.device).requires_grad_(requires_grad=False)
-        self._medium = MediumAutoencoder().to(options.device).requires_grad_(requires_grad=False)
-        self._read_frozen()
+        self._read_high()
         self.model: nn.Module = LightHeads().to(options.device)
         self._light.high.linear.load_state_dict(self._high.head.linear.state_dict())
         self._r2 = self._fit_linear(torch.Generator().manual_seed(options.seed))
-        self._note = NoteTranslator(options.device) if options.note else None
+        self._note = NoteTranslator(self._medium()) if options.note else None
         self._validation = HeadsValidation(options.valid) if options.valid else None
 
     @property
@@ -57,9 +56,13 @@ class HeadsTask:
         assert isinstance(self.model, LightHeads)
         return self.model
 
-    def _read_frozen(self) -> None:
-        for stage, networks in (("high", self._high), ("medium", self._medium)):
-            fill(networks, self._folder / stage, start=self._options.start)
+    def _read_high(self) -> None:
+        fill(self._high, self._folder / "high", start=self._options.start)
+
+    def _medium(self) -> MediumAutoencoder:
+        medium = MediumAutoencoder().to(self._options.device).requires_grad_(requires_grad=False)
+        fill(medium, self._folder / "medium", start=self._options.start)
+        return medium
 
     def loss(self, moment: Moment, generator: torch.Generator) -> Tensor:
         """Both heads' errors on one batch of decoded latents."""
@@ -69,7 +72,7 @@ class HeadsTask:
         half = self._options.half_precision
         y_hat = decoded_latent(self._high, crops.pixels, quality, half_precision=half)
         if self._note is not None:
-            self._note.learn(y_hat, self._medium, crops.half, quality)
+            self._note.learn(y_hat, crops.half, quality)
         with torch.autocast(y_hat.device.type, dtype=torch.bfloat16, enabled=half):
             x_hat = self._light.high(y_hat, quality=quality, deviation=self._high.hyperprior.deviation)
             x_half = self._light.medium(y_hat, quality=quality, deviation=self._high.hyperprior.deviation)
@@ -110,7 +113,7 @@ class HeadsTask:
         """How far the translator is behind its rival, and the light head behind the better one."""
         if self._validation is None:
             return {}
-        self._read_frozen()  # the high autoencoder may still be training beside this stage
+        self._read_high()  # the high autoencoder may still be training beside this stage
         assert isinstance(averaged, LightHeads)
-        figures = self._validation.score(averaged, high=self._high, medium=self._medium, note=self._note)
+        figures = self._validation.score(Ways(averaged, self._high, self._note))
         return {"r2_linear": self._r2, **figures}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from models.autoencoder import HighAutoencoder, LightHeads, MediumAutoencoder, pad_to_cells
+from models.autoencoder import HighAutoencoder, LightHeads, pad_to_cells
 from models.codec import to_pixels, to_tensor
 from models.config import HIGH_PX, MEDIUM_PX
 from models.scores import psnr_db
@@ -35,6 +35,15 @@ class _Pair:
 
 
 @dataclass(frozen=True)
+class Ways:
+    """What makes pictures of a high latent: the light heads, the head of `high`, the note's translator if any."""
+
+    light: LightHeads
+    high: HighAutoencoder
+    note: NoteTranslator | None
+
+
+@dataclass(frozen=True)
 class _Scores:
     """PSNR in dB of each way from one latent."""
 
@@ -56,29 +65,20 @@ class HeadsValidation:
         self._pairs = [_Pair(reference(file, HIGH_PX), reference(file, MEDIUM_PX)) for file in chosen]
 
     @torch.no_grad()
-    def score(
-        self, light: LightHeads, *, high: HighAutoencoder, medium: MediumAutoencoder, note: NoteTranslator | None
-    ) -> dict[str, float]:
+    def score(self, ways: Ways) -> dict[str, float]:
         """gap_db and gap_db_Q: the translator behind decode-344-then-LANCZOS; gap_note_db: the note's MLP behind it;
         bd_cpu_head: per cent of bytes that `high-cpu` needs more than `high-gpu`.
         """
-        rows = [[_scores(light, pair, quality, high, medium, note) for quality in _QUALITIES] for pair in self._pairs]
+        rows = [[_scores(ways, pair, quality) for quality in _QUALITIES] for pair in self._pairs]
         figures = {
             f"gap_db_{quality}": float(np.mean([row[column].rival - row[column].medium for row in rows]))
             for column, quality in enumerate(_QUALITIES)
         }
         figures["gap_db"] = float(np.mean(list(figures.values())))
-        figures["bd_cpu_head"] = _median_bd_rate([_head_curves(row) for row in rows])
-        if note is not None:
+        figures["bd_cpu_head"] = rd.percent_or_nan([_head_curves(row) for row in rows], _WIDE_RANGE)
+        if ways.note is not None:
             figures["gap_note_db"] = float(np.mean([one.rival - (one.note or 0.0) for row in rows for one in row]))
         return figures
-
-
-def _median_bd_rate(pairs: list[tuple[rd.Curve, rd.Curve]]) -> float:
-    try:
-        return rd.median_bd_rate(pairs, _WIDE_RANGE).percent
-    except rd.OverlapError:
-        return float("nan")  # a head that has hardly begun
 
 
 def _head_curves(row: list[_Scores]) -> tuple[rd.Curve, rd.Curve]:
@@ -88,17 +88,11 @@ def _head_curves(row: list[_Scores]) -> tuple[rd.Curve, rd.Curve]:
     return cpu, gpu
 
 
-def _scores(
-    light: LightHeads,
-    pair: _Pair,
-    quality: int,
-    high: HighAutoencoder,
-    medium: MediumAutoencoder,
-    note: NoteTranslator | None,
-) -> _Scores:
+def _scores(ways: Ways, pair: _Pair, quality: int) -> _Scores:
+    light, high, note = ways.light, ways.high, ways.note
     device = next(light.parameters()).device.type
     x, of_quality = pad_to_cells(to_tensor(pair.high, device), high.config), torch.tensor([quality], device=device)
-    deviation, target = high.hyperprior.deviation, medium.hyperprior.deviation
+    deviation = high.hyperprior.deviation
     coded = high.hyperprior.quantise(high.analysis(x, deviation), of_quality)
     y_hat = coded.y_hat
 
@@ -113,7 +107,5 @@ def _scores(
         cpu_head=psnr(light.high(y_hat, quality=of_quality, deviation=deviation), pair.high),
         medium=psnr(x_medium, pair.medium),
         rival=psnr_db(pair.medium, resized(to_pixels(x_gpu, HIGH_PX)[0], MEDIUM_PX)),
-        note=psnr(medium.head(note.translated(y_hat), quality=of_quality, deviation=target), pair.medium)
-        if note
-        else None,
+        note=psnr(note.pictures(y_hat, of_quality), pair.medium) if note else None,
     )

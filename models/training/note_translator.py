@@ -9,40 +9,47 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from models.autoencoder import MediumAutoencoder, pad_to_cells
+from models.autoencoder import MediumAutoencoder
 from models.config import HIGH, MEDIUM
 from models.layers import Pointwise, activate
+from models.training.losses import medium_latent
 
 _HIDDEN = 384
 _RATE = 1e-3
 
 
 class NoteTranslator:
-    """The MLP and its own optimizer."""
+    """The MLP, its own optimizer, and the frozen medium autoencoder whose latents it is to meet."""
 
-    def __init__(self, device: str) -> None:
-        """Three layers, from a random start."""
+    def __init__(self, medium: MediumAutoencoder) -> None:
+        """Three layers, from a random start, on the device of the medium autoencoder."""
+        self._medium = medium
         maps = [
             Pointwise(HIGH.latent_channels, _HIDDEN),
             Pointwise(_HIDDEN, _HIDDEN),
             Pointwise(_HIDDEN, MEDIUM.latent_channels),
         ]
-        self.layers = nn.ModuleList(maps).to(device)
+        self.layers = nn.ModuleList(maps).to(medium.hyperprior.deviation.device)
         self._optimizer = torch.optim.Adam(self.layers.parameters(), lr=_RATE)
 
-    def translated(self, y_hat: Tensor) -> Tensor:
+    def pictures(self, y_hat: Tensor, quality: Tensor) -> Tensor:
+        """y_hat (B, N, H, W) of the high picture -> medium pictures (B, 3, ., .), by the medium decoder."""
+        deviation = self._medium.hyperprior.deviation
+        x_hat: Tensor = self._medium.head(self._translated(y_hat), quality=quality, deviation=deviation)
+        return x_hat
+
+    def learn(self, y_hat: Tensor, half: Tensor, quality: Tensor) -> None:
+        """One step on the latent error."""
+        with torch.no_grad():
+            y = medium_latent(self._medium, half)
+            target = self._medium.hyperprior.quantise(y, quality).y_hat
+        error = (self._translated(y_hat) - target).square().mean()
+        self._optimizer.zero_grad()
+        error.backward()  # type: ignore[no-untyped-call]  # torch leaves Tensor.backward untyped
+        self._optimizer.step()
+
+    def _translated(self, y_hat: Tensor) -> Tensor:
         """y_hat (B, N, H, W) of the high picture -> (B, M, H, W), meant for the medium decoder."""
         first, second, last = self.layers
         translated: Tensor = last(activate(second(activate(first(y_hat)))))
         return translated
-
-    def learn(self, y_hat: Tensor, medium: MediumAutoencoder, half: Tensor, quality: Tensor) -> None:
-        """One step on the latent error."""
-        with torch.no_grad():
-            padded = pad_to_cells(half, medium.config) if half.shape[2] == medium.config.size_px else half
-            y = medium.analysis(padded, medium.hyperprior.deviation)
-            target = medium.hyperprior.quantise(y, quality).y_hat
-        error = (self.translated(y_hat) - target).square().mean()
-        self._optimizer.zero_grad()
-        error.backward()  # type: ignore[no-untyped-call]  # torch leaves Tensor.backward untyped
-        self._optimizer.step()

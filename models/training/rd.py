@@ -125,6 +125,14 @@ def median_bd_rate(pairs: Sequence[tuple[Curve, Curve]], within: ScoreRange) -> 
     )
 
 
+def percent_or_nan(pairs: Sequence[tuple[Curve, Curve]], within: ScoreRange) -> float:
+    """The median BD-rate, or nan where no two curves overlap: training that has hardly begun."""
+    try:
+        return median_bd_rate(pairs, within).percent
+    except OverlapError:
+        return float("nan")
+
+
 def _covers(one: Curve, within: ScoreRange) -> bool:
     return one.lowest <= within.low and one.highest >= within.high
 

@@ -95,10 +95,7 @@ class CodecValidation:
         pairs = [
             (_curve(row, score), _curve(picture.jpeg, score)) for row, picture in zip(rows, self._pictures, strict=True)
         ]
-        try:
-            return rd.median_bd_rate(pairs, within).percent
-        except rd.OverlapError:
-            return float("nan")  # a start from nothing may not reach the range yet
+        return rd.percent_or_nan(pairs, within)
 
 
 def _curve(points: list[Scored], score: str) -> rd.Curve:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.bitstream import parse
-from models.config import HIGH_PX, QUALITIES
+from models.config import QUALITIES
 from service.commands.failure import CommandFailure, FileFailure
 from service.quality import BEST_SCORE
 
@@ -43,7 +43,10 @@ class Wish:
 
 def encoded(codec: "Codec", pixels: Pixels, wish: Wish) -> bytes:
     """The bitstream; raises FileFailure where this picture cannot be what is wished for."""
-    first = _unrefined(codec, pixels, wish)
+    if wish.target_bytes is None and wish.target_ssimulacra2 is None:
+        quality = codec.default_quality if wish.quality is None else wish.quality
+        return codec.encode(pixels, quality=quality, refine=wish.refine)
+    first = _on_target(codec, pixels, wish)
     if not wish.refine:
         return first
     refined = codec.encode(pixels, quality=parse(first).quality, refine=wish.refine)
@@ -51,17 +54,16 @@ def encoded(codec: "Codec", pixels: Pixels, wish: Wish) -> bytes:
     return refined if _is_as_wished(codec, pixels, wish, blob=refined) else first
 
 
-def _unrefined(codec: "Codec", pixels: Pixels, wish: Wish) -> bytes:
+def _on_target(codec: "Codec", pixels: Pixels, wish: Wish) -> bytes:
     if wish.target_bytes is not None:
         return _within(codec, pixels, wish.target_bytes)
-    if wish.target_ssimulacra2 is None:
-        return codec.encode(pixels, quality=codec.default_quality if wish.quality is None else wish.quality)
+    assert wish.target_ssimulacra2 is not None, "one of the two targets is given"
     return _reaching(codec, pixels, wish.target_ssimulacra2)
 
 
 def _reaching(codec: "Codec", pixels: Pixels, target_ssimulacra2: float) -> bytes:
     blob = codec.encode_to_score(pixels, ssimulacra2=target_ssimulacra2)
-    if parse(blob).quality == QUALITIES - 1 and (score := _ssimulacra2(codec, pixels, blob)) < target_ssimulacra2:
+    if parse(blob).quality == QUALITIES - 1 and (score := codec.ssimulacra2(pixels, blob)) < target_ssimulacra2:
         raise FileFailure(f"SSIMULACRA2 is {score:.2f} at the best quality there is")
     return blob
 
@@ -78,14 +80,5 @@ def _within(codec: "Codec", pixels: Pixels, target_bytes: int) -> bytes:
 def _is_as_wished(codec: "Codec", pixels: Pixels, wish: Wish, *, blob: bytes) -> bool:
     if wish.target_bytes is not None:
         return len(blob) <= wish.target_bytes
-    if wish.target_ssimulacra2 is not None:
-        return _ssimulacra2(codec, pixels, blob) >= wish.target_ssimulacra2
-    return True
-
-
-def _ssimulacra2(codec: "Codec", pixels: Pixels, blob: bytes) -> float:
-    """Of the 344 picture, by the head in use."""
-    from models.scores import Ssimulacra2
-
-    (decoded,) = codec.synthesize([codec.read(blob)], size_px=HIGH_PX)
-    return Ssimulacra2(pixels).score(decoded)
+    assert wish.target_ssimulacra2 is not None, "one of the two targets is given"
+    return codec.ssimulacra2(pixels, blob) >= wish.target_ssimulacra2

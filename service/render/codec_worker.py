@@ -241,9 +241,6 @@ def _encoded(codec: Codec, job: EncodeJob) -> bytes:
 
 def _kept(codec: Codec, job: RefineJob, bitstream: bytes) -> bytes | None:
     """None where the search, which weighs errors against bytes, has given away the score that was promised."""
-    from models.scores import Ssimulacra2
-
     if job.search.target is None:
         return bitstream
-    (picture,) = codec.synthesize([codec.read(bitstream)], size_px=codec.size_px)
-    return bitstream if Ssimulacra2(job.pixels).score(picture) >= job.search.target.ssimulacra2 else None
+    return bitstream if codec.ssimulacra2(job.pixels, bitstream) >= job.search.target.ssimulacra2 else None
