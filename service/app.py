@@ -14,6 +14,7 @@ from service.cache.edge_cache import EdgeCache
 from service.cache.fill import Filler, FillRules
 from service.cache.freshness import FreshnessRules
 from service.cache.refiner import Refiner, RefineRules
+from service.drain import Drain
 from service.errors import SettingsError
 from service.origin.client import Limits, OriginClient
 from service.quality import Quality, TargetScore
@@ -36,11 +37,14 @@ def create_app(settings: Settings) -> FastAPI:
     if not settings.redis_url:
         raise SettingsError(["EDGE_REDIS_URL: needed here; `latentedge serve` starts a store by itself"])
 
+    drain = Drain(delay_s=settings.drain_delay_s, limit_s=settings.drain_s)
+
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         assert isinstance(app, EdgeApp), "made below"
+        drain.watch()
         async with AsyncExitStack() as closing:
-            app.services = await _started(settings, closing)
+            app.services = await _started(settings, drain, closing)
             yield
             app.services = None
 
@@ -54,7 +58,7 @@ def create_app(settings: Settings) -> FastAPI:
     return app
 
 
-async def _started(settings: Settings, closing: AsyncExitStack) -> Services:
+async def _started(settings: Settings, drain: Drain, closing: AsyncExitStack) -> Services:
     telemetry = Telemetry()
     worker = CodecWorker(_worker_options(settings), telemetry)
     closing.push_async_callback(worker.close)
@@ -97,12 +101,13 @@ async def _started(settings: Settings, closing: AsyncExitStack) -> Services:
         threads=closing.enter_context(ThreadPoolExecutor(FILE_THREADS, "file")),
         now=time.time,
     )
-    closing.push_async_callback(cache.close)
+    closing.push_async_callback(lambda: cache.close(within_s=drain.left_s()))
     return Services(
         pictures=Pictures(cache, telemetry),
         census=Census(store, telemetry),
         telemetry=telemetry,
         codec=lambda: _codec_figures(worker, quality),
+        leaving=lambda: drain.leaving,
     )
 
 

@@ -22,7 +22,8 @@ EdgeError
 ├── RecordError               never reaches a client: a miss, counted
 │   ├── DamagedRecord
 │   └── ForeignRecord         another layout, or a bitstream of other weights
-└── StoreUnavailable          never reaches a client: the picture is resized from the origin
+├── StoreUnavailable          never reaches a client: the picture is resized from the origin
+└── Leaving              503  the edge is stopped, and this request has taken too long to be finished
 """
 # ruff: noqa: N818  (these are named as what happened; the tree above says that they are errors)
 
@@ -183,3 +184,12 @@ class ForeignRecord(RecordError):
 
 class StoreUnavailable(EdgeError):
     """The store is down, slow, or answers nonsense."""
+
+
+class Leaving(EdgeError):
+    """Cut at the end of EDGE_DRAIN_S."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    public = "The edge is being stopped."
+    report = False
+    retry_after_s = 1

@@ -9,7 +9,7 @@ import signal
 import sys
 import tempfile
 import threading
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from types import FrameType
 from typing import NoReturn
 
@@ -21,8 +21,7 @@ from service.log_lines import log_to
 from service.settings import Settings, read_settings
 from service.store.embedded import EmbeddedValkey
 from service.telemetry import MULTIPROCESS_VARIABLE
-
-GRACE_S = 30  # assumed: longer than any request may take
+from service.workers import Workers
 
 
 def run(settings: Settings, *, host: str, port: int, workers: int = 1) -> None:
@@ -34,13 +33,15 @@ def run(settings: Settings, *, host: str, port: int, workers: int = 1) -> None:
             settings = settings.model_copy(update={"redis_url": embedded.url})
         if workers == 1:
             log_to(sys.stderr)
-            _uvicorn(create_app(settings), host=host, port=port)
+            with suppress(KeyboardInterrupt):  # Ctrl-C, after everything has ended in order
+                uvicorn.Server(_config(create_app(settings), settings, host=host, port=port)).run()
         else:
             # prometheus_client decides on import whether there are several processes, so only the environment can
             # tell the workers, and the parent itself must not count.
             metrics = closing.enter_context(tempfile.TemporaryDirectory(prefix="latentedge-metrics-"))
             os.environ.update({MULTIPROCESS_VARIABLE: metrics, **settings.environment()})
-            _uvicorn("service.serving:worker_app", host=host, port=port, workers=workers, factory=True)
+            config = _config("service.serving:worker_app", settings, host=host, port=port, workers=workers)
+            Workers(config, [config.bind_socket()]).run()
 
 
 def worker_app() -> FastAPI:
@@ -50,17 +51,17 @@ def worker_app() -> FastAPI:
     return create_app(read_settings())
 
 
-def _uvicorn(app: FastAPI | str, *, host: str, port: int, workers: int = 1, factory: bool = False) -> None:
-    uvicorn.run(
+def _config(app: FastAPI | str, settings: Settings, *, host: str, port: int, workers: int = 1) -> uvicorn.Config:
+    return uvicorn.Config(
         app,
         host=host,
         port=port,
         workers=workers,
-        factory=factory,
+        factory=isinstance(app, str),
         access_log=False,
         server_header=False,
         date_header=False,  # the edge writes it: that of a picture is the origin's
-        timeout_graceful_shutdown=GRACE_S,
+        timeout_graceful_shutdown=settings.drain_s,
     )
 
 
@@ -75,6 +76,6 @@ def _end_with_parent() -> None:
 
     def watch() -> None:
         multiprocessing.connection.wait([parent.sentinel])
-        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGINT)  # in order, but without the delay of SIGTERM: nobody waits for it
 
     threading.Thread(target=watch, name="parent-watch", daemon=True).start()

@@ -117,6 +117,12 @@ class Settings(BaseSettings):
     origin_timeout_s: float = _setting(10.0, "s", "Time for one whole fetch from the origin.", gt=0, le=600)
     source_bytes: int = _setting(20_000_000, "bytes", "Largest file taken from the origin.", ge=1, le=2**31)
     source_pixels: int = _setting(64_000_000, "pixels", "Largest picture taken from the origin.", ge=1, le=2**31)
+    drain_delay_s: float = _setting(
+        0.0, "s", "How long after SIGTERM, though not ready any more, the edge takes new requests.", ge=0, le=3600
+    )
+    drain_s: int = _setting(
+        30, "s", "How long requests and fills under way may take after that, before they are cut.", ge=0, le=3600
+    )
 
     @model_validator(mode="after")
     def _has_a_range_of_lifetimes(self) -> Self:

@@ -45,9 +45,11 @@ class Coalescing(Generic[Result]):
     def __len__(self) -> int:
         return len(self._flights)
 
-    async def close(self) -> None:
-        """End all flights; their callers are cancelled with them."""
+    async def close(self, *, within_s: float) -> None:
+        """Let flights land for so long, then end them; their callers are cancelled with them."""
         flights = list(self._flights.values())
+        if flights and within_s:
+            await asyncio.wait(flights, timeout=within_s)
         for flight in flights:
             flight.cancel()
         await asyncio.gather(*flights, return_exceptions=True)

@@ -71,10 +71,10 @@ class EdgeCache:
             return await self._answer_after_fill(asked, timings)
         return await self._answer_stored(record, use, asked, timings)
 
-    async def close(self) -> None:
-        """End what is under way."""
-        await self._fills.close()
-        await self._fetches.close()
+    async def close(self, *, within_s: float) -> None:
+        """Finish what is under way for the store, or end it."""
+        await self._fills.close(within_s=within_s)
+        await self._fetches.close(within_s=0)
 
     async def _answer_stored(self, record: Record, use: Use, asked: Asked, timings: Timings) -> Answer:
         image_id, fresh = asked.wanted.image_id, use is Use.FRESH

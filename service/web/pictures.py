@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from service.cache.answer import Asked
 from service.cache.edge_cache import EdgeCache
-from service.errors import EdgeError
+from service.errors import EdgeError, Leaving
 from service.telemetry import Outcome, Telemetry, Timings
 from service.web import responses
 from service.web.conditional import Conditions
@@ -36,9 +36,17 @@ class Pictures:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
         started_s = time.perf_counter()
-        async with _while_client_waits(receive):
-            reply = await self._reply(scope, started_s)
-            await reply(scope, receive, send)
+        reply = None
+        try:
+            async with _while_client_waits(receive):
+                reply = await self._reply(scope, started_s)
+                await reply(scope, receive, send)
+        except asyncio.CancelledError:
+            if reply is not None:
+                raise
+            # The server's doing: what is under way has taken longer than it waits for (EDGE_DRAIN_S).
+            self._count(_UNKNOWN_SIZE, Outcome.ERROR, started_s, sent_bytes=0)
+            await responses.problem(Leaving(), negotiated=True, head=scope["method"] == "HEAD")(scope, receive, send)
 
     async def _reply(self, scope: Scope, started_s: float) -> PictureResponse:
         head = scope["method"] == "HEAD"

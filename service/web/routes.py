@@ -36,6 +36,7 @@ class Services:
     telemetry: Telemetry
     codec: Callable[[], CodecFigures]
     """It may lose its device."""
+    leaving: Callable[[], bool]
 
 
 class EdgeApp(FastAPI):
@@ -51,11 +52,22 @@ class EdgeApp(FastAPI):
             return
         if scope["method"] in _METHODS:
             if self.services is not None and scope["path"].startswith(PREFIX):
-                await self.services.pictures(scope, receive, send)
+                await self.services.pictures(scope, receive, _parting(send) if self.services.leaving() else send)
                 return
             # RFC 9110 9.3.2: HEAD is GET without the content, and the server knows to leave that out.
             scope = {**scope, "method": "GET"}
         await super().__call__(scope, receive, _dated(send))
+
+
+def _parting(send: Send) -> Send:
+    """RFC 9112 9.6: whoever keeps this connection is to use another from now on."""
+
+    async def send_with_close(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            MutableHeaders(scope=message)["connection"] = "close"
+        await send(message)
+
+    return send_with_close
 
 
 def _dated(send: Send) -> Send:
@@ -123,7 +135,8 @@ def _router(app: EdgeApp) -> APIRouter:
     @router.get("/readyz", tags=["health"], response_class=PlainTextResponse)
     async def read_readiness() -> str:
         """The weights are loaded. A store that is down does not matter: pictures then come from the origin."""
-        running()
+        if running().leaving():
+            raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, "The edge is being stopped.")
         return "ready\n"
 
     @router.get("/", include_in_schema=False)

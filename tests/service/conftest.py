@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import redis
@@ -79,3 +80,9 @@ def store(session_valkey: EmbeddedValkey) -> Iterator[redis.Redis]:
     """The store of `edge`, looked at directly."""
     with redis.Redis.from_url(session_valkey.url) as direct:
         yield direct
+
+
+@pytest.fixture
+def short_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The socket of the store lies in it, and such paths must be short."""
+    return tmp_path_factory.mktemp("s")

@@ -120,8 +120,20 @@ def test_closing_ends_every_flight() -> None:
     async def scenario(coalescing: Coalescing[str], runway: Runway) -> None:
         caller = asyncio.create_task(coalescing.run("cat", runway.fly))
         await runway.taken_off.wait()
-        await coalescing.close()
+        await coalescing.close(within_s=0)
         with pytest.raises(asyncio.CancelledError):
             await caller
+
+    story(scenario)
+
+
+def test_closing_lets_flights_land_within_a_limit() -> None:
+    async def scenario(coalescing: Coalescing[str], runway: Runway) -> None:
+        caller = asyncio.create_task(coalescing.run("cat", runway.fly))
+        await runway.taken_off.wait()
+        closing = asyncio.create_task(coalescing.close(within_s=60))
+        runway.may_land.set()
+        await closing
+        assert (await caller).value == "flight 1"
 
     story(scenario)

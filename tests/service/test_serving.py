@@ -2,76 +2,17 @@
 
 import signal
 import socket
-import subprocess
-import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 import redis
 
 from tests.service.scripted_origin import Reply, ScriptedOrigin
+from tests.service.server_process import serving
 
-SERVER = """
-import sys
-from service.serving import run
-from service.settings import read_settings
-run(read_settings(), host="127.0.0.1", port=int(sys.argv[1]), workers=int(sys.argv[2]))
-"""
 FRESH = {"Cache-Control": "max-age=600"}
-
-
-@dataclass(frozen=True)
-class Server:
-    parent: subprocess.Popen[str]
-    port: int
-    folder: Path
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    def get(self, path: str) -> httpx.Response:
-        """On a connection of its own: any worker may take it."""
-        return httpx.get(self.url + path, timeout=60, trust_env=False)
-
-    def store(self) -> redis.Redis:
-        (path,) = self.folder.glob("latentedge-*/store.sock")
-        return redis.Redis(unix_socket_path=str(path), socket_timeout=60)
-
-
-@contextmanager
-def serving(tmp_path: Path, origin: str, *, workers: int) -> Iterator[Server]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    environment = {"EDGE_ORIGIN": origin, "TMPDIR": str(tmp_path), "PATH": "/usr/bin:/bin"}
-    command = [sys.executable, "-c", SERVER, str(port), str(workers)]
-    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as parent:
-        assert parent.stderr is not None
-        said = []
-        for line in parent.stderr:
-            said.append(line)
-            # One worker listens after it has started, several share a socket that is there before.
-            if sum("startup complete" in one for one in said) == workers and any("running on" in one for one in said):
-                break
-        else:
-            pytest.fail("the server did not start:\n" + "".join(said))
-        try:
-            yield Server(parent, port, tmp_path)
-        finally:
-            parent.kill()
-
-
-@pytest.fixture
-def short_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The socket of the store lies in it, and such paths must be short."""
-    return tmp_path_factory.mktemp("s")
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -1,0 +1,76 @@
+"""A whole server in a process of its own, as `latentedge serve` starts it."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+import redis
+
+SERVER = """
+import sys
+from service.serving import run
+from service.settings import read_settings
+run(read_settings(), host="127.0.0.1", port=int(sys.argv[1]), workers=int(sys.argv[2]))
+"""
+
+
+@dataclass(frozen=True)
+class Server:
+    parent: subprocess.Popen[str]
+    port: int
+    folder: Path
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def get(self, path: str) -> httpx.Response:
+        """On a connection of its own: any worker may take it."""
+        return httpx.get(self.url + path, timeout=60, trust_env=False)
+
+    def wait_until_said(self, words: str) -> None:
+        assert self.parent.stderr is not None
+        assert any(words in line for line in self.parent.stderr), f"never said: {words}"
+
+    def ctrl_c(self) -> None:
+        """As a terminal does it: to everyone at once."""
+        os.killpg(self.parent.pid, signal.SIGINT)
+
+    def store(self) -> redis.Redis:
+        (path,) = self.folder.glob("latentedge-*/store.sock")
+        return redis.Redis(unix_socket_path=str(path), socket_timeout=60)
+
+
+@contextmanager
+def serving(tmp_path: Path, origin: str, *, workers: int = 1, **settings: object) -> Iterator[Server]:
+    """Its settings by their names in lower case, without the prefix."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = {"EDGE_ORIGIN": origin, "TMPDIR": str(tmp_path), "PATH": "/usr/bin:/bin"}
+    environment |= {f"EDGE_{name.upper()}": str(value) for name, value in settings.items()}
+    command = [sys.executable, "-c", SERVER, str(port), str(workers)]
+    with subprocess.Popen(
+        command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as parent:
+        assert parent.stderr is not None
+        said = []
+        for line in parent.stderr:
+            said.append(line)
+            # One worker listens after it has started, several share a socket that is there before.
+            if sum("startup complete" in one for one in said) == workers and any("running on" in one for one in said):
+                break
+        else:
+            pytest.fail("the server did not start:\n" + "".join(said))
+        try:
+            yield Server(parent, port, tmp_path)
+        finally:
+            parent.kill()

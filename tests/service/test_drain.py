@@ -1,0 +1,136 @@
+"""SIGTERM: readiness ends at once, what is under way is finished, for the store too, and what takes too long is cut."""
+
+import signal
+import socket
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import redis
+
+from service.cache.record import record_key
+from service.store.embedded import EmbeddedValkey
+from tests.service.scripted_origin import Reply, ScriptedOrigin
+from tests.service.server_process import Server, serving
+
+FRESH = {"Cache-Control": "max-age=600"}
+LIMIT_S = 60
+
+
+def slow(photo: bytes) -> Reply:
+    return Reply(photo, headers=FRESH, gate=threading.Event())
+
+
+def let_go(reply: Reply) -> None:
+    assert reply.gate is not None
+    reply.gate.set()
+
+
+def connected(server: Server) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", server.port), timeout=LIMIT_S)
+
+
+def ask(client: socket.socket, path: str) -> None:
+    client.sendall(f"GET {path} HTTP/1.1\r\nHost: edge\r\n\r\n".encode())
+
+
+def answer(client: socket.socket) -> bytes:
+    """Everything until the server closes."""
+    parts = []
+    while part := client.recv(65536):
+        parts.append(part)
+    return b"".join(parts)
+
+
+def wait_until_closed(server: Server) -> None:
+    """Until no new connection is taken."""
+    deadline = time.monotonic() + LIMIT_S
+    while time.monotonic() < deadline:
+        try:
+            connected(server).close()
+        except ConnectionRefusedError:
+            return
+    pytest.fail("the server goes on taking connections")
+
+
+def ended(server: Server) -> int:
+    return server.parent.wait(LIMIT_S)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_request_under_way_is_answered_and_stored(
+    short_path: Path, origin: ScriptedOrigin, photo: bytes, valkey: EmbeddedValkey, workers: int
+) -> None:
+    reply = slow(photo)
+    origin.script("/slow", reply)
+    with serving(short_path, origin.url, workers=workers, redis_url=valkey.url) as server, connected(server) as client:
+        ask(client, "/image/slow?res=medium")
+        assert reply.arrived.wait(LIMIT_S)
+        server.parent.send_signal(signal.SIGTERM)
+        wait_until_closed(server)
+        let_go(reply)
+        said = answer(client)
+        assert said.startswith(b"HTTP/1.1 200 OK\r\n")
+        assert b"connection: close" in said
+        assert b"; stored;" in said
+        assert ended(server) == 0
+    with redis.Redis.from_url(valkey.url) as store:
+        assert store.exists(record_key("slow", origin=origin.url))
+
+
+def test_a_fill_whose_client_has_gone_is_stored_too(
+    short_path: Path, origin: ScriptedOrigin, photo: bytes, valkey: EmbeddedValkey
+) -> None:
+    reply = slow(photo)
+    origin.script("/slow", reply)
+    with serving(short_path, origin.url, redis_url=valkey.url) as server:
+        with connected(server) as client:
+            ask(client, "/image/slow")
+            assert reply.arrived.wait(LIMIT_S)
+        server.parent.send_signal(signal.SIGTERM)
+        server.wait_until_said("Waiting for application shutdown")
+        let_go(reply)
+        assert ended(server) == 0
+    with redis.Redis.from_url(valkey.url) as store:
+        assert store.exists(record_key("slow", origin=origin.url))
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_takes_longer_than_the_limit_is_cut(
+    short_path: Path, origin: ScriptedOrigin, photo: bytes, workers: int, valkey_program: None
+) -> None:
+    """With a store of its own, of which nothing is left behind."""
+    _ = valkey_program
+    reply = slow(photo)
+    origin.script("/slow", reply)
+    with serving(short_path, origin.url, workers=workers, drain_s=1) as server, connected(server) as client:
+        ask(client, "/image/slow")
+        assert reply.arrived.wait(LIMIT_S)
+        server.parent.send_signal(signal.SIGTERM)
+        said = answer(client)
+        assert said.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
+        assert b"retry-after: 1" in said
+        assert ended(server) == 0
+        let_go(reply)
+    assert not list(short_path.glob("latentedge-*")), "something was left behind"
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_delay_gives_load_balancers_time_to_hear_that_the_edge_leaves(
+    short_path: Path, origin: ScriptedOrigin, photo: bytes, valkey: EmbeddedValkey, workers: int
+) -> None:
+    origin.script("/cat", Reply(photo, headers=FRESH))
+    delayed = {"redis_url": valkey.url, "drain_delay_s": 600}
+    with serving(short_path, origin.url, workers=workers, **delayed) as server:
+        assert server.get("/readyz").status_code == 200
+        server.parent.send_signal(signal.SIGTERM)
+        deadline = time.monotonic() + LIMIT_S
+        while server.get("/readyz").status_code == 200:
+            assert time.monotonic() < deadline, "the edge is still ready"
+        picture = server.get("/image/cat")
+        assert picture.status_code == 200
+        assert picture.headers["connection"] == "close"
+        assert server.get("/livez").status_code == 200
+        server.ctrl_c()  # ends the delay
+        assert ended(server) == 0
