@@ -11,9 +11,14 @@ from fastapi import FastAPI
 
 from service.cache.census import Census
 from service.cache.edge_cache import EdgeCache
-from service.cache.fill import Filler, FillRules
+from service.cache.fill import Filler
 from service.cache.freshness import FreshnessRules
+from service.cache.lease import Leases
 from service.cache.refiner import Refiner, RefineRules
+from service.cache.refusals import Refusals
+from service.cache.renditions import Renditions
+from service.cache.shelf import Books, Shelf
+from service.cache.sources import Sources
 from service.drain import Drain
 from service.errors import SettingsError
 from service.origin.client import Limits, OriginClient
@@ -21,7 +26,8 @@ from service.quality import Quality, TargetScore
 from service.render.codec_worker import CodecWorker, WorkerOptions
 from service.render.image_file import ImageLimits
 from service.settings import Settings
-from service.store.latent_store import LatentStore, Patience
+from service.store.connection import Connection, Patience
+from service.store.latent_store import LatentStore
 from service.telemetry import Telemetry
 from service.web.pictures import Pictures
 from service.web.routes import EdgeApp, Services, add_routes
@@ -64,12 +70,13 @@ async def _started(settings: Settings, drain: Drain, closing: AsyncExitStack) ->
     closing.push_async_callback(worker.close)
     await worker.start()
     quality = worker.codec.default_quality if settings.quality is None else settings.quality
-    store = LatentStore(
+    connection = Connection(
         settings.redis_url,
         patience=Patience(timeout_s=settings.store_timeout_s, retry_s=settings.store_retry_s),
         observer=telemetry,
     )
-    closing.push_async_callback(store.close)
+    closing.push_async_callback(connection.close)
+    store = LatentStore(connection)
     origin = OriginClient(
         settings.origin,
         limits=Limits(source_bytes=settings.source_bytes, timeout_s=settings.origin_timeout_s),
@@ -77,17 +84,18 @@ async def _started(settings: Settings, drain: Drain, closing: AsyncExitStack) ->
     )
     closing.push_async_callback(origin.close)
     filler = Filler(
-        FillRules(
-            origin=settings.origin,
-            quality=quality,
-            freshness=_freshness_rules(settings),
+        _shelf(settings, store, worker),
+        # Who waits for another process gives up when a fetch would have done so.
+        Leases(store, patience_s=settings.origin_timeout_s),
+        Sources(
+            origin,
+            _freshness_rules(settings),
             image_limits=ImageLimits(source_pixels=settings.source_pixels),
+            # Of their own: a hit's file must not wait until someone's 64 megapixels are read.
+            threads=closing.enter_context(ThreadPoolExecutor(SOURCE_THREADS, "source")),
         ),
-        store=store,
-        origin=origin,
         worker=worker,
-        # Of their own: a hit's file must not wait until someone's 64 megapixels are read.
-        threads=closing.enter_context(ThreadPoolExecutor(SOURCE_THREADS, "source")),
+        quality=quality,
         now=time.time,
     )
     rules = RefineRules(steps=settings.refine, quality=quality)
@@ -95,10 +103,10 @@ async def _started(settings: Settings, drain: Drain, closing: AsyncExitStack) ->
     closing.push_async_callback(refiner.close)
     cache = EdgeCache(
         filler=filler,
-        worker=worker,
+        renditions=Renditions(worker, closing.enter_context(ThreadPoolExecutor(FILE_THREADS, "file"))),
         refiner=refiner,
         telemetry=telemetry,
-        threads=closing.enter_context(ThreadPoolExecutor(FILE_THREADS, "file")),
+        waiters=settings.waiters,
         now=time.time,
     )
     closing.push_async_callback(lambda: cache.close(within_s=drain.left_s()))
@@ -109,6 +117,12 @@ async def _started(settings: Settings, drain: Drain, closing: AsyncExitStack) ->
         codec=lambda: _codec_figures(worker, quality),
         leaving=lambda: drain.leaving,
     )
+
+
+def _shelf(settings: Settings, store: LatentStore, worker: CodecWorker) -> Shelf:
+    refusals = Refusals(store, _freshness_rules(settings), now=time.time)
+    books = Books(origin=settings.origin, stream_id=worker.codec.stream_id)
+    return Shelf(store, books, refusals=refusals, now=time.time)
 
 
 def _freshness_rules(settings: Settings) -> FreshnessRules:

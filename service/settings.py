@@ -88,6 +88,9 @@ class Settings(BaseSettings):
     # use more processors better.
     threads: int = _setting(1, "threads", "Threads of one worker's networks.", ge=1, le=1024)
     queue_items: int = _setting(512, "pictures", "Decodes that may wait; beyond it the edge answers 503.", ge=1)
+    waiters: int = _setting(
+        4096, "requests", "Requests that may wait for the fetch of another; beyond it the edge answers 503.", ge=1
+    )
     batch_items: int = _setting(16, "pictures", "Most pictures synthesised in one call.", ge=1, le=1024)
     default_ttl_s: int = _setting(
         3600, "s", "Freshness lifetime where the origin names none; 0: never fresh.", ge=0, le=2**31

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from service.cache.record import KEY_PREFIX, Record, unpack
 from service.cache.refusal import is_refusal
 from service.errors import RecordError, StoreUnavailable
-from service.store.latent_store import LatentStore, Sample, StoredValue
+from service.store.latent_store import LatentStore
+from service.store.sampling import Sample, StoredValue
 from service.telemetry import StoreFigures, Telemetry
 
 SAMPLE = 64  # assumed: the mean record of 64 is within a tenth of that of all

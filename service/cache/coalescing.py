@@ -12,6 +12,8 @@ from collections.abc import Callable, Coroutine, Hashable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from service.errors import QueueFull
+
 Result = TypeVar("Result")
 
 
@@ -26,15 +28,23 @@ class Landed(Generic[Result]):
 class Coalescing(Generic[Result]):
     """The flights that are under way."""
 
-    def __init__(self) -> None:
+    def __init__(self, waiters: int) -> None:
         self._flights: dict[Hashable, asyncio.Task[Result]] = {}
+        self._free = waiters
+        """So many more may wait for flights of others."""
 
     async def run(self, key: Hashable, fly: Callable[[], Coroutine[Any, Any, Result]]) -> Landed[Result]:
-        """Join the flight for this key, or start one. Its error is every caller's error."""
+        """Join the flight for this key, or start one. Its error is every caller's error. Raises QueueFull."""
         collapsed = key in self._flights
+        if collapsed and not self._free:
+            raise QueueFull("too many wait for flights")
         self.begin(key, fly)
-        # shield: the caller may be cancelled, the flight goes on for the others and for the store.
-        return Landed(value=await asyncio.shield(self._flights[key]), collapsed=collapsed)
+        self._free -= collapsed
+        try:
+            # shield: the caller may be cancelled, the flight goes on for the others and for the store.
+            return Landed(value=await asyncio.shield(self._flights[key]), collapsed=collapsed)
+        finally:
+            self._free += collapsed
 
     def begin(self, key: Hashable, fly: Callable[[], Coroutine[Any, Any, Result]]) -> None:
         """Start a flight for this key unless there is one, and wait for nothing."""

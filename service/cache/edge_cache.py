@@ -3,19 +3,14 @@
 hit        store -> 304 or headers or decode -> file
 stale      as a hit, while one fill asks the origin; or one fill first, for all who ask
 miss       one fill for all who ask -> as a hit; what was stored is offered for refinement
-no-store   one fetch for each who asks -> resized from the source, or passed on as it is
+no-store   one fetch for all who ask, then one for each -> resized from the source, or passed on as it is
 no store   one fetch for all who ask -> resized from the source
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
-from concurrent.futures import Executor
 from dataclasses import replace
-
-import numpy as np
-from numpy.typing import NDArray
 
 from service.cache import freshness
 from service.cache.answer import Answer, Asked
@@ -23,16 +18,12 @@ from service.cache.coalescing import Coalescing, Landed
 from service.cache.fill import Filled, Filler
 from service.cache.record import Record
 from service.cache.refiner import Refiner
+from service.cache.renditions import Renditions
 from service.cache.source import Original, Source
 from service.cache.staleness import Use, use_of
 from service.errors import CodecFailed, DamagedBitstream, ForeignRecord, RecordError, StoreUnavailable
-from service.render import image_file
-from service.render.codec_worker import CodecWorker
 from service.telemetry import Outcome, Telemetry, Timings
-from service.web.conditional import Rendered, Validators, entity_tag
-from service.web.negotiation import Wanted
-
-Pixels = NDArray[np.uint8]
+from service.web.conditional import Validators
 
 
 class EdgeCache:
@@ -42,30 +33,32 @@ class EdgeCache:
         self,
         *,
         filler: Filler,
-        worker: CodecWorker,
+        renditions: Renditions,
         refiner: Refiner,
         telemetry: Telemetry,
-        threads: Executor,
+        waiters: int,
         now: Callable[[], float],
     ) -> None:
         self._filler = filler
-        self._worker = worker
+        self._renditions = renditions
         self._refiner = refiner
         self._telemetry = telemetry
-        self._threads = threads
         self._now = now
-        self._fills: Coalescing[Filled] = Coalescing()
-        self._fetches: Coalescing[Source] = Coalescing()
+        self._fills: Coalescing[Filled] = Coalescing(waiters)
+        self._fetches: Coalescing[Source] = Coalescing(waiters)
 
     async def answer(self, asked: Asked, timings: Timings) -> Answer:
         """Raises an EdgeError that has a status for the client."""
         try:
             with timings.measured("store"):
                 record = await self._filler.look(asked.wanted.image_id)
+            passed = record is None and await self._filler.is_passed(asked.wanted.image_id)
         except StoreUnavailable:
             return await self._answer_without_store(asked, timings)
         except RecordError as error:
             return await self._answer_after_fill(asked, timings, detail=self._fault(error))
+        if passed:
+            return await self._answer_passed(asked, timings)
         use = Use.AFTER_VALIDATION if record is None else use_of(record, now_s=self._now())
         if record is None or use is Use.AFTER_VALIDATION:
             return await self._answer_after_fill(asked, timings)
@@ -115,7 +108,7 @@ class EdgeCache:
             answer,
             forwarded="" if outcome is Outcome.HIT else "stale" if filled.was_stale else "uri-miss",
             origin_status=filled.origin_status,
-            collapsed=landed.collapsed,
+            collapsed=landed.collapsed or filled.waited,
             stored=filled.stored and not landed.collapsed,
             detail="stale-if-error" if filled.failed else detail,
         )
@@ -129,12 +122,12 @@ class EdgeCache:
 
     async def _answer_from(self, record: Record, asked: Asked, timings: Timings, *, outcome: Outcome) -> Answer:
         wanted, now_s = asked.wanted, self._now()
-        tag = entity_tag(self._rendered(record, wanted))
+        tag = self._renditions.entity_tag(record, wanted)
         # Known before any decode: neither a 304 nor a HEAD touches the codec.
         not_modified = asked.conditions.not_modified(
             Validators(entity_tag=tag, last_modified=record.passed.last_modified, date=record.passed.date), now_s=now_s
         )
-        body = None if not_modified or asked.head else await self._decoded_file(record, wanted, timings)
+        body = None if not_modified or asked.head else await self._renditions.decoded(record, wanted, timings)
         return Answer(
             outcome=outcome,
             media_type=wanted.media_type,
@@ -157,6 +150,11 @@ class EdgeCache:
             source, asked, timings, forwarded=forwarded, detail=source.storage.obstacle or ""
         )
 
+    async def _answer_passed(self, asked: Asked, timings: Timings) -> Answer:
+        source = await self._filler.fetch_passed(asked.wanted.image_id, timings)
+        detail = source.storage.obstacle or ""
+        return await self._answer_resized(source, asked, timings, forwarded="uri-miss", detail=detail)
+
     async def _answer_without_store(self, asked: Asked, timings: Timings) -> Answer:
         image_id = asked.wanted.image_id
         landed = await self._fetches.run(image_id, lambda: self._filler.fetch(image_id, timings))
@@ -173,7 +171,7 @@ class EdgeCache:
             return self._answer_as_it_is(source, source.prepared.original, asked, forwarded=forwarded)
         body = None
         if not asked.head:
-            body = await self._file(source.prepared.of_size(asked.wanted.size_px), asked.wanted, timings)
+            body = await self._renditions.file(source.prepared.of_size(asked.wanted.size_px), asked.wanted, timings)
         return Answer(
             outcome=Outcome.BYPASS,
             media_type=asked.wanted.media_type,
@@ -203,30 +201,6 @@ class EdgeCache:
             detail="no-transform",
         )
 
-    async def _decoded_file(self, record: Record, wanted: Wanted, timings: Timings) -> bytes:
-        decoded = await self._worker.decode(record.bitstream, size_px=wanted.size_px)
-        timings.add("queue", decoded.queue_s)
-        timings.add("entropy", decoded.entropy_s)
-        timings.add("synthesis", decoded.synthesis_s)
-        return await self._file(decoded.pixels, wanted, timings)
-
-    async def _file(self, pixels: Pixels, wanted: Wanted, timings: Timings) -> bytes:
-        with timings.measured("file"):
-            return await asyncio.get_running_loop().run_in_executor(
-                self._threads, image_file.write, pixels, wanted.media_type
-            )
-
-    def _rendered(self, record: Record, wanted: Wanted) -> Rendered:
-        return Rendered(
-            source_digest=record.source_digest,
-            quality=record.quality,
-            stream_id=record.stream_id,
-            head_id=self._worker.codec.head_id(wanted.size_px),
-            size_px=wanted.size_px,
-            media_type=wanted.media_type,
-            refinement=record.refinement,
-        )
-
     def _fault(self, error: RecordError | DamagedBitstream) -> str:
         fault = "foreign-record" if isinstance(error, ForeignRecord) else "damaged-record"
         self._telemetry.record_fault(fault)
@@ -237,7 +211,7 @@ def _outcome(landed: Landed[Filled]) -> Outcome:
     filled = landed.value
     if filled.failed:
         return Outcome.STALE
-    if landed.collapsed:
+    if landed.collapsed or filled.waited:
         return Outcome.COLLAPSED
     if filled.found:
         return Outcome.HIT

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
+from base64 import urlsafe_b64encode
 from dataclasses import dataclass
 from zlib import crc32
 
@@ -44,6 +45,7 @@ REFINEMENT_CAP = 2**8 - 1
 DIGEST_BYTES = 16
 _TEXT_CAPS_BYTES = (ETAG_CAP_BYTES, *(PASSED_ON_CAPS_BYTES[name] for name in PASSED_ON))
 KEY_PREFIX = b"p:"
+LEASE_PREFIX = b"l:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +82,19 @@ class Record:
 
 
 def record_key(image_id: str, *, origin: str) -> bytes:
-    """The store's key. The origin takes part: edges of two origins may share a store."""
+    """The store's key. The origin takes part: edges of two origins may share a store.
+
+    A Redis Cluster chooses the machine by what stands in braces, so the record and its lease lie on the same one. Of
+    raw bytes some would be braces too.
+    """
     name = f"{origin}\0{image_id}".encode()
-    return KEY_PREFIX + hashlib.blake2b(name, digest_size=DIGEST_BYTES).digest()
+    digest = urlsafe_b64encode(hashlib.blake2b(name, digest_size=DIGEST_BYTES).digest()).rstrip(b"=")
+    return KEY_PREFIX + b"{" + digest + b"}"
+
+
+def lease_key(key: bytes) -> bytes:
+    """Where the lease of a record lies."""
+    return LEASE_PREFIX + key.removeprefix(KEY_PREFIX)
 
 
 def source_digest(source: bytes) -> bytes:

@@ -11,7 +11,7 @@ from service.cache.origin_fields import OriginFields
 from service.cache.record import all_fit
 from service.cache.refusal import Refusal, pack_refusal, unpack_refusal
 from service.errors import OriginRefused, StoreUnavailable
-from service.store.latent_store import LatentStore
+from service.store.latent_store import LatentStore, Token
 
 
 class Refusals:
@@ -31,7 +31,7 @@ class Refusals:
             fields = OriginFields(asked_s=now_s, answered_s=now_s, passed=refusal.passed, age=age)
             raise OriginRefused(refusal.status, fields, ttl_s=left_s)
 
-    async def remember(self, key: bytes, refused: OriginRefused) -> None:
+    async def remember(self, key: bytes, refused: OriginRefused, *, under: Token) -> None:
         """For as long as the origin or the operator says."""
         fields = freshness.dated(refused.fields)
         refusal = Refusal(
@@ -44,4 +44,4 @@ class Refusals:
         if left_s > 0 and all_fit(refusal.passed):
             with suppress(StoreUnavailable):
                 # Only where there is nothing: a picture, even a stale one, is worth more than an error.
-                await self._store.add(key, pack_refusal(refusal), ttl_s=left_s)
+                await self._store.add(key, pack_refusal(refusal), ttl_s=left_s, under=under)

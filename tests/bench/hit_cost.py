@@ -26,8 +26,9 @@ from models.config import HIGH_PX, MEDIUM_PX
 from service.demo.children import edge_server, free_port, origin_server
 from service.demo.photographs import write_bundled
 from service.render import image_file
+from service.store.connection import Connection, Patience
 from service.store.embedded import EmbeddedValkey
-from service.store.latent_store import LatentStore, Patience
+from service.store.latent_store import LatentStore, Token
 
 Pixels = NDArray[np.uint8]
 
@@ -87,15 +88,17 @@ def stage_ms(pictures: Sequence[Pixels]) -> dict[str, dict[str, float]]:
 
 def store_read_ms(streams: Sequence[bytes]) -> float:
     async def read_all(url: str) -> float:
-        store = LatentStore(url, patience=Patience(timeout_s=5, retry_s=0), observer=NoAlarm())
+        connection = Connection(url, patience=Patience(timeout_s=5, retry_s=0), observer=NoAlarm())
+        store, lease = LatentStore(connection), Token(b"bench", b"token")
         keys = [f"bench:{number}".encode() for number in range(len(streams))]
         for key, stream in zip(keys, streams, strict=True):
-            await store.put(key, stream, ttl_s=600)
+            await store.take(lease, ttl_ms=60_000)
+            await store.put(key, stream, ttl_s=600, under=lease)
         started_s = time.process_time()
         for number in range(STORE_READS):
             await store.get(keys[number % len(keys)])
         spent_s = time.process_time() - started_s
-        await store.close()
+        await connection.close()
         return 1000 * spent_s / STORE_READS
 
     with EmbeddedValkey(limit_bytes=2**26) as valkey:

@@ -33,7 +33,7 @@ class Runway:
 
 def story(scenario: Callable[[Coalescing[str], Runway], Coroutine[Any, Any, None]]) -> None:
     async def told() -> None:
-        coalescing: Coalescing[str] = Coalescing()
+        coalescing: Coalescing[str] = Coalescing(CALLERS)
         await scenario(coalescing, Runway())
         if flights := asyncio.all_tasks() - {asyncio.current_task()}:
             await asyncio.wait(flights)

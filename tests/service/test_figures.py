@@ -12,10 +12,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from service.cache.census import counted
 from service.cache.record import Record, pack
 from service.log_lines import JsonLines
-from service.store.latent_store import Sample, StoredValue
+from service.store.sampling import Sample, StoredValue
 from service.web.stats import Distribution
 from tests.service.running_edge import RunningEdge
 from tests.service.scripted_origin import Reply, ScriptedOrigin
+from tests.service.stored import stored_keys
 
 FRESH = {"Cache-Control": "max-age=600"}
 
@@ -47,7 +48,7 @@ def test_every_metric_has_its_name_and_labels(
 ) -> None:
     origin.script("/cat", *[Reply(photo, headers=FRESH)] * 2)
     edge.get("/image/cat")
-    (key,) = store.keys()
+    (key,) = stored_keys(store)
     store.set(key, b"damaged", ex=60)
     edge.get("/image/cat")
     families = {family.name: family for family in text_string_to_metric_families(edge.get("/metrics").text)}

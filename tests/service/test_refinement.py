@@ -18,8 +18,9 @@ from service.errors import CodecFailed, QueueFull
 from service.quality import TargetScore
 from service.render import image_file
 from service.render.codec_queue import Pixels, Search
+from service.store.connection import Connection, Patience
 from service.store.embedded import EmbeddedValkey
-from service.store.latent_store import LatentStore, Patience
+from service.store.latent_store import LatentStore
 from service.telemetry import RefinementOutcome
 from tests.service.watched_codec import Watch, worker_seen_by
 
@@ -112,9 +113,9 @@ def with_an_offer(
 
     async def told() -> None:
         watch = Watch()
-        store = LatentStore(valkey.url, patience=Patience(timeout_s=5, retry_s=0), observer=watch)
+        connection = Connection(valkey.url, patience=Patience(timeout_s=5, retry_s=0), observer=watch)
         async with worker_seen_by(watch) as worker:
-            refiner = Refiner(rules, store=store, worker=worker, telemetry=watch)
+            refiner = Refiner(rules, store=LatentStore(connection), worker=worker, telemetry=watch)
             # The latent of a blur of it: what the search begins with is better already.
             record = record_of(await worker.encode(blurred(high), quality=QUALITY))
             with redis.Redis.from_url(valkey.url) as direct:
@@ -123,7 +124,7 @@ def with_an_offer(
                 await asyncio.to_thread(watch.holds.wait)
                 await story(Bench(refiner, watch, direct, record))
             await refiner.close()
-        await store.close()
+        await connection.close()
 
     asyncio.run(told())
 

@@ -21,6 +21,7 @@ from service.cache.renewal import merged
 from service.cache.staleness import Use, may_stand_in, use_of
 from tests.service.running_edge import RunningEdge
 from tests.service.scripted_origin import Reply, ScriptedOrigin
+from tests.service.stored import stored_keys
 from tests.service.test_record import SAMPLE
 from tests.service.test_refinement_stories import writes_to
 
@@ -320,7 +321,7 @@ def test_what_was_evicted_meanwhile_does_not_come_back(
 
     answer = asyncio.run(validated())
     assert (answer.status_code, told(answer)) == (200, "latentedge; fwd=stale; fwd-status=304")
-    assert store.dbsize() == 0
+    assert not stored_keys(store)
 
 
 def test_a_better_latent_that_came_meanwhile_is_kept(

@@ -12,8 +12,10 @@ import pytest
 import redis
 
 from service.errors import StoreUnavailable
+from service.store.connection import Connection, Patience
 from service.store.embedded import EmbeddedValkey
-from service.store.latent_store import LatentStore, Patience, Sample
+from service.store.latent_store import LatentStore, Token
+from service.store.sampling import Sample
 from tests.service.paused import paused
 
 PATIENCE = Patience(timeout_s=5.0, retry_s=0)
@@ -34,13 +36,19 @@ Result = TypeVar("Result")
 
 def ask(url: str, question: Callable[[LatentStore], Awaitable[Result]]) -> Result:
     async def asked() -> Result:
-        store = LatentStore(url, patience=PATIENCE, observer=Alarms())
+        connection = Connection(url, patience=PATIENCE, observer=Alarms())
         try:
-            return await question(store)
+            return await question(LatentStore(connection))
         finally:
-            await store.close()
+            await connection.close()
 
     return asyncio.run(asked())
+
+
+async def put(store: LatentStore, key: bytes, value: bytes) -> None:
+    lease = Token(b"l:" + key, b"token")
+    assert await store.take(lease, ttl_ms=60_000) == b"token"
+    assert await store.put(key, value, ttl_s=60, under=lease)
 
 
 def client(server: EmbeddedValkey) -> redis.Redis:
@@ -49,7 +57,7 @@ def client(server: EmbeddedValkey) -> redis.Redis:
 
 def test_a_string_comes_back_and_has_an_end(valkey: EmbeddedValkey) -> None:
     async def question(store: LatentStore) -> bytes | None:
-        await store.put(b"p:1", b"\x00latent\xff", ttl_s=60)
+        await put(store, b"p:1", b"\x00latent\xff")
         return await store.get(b"p:1")
 
     assert ask(valkey.url, question) == b"\x00latent\xff"
@@ -63,7 +71,7 @@ def test_an_absent_string_is_none(valkey: EmbeddedValkey) -> None:
 
 def test_a_string_is_replaced_and_keeps_its_end(valkey: EmbeddedValkey) -> None:
     async def question(store: LatentStore) -> bool:
-        await store.put(b"p:1", b"first\xff", ttl_s=60)
+        await put(store, b"p:1", b"first\xff")
         return await store.replace(b"p:1", b"better\xff", instead_of=b"first\xff")
 
     assert ask(valkey.url, question)
@@ -74,7 +82,7 @@ def test_a_string_is_replaced_and_keeps_its_end(valkey: EmbeddedValkey) -> None:
 
 def test_a_string_may_be_replaced_with_another_end(valkey: EmbeddedValkey) -> None:
     async def question(store: LatentStore) -> bool:
-        await store.put(b"p:1", b"old", ttl_s=60)
+        await put(store, b"p:1", b"old")
         return await store.replace(b"p:1", b"new", instead_of=b"old", ttl_s=600)
 
     assert ask(valkey.url, question)
@@ -84,12 +92,57 @@ def test_a_string_may_be_replaced_with_another_end(valkey: EmbeddedValkey) -> No
 
 def test_a_string_is_added_only_where_there_is_none(valkey: EmbeddedValkey) -> None:
     async def question(store: LatentStore) -> list[bool]:
-        return [await store.add(b"p:1", value, ttl_s=60) for value in (b"first", b"second")]
+        lease, added = Token(b"l:1", b"token"), []
+        for value in (b"first", b"second"):
+            await store.take(lease, ttl_ms=60_000)
+            added.append(await store.add(b"p:1", value, ttl_s=60, under=lease))
+        return added
 
     assert ask(valkey.url, question) == [True, False]
     with client(valkey) as direct:
         assert direct.get(b"p:1") == b"first"
         assert 0 < direct.ttl(b"p:1") <= 60
+
+
+def test_a_lease_has_one_holder_until_it_ends(valkey: EmbeddedValkey) -> None:
+    mine, yours = Token(b"l:1", b"mine"), Token(b"l:1", b"yours")
+
+    async def question(store: LatentStore) -> None:
+        assert await store.take(mine, ttl_ms=60_000) == b"mine"
+        assert await store.take(yours, ttl_ms=60_000) == b"mine"
+        await store.give_back(yours)
+        assert not await store.extend(yours, ttl_ms=60_000)
+        assert await store.extend(mine, ttl_ms=90_000)
+        with client(valkey) as direct:
+            assert 60_000 < direct.pttl(b"l:1") <= 90_000
+        await store.give_back(mine)
+        assert await store.take(yours, ttl_ms=60_000) == b"yours"
+        await store.leave(yours, b"mark", ttl_ms=30_000)
+        assert await store.take(mine, ttl_ms=60_000) == b"mark"
+        with client(valkey) as direct:
+            assert 0 < direct.pttl(b"l:1") <= 30_000
+
+    ask(valkey.url, question)
+
+
+@pytest.mark.parametrize("becomes", [b"yours", None])
+def test_nothing_is_written_under_a_lease_that_has_ended(valkey: EmbeddedValkey, becomes: bytes | None) -> None:
+    mine = Token(b"l:1", b"mine")
+
+    async def question(store: LatentStore) -> None:
+        await store.take(mine, ttl_ms=60_000)
+        with client(valkey) as direct:
+            if becomes is None:
+                direct.delete(b"l:1")
+            else:
+                direct.set(b"l:1", becomes)
+        assert not await store.put(b"p:1", b"latent", ttl_s=60, under=mine)
+        assert not await store.add(b"p:1", b"latent", ttl_s=60, under=mine)
+
+    ask(valkey.url, question)
+    with client(valkey) as direct:
+        assert not direct.exists(b"p:1")
+        assert direct.get(b"l:1") == becomes
 
 
 def test_only_the_very_string_is_replaced(valkey: EmbeddedValkey) -> None:
@@ -119,7 +172,7 @@ def test_the_embedded_server_evicts_only_what_has_an_end(valkey: EmbeddedValkey)
 def test_a_sample_tells_what_the_store_holds(valkey: EmbeddedValkey, pictures: int) -> None:
     async def question(store: LatentStore) -> Sample:
         for number in range(pictures):
-            await store.put(b"p:%d" % number, bytes(5000), ttl_s=60)
+            await put(store, b"p:%d" % number, bytes(5000))
         return await store.sample(prefix=b"p:", size=16)
 
     sample = ask(valkey.url, question)
@@ -147,15 +200,16 @@ def test_a_store_that_was_restarted_is_found_again(tmp_path: Path) -> None:
 
     async def story() -> bytes | None:
         with EmbeddedValkey(limit_bytes=2**24, folder=tmp_path) as first:
-            store = LatentStore(first.url, patience=PATIENCE, observer=Alarms())
-            await store.put(b"p:1", b"old", ttl_s=60)
+            connection = Connection(first.url, patience=PATIENCE, observer=Alarms())
+            store = LatentStore(connection)
+            await put(store, b"p:1", b"old")
         with pytest.raises(StoreUnavailable):
             await store.get(b"p:1")
         with EmbeddedValkey(limit_bytes=2**24, folder=tmp_path) as second:
             assert second.url == first.url
-            await store.put(b"p:1", b"new", ttl_s=60)
+            await put(store, b"p:1", b"new")
             found = await store.get(b"p:1")
-            await store.close()
+            await connection.close()
             return found
 
     assert asyncio.run(story()) == b"new"
@@ -168,7 +222,8 @@ def test_a_slow_store_costs_one_wait_and_is_then_left_alone(valkey: EmbeddedValk
         nonlocal now_s
         alarms = Alarms()
         patience = Patience(timeout_s=0.5, retry_s=1.0)
-        store = LatentStore(valkey.url, patience=patience, observer=alarms, clock=lambda: now_s)
+        connection = Connection(valkey.url, patience=patience, observer=alarms, clock=lambda: now_s)
+        store = LatentStore(connection)
         assert await store.get(b"p:1") is None
         with paused(valkey):
             with pytest.raises(StoreUnavailable, match=r"no answer within 0\.5 s"):
@@ -178,7 +233,7 @@ def test_a_slow_store_costs_one_wait_and_is_then_left_alone(valkey: EmbeddedValk
         assert alarms.count == 2
         now_s = 1.5
         assert await store.get(b"p:1") is None
-        await store.close()
+        await connection.close()
 
     asyncio.run(story())
 

@@ -1,0 +1,66 @@
+"""A random part of what a store holds, and how full it is. Changes nothing in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import redis.asyncio
+
+
+@dataclass(frozen=True, slots=True)
+class StoredValue:
+    """One string, and what it costs the store with its key and bookkeeping."""
+
+    value: bytes
+    memory_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """How full the store is, and a random part of what it holds under a prefix."""
+
+    objects: int
+    """Keys with the prefix: all of them, or as many as the sample makes likely."""
+    used_bytes: int
+    limit_bytes: int
+    evicted_total: int
+    values: tuple[StoredValue, ...]
+
+
+async def sampled(store: redis.asyncio.Redis, *, prefix: bytes, size: int) -> Sample:
+    """One look."""
+    memory = await store.info("memory")
+    stats = await store.info("stats")
+    keys = int(await store.dbsize())
+    if keys <= size:
+        drawn = [key async for key in store.scan_iter(match=prefix + b"*", count=size)]
+        objects = len(drawn)
+    else:
+        drawn = [key for key in await _drawn(store, size) if key.startswith(prefix)]
+        objects = round(keys * len(drawn) / size)
+    return Sample(
+        objects=objects,
+        used_bytes=int(memory["used_memory"]),
+        limit_bytes=int(memory["maxmemory"]),
+        evicted_total=int(stats["evicted_keys"]),
+        values=await _values(store, drawn),
+    )
+
+
+async def _drawn(store: redis.asyncio.Redis, size: int) -> list[bytes]:
+    pipeline = store.pipeline(transaction=False)
+    for _ in range(size):
+        pipeline.randomkey()
+    return [key for key in await pipeline.execute() if isinstance(key, bytes)]
+
+
+async def _values(store: redis.asyncio.Redis, keys: list[bytes]) -> tuple[StoredValue, ...]:
+    pipeline = store.pipeline(transaction=False)
+    for key in keys:
+        pipeline.get(key)
+        pipeline.memory_usage(key)
+    # A key of someone else's may hold another type; an expired one holds nothing.
+    answers = await pipeline.execute(raise_on_error=False) if keys else []
+    pairs = zip(answers[::2], answers[1::2], strict=True)
+    strings = ((value, memory) for value, memory in pairs if isinstance(value, bytes))
+    return tuple(StoredValue(value, memory) for value, memory in strings if isinstance(memory, int))
