@@ -2,18 +2,18 @@
 
     offset  bytes  field
     0       2      magic "LE"
-    2       1      version (1)
+    2       1      version (2)
     3       4      stream id: digest of everything between bytes and y_hat (tables, scale path, means, gains)
     7       1      quality, 0..63
     8       1      flags: bit 0 = medium autoencoder; the others are 0
     9       2..4   width and height in pixels, each an unsigned LEB128 varint
-    .       4      CRC-32 (little-endian) of all header bytes before it, then of the decoded symbols
     .       4 n    words of the entropy coder, 32 bits each, little-endian; they end where the bitstream ends
 
-17 bytes beside the words for a 344x344 picture. z is pushed last, so it is popped first from the one entropy coder:
-its length needs no field.
-The CRC covers the symbols, not the words: a decoder that would read other symbols than the encoder wrote, for whatever
-reason, refuses instead of drawing another picture.
+13 bytes beside the words for a 344x344 picture. z is popped first from the one entropy coder: its length needs no
+field.
+The coder's first state starts at the CRC-32 of all header bytes and then the symbols (z, then q, 16 bits each,
+little-endian), and decoding has to end there: a decoder that reads other symbols than the encoder wrote, for whatever
+reason, or another header, refuses instead of drawing another picture.
 """
 
 from __future__ import annotations
@@ -24,14 +24,13 @@ from dataclasses import dataclass
 from models.config import HIGH_PX, MEDIUM_PX, QUALITIES
 
 MAGIC = b"LE"
-VERSION = 1
+VERSION = 2
 FLAG_MEDIUM = 1
 STREAM_ID_BYTES = 4
 MAX_WORDS_BYTES = 1 << 20
 """Longest run of words that is read (derived: 40 bits for each of the 22*22*384 symbols of the worst picture)."""
 
 _WORD_BYTES = 4
-_CRC_BYTES = 4
 _FIXED_BYTES = 9
 _VARINT_BYTES = 2
 
@@ -68,13 +67,12 @@ class Bitstream:
     width_px: int
     height_px: int
     words: bytes
-    crc: int
     version: int = VERSION
 
     @property
     def header_bytes(self) -> int:
         """Bytes beside the words."""
-        return len(_head(self)) + _CRC_BYTES
+        return len(_head(self))
 
 
 def _varint(value: int) -> bytes:
@@ -105,13 +103,13 @@ def _head(bitstream: Bitstream) -> bytes:
 
 
 def checksum(bitstream: Bitstream, symbols: bytes) -> int:
-    """CRC-32 over the header bytes and the decoded symbols."""
+    """CRC-32 over the header bytes and the symbols: where the entropy coder starts, and where decoding has to end."""
     return zlib.crc32(symbols, zlib.crc32(_head(bitstream)))
 
 
 def build(bitstream: Bitstream) -> bytes:
     """The bytes of a bitstream."""
-    return _head(bitstream) + bitstream.crc.to_bytes(_CRC_BYTES, "little") + bitstream.words
+    return _head(bitstream) + bitstream.words
 
 
 def parse(blob: bytes) -> Bitstream:
@@ -120,13 +118,10 @@ def parse(blob: bytes) -> Bitstream:
     quality, flags = blob[7], blob[8]
     width_px, offset = _read_varint(blob, _FIXED_BYTES)
     height_px, offset = _read_varint(blob, offset)
-    if len(blob) < offset + _CRC_BYTES:
-        raise TruncatedBitstream("ends inside the checksum")
-    words = blob[offset + _CRC_BYTES :]
+    words = blob[offset:]
     _check_fields(quality, flags, side_px=(width_px, height_px), words=words)
-    crc = int.from_bytes(blob[offset : offset + _CRC_BYTES], "little")
     return Bitstream(
-        stream_id=blob[3:7], quality=quality, flags=flags, width_px=width_px, height_px=height_px, words=words, crc=crc
+        stream_id=blob[3:7], quality=quality, flags=flags, width_px=width_px, height_px=height_px, words=words
     )
 
 

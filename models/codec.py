@@ -19,10 +19,9 @@ import torch
 
 from models import bitstream
 from models.autoencoder import pad_to_cells
-from models.bitstream import FLAG_MEDIUM, Bitstream, DamagedBitstream, ForeignBitstream
+from models.bitstream import FLAG_MEDIUM, Bitstream, ForeignBitstream
 from models.checkpoint import Autoencoding, Checkpoint, load
 from models.config import GRID, HIGH_PX, MEDIUM_PX, QUALITIES
-from models.entropy_coder import CodedSymbols, coding_order
 from models.layers import set_precision
 from models.rate_control import highest_quality, quality_of_score
 from models.refinement import Refinement, Sought
@@ -45,10 +44,10 @@ _SYMBOL_LIMIT = (1 << 15) - 1
 
 @dataclass(frozen=True)
 class Symbols:
-    """One decoded latent as integers: quality, z (C, 11, 11) int8, q (N, 22, 22) int16. Opaque to callers."""
+    """One decoded latent as integers: quality, z (C, 11, 11) and q (22, 22, N) int16. Opaque to callers."""
 
     quality: int
-    z: NDArray[np.int8]
+    z: NDArray[np.int16]
     q: NDArray[np.int16]
 
 
@@ -97,13 +96,12 @@ class _LatentCodec:
         return self._networks.hyperprior.quantise(y, of_quality, rounding=self._rounding)
 
     def _written(self, coded: Quantised, *, quality: int) -> bytes:
-        order = coding_order(_integers(coded.index, np.uint8))
-        q = _integers(coded.q.clamp(-_SYMBOL_LIMIT, _SYMBOL_LIMIT), np.int32)
-        symbols = CodedSymbols(_integers(coded.z_hat, np.int32), q.reshape(-1)[order.places])
         side = self.size_px
-        words = self._coder.encode(symbols, order, quality=quality)
-        blank = Bitstream(self.stream_id, quality, self._flags, width_px=side, height_px=side, words=words, crc=0)
-        return bitstream.build(replace(blank, crc=bitstream.checksum(blank, symbols.tobytes())))
+        blank = Bitstream(self.stream_id, quality, self._flags, width_px=side, height_px=side, words=b"")
+        z, index = _integers(coded.z_hat[0], np.int16), _integers(_by_cell(coded.index), np.uint16)
+        q = _integers(_by_cell(coded.q.clamp(-_SYMBOL_LIMIT, _SYMBOL_LIMIT)), np.int16)
+        seal = bitstream.checksum(blank, _sealed(z, q))
+        return bitstream.build(replace(blank, words=self._coder.encode(z, q, index, quality=quality, seal=seal)))
 
     def round_with(self, strength: float) -> None:
         """Encode with another rounding strength than the weights file's own; reading does not depend on it."""
@@ -115,24 +113,19 @@ class _LatentCodec:
         parsed = bitstream.parse(blob)
         if parsed.flags != self._flags or parsed.stream_id != self.stream_id:
             raise ForeignBitstream(f"stream id {parsed.stream_id.hex()}, these weights read {self.stream_id.hex()}")
-        popping = self._coder.open(parsed.words)
-        z = popping.hyper_latent(GRID // 2, quality=parsed.quality)
+        decoding = self._coder.open(parsed.words)
+        z = decoding.hyper_latent(GRID // 2, quality=parsed.quality)
         index = self._indexes(torch.from_numpy(z)[None], torch.tensor([parsed.quality]))
-        order = coding_order(_integers(index, np.uint8))
-        symbols = CodedSymbols(z, popping.symbols(order))
-        if bitstream.checksum(parsed, symbols.tobytes()) != parsed.crc:
-            raise DamagedBitstream("the checksum of header and symbols does not match")
-        q = np.zeros(self._networks.config.latent_channels * GRID * GRID, dtype=np.int16)
-        q[order.places] = symbols.y
-        return Symbols(parsed.quality, z.astype(np.int8), q.reshape(-1, GRID, GRID))
+        q = decoding.symbols(_integers(_by_cell(index), np.uint16))
+        decoding.check(seal=bitstream.checksum(parsed, _sealed(z, q)))
+        return Symbols(parsed.quality, z, q.reshape(GRID, GRID, -1))
 
     def _latents(self, symbols: Sequence[Symbols]) -> tuple[Tensor, Tensor]:
         """A batch's y_hat (B, N, 22, 22) in float32 and its qualities (B,)."""
         quality = torch.tensor([one.quality for one in symbols], device=self.device)
         z = torch.from_numpy(np.stack([one.z for one in symbols])).to(self.device, torch.float32)
-        q = torch.from_numpy(np.stack([one.q for one in symbols])).to(self.device, torch.float32)
-        channels_last = torch.channels_last
-        y_hat = self._networks.hyperprior.dequantise(z, q.contiguous(memory_format=channels_last), quality)
+        cells = torch.from_numpy(np.stack([one.q for one in symbols])).to(self.device, torch.float32)
+        y_hat = self._networks.hyperprior.dequantise(z, cells.permute(0, 3, 1, 2), quality)
         return y_hat, quality
 
     def _check_input(self, pixels: Pixels, quality: int) -> None:
@@ -293,9 +286,19 @@ def head_name(name: str, device: str) -> str:
     return names[name]
 
 
+def _by_cell(grid: Tensor) -> Tensor:
+    """(1, N, H, W) -> (H W N,), the channels of a cell together: the coding order, which is channels_last's own."""
+    return grid[0].permute(1, 2, 0).reshape(-1)
+
+
+def _sealed(z: NDArray[np.int16], q: NDArray[np.int16]) -> bytes:
+    """What the checksum covers beside the header."""
+    return z.astype("<i2", copy=False).tobytes() + q.astype("<i2", copy=False).tobytes()
+
+
 def _integers(tensor: Tensor, kind: type[np.integer[Any]]) -> NDArray[Any]:
-    """The first of a batch as integers on the CPU."""
-    return tensor[0].cpu().numpy().astype(kind)
+    """Integers held in float32, as integers on the CPU."""
+    return tensor.cpu().numpy().astype(kind)
 
 
 def to_tensor(pixels: Pixels, device: str = "cpu") -> Tensor:

@@ -1,177 +1,112 @@
-"""Symbols and scale indexes <-> words, on `constriction`'s ANS coder. Knows tables, not networks.
+"""Symbols and scale indexes <-> words, on interleaved ANS (rans.py). Knows the model's tables, not its networks.
 
-One stack of words: escapes are pushed first, then y from the last scale index to the first, then z; so popping gives z,
-y by rising index (within one index in raster order), escapes. Within an index all symbols share one table, and
-constriction runs through them in one call.
+z is popped first, then, once z has told the scale indexes, y: cell by cell, the channels of a cell together. Which
+table a symbol takes comes from z, quality and constants alone.
 
-Counts and indexes come from z, quality and constants alone, and are bounded before any call: constriction aborts the
-whole program on a count that does not fit into memory, and raises KeyError on a symbol outside its table.
+The first state starts at LOWEST plus a seal of the caller's, the second at LOWEST. Decoding ends at the same two
+states, with no word left, or the words are damaged. The seal has to cover the symbols: the bits of an escape leave no
+trace in a state.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import constriction
 import numpy as np
 
 from models.bitstream import DamagedBitstream
-from models.entropy_model import HYPER_LIMIT, SCALE_COUNT, TABLE_TOTAL, hyper_group, support_of
+from models.entropy_model import HYPER_LIMIT, SCALE_COUNT, hyper_group, support_of
+from models.rans import DAMAGED, LOWEST, WORDS_A_VALUE, compiled, packed, pop, push
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from models.rans import I16, U16, U32, U64
+
     Ints = NDArray[np.int32]
 
-_SLACK_BITS = 128
-"""What the coder's state and its rounding of probabilities may save (assumed, generous)."""
-_Model = Any
-"""A constriction model: the package publishes no types."""
-_ESCAPE_BITS = 20
-"""Exp-Golomb classes of escaped symbols: |q| - K - 1 + 1 below 2^20."""
-
-
-@dataclass(frozen=True)
-class CodedSymbols:
-    """One latent as integers: z (C, h, w), the coded y in coding order with their escapes resolved, both int32."""
-
-    z: Ints
-    y: Ints
-
-    def tobytes(self) -> bytes:
-        """What the checksum of the bitstream covers."""
-        return self.z.astype("<i1").tobytes() + self.y.astype("<i4").tobytes()
-
-
-@dataclass(frozen=True)
-class CodingOrder:
-    """Where the coded symbols stand: flat places (n,), sorted by scale index, and how many fall to each index."""
-
-    places: NDArray[np.int64]
-    counts: list[int]
-
-
-def coding_order(index: NDArray[np.uint8]) -> CodingOrder:
-    """Stable order of all symbols by scale index, the skipped ones (index 0) left out."""
-    flat = index.reshape(-1)
-    counts = np.bincount(flat, minlength=SCALE_COUNT)
-    order = np.argsort(flat, kind="stable")
-    return CodingOrder(order[counts[0] :], counts.tolist())
+_STATE_WORDS = 4
+"""Both states, each its low word first; the words that pushing wrote follow, the last first."""
 
 
 class EntropyCoder:
-    """The frozen tables of one model as constriction models, and coding with them."""
+    """The frozen tables of one model, and coding with them."""
 
-    def __init__(self, *, symbol_tables: list[NDArray[np.int32]], hyper_tables: NDArray[np.int32]) -> None:
+    def __init__(self, *, symbol_tables: list[Ints], hyper_tables: Ints) -> None:
         """Take symbol_tables[i] of 2 K_i + 2 counts and hyper_tables (groups, C, 31); each row sums to 2^16."""
-        if [len(table) for table in symbol_tables] != [2 * support_of(index) + 2 for index in range(SCALE_COUNT)]:
+        supports = [support_of(index) for index in range(SCALE_COUNT)]
+        if [len(table) for table in symbol_tables] != [2 * support + 2 for support in supports]:
             message = "the symbol tables do not have the lengths of this version"
             raise ValueError(message)
-        self._symbol_models = [_categorical(table) for table in symbol_tables]
-        self._least_bits = np.array([-np.log2(table.max() / TABLE_TOTAL) for table in symbol_tables])
-        self._hyper_models = [[_categorical(table) for table in group] for group in hyper_tables]
+        groups, self._hyper_channels, _ = hyper_tables.shape
+        hyper_rows = list(hyper_tables.reshape(groups * self._hyper_channels, -1))
+        self._tables = packed(symbol_tables + hyper_rows, supports + [HYPER_LIMIT] * len(hyper_rows))
+        self._push, self._pop = compiled(push), compiled(pop)
+        self._compile()
 
-    def encode(self, symbols: CodedSymbols, order: CodingOrder, *, quality: int) -> bytes:
-        """Words of one latent; the caller has bounded |y| below 2^19 and |z| by HYPER_LIMIT."""
-        coder = constriction.stream.stack.AnsCoder()
-        ends = np.cumsum([0, *order.counts[1:]])
-        escaped = []
-        plain: list[Ints] = []
-        for index in range(1, SCALE_COUNT):
-            run, support = symbols.y[ends[index - 1] : ends[index]], support_of(index)
-            beyond = np.abs(run) > support
-            escaped.append(np.sign(run[beyond]) * (np.abs(run[beyond]) - support))
-            plain.append(np.where(beyond, 2 * support + 1, run + support).astype(np.int32))
-        _push_escapes(coder, np.concatenate(escaped).astype(np.int32))
-        for index in range(SCALE_COUNT - 1, 0, -1):
-            if len(plain[index - 1]):
-                coder.encode_reverse(plain[index - 1], self._symbol_models[index])
-        rows = symbols.z.reshape(len(symbols.z), -1) + HYPER_LIMIT
-        for row, model in zip(rows[::-1], self._hyper_models[hyper_group(quality)][::-1], strict=True):
-            coder.encode_reverse(np.ascontiguousarray(row, dtype=np.int32), model)
-        return np.asarray(coder.get_compressed(), dtype="<u4").tobytes()
+    def _compile(self) -> None:
+        """Now, and not within the first request: about two seconds on a machine that has never done it."""
+        nothing, index = np.zeros(0, np.int16), np.zeros(0, np.uint16)
+        words = self.encode(np.zeros((self._hyper_channels, 0, 0), np.int16), nothing, index, quality=0, seal=0)
+        self.open(words).symbols(index)
 
-    def open(self, words: bytes) -> Popping:
+    def encode(self, z: I16, q: I16, index: U16, *, quality: int, seal: int) -> bytes:
+        """Words of one latent: z (C, h, w), q and its scale indexes (n,) in coding order; |q| below 2^15."""
+        chosen = self.hyper_choice(z[0].size, quality)
+        words = np.empty(WORDS_A_VALUE * (z.size + len(q)) + _STATE_WORDS, np.uint32)
+        states = _first_states(seal)
+        at = self._push(q, index, self._tables, states, words, 0)
+        at = self._push(z.reshape(-1), chosen, self._tables, states, words, at)
+        return states.astype("<u8").tobytes() + words[:at][::-1].astype("<u4").tobytes()
+
+    def open(self, words: bytes) -> Decoding:
         """Start decoding; the words are a whole number of 32 bits (checked by the bitstream)."""
-        try:
-            return Popping(self._symbol_models, self._hyper_models, words=words, least_bits=self._least_bits)
-        except ValueError as error:  # constriction refuses a stack whose top word is zero
-            raise DamagedBitstream("the words are not an entropy coder's") from error
+        if len(words) < 4 * _STATE_WORDS:
+            raise DamagedBitstream("the words end inside the coder's states")
+        return Decoding(self, words)
+
+    def hyper_choice(self, places: int, quality: int) -> U16:
+        """The table of each hyper-latent (C * places,), channel by channel."""
+        first = SCALE_COUNT + hyper_group(quality) * self._hyper_channels
+        return np.repeat(np.arange(first, first + self._hyper_channels, dtype=np.uint16), places)
+
+    def pop(self, chosen: U16, states: U64, words: U32, at: int) -> tuple[I16, int]:
+        """Values (n,) of the chosen tables, and the place of the next word."""
+        values = np.empty(len(chosen), np.int16)
+        return values, self._pop(values, chosen, self._tables, states, words, at)
 
 
-class Popping:
-    """Decoding in two steps: z first, then, once z has told the scale indexes, y."""
+class Decoding:
+    """One latent in two steps, z first, then, once z has told the scale indexes, y; and the check of the seal."""
 
-    def __init__(
-        self,
-        symbol_models: list[_Model],
-        hyper_models: list[list[_Model]],
-        *,
-        words: bytes,
-        least_bits: NDArray[np.float64],
-    ) -> None:
-        """A decoder over a copy of the words; `least_bits` is what the likeliest symbol of each index takes."""
-        self._symbol_models, self._hyper_models = symbol_models, hyper_models
-        self._least_bits, self._words_bits = least_bits, 8 * len(words)
-        self._coder = constriction.stream.stack.AnsCoder(np.frombuffer(words, dtype="<u4").astype(np.uint32))
+    def __init__(self, coder: EntropyCoder, words: bytes) -> None:
+        """Copies the states, which go on, but not the words."""
+        self._coder = coder
+        self._states = np.frombuffer(words, "<u8", count=2).astype(np.uint64)
+        self._words = np.frombuffer(words, "<u4", offset=4 * _STATE_WORDS).astype(np.uint32, copy=False)
+        self._at = 0
 
-    def hyper_latent(self, side: int, *, quality: int) -> Ints:
+    def hyper_latent(self, side: int, *, quality: int) -> I16:
         """Z as (C, side, side)."""
-        rows = [self._coder.decode(model, side * side) for model in self._hyper_models[hyper_group(quality)]]
-        return (np.stack(rows) - HYPER_LIMIT).astype(np.int32).reshape(-1, side, side)
+        return self._popped(self._coder.hyper_choice(side * side, quality)).reshape(-1, side, side)
 
-    def symbols(self, order: CodingOrder) -> Ints:
-        """Y in coding order; raises `DamagedBitstream` when there are too few or too many words for it."""
-        # A damaged z asks for far more symbols than the words can hold: refuse before decoding 200,000 of them.
-        if float(self._least_bits[1:] @ np.array(order.counts[1:])) > self._words_bits + _SLACK_BITS:
-            raise DamagedBitstream("the words are too few for the symbols")
-        runs, supports = [], []
-        for index in range(1, SCALE_COUNT):
-            count = order.counts[index]
-            if count:
-                support = support_of(index)
-                runs.append(self._coder.decode(self._symbol_models[index], count) - support)
-                supports.append(np.full(count, support, dtype=np.int32))
-        y = np.concatenate(runs).astype(np.int32) if runs else np.zeros(0, np.int32)
-        support_of_each = np.concatenate(supports) if supports else y
-        beyond = np.flatnonzero(y > support_of_each)
-        if len(beyond):
-            excess = _pop_escapes(self._coder, len(beyond))
-            y[beyond] = excess + np.sign(excess) * support_of_each[beyond]
-        if not self._coder.is_empty():
+    def symbols(self, index: U16) -> I16:
+        """Q (n,) in coding order, zero where the index says skip; raises `DamagedBitstream`."""
+        return self._popped(index)
+
+    def check(self, *, seal: int) -> None:
+        """Raise `DamagedBitstream` unless all of what was sealed, and nothing else, has been decoded."""
+        if self._at != len(self._words):
             raise DamagedBitstream("words are left over after the last symbol")
-        return y
+        if not np.array_equal(self._states, _first_states(seal)):
+            raise DamagedBitstream("the checksum of header and symbols does not match")
+
+    def _popped(self, chosen: U16) -> I16:
+        values, self._at = self._coder.pop(chosen, self._states, self._words, self._at)
+        if self._at == DAMAGED:
+            raise DamagedBitstream("no encoder wrote these words")
+        return values
 
 
-def _categorical(table: NDArray[np.int32]) -> _Model:
-    # Counts over 2^16 are exact in float64; constriction's fixed-point conversion of them is then the same everywhere.
-    return constriction.stream.model.Categorical(table.astype(np.float64) / TABLE_TOTAL, lazy=False, perfect=False)
-
-
-def _push_escapes(coder: constriction.stream.stack.AnsCoder, excess: Ints) -> None:
-    """Exp-Golomb of |excess| >= 1 in raw bits: classes, signs, then remainders by class; pushed in reverse."""
-    size = np.abs(excess)
-    classes = np.floor(np.log2(size.astype(np.float64))).astype(np.int32) if len(size) else size
-    for of_class in range(_ESCAPE_BITS - 1, 0, -1):
-        chosen = size[classes == of_class] - (1 << of_class)
-        if len(chosen):
-            coder.encode_reverse(chosen.astype(np.int32), _uniform(1 << of_class))
-    if len(size):
-        coder.encode_reverse((excess < 0).astype(np.int32), _uniform(2))
-        coder.encode_reverse(classes, _uniform(_ESCAPE_BITS))
-
-
-def _pop_escapes(coder: constriction.stream.stack.AnsCoder, count: int) -> Ints:
-    classes = np.asarray(coder.decode(_uniform(_ESCAPE_BITS), count))
-    negative = np.asarray(coder.decode(_uniform(2), count)) == 1
-    size = (1 << classes).astype(np.int32)
-    for of_class in range(1, _ESCAPE_BITS):
-        chosen = np.flatnonzero(classes == of_class)
-        if len(chosen):
-            size[chosen] += np.asarray(coder.decode(_uniform(1 << of_class), len(chosen)))
-    return np.where(negative, -size, size).astype(np.int32)
-
-
-def _uniform(size: int) -> constriction.stream.model.Uniform:
-    return constriction.stream.model.Uniform(size)
+def _first_states(seal: int) -> U64:
+    return np.array([LOWEST + seal, LOWEST], dtype=np.uint64)

@@ -84,7 +84,7 @@ def info(files: Sequence[Path], *, codec: CodecChoice) -> None:
         blob = _read_latent(path)
         try:
             bitstream = parse(blob)
-            loaded.read(blob)  # the checksum covers the symbols: only a decode finds a flipped bit in the words
+            loaded.read(blob)  # only a decode finds a flipped bit in the words
         except BitstreamError as error:
             raise FileFailure(str(error)) from error
         typer.echo(_description(path, bitstream, total_bytes=len(blob)))
@@ -164,7 +164,6 @@ def _description(path: Path, bitstream: Bitstream, *, total_bytes: int) -> str:
         ("picture", f"{bitstream.width_px}x{bitstream.height_px} px"),
         ("header", f"{bitstream.header_bytes} bytes"),
         ("words", f"{len(bitstream.words)} bytes"),
-        ("checksum", f"{bitstream.crc:08x}"),
         ("file", f"{total_bytes} bytes"),
         ("bits per pixel", f"{8 * total_bytes / pixels:.4f}"),
     )

@@ -15,7 +15,7 @@ from models.bitstream import BitstreamError
 from models.codec import Codec, Symbols
 from tests.models.pictures import flat, photograph
 
-HEADER_BYTES = 17
+HEADER_BYTES = 13
 WARM_UP = 200
 SUSPECT_MS = 25.0
 

@@ -27,7 +27,7 @@ def test_there_is_one_for_each_quality(golden: list[GoldenStream]) -> None:
 
 
 def test_each_is_read_whatever_the_precision(codec: Codec, golden: list[GoldenStream]) -> None:
-    # The checksum in each stream covers the symbols that were encoded: reading at all proves that they are the same.
+    # Decoding ends where encoding began only if all symbols are the same: reading at all proves it.
     assert [codec.read(one.blob).quality for one in golden] == list(range(QUALITIES))
 
 
