@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
+from socket import gethostname
 
 from fastapi import FastAPI
 
@@ -13,7 +14,9 @@ from service.cache.census import Census
 from service.cache.edge_cache import EdgeCache
 from service.cache.fill import Filler
 from service.cache.freshness import FreshnessRules
+from service.cache.intake import Intake
 from service.cache.lease import Leases
+from service.cache.parent import Parent
 from service.cache.refiner import Refiner, RefineRules
 from service.cache.refusals import Refusals
 from service.cache.renditions import Renditions
@@ -29,7 +32,9 @@ from service.settings import Settings
 from service.store.connection import Connection, Patience
 from service.store.latent_store import LatentStore
 from service.telemetry import Telemetry
+from service.web.loops import node_name
 from service.web.pictures import Pictures
+from service.web.questions import LATENTS, Questions
 from service.web.routes import EdgeApp, Services, add_routes
 from service.web.stats import CodecFigures
 
@@ -80,20 +85,21 @@ async def _started(settings: Settings, drain: Drain, closing: AsyncExitStack) ->
     origin = OriginClient(
         settings.origin,
         limits=Limits(source_bytes=settings.source_bytes, timeout_s=settings.origin_timeout_s),
-        observer=telemetry,
+        observer=telemetry.origin,
     )
     closing.push_async_callback(origin.close)
+    intake = Intake(
+        _freshness_rules(settings),
+        image_limits=ImageLimits(source_pixels=settings.source_pixels),
+        worker=worker,
+        # Of their own: a hit's file must not wait until someone's 64 megapixels are read.
+        threads=closing.enter_context(ThreadPoolExecutor(SOURCE_THREADS, "source")),
+    )
     filler = Filler(
         _shelf(settings, store, worker),
         # Who waits for another process gives up when a fetch would have done so.
-        Leases(store, patience_s=settings.origin_timeout_s),
-        Sources(
-            origin,
-            _freshness_rules(settings),
-            image_limits=ImageLimits(source_pixels=settings.source_pixels),
-            # Of their own: a hit's file must not wait until someone's 64 megapixels are read.
-            threads=closing.enter_context(ThreadPoolExecutor(SOURCE_THREADS, "source")),
-        ),
+        Leases(store, patience_s=settings.origin_timeout_s + (settings.parent_timeout_s if settings.parent else 0)),
+        Sources(origin, intake, parent=_parent(settings, intake, telemetry, closing)),
         worker=worker,
         quality=quality,
         now=time.time,
@@ -111,7 +117,7 @@ async def _started(settings: Settings, drain: Drain, closing: AsyncExitStack) ->
     )
     closing.push_async_callback(lambda: cache.close(within_s=drain.left_s()))
     return Services(
-        pictures=Pictures(cache, telemetry),
+        pictures=Pictures(cache, telemetry, Questions(node_name(host=gethostname(), parent=settings.parent))),
         census=Census(store, telemetry),
         telemetry=telemetry,
         codec=lambda: _codec_figures(worker, quality),
@@ -123,6 +129,18 @@ def _shelf(settings: Settings, store: LatentStore, worker: CodecWorker) -> Shelf
     refusals = Refusals(store, _freshness_rules(settings), now=time.time)
     books = Books(origin=settings.origin, stream_id=worker.codec.stream_id)
     return Shelf(store, books, refusals=refusals, now=time.time)
+
+
+def _parent(settings: Settings, intake: Intake, telemetry: Telemetry, closing: AsyncExitStack) -> Parent | None:
+    if not settings.parent:
+        return None
+    client = OriginClient(
+        settings.parent + LATENTS.rstrip("/"),
+        limits=Limits(source_bytes=settings.source_bytes, timeout_s=settings.parent_timeout_s),
+        observer=telemetry.parent,
+    )
+    closing.push_async_callback(client.close)
+    return Parent(client, intake=intake, retry_s=settings.parent_retry_s, telemetry=telemetry)
 
 
 def _freshness_rules(settings: Settings) -> FreshnessRules:

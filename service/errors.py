@@ -5,7 +5,8 @@ EdgeError
 ├── RequestError         400  the client asked for something that cannot be
 │   ├── BadImageId
 │   ├── BadResolution
-│   └── BadFormat
+│   ├── BadFormat
+│   └── LoopDetected     508  the edge's own request has come back to it
 ├── SourceError               the origin's answer is not a picture the edge can serve
 │   ├── NotAPicture      415
 │   ├── DamagedPicture   422
@@ -14,6 +15,7 @@ EdgeError
 │   ├── OriginRefused    4xx, 5xx: its own status, passed on
 │   ├── OriginUnreachable  502
 │   ├── OriginBroken     502  truncated body, redirect elsewhere, a status that makes no sense
+│   ├── UnusableLatent     502  a latent of other weights, or one that is damaged
 │   └── OriginTooSlow    504
 ├── CodecError
 │   ├── QueueFull        503  refused at once, with Retry-After
@@ -81,6 +83,14 @@ class BadFormat(RequestError):
     public = "fmt is one of jpeg, webp, avif, png, and is given once."
 
 
+class LoopDetected(RequestError):
+    """Edges ask each other in a circle."""
+
+    status = HTTPStatus.LOOP_DETECTED
+    public = "This edge has been asked for a picture that it was just asking for, through other edges."
+    report = True
+
+
 class SourceError(EdgeError):
     """What the origin sent cannot be served as a picture."""
 
@@ -138,6 +148,21 @@ class OriginBroken(OriginError):
 
     status = HTTPStatus.BAD_GATEWAY
     public = "The origin's answer was not usable."
+
+
+class UnusableLatent(OriginError):
+    """What came as a latent is none that this edge could decode."""
+
+    status = HTTPStatus.BAD_GATEWAY
+    public = "What the origin holds under this id is not a latent that this edge can read."
+
+
+class DamagedLatent(UnusableLatent):
+    """Truncated, flipped or impossible."""
+
+
+class ForeignLatent(UnusableLatent):
+    """Whole as far as that can be told, but of other weights or of another kind."""
 
 
 class OriginTooSlow(OriginError):

@@ -46,6 +46,10 @@ def _origin(url: str) -> str:
     return url.rstrip("/")
 
 
+def _parent(url: str) -> str:
+    return _origin(url) if url else ""
+
+
 def _store(url: str) -> str:
     if url and _parts(url).scheme not in {"redis", "rediss", "unix"}:
         raise ValueError("must be a redis://, rediss:// or unix:// address")
@@ -63,6 +67,13 @@ class Settings(BaseSettings):
 
     origin: Annotated[str, AfterValidator(_origin)] = _setting(
         ..., "address", "Where the pictures come from; an id is appended to it. Required."
+    )
+    parent: Annotated[str, AfterValidator(_parent)] = _setting(
+        "", "address", "Another edge, asked for its latents before the origin is asked for the picture; empty: none."
+    )
+    parent_timeout_s: float = _setting(10.0, "s", "Time for one whole answer of the parent.", gt=0, le=600)
+    parent_retry_s: float = _setting(
+        1.0, "s", "How long a parent that is down or too slow is left alone.", ge=0, le=3600
     )
     redis_url: Annotated[str, AfterValidator(_store)] = _setting(
         "", "address", "The Redis or Valkey to use; empty starts an embedded Valkey."

@@ -96,6 +96,19 @@ class StoreFigures:
     conventional_bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """What was asked of one of those who have the pictures."""
+
+    _requests: Counter
+    _bytes: Counter
+
+    def answered(self, *, outcome: str, fetched_bytes: int) -> None:
+        """One fetch, however it ended."""
+        self._requests.labels(outcome).inc()
+        self._bytes.inc(fetched_bytes)
+
+
 class Telemetry:
     """Every metric of one worker. The observer of every adapter."""
 
@@ -112,10 +125,17 @@ class Telemetry:
         self._stage_seconds = Histogram(
             "edge_stage_seconds", "Time of each step.", ["stage"], buckets=STAGE_SECONDS, registry=registry
         )
-        self._origin_requests = Counter(
-            "edge_origin_requests_total", "Fetches from the origin.", ["outcome"], registry=registry
+        self.origin = Upstream(
+            Counter("edge_origin_requests_total", "Fetches from the origin.", ["outcome"], registry=registry),
+            Counter("edge_origin_bytes_total", "Bytes fetched from the origin.", registry=registry),
         )
-        self._origin_bytes = Counter("edge_origin_bytes_total", "Bytes fetched from the origin.", registry=registry)
+        self.parent = Upstream(
+            Counter("edge_parent_requests_total", "Latents asked of the parent.", ["outcome"], registry=registry),
+            Counter("edge_parent_bytes_total", "Bytes fetched from the parent.", registry=registry),
+        )
+        self._parent_fallbacks = Counter(
+            "edge_parent_fallbacks_total", "Fills that went past the parent.", ["reason"], registry=registry
+        )
         self._avoided_bytes = Counter(
             "edge_origin_avoided_bytes_total", "Bytes of the sources that hits did not fetch.", registry=registry
         )
@@ -169,10 +189,9 @@ class Telemetry:
         for stage in timings.stages:
             self._stage_seconds.labels(stage.name).observe(stage.seconds)
 
-    def origin_answered(self, *, outcome: str, fetched_bytes: int) -> None:
-        """One fetch, however it ended."""
-        self._origin_requests.labels(outcome).inc()
-        self._origin_bytes.inc(fetched_bytes)
+    def parent_passed_over(self, reason: str) -> None:
+        """A fill went on to the origin although there is a parent."""
+        self._parent_fallbacks.labels(reason).inc()
 
     def origin_avoided(self, source_bytes: int) -> None:
         """A hit: the source stayed where it is."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from service.cache.origin_fields import PassedOn
+from service.cache.source import ANY_TERMS, Terms
 from service.telemetry import Outcome
 from service.web.conditional import Conditions
 from service.web.negotiation import Wanted
@@ -12,11 +13,12 @@ from service.web.negotiation import Wanted
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One picture request."""
+    """One request for a picture, or for its latent."""
 
     wanted: Wanted
     conditions: Conditions
     head: bool
+    terms: Terms = ANY_TERMS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,3 +41,5 @@ class Answer:
     ttl_s: int | None = None
     stored: bool = False
     detail: str = ""
+    latent_facts: str = ""
+    """What is told beside a latent."""

@@ -16,6 +16,7 @@ from service.cache import freshness
 from service.cache.answer import Answer, Asked
 from service.cache.coalescing import Coalescing, Landed
 from service.cache.fill import Filled, Filler
+from service.cache.latent_facts import facts_of, write_facts
 from service.cache.record import Record
 from service.cache.refiner import Refiner
 from service.cache.renditions import Renditions
@@ -72,7 +73,7 @@ class EdgeCache:
     async def _answer_stored(self, record: Record, use: Use, asked: Asked, timings: Timings) -> Answer:
         image_id, fresh = asked.wanted.image_id, use is Use.FRESH
         if not fresh:
-            self._fills.begin(image_id, lambda: self._fill(image_id, None))
+            self._fills.begin(image_id, lambda: self._fill(asked, None))
         try:
             answer = await self._answer_from(record, asked, timings, outcome=Outcome.HIT if fresh else Outcome.STALE)
         except DamagedBitstream as error:
@@ -87,7 +88,7 @@ class EdgeCache:
     ) -> Answer:
         image_id = asked.wanted.image_id
         # The key is the picture, not the size: both sizes wait for the same fill.
-        landed = await self._fills.run(image_id, lambda: self._fill(image_id, instead_of))
+        landed = await self._fills.run(image_id, lambda: self._fill(asked, instead_of))
         filled = landed.value
         if not landed.collapsed:
             timings.stages.extend(filled.timings.stages)
@@ -102,8 +103,9 @@ class EdgeCache:
                     asked, timings, detail=self._fault(error), instead_of=filled.record
                 )
             raise CodecFailed("a bitstream that was just made cannot be read") from error
-        if outcome is Outcome.MISS and filled.source is not None:
-            answer = replace(answer, age=filled.source.fields.age)  # this client's request went to the origin
+        brought = filled.source or filled.latent
+        if outcome is Outcome.MISS and brought is not None:
+            answer = replace(answer, age=brought.fields.age)  # this client's request went to the origin
         return replace(
             answer,
             forwarded="" if outcome is Outcome.HIT else "stale" if filled.was_stale else "uri-miss",
@@ -113,9 +115,10 @@ class EdgeCache:
             detail="stale-if-error" if filled.failed else detail,
         )
 
-    async def _fill(self, image_id: str, instead_of: Record | None) -> Filled:
+    async def _fill(self, asked: Asked, instead_of: Record | None) -> Filled:
         """The flight: it goes on for the store even if every client has left."""
-        filled = await self._filler.fill(image_id, instead_of=instead_of)
+        image_id = asked.wanted.image_id
+        filled = await self._filler.fill(image_id, asked.terms, instead_of=instead_of)
         if filled.stored and filled.record is not None and filled.source is not None:
             self._refiner.offer(self._filler.key(image_id), filled.record, filled.source.prepared.high)
         return filled
@@ -137,6 +140,7 @@ class EdgeCache:
             passed=record.passed,
             age=str(freshness.age_s(born_ms=record.born_ms, now_s=now_s)),
             ttl_s=freshness.remaining_s(born_ms=record.born_ms, lifetime_s=record.lifetime_s, now_s=now_s),
+            latent_facts=write_facts(facts_of(record)) if wanted.is_latent else "",
         )
 
     async def _answer_unstored(self, landed: Landed[Filled], asked: Asked, timings: Timings) -> Answer:
@@ -144,23 +148,24 @@ class EdgeCache:
         assert source is not None, "a fill brings a record or a source"
         if landed.collapsed:
             # RFC 9111 5.2.2.5 and 5.2.2.7: that answer was for another client.
-            source = await self._filler.fetch(asked.wanted.image_id, timings)
+            source = await self._filler.fetch(asked.wanted.image_id, asked.terms, timings)
         forwarded = "stale" if landed.value.was_stale else "uri-miss"
         return await self._answer_resized(
             source, asked, timings, forwarded=forwarded, detail=source.storage.obstacle or ""
         )
 
     async def _answer_passed(self, asked: Asked, timings: Timings) -> Answer:
-        source = await self._filler.fetch_passed(asked.wanted.image_id, timings)
+        source = await self._filler.fetch_passed(asked.wanted.image_id, asked.terms, timings)
         detail = source.storage.obstacle or ""
         return await self._answer_resized(source, asked, timings, forwarded="uri-miss", detail=detail)
 
     async def _answer_without_store(self, asked: Asked, timings: Timings) -> Answer:
-        image_id = asked.wanted.image_id
-        landed = await self._fetches.run(image_id, lambda: self._filler.fetch(image_id, timings))
+        image_id, terms = asked.wanted.image_id, asked.terms
+        flight = (image_id, terms.keep_file)
+        landed = await self._fetches.run(flight, lambda: self._filler.fetch(image_id, terms, timings))
         source = landed.value
         if landed.collapsed and source.storage.obstacle is not None:
-            source = await self._filler.fetch(image_id, timings)
+            source = await self._filler.fetch(image_id, terms, timings)
         return await self._answer_resized(source, asked, timings, forwarded="bypass", detail="store-unavailable")
 
     async def _answer_resized(
@@ -168,7 +173,8 @@ class EdgeCache:
     ) -> Answer:
         """Straight from the source: what is not stored is not worth an encode and a decode."""
         if source.prepared.original is not None:
-            return self._answer_as_it_is(source, source.prepared.original, asked, forwarded=forwarded)
+            answer = self._answer_as_it_is(source, source.prepared.original, asked, forwarded=forwarded)
+            return replace(answer, detail=detail)
         body = None
         if not asked.head:
             body = await self._renditions.file(source.prepared.of_size(asked.wanted.size_px), asked.wanted, timings)
@@ -198,7 +204,6 @@ class EdgeCache:
             entity_tag=fields.etag,
             passed=fields.passed,
             age=fields.age,
-            detail="no-transform",
         )
 
     def _fault(self, error: RecordError | DamagedBitstream) -> str:
@@ -215,4 +220,4 @@ def _outcome(landed: Landed[Filled]) -> Outcome:
         return Outcome.COLLAPSED
     if filled.found:
         return Outcome.HIT
-    return Outcome.REVALIDATED if filled.was_stale and filled.source is None else Outcome.MISS
+    return Outcome.REVALIDATED if filled.was_stale and (filled.source or filled.latent) is None else Outcome.MISS

@@ -8,18 +8,20 @@ still good: if so, or if the file is the same, it is stored again under new date
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 
 from models.bitstream import parse
 from service.cache import freshness
 from service.cache.freshness import Storage
+from service.cache.intake import Delivered, without_file
+from service.cache.latent_facts import LatentFacts, facts_of
 from service.cache.lease import Lease, Leases, Standing
 from service.cache.origin_fields import OriginFields
 from service.cache.record import ETAG_CAP_BYTES, Record, fits
 from service.cache.renewal import Confirmed, merged, renewed
 from service.cache.shelf import Shelf
-from service.cache.source import Source
+from service.cache.source import Latent, Source, Terms
 from service.cache.sources import Sources
 from service.cache.staleness import Use, may_stand_in, use_of
 from service.errors import OriginError, OriginRefused, RecordError, StoreUnavailable
@@ -41,11 +43,23 @@ class Filled:
     stored: bool = False
     source: Source | None = None
     """What was fetched, unless it was what the store has anyway."""
+    latent: Latent | None = None
+    """The same, where it came as a latent."""
     was_stale: bool = False
     """There was a record, and the origin was asked about it."""
     failed: bool = False
     """The origin gave nothing, and the stale record stands in."""
     origin_status: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """One fill under one lease."""
+
+    image_id: str
+    terms: Terms
+    lease: Lease
+    timings: Timings = field(default_factory=Timings)
 
 
 class Filler:
@@ -76,7 +90,7 @@ class Filler:
         """A record that can be used now. Raises StoreUnavailable, RecordError, or the error that is remembered."""
         return await self._shelf.look(image_id)
 
-    async def fill(self, image_id: str, *, instead_of: Record | None = None) -> Filled:
+    async def fill(self, image_id: str, terms: Terms, *, instead_of: Record | None = None) -> Filled:
         """The whole miss. `instead_of` is a record that turned out to be unusable. Raises what the client is told."""
         line = self._leases.line(self._shelf.lease_key(image_id))
         while True:
@@ -87,22 +101,22 @@ class Filler:
                 if known is not None and self._is_good(known, lease):
                     return Filled(Timings(), record=known, found=True, waited=line.waited)
                 if lease.may_fill:
-                    return await self._filled(image_id, known, lease)
+                    return await self._filled(image_id, terms, known, lease)
             await line.wait(lease)
 
-    async def fetch(self, image_id: str, timings: Timings) -> Source:
+    async def fetch(self, image_id: str, terms: Terms, timings: Timings) -> Source:
         """The picture as the origin has it, for one that nothing is stored of."""
-        return await self._sources.fetch(image_id, timings)
+        return await self._sources.fetch(image_id, terms, timings)
 
     async def is_passed(self, image_id: str) -> bool:
         """Whether everybody is to `fetch_passed` it for themselves at present."""
         return await self._leases.is_passed(self._shelf.lease_key(image_id))
 
-    async def fetch_passed(self, image_id: str, timings: Timings) -> Source:
+    async def fetch_passed(self, image_id: str, terms: Terms, timings: Timings) -> Source:
         """Until the origin says something else of it."""
         source = None
         try:
-            source = await self.fetch(image_id, timings)
+            source = await self.fetch(image_id, terms, timings)
         finally:
             if source is None or source.storage.obstacle is None:
                 await self._leases.no_longer_passed(self._shelf.lease_key(image_id))
@@ -113,40 +127,46 @@ class Filler:
         # What may be shown during a validation is shown during that of another process too.
         return use is Use.FRESH or (use is Use.WHILE_REVALIDATING and lease.standing is Standing.ANOTHERS)
 
-    async def _filled(self, image_id: str, known: Record | None, lease: Lease) -> Filled:
-        timings = Timings()
+    async def _filled(self, image_id: str, terms: Terms, known: Record | None, lease: Lease) -> Filled:
+        work = _Work(image_id, terms, lease)
         if known is None:
-            return await self._new(image_id, await self._fetched(image_id, timings, lease), timings, lease)
+            return await self._new(work, await self._fetched(work))
         try:
-            answered = await self._sources.ask(image_id, timings, known)
+            answered = without_file(await self._sources.ask(image_id, terms, work.timings, known))
         except OriginError as error:
-            return self._failed(known, error, timings)
+            return self._failed(known, error, work.timings)
         if isinstance(answered, Confirmed):
             fields = merged(known, answered.fields)
-            confirmed = await self._confirmed(image_id, known, fields, self._sources.storage(fields), timings)
+            confirmed = await self._confirmed(work, known, fields, self._sources.storage(fields))
             return replace(confirmed, origin_status=HTTPStatus.NOT_MODIFIED)
-        if answered.storage.obstacle is None and answered.prepared.source_digest == known.source_digest:
-            confirmed = await self._confirmed(image_id, known, answered.fields, answered.storage, timings)
+        if _is_the_same(answered, known):
+            confirmed = await self._confirmed(work, known, answered.fields, answered.storage)
             return replace(confirmed, origin_status=HTTPStatus.OK)
-        changed = await self._new(image_id, answered, timings, lease)
+        changed = await self._new(work, answered)
         return replace(changed, was_stale=True, origin_status=HTTPStatus.OK)
 
-    async def _fetched(self, image_id: str, timings: Timings, lease: Lease) -> Source:
+    async def _fetched(self, work: _Work) -> Delivered:
         try:
-            return await self._sources.fetch(image_id, timings)
+            return without_file(await self._sources.ask(work.image_id, work.terms, work.timings))
         except OriginRefused as refused:
-            await self._shelf.remember(image_id, refused, under=lease.writes)
+            await self._shelf.remember(work.image_id, refused, under=work.lease.writes)
             raise
 
-    async def _new(self, image_id: str, source: Source, timings: Timings, lease: Lease) -> Filled:
-        if source.storage.obstacle is not None:
-            lease.pass_on()
-            return Filled(timings, source=source)
-        with timings.measured("encode"):
-            bitstream = await self._worker.encode(source.prepared.high, quality=self._quality)
-        record = self._record(source, bitstream)
-        stored = await self._shelf.put(image_id, record, under=lease.writes)
-        return Filled(timings, record=record, stored=stored, source=source)
+    async def _new(self, work: _Work, delivered: Delivered) -> Filled:
+        assert not isinstance(delivered, Confirmed), "nothing was known that could be confirmed"
+        if delivered.storage.obstacle is not None:
+            work.lease.pass_on()
+            return Filled(work.timings, source=await self._sources.as_source(delivered, work.terms))
+        if isinstance(delivered, Latent):
+            record = self._record(delivered, delivered.facts, delivered.bitstream)
+            return Filled(work.timings, record=record, stored=await self._put(work, record), latent=delivered)
+        with work.timings.measured("encode"):
+            bitstream = await self._worker.encode(delivered.prepared.high, quality=self._quality)
+        record = self._record(delivered, delivered.prepared.facts, bitstream)
+        return Filled(work.timings, record=record, stored=await self._put(work, record), source=delivered)
+
+    async def _put(self, work: _Work, record: Record) -> bool:
+        return await self._shelf.put(work.image_id, record, under=work.lease.writes)
 
     def _failed(self, known: Record, error: OriginError, timings: Timings) -> Filled:
         """RFC 5861 4: what is stale is better than an error, but a picture that is gone is gone."""
@@ -157,13 +177,11 @@ class Filler:
             raise error
         return Filled(timings, record=known, was_stale=True, failed=True, origin_status=status)
 
-    async def _confirmed(
-        self, image_id: str, known: Record, fields: OriginFields, storage: Storage, timings: Timings
-    ) -> Filled:
+    async def _confirmed(self, work: _Work, known: Record, fields: OriginFields, storage: Storage) -> Filled:
         """The latent is as good as before: its dates are renewed, and nothing is encoded."""
         record = renewed(known, fields, storage)
-        stored = storage.obstacle is None and await self._shelf.renew(image_id, known, record)
-        return Filled(timings, record=record, stored=stored, was_stale=True)
+        stored = storage.obstacle is None and await self._shelf.renew(work.image_id, known, record)
+        return Filled(work.timings, record=record, stored=stored, was_stale=True)
 
     async def _look_again(self, image_id: str) -> Record | None:
         try:
@@ -171,21 +189,32 @@ class Filler:
         except (StoreUnavailable, RecordError):
             return None  # whoever looked first told of it
 
-    def _record(self, source: Source, bitstream: bytes) -> Record:
-        fields, prepared = source.fields, source.prepared
+    def _record(self, delivered: Source | Latent, facts: LatentFacts, bitstream: bytes) -> Record:
+        fields, storage = delivered.fields, delivered.storage
         return Record(
             bitstream=bitstream,
             born_ms=freshness.born_ms(fields),
             filled_ms=round(self._now() * 1000),
-            lifetime_s=source.storage.lifetime_s,
-            stale_while_revalidate_s=source.storage.stale_while_revalidate_s,
-            stale_if_error_s=source.storage.stale_if_error_s,
-            source_digest=prepared.source_digest,
-            source_bytes=prepared.source_bytes,
-            conventional_high_bytes=prepared.conventional_high_bytes,
-            conventional_medium_bytes=prepared.conventional_medium_bytes,
+            lifetime_s=storage.lifetime_s,
+            stale_while_revalidate_s=storage.stale_while_revalidate_s,
+            stale_if_error_s=storage.stale_if_error_s,
+            source_digest=facts.source_digest,
+            source_bytes=facts.source_bytes,
+            conventional_high_bytes=facts.conventional_high_bytes,
+            conventional_medium_bytes=facts.conventional_medium_bytes,
             stream_id=self._worker.codec.stream_id,
             quality=parse(bitstream).quality,  # a target score leaves it to the codec
+            refinement=facts.refinement,
             origin_etag=fields.etag if fits(fields.etag, ETAG_CAP_BYTES) else "",
             passed=fields.passed,
         )
+
+
+def _is_the_same(delivered: Source | Latent, known: Record) -> bool:
+    """The same file: another latent of it is a better one."""
+    if delivered.storage.obstacle is not None:
+        return False
+    if isinstance(delivered, Source):
+        return delivered.prepared.source_digest == known.source_digest
+    facts = replace(delivered.facts, origin_etag=known.origin_etag)
+    return (delivered.bitstream, facts) == (known.bitstream, facts_of(known))

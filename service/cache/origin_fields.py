@@ -31,3 +31,5 @@ class OriginFields:
     passed: PassedOn = NOTHING
     age: str = ""
     etag: str = ""
+    cache_status: str = ""
+    """What the caches on the way say of the answer (RFC 9211)."""

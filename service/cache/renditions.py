@@ -8,6 +8,7 @@ from concurrent.futures import Executor
 import numpy as np
 from numpy.typing import NDArray
 
+from service.cache.latent_facts import latent_tag
 from service.cache.record import Record
 from service.render import image_file
 from service.render.codec_worker import CodecWorker
@@ -27,6 +28,8 @@ class Renditions:
 
     def entity_tag(self, record: Record, wanted: Wanted) -> str:
         """Known before anything is decoded."""
+        if wanted.is_latent:
+            return latent_tag(record)
         return entity_tag(
             Rendered(
                 source_digest=record.source_digest,
@@ -41,6 +44,8 @@ class Renditions:
 
     async def decoded(self, record: Record, wanted: Wanted, timings: Timings) -> bytes:
         """The file of a record. Raises DamagedBitstream, CodecFailed or QueueFull."""
+        if wanted.is_latent:
+            return record.bitstream
         decoded = await self._worker.decode(record.bitstream, size_px=wanted.size_px)
         timings.add("queue", decoded.queue_s)
         timings.add("entropy", decoded.entropy_s)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from models.config import HIGH_PX, MEDIUM_PX
 from service.cache.freshness import Storage
+from service.cache.latent_facts import LatentFacts
 from service.cache.origin_fields import OriginFields
 from service.cache.record import source_digest
 from service.render import image_file
@@ -40,9 +41,42 @@ class Prepared:
     conventional_medium_bytes: int
     original: Original | None = None
 
+    @property
+    def facts(self) -> LatentFacts:
+        """What will be told of a latent that is made from it."""
+        return LatentFacts(
+            source_digest=self.source_digest,
+            source_bytes=self.source_bytes,
+            conventional_high_bytes=self.conventional_high_bytes,
+            conventional_medium_bytes=self.conventional_medium_bytes,
+        )
+
     def of_size(self, size_px: int) -> Pixels:
         """One of the two."""
         return self.high if size_px == HIGH_PX else self.medium
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How a picture is sought upstream."""
+
+    passed_by: str = ""
+    """The edges that have asked for it, this one last (RFC 8586)."""
+    keep_file: bool = False
+    """Whether a file that may not be stored is to be passed on as it is."""
+
+
+ANY_TERMS = Terms()
+
+
+@dataclass(frozen=True, slots=True)
+class Latent:
+    """A picture that came as a bitstream, which has been decoded once: it is whole, and of the weights in use."""
+
+    fields: OriginFields
+    bitstream: bytes
+    facts: LatentFacts
+    storage: Storage
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,8 +18,11 @@ from urllib.parse import quote, urljoin, urlsplit
 
 import httpx
 
+from service.cache.latent_facts import FIELD as FACTS
 from service.cache.origin_fields import OriginFields, PassedOn
+from service.cache.record import BITSTREAM_CAP_BYTES
 from service.errors import (
+    DamagedLatent,
     EdgeError,
     OriginBroken,
     OriginError,
@@ -28,6 +31,7 @@ from service.errors import (
     OriginUnreachable,
     PictureTooLarge,
 )
+from service.web.negotiation import LATENT_MEDIA_TYPE
 
 CONNECTIONS = 64  # assumed; fills are bounded by their own flights
 REDIRECTS = 3  # assumed
@@ -35,6 +39,7 @@ SENTENCE_CAP_CHARACTERS = 200  # assumed: enough to know what went wrong
 # What may stand as it is in a path (RFC 3986 3.3); everything else of an id is escaped, so it can never become a query.
 _PATH_CHARACTERS = "/!$&'()*+,;=:@~"
 FIRST_ERROR, LAST_ERROR = 400, 599
+LOOP = "CDN-Loop"
 _REDIRECT_STATUSES = {301, 302, 303, 307, 308}
 _OUTCOMES: dict[type[EdgeError], str] = {
     OriginRefused: "refused",
@@ -42,6 +47,7 @@ _OUTCOMES: dict[type[EdgeError], str] = {
     OriginBroken: "broken",
     OriginTooSlow: "too_slow",
     PictureTooLarge: "too_large",
+    DamagedLatent: "damaged",
 }
 
 
@@ -60,17 +66,21 @@ class Fetched:
     body: bytes | None
     """None for a file that has not changed (304)."""
     fields: OriginFields
+    media_type: str = ""
+    """As the origin says, without parameters."""
+    latent_facts: str = ""
+    """What another edge says of the picture that its latent was made from."""
 
 
 class Observer(Protocol):
     """Who counts what the origin does."""
 
-    def origin_answered(self, *, outcome: str, fetched_bytes: int) -> None:
+    def answered(self, *, outcome: str, fetched_bytes: int) -> None:
         """One fetch has ended."""
 
 
 class OriginClient:
-    """One origin, whose address is fixed when the edge starts."""
+    """One origin, or one parent, whose address is fixed when the edge starts."""
 
     def __init__(
         self, base_url: str, *, limits: Limits, observer: Observer, now: Callable[[], float] = time.time
@@ -90,46 +100,47 @@ class OriginClient:
             trust_env=False,  # a proxy or a .netrc of the machine is no part of the configuration
             headers={
                 "User-Agent": "latentedge",
-                "Accept": "image/*",
+                "Accept": f"image/*, {LATENT_MEDIA_TYPE}",
                 # A compressed body could unpack to any size; pictures are compressed already.
                 "Accept-Encoding": "identity",
             },
         )
 
-    async def fetch(self, image_id: str, *, etag: str = "", last_modified: str = "") -> Fetched:
+    async def fetch(self, image_id: str, *, etag: str = "", last_modified: str = "", passed_by: str = "") -> Fetched:
         """The file under an id, or that it has not changed. Raises an OriginError, or PictureTooLarge."""
         # RFC 9111 4.3.1: the origin's own validators, both of them.
-        asked = {"If-None-Match": etag, "If-Modified-Since": last_modified}
-        conditions = {name: value for name, value in asked.items() if value}
+        asked = {"If-None-Match": etag, "If-Modified-Since": last_modified, LOOP: passed_by}
+        added = {name: value for name, value in asked.items() if value}
         try:
             with _translated():
                 async with asyncio.timeout(self._limits.timeout_s):
                     url = f"{self._base_url}/{quote(image_id, safe=_PATH_CHARACTERS)}"
-                    fetched = await self._fetched(url, conditions)
+                    fetched = await self._fetched(url, added, conditional=bool(etag or last_modified))
         except (OriginError, PictureTooLarge) as error:
-            self._observer.origin_answered(outcome=_OUTCOMES[type(error)], fetched_bytes=0)
+            self._observer.answered(outcome=_OUTCOMES[type(error)], fetched_bytes=0)
             raise
         outcome = "not_modified" if fetched.body is None else "ok"
-        self._observer.origin_answered(outcome=outcome, fetched_bytes=len(fetched.body or b""))
+        self._observer.answered(outcome=outcome, fetched_bytes=len(fetched.body or b""))
         return fetched
 
     async def close(self) -> None:
         """Give the connections back."""
         await self._http.aclose()
 
-    async def _fetched(self, url: str, conditions: dict[str, str]) -> Fetched:
+    async def _fetched(self, url: str, added: dict[str, str], *, conditional: bool) -> Fetched:
         for _ in range(REDIRECTS + 1):
             asked_s = self._now()
-            async with self._http.stream("GET", url, headers=conditions) as answer:
+            async with self._http.stream("GET", url, headers=added) as answer:
                 answered_s = self._now()
                 if answer.status_code in _REDIRECT_STATUSES:
                     url = self._next_url(url, answer)
                     continue
                 fields = _fields(answer, asked_s=asked_s, answered_s=answered_s)
-                if conditions and answer.status_code == HTTPStatus.NOT_MODIFIED:
-                    return Fetched(None, fields)
+                facts = answer.headers.get(FACTS, "")
+                if conditional and answer.status_code == HTTPStatus.NOT_MODIFIED:
+                    return Fetched(None, fields, latent_facts=facts)
                 self._judge(answer, fields)
-                return Fetched(await self._body(answer), fields)
+                return Fetched(await self._body(answer), fields, _media_type(answer), facts)
         raise OriginBroken("too many redirects")
 
     def _next_url(self, url: str, answer: httpx.Response) -> str:
@@ -155,10 +166,13 @@ class OriginClient:
 
     async def _body(self, answer: httpx.Response) -> bytes:
         body = bytearray()
+        is_latent = _media_type(answer) == LATENT_MEDIA_TYPE
         async for piece in answer.aiter_raw():
             body += piece
             if len(body) > self._limits.source_bytes:
                 raise PictureTooLarge(f"more than {self._limits.source_bytes} bytes")
+            if is_latent and len(body) > BITSTREAM_CAP_BYTES:
+                raise DamagedLatent("longer than any latent")
         return bytes(body)
 
 
@@ -182,7 +196,13 @@ def _fields(answer: httpx.Response, *, asked_s: float, answered_s: float) -> Ori
         ),
         age=lines("age"),
         etag=first("etag"),
+        cache_status=lines("cache-status"),
     )
+
+
+def _media_type(answer: httpx.Response) -> str:
+    media_type: str = answer.headers.get("content-type", "")
+    return media_type.partition(";")[0].strip().lower()
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from service.cache.answer import Answer
 from service.cache.http_date import http_date
+from service.cache.latent_facts import FIELD as FACTS
 from service.cache.origin_fields import PassedOn
 from service.errors import EdgeError, OriginError, OriginRefused, SourceError
 from service.telemetry import Timings
@@ -39,6 +40,8 @@ def picture(answer: Answer, timings: Timings, *, negotiated: bool) -> PictureRes
     headers = [*_passed_on(answer.passed, negotiated=negotiated), (b"cache-status", _cache_status(answer).encode())]
     if answer.entity_tag:
         headers.append((b"etag", answer.entity_tag.encode("latin-1", "replace")))
+    if answer.latent_facts:
+        headers.append((FACTS.lower().encode(), answer.latent_facts.encode()))
     if answer.age:
         headers.append((b"age", answer.age.encode("latin-1", "replace")))
     if timings.stages:

@@ -19,7 +19,9 @@ from starlette.types import Message, Receive, Scope, Send
 from service.cache.census import Census
 from service.cache.http_date import http_date
 from service.telemetry import Telemetry
-from service.web.pictures import PREFIX, Pictures
+from service.web.negotiation import LATENT_MEDIA_TYPE
+from service.web.pictures import Pictures
+from service.web.questions import LATENTS, PICTURES
 from service.web.responses import problem_body
 from service.web.stats import CodecFigures, Figures, figures
 
@@ -51,7 +53,7 @@ class EdgeApp(FastAPI):
             await super().__call__(scope, receive, send)
             return
         if scope["method"] in _METHODS:
-            if self.services is not None and scope["path"].startswith(PREFIX):
+            if self.services is not None and scope["path"].startswith((PICTURES, LATENTS)):
                 await self.services.pictures(scope, receive, _parting(send) if self.services.leaving() else send)
                 return
             # RFC 9110 9.3.2: HEAD is GET without the content, and the server knows to leave that out.
@@ -95,23 +97,7 @@ def _router(app: EdgeApp) -> APIRouter:
             raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, "The edge is starting.", headers={"Retry-After": "1"})
         return app.services
 
-    @router.get(
-        PREFIX + "{id:path}",
-        tags=["pictures"],
-        response_class=Response,
-        responses={200: {"content": {f"image/{kind}": {} for kind in ("jpeg", "webp", "avif", "png")}}},
-    )
-    async def read_image(
-        id: str,  # noqa: A002, ARG001  (documentation: see EdgeApp)
-        res: Annotated[  # noqa: ARG001
-            Literal["high", "medium", "344", "172"], Query(description="high: 344x344 pixels, medium: 172x172.")
-        ] = "high",
-        fmt: Annotated[  # noqa: ARG001
-            Literal["jpeg", "webp", "avif", "png"] | None, Query(description="Else what Accept prefers, else jpeg.")
-        ] = None,
-    ) -> None:
-        """The centre square of a picture of the origin, in one of two sizes."""
-        running()
+    _add_pictures(router, running)
 
     @router.get("/stats", tags=["figures"])
     async def read_stats() -> Figures:
@@ -146,6 +132,38 @@ def _router(app: EdgeApp) -> APIRouter:
 
     page = files("service.web").joinpath("page.html").read_text("utf-8")
     return router
+
+
+def _add_pictures(router: APIRouter, running: Callable[[], Services]) -> None:
+    """Documentation, and the answer while the edge starts: pictures turn off before (see EdgeApp)."""
+
+    @router.get(
+        PICTURES + "{id:path}",
+        tags=["pictures"],
+        response_class=Response,
+        responses={200: {"content": {f"image/{kind}": {} for kind in ("jpeg", "webp", "avif", "png")}}},
+    )
+    async def read_image(
+        id: str,  # noqa: A002, ARG001  (documentation)
+        res: Annotated[  # noqa: ARG001
+            Literal["high", "medium", "344", "172"], Query(description="high: 344x344 pixels, medium: 172x172.")
+        ] = "high",
+        fmt: Annotated[  # noqa: ARG001
+            Literal["jpeg", "webp", "avif", "png"] | None, Query(description="Else what Accept prefers, else jpeg.")
+        ] = None,
+    ) -> None:
+        """The centre square of a picture of the origin, in one of two sizes."""
+        running()
+
+    @router.get(
+        LATENTS + "{id:path}",
+        tags=["pictures"],
+        response_class=Response,
+        responses={200: {"content": {LATENT_MEDIA_TYPE: {}}}},
+    )
+    async def read_latent(id: str) -> None:  # noqa: A002, ARG001  (likewise)
+        """The latent of a picture, for an edge that has this one as its parent (EDGE_PARENT)."""
+        running()
 
 
 async def _problem(_request: Request, error: Exception) -> Response:

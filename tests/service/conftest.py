@@ -1,6 +1,7 @@
 """A real Valkey for the tests that need one: without its program they are skipped, and fail under REQUIRE_ALL=1."""
 
 import io
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -86,3 +87,11 @@ def store(session_valkey: EmbeddedValkey) -> Iterator[redis.Redis]:
 def short_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The socket of the store lies in it, and such paths must be short."""
     return tmp_path_factory.mktemp("s")
+
+
+@pytest.fixture
+def unused_port() -> int:
+    """One that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

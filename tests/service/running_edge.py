@@ -33,7 +33,7 @@ class Arrivals:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, self._told(send))
             return
-        if scope["path"].startswith("/image/"):
+        if scope["path"].startswith(("/image/", "/latent/")):
             with self._changed:
                 self._count += 1
                 self._changed.notify_all()
@@ -81,7 +81,7 @@ class RunningEdge:
 
 
 @contextmanager
-def running_edge(settings: Settings) -> Iterator[RunningEdge]:
+def running_edge(settings: Settings, *, port: int = 0) -> Iterator[RunningEdge]:
     """Start it, wait until it is ready, stop it."""
     arrivals = Arrivals(create_app(settings))
     config = uvicorn.Config(
@@ -89,7 +89,7 @@ def running_edge(settings: Settings) -> Iterator[RunningEdge]:
     )
     server = uvicorn.Server(config)
     with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
+        listening.bind(("127.0.0.1", port))
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()

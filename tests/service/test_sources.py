@@ -11,21 +11,27 @@ import pytest
 
 from service.cache import sources
 from service.cache.freshness import FreshnessRules
-from service.cache.source import Source
+from service.cache.intake import Intake
+from service.cache.source import ANY_TERMS, Source
 from service.cache.sources import Sources
 from service.errors import NotAPicture
 from service.origin.client import Limits, OriginClient
+from service.render.codec_worker import CodecWorker
 from service.render.image_file import ImageLimits
 from service.telemetry import Telemetry, Timings
 from tests.service.scripted_origin import Reply, ScriptedOrigin
+from tests.service.watched_codec import OPTIONS
 
 
 @asynccontextmanager
 async def sources_of(origin: ScriptedOrigin, threads: Executor) -> AsyncIterator[Sources]:
     limits = Limits(source_bytes=20_000_000, timeout_s=60)
-    client = OriginClient(origin.url, limits=limits, observer=Telemetry())
-    image_limits = ImageLimits(source_pixels=64_000_000)
-    yield Sources(client, FreshnessRules(default_ttl_s=60), image_limits=image_limits, threads=threads)
+    telemetry = Telemetry()
+    client = OriginClient(origin.url, limits=limits, observer=telemetry.origin)
+    never_asked, image_limits = CodecWorker(OPTIONS, telemetry), ImageLimits(source_pixels=64_000_000)
+    rules = FreshnessRules(default_ttl_s=60)
+    intake = Intake(rules, image_limits=image_limits, worker=never_asked, threads=threads)
+    yield Sources(client, intake, parent=None)
     await client.close()
 
 
@@ -34,7 +40,7 @@ def test_what_waits_for_the_codec_is_not_the_file(origin: ScriptedOrigin, photo:
 
     async def fetched(threads: Executor) -> Source:
         async with sources_of(origin, threads) as there:
-            return await there.fetch("large", Timings())
+            return await there.fetch("large", ANY_TERMS, Timings())
 
     with ThreadPoolExecutor(1) as threads:
         source = asyncio.run(fetched(threads))
@@ -65,9 +71,9 @@ def test_no_more_files_are_fetched_than_may_wait_to_be_read(
     async def story(threads: Executor) -> list[str]:
         async with sources_of(origin, threads) as there, sources_of(origin, threads) as another:
             with busy(threads):
-                fetches = [asyncio.create_task(there.fetch(name, Timings())) for name in ("first", "second")]
+                fetches = [asyncio.create_task(there.fetch(name, ANY_TERMS, Timings())) for name in ("first", "second")]
                 # Started last: when this one is there, the second would be on its way at least.
-                fetches.append(asyncio.create_task(another.fetch("barrier", Timings())))
+                fetches.append(asyncio.create_task(another.fetch("barrier", ANY_TERMS, Timings())))
                 await asyncio.to_thread(barrier.arrived.wait)
                 asked = [request.path for request in origin.requests]
             outcomes = await asyncio.gather(*fetches, return_exceptions=True)

@@ -1,0 +1,73 @@
+"""A request below /image/ or /latent/ as a question to the cache. Pure: a scope in, a value out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from starlette.types import Scope
+
+from models.config import HIGH_PX
+from service.cache.answer import Asked
+from service.cache.source import Terms
+from service.web.conditional import Conditions
+from service.web.loops import passed_by
+from service.web.negotiation import LATENT_MEDIA_TYPE, SIZE_NAMES, Wanted, check_image_id, negotiate, read_query
+
+PICTURES = "/image/"
+LATENTS = "/latent/"
+LATENT_RES = "latent"
+_UNKNOWN_RES = "none"
+_FIELDS = (b"accept", b"if-none-match", b"if-modified-since", b"cdn-loop")
+
+
+@dataclass(slots=True)
+class Told:
+    """What is known of a request so far: an error is counted and answered by it too."""
+
+    res: str = _UNKNOWN_RES
+    negotiated: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Questions:
+    """Those that this edge is asked, under the name that it has among edges."""
+
+    node: str
+
+    def read(self, scope: Scope, told: Told) -> Asked:
+        """Raises a RequestError."""
+        accept, if_none_match, if_modified_since, loop = _lines(scope["headers"])
+        if scope["path"].startswith(LATENTS):
+            wanted = _latent(scope["path"].removeprefix(LATENTS), told)
+        else:
+            wanted = _picture(scope, accept or "", told)
+        return Asked(
+            wanted=wanted,
+            conditions=Conditions(if_none_match, if_modified_since),
+            head=scope["method"] == "HEAD",
+            terms=Terms(passed_by=passed_by(loop or "", self.node), keep_file=wanted.is_latent),
+        )
+
+
+def _picture(scope: Scope, accept: str, told: Told) -> Wanted:
+    query = read_query(scope["query_string"].decode("latin-1"))
+    told.negotiated = query.fmt is None
+    wanted = negotiate(image_id=scope["path"].removeprefix(PICTURES), query=query, accept=accept)
+    told.res = SIZE_NAMES[wanted.size_px]
+    return wanted
+
+
+def _latent(image_id: str, told: Told) -> Wanted:
+    told.res, told.negotiated = LATENT_RES, False
+    check_image_id(image_id)
+    return Wanted(image_id=image_id, size_px=HIGH_PX, media_type=LATENT_MEDIA_TYPE)
+
+
+def _lines(headers: Iterable[tuple[bytes, bytes]]) -> list[str | None]:
+    lines: dict[bytes, list[str]] = {name: [] for name in _FIELDS}
+    for name, value in headers:
+        if name in lines:
+            lines[name].append(value.decode("latin-1"))
+    # RFC 9110 5.3: several lines are one list. Two dates are none (13.1.3): such a list is no date.
+    return [", ".join(values) if values else None for values in lines.values()]

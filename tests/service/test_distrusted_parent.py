@@ -1,0 +1,116 @@
+"""A parent that fails or lies: whatever it says, the client gets the origin's picture."""
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from service.store.embedded import EmbeddedValkey
+from tests.service.running_edge import RunningEdge
+from tests.service.scripted_origin import Reply, ScriptedOrigin
+from tests.service.tiers import (
+    FACTS,
+    LATENT,
+    SAID,
+    a_latent,
+    aged,
+    child_of,
+    flipped,
+    passed_over,
+    record_of,
+    told,
+)
+
+
+@pytest.fixture(scope="module")
+def scripted_parent() -> Iterator[ScriptedOrigin]:
+    with ScriptedOrigin() as parent:
+        yield parent
+
+
+@pytest.fixture(scope="module")
+def _ward(
+    session_valkey: EmbeddedValkey, scripted_parent: ScriptedOrigin, _session_origin: ScriptedOrigin
+) -> Iterator[RunningEdge]:
+    impatient = {"parent_retry_s": 0, "parent_timeout_s": 2}
+    with child_of(scripted_parent.url, session_valkey, store=2, origin=_session_origin.url, **impatient) as edge:
+        yield edge
+
+
+@pytest.fixture
+def ward(_ward: RunningEdge, edge: RunningEdge, scripted_parent: ScriptedOrigin) -> Iterator[RunningEdge]:
+    """An edge whose parent follows a script."""
+    _ = edge
+    yield _ward
+    scripted_parent.forget()
+
+
+@pytest.mark.parametrize(
+    ("reason", "reply"),
+    [
+        ("damaged", Reply(flipped(a_latent(), -5), headers={**LATENT, **FACTS})),
+        ("damaged", Reply(a_latent()[:-4], headers={**LATENT, **FACTS})),
+        ("damaged", Reply(a_latent()[:12], headers={**LATENT, **FACTS})),
+        ("damaged", Reply(a_latent() + bytes(2**21), headers={**LATENT, **FACTS})),
+        ("foreign", Reply(flipped(a_latent(), 4), headers={**LATENT, **FACTS})),
+        ("foreign", Reply(b"", headers={**LATENT, **FACTS})),
+        ("foreign", Reply(b"<html>", headers={**LATENT, **FACTS})),
+        ("not_a_picture", Reply(b"<html>", headers={"Content-Type": "text/html"})),
+        ("not_a_picture", Reply(a_latent(), headers={"Content-Type": "application/octet-stream"})),
+        ("broken", Reply(a_latent(), missing_bytes=100, headers=LATENT)),
+        ("broken", Reply(status=304)),
+        ("broken", Reply(status=302, headers={"Location": "http://elsewhere.example/"})),
+        ("refused", Reply(status=500)),
+        ("refused", Reply(status=403, headers={"Cache-Status": "x; fwd=uri-miss; fwd-status=403"})),
+        ("refused", Reply(b"no such route", status=404)),
+        ("loop", Reply(status=508)),
+    ],
+)
+def test_the_origin_is_asked_instead(
+    ward: RunningEdge,
+    origin: ScriptedOrigin,
+    scripted_parent: ScriptedOrigin,
+    photo: bytes,
+    reason: str,
+    reply: Reply,
+) -> None:
+    scripted_parent.script("/latent/cat", reply)
+    origin.script("/cat", Reply(photo, headers=SAID))
+    before = passed_over(ward, reason)
+    assert told(ward.get("/image/cat?res=medium")) == "latentedge; fwd=uri-miss; stored"
+    assert passed_over(ward, reason) == before + 1
+    assert record_of(ward, "cat").source_bytes == len(photo)
+
+
+def test_one_that_is_too_slow_is_not_waited_for(
+    ward: RunningEdge, origin: ScriptedOrigin, scripted_parent: ScriptedOrigin, photo: bytes
+) -> None:
+    gate = threading.Event()
+    scripted_parent.script("/latent/cat", Reply(gate=gate))
+    origin.script("/cat", Reply(photo, headers=SAID))
+    assert told(ward.get("/image/cat")) == "latentedge; fwd=uri-miss; stored"
+    gate.set()
+    assert passed_over(ward, "too_slow") == 1
+
+
+def test_a_stale_picture_is_validated_by_the_origin_then(
+    ward: RunningEdge, origin: ScriptedOrigin, scripted_parent: ScriptedOrigin
+) -> None:
+    scripted_parent.script("/latent/cat", Reply(a_latent(), headers={**LATENT, **FACTS}), Reply(status=503))
+    origin.script("/cat", Reply(status=304))
+    assert told(ward.get("/image/cat")) == "latentedge; fwd=uri-miss; stored"
+    aged(ward, "cat", 601)
+    assert told(ward.get("/image/cat")) == "latentedge; fwd=stale; fwd-status=304; stored"
+    assert origin.requests[-1].headers["If-None-Match"] == '"v1"'
+    asked = scripted_parent.requests[-1].headers["If-None-Match"]
+    assert asked == ward.get("/latent/cat").headers["etag"]
+
+
+def test_a_latent_that_comes_alone_is_measured(ward: RunningEdge, scripted_parent: ScriptedOrigin) -> None:
+    scripted_parent.script("/latent/cat", Reply(a_latent(), headers=LATENT))
+    assert ward.get("/image/cat").status_code == 200
+    record = record_of(ward, "cat")
+    assert record.source_bytes == len(a_latent()) == len(record.bitstream)
+    assert 20_000 < record.conventional_high_bytes < 60_000
+    assert 5_000 < record.conventional_medium_bytes < 20_000
+    assert record.origin_etag == ""

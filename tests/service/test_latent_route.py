@@ -1,0 +1,70 @@
+"""What an edge hands to another: the latent of a picture, with all that is known of it."""
+
+import time
+
+import pytest
+
+from service.cache.http_date import http_date
+from service.cache.latent_facts import FIELD, read_facts
+from tests.service.running_edge import RunningEdge
+from tests.service.scripted_origin import Reply, ScriptedOrigin
+from tests.service.tiers import MODIFIED, SAID, record_of, told
+
+
+def test_it_comes_with_all_that_is_known_of_its_picture(
+    edge: RunningEdge, origin: ScriptedOrigin, photo: bytes
+) -> None:
+    origin.script("/a/cat", Reply(photo, headers={**SAID, "Age": "50", "Date": http_date(time.time() - 10)}))
+    first, second = edge.get("/latent/a/cat"), edge.get("/latent/a/cat")
+    record = record_of(edge, "a/cat")
+    assert first.content == second.content == record.bitstream
+    assert told(first) == "latentedge; fwd=uri-miss; stored"
+    assert told(second) == "latentedge; hit"
+    assert second.headers["content-type"] == "application/vnd.latentedge"
+    assert second.headers["cache-control"] == "max-age=600"
+    assert second.headers["last-modified"] == MODIFIED
+    assert second.headers["date"] == record.passed.date
+    assert 50 <= int(second.headers["age"]) < 90
+    assert "vary" not in second.headers
+    facts = read_facts(second.headers[FIELD])
+    assert facts is not None
+    assert (facts.source_digest, facts.source_bytes) == (record.source_digest, len(photo))
+    assert facts.origin_etag == '"v1"'
+    assert edge.metric('edge_cache_requests_total{res="latent",status="hit"}') >= 1
+
+
+def test_it_shares_the_fill_of_its_picture(edge: RunningEdge, origin: ScriptedOrigin, photo: bytes) -> None:
+    origin.script("/cat", Reply(photo, headers=SAID))
+    picture, latent = edge.get("/image/cat"), edge.get("/latent/cat")
+    assert told(latent) == "latentedge; hit"
+    assert latent.headers["etag"] != picture.headers["etag"]
+
+
+def test_it_is_conditional_and_costs_no_decode(edge: RunningEdge, origin: ScriptedOrigin, photo: bytes) -> None:
+    origin.script("/cat", Reply(photo, headers=SAID))
+    full = edge.get("/latent/cat")
+    head = edge.client.head("/latent/cat")
+    fresh = edge.get("/latent/cat", headers={"If-None-Match": full.headers["etag"]})
+    other = edge.get("/image/cat", headers={"If-None-Match": full.headers["etag"]})
+    assert (head.status_code, head.content, head.headers["etag"]) == (200, b"", full.headers["etag"])
+    assert (fresh.status_code, fresh.content) == (304, b"")
+    assert fresh.headers[FIELD] == full.headers[FIELD]
+    assert other.status_code == 200
+    stages = fresh.headers["server-timing"]
+    assert "entropy" not in stages
+
+
+@pytest.mark.parametrize("path", ["/latent/", "/latent/../cat", "/latent/%00", "/latent/http:x"])
+def test_ids_are_checked(edge: RunningEdge, path: str) -> None:
+    answer = edge.get(path)
+    assert answer.status_code in {400, 404}
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_errors_are_those_of_the_picture(edge: RunningEdge, origin: ScriptedOrigin) -> None:
+    origin.script("/gone", Reply(status=410))
+    for _ in range(2):
+        answer = edge.get("/latent/gone")
+        assert answer.status_code == 410
+        assert "cache-status" in answer.headers
+        assert "vary" not in answer.headers

@@ -1,0 +1,47 @@
+"""RFC 8586: whoever finds its own name in CDN-Loop has asked itself."""
+
+import pytest
+
+from service.errors import LoopDetected
+from service.web.loops import node_name, passed_by
+from tests.service.running_edge import RunningEdge
+from tests.service.scripted_origin import Reply, ScriptedOrigin
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("", "me"),
+        ("you", "you, me"),
+        ("you, they; v=1", "you, they; v=1, me"),
+        ("me2 , notme", "me2, notme, me"),
+        (", ,", "me"),
+        ("caf\xe9, you", "you, me"),
+    ],
+)
+def test_an_edge_adds_its_name(said: str, expected: str) -> None:
+    assert passed_by(said, "me") == expected
+
+
+@pytest.mark.parametrize("said", ["me", "you, me", "me, you", "you,me ; v=1", ", ".join("abcdefgh"), "x" * 2000])
+def test_its_own_name_or_too_many_are_a_loop(said: str) -> None:
+    with pytest.raises(LoopDetected):
+        passed_by(said, "me")
+
+
+def test_edges_that_could_be_each_others_parents_have_unlike_names() -> None:
+    parents = ["", "http://a", "http://a:81", "http://a/b", "http://b"]
+    names = {node_name(host=host, parent=parent) for host in ("one", "two") for parent in parents}
+    assert len(names) == 2 * len(parents)
+    assert node_name(host="one", parent="http://me:secret@a") == node_name(host="one", parent="http://a")
+
+
+def test_the_origin_is_told_who_asks(edge: RunningEdge, origin: ScriptedOrigin, photo: bytes) -> None:
+    origin.script("/cat", Reply(photo))
+    assert edge.get("/image/cat?res=medium", headers={"CDN-Loop": "other; v=2"}).status_code == 200
+    said = origin.requests[-1].headers["CDN-Loop"]
+    assert said.startswith("other; v=2, latentedge-")
+    for path in ("/image/cat", "/latent/cat"):
+        refused = edge.get(path, headers={"CDN-Loop": said})
+        assert refused.status_code == 508
+        assert refused.headers["content-type"] == "application/problem+json"

@@ -1,0 +1,173 @@
+"""Edges that fill from another edge's latents: encoded once, asked of the origin once, and never worse than without."""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from service.settings import read_settings
+from service.store.embedded import EmbeddedValkey
+from tests.service.running_edge import RunningEdge, running_edge
+from tests.service.scripted_origin import Reply, ScriptedOrigin
+from tests.service.tiers import MODIFIED, SAID, aged, change, child_of, encodes, own_store, passed_over, record_of, told
+
+
+@pytest.fixture(scope="module")
+def _child(session_valkey: EmbeddedValkey, _session_edge: RunningEdge) -> Iterator[RunningEdge]:
+    origin = _session_edge.settings.origin
+    with child_of(_session_edge.url, session_valkey, origin=origin, parent_retry_s=0) as edge:
+        yield edge
+
+
+@pytest.fixture
+def child(_child: RunningEdge, edge: RunningEdge) -> RunningEdge:
+    """An edge with an empty store before `edge`, which has emptied all of them."""
+    _ = edge
+    return _child
+
+
+def test_a_child_fills_from_its_parent(
+    child: RunningEdge, edge: RunningEdge, origin: ScriptedOrigin, photo: bytes
+) -> None:
+    origin.script("/cat", Reply(photo, headers=SAID))
+    encoded = encodes(child)
+    below = child.get("/image/cat?res=medium")
+    above = edge.get("/image/cat?res=medium")
+    assert told(below) == "latentedge; fwd=uri-miss; stored"
+    assert told(above) == "latentedge; hit"
+    assert below.headers["etag"] == above.headers["etag"]
+    assert below.content == above.content
+    assert told(child.get("/image/cat")) == "latentedge; hit"
+    assert encodes(child) == encoded
+    ours, theirs = record_of(child, "cat"), record_of(edge, "cat")
+    assert ours.bitstream == theirs.bitstream
+    assert (ours.passed, ours.origin_etag, ours.lifetime_s) == (theirs.passed, '"v1"', 600)
+    assert (ours.source_digest, ours.source_bytes) == (theirs.source_digest, theirs.source_bytes)
+    assert (ours.conventional_high_bytes, ours.conventional_medium_bytes) == (
+        theirs.conventional_high_bytes,
+        theirs.conventional_medium_bytes,
+    )
+
+
+def test_age_counts_from_the_origin(
+    child: RunningEdge, edge: RunningEdge, origin: ScriptedOrigin, photo: bytes
+) -> None:
+    origin.script("/cat", Reply(photo, headers=SAID))
+    edge.get("/image/cat")
+    aged(edge, "cat", 500)
+    below = child.get("/image/cat")
+    assert 500 <= int(below.headers["age"]) < 590
+    assert 500_000 <= record_of(child, "cat").filled_ms - record_of(child, "cat").born_ms < 590_000
+
+
+def test_three_tiers_ask_the_origin_once(
+    child: RunningEdge,
+    edge: RunningEdge,
+    origin: ScriptedOrigin,
+    photo: bytes,
+    session_valkey: EmbeddedValkey,
+) -> None:
+    origin.script("/cat", Reply(photo, headers=SAID))
+    with child_of(child.url, session_valkey, store=3, origin=origin.url) as grandchild:
+        below = grandchild.get("/image/cat")
+    assert below.headers["etag"] == child.get("/image/cat").headers["etag"] == edge.get("/image/cat").headers["etag"]
+
+
+def test_a_child_validates_with_its_parent(
+    child: RunningEdge, edge: RunningEdge, origin: ScriptedOrigin, photo: bytes
+) -> None:
+    origin.script("/cat", Reply(photo, headers=SAID))
+    child.get("/image/cat")
+    aged(child, "cat", 601)
+    before = record_of(child, "cat")
+    answer = child.get("/image/cat")
+    assert told(answer) == "latentedge; fwd=stale; fwd-status=304; stored"
+    assert int(answer.headers["age"]) < 100
+    after = record_of(child, "cat")
+    assert after.bitstream == before.bitstream
+    assert (after.origin_etag, after.passed.last_modified) == ('"v1"', MODIFIED)
+    _ = edge
+
+
+def test_a_better_latent_of_the_parent_is_taken_over(
+    child: RunningEdge, edge: RunningEdge, origin: ScriptedOrigin, photo: bytes
+) -> None:
+    origin.script("/cat", Reply(photo, headers=SAID))
+    first = child.get("/image/cat")
+    change(edge, "cat", refinement=9)
+    aged(child, "cat", 601)
+    second = child.get("/image/cat")
+    assert told(second) == "latentedge; fwd=stale; fwd-status=200; stored"
+    assert record_of(child, "cat").refinement == 9
+    assert second.headers["etag"] == edge.get("/image/cat").headers["etag"] != first.headers["etag"]
+
+
+def test_what_is_gone_is_the_origins_word(child: RunningEdge, origin: ScriptedOrigin) -> None:
+    origin.script("/gone", Reply(status=404, headers={"Cache-Control": "max-age=60"}))
+    for _ in range(2):
+        assert child.get("/image/gone").status_code == 404
+    assert child.metric('edge_parent_requests_total{outcome="refused"}') >= 1
+
+
+@pytest.mark.parametrize("control", ["no-store", "private"])
+def test_what_the_parent_may_not_store_it_passes_on(
+    child: RunningEdge, origin: ScriptedOrigin, photo: bytes, control: str
+) -> None:
+    origin.script("/mine", *[Reply(photo, headers={"Cache-Control": control})] * 2)
+    for _ in range(2):
+        answer = child.get("/image/mine?res=medium")
+        assert answer.headers["cache-control"] == control
+        assert answer.headers["cache-status"] == f"latentedge; fwd=uri-miss; detail={control}"
+
+
+def test_what_may_not_be_changed_comes_as_it_is_through_all_tiers(
+    child: RunningEdge, origin: ScriptedOrigin, photo: bytes
+) -> None:
+    origin.script("/art", Reply(photo, headers={**SAID, "Cache-Control": "no-transform, max-age=600"}))
+    answer = child.get("/image/art")
+    assert answer.content == photo
+    assert answer.headers["etag"] == '"v1"'
+
+
+def test_a_parent_without_a_store_passes_the_picture_on(
+    origin: ScriptedOrigin, photo: bytes, session_valkey: EmbeddedValkey
+) -> None:
+    origin.script("/cat", Reply(photo, headers=SAID))
+    storeless = read_settings(origin=origin.url, redis_url="unix:///none.sock")
+    with (
+        running_edge(storeless) as parent,
+        child_of(parent.url, session_valkey, store=3, origin=origin.url) as below,
+    ):
+        assert told(below.get("/image/cat")) == "latentedge; fwd=uri-miss; stored"
+        assert told(below.get("/image/cat")) == "latentedge; hit"
+        assert record_of(below, "cat").origin_etag == '"v1"'
+
+
+def test_a_parent_that_is_down_is_left_alone_for_a_while(
+    origin: ScriptedOrigin, photo: bytes, session_valkey: EmbeddedValkey
+) -> None:
+    origin.script("/one", Reply(photo, headers=SAID))
+    origin.script("/two", Reply(photo, headers=SAID))
+    with child_of("http://127.0.0.1:9", session_valkey, store=3, origin=origin.url, parent_retry_s=600) as orphan:
+        for image_id in ("one", "two"):
+            assert told(orphan.get(f"/image/{image_id}")) == "latentedge; fwd=uri-miss; stored"
+        assert passed_over(orphan, "unreachable") == 1
+        assert passed_over(orphan, "left_alone") == 1
+
+
+def test_edges_that_are_each_others_parents_ask_the_origin(
+    origin: ScriptedOrigin, photo: bytes, session_valkey: EmbeddedValkey, unused_port: int
+) -> None:
+    origin.script("/cat", Reply(photo, headers=SAID))
+    first = read_settings(
+        origin=origin.url, parent=f"http://127.0.0.1:{unused_port}", redis_url=own_store(session_valkey, 3)
+    )
+    with running_edge(first) as one:
+        second = read_settings(origin=origin.url, parent=one.url, redis_url=own_store(session_valkey, 4))
+        with running_edge(second, port=unused_port) as other:
+            started_s = time.monotonic()
+            assert told(one.get("/image/cat")) == "latentedge; fwd=uri-miss; stored"
+            assert time.monotonic() - started_s < first.parent_timeout_s, "it waited for itself"
+            assert passed_over(other, "loop") == 1
+            assert passed_over(one, "loop") == 0
+            assert record_of(other, "cat").bitstream == record_of(one, "cat").bitstream

@@ -1,0 +1,88 @@
+"""Edges in front of edges, each with a store of its own, and latents without an edge."""
+
+from __future__ import annotations
+
+import functools
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import httpx
+import redis
+from PIL import Image
+from skimage import data
+
+from models.codec import Codec
+from models.config import HIGH_PX
+from service.cache.latent_facts import FIELD
+from service.cache.record import Record, pack, record_key, unpack
+from service.render import image_file
+from service.settings import read_settings
+from service.store.embedded import EmbeddedValkey
+from tests.service.running_edge import RunningEdge, running_edge
+
+MODIFIED = "Sun, 06 Nov 1994 08:49:37 GMT"
+SAID = {"Cache-Control": "max-age=600", "ETag": '"v1"', "Last-Modified": MODIFIED}
+FACTS = {FIELD: "digest=:AAECAwQFBgcICQoLDA0ODw==:, bytes=9, high=8, medium=7, refinement=0, etag=:InYxIg==:"}
+LATENT = {"Content-Type": "application/vnd.latentedge", "Cache-Control": "max-age=600"}
+
+
+def own_store(server: EmbeddedValkey, number: int) -> str:
+    """One of the server's databases, emptied."""
+    url = f"{server.url}?db={number}"
+    with redis.Redis.from_url(url) as direct:
+        direct.flushdb()
+    return url
+
+
+@contextmanager
+def child_of(parent: str, server: EmbeddedValkey, *, store: int = 1, **settings: Any) -> Iterator[RunningEdge]:  # noqa: ANN401  (any setting)
+    """An edge with this parent."""
+    with running_edge(read_settings(parent=parent, redis_url=own_store(server, store), **settings)) as edge:
+        yield edge
+
+
+@functools.cache
+def a_latent() -> bytes:
+    """That of the photograph that `photo` is a file of."""
+    file = io.BytesIO()
+    Image.fromarray(data.astronaut()).save(file, "JPEG", quality=90)  # type: ignore[no-untyped-call]
+    source = image_file.read(file.getvalue(), limits=image_file.ImageLimits(source_pixels=10**7))
+    return Codec.load(device="cpu").encode(image_file.square(source.pixels, HIGH_PX), quality=20)
+
+
+def flipped(blob: bytes, position: int) -> bytes:
+    damaged = bytearray(blob)
+    damaged[position] ^= 0x10
+    return bytes(damaged)
+
+
+def told(answer: httpx.Response) -> str:
+    return answer.headers["cache-status"].partition("; ttl=")[0]
+
+
+def encodes(edge: RunningEdge) -> float:
+    return edge.metric('edge_stage_seconds_count{stage="encode"}')
+
+
+def passed_over(edge: RunningEdge, reason: str) -> float:
+    return edge.metric(f'edge_parent_fallbacks_total{{reason="{reason}"}}')
+
+
+def record_of(edge: RunningEdge, image_id: str) -> Record:
+    with redis.Redis.from_url(edge.settings.redis_url) as direct:
+        value = direct.get(record_key(image_id, origin=edge.settings.origin))
+    assert isinstance(value, bytes)
+    return unpack(value)
+
+
+def change(edge: RunningEdge, image_id: str, **changes: object) -> None:
+    with redis.Redis.from_url(edge.settings.redis_url) as direct:
+        key = record_key(image_id, origin=edge.settings.origin)
+        direct.set(key, pack(replace(record_of(edge, image_id), **changes)), keepttl=True)  # type: ignore[arg-type]
+
+
+def aged(edge: RunningEdge, image_id: str, age_s: int) -> None:
+    change(edge, image_id, born_ms=record_of(edge, image_id).born_ms - age_s * 1000)
