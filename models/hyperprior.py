@@ -152,20 +152,22 @@ class Hyperprior(nn.Module):
             steps = gain[:, None, :, 0, 0]
             return rounding(residual, index=of_cells, gain=steps, quality=quality) * (of_cells >= 1)
 
-        q, mu = self.two_passes(z_hat, gain, board, symbols)
+        (q, mu), (q_others, mu_others) = self.two_passes(z_hat, gain, board, symbols)
+        q, mu = board.joined(q, q_others), board.joined(mu, mu_others)
         return _Coded(z_hat, q, index, mu, (q + mu) / gain)
 
     def dequantise(self, z_hat: Tensor, q: Tensor, quality: Tensor) -> Tensor:
         """Symbols -> y_hat (B, N, H, W): the decoder's side, two passes of means."""
         gain = self.gain(quality)
         board = Checkerboard.of(q)
-        q, mu = self.two_passes(z_hat, gain, board, lambda _mu, places: board.take(q, places))
-        return (q + mu) / gain
+        halves = self.two_passes(z_hat, gain, board, lambda _mu, places: board.take(q, places))
+        anchors, others = (symbols + mu for symbols, mu in halves)
+        return board.joined(anchors, others) / gain
 
     def two_passes(
         self, z_hat: Tensor, gain: Tensor, board: Checkerboard, symbols: Callable[[Tensor, Tensor], Tensor]
-    ) -> tuple[Tensor, Tensor]:
-        """q and mu (B, N, H, W); `symbols` gives the q of some places, given their mu, in lists of cells."""
+    ) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+        """(q, mu) of the anchors and of the others, in lists of cells; `symbols` gives the q of places by their mu."""
         steps = gain[:, None, :, 0, 0]
         features = self.means.features(z_hat)
         mu_anchors = self.means.of_anchors(features, self.deviation, board) * steps
@@ -173,7 +175,7 @@ class Hyperprior(nn.Module):
         decoded = (q_anchors + mu_anchors) / steps
         mu_others = self.means.of_others(features, decoded, self.deviation, board) * steps
         q_others = symbols(mu_others, board.others)
-        return board.joined(q_anchors, q_others), board.joined(mu_anchors, mu_others)
+        return (q_anchors, mu_anchors), (q_others, mu_others)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,10 @@ from torch.nn import functional as F
 
 from models.config import QUALITIES, quality_lambda
 
+_LOUD = 32
+"""Inputs of a linear path that stay in float32, of the 384 of the latent (measured: 16 are 74 dB, 32 76, 64 79)."""
+_OF_LATENT = ("linear", "block")
+"""Names of the linear maps that read a latent."""
 QUALITY_KNOTS = 10
 """Anchors of a table over quality; the qualities between are interpolated (assumed)."""
 
@@ -36,6 +40,28 @@ class Pointwise(nn.Module):
     def of_cells(self, cells: Tensor) -> Tensor:
         """Map a list of cells (..., C) -> (..., O)."""
         return F.linear(cells, self.weight, self.bias)
+
+
+class SplitPointwise(nn.Module):
+    """A `Pointwise` whose first, loud inputs stay in float32 while the quiet rest is multiplied in half precision.
+
+    For linear maps of a latent in order of variance: half precision throughout is 58 dB from float32, this is 76 dB, at
+    1.6 instead of 2.9 ms (measured on the linear path of the 344 picture, one core).
+    """
+
+    def __init__(self, whole: Pointwise, dtype: torch.dtype) -> None:
+        """Its weights must not change any more."""
+        super().__init__()
+        weight = whole.weight.detach()
+        self.loud = nn.Parameter(weight[:, :_LOUD].contiguous(), requires_grad=False)
+        self.quiet = nn.Parameter(weight[:, _LOUD:].to(dtype).contiguous(), requires_grad=False)
+        self.bias = nn.Parameter(whole.bias.detach(), requires_grad=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, O, H, W), in float32."""
+        cells = x.permute(0, 2, 3, 1)
+        quiet = F.linear(cells[..., _LOUD:].to(self.quiet.dtype), self.quiet)
+        return F.linear(cells[..., :_LOUD], self.loud, self.bias).add_(quiet).permute(0, 3, 1, 2)
 
 
 class DepthwiseBlock(nn.Module):
@@ -97,9 +123,15 @@ def enter(network: ReadsLatent, y_hat: Tensor, *, quality: Tensor, deviation: Te
 
 
 def set_precision(network: nn.Module, dtype: torch.dtype) -> None:
-    """Compute in `dtype` but for linear paths and quality tables, which stay in float32."""
-    for name, part in network.named_children():
-        if not name.startswith(("linear", "quality")):
+    """Compute in `dtype` but for quality tables, which stay in float32, and the loud part of linear paths."""
+    for name, part in list(network.named_children()):
+        if isinstance(part, SplitPointwise):
+            continue
+        if isinstance(part, Pointwise) and name in _OF_LATENT and dtype != torch.float32:
+            setattr(network, name, SplitPointwise(part, dtype))
+        elif name == "linear":
+            set_precision(part, dtype)
+        elif not name.startswith(("linear", "quality")):
             part.to(dtype)
 
 

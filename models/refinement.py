@@ -113,7 +113,10 @@ class Refinement:
         def symbols(mu: Tensor, places: Tensor) -> Tensor:
             return round_straight(board.take(v, places) - mu) * (board.take(index, places) >= 1)
 
-        return self._sought.hyperprior.two_passes(self._sought.start.z_hat, self._gain, board, symbols)
+        (q, mu), (q_others, mu_others) = self._sought.hyperprior.two_passes(
+            self._sought.start.z_hat, self._gain, board, symbols
+        )
+        return board.joined(q, q_others), board.joined(mu, mu_others)
 
     def _judged(self, q: Tensor, mu: Tensor) -> _Judged:
         """The loss by the smooth likelihoods, which have slopes; and by the tables' own bits, which decide."""

@@ -1,14 +1,19 @@
 """The codec as its users see it: at every quality, alone and in batches, in two precisions."""
 
+import math
 from itertools import pairwise
 
 import numpy as np
 import pytest
+import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from models.autoencoder import pad_to_cells
 from models.bitstream import BitstreamError, ForeignBitstream
-from models.codec import Codec, MediumCodec, PictureShapeError, QualityError, Symbols, head_name
-from models.config import HIGH_PX, MEDIUM_PX, QUALITIES
+from models.checkpoint import load
+from models.codec import Codec, MediumCodec, PictureShapeError, QualityError, Symbols, head_name, to_tensor
+from models.config import HIGH, HIGH_PX, MEDIUM_PX, QUALITIES
+from models.layers import SplitPointwise
 from models.scores import psnr_db
 from models.training.references import resized
 from tests.models.pictures import checkerboard, flat, noise, photograph
@@ -179,3 +184,12 @@ def test_decoders_keep_their_budgets(streams: list[bytes]) -> None:
     assert macs(Codec.load(head="cpu"), stream, HIGH_PX) <= 350_000_000
     assert macs(Codec.load(head="cpu"), stream, MEDIUM_PX) <= 200_000_000
     assert macs(Codec.load(head="gpu"), stream, HIGH_PX) <= 25_000 * HIGH_PX**2
+
+
+def test_the_quiet_part_of_a_linear_path_may_be_in_half_precision() -> None:
+    networks = load().high.networks
+    with torch.no_grad():
+        y = networks.analysis(pad_to_cells(to_tensor(photograph()), HIGH), networks.hyperprior.deviation)
+        whole = networks.head.linear.block
+        errors = SplitPointwise(whole, torch.bfloat16)(y) - whole(y)
+    assert -10 * math.log10(float(errors.square().mean())) > 70

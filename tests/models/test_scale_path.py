@@ -61,6 +61,14 @@ def test_an_index_does_not_depend_on_the_batch_or_on_the_order_of_sums() -> None
     assert torch.equal(shuffled, of.second.sum(1))
 
 
+def test_what_is_trained_gives_the_integers_that_are_stored() -> None:
+    torch.manual_seed(3)
+    path = ScaleIndexes(HIGH)
+    z = torch.from_numpy(np.random.default_rng(3).integers(-15, 16, size=(2, HIGH.hyper_channels, 11, 11)).astype("f4"))
+    quality = torch.tensor([10, 50])
+    assert torch.equal(path(z, quality), FrozenScaleIndexes(path.integers())(z, quality))
+
+
 def test_weights_that_could_exceed_24_bits_are_refused() -> None:
     of = weights(3)
     with pytest.raises(InexactScalePathError, match="not exact"):
