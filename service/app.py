@@ -26,12 +26,14 @@ from service.drain import Drain
 from service.errors import SettingsError
 from service.origin.client import Limits, OriginClient
 from service.quality import Quality, TargetScore
+from service.readiness import ReadyMark, announced
 from service.render.codec_worker import CodecWorker, WorkerOptions
 from service.render.image_file import ImageLimits
 from service.settings import Settings
 from service.store.connection import Connection, Patience
 from service.store.latent_store import LatentStore
 from service.telemetry import Telemetry
+from service.web.admin_routes import AdminServices
 from service.web.loops import node_name
 from service.web.pictures import Pictures
 from service.web.questions import LATENTS, Questions
@@ -43,12 +45,19 @@ SOURCE_THREADS = 2
 FILE_THREADS = 2
 
 
-def create_app(settings: Settings) -> FastAPI:
-    """An edge for one event loop. It needs a store: `serving.run` starts one where the settings name none."""
+def create_app(settings: Settings, *, mark: ReadyMark | None = None) -> FastAPI:
+    """An edge for one event loop. It needs a store: `serving.run` starts one where the settings name none.
+
+    With a mark it tells the process behind EDGE_ADMIN_PORT how it is.
+    """
     if not settings.redis_url:
         raise SettingsError(["EDGE_REDIS_URL: needed here; `latentedge serve` starts a store by itself"])
 
-    drain = Drain(delay_s=settings.drain_delay_s, limit_s=settings.drain_s)
+    drain = Drain(
+        delay_s=settings.drain_delay_s,
+        limit_s=settings.drain_s,
+        on_leaving=mark.clear if mark is not None else lambda: None,
+    )
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -56,16 +65,13 @@ def create_app(settings: Settings) -> FastAPI:
         drain.watch()
         async with AsyncExitStack() as closing:
             app.services = await _started(settings, drain, closing)
+            if mark is not None:
+                await closing.enter_async_context(announced(mark, app.services.admin.codec))
             yield
             app.services = None
 
-    app = EdgeApp(
-        title="latentedge",
-        summary="A picture cache that keeps one latent per picture.",
-        lifespan=lifespan,
-        redirect_slashes=False,  # such a redirect would name whatever host the client has named
-    )
-    add_routes(app)
+    app = EdgeApp(summary="A picture cache that keeps one latent per picture.", lifespan=lifespan)
+    add_routes(app, with_figures=not settings.admin_port)
     return app
 
 
@@ -118,10 +124,12 @@ async def _started(settings: Settings, drain: Drain, closing: AsyncExitStack) ->
     closing.push_async_callback(lambda: cache.close(within_s=drain.left_s()))
     return Services(
         pictures=Pictures(cache, telemetry, Questions(node_name(host=gethostname(), parent=settings.parent))),
-        census=Census(store, telemetry),
-        telemetry=telemetry,
-        codec=lambda: _codec_figures(worker, quality),
-        leaving=lambda: drain.leaving,
+        admin=AdminServices(
+            census=Census(store, telemetry),
+            telemetry=telemetry,
+            codec=lambda: _codec_figures(worker, quality),
+            leaving=lambda: drain.leaving,
+        ),
     )
 
 

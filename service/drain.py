@@ -52,7 +52,7 @@ class Drain:
         def leave(number: int, _frame: FrameType | None) -> None:
             first, self.leaving = not self.leaving, True
             if first:
-                self._on_leaving()
+                loop.call_soon_threadsafe(self._on_leaving)
             # Ctrl-C is a person's, who waits.
             if number == signal.SIGINT or not self._delay_s:
                 stop(number)

@@ -1,4 +1,4 @@
-"""Runs an edge: the embedded store, uvicorn, its workers. What must exist once, in the parent, is made here."""
+"""Runs an edge: the embedded store, uvicorn, its processes. What must exist once, in the parent, is made here."""
 
 from __future__ import annotations
 
@@ -10,18 +10,21 @@ import sys
 import tempfile
 import threading
 from contextlib import ExitStack, suppress
+from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
 import uvicorn
 from fastapi import FastAPI
 
+from service.admin import create_admin_app
 from service.app import create_app
 from service.log_lines import log_to
+from service.readiness import ReadyMark
 from service.settings import Settings, read_settings
 from service.store.embedded import EmbeddedValkey
 from service.telemetry import MULTIPROCESS_VARIABLE
-from service.workers import Workers
+from service.workers import Listening, Workers
 
 
 def run(settings: Settings, *, host: str, port: int, workers: int = 1) -> None:
@@ -31,7 +34,7 @@ def run(settings: Settings, *, host: str, port: int, workers: int = 1) -> None:
         if not settings.redis_url:
             embedded = closing.enter_context(EmbeddedValkey(limit_bytes=settings.store_bytes))
             settings = settings.model_copy(update={"redis_url": embedded.url})
-        if workers == 1:
+        if workers == 1 and not settings.admin_port:
             log_to(sys.stderr)
             with suppress(KeyboardInterrupt):  # Ctrl-C, after everything has ended in order
                 uvicorn.Server(_config(create_app(settings), settings, host=host, port=port)).run()
@@ -40,15 +43,35 @@ def run(settings: Settings, *, host: str, port: int, workers: int = 1) -> None:
             # tell the workers, and the parent itself must not count.
             metrics = closing.enter_context(tempfile.TemporaryDirectory(prefix="latentedge-metrics-"))
             os.environ.update({MULTIPROCESS_VARIABLE: metrics, **settings.environment()})
-            config = _config("service.serving:worker_app", settings, host=host, port=port, workers=workers)
-            Workers(config, [config.bind_socket()]).run()
+            _workers(settings, host=host, port=port, workers=workers).run()
+
+
+def _workers(settings: Settings, *, host: str, port: int, workers: int) -> Workers:
+    pictures = _config("service.serving:worker_app", settings, host=host, port=port, workers=workers)
+    admin = _config("service.serving:admin_app", settings, host=host, port=settings.admin_port)
+    return Workers(
+        Listening(pictures, [pictures.bind_socket()]),
+        admin=Listening(admin, [admin.bind_socket()]) if settings.admin_port else None,
+    )
 
 
 def worker_app() -> FastAPI:
     """One of several workers. Its settings are the parent's, by way of the environment."""
     _end_with_parent()
     log_to(sys.stderr)
-    return create_app(read_settings())
+    settings = read_settings()
+    return create_app(settings, mark=ReadyMark(_shared()) if settings.admin_port else None)
+
+
+def admin_app() -> FastAPI:
+    """The process that answers for the workers."""
+    _end_with_parent()
+    log_to(sys.stderr)
+    return create_admin_app(read_settings(), workers=_shared())
+
+
+def _shared() -> Path:
+    return Path(os.environ[MULTIPROCESS_VARIABLE])
 
 
 def _config(app: FastAPI | str, settings: Settings, *, host: str, port: int, workers: int = 1) -> uvicorn.Config:

@@ -131,6 +131,9 @@ class Settings(BaseSettings):
     origin_timeout_s: float = _setting(10.0, "s", "Time for one whole fetch from the origin.", gt=0, le=600)
     source_bytes: int = _setting(20_000_000, "bytes", "Largest file taken from the origin.", ge=1, le=2**31)
     source_pixels: int = _setting(64_000_000, "pixels", "Largest picture taken from the origin.", ge=1, le=2**31)
+    admin_port: int = _setting(
+        0, "port", "Where health, metrics, figures and the page are; 0: beside the pictures.", ge=0, le=65535
+    )
     drain_delay_s: float = _setting(
         0.0, "s", "How long after SIGTERM, though not ready any more, the edge takes new requests.", ge=0, le=3600
     )

@@ -27,6 +27,8 @@ class Server:
     parent: subprocess.Popen[str]
     port: int
     folder: Path
+    said: str
+    """Until it was ready."""
 
     @property
     def url(self) -> str:
@@ -63,14 +65,15 @@ def serving(tmp_path: Path, origin: str, *, workers: int = 1, **settings: object
     ) as parent:
         assert parent.stderr is not None
         said = []
+        processes = workers + ("admin_port" in settings)
         for line in parent.stderr:
             said.append(line)
             # One worker listens after it has started, several share a socket that is there before.
-            if sum("startup complete" in one for one in said) == workers and any("running on" in one for one in said):
+            if sum("startup complete" in one for one in said) == processes and any("running on" in one for one in said):
                 break
         else:
             pytest.fail("the server did not start:\n" + "".join(said))
         try:
-            yield Server(parent, port, tmp_path)
+            yield Server(parent, port, tmp_path, said="".join(said))
         finally:
             parent.kill()

@@ -1,0 +1,60 @@
+"""The composition root of the process behind EDGE_ADMIN_PORT. It has no codec and no pictures.
+
+However busy the workers are, it answers: it waits neither for their event loops nor for their interpreters' locks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from fastapi import FastAPI
+
+from service.cache.census import Census
+from service.readiness import ready_worker
+from service.settings import Settings
+from service.store.connection import Connection, Patience
+from service.store.latent_store import LatentStore
+from service.telemetry import Telemetry
+from service.web.admin_routes import AdminServices, figures_router, health_router, not_running
+from service.web.http_app import HttpApp
+
+
+class AdminApp(HttpApp):
+    """The application on the admin port."""
+
+    services: AdminServices | None = None
+
+    def running(self) -> AdminServices:
+        """Raises an HTTPException until everything runs."""
+        if self.services is None:
+            raise not_running()
+        return self.services
+
+
+def create_admin_app(settings: Settings, *, workers: Path) -> FastAPI:
+    """Answers for the workers whose marks and metrics are in this folder."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        assert isinstance(app, AdminApp), "made below"
+        telemetry = Telemetry()
+        connection = Connection(
+            settings.redis_url,
+            patience=Patience(timeout_s=settings.store_timeout_s, retry_s=settings.store_retry_s),
+            observer=telemetry,
+        )
+        app.services = AdminServices(
+            census=Census(LatentStore(connection), telemetry),
+            telemetry=telemetry,
+            codec=lambda: ready_worker(workers),
+            leaving=lambda: False,  # a worker that leaves takes back its mark
+        )
+        yield
+        await connection.close()
+
+    app = AdminApp(summary="Health and figures of a picture cache.", lifespan=lifespan)
+    app.include_router(health_router(app.running))
+    app.include_router(figures_router(app.running))
+    return app

@@ -1,0 +1,90 @@
+"""What a worker tells the process that answers for all of them: that it is ready, and what decodes there.
+
+A file beside the metrics, locked as long as its worker lives: the kernel unlocks it, whatever the worker died of.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import json
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import IO
+
+from service.web.stats import CodecFigures
+
+_SUFFIX = ".ready"
+LOOK_S = 5.0  # assumed: a lost device may be shown that late
+
+
+class ReadyMark:
+    """The file of one worker."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / f"{os.getpid()}{_SUFFIX}"
+        self._locked: IO[str] | None = None
+        self._told: CodecFigures | None = None
+        self._cleared = False
+
+    def set(self, codec: CodecFigures) -> None:
+        """This worker takes requests, and decodes so."""
+        if self._cleared or codec == self._told:
+            return
+        unfinished = self._path.with_suffix(".tmp")
+        locked = unfinished.open("w", encoding="utf-8")
+        fcntl.flock(locked, fcntl.LOCK_EX)
+        locked.write(json.dumps(asdict(codec)))
+        locked.flush()
+        unfinished.replace(self._path)
+        if self._locked is not None:
+            self._locked.close()
+        self._locked, self._told = locked, codec
+
+    def clear(self) -> None:
+        """No more requests, for good."""
+        self._cleared = True
+        self._path.unlink(missing_ok=True)
+        if self._locked is not None:
+            self._locked.close()
+
+
+@asynccontextmanager
+async def announced(mark: ReadyMark, codec: Callable[[], CodecFigures | None]) -> AsyncIterator[None]:
+    """The mark is there as long as this block lasts, and tells the truth of a device that fails."""
+
+    async def announce() -> None:
+        while True:
+            if (now := codec()) is not None:
+                mark.set(now)
+            await asyncio.sleep(LOOK_S)
+
+    announcing = asyncio.create_task(announce())
+    try:
+        yield
+    finally:
+        announcing.cancel()
+        mark.clear()
+
+
+def ready_worker(folder: Path) -> CodecFigures | None:
+    """What decodes in one of those that are ready; None if there is none."""
+    for path in folder.glob(f"*{_SUFFIX}"):
+        try:
+            with path.open(encoding="utf-8") as mark:
+                if _is_locked(mark):
+                    return CodecFigures(**json.load(mark))
+        except FileNotFoundError:  # cleared just now
+            continue
+    return None
+
+
+def _is_locked(mark: IO[str]) -> bool:
+    try:
+        fcntl.flock(mark, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    return False

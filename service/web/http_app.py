@@ -1,0 +1,60 @@
+"""What every server of the edge has in common: HEAD, Date, and problems. Has no routes."""
+
+from __future__ import annotations
+
+import time
+
+from fastapi import FastAPI, Request
+from fastapi.responses import Response
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.types import Lifespan, Message, Receive, Scope, Send
+
+from service.cache.http_date import http_date
+from service.web.responses import problem_body
+
+_PROBLEM = "application/problem+json"
+
+
+class HttpApp(FastAPI):
+    """A FastAPI application that answers HEAD, and tells every error as a problem."""
+
+    def __init__(self, *, summary: str, lifespan: Lifespan[FastAPI]) -> None:
+        super().__init__(
+            title="latentedge",
+            summary=summary,
+            lifespan=lifespan,
+            redirect_slashes=False,  # such a redirect would name whatever host the client has named
+        )
+        self.add_exception_handler(HTTPException, _problem)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request, or the lifespan."""
+        if scope["type"] != "http":
+            await super().__call__(scope, receive, send)
+            return
+        if scope["method"] == "HEAD":
+            # RFC 9110 9.3.2: HEAD is GET without the content, and the server knows to leave that out.
+            scope = {**scope, "method": "GET"}
+        await super().__call__(scope, receive, _dated(send))
+
+
+def _dated(send: Send) -> Send:
+    """RFC 9110 6.6.1. The server writes no Date: that of a picture is the origin's."""
+
+    async def send_with_date(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            MutableHeaders(scope=message)["date"] = http_date(time.time())
+        await send(message)
+
+    return send_with_date
+
+
+async def _problem(_request: Request, error: Exception) -> Response:
+    """Unknown paths and methods are told in the same form as every other problem (RFC 9457)."""
+    assert isinstance(error, HTTPException), "registered for this one"
+    body = problem_body(error.status_code, str(error.detail))
+    headers = dict(error.headers or {})
+    if headers.get("Allow") == "GET":
+        headers["Allow"] = "GET, HEAD"  # RFC 9110 10.2.1; see HttpApp
+    return Response(body, status_code=error.status_code, headers=headers, media_type=_PROBLEM)

@@ -1,0 +1,132 @@
+"""EDGE_ADMIN_PORT: what operators ask is answered by a process of its own, whatever the workers do."""
+
+import os
+import re
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from service.readiness import ReadyMark, ready_worker
+from service.store.embedded import EmbeddedValkey
+from service.web.stats import CodecFigures
+from tests.service.scripted_origin import Reply, ScriptedOrigin
+from tests.service.server_process import Server, serving
+
+FRESH = {"Cache-Control": "max-age=600"}
+LIMIT_S = 60
+CODEC = CodecFigures(device="cpu", head="cpu", stream_id="00", quality=20, target_ssimulacra2=None)
+
+
+@pytest.fixture
+def admin(valkey_program: None) -> Iterator[httpx.Client]:
+    """A client of the port that `base_url` names."""
+    _ = valkey_program
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}"
+    with httpx.Client(base_url=url, timeout=LIMIT_S, trust_env=False) as client:
+        yield client
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + LIMIT_S
+    while not condition():
+        assert time.monotonic() < deadline, "never came true"
+
+
+def worker_of(server: Server) -> int:
+    (mark,) = server.folder.glob("latentedge-metrics-*/*.ready")
+    return int(mark.stem)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_each_port_answers_its_own(
+    short_path: Path, origin: ScriptedOrigin, photo: bytes, admin: httpx.Client, workers: int
+) -> None:
+    """With a store of its own."""
+    origin.script("/cat", Reply(photo, headers=FRESH))
+    with serving(short_path, origin.url, workers=workers, admin_port=admin.base_url.port) as server:
+        assert [server.get("/image/cat?res=medium").status_code for _ in range(6)] == [200] * 6
+        for _ in range(3):
+            figures: dict[str, Any] = admin.get("/stats").json()
+            assert figures["requests_total"] == 6
+            assert figures["store"]["objects"] == 1
+            assert figures["codec"]["device"] == "cpu"
+        metrics = admin.get("/metrics").text
+        assert 'edge_cache_requests_total{res="medium",status="hit"} 5.0' in metrics
+        assert "edge_store_objects 1.0" in metrics
+        assert admin.get("/").headers["content-type"].startswith("text/html")
+        assert {admin.get(path).status_code for path in ("/livez", "/readyz")} == {200}
+        assert admin.get("/image/cat").status_code == 404
+        assert {server.get(path).status_code for path in ("/livez", "/readyz")} == {200}
+        assert {server.get(path).status_code for path in ("/stats", "/metrics", "/")} == {404}
+        server.parent.send_signal(signal.SIGTERM)
+        assert server.parent.wait(LIMIT_S) == 0
+    assert not list(short_path.glob("latentedge-*")), "something was left behind"
+
+
+def test_a_worker_that_stands_still_keeps_nobody_else(
+    short_path: Path, origin: ScriptedOrigin, valkey: EmbeddedValkey, admin: httpx.Client
+) -> None:
+    with serving(short_path, origin.url, redis_url=valkey.url, admin_port=admin.base_url.port) as server:
+        worker = worker_of(server)
+        os.kill(worker, signal.SIGSTOP)
+        assert [admin.get(path).status_code for path in ("/livez", "/readyz", "/metrics", "/stats")] == [200] * 4
+        os.kill(worker, signal.SIGCONT)
+
+
+def test_a_worker_that_died_is_not_ready_and_another_takes_its_place(
+    short_path: Path, origin: ScriptedOrigin, valkey: EmbeddedValkey, admin: httpx.Client
+) -> None:
+    with serving(short_path, origin.url, redis_url=valkey.url, admin_port=admin.base_url.port) as server:
+        os.kill(worker_of(server), signal.SIGKILL)
+        until(lambda: admin.get("/readyz").status_code == 503)
+        assert admin.get("/livez").status_code == 200
+        assert admin.get("/stats").status_code == 503
+        until(lambda: admin.get("/readyz").status_code == 200)
+
+
+def test_an_admin_process_that_died_comes_back(
+    short_path: Path, origin: ScriptedOrigin, valkey: EmbeddedValkey, admin: httpx.Client
+) -> None:
+    with serving(short_path, origin.url, redis_url=valkey.url, admin_port=admin.base_url.port) as server:
+        started = {int(pid) for pid in re.findall(r"Started server process \[(\d+)\]", server.said)}
+        (process,) = started - {worker_of(server)}
+        os.kill(process, signal.SIGKILL)
+        server.wait_until_said("startup complete")
+        assert admin.get("/readyz").status_code == 200
+
+
+def test_readiness_ends_at_once_and_figures_stay_until_the_end(
+    short_path: Path, origin: ScriptedOrigin, valkey: EmbeddedValkey, admin: httpx.Client
+) -> None:
+    settings = {"redis_url": valkey.url, "admin_port": admin.base_url.port, "drain_delay_s": 600}
+    with serving(short_path, origin.url, workers=2, **settings) as server:
+        server.parent.send_signal(signal.SIGTERM)
+        until(lambda: admin.get("/readyz").status_code == 503)
+        assert admin.get("/metrics").status_code == 200
+        assert admin.get("/livez").status_code == 200
+        server.ctrl_c()
+        assert server.parent.wait(LIMIT_S) == 0
+
+
+def test_a_mark_tells_what_decodes_until_it_is_cleared(tmp_path: Path) -> None:
+    assert ready_worker(tmp_path) is None
+    mark = ReadyMark(tmp_path)
+    mark.set(CODEC)
+    assert ready_worker(tmp_path) == CODEC
+    mark.clear()
+    assert ready_worker(tmp_path) is None
+    mark.set(CODEC)
+    assert ready_worker(tmp_path) is None, "what was cleared stays so"
+
+
+def test_the_mark_of_a_dead_worker_says_nothing(tmp_path: Path) -> None:
+    (tmp_path / "1.ready").write_text("{}")
+    assert ready_worker(tmp_path) is None
