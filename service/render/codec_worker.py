@@ -4,8 +4,8 @@
                         -> then one encode, if one waits
     nothing is queued   -> one slice of a refinement
 
-No delay is ever added to form a batch: batches form by themselves while the device is busy. Entropy decoding holds the
-interpreter's lock, so more threads would only be slower: past one process there are more workers.
+No delay is ever added to form a batch: batches form by themselves while the device is busy. One thread is one
+processor's work; past one processor there are more worker processes.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from service.errors import CodecFailed, DamagedBitstream
 from service.quality import Quality, TargetScore
 from service.render.codec_queue import CodecQueue, Decoded, DecodeJob, EncodeJob, Pixels, RefineJob, Search
+from service.render.heap import keep_freed_memory
 
 if TYPE_CHECKING:
     from models.codec import Codec, Symbols
@@ -127,6 +128,7 @@ class CodecWorker:
     # From here on, everything runs on the worker's thread.
 
     def _run(self, loaded: asyncio.Future[None]) -> None:
+        keep_freed_memory()
         try:
             self._codec = self._load(self._chosen_device())
         except Exception as error:  # noqa: BLE001  (whatever it is, it belongs to whoever starts the edge)
