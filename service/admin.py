@@ -5,6 +5,7 @@ However busy the workers are, it answers: it waits neither for their event loops
 
 from __future__ import annotations
 
+import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -51,6 +52,7 @@ def create_admin_app(settings: Settings, *, workers: Path) -> FastAPI:
             codec=lambda: ready_worker(workers),
             leaving=lambda: False,  # a worker that leaves takes back its mark
         )
+        gc.freeze()  # what is there now stays; see `service.app`
         yield
         await connection.close()
 

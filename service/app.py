@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
@@ -67,6 +68,8 @@ def create_app(settings: Settings, *, mark: ReadyMark | None = None) -> FastAPI:
             app.services = await _started(settings, drain, closing)
             if mark is not None:
                 await closing.enter_async_context(announced(mark, app.services.admin.codec))
+            # What is there now stays. Measured: a full collection of it keeps everyone waiting for 0.2 s.
+            gc.freeze()
             yield
             app.services = None
 
