@@ -11,8 +11,10 @@ from socket import gethostname
 
 from fastapi import FastAPI
 
+from service.cache.admission import Admission
 from service.cache.census import Census
 from service.cache.edge_cache import EdgeCache
+from service.cache.encoder import Encoder, EncodeRules
 from service.cache.fill import Filler
 from service.cache.freshness import FreshnessRules
 from service.cache.intake import Intake
@@ -109,8 +111,7 @@ async def _started(settings: Settings, drain: Drain, closing: AsyncExitStack) ->
         # Who waits for another process gives up when a fetch would have done so.
         Leases(store, patience_s=settings.origin_timeout_s + (settings.parent_timeout_s if settings.parent else 0)),
         Sources(origin, intake, parent=_parent(settings, intake, telemetry, closing)),
-        worker=worker,
-        quality=quality,
+        encoder=_encoder(settings, worker, quality),
         now=time.time,
     )
     rules = RefineRules(steps=settings.refine, quality=quality)
@@ -152,6 +153,11 @@ def _parent(settings: Settings, intake: Intake, telemetry: Telemetry, closing: A
     )
     closing.push_async_callback(client.close)
     return Parent(client, intake=intake, retry_s=settings.parent_retry_s, telemetry=telemetry)
+
+
+def _encoder(settings: Settings, worker: CodecWorker, quality: Quality) -> Encoder:
+    rules = EncodeRules(quality, source_first=settings.miss == "source", behind_items=settings.miss_items)
+    return Encoder(rules, worker=worker, admission=Admission(settings.admission_s, clock=time.monotonic))
 
 
 def _freshness_rules(settings: Settings) -> FreshnessRules:

@@ -17,6 +17,7 @@ from service.quality import Quality, read_quality
 PREFIX = "EDGE_"
 Device = Literal["auto", "cpu", "cuda"]
 Head = Literal["auto", "cpu", "gpu"]
+Miss = Literal["latent", "source"]
 
 
 def _setting(default: Any, unit: str, sentence: str, **bounds: Any) -> Any:  # noqa: ANN401  (Field's own types)
@@ -103,6 +104,15 @@ class Settings(BaseSettings):
         4096, "requests", "Requests that may wait for the fetch of another; beyond it the edge answers 503.", ge=1
     )
     batch_items: int = _setting(16, "pictures", "Most pictures synthesised in one call.", ge=1, le=1024)
+    miss: Miss = _setting(
+        "latent", "name", "What first clients get: latent, after its encode; or source, resized at once."
+    )
+    miss_items: int = _setting(
+        64, "pictures", "With source: encodes that may wait; beyond it a picture is not stored this time.", ge=1
+    )
+    admission_s: int = _setting(
+        0, "s", "Encode only what is asked for a second time within this; 0: everything.", ge=0, le=2**31
+    )
     default_ttl_s: int = _setting(
         3600, "s", "Freshness lifetime where the origin names none; 0: never fresh.", ge=0, le=2**31
     )

@@ -1,4 +1,4 @@
-"""What the edge counts: Prometheus metrics under one prefix, stage timings. Decides nothing.
+"""What the edge counts: Prometheus metrics under one prefix. Decides nothing.
 
 Names are those of the README's table. No label ever holds an id or an address: their number must stay small.
 With several workers prometheus_client keeps the figures in files of a shared folder (PROMETHEUS_MULTIPROC_DIR).
@@ -7,10 +7,8 @@ With several workers prometheus_client keeps the figures in files of a shared fo
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 from enum import StrEnum
 
 from prometheus_client import (
@@ -23,6 +21,8 @@ from prometheus_client import (
     generate_latest,
 )
 from prometheus_client.multiprocess import MultiProcessCollector
+
+from service.timings import Timings
 
 MULTIPROCESS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 # Assumed: from a 304 to a fill that waits for a slow origin.
@@ -57,34 +57,6 @@ class RefinementOutcome(StrEnum):
     REFUSED = "refused"
     """Too many wait already."""
     FAILED = "failed"
-
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """One step of one request, as Server-Timing tells it."""
-
-    name: str
-    seconds: float
-
-
-@dataclass(slots=True)
-class Timings:
-    """The steps of one request so far."""
-
-    stages: list[Stage] = field(default_factory=list)
-
-    def add(self, name: str, seconds: float) -> None:
-        """A step that was timed elsewhere."""
-        self.stages.append(Stage(name, seconds))
-
-    @contextmanager
-    def measured(self, name: str) -> Iterator[None]:
-        """Time a step here."""
-        started_s = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.add(name, time.perf_counter() - started_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +105,12 @@ class Telemetry:
             Counter("edge_parent_requests_total", "Latents asked of the parent.", ["outcome"], registry=registry),
             Counter("edge_parent_bytes_total", "Bytes fetched from the parent.", registry=registry),
         )
+        self._encodes_skipped = Counter(
+            "edge_encodes_skipped_total",
+            "Pictures shown and not stored.",
+            ["reason"],
+            registry=registry,
+        )
         self._parent_fallbacks = Counter(
             "edge_parent_fallbacks_total", "Fills that went past the parent.", ["reason"], registry=registry
         )
@@ -169,6 +147,8 @@ class Telemetry:
             ["latent"],
             registry=registry,
         )
+        for reason in ("not_admitted", "queue_full"):
+            self._encodes_skipped.labels(reason)
         for outcome in RefinementOutcome:
             self._refinements.labels(outcome.value)
         for latent in ("first", "refined"):
@@ -188,6 +168,10 @@ class Telemetry:
         """The steps of one request."""
         for stage in timings.stages:
             self._stage_seconds.labels(stage.name).observe(stage.seconds)
+
+    def encode_skipped(self, reason: str) -> None:
+        """A picture that was shown and not stored, although it may be."""
+        self._encodes_skipped.labels(reason.replace("-", "_")).inc()
 
     def parent_passed_over(self, reason: str) -> None:
         """A fill went on to the origin although there is a parent."""

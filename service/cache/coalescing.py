@@ -25,16 +25,28 @@ class Landed(Generic[Result]):
     collapsed: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _Flight(Generic[Result]):
+    task: asyncio.Task[Result]
+    shown: asyncio.Future[Result]
+    """Done when the task is, or when it has shown what it has so far."""
+
+
 class Coalescing(Generic[Result]):
     """The flights that are under way."""
 
     def __init__(self, waiters: int) -> None:
-        self._flights: dict[Hashable, asyncio.Task[Result]] = {}
+        self._flights: dict[Hashable, _Flight[Result]] = {}
         self._free = waiters
         """So many more may wait for flights of others."""
 
-    async def run(self, key: Hashable, fly: Callable[[], Coroutine[Any, Any, Result]]) -> Landed[Result]:
-        """Join the flight for this key, or start one. Its error is every caller's error. Raises QueueFull."""
+    async def run(
+        self, key: Hashable, fly: Callable[[], Coroutine[Any, Any, Result]], *, to_the_end: bool = True
+    ) -> Landed[Result]:
+        """Join the flight for this key, or start one. Its error is every caller's error. Raises QueueFull.
+
+        Who need not wait to the end goes on with what the flight shows.
+        """
         collapsed = key in self._flights
         if collapsed and not self._free:
             raise QueueFull("too many wait for flights")
@@ -42,29 +54,44 @@ class Coalescing(Generic[Result]):
         self._free -= collapsed
         try:
             # shield: the caller may be cancelled, the flight goes on for the others and for the store.
-            return Landed(value=await asyncio.shield(self._flights[key]), collapsed=collapsed)
+            flight = self._flights[key]
+            return Landed(value=await asyncio.shield(flight.task if to_the_end else flight.shown), collapsed=collapsed)
         finally:
             self._free += collapsed
 
     def begin(self, key: Hashable, fly: Callable[[], Coroutine[Any, Any, Result]]) -> None:
         """Start a flight for this key unless there is one, and wait for nothing."""
         if key not in self._flights:
-            flight = self._flights[key] = asyncio.create_task(fly())
-            flight.add_done_callback(lambda done: self._land(key, done))
+            flight = _Flight(asyncio.create_task(fly()), asyncio.get_running_loop().create_future())
+            self._flights[key] = flight
+            flight.task.add_done_callback(lambda _: self._land(key, flight))
+
+    def show(self, key: Hashable, result: Result) -> None:
+        """Called by a flight that goes on: this is good enough for those who wait, and for those who come."""
+        shown = self._flights[key].shown
+        if not shown.done():
+            shown.set_result(result)
 
     def __len__(self) -> int:
         return len(self._flights)
 
     async def close(self, *, within_s: float) -> None:
         """Let flights land for so long, then end them; their callers are cancelled with them."""
-        flights = list(self._flights.values())
+        flights = [flight.task for flight in self._flights.values()]
         if flights and within_s:
             await asyncio.wait(flights, timeout=within_s)
         for flight in flights:
             flight.cancel()
         await asyncio.gather(*flights, return_exceptions=True)
 
-    def _land(self, key: Hashable, flight: asyncio.Task[Result]) -> None:
+    def _land(self, key: Hashable, flight: _Flight[Result]) -> None:
         del self._flights[key]
-        if not flight.cancelled():
-            flight.exception()  # seen, even if every caller has gone
+        task, shown = flight.task, flight.shown
+        if task.cancelled():
+            shown.cancel()
+        elif (error := task.exception()) is None:
+            if not shown.done():
+                shown.set_result(task.result())
+        elif not shown.done():
+            shown.set_exception(error)
+            shown.exception()  # seen, even if every caller has gone

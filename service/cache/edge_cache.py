@@ -11,19 +11,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from service.cache import freshness
 from service.cache.answer import Answer, Asked
 from service.cache.coalescing import Coalescing, Landed
-from service.cache.fill import Filled, Filler
+from service.cache.fill import Filler
+from service.cache.filled import Filled
 from service.cache.latent_facts import facts_of, write_facts
 from service.cache.record import Record
 from service.cache.refiner import Refiner
 from service.cache.renditions import Renditions
-from service.cache.source import Original, Source
+from service.cache.source import Source
+from service.cache.source_answers import SourceAnswers
 from service.cache.staleness import Use, use_of
 from service.errors import CodecFailed, DamagedBitstream, ForeignRecord, RecordError, StoreUnavailable
-from service.telemetry import Outcome, Telemetry, Timings
+from service.telemetry import Outcome, Telemetry
+from service.timings import Timings
 from service.web.conditional import Validators
 
 
@@ -42,6 +46,7 @@ class EdgeCache:
     ) -> None:
         self._filler = filler
         self._renditions = renditions
+        self._source_answers = SourceAnswers(renditions, now=now)
         self._refiner = refiner
         self._telemetry = telemetry
         self._now = now
@@ -87,8 +92,13 @@ class EdgeCache:
         self, asked: Asked, timings: Timings, *, detail: str = "", instead_of: Record | None = None
     ) -> Answer:
         image_id = asked.wanted.image_id
+        self._filler.note(image_id)
         # The key is the picture, not the size: both sizes wait for the same fill.
-        landed = await self._fills.run(image_id, lambda: self._fill(asked, instead_of))
+        landed = await self._fills.run(
+            image_id,
+            lambda: self._fill(asked, instead_of),
+            to_the_end=asked.wanted.is_latent or not self._filler.shows,
+        )
         filled = landed.value
         if not landed.collapsed:
             timings.stages.extend(filled.timings.stages)
@@ -118,7 +128,13 @@ class EdgeCache:
     async def _fill(self, asked: Asked, instead_of: Record | None) -> Filled:
         """The flight: it goes on for the store even if every client has left."""
         image_id = asked.wanted.image_id
-        filled = await self._filler.fill(image_id, asked.terms, instead_of=instead_of)
+        waited_for = asked.wanted.is_latent or not self._filler.shows
+        show = None if waited_for else partial(self._fills.show, image_id)
+        filled = await self._filler.fill(image_id, asked.terms, instead_of=instead_of, show=show)
+        if filled.behind:
+            self._telemetry.stages(filled.timings)
+        if filled.skipped:
+            self._telemetry.encode_skipped(filled.skipped)
         if filled.stored and filled.record is not None and filled.source is not None:
             self._refiner.offer(self._filler.key(image_id), filled.record, filled.source.prepared.high)
         return filled
@@ -144,20 +160,28 @@ class EdgeCache:
         )
 
     async def _answer_unstored(self, landed: Landed[Filled], asked: Asked, timings: Timings) -> Answer:
-        source = landed.value.source
+        filled, source = landed.value, landed.value.source
         assert source is not None, "a fill brings a record or a source"
-        if landed.collapsed:
-            # RFC 9111 5.2.2.5 and 5.2.2.7: that answer was for another client.
+        obstacle = source.storage.obstacle
+        collapsed = landed.collapsed and obstacle is None and not asked.wanted.is_latent
+        if landed.collapsed and not collapsed:
+            # RFC 9111 5.2.2.5 and 5.2.2.7: that answer was for another client. Or it was no latent.
             source = await self._filler.fetch(asked.wanted.image_id, asked.terms, timings)
-        forwarded = "stale" if landed.value.was_stale else "uri-miss"
-        return await self._answer_resized(
-            source, asked, timings, forwarded=forwarded, detail=source.storage.obstacle or ""
+        answer = await self._source_answers.answer(source, asked, timings)
+        outcome = Outcome.BYPASS if obstacle is not None else Outcome.COLLAPSED if collapsed else Outcome.MISS
+        return replace(
+            answer,
+            outcome=outcome,
+            forwarded="stale" if filled.was_stale else "uri-miss",
+            origin_status=filled.origin_status,
+            collapsed=collapsed,
+            detail=source.storage.obstacle or filled.skipped or "source",
         )
 
     async def _answer_passed(self, asked: Asked, timings: Timings) -> Answer:
         source = await self._filler.fetch_passed(asked.wanted.image_id, asked.terms, timings)
-        detail = source.storage.obstacle or ""
-        return await self._answer_resized(source, asked, timings, forwarded="uri-miss", detail=detail)
+        answer = await self._source_answers.answer(source, asked, timings)
+        return replace(answer, forwarded="uri-miss", detail=source.storage.obstacle or "")
 
     async def _answer_without_store(self, asked: Asked, timings: Timings) -> Answer:
         image_id, terms = asked.wanted.image_id, asked.terms
@@ -166,45 +190,8 @@ class EdgeCache:
         source = landed.value
         if landed.collapsed and source.storage.obstacle is not None:
             source = await self._filler.fetch(image_id, terms, timings)
-        return await self._answer_resized(source, asked, timings, forwarded="bypass", detail="store-unavailable")
-
-    async def _answer_resized(
-        self, source: Source, asked: Asked, timings: Timings, *, forwarded: str, detail: str
-    ) -> Answer:
-        """Straight from the source: what is not stored is not worth an encode and a decode."""
-        if source.prepared.original is not None:
-            answer = self._answer_as_it_is(source, source.prepared.original, asked, forwarded=forwarded)
-            return replace(answer, detail=detail)
-        body = None
-        if not asked.head:
-            body = await self._renditions.file(source.prepared.of_size(asked.wanted.size_px), asked.wanted, timings)
-        return Answer(
-            outcome=Outcome.BYPASS,
-            media_type=asked.wanted.media_type,
-            body=body,
-            forwarded=forwarded,
-            passed=source.fields.passed,
-            age=source.fields.age,
-            detail=detail,
-        )
-
-    def _answer_as_it_is(self, source: Source, original: Original, asked: Asked, *, forwarded: str) -> Answer:
-        """RFC 9110 7.7, no-transform: neither another size nor another media type, and the origin's own entity tag."""
-        fields = source.fields
-        not_modified = asked.conditions.not_modified(
-            Validators(entity_tag=fields.etag, last_modified=fields.passed.last_modified, date=fields.passed.date),
-            now_s=self._now(),
-        )
-        return Answer(
-            outcome=Outcome.BYPASS,
-            media_type=original.media_type,
-            body=None if not_modified or asked.head else original.body,
-            forwarded=forwarded,
-            not_modified=not_modified,
-            entity_tag=fields.etag,
-            passed=fields.passed,
-            age=fields.age,
-        )
+        answer = await self._source_answers.answer(source, asked, timings)
+        return replace(answer, forwarded="bypass", detail="store-unavailable")
 
     def _fault(self, error: RecordError | DamagedBitstream) -> str:
         fault = "foreign-record" if isinstance(error, ForeignRecord) else "damaged-record"

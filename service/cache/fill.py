@@ -8,11 +8,13 @@ still good: if so, or if the file is the same, it is stored again under new date
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from http import HTTPStatus
 
 from models.bitstream import parse
 from service.cache import freshness
+from service.cache.encoder import Encoder
+from service.cache.filled import Filled, Show, Work
 from service.cache.freshness import Storage
 from service.cache.intake import Delivered, without_file
 from service.cache.latent_facts import LatentFacts, facts_of
@@ -24,42 +26,8 @@ from service.cache.shelf import Shelf
 from service.cache.source import Latent, Source, Terms
 from service.cache.sources import Sources
 from service.cache.staleness import Use, may_stand_in, use_of
-from service.errors import OriginError, OriginRefused, RecordError, StoreUnavailable
-from service.quality import Quality
-from service.render.codec_worker import CodecWorker
-from service.telemetry import Timings
-
-
-@dataclass(frozen=True, slots=True)
-class Filled:
-    """What a fill came to: a record, found, confirmed or made, or a source whose picture may not be stored."""
-
-    timings: Timings
-    record: Record | None = None
-    found: bool = False
-    """Another fill had stored it a moment ago."""
-    waited: bool = False
-    """For a fill of another process."""
-    stored: bool = False
-    source: Source | None = None
-    """What was fetched, unless it was what the store has anyway."""
-    latent: Latent | None = None
-    """The same, where it came as a latent."""
-    was_stale: bool = False
-    """There was a record, and the origin was asked about it."""
-    failed: bool = False
-    """The origin gave nothing, and the stale record stands in."""
-    origin_status: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Work:
-    """One fill under one lease."""
-
-    image_id: str
-    terms: Terms
-    lease: Lease
-    timings: Timings = field(default_factory=Timings)
+from service.errors import OriginError, OriginRefused, QueueFull, RecordError, StoreUnavailable
+from service.timings import Timings
 
 
 class Filler:
@@ -71,15 +39,13 @@ class Filler:
         leases: Leases,
         sources: Sources,
         *,
-        worker: CodecWorker,
-        quality: Quality,
+        encoder: Encoder,
         now: Callable[[], float],
     ) -> None:
         self._shelf = shelf
         self._leases = leases
         self._sources = sources
-        self._worker = worker
-        self._quality = quality
+        self._encoder = encoder
         self._now = now
 
     def key(self, image_id: str) -> bytes:
@@ -90,8 +56,22 @@ class Filler:
         """A record that can be used now. Raises StoreUnavailable, RecordError, or the error that is remembered."""
         return await self._shelf.look(image_id)
 
-    async def fill(self, image_id: str, terms: Terms, *, instead_of: Record | None = None) -> Filled:
-        """The whole miss. `instead_of` is a record that turned out to be unusable. Raises what the client is told."""
+    @property
+    def shows(self) -> bool:
+        """Whether a fill shows what it brings before it is encoded."""
+        return self._encoder.source_first
+
+    def note(self, image_id: str) -> None:
+        """Someone asked for a picture that is not there, or not good."""
+        self._encoder.note(image_id)
+
+    async def fill(
+        self, image_id: str, terms: Terms, *, instead_of: Record | None = None, show: Show | None = None
+    ) -> Filled:
+        """The whole miss. `instead_of` is a record that turned out to be unusable. Raises what the client is told.
+
+        With `show`, the picture is shown as soon as it is there, and encoded behind those who have seen it.
+        """
         line = self._leases.line(self._shelf.lease_key(image_id))
         while True:
             async with line.lease() as lease:
@@ -101,7 +81,7 @@ class Filler:
                 if known is not None and self._is_good(known, lease):
                     return Filled(Timings(), record=known, found=True, waited=line.waited)
                 if lease.may_fill:
-                    return await self._filled(image_id, terms, known, lease)
+                    return await self._filled(Work(image_id, terms, lease, show, was_stale=known is not None), known)
             await line.wait(lease)
 
     async def fetch(self, image_id: str, terms: Terms, timings: Timings) -> Source:
@@ -127,12 +107,11 @@ class Filler:
         # What may be shown during a validation is shown during that of another process too.
         return use is Use.FRESH or (use is Use.WHILE_REVALIDATING and lease.standing is Standing.ANOTHERS)
 
-    async def _filled(self, image_id: str, terms: Terms, known: Record | None, lease: Lease) -> Filled:
-        work = _Work(image_id, terms, lease)
+    async def _filled(self, work: Work, known: Record | None) -> Filled:
         if known is None:
             return await self._new(work, await self._fetched(work))
         try:
-            answered = without_file(await self._sources.ask(image_id, terms, work.timings, known))
+            answered = await self._sources.ask(work.image_id, work.terms, work.timings, known)
         except OriginError as error:
             return self._failed(known, error, work.timings)
         if isinstance(answered, Confirmed):
@@ -142,31 +121,50 @@ class Filler:
         if _is_the_same(answered, known):
             confirmed = await self._confirmed(work, known, answered.fields, answered.storage)
             return replace(confirmed, origin_status=HTTPStatus.OK)
-        changed = await self._new(work, answered)
-        return replace(changed, was_stale=True, origin_status=HTTPStatus.OK)
+        return await self._new(work, answered)
 
-    async def _fetched(self, work: _Work) -> Delivered:
+    async def _fetched(self, work: Work) -> Delivered:
         try:
-            return without_file(await self._sources.ask(work.image_id, work.terms, work.timings))
+            return await self._sources.ask(work.image_id, work.terms, work.timings)
         except OriginRefused as refused:
             await self._shelf.remember(work.image_id, refused, under=work.lease.writes)
             raise
 
-    async def _new(self, work: _Work, delivered: Delivered) -> Filled:
+    async def _new(self, work: Work, delivered: Delivered) -> Filled:
         assert not isinstance(delivered, Confirmed), "nothing was known that could be confirmed"
         if delivered.storage.obstacle is not None:
             work.lease.pass_on()
-            return Filled(work.timings, source=await self._sources.as_source(delivered, work.terms))
+            return work.brought(source=await self._sources.as_source(delivered, work.terms))
         if isinstance(delivered, Latent):
             record = self._record(delivered, delivered.facts, delivered.bitstream)
-            return Filled(work.timings, record=record, stored=await self._put(work, record), latent=delivered)
-        with work.timings.measured("encode"):
-            bitstream = await self._worker.encode(delivered.prepared.high, quality=self._quality)
-        record = self._record(delivered, delivered.prepared.facts, bitstream)
-        return Filled(work.timings, record=record, stored=await self._put(work, record), source=delivered)
+            return await self._put(work.brought(latent=delivered), record, work)
+        if not (work.was_stale or self._encoder.admits(work.image_id)):
+            return replace(work.brought(source=delivered), skipped="not-admitted")
+        if work.show is None:
+            return await self._encoded(work, without_file(delivered))
+        return await self._encoded_behind(work, without_file(delivered), work.show)
 
-    async def _put(self, work: _Work, record: Record) -> bool:
-        return await self._shelf.put(work.image_id, record, under=work.lease.writes)
+    async def _encoded(self, work: Work, source: Source) -> Filled:
+        with work.timings.measured("encode"):
+            bitstream = await self._encoder.encode(source.prepared.high)
+        return await self._put(
+            work.brought(source=source), self._record(source, source.prepared.facts, bitstream), work
+        )
+
+    async def _encoded_behind(self, work: Work, source: Source, show: Show) -> Filled:
+        show(work.brought(source=source))
+        behind = replace(work, timings=Timings())
+        filled = replace(behind.brought(source=source), behind=True)
+        try:
+            with behind.timings.measured("encode"):
+                bitstream = await self._encoder.encode_behind(source.prepared.high)
+        except QueueFull:
+            return replace(filled, skipped="queue-full")
+        return await self._put(filled, self._record(source, source.prepared.facts, bitstream), work)
+
+    async def _put(self, filled: Filled, record: Record, work: Work) -> Filled:
+        stored = await self._shelf.put(work.image_id, record, under=work.lease.writes)
+        return replace(filled, record=record, stored=stored)
 
     def _failed(self, known: Record, error: OriginError, timings: Timings) -> Filled:
         """RFC 5861 4: what is stale is better than an error, but a picture that is gone is gone."""
@@ -177,7 +175,7 @@ class Filler:
             raise error
         return Filled(timings, record=known, was_stale=True, failed=True, origin_status=status)
 
-    async def _confirmed(self, work: _Work, known: Record, fields: OriginFields, storage: Storage) -> Filled:
+    async def _confirmed(self, work: Work, known: Record, fields: OriginFields, storage: Storage) -> Filled:
         """The latent is as good as before: its dates are renewed, and nothing is encoded."""
         record = renewed(known, fields, storage)
         stored = storage.obstacle is None and await self._shelf.renew(work.image_id, known, record)
@@ -202,7 +200,7 @@ class Filler:
             source_bytes=facts.source_bytes,
             conventional_high_bytes=facts.conventional_high_bytes,
             conventional_medium_bytes=facts.conventional_medium_bytes,
-            stream_id=self._worker.codec.stream_id,
+            stream_id=self._encoder.stream_id,
             quality=parse(bitstream).quality,  # a target score leaves it to the codec
             refinement=facts.refinement,
             origin_etag=fields.etag if fits(fields.etag, ETAG_CAP_BYTES) else "",

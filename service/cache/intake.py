@@ -25,7 +25,7 @@ from service.origin.client import Fetched
 from service.render import image_file
 from service.render.codec_worker import CodecWorker
 from service.render.image_file import ImageLimits
-from service.telemetry import Timings
+from service.timings import Timings
 from service.web.negotiation import LATENT_MEDIA_TYPE
 
 Result = TypeVar("Result")
@@ -119,8 +119,6 @@ class Intake:
         return await asyncio.get_running_loop().run_in_executor(self._threads, call)
 
 
-def without_file(delivered: Delivered) -> Delivered:
-    """A file that nobody will be handed: it must not wait for the codec with its picture."""
-    if isinstance(delivered, Source) and delivered.storage.obstacle is None:
-        return replace(delivered, prepared=replace(delivered.prepared, original=None))
-    return delivered
+def without_file(source: Source) -> Source:
+    """A file that nobody will be handed must not wait for the codec with its picture."""
+    return replace(source, prepared=replace(source.prepared, original=None))

@@ -30,7 +30,8 @@ from service.errors import (
     SourceError,
 )
 from service.origin.client import Fetched, OriginClient
-from service.telemetry import Telemetry, Timings
+from service.telemetry import Telemetry
+from service.timings import Timings
 from service.web.negotiation import LATENT_MEDIA_TYPE
 
 _GONE = {HTTPStatus.NOT_FOUND, HTTPStatus.GONE}

@@ -12,8 +12,8 @@ from service.cache.latent_facts import latent_tag
 from service.cache.record import Record
 from service.render import image_file
 from service.render.codec_worker import CodecWorker
-from service.telemetry import Timings
-from service.web.conditional import Rendered, entity_tag
+from service.timings import Timings
+from service.web.conditional import Rendered, entity_tag, source_entity_tag
 from service.web.negotiation import Wanted
 
 Pixels = NDArray[np.uint8]
@@ -41,6 +41,10 @@ class Renditions:
                 refinement=record.refinement,
             )
         )
+
+    def source_tag(self, source_digest: bytes, wanted: Wanted) -> str:
+        """That of a file that `file` makes of the source's own pixels."""
+        return source_entity_tag(source_digest, size_px=wanted.size_px, media_type=wanted.media_type)
 
     async def decoded(self, record: Record, wanted: Wanted, timings: Timings) -> bytes:
         """The file of a record. Raises DamagedBitstream, CodecFailed or QueueFull."""

@@ -11,7 +11,7 @@ from service.cache.parent import Parent
 from service.cache.record import Record
 from service.cache.source import Source, Terms
 from service.origin.client import OriginClient
-from service.telemetry import Timings
+from service.timings import Timings
 
 # Assumed: so many files are in memory at most, on their way from the origin or waiting to be read.
 SOURCES = 64

@@ -66,8 +66,16 @@ def entity_tag(rendered: Rendered) -> str:
     """The same on every node and after every refill; weak, as devices may differ in the last level of a pixel."""
     fixed = b"".join([rendered.source_digest, rendered.stream_id, rendered.head_id])
     numbers = f"{rendered.quality} {rendered.size_px} {rendered.refinement} {rendered.media_type}".encode()
-    digest = hashlib.blake2b(fixed + numbers, digest_size=_TAG_BYTES).digest()
-    return f'W/"{urlsafe_b64encode(digest).decode()}"'
+    return f'W/"{_digest(fixed + numbers)}"'
+
+
+def source_entity_tag(source_digest: bytes, *, size_px: int, media_type: str) -> str:
+    """Of a picture that was resized from its source: it looks better than the one that the latent will give."""
+    return f'W/"s-{_digest(source_digest + f"{size_px} {media_type}".encode())}"'
+
+
+def _digest(named: bytes) -> str:
+    return urlsafe_b64encode(hashlib.blake2b(named, digest_size=_TAG_BYTES).digest()).decode()
 
 
 def _any_match(field: str, current: str) -> bool:

@@ -15,7 +15,8 @@ from starlette.types import Receive, Scope, Send
 
 from service.cache.edge_cache import EdgeCache
 from service.errors import EdgeError, Leaving
-from service.telemetry import Outcome, Telemetry, Timings
+from service.telemetry import Outcome, Telemetry
+from service.timings import Timings
 from service.web import responses
 from service.web.questions import Questions, Told
 from service.web.responses import PictureResponse

@@ -15,7 +15,7 @@ from service.cache.http_date import http_date
 from service.cache.latent_facts import FIELD as FACTS
 from service.cache.origin_fields import PassedOn
 from service.errors import EdgeError, OriginError, OriginRefused, SourceError
-from service.telemetry import Timings
+from service.timings import Timings
 
 NAME = "latentedge"
 Header = tuple[bytes, bytes]

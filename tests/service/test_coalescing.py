@@ -137,3 +137,43 @@ def test_closing_lets_flights_land_within_a_limit() -> None:
         assert (await caller).value == "flight 1"
 
     story(scenario)
+
+
+def test_a_flight_may_show_what_it_has_and_go_on() -> None:
+    async def scenario(coalescing: Coalescing[str], runway: Runway) -> None:
+        async def fly() -> str:
+            coalescing.show("cat", "so far")
+            return await runway.fly()
+
+        early = await coalescing.run("cat", fly, to_the_end=False)
+        late = await coalescing.run("cat", fly, to_the_end=False)
+        assert (early.value, early.collapsed, late.value, late.collapsed) == ("so far", False, "so far", True)
+        waiting = asyncio.create_task(coalescing.run("cat", fly))
+        await runway.taken_off.wait()
+        runway.may_land.set()
+        assert (await waiting).value == "flight 1"
+        assert runway.flights == 1
+
+    story(scenario)
+
+
+def test_who_does_not_wait_to_the_end_learns_of_an_early_one() -> None:
+    async def scenario(coalescing: Coalescing[str], runway: Runway) -> None:
+        runway.may_land.set()
+        assert (await coalescing.run("cat", runway.fly, to_the_end=False)).value == "flight 1"
+        with pytest.raises(ConnectionError):
+            await coalescing.run("cat", runway.crash, to_the_end=False)
+
+    story(scenario)
+
+
+def test_an_error_after_it_has_shown_something_is_nobodys() -> None:
+    async def scenario(coalescing: Coalescing[str], runway: Runway) -> None:
+        async def crash() -> str:
+            coalescing.show("cat", "so far")
+            return await runway.crash()
+
+        assert (await coalescing.run("cat", crash, to_the_end=False)).value == "so far"
+        runway.may_land.set()
+
+    story(scenario)

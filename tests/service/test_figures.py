@@ -29,6 +29,7 @@ METRICS = {
     "edge_origin_requests": {"outcome"},
     "edge_origin_bytes": set(),
     "edge_origin_avoided_bytes": set(),
+    "edge_encodes_skipped": {"reason"},
     "edge_parent_requests": {"outcome"},
     "edge_parent_bytes": set(),
     "edge_parent_fallbacks": {"reason"},

@@ -18,7 +18,8 @@ from service.errors import NotAPicture
 from service.origin.client import Limits, OriginClient
 from service.render.codec_worker import CodecWorker
 from service.render.image_file import ImageLimits
-from service.telemetry import Telemetry, Timings
+from service.telemetry import Telemetry
+from service.timings import Timings
 from tests.service.scripted_origin import Reply, ScriptedOrigin
 from tests.service.watched_codec import OPTIONS
 

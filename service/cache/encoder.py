@@ -1,0 +1,71 @@
+"""New pictures become latents here: those that are worth it, and that there is room for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from service.cache.admission import Admission
+from service.cache.source import Pixels
+from service.errors import QueueFull
+from service.quality import Quality
+from service.render.codec_worker import CodecWorker
+
+
+@dataclass(frozen=True, slots=True)
+class EncodeRules:
+    """What the operator decides about encodes."""
+
+    quality: Quality
+    source_first: bool = False
+    """Whether clients are shown the source's pixels instead of waiting for the latent."""
+    behind_items: int = 1
+    """Encodes that may wait when their clients have been answered."""
+
+
+class Encoder:
+    """For all fills of a process."""
+
+    def __init__(self, rules: EncodeRules, *, worker: CodecWorker, admission: Admission) -> None:
+        self._rules = rules
+        self._worker = worker
+        self._admission = admission
+        self._behind = 0
+
+    @property
+    def source_first(self) -> bool:
+        """See the rules."""
+        return self._rules.source_first
+
+    @property
+    def stream_id(self) -> bytes:
+        """Of the weights in use."""
+        return self._worker.codec.stream_id
+
+    def note(self, image_id: str) -> None:
+        """Someone asked for a picture that is not there."""
+        self._admission.note(image_id)
+
+    def admits(self, image_id: str) -> bool:
+        """Whether it is asked for often enough."""
+        return self._admission.admits(image_id)
+
+    async def encode(self, high: Pixels) -> bytes:
+        """Raises QueueFull or CodecFailed."""
+        return await self._worker.encode(high, quality=self._rules.quality)
+
+    async def encode_behind(self, high: Pixels) -> bytes:
+        """The same, for nobody who waits: refused as soon as `behind_items` wait."""
+        with self._place():
+            return await self.encode(high)
+
+    @contextmanager
+    def _place(self) -> Iterator[None]:
+        if self._behind >= self._rules.behind_items:
+            raise QueueFull(f"{self._behind} encodes wait behind their answers")
+        self._behind += 1
+        try:
+            yield
+        finally:
+            self._behind -= 1

@@ -1,0 +1,58 @@
+"""A fill as values: what it sets out with and what it comes to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from http import HTTPStatus
+
+from service.cache.lease import Lease
+from service.cache.record import Record
+from service.cache.source import Latent, Source, Terms
+from service.timings import Timings
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """What a fill came to: a record, found, confirmed or made, or a source whose picture may not be stored."""
+
+    timings: Timings
+    record: Record | None = None
+    found: bool = False
+    """Another fill had stored it a moment ago."""
+    waited: bool = False
+    """For a fill of another process."""
+    stored: bool = False
+    source: Source | None = None
+    """What was fetched, unless it was what the store has anyway."""
+    latent: Latent | None = None
+    """The same, where it came as a latent."""
+    was_stale: bool = False
+    """There was a record, and the origin was asked about it."""
+    failed: bool = False
+    """The origin gave nothing, and the stale record stands in."""
+    origin_status: int | None = None
+    behind: bool = False
+    """Those who asked first were answered from the source; the timings are of what came after."""
+    skipped: str = ""
+    """Why there is no record although there may be one."""
+
+
+Show = Callable[[Filled], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One fill under one lease."""
+
+    image_id: str
+    terms: Terms
+    lease: Lease
+    show: Show | None
+    timings: Timings = field(default_factory=Timings)
+    was_stale: bool = False
+
+    def brought(self, source: Source | None = None, latent: Latent | None = None) -> Filled:
+        """A new picture."""
+        status = HTTPStatus.OK if self.was_stale else None
+        return Filled(self.timings, source=source, latent=latent, was_stale=self.was_stale, origin_status=status)

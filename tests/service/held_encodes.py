@@ -1,0 +1,40 @@
+"""Encodes that wait for a test: the codec's thread stands still before each until it may go on."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from service.render.codec_queue import EncodeJob
+from service.render.codec_worker import CodecWorker
+
+LIMIT_S = 60
+
+
+class HeldEncodes:
+    """Those of every worker of this process."""
+
+    def __init__(self) -> None:
+        self.begun = threading.Event()
+        self.may_go_on = threading.Event()
+
+
+@contextmanager
+def held_encodes() -> Iterator[HeldEncodes]:
+    """The real encodes, only later."""
+    held, encode = HeldEncodes(), CodecWorker._encode
+
+    def later(worker: CodecWorker, job: EncodeJob) -> None:
+        held.begun.set()
+        assert held.may_go_on.wait(LIMIT_S), "held for ever"
+        encode(worker, job)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(CodecWorker, "_encode", later)
+        try:
+            yield held
+        finally:
+            held.may_go_on.set()

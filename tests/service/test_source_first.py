@@ -1,0 +1,179 @@
+"""EDGE_MISS=source: the first clients are shown the source's own pixels, and the latent is made behind them."""
+
+import asyncio
+import io
+import time
+from collections.abc import Callable, Iterator
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+from skimage import data
+
+from models.config import HIGH_PX
+from service.render import image_file
+from service.settings import read_settings
+from service.store.embedded import EmbeddedValkey
+from tests.service.held_encodes import LIMIT_S, HeldEncodes, held_encodes
+from tests.service.running_edge import RunningEdge, running_edge
+from tests.service.scripted_origin import Reply, ScriptedOrigin
+from tests.service.tiers import LATENT, SAID, a_latent, aged, own_store, record_of, told
+
+
+@pytest.fixture(scope="module")
+def _hasty(session_valkey: EmbeddedValkey, _session_origin: ScriptedOrigin) -> Iterator[RunningEdge]:
+    url = own_store(session_valkey, 5)
+    with running_edge(read_settings(origin=_session_origin.url, redis_url=url, miss="source", miss_items=1)) as edge:
+        yield edge
+
+
+@pytest.fixture
+def hasty(_hasty: RunningEdge, session_valkey: EmbeddedValkey) -> RunningEdge:
+    own_store(session_valkey, 5)
+    _hasty.arrivals.reset()
+    return _hasty
+
+
+@pytest.fixture
+def held() -> Iterator[HeldEncodes]:
+    with held_encodes() as held:
+        yield held
+
+
+def stored(edge: RunningEdge, image_id: str) -> httpx.Response:
+    """A latent is waited for to the end of the fill, so that no encode is left for the next test."""
+    return edge.get(f"/latent/{image_id}")
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    """What is counted behind an answer is counted a moment after it."""
+    deadline_s = time.monotonic() + LIMIT_S
+    while not true():
+        assert time.monotonic() < deadline_s, "it never came to pass"
+
+
+def skipped(edge: RunningEdge, reason: str) -> float:
+    return edge.metric(f'edge_encodes_skipped_total{{reason="{reason}"}}')
+
+
+def test_nobody_waits_for_the_encode(
+    hasty: RunningEdge, origin: ScriptedOrigin, photo: bytes, held: HeldEncodes
+) -> None:
+    origin.script("/first", Reply(photo, headers={**SAID, "Age": "7"}))
+    first = hasty.get("/image/first?fmt=png")
+    assert held.begun.wait(60)
+    second, small = hasty.get("/image/first?fmt=png"), hasty.get("/image/first?res=medium")
+    assert not held.may_go_on.is_set()
+    assert first.headers["cache-status"] == "latentedge; fwd=uri-miss; detail=source"
+    assert second.headers["cache-status"] == "latentedge; fwd=uri-miss; collapsed; detail=source"
+    assert first.content == second.content
+    assert first.headers["age"] == "7"
+    assert first.headers["cache-control"] == "max-age=600"
+    assert first.headers["etag"].startswith('W/"s-')
+    assert first.headers["etag"] == second.headers["etag"] != small.headers["etag"]
+    source = image_file.read(photo, limits=image_file.ImageLimits(source_pixels=10**7))
+    with Image.open(io.BytesIO(first.content)) as picture:
+        assert np.array_equal(np.asarray(picture), image_file.square(source.pixels, HIGH_PX))
+    held.may_go_on.set()
+    stored(hasty, "first")
+
+
+def test_they_are_answered_conditionally_too(
+    hasty: RunningEdge, origin: ScriptedOrigin, photo: bytes, held: HeldEncodes
+) -> None:
+    origin.script("/conditional", Reply(photo, headers=SAID))
+    first = hasty.get("/image/conditional")
+    assert held.begun.wait(60)
+    again = hasty.get("/image/conditional", headers={"If-None-Match": first.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    assert hasty.client.head("/image/conditional").headers["etag"] == first.headers["etag"]
+    held.may_go_on.set()
+    stored(hasty, "conditional")
+
+
+def test_then_all_see_the_latent(hasty: RunningEdge, origin: ScriptedOrigin, photo: bytes, held: HeldEncodes) -> None:
+    origin.script("/then", Reply(photo, headers=SAID))
+    encodes = hasty.metric('edge_stage_seconds_count{stage="encode"}')
+    first = hasty.get("/image/then")
+    held.may_go_on.set()
+    assert stored(hasty, "then").status_code == 200
+    hit = hasty.get("/image/then", headers={"If-None-Match": first.headers["etag"]})
+    assert hit.status_code == 200
+    assert told(hit) == "latentedge; hit"
+    assert not hit.headers["etag"].startswith('W/"s-')
+    assert hasty.metric('edge_stage_seconds_count{stage="encode"}') == encodes + 1
+
+
+def test_who_wants_the_latent_waits_for_it(
+    hasty: RunningEdge, origin: ScriptedOrigin, photo: bytes, held: HeldEncodes
+) -> None:
+    origin.script("/whole", Reply(photo, headers=SAID))
+    hasty.get("/image/whole")
+
+    async def asked() -> httpx.Response:
+        async with httpx.AsyncClient(base_url=hasty.url, timeout=60, trust_env=False) as client:
+            asking = asyncio.create_task(client.get("/latent/whole"))
+            await asyncio.to_thread(hasty.arrivals.wait_for, 2)
+            held.may_go_on.set()
+            return await asking
+
+    answer = asyncio.run(asked())
+    assert answer.headers["content-type"] == "application/vnd.latentedge"
+    assert answer.content == record_of(hasty, "whole").bitstream
+
+
+def test_where_too_many_wait_a_picture_is_shown_and_not_stored(
+    hasty: RunningEdge, origin: ScriptedOrigin, photo: bytes, held: HeldEncodes
+) -> None:
+    origin.script("/one", Reply(photo, headers=SAID))
+    origin.script("/other", *[Reply(photo, headers=SAID)] * 2)
+    before = skipped(hasty, "queue_full")
+    hasty.get("/image/one")
+    assert held.begun.wait(60)
+    for times in (1, 2):
+        assert told(hasty.get("/image/other")) == "latentedge; fwd=uri-miss; detail=source"
+        wait_until(lambda times=times: skipped(hasty, "queue_full") == before + times)  # type: ignore[misc]
+    held.may_go_on.set()
+    assert stored(hasty, "one").status_code == 200
+
+
+def test_a_changed_picture_is_shown_at_once(
+    hasty: RunningEdge, origin: ScriptedOrigin, photo: bytes, held: HeldEncodes
+) -> None:
+    other = io.BytesIO()
+    Image.fromarray(data.chelsea()).save(other, "PNG")  # type: ignore[no-untyped-call]
+    origin.script("/changed", Reply(photo, headers=SAID), Reply(other.getvalue(), headers=SAID))
+    held.may_go_on.set()
+    hasty.get("/image/changed")
+    stored(hasty, "changed")
+    held.may_go_on.clear()
+    aged(hasty, "changed", 601)
+    changed = hasty.get("/image/changed")
+    assert changed.headers["cache-status"] == "latentedge; fwd=stale; fwd-status=200; detail=source"
+    held.may_go_on.set()
+    stored(hasty, "changed")
+    assert record_of(hasty, "changed").source_bytes == len(other.getvalue())
+
+
+@pytest.mark.parametrize("control", ["private", "no-store"])
+def test_what_may_not_be_stored_is_shown_to_nobody_else(
+    hasty: RunningEdge, origin: ScriptedOrigin, photo: bytes, control: str
+) -> None:
+    origin.script("/mine", *[Reply(photo, headers={"Cache-Control": control})] * 2)
+    for _ in range(2):
+        assert hasty.get("/image/mine").headers["cache-status"] == f"latentedge; fwd=uri-miss; detail={control}"
+
+
+def test_an_error_of_the_origin_is_told_as_ever(hasty: RunningEdge, origin: ScriptedOrigin) -> None:
+    origin.script("/gone", Reply(status=404))
+    for _ in range(2):
+        assert hasty.get("/image/gone").status_code == 404
+
+
+def test_a_latent_is_shown_as_it_is(hasty: RunningEdge, origin: ScriptedOrigin) -> None:
+    """From a parent or a static origin: there is nothing to wait for."""
+    origin.script("/latent", Reply(a_latent(), headers={**LATENT, "ETag": '"v1"'}))
+    answer = hasty.get("/image/latent")
+    assert told(answer) == "latentedge; fwd=uri-miss; stored"
+    assert answer.headers["etag"] == hasty.get("/image/latent").headers["etag"]
