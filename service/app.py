@@ -36,6 +36,7 @@ from service.settings import Settings
 from service.store.connection import Connection, Patience
 from service.store.latent_store import LatentStore
 from service.telemetry import Telemetry
+from service.web.access_log import AccessLog
 from service.web.admin_routes import AdminServices
 from service.web.loops import node_name
 from service.web.pictures import Pictures
@@ -46,6 +47,7 @@ from service.web.stats import CodecFigures
 # Assumed: one picture being read while another is resized. At the pixel limit each takes about half a gigabyte.
 SOURCE_THREADS = 2
 FILE_THREADS = 2
+STDOUT = 1
 
 
 def create_app(settings: Settings, *, mark: ReadyMark | None = None) -> FastAPI:
@@ -126,8 +128,11 @@ async def _started(settings: Settings, drain: Drain, closing: AsyncExitStack) ->
         now=time.time,
     )
     closing.push_async_callback(lambda: cache.close(within_s=drain.left_s()))
+    log = AccessLog(settings.access_log, file=STDOUT, observer=telemetry)
+    closing.callback(log.close)
+    questions = Questions(node_name(host=gethostname(), parent=settings.parent))
     return Services(
-        pictures=Pictures(cache, telemetry, Questions(node_name(host=gethostname(), parent=settings.parent))),
+        pictures=Pictures(cache, telemetry, questions, log),
         admin=AdminServices(
             census=Census(store, telemetry),
             telemetry=telemetry,

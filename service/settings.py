@@ -144,6 +144,9 @@ class Settings(BaseSettings):
     admin_port: int = _setting(
         0, "port", "Where health, metrics, figures and the page are; 0: beside the pictures.", ge=0, le=65535
     )
+    access_log: float = _setting(
+        0.0, "share", "Of requests, that have a JSON line on stdout; above 0, every 5xx has one.", ge=0, le=1
+    )
     drain_delay_s: float = _setting(
         0.0, "s", "How long after SIGTERM, though not ready any more, the edge takes new requests.", ge=0, le=3600
     )

@@ -147,6 +147,9 @@ class Telemetry:
             ["latent"],
             registry=registry,
         )
+        self._log_lines_dropped = Counter(
+            "edge_access_log_dropped_total", "Lines of the access log that nobody read in time.", registry=registry
+        )
         for reason in ("not_admitted", "queue_full"):
             self._encodes_skipped.labels(reason)
         for outcome in RefinementOutcome:
@@ -202,6 +205,10 @@ class Telemetry:
     def queue_changed(self, *, items: int) -> None:
         """So many jobs wait now."""
         self._queue_depth.set(items)
+
+    def log_lines_dropped(self, lines: int) -> None:
+        """The access log was read too slowly."""
+        self._log_lines_dropped.inc(lines)
 
     def device_lost(self) -> None:
         """The accelerator failed; the processor goes on."""

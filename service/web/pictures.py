@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -16,61 +15,67 @@ from starlette.types import Receive, Scope, Send
 from service.cache.edge_cache import EdgeCache
 from service.errors import EdgeError, Leaving
 from service.telemetry import Outcome, Telemetry
-from service.timings import Timings
 from service.web import responses
-from service.web.questions import Questions, Told
+from service.web.access_log import AccessLog, Exchange
+from service.web.questions import Questions
+from service.web.request_id import request_id
 from service.web.responses import PictureResponse
 
 
 class Pictures:
     """Answers GET and HEAD below /image/ and /latent/."""
 
-    def __init__(self, cache: EdgeCache, telemetry: Telemetry, questions: Questions) -> None:
+    def __init__(self, cache: EdgeCache, telemetry: Telemetry, questions: Questions, log: AccessLog) -> None:
         self._cache = cache
         self._telemetry = telemetry
         self._questions = questions
+        self._log = log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
-        started_s = time.perf_counter()
-        told, reply = Told(), None
+        exchange, reply = Exchange(scope, request_id(scope["headers"])), None
         try:
             async with _while_client_waits(receive):
-                reply = await self._reply(scope, told, started_s)
+                reply = await self._reply(exchange)
                 await reply(scope, receive, send)
         except asyncio.CancelledError:
             if reply is not None:
                 raise
             # The server's doing: what is under way has taken longer than it waits for (EDGE_DRAIN_S).
-            self._count(told.res, Outcome.ERROR, started_s, sent_bytes=0)
-            leaving = responses.problem(Leaving(), negotiated=told.negotiated, head=scope["method"] == "HEAD")
-            await leaving(scope, receive, send)
+            reply = self._refused(exchange, Leaving())
+            await reply(scope, receive, send)
+        finally:
+            self._log.ended(exchange, reply)
 
-    async def _reply(self, scope: Scope, told: Told, started_s: float) -> PictureResponse:
-        head = scope["method"] == "HEAD"
+    async def _reply(self, exchange: Exchange) -> PictureResponse:
         try:
-            asked = self._questions.read(scope, told)
-            timings = Timings()
-            answer = await self._cache.answer(asked, timings)
+            asked = self._questions.read(exchange.scope, exchange.told)
+            answer = await self._cache.answer(asked, exchange.timings)
         except EdgeError as error:
-            self._report(error)
-            self._count(told.res, Outcome.ERROR, started_s, sent_bytes=0)
-            return responses.problem(error, negotiated=told.negotiated, head=head)
+            self._report(error, exchange)
+            return self._refused(exchange, error)
         except Exception:
-            logging.getLogger(__name__).exception("a request failed in an unforeseen way")
-            self._count(told.res, Outcome.ERROR, started_s, sent_bytes=0)
-            return responses.problem(EdgeError(), negotiated=told.negotiated, head=head)
-        self._telemetry.stages(timings)
-        self._count(told.res, answer.outcome, started_s, sent_bytes=len(answer.body or b""))
-        return responses.picture(answer, timings, negotiated=told.negotiated)
+            logging.getLogger(__name__).exception("request %s failed in an unforeseen way", exchange.request_id)
+            return self._refused(exchange, EdgeError())
+        self._telemetry.stages(exchange.timings)
+        self._count(exchange, answer.outcome, sent_bytes=len(answer.body or b""))
+        reply = responses.picture(answer, exchange.timings, negotiated=exchange.told.negotiated)
+        return responses.named(reply, exchange.request_id)
 
-    def _count(self, res: str, outcome: Outcome, started_s: float, *, sent_bytes: int) -> None:
-        seconds = time.perf_counter() - started_s
-        self._telemetry.request(res=res, outcome=outcome, seconds=seconds, sent_bytes=sent_bytes)
+    def _refused(self, exchange: Exchange, error: EdgeError) -> PictureResponse:
+        self._count(exchange, Outcome.ERROR, sent_bytes=0)
+        head = exchange.scope["method"] == "HEAD"
+        return responses.named(
+            responses.problem(error, negotiated=exchange.told.negotiated, head=head), exchange.request_id
+        )
 
-    def _report(self, error: EdgeError) -> None:
+    def _count(self, exchange: Exchange, outcome: Outcome, *, sent_bytes: int) -> None:
+        exchange.outcome = outcome
+        self._telemetry.request(res=exchange.told.res, outcome=outcome, seconds=exchange.seconds, sent_bytes=sent_bytes)
+
+    def _report(self, error: EdgeError, exchange: Exchange) -> None:
         if error.report:
-            logging.getLogger(__name__).warning("%s: %s", type(error).__name__, error)
+            logging.getLogger(__name__).warning("%s: %s (request %s)", type(error).__name__, error, exchange.request_id)
 
 
 @asynccontextmanager

@@ -16,6 +16,7 @@ from service.cache.latent_facts import FIELD as FACTS
 from service.cache.origin_fields import PassedOn
 from service.errors import EdgeError, OriginError, OriginRefused, SourceError
 from service.timings import Timings
+from service.web.request_id import FIELD as REQUEST_ID
 
 NAME = "latentedge"
 Header = tuple[bytes, bytes]
@@ -33,6 +34,11 @@ class PictureResponse:
         """Send it."""
         await send({"type": "http.response.start", "status": self.status, "headers": self.headers})
         await send({"type": "http.response.body", "body": self.body or b""})
+
+
+def named(response: PictureResponse, request_id: str) -> PictureResponse:
+    """With the name under which the log has it."""
+    return replace(response, headers=[*response.headers, (REQUEST_ID, request_id.encode("ascii"))])
 
 
 def picture(answer: Answer, timings: Timings, *, negotiated: bool) -> PictureResponse:

@@ -29,6 +29,7 @@ class Server:
     folder: Path
     said: str
     """Until it was ready."""
+    stdout: Path
 
     @property
     def url(self) -> str:
@@ -62,9 +63,13 @@ def serving(tmp_path: Path, origin: str, *, workers: int = 1, **settings: object
     settings = {"store_timeout_s": 30, "origin_timeout_s": 60, **settings}
     environment |= {f"EDGE_{name.upper()}": str(value) for name, value in settings.items()}
     command = [sys.executable, "-c", SERVER, str(port), str(workers)]
-    with subprocess.Popen(
-        command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True
-    ) as parent:
+    stdout = tmp_path / "stdout"
+    with (
+        stdout.open("ab") as output,
+        subprocess.Popen(
+            command, env=environment, stdout=output, stderr=subprocess.PIPE, text=True, start_new_session=True
+        ) as parent,
+    ):
         assert parent.stderr is not None
         said = []
         processes = workers + ("admin_port" in settings)
@@ -76,6 +81,6 @@ def serving(tmp_path: Path, origin: str, *, workers: int = 1, **settings: object
         else:
             pytest.fail("the server did not start:\n" + "".join(said))
         try:
-            yield Server(parent, port, tmp_path, said="".join(said))
+            yield Server(parent, port, tmp_path, said="".join(said), stdout=stdout)
         finally:
             parent.kill()

@@ -40,6 +40,7 @@ METRICS = {
     "edge_store_conventional_bytes": set(),
     "edge_store_errors": set(),
     "edge_record_faults": {"fault"},
+    "edge_access_log_dropped": set(),
     "edge_devices_lost": set(),
     "edge_refinements": {"outcome"},
     "edge_refinement_seconds": set(),
