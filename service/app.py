@@ -23,6 +23,7 @@ from service.cache.parent import Parent
 from service.cache.refiner import Refiner, RefineRules
 from service.cache.refusals import Refusals
 from service.cache.renditions import Renditions
+from service.cache.s3_fifo import S3Fifo
 from service.cache.shelf import Books, Shelf
 from service.cache.sources import Sources
 from service.drain import Drain
@@ -121,7 +122,12 @@ async def _started(settings: Settings, drain: Drain, closing: AsyncExitStack) ->
     closing.push_async_callback(refiner.close)
     cache = EdgeCache(
         filler=filler,
-        renditions=Renditions(worker, closing.enter_context(ThreadPoolExecutor(FILE_THREADS, "file"))),
+        renditions=Renditions(
+            worker,
+            closing.enter_context(ThreadPoolExecutor(FILE_THREADS, "file")),
+            memory=S3Fifo(settings.hot_bytes),
+            counts=telemetry.renditions,
+        ),
         refiner=refiner,
         telemetry=telemetry,
         waiters=settings.waiters,

@@ -81,6 +81,23 @@ class Upstream:
         self._bytes.inc(fetched_bytes)
 
 
+@dataclass(frozen=True, slots=True)
+class RenditionCounts:
+    """Files that clients got, by where they came from, and what stays in memory of them."""
+
+    _renditions: Counter
+    _kept: Gauge
+
+    def decoded(self, *, kept_bytes: int) -> None:
+        """One was made; so much is in memory now."""
+        self._renditions.labels("codec").inc()
+        self._kept.set(kept_bytes)
+
+    def found(self) -> None:
+        """One was still in memory."""
+        self._renditions.labels("memory").inc()
+
+
 class Telemetry:
     """Every metric of one worker. The observer of every adapter."""
 
@@ -116,6 +133,10 @@ class Telemetry:
         )
         self._avoided_bytes = Counter(
             "edge_origin_avoided_bytes_total", "Bytes of the sources that hits did not fetch.", registry=registry
+        )
+        self.renditions = RenditionCounts(
+            Counter("edge_renditions_total", "Files from latents.", ["source"], registry=registry),
+            Gauge("edge_hot_bytes", "Files in memory.", registry=registry, multiprocess_mode="livesum"),
         )
         self._batch_size = Histogram(
             "edge_batch_size", "Pictures in one synthesis call.", ["size"], buckets=BATCHES, registry=registry

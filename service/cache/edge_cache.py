@@ -122,7 +122,7 @@ class EdgeCache:
             origin_status=filled.origin_status,
             collapsed=landed.collapsed or filled.waited,
             stored=filled.stored and not landed.collapsed,
-            detail="stale-if-error" if filled.failed else detail,
+            detail="stale-if-error" if filled.failed else detail or answer.detail,
         )
 
     async def _fill(self, asked: Asked, instead_of: Record | None) -> Filled:
@@ -146,11 +146,12 @@ class EdgeCache:
         not_modified = asked.conditions.not_modified(
             Validators(entity_tag=tag, last_modified=record.passed.last_modified, date=record.passed.date), now_s=now_s
         )
-        body = None if not_modified or asked.head else await self._renditions.decoded(record, wanted, timings)
+        made = None if not_modified or asked.head else await self._renditions.made(record, wanted, tag, timings)
         return Answer(
             outcome=outcome,
             media_type=wanted.media_type,
-            body=body,
+            body=made.body if made is not None else None,
+            detail="memory" if made is not None and made.from_memory else "",
             not_modified=not_modified,
             entity_tag=tag,
             passed=record.passed,

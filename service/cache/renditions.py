@@ -1,17 +1,25 @@
-"""From a latent, or from pixels, to the file that a client asked for. Knows no store and no origin."""
+"""From a latent, or from pixels, to the file that a client asked for. Knows no store and no origin.
+
+Finished files are kept in memory by their entity tag, which names all that they are made of. Whoever asks has looked
+at the record before: a picture that was purged, replaced or refined, here or by another edge, is never asked for by its
+old tag again, and without the store nobody asks. So nothing has to be emptied.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from concurrent.futures import Executor
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from service.cache.latent_facts import latent_tag
 from service.cache.record import Record
+from service.cache.s3_fifo import S3Fifo
 from service.render import image_file
 from service.render.codec_worker import CodecWorker
+from service.telemetry import RenditionCounts
 from service.timings import Timings
 from service.web.conditional import Rendered, entity_tag, source_entity_tag
 from service.web.negotiation import Wanted
@@ -19,12 +27,22 @@ from service.web.negotiation import Wanted
 Pixels = NDArray[np.uint8]
 
 
-class Renditions:
-    """Made on demand, each time."""
+@dataclass(frozen=True, slots=True)
+class Rendition:
+    """A file for a client."""
 
-    def __init__(self, worker: CodecWorker, threads: Executor) -> None:
+    body: bytes
+    from_memory: bool = False
+
+
+class Renditions:
+    """Made on demand, unless they are still in memory."""
+
+    def __init__(self, worker: CodecWorker, threads: Executor, *, memory: S3Fifo, counts: RenditionCounts) -> None:
         self._worker = worker
         self._threads = threads
+        self._memory = memory
+        self._counts = counts
 
     def entity_tag(self, record: Record, wanted: Wanted) -> str:
         """Known before anything is decoded."""
@@ -46,10 +64,20 @@ class Renditions:
         """That of a file that `file` makes of the source's own pixels."""
         return source_entity_tag(source_digest, size_px=wanted.size_px, media_type=wanted.media_type)
 
-    async def decoded(self, record: Record, wanted: Wanted, timings: Timings) -> bytes:
-        """The file of a record. Raises DamagedBitstream, CodecFailed or QueueFull."""
+    async def made(self, record: Record, wanted: Wanted, tag: str, timings: Timings) -> Rendition:
+        """The file of a record, whose entity tag is known. Raises DamagedBitstream, CodecFailed or QueueFull."""
         if wanted.is_latent:
-            return record.bitstream
+            return Rendition(record.bitstream)
+        body = self._memory.get(tag)
+        if body is not None:
+            self._counts.found()
+            return Rendition(body, from_memory=True)
+        body = await self._decoded(record, wanted, timings)
+        self._memory.put(tag, body)
+        self._counts.decoded(kept_bytes=self._memory.size_bytes)
+        return Rendition(body)
+
+    async def _decoded(self, record: Record, wanted: Wanted, timings: Timings) -> bytes:
         decoded = await self._worker.decode(record.bitstream, size_px=wanted.size_px)
         timings.add("queue", decoded.queue_s)
         timings.add("entropy", decoded.entropy_s)

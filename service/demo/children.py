@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import httpx
 
@@ -57,9 +58,11 @@ def origin_server(folder: Path, *, log: Path) -> Iterator[Child]:
 
 
 @contextmanager
-def edge_server(origin_url: str, *, log: Path, port: int) -> Iterator[Child]:
-    """An edge on the embedded store, whatever the user's environment says of origin and store."""
-    environment = {**os.environ, "EDGE_ORIGIN": origin_url, "EDGE_REDIS_URL": ""}
+def edge_server(
+    origin_url: str, *, log: Path, port: int, settings: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[Child]:
+    """An edge on the embedded store, whatever the user's environment says of origin, store and these settings."""
+    environment = {**os.environ, "EDGE_ORIGIN": origin_url, "EDGE_REDIS_URL": "", **settings}
     with _server(("serve", "--port", str(port)), environment=environment, log=log, ready_path="/readyz") as child:
         yield child
 

@@ -57,8 +57,10 @@ def _load_table(answers: Sequence[Answer], origin: OriginFigures) -> Table:
     table.add_column("", justify="right")
     table.add_row("requests (failed)", f"{len(answers):,} ({failed})")
     table.add_row("hit ratio", f"{hit_ratio(answers):.1%}")
-    for title, hit in (("hits", True), ("misses", False)):
-        chosen = [answer for answer in answers if answer.ok and answer.hit is hit]
+    kinds = (("decoded hits", True, False), ("hits from memory", True, True), ("misses", False, False))
+    for title, hit, from_memory in kinds:
+        chosen = [answer for answer in answers if (answer.ok, answer.hit) == (True, hit)]
+        chosen = [answer for answer in chosen if answer.from_memory is from_memory]
         table.add_row(f"latency of {len(chosen):,} {title}, p50 / p99", _percentiles_ms(chosen))
     table.add_row("origin requests", f"{origin.requests:,}")
     table.add_row("origin egress avoided", f"{_size(origin.avoided_bytes)} ({share:.1%})")

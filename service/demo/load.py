@@ -26,6 +26,8 @@ class Answer:
     hit: bool
     seconds: float
     body_bytes: int
+    from_memory: bool = False
+    """A hit whose file was still there: nothing was decoded."""
 
 
 def picture_url(edge_url: str, name: str, *, res: str, fmt: str = "jpeg") -> str:
@@ -56,6 +58,11 @@ def is_hit(cache_status: str) -> bool:
     return "hit" in parameters or "hit=?1" in parameters
 
 
+def is_from_memory(cache_status: str) -> bool:
+    """Whether our edge says that it has not decoded anything."""
+    return "detail=memory" in cache_status.replace(" ", "").split(";")
+
+
 def _draw(names: Sequence[str], requests: int) -> list[tuple[str, str]]:
     draw = np.random.default_rng(_SEED)
     weights = 1 / np.arange(1, len(names) + 1) ** _ZIPF_EXPONENT
@@ -71,11 +78,13 @@ async def _ask(client: httpx.AsyncClient, edge_url: str, *, name: str, res: str)
         response = await client.get(picture_url(edge_url, name, res=res))
     except httpx.HTTPError:
         return Answer(name, res=res, ok=False, hit=False, seconds=time.perf_counter() - started, body_bytes=0)
+    cache_status = response.headers.get("cache-status", "")
     return Answer(
         name,
         res=res,
         ok=response.is_success,
-        hit=response.is_success and is_hit(response.headers.get("cache-status", "")),
+        hit=response.is_success and is_hit(cache_status),
+        from_memory=is_from_memory(cache_status),
         seconds=time.perf_counter() - started,
         body_bytes=len(response.content),
     )

@@ -85,6 +85,15 @@ class RefinementFigures:
 
 
 @dataclass(frozen=True)
+class RenditionFigures:
+    """Files made of latents, files found in memory, and what is there of them now."""
+
+    decoded: int
+    from_memory: int
+    memory_bytes: int
+
+
+@dataclass(frozen=True)
 class Figures:
     """All of it."""
 
@@ -97,6 +106,7 @@ class Figures:
     codec: CodecFigures
     stages: list[StageFigures]
     batches: list[BatchFigures]
+    renditions: RenditionFigures
     refinement: RefinementFigures
     queue_depth: int
     record_faults: int
@@ -131,6 +141,7 @@ def figures(metrics: Iterable[Metric], *, store: StoreCensus, codec: CodecFigure
             BatchFigures(size=size, count=one.count, mean_items=one.mean)
             for size, one in read.histograms("edge_batch_size", "size")
         ],
+        renditions=_renditions(read),
         refinement=_refinement(read),
         queue_depth=int(read.total("edge_queue_depth")),
         record_faults=int(read.total("edge_record_faults_total")),
@@ -177,6 +188,15 @@ def _requests(read: _Samples) -> list[RequestFigures]:
         )
         for (res, status), one in sorted(read.distributions("edge_request_seconds", "res", "status").items())
     ]
+
+
+def _renditions(read: _Samples) -> RenditionFigures:
+    made = read.by_label("edge_renditions_total", "source")
+    return RenditionFigures(
+        decoded=int(made.get("codec", 0)),
+        from_memory=int(made.get("memory", 0)),
+        memory_bytes=int(read.total("edge_hot_bytes")),
+    )
 
 
 def _refinement(read: _Samples) -> RefinementFigures:

@@ -18,6 +18,14 @@ from tests.service.scripted_origin import ScriptedOrigin
 STORE_BYTES = 64 * 2**20
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _every_hit_decodes() -> Iterator[None]:
+    """The stories share their photographs: what one of them left in memory would answer another's request."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("EDGE_HOT_BYTES", "0")
+        yield
+
+
 @pytest.fixture(scope="session")
 def valkey_program() -> None:
     """The server's program is in a wheel that exists for Linux and macOS only."""

@@ -33,6 +33,8 @@ METRICS = {
     "edge_parent_requests": {"outcome"},
     "edge_parent_bytes": set(),
     "edge_parent_fallbacks": {"reason"},
+    "edge_renditions": {"source"},
+    "edge_hot_bytes": set(),
     "edge_batch_size": {"size"},
     "edge_queue_depth": set(),
     "edge_store_bytes": set(),
