@@ -127,6 +127,7 @@ async def _started(settings: Settings, drain: Drain, closing: AsyncExitStack) ->
             closing.enter_context(ThreadPoolExecutor(FILE_THREADS, "file")),
             memory=S3Fifo(settings.hot_bytes),
             counts=telemetry.renditions,
+            waiters=settings.waiters,
         ),
         refiner=refiner,
         telemetry=telemetry,

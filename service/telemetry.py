@@ -97,6 +97,10 @@ class RenditionCounts:
         """One was still in memory."""
         self._renditions.labels("memory").inc()
 
+    def shared(self) -> None:
+        """One was being made for another request."""
+        self._renditions.labels("shared").inc()
+
 
 class Telemetry:
     """Every metric of one worker. The observer of every adapter."""

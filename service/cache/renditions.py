@@ -2,7 +2,8 @@
 
 Finished files are kept in memory by their entity tag, which names all that they are made of. Whoever asks has looked
 at the record before: a picture that was purged, replaced or refined, here or by another edge, is never asked for by its
-old tag again, and without the store nobody asks. So nothing has to be emptied.
+old tag again, and without the store nobody asks. So nothing has to be emptied. Who asks for a file while it is being
+made gets that one; without memory every request is a decode.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from service.cache.coalescing import Coalescing
 from service.cache.latent_facts import latent_tag
 from service.cache.record import Record
 from service.cache.s3_fifo import S3Fifo
@@ -38,11 +40,14 @@ class Rendition:
 class Renditions:
     """Made on demand, unless they are still in memory."""
 
-    def __init__(self, worker: CodecWorker, threads: Executor, *, memory: S3Fifo, counts: RenditionCounts) -> None:
+    def __init__(
+        self, worker: CodecWorker, threads: Executor, *, memory: S3Fifo, counts: RenditionCounts, waiters: int
+    ) -> None:
         self._worker = worker
         self._threads = threads
         self._memory = memory
         self._counts = counts
+        self._decodes: Coalescing[bytes] = Coalescing(waiters)
 
     def entity_tag(self, record: Record, wanted: Wanted) -> str:
         """Known before anything is decoded."""
@@ -72,10 +77,18 @@ class Renditions:
         if body is not None:
             self._counts.found()
             return Rendition(body, from_memory=True)
+        if not self._memory.limit_bytes:
+            return Rendition(await self._kept(record, wanted, tag, timings))
+        landed = await self._decodes.run(tag, lambda: self._kept(record, wanted, tag, timings))
+        if landed.collapsed:
+            self._counts.shared()
+        return Rendition(landed.value)
+
+    async def _kept(self, record: Record, wanted: Wanted, tag: str, timings: Timings) -> bytes:
         body = await self._decoded(record, wanted, timings)
         self._memory.put(tag, body)
         self._counts.decoded(kept_bytes=self._memory.size_bytes)
-        return Rendition(body)
+        return body
 
     async def _decoded(self, record: Record, wanted: Wanted, timings: Timings) -> bytes:
         decoded = await self._worker.decode(record.bitstream, size_px=wanted.size_px)

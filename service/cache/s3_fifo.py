@@ -45,7 +45,7 @@ class S3Fifo:
     """Byte strings by key, `limit_bytes` of them at most; the keys' own bytes are not counted."""
 
     def __init__(self, limit_bytes: int) -> None:
-        self._limit_bytes = limit_bytes
+        self.limit_bytes = limit_bytes
         self._small, self._main = _Queue(), _Queue()
         self._ghosts: OrderedDict[str, None] = OrderedDict()
 
@@ -59,9 +59,9 @@ class S3Fifo:
 
     def put(self, key: str, value: bytes) -> None:
         """Keep a value, unless it alone is more than all that may be kept; one that is there stays as it is."""
-        if len(value) > self._limit_bytes or key in self._small.kept or key in self._main.kept:
+        if len(value) > self.limit_bytes or key in self._small.kept or key in self._main.kept:
             return
-        while self.size_bytes + len(value) > self._limit_bytes:
+        while self.size_bytes + len(value) > self.limit_bytes:
             self._make_room()
         known = key in self._ghosts
         self._ghosts.pop(key, None)
@@ -76,7 +76,7 @@ class S3Fifo:
         return self._small.size_bytes + self._main.size_bytes
 
     def _make_room(self) -> None:
-        if self._small.size_bytes > SMALL_SHARE * self._limit_bytes or not self._main.kept:
+        if self._small.size_bytes > SMALL_SHARE * self.limit_bytes or not self._main.kept:
             self._leave_small()
         else:
             self._leave_main()

@@ -86,10 +86,11 @@ class RefinementFigures:
 
 @dataclass(frozen=True)
 class RenditionFigures:
-    """Files made of latents, files found in memory, and what is there of them now."""
+    """Files made of latents, found in memory, made for another request; and what is in memory now."""
 
     decoded: int
     from_memory: int
+    shared: int
     memory_bytes: int
 
 
@@ -195,6 +196,7 @@ def _renditions(read: _Samples) -> RenditionFigures:
     return RenditionFigures(
         decoded=int(made.get("codec", 0)),
         from_memory=int(made.get("memory", 0)),
+        shared=int(made.get("shared", 0)),
         memory_bytes=int(read.total("edge_hot_bytes")),
     )
 

@@ -1,8 +1,10 @@
 """EDGE_HOT_BYTES: a file that is still in memory is sent again, but only where the store still has its record."""
 
+import asyncio
 import io
 from collections.abc import Iterator
 
+import httpx
 import pytest
 import redis
 from PIL import Image
@@ -60,6 +62,22 @@ def test_a_question_without_a_file_asks_nothing_of_memory(
     assert hot.client.head("/image/cat").status_code == 200
     assert hot.get("/image/cat", headers={"If-None-Match": tag}).status_code == 304
     assert renditions(hot) == (1, 0)
+
+
+def test_a_crowd_for_one_file_is_one_decode(hot: RunningEdge, origin: ScriptedOrigin, photo: bytes) -> None:
+    origin.script("/cat", Reply(photo, headers=FRESH))
+    hot.client.head("/image/cat")
+
+    async def crowd() -> list[httpx.Response]:
+        async with httpx.AsyncClient(base_url=hot.url, timeout=120, trust_env=False) as client:
+            return await asyncio.gather(*[client.get("/image/cat") for _ in range(60)])
+
+    answers = asyncio.run(crowd())
+    assert {answer.status_code for answer in answers} == {200}
+    assert len({answer.content for answer in answers}) == 1
+    figures = hot.stats()["renditions"]
+    assert figures["decoded"] == 1
+    assert figures["shared"] + figures["from_memory"] == 59
 
 
 def test_memory_does_not_answer_for_a_record_that_is_gone(
