@@ -17,6 +17,7 @@ from service.cache.edge_cache import EdgeCache
 from service.cache.encoder import Encoder, EncodeRules
 from service.cache.fill import Filler
 from service.cache.freshness import FreshnessRules
+from service.cache.hold_off import HoldOff
 from service.cache.intake import Intake
 from service.cache.lease import Leases
 from service.cache.parent import Parent
@@ -115,6 +116,7 @@ async def _started(settings: Settings, drain: Drain, closing: AsyncExitStack) ->
         Leases(store, patience_s=settings.origin_timeout_s + (settings.parent_timeout_s if settings.parent else 0)),
         Sources(origin, intake, parent=_parent(settings, intake, telemetry, closing)),
         encoder=_encoder(settings, worker, quality),
+        hold_off=HoldOff(settings.hold_off_s),
         now=time.time,
     )
     rules = RefineRules(steps=settings.refine, quality=quality)

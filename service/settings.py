@@ -136,6 +136,13 @@ class Settings(BaseSettings):
     sie_s: int = _setting(
         86400, "s", "How long a stale picture is shown while the origin fails, where it does not say.", ge=0, le=2**31
     )
+    hold_off_s: float = _setting(
+        1.0,
+        "s",
+        "How long after a failure of the origin a stale picture is shown without asking again.",
+        ge=0,
+        le=3600,
+    )
     negative_ttl_s: Annotated[NegativeTtls, NoDecode, BeforeValidator(read_negative_ttls)] = _setting(
         NegativeTtls((("404", 60), ("410", 60))),
         "s by status",

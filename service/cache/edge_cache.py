@@ -24,11 +24,13 @@ from service.cache.refiner import Refiner
 from service.cache.renditions import Renditions
 from service.cache.source import Source
 from service.cache.source_answers import SourceAnswers
-from service.cache.staleness import Use, use_of
+from service.cache.staleness import Use
 from service.errors import CodecFailed, DamagedBitstream, ForeignRecord, RecordError, StoreUnavailable
 from service.telemetry import Outcome, Telemetry
 from service.timings import Timings
 from service.web.conditional import Validators
+
+_STALE = {Use.WHILE_REVALIDATING: "stale-while-revalidate", Use.INSTEAD_OF_ERROR: "stale-if-error"}
 
 
 class EdgeCache:
@@ -65,7 +67,7 @@ class EdgeCache:
             return await self._answer_after_fill(asked, timings, detail=self._fault(error))
         if passed:
             return await self._answer_passed(asked, timings)
-        use = Use.AFTER_VALIDATION if record is None else use_of(record, now_s=self._now())
+        use = Use.AFTER_VALIDATION if record is None else self._filler.use_of(record, asked.wanted.image_id)
         if record is None or use is Use.AFTER_VALIDATION:
             return await self._answer_after_fill(asked, timings)
         return await self._answer_stored(record, use, asked, timings)
@@ -77,14 +79,14 @@ class EdgeCache:
 
     async def _answer_stored(self, record: Record, use: Use, asked: Asked, timings: Timings) -> Answer:
         image_id, fresh = asked.wanted.image_id, use is Use.FRESH
-        if not fresh:
+        if use is Use.WHILE_REVALIDATING:
             self._fills.begin(image_id, lambda: self._fill(asked, None))
         try:
             answer = await self._answer_from(record, asked, timings, outcome=Outcome.HIT if fresh else Outcome.STALE)
         except DamagedBitstream as error:
             return await self._answer_after_fill(asked, timings, detail=self._fault(error), instead_of=record)
         if not fresh:
-            return replace(answer, detail="stale-while-revalidate")
+            return replace(answer, detail=_STALE[use])
         self._telemetry.origin_avoided(record.source_bytes)
         return answer
 

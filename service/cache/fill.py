@@ -16,6 +16,7 @@ from service.cache import freshness
 from service.cache.encoder import Encoder
 from service.cache.filled import Filled, Show, Work
 from service.cache.freshness import Storage
+from service.cache.hold_off import HoldOff
 from service.cache.intake import Delivered, without_file
 from service.cache.latent_facts import LatentFacts, facts_of
 from service.cache.lease import Lease, Leases, Standing
@@ -40,12 +41,14 @@ class Filler:
         sources: Sources,
         *,
         encoder: Encoder,
+        hold_off: HoldOff,
         now: Callable[[], float],
     ) -> None:
         self._shelf = shelf
         self._leases = leases
         self._sources = sources
         self._encoder = encoder
+        self._hold_off = hold_off
         self._now = now
 
     def key(self, image_id: str) -> bytes:
@@ -55,6 +58,10 @@ class Filler:
     async def look(self, image_id: str) -> Record | None:
         """A record that can be used now. Raises StoreUnavailable, RecordError, or the error that is remembered."""
         return await self._shelf.look(image_id)
+
+    def use_of(self, record: Record, image_id: str) -> Use:
+        """How this record may be used now."""
+        return use_of(record, now_s=self._now(), held_off=self._hold_off.holds(image_id))
 
     @property
     def shows(self) -> bool:
@@ -113,7 +120,7 @@ class Filler:
         try:
             answered = await self._sources.ask(work.image_id, work.terms, work.timings, known)
         except OriginError as error:
-            return self._failed(known, error, work.timings)
+            return self._failed(known, error, work)
         if isinstance(answered, Confirmed):
             fields = merged(known, answered.fields)
             confirmed = await self._confirmed(work, known, fields, self._sources.storage(fields))
@@ -166,14 +173,15 @@ class Filler:
         stored = await self._shelf.put(work.image_id, record, under=work.lease.writes)
         return replace(filled, record=record, stored=stored)
 
-    def _failed(self, known: Record, error: OriginError, timings: Timings) -> Filled:
+    def _failed(self, known: Record, error: OriginError, work: Work) -> Filled:
         """RFC 5861 4: what is stale is better than an error, but a picture that is gone is gone."""
         status = error.status if isinstance(error, OriginRefused) else None
         if status is not None and status < HTTPStatus.INTERNAL_SERVER_ERROR:
             raise error
+        self._hold_off.begin(work.image_id)
         if not may_stand_in(known, now_s=self._now()):
             raise error
-        return Filled(timings, record=known, was_stale=True, failed=True, origin_status=status)
+        return Filled(work.timings, record=known, was_stale=True, failed=True, origin_status=status)
 
     async def _confirmed(self, work: Work, known: Record, fields: OriginFields, storage: Storage) -> Filled:
         """The latent is as good as before: its dates are renewed, and nothing is encoded."""

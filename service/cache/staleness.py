@@ -14,14 +14,18 @@ class Use(Enum):
     FRESH = auto()
     WHILE_REVALIDATING = auto()
     """RFC 5861 3: stale, and good enough while the origin is asked."""
+    INSTEAD_OF_ERROR = auto()
+    """RFC 5861 4: stale, and the origin has just failed to say more."""
     AFTER_VALIDATION = auto()
 
 
-def use_of(record: Record, *, now_s: float) -> Use:
-    """Now."""
+def use_of(record: Record, *, now_s: float, held_off: bool = False) -> Use:
+    """Now. Held off: the origin has just failed, and is not to be asked again so soon."""
     stale_s = _stale_s(record, now_s)
     if stale_s < 0:
         return Use.FRESH
+    if held_off and stale_s < max(record.stale_if_error_s, record.stale_while_revalidate_s):
+        return Use.INSTEAD_OF_ERROR
     return Use.WHILE_REVALIDATING if stale_s < record.stale_while_revalidate_s else Use.AFTER_VALIDATION
 
 

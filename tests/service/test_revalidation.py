@@ -79,9 +79,9 @@ def test_a_304_replaces_what_it_says_and_leaves_the_rest() -> None:
 class Shelf:
     """The record of one picture, looked at and aged behind the edge's back."""
 
-    def __init__(self, store: redis.Redis, origin: ScriptedOrigin) -> None:
+    def __init__(self, store: redis.Redis, origin: ScriptedOrigin, image_id: str = "cat") -> None:
         self._store = store
-        self._key = record_key("cat", origin=origin.url)
+        self._key = record_key(image_id, origin=origin.url)
 
     @property
     def record(self) -> Record:
