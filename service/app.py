@@ -180,6 +180,7 @@ def _freshness_rules(settings: Settings) -> FreshnessRules:
         min_ttl_s=settings.min_ttl_s,
         max_ttl_s=settings.max_ttl_s,
         heuristic_fraction=settings.heuristic_fraction,
+        ttl_jitter=settings.ttl_jitter,
         stale_while_revalidate_s=settings.swr_s,
         stale_if_error_s=settings.sie_s,
         negative_ttls=settings.negative_ttl_s,

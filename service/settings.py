@@ -126,6 +126,9 @@ class Settings(BaseSettings):
     heuristic_fraction: float = _setting(
         0.0, "share", "Without a lifetime, this share of the time since Last-Modified (RFC 9111 4.2.2).", ge=0, le=1
     )
+    ttl_jitter: float = _setting(
+        0.0, "share", "Of a lifetime that the origin did not say, up to so much is taken away at random.", ge=0, le=1
+    )
     swr_s: int = _setting(
         0,
         "s",

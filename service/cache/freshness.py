@@ -32,6 +32,7 @@ class FreshnessRules:
     min_ttl_s: int = 0
     max_ttl_s: int = 0
     heuristic_fraction: float = 0.0
+    ttl_jitter: float = 0.0
     stale_while_revalidate_s: int = 0
     stale_if_error_s: int = 0
     negative_ttls: NegativeTtls = NO_NEGATIVE_TTLS
@@ -55,15 +56,18 @@ class _Applicable:
     targeted: bool
 
 
-def storage(fields: OriginFields, rules: FreshnessRules) -> Storage:
-    """Whether a shared cache that makes new pictures may store this one (RFC 9111 3), and its freshness lifetime."""
+def storage(fields: OriginFields, rules: FreshnessRules, *, draw: float = 0.0) -> Storage:
+    """Whether a shared cache that makes new pictures may store this one (RFC 9111 3), and its freshness lifetime.
+
+    `draw` of 0 to 1 says how much of the jitter a lifetime of ours loses.
+    """
     applicable = _applicable(fields.passed)
     obstacle = _obstacle(applicable.control, fields.passed)
     if obstacle is not None:
         return Storage(lifetime_s=0, obstacle=obstacle)
     control = applicable.control
     # RFC 9111 5.2.2.4: good for nothing but to be validated.
-    lifetime_s = 0 if control.no_cache else _lifetime_s(applicable, fields, rules)
+    lifetime_s = 0 if control.no_cache else _lifetime_s(applicable, fields, rules, draw)
     if lifetime_s <= initial_age_s(fields) and not _can_be_validated(fields):
         return Storage(lifetime_s=lifetime_s, obstacle="no-cache" if control.no_cache else "already-stale")
     return Storage(
@@ -167,10 +171,16 @@ def _is_asked_alike(vary: str) -> bool:
     return {name.strip().lower() for name in vary.split(",")} <= _ASKED_ALIKE
 
 
-def _lifetime_s(applicable: _Applicable, fields: OriginFields, rules: FreshnessRules) -> int:
-    lifetime_s = _explicit_s(applicable, fields)
-    if lifetime_s is None:
-        lifetime_s = _heuristic_s(fields, rules)
+def _lifetime_s(applicable: _Applicable, fields: OriginFields, rules: FreshnessRules, draw: float) -> int:
+    explicit_s = _explicit_s(applicable, fields)
+    if explicit_s is not None:
+        return _bounded_s(explicit_s, rules)
+    # What was filled together is not to become stale together; what the origin said is never shortened.
+    ours_s = _bounded_s(_heuristic_s(fields, rules), rules)
+    return max(int(ours_s * (1 - rules.ttl_jitter * draw)), min(ours_s, rules.min_ttl_s))
+
+
+def _bounded_s(lifetime_s: int, rules: FreshnessRules) -> int:
     return min(max(lifetime_s, rules.min_ttl_s), rules.max_ttl_s or LONGEST_S, LONGEST_S)
 
 

@@ -6,6 +6,7 @@ Nothing is believed: a file's format is sniffed, and a latent must decode with t
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import replace
@@ -36,12 +37,19 @@ class Intake:
     """Takes in what comes."""
 
     def __init__(
-        self, rules: FreshnessRules, *, image_limits: ImageLimits, worker: CodecWorker, threads: Executor
+        self,
+        rules: FreshnessRules,
+        *,
+        image_limits: ImageLimits,
+        worker: CodecWorker,
+        threads: Executor,
+        draw: Callable[[], float] = random.random,
     ) -> None:
         self._rules = rules
         self._image_limits = image_limits
         self._worker = worker
         self._threads = threads
+        self._draw = draw
 
     async def take(self, fetched: Fetched, timings: Timings, *, keep_file: bool) -> Delivered:
         """Raises a SourceError, an UnusableLatent or QueueFull."""
@@ -75,7 +83,7 @@ class Intake:
         """Whether what was answered may be stored, and can be."""
         if not all_fit(fields.passed):
             return Storage(lifetime_s=0, obstacle="long-field")
-        return freshness.storage(fields, self._rules)
+        return freshness.storage(fields, self._rules, draw=self._draw())
 
     async def _source(self, body: bytes, fields: OriginFields, *, keep_file: bool) -> Source:
         keep = keep_file or not freshness.may_be_transformed(fields.passed)

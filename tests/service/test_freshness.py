@@ -122,6 +122,33 @@ def test_a_heuristic_lifetime(clause: str, passed: PassedOn, expected_s: int) ->
     assert storage(said(passed), rules).lifetime_s == expected_s, f"RFC {clause}"
 
 
+@pytest.mark.parametrize(
+    ("clause", "passed", "draw", "expected_s"),
+    [
+        ("9111 4.2.2", PassedOn(), 0.0, 600),
+        ("9111 4.2.2", PassedOn(), 0.5, 540),
+        ("9111 4.2.2", PassedOn(), 1.0, 480),
+        ("9111 4.2.2", PassedOn(last_modified=A_DAY_AGO, date=NOW), 0.5, 7776),
+        ("9111 5.2.2.1", PassedOn(cache_control="max-age=60"), 1.0, 60),
+        ("9111 5.2.2.10", PassedOn(cache_control="s-maxage=60"), 1.0, 60),
+        ("9111 5.3", PassedOn(expires=IN_A_MINUTE), 1.0, 60),
+        ("9213 2.2", PassedOn(cdn_cache_control="max-age=60"), 1.0, 60),
+        ("9213 2.2", PassedOn(cdn_cache_control="public", expires=IN_A_MINUTE), 1.0, 480),
+    ],
+)
+def test_jitter_shortens_what_the_origin_did_not_say(
+    clause: str, passed: PassedOn, draw: float, expected_s: int
+) -> None:
+    rules = replace(RULES, heuristic_fraction=0.1, ttl_jitter=0.2)
+    assert storage(said(passed), rules, draw=draw).lifetime_s == expected_s, f"RFC {clause}: {passed}"
+
+
+@pytest.mark.parametrize(("min_s", "max_s", "expected_s"), [(500, 0, 500), (700, 0, 700), (0, 100, 80), (90, 100, 90)])
+def test_jitter_stays_within_the_operators_bounds(min_s: int, max_s: int, expected_s: int) -> None:
+    rules = replace(RULES, ttl_jitter=0.2, min_ttl_s=min_s, max_ttl_s=max_s)
+    assert storage(said(PassedOn()), rules, draw=1.0).lifetime_s == expected_s
+
+
 def test_without_the_setting_nothing_is_guessed_from_a_date() -> None:
     assert storage(said(PassedOn(last_modified=A_DAY_AGO)), RULES).lifetime_s == DEFAULT_TTL_S
 

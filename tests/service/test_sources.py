@@ -12,6 +12,7 @@ import pytest
 from service.cache import sources
 from service.cache.freshness import FreshnessRules
 from service.cache.intake import Intake
+from service.cache.origin_fields import OriginFields, PassedOn
 from service.cache.source import ANY_TERMS, Source
 from service.cache.sources import Sources
 from service.errors import NotAPicture
@@ -83,3 +84,17 @@ def test_no_more_files_are_fetched_than_may_wait_to_be_read(
 
     with ThreadPoolExecutor(1) as threads:
         assert "/second" not in asyncio.run(story(threads))
+
+
+def test_each_answer_draws_its_own_jitter() -> None:
+    numbers = iter([0.0, 1.0])
+    with ThreadPoolExecutor(1) as threads:
+        intake = Intake(
+            FreshnessRules(default_ttl_s=60, ttl_jitter=0.5),
+            image_limits=ImageLimits(source_pixels=1),
+            worker=CodecWorker(OPTIONS, Telemetry()),
+            threads=threads,
+            draw=lambda: next(numbers),
+        )
+        said = OriginFields(asked_s=0, answered_s=0, passed=PassedOn())
+        assert [intake.storage(said).lifetime_s for _ in range(2)] == [60, 30]
