@@ -24,6 +24,7 @@ MEDIA_TYPES = {
     ".gif": "image/gif",
     ".jpeg": "image/jpeg",
     ".jpg": "image/jpeg",
+    ".le": "application/vnd.latentedge",
     ".png": "image/png",
     ".tif": "image/tiff",
     ".tiff": "image/tiff",

@@ -41,7 +41,7 @@ def origin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Origin]:
     room = tmp_path_factory.mktemp("origin")
     folder = room / "pictures"
     (folder / "deep" / "er").mkdir(parents=True)
-    for name in ("a.jpg", "b.png", "c.webp", "d.avif", "e.unknown", "deep/er/ü x.jpeg"):
+    for name in ("a.jpg", "b.png", "c.webp", "d.avif", "f.le", "e.unknown", "deep/er/ü x.jpeg"):
         (folder / name).write_bytes(BODY)
     (room / "secret.jpg").write_bytes(b"outside")
     (folder / "link.jpg").symlink_to(room / "secret.jpg")
@@ -56,6 +56,7 @@ def origin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Origin]:
         ("/b.png", "image/png"),
         ("/c.webp", "image/webp"),
         ("/d.avif", "image/avif"),
+        ("/f.le", "application/vnd.latentedge"),
         ("/e.unknown", "application/octet-stream"),
         ("/deep/er/%C3%BC%20x.jpeg", "image/jpeg"),
     ],

@@ -68,6 +68,9 @@ class EdgeCache:
         if passed:
             return await self._answer_passed(asked, timings)
         use = Use.AFTER_VALIDATION if record is None else self._filler.use_of(record, asked.wanted.image_id)
+        if use is Use.WHILE_REVALIDATING and asked.wanted.is_latent:
+            # Another edge would store it as it is, and ask again at once.
+            use = Use.AFTER_VALIDATION
         if record is None or use is Use.AFTER_VALIDATION:
             return await self._answer_after_fill(asked, timings)
         return await self._answer_stored(record, use, asked, timings)

@@ -9,6 +9,7 @@ from service.settings import read_settings
 from service.store.embedded import EmbeddedValkey
 from tests.service.running_edge import RunningEdge, running_edge
 from tests.service.scripted_origin import Reply, ScriptedOrigin
+from tests.service.test_stories import size_of
 from tests.service.tiers import MODIFIED, SAID, aged, change, child_of, encodes, own_store, passed_over, record_of, told
 
 
@@ -100,6 +101,43 @@ def test_a_better_latent_of_the_parent_is_taken_over(
     assert told(second) == "latentedge; fwd=stale; fwd-status=200; stored"
     assert record_of(child, "cat").refinement == 9
     assert second.headers["etag"] == edge.get("/image/cat").headers["etag"] != first.headers["etag"]
+
+
+def test_a_parent_hands_on_nothing_stale_while_it_could_ask(
+    child: RunningEdge, edge: RunningEdge, origin: ScriptedOrigin, photo: bytes
+) -> None:
+    said = {**SAID, "Cache-Control": "max-age=600, stale-while-revalidate=600"}
+    origin.script("/cat", Reply(photo, headers=said), Reply(status=304, headers=said))
+    edge.get("/image/cat")
+    aged(edge, "cat", 601)
+    assert told(child.get("/image/cat")) == "latentedge; fwd=uri-miss; stored"
+    assert told(child.get("/image/cat")) == "latentedge; hit"
+    assert told(edge.get("/image/cat")) == "latentedge; hit"
+
+
+def test_a_stale_latent_of_the_parent_stays_stale(
+    child: RunningEdge, edge: RunningEdge, origin: ScriptedOrigin, photo: bytes
+) -> None:
+    """It is better than nothing where the origin fails, and is validated as soon as the origin is back."""
+    origin.script("/cat", Reply(photo, headers=SAID), Reply(status=503), Reply(status=304))
+    edge.get("/image/cat")
+    aged(edge, "cat", 601)
+    below = child.get("/image/cat")
+    assert below.status_code == 200
+    assert int(below.headers["age"]) >= 601
+    assert told(child.get("/image/cat")) == "latentedge; fwd=stale; fwd-status=304; stored"
+
+
+def test_a_child_without_a_store_shows_the_parents_picture(
+    edge: RunningEdge, origin: ScriptedOrigin, photo: bytes
+) -> None:
+    origin.script("/cat", Reply(photo, headers=SAID))
+    storeless = read_settings(origin=origin.url, parent=edge.url, redis_url="unix:///none.sock")
+    with running_edge(storeless) as child:
+        for res, side_px in (("high", 344), ("medium", 172)):
+            answer = child.get(f"/image/cat?res={res}")
+            assert answer.headers["cache-status"] == "latentedge; fwd=bypass; detail=store-unavailable"
+            assert size_of(answer) == (side_px, side_px)
 
 
 def test_what_is_gone_is_the_origins_word(child: RunningEdge, origin: ScriptedOrigin) -> None:
