@@ -20,9 +20,7 @@ import httpx
 
 from service.cache.latent_facts import FIELD as FACTS
 from service.cache.origin_fields import OriginFields, PassedOn
-from service.cache.record import BITSTREAM_CAP_BYTES
 from service.errors import (
-    DamagedLatent,
     EdgeError,
     OriginBroken,
     OriginError,
@@ -47,7 +45,6 @@ _OUTCOMES: dict[type[EdgeError], str] = {
     OriginBroken: "broken",
     OriginTooSlow: "too_slow",
     PictureTooLarge: "too_large",
-    DamagedLatent: "damaged",
 }
 
 
@@ -166,13 +163,10 @@ class OriginClient:
 
     async def _body(self, answer: httpx.Response) -> bytes:
         body = bytearray()
-        is_latent = _media_type(answer) == LATENT_MEDIA_TYPE
         async for piece in answer.aiter_raw():
             body += piece
             if len(body) > self._limits.source_bytes:
                 raise PictureTooLarge(f"more than {self._limits.source_bytes} bytes")
-            if is_latent and len(body) > BITSTREAM_CAP_BYTES:
-                raise DamagedLatent("longer than any latent")
         return bytes(body)
 
 

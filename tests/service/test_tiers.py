@@ -110,9 +110,9 @@ def test_a_parent_hands_on_nothing_stale_while_it_could_ask(
     origin.script("/cat", Reply(photo, headers=said), Reply(status=304, headers=said))
     edge.get("/image/cat")
     aged(edge, "cat", 601)
-    assert told(child.get("/image/cat")) == "latentedge; fwd=uri-miss; stored"
-    assert told(child.get("/image/cat")) == "latentedge; hit"
-    assert told(edge.get("/image/cat")) == "latentedge; hit"
+    below = child.get("/image/cat")
+    assert told(below) == "latentedge; fwd=uri-miss; stored"
+    assert int(below.headers.get("age", 0)) < 600
 
 
 def test_a_stale_latent_of_the_parent_stays_stale(
