@@ -6,6 +6,7 @@ However busy the workers are, it answers: it waits neither for their event loops
 from __future__ import annotations
 
 import gc
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,13 +14,18 @@ from pathlib import Path
 from fastapi import FastAPI
 
 from service.cache.census import Census
+from service.cache.generations import Generations
+from service.cache.purger import Purger
+from service.cache.record import generations_key, record_key
 from service.readiness import ready_worker
 from service.settings import Settings
 from service.store.connection import Connection, Patience
+from service.store.generation_store import GenerationStore
 from service.store.latent_store import LatentStore
 from service.telemetry import Telemetry
 from service.web.admin_routes import AdminServices, figures_router, health_router, not_running
 from service.web.http_app import HttpApp
+from service.web.purging import Purging, purge_router
 
 
 class AdminApp(HttpApp):
@@ -46,8 +52,10 @@ def create_admin_app(settings: Settings, *, workers: Path) -> FastAPI:
             patience=Patience(timeout_s=settings.store_timeout_s, retry_s=settings.store_retry_s),
             observer=telemetry,
         )
+        store = LatentStore(connection)
         app.services = AdminServices(
-            census=Census(LatentStore(connection), telemetry),
+            census=Census(store, telemetry),
+            purging=Purging(_purger(settings, connection, store), telemetry, token=settings.admin_token),
             telemetry=telemetry,
             codec=lambda: ready_worker(workers),
             leaving=lambda: False,  # a worker that leaves takes back its mark
@@ -59,4 +67,15 @@ def create_admin_app(settings: Settings, *, workers: Path) -> FastAPI:
     app = AdminApp(summary="Health and figures of a picture cache.", lifespan=lifespan)
     app.include_router(health_router(app.running))
     app.include_router(figures_router(app.running))
+    app.include_router(purge_router(lambda: app.running().purging))
     return app
+
+
+def _purger(settings: Settings, connection: Connection, store: LatentStore) -> Purger:
+    return Purger(
+        store,
+        Generations(GenerationStore(connection, generations_key(settings.origin))),
+        key=lambda image_id: record_key(image_id, origin=settings.origin),
+        forget=lambda _image_id: None,  # the workers see for themselves whether a fill under way was purged
+        now=time.time,
+    )

@@ -17,10 +17,13 @@ from service.cache.edge_cache import EdgeCache
 from service.cache.encoder import Encoder, EncodeRules
 from service.cache.fill import Filler
 from service.cache.freshness import FreshnessRules
+from service.cache.generations import Generations
 from service.cache.hold_off import HoldOff
 from service.cache.intake import Intake
 from service.cache.lease import Leases
 from service.cache.parent import Parent
+from service.cache.purger import Purger
+from service.cache.record import generations_key
 from service.cache.refiner import Refiner, RefineRules
 from service.cache.refusals import Refusals
 from service.cache.renditions import Renditions
@@ -36,12 +39,14 @@ from service.render.codec_worker import CodecWorker, WorkerOptions
 from service.render.image_file import ImageLimits
 from service.settings import Settings
 from service.store.connection import Connection, Patience
+from service.store.generation_store import GenerationStore
 from service.store.latent_store import LatentStore
 from service.telemetry import Telemetry
 from service.web.access_log import AccessLog
 from service.web.admin_routes import AdminServices
 from service.web.loops import node_name
 from service.web.pictures import Pictures
+from service.web.purging import Purging
 from service.web.questions import LATENTS, Questions
 from service.web.routes import EdgeApp, Services, add_routes
 from service.web.stats import CodecFigures
@@ -97,6 +102,9 @@ async def _started(settings: Settings, drain: Drain, closing: AsyncExitStack) ->
     )
     closing.push_async_callback(connection.close)
     store = LatentStore(connection)
+    generations = Generations(GenerationStore(connection, generations_key(settings.origin)))
+    closing.push_async_callback(generations.close)
+    generations.listen()
     origin = OriginClient(
         settings.origin,
         limits=Limits(source_bytes=settings.source_bytes, timeout_s=settings.origin_timeout_s),
@@ -111,7 +119,7 @@ async def _started(settings: Settings, drain: Drain, closing: AsyncExitStack) ->
         threads=closing.enter_context(ThreadPoolExecutor(SOURCE_THREADS, "source")),
     )
     filler = Filler(
-        _shelf(settings, store, worker),
+        _shelf(settings, store, generations, worker),
         # Who waits for another process gives up when a fetch would have done so.
         Leases(store, patience_s=settings.origin_timeout_s + (settings.parent_timeout_s if settings.parent else 0)),
         Sources(origin, intake, parent=_parent(settings, intake, telemetry, closing)),
@@ -144,6 +152,11 @@ async def _started(settings: Settings, drain: Drain, closing: AsyncExitStack) ->
         pictures=Pictures(cache, telemetry, questions, log),
         admin=AdminServices(
             census=Census(store, telemetry),
+            purging=Purging(
+                Purger(store, generations, key=filler.key, forget=cache.forget, now=time.time),
+                telemetry,
+                token=settings.admin_token,
+            ),
             telemetry=telemetry,
             codec=lambda: _codec_figures(worker, quality),
             leaving=lambda: drain.leaving,
@@ -151,10 +164,10 @@ async def _started(settings: Settings, drain: Drain, closing: AsyncExitStack) ->
     )
 
 
-def _shelf(settings: Settings, store: LatentStore, worker: CodecWorker) -> Shelf:
+def _shelf(settings: Settings, store: LatentStore, generations: Generations, worker: CodecWorker) -> Shelf:
     refusals = Refusals(store, _freshness_rules(settings), now=time.time)
     books = Books(origin=settings.origin, stream_id=worker.codec.stream_id)
-    return Shelf(store, books, refusals=refusals, now=time.time)
+    return Shelf(store, books, generations=generations, refusals=refusals, now=time.time)
 
 
 def _parent(settings: Settings, intake: Intake, telemetry: Telemetry, closing: AsyncExitStack) -> Parent | None:

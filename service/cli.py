@@ -180,6 +180,25 @@ def serve(
 
 
 @app.command()
+def purge(
+    *,
+    image_id: Annotated[str | None, typer.Option("--id", metavar="ID", help="One picture.")] = None,
+    tag: Annotated[str | None, typer.Option("--tag", metavar="TAG", help="All that the origin gave this tag.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All pictures.")] = False,
+    soft: Annotated[bool, typer.Option("--soft", help="Only mark them stale.")] = False,
+    edge: Annotated[str, typer.Option("--edge", metavar="URL", help="An edge on the store.")] = "http://127.0.0.1:8080",
+    token: Annotated[
+        str, typer.Option("--token", envvar="EDGE_ADMIN_TOKEN", help="The edge's EDGE_ADMIN_TOKEN.", show_default=False)
+    ] = "",
+) -> None:
+    """Take pictures out of all edges on a store before their time; prints what the edge answers."""
+    from service.commands import purging
+
+    order = purging.Order(image_id=image_id, tag=tag, everything=everything, soft=soft)
+    typer.echo(purging.purge(order, edge=edge, token=token))
+
+
+@app.command()
 def origin(
     *,
     directory: Annotated[Path, typer.Option("--dir", metavar="DIR", help="The folder of pictures.")],

@@ -57,6 +57,12 @@ def _store(url: str) -> str:
     return url
 
 
+def _token(token: str) -> str:
+    if not token.isascii() or not token.isprintable() or token != token.strip():
+        raise ValueError("must be printable ASCII without spaces around it")
+    return token
+
+
 def _quality(value: object) -> Quality | None:
     return None if value is None else read_quality(value)
 
@@ -80,6 +86,9 @@ class Settings(BaseSettings):
         "", "address", "The Redis or Valkey to use; empty starts an embedded Valkey."
     )
     store_bytes: int = _setting(256 * 2**20, "bytes", "Memory of the embedded Valkey.", ge=4 * 2**20)
+    admin_token: Annotated[str, AfterValidator(_token)] = _setting(
+        "", "text", "Who knows it may purge, as `Authorization: Bearer`; empty: nobody may."
+    )
     store_timeout_s: float = _setting(1.0, "s", "A slower answer of the store counts as none.", gt=0, le=60)
     store_retry_s: float = _setting(1.0, "s", "How long a store that timed out is left alone.", ge=0, le=3600)
     device: Device = _setting("auto", "name", "Where the networks run: auto, cpu or cuda.")

@@ -159,6 +159,9 @@ class Telemetry:
         self._record_faults = Counter(
             "edge_record_faults_total", "Records that could not be used.", ["fault"], registry=registry
         )
+        self._purges = Counter(
+            "edge_purges_total", "Purges that this edge was asked for.", ["scope"], registry=registry
+        )
         self._devices_lost = Counter("edge_devices_lost_total", "Accelerators that failed.", registry=registry)
         self._refinements = Counter(
             "edge_refinements_total", "Searches for a better latent.", ["outcome"], registry=registry
@@ -181,6 +184,8 @@ class Telemetry:
             self._refinements.labels(outcome.value)
         for latent in ("first", "refined"):
             self._refined_bytes.labels(latent)
+        for scope in ("id", "tag", "all"):
+            self._purges.labels(scope)
 
     def _store_gauge(self, name: str, sentence: str) -> Gauge:
         # All workers look at the same store: the latest look counts.
@@ -212,6 +217,10 @@ class Telemetry:
     def record_fault(self, fault: str) -> None:
         """A record that was found and could not be used."""
         self._record_faults.labels(fault).inc()
+
+    def purged(self, *, scope: str) -> None:
+        """By id, by tag, or all."""
+        self._purges.labels(scope).inc()
 
     def store_failed(self) -> None:
         """The alarm: a command was not answered."""

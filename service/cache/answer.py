@@ -42,4 +42,5 @@ class Answer:
     stored: bool = False
     detail: str = ""
     latent_facts: str = ""
-    """What is told beside a latent."""
+    """What is told beside a latent, and the names under which it is purged:"""
+    tags: tuple[str, ...] = ()

@@ -37,6 +37,9 @@ class Coalescing(Generic[Result]):
 
     def __init__(self, waiters: int) -> None:
         self._flights: dict[Hashable, _Flight[Result]] = {}
+        """Those that may be joined,"""
+        self._under_way: dict[asyncio.Task[Result], _Flight[Result]] = {}
+        """and all."""
         self._free = waiters
         """So many more may wait for flights of others."""
 
@@ -63,21 +66,27 @@ class Coalescing(Generic[Result]):
         """Start a flight for this key unless there is one, and wait for nothing."""
         if key not in self._flights:
             flight = _Flight(asyncio.create_task(fly()), asyncio.get_running_loop().create_future())
-            self._flights[key] = flight
+            self._flights[key] = self._under_way[flight.task] = flight
             flight.task.add_done_callback(lambda _: self._land(key, flight))
 
-    def show(self, key: Hashable, result: Result) -> None:
+    def show(self, result: Result) -> None:
         """Called by a flight that goes on: this is good enough for those who wait, and for those who come."""
-        shown = self._flights[key].shown
+        task = asyncio.current_task()
+        assert task is not None, "a flight runs in a task"
+        shown = self._under_way[task].shown
         if not shown.done():
             shown.set_result(result)
 
+    def forget(self, key: Hashable) -> None:
+        """The next caller starts another flight; this one goes on for those who wait."""
+        self._flights.pop(key, None)
+
     def __len__(self) -> int:
-        return len(self._flights)
+        return len(self._under_way)
 
     async def close(self, *, within_s: float) -> None:
         """Let flights land for so long, then end them; their callers are cancelled with them."""
-        flights = [flight.task for flight in self._flights.values()]
+        flights = list(self._under_way)
         if flights and within_s:
             await asyncio.wait(flights, timeout=within_s)
         for flight in flights:
@@ -85,7 +94,9 @@ class Coalescing(Generic[Result]):
         await asyncio.gather(*flights, return_exceptions=True)
 
     def _land(self, key: Hashable, flight: _Flight[Result]) -> None:
-        del self._flights[key]
+        del self._under_way[flight.task]
+        if self._flights.get(key) is flight:
+            del self._flights[key]
         task, shown = flight.task, flight.shown
         if task.cancelled():
             shown.cancel()

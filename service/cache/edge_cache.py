@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 
 from service.cache import freshness
 from service.cache.answer import Answer, Asked
@@ -75,6 +74,10 @@ class EdgeCache:
             return await self._answer_after_fill(asked, timings)
         return await self._answer_stored(record, use, asked, timings)
 
+    def forget(self, image_id: str) -> None:
+        """Whoever asks from now on does not join a fill that is under way: it was purged."""
+        self._fills.forget(image_id)
+
     async def close(self, *, within_s: float) -> None:
         """Finish what is under way for the store, or end it."""
         await self._fills.close(within_s=within_s)
@@ -96,14 +99,11 @@ class EdgeCache:
     async def _answer_after_fill(
         self, asked: Asked, timings: Timings, *, detail: str = "", instead_of: Record | None = None
     ) -> Answer:
-        image_id = asked.wanted.image_id
-        self._filler.note(image_id)
-        # The key is the picture, not the size: both sizes wait for the same fill.
-        landed = await self._fills.run(
-            image_id,
-            lambda: self._fill(asked, instead_of),
-            to_the_end=asked.wanted.is_latent or not self._filler.shows,
-        )
+        self._filler.note(asked.wanted.image_id)
+        landed = await self._flight(asked, instead_of)
+        if landed.collapsed and await self._filler.is_outdated(landed.value):
+            # That flight had begun before a purge, and this request may have come after it.
+            landed = await self._flight(asked, instead_of)
         filled = landed.value
         if not landed.collapsed:
             timings.stages.extend(filled.timings.stages)
@@ -130,11 +130,19 @@ class EdgeCache:
             detail="stale-if-error" if filled.failed else detail or answer.detail,
         )
 
+    async def _flight(self, asked: Asked, instead_of: Record | None) -> Landed[Filled]:
+        # The key is the picture, not the size: both sizes wait for the same fill.
+        return await self._fills.run(
+            asked.wanted.image_id,
+            lambda: self._fill(asked, instead_of),
+            to_the_end=asked.wanted.is_latent or not self._filler.shows,
+        )
+
     async def _fill(self, asked: Asked, instead_of: Record | None) -> Filled:
         """The flight: it goes on for the store even if every client has left."""
         image_id = asked.wanted.image_id
         waited_for = asked.wanted.is_latent or not self._filler.shows
-        show = None if waited_for else partial(self._fills.show, image_id)
+        show = None if waited_for else self._fills.show
         filled = await self._filler.fill(image_id, asked.terms, instead_of=instead_of, show=show)
         if filled.behind:
             self._telemetry.stages(filled.timings)
@@ -163,6 +171,7 @@ class EdgeCache:
             age=str(freshness.age_s(born_ms=record.born_ms, now_s=now_s)),
             ttl_s=freshness.remaining_s(born_ms=record.born_ms, lifetime_s=record.lifetime_s, now_s=now_s),
             latent_facts=write_facts(facts_of(record)) if wanted.is_latent else "",
+            tags=record.tags if wanted.is_latent else (),
         )
 
     async def _answer_unstored(self, landed: Landed[Filled], asked: Asked, timings: Timings) -> Answer:

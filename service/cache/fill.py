@@ -11,19 +11,17 @@ from collections.abc import Callable
 from dataclasses import replace
 from http import HTTPStatus
 
-from models.bitstream import parse
-from service.cache import freshness
 from service.cache.encoder import Encoder
 from service.cache.filled import Filled, Show, Work
 from service.cache.freshness import Storage
 from service.cache.hold_off import HoldOff
 from service.cache.intake import Delivered, without_file
-from service.cache.latent_facts import LatentFacts, facts_of
 from service.cache.lease import Lease, Leases, Standing
 from service.cache.origin_fields import OriginFields
-from service.cache.record import ETAG_CAP_BYTES, Record, fits
+from service.cache.record import Record
+from service.cache.recording import is_the_same, recorded
 from service.cache.renewal import Confirmed, merged, renewed
-from service.cache.shelf import Shelf
+from service.cache.shelf import Found, Grant, Shelf
 from service.cache.source import Latent, Source, Terms
 from service.cache.sources import Sources
 from service.cache.staleness import Use, may_stand_in, use_of
@@ -57,7 +55,8 @@ class Filler:
 
     async def look(self, image_id: str) -> Record | None:
         """A record that can be used now. Raises StoreUnavailable, RecordError, or the error that is remembered."""
-        return await self._shelf.look(image_id)
+        found = await self._shelf.look(image_id)
+        return None if found is None else found.record
 
     def use_of(self, record: Record, image_id: str) -> Use:
         """How this record may be used now."""
@@ -82,14 +81,21 @@ class Filler:
         line = self._leases.line(self._shelf.lease_key(image_id))
         while True:
             async with line.lease() as lease:
-                known = await self._look_again(image_id)
-                if known == instead_of:
-                    known = None
-                if known is not None and self._is_good(known, lease):
-                    return Filled(Timings(), record=known, found=True, waited=line.waited)
+                work = await self._begun(Work(image_id, terms, lease, show), instead_of)
+                if work.known is not None and self._is_good(work.known.record, lease):
+                    return Filled(work.timings, record=work.known.record, found=True, waited=line.waited)
                 if lease.may_fill:
-                    return await self._filled(Work(image_id, terms, lease, show, was_stale=known is not None), known)
+                    return await self._filled(work)
             await line.wait(lease)
+
+    async def is_outdated(self, filled: Filled) -> bool:
+        """Whether a purge has come since the fill began, so that who asks after the purge needs another."""
+        if filled.is_preview:
+            return filled.grant is not None and await self._shelf.is_over(filled.grant)
+        if filled.fenced or filled.record is None:
+            return filled.fenced
+        is_new = not (filled.found or filled.failed)  # else it may have been stale before
+        return await self._shelf.is_purged(filled.record, soft=is_new)
 
     async def fetch(self, image_id: str, terms: Terms, timings: Timings) -> Source:
         """The picture as the origin has it, for one that nothing is stored of."""
@@ -114,19 +120,33 @@ class Filler:
         # What may be shown during a validation is shown during that of another process too.
         return use is Use.FRESH or (use is Use.WHILE_REVALIDATING and lease.standing is Standing.ANOTHERS)
 
-    async def _filled(self, work: Work, known: Record | None) -> Filled:
-        if known is None:
+    async def _begun(self, work: Work, instead_of: Record | None) -> Work:
+        try:
+            purges = await self._shelf.purges()  # of the store: of a purge that is seen too late nothing may come back
+            known = await self._shelf.look(work.image_id, purges)
+        except StoreUnavailable:
+            return work
+        except RecordError:  # whoever looked first told of it
+            known = None
+        if known is not None and instead_of is not None and known.record.bitstream == instead_of.bitstream:
+            known = None
+        grant = None if work.lease.writes is None else Grant(work.lease.writes, purges.latest)
+        return replace(work, known=known, generation=purges.latest, grant=grant)
+
+    async def _filled(self, work: Work) -> Filled:
+        if work.known is None:
             return await self._new(work, await self._fetched(work))
+        known = work.known.record
         try:
             answered = await self._sources.ask(work.image_id, work.terms, work.timings, known)
         except OriginError as error:
             return self._failed(known, error, work)
         if isinstance(answered, Confirmed):
             fields = merged(known, answered.fields)
-            confirmed = await self._confirmed(work, known, fields, self._sources.storage(fields))
+            confirmed = await self._confirmed(work, work.known, fields, self._sources.storage(fields))
             return replace(confirmed, origin_status=HTTPStatus.NOT_MODIFIED)
-        if _is_the_same(answered, known):
-            confirmed = await self._confirmed(work, known, answered.fields, answered.storage)
+        if is_the_same(answered, known):
+            confirmed = await self._confirmed(work, work.known, answered.fields, answered.storage)
             return replace(confirmed, origin_status=HTTPStatus.OK)
         return await self._new(work, answered)
 
@@ -134,7 +154,7 @@ class Filler:
         try:
             return await self._sources.ask(work.image_id, work.terms, work.timings)
         except OriginRefused as refused:
-            await self._shelf.remember(work.image_id, refused, under=work.lease.writes)
+            await self._shelf.remember(work.image_id, refused, work.grant)
             raise
 
     async def _new(self, work: Work, delivered: Delivered) -> Filled:
@@ -143,10 +163,9 @@ class Filler:
             work.lease.pass_on()
             return work.brought(source=await self._sources.as_source(delivered, work.terms))
         if isinstance(delivered, Latent):
-            record = self._record(delivered, delivered.facts, delivered.bitstream)
-            return await self._put(work.brought(latent=delivered), record, work)
-        if not (work.was_stale or self._encoder.admits(work.image_id)):
-            return replace(work.brought(source=delivered), skipped="not-admitted")
+            return await self._put(work.brought(latent=delivered), delivered, delivered.bitstream, work)
+        if work.known is None and not self._encoder.admits(work.image_id):
+            return await self._skipped(work.brought(source=delivered), "not-admitted")
         if work.show is None:
             return await self._encoded(work, without_file(delivered))
         return await self._encoded_behind(work, without_file(delivered), work.show)
@@ -154,9 +173,7 @@ class Filler:
     async def _encoded(self, work: Work, source: Source) -> Filled:
         with work.timings.measured("encode"):
             bitstream = await self._encoder.encode(source.prepared.high)
-        return await self._put(
-            work.brought(source=source), self._record(source, source.prepared.facts, bitstream), work
-        )
+        return await self._put(work.brought(source=source), source, bitstream, work)
 
     async def _encoded_behind(self, work: Work, source: Source, show: Show) -> Filled:
         show(work.brought(source=source))
@@ -166,12 +183,17 @@ class Filler:
             with behind.timings.measured("encode"):
                 bitstream = await self._encoder.encode_behind(source.prepared.high)
         except QueueFull:
-            return replace(filled, skipped="queue-full")
-        return await self._put(filled, self._record(source, source.prepared.facts, bitstream), work)
+            return await self._skipped(filled, "queue-full")
+        return await self._put(filled, source, bitstream, work)
 
-    async def _put(self, filled: Filled, record: Record, work: Work) -> Filled:
-        stored = await self._shelf.put(work.image_id, record, under=work.lease.writes)
-        return replace(filled, record=record, stored=stored)
+    async def _skipped(self, filled: Filled, why: str) -> Filled:
+        fenced = filled.grant is not None and await self._shelf.is_over(filled.grant)
+        return replace(filled, skipped=why, fenced=fenced)
+
+    async def _put(self, filled: Filled, delivered: Source | Latent, bitstream: bytes, work: Work) -> Filled:
+        record = recorded(delivered, bitstream, generation=work.generation, now_s=self._now())
+        stored = await self._shelf.put(work.image_id, record, work.grant)
+        return replace(filled, record=record, stored=stored, fenced=work.grant is not None and not stored)
 
     def _failed(self, known: Record, error: OriginError, work: Work) -> Filled:
         """RFC 5861 4: what is stale is better than an error, but a picture that is gone is gone."""
@@ -183,44 +205,11 @@ class Filler:
             raise error
         return Filled(work.timings, record=known, was_stale=True, failed=True, origin_status=status)
 
-    async def _confirmed(self, work: Work, known: Record, fields: OriginFields, storage: Storage) -> Filled:
+    async def _confirmed(self, work: Work, known: Found, fields: OriginFields, storage: Storage) -> Filled:
         """The latent is as good as before: its dates are renewed, and nothing is encoded."""
-        record = renewed(known, fields, storage)
-        stored = storage.obstacle is None and await self._shelf.renew(work.image_id, known, record)
-        return Filled(work.timings, record=record, stored=stored, was_stale=True)
-
-    async def _look_again(self, image_id: str) -> Record | None:
-        try:
-            return await self._shelf.look(image_id)
-        except (StoreUnavailable, RecordError):
-            return None  # whoever looked first told of it
-
-    def _record(self, delivered: Source | Latent, facts: LatentFacts, bitstream: bytes) -> Record:
-        fields, storage = delivered.fields, delivered.storage
-        return Record(
-            bitstream=bitstream,
-            born_ms=freshness.born_ms(fields),
-            filled_ms=round(self._now() * 1000),
-            lifetime_s=storage.lifetime_s,
-            stale_while_revalidate_s=storage.stale_while_revalidate_s,
-            stale_if_error_s=storage.stale_if_error_s,
-            source_digest=facts.source_digest,
-            source_bytes=facts.source_bytes,
-            conventional_high_bytes=facts.conventional_high_bytes,
-            conventional_medium_bytes=facts.conventional_medium_bytes,
-            stream_id=self._encoder.stream_id,
-            quality=parse(bitstream).quality,  # a target score leaves it to the codec
-            refinement=facts.refinement,
-            origin_etag=fields.etag if fits(fields.etag, ETAG_CAP_BYTES) else "",
-            passed=fields.passed,
-        )
-
-
-def _is_the_same(delivered: Source | Latent, known: Record) -> bool:
-    """The same file: another latent of it is a better one."""
-    if delivered.storage.obstacle is not None:
-        return False
-    if isinstance(delivered, Source):
-        return delivered.prepared.source_digest == known.source_digest
-    facts = replace(delivered.facts, origin_etag=known.origin_etag)
-    return (delivered.bitstream, facts) == (known.bitstream, facts_of(known))
+        record = renewed(known.record, fields, storage, generation=work.generation)
+        filled = Filled(work.timings, record=record, was_stale=True)
+        if storage.obstacle is not None or work.grant is None:
+            return filled
+        stored = await self._shelf.renew(work.image_id, known, record)
+        return replace(filled, stored=stored, fenced=not stored)

@@ -8,6 +8,7 @@ from http import HTTPStatus
 
 from service.cache.lease import Lease
 from service.cache.record import Record
+from service.cache.shelf import Found, Grant
 from service.cache.source import Latent, Source, Terms
 from service.timings import Timings
 
@@ -23,6 +24,10 @@ class Filled:
     waited: bool = False
     """For a fill of another process."""
     stored: bool = False
+    fenced: bool = False
+    """Something else had come in between: a purge, or another fill."""
+    grant: Grant | None = None
+    """Under which it was, or is still to be stored."""
     source: Source | None = None
     """What was fetched, unless it was what the store has anyway."""
     latent: Latent | None = None
@@ -37,6 +42,11 @@ class Filled:
     skipped: str = ""
     """Why there is no record although there may be one."""
 
+    @property
+    def is_preview(self) -> bool:
+        """Whether the fill goes on."""
+        return self.record is None and self.source is not None and not (self.skipped or self.source.storage.obstacle)
+
 
 Show = Callable[[Filled], None]
 
@@ -49,10 +59,21 @@ class Work:
     terms: Terms
     lease: Lease
     show: Show | None
+    known: Found | None = None
+    """What the origin is to be asked about."""
+    generation: int = 0
+    grant: Grant | None = None
+    """None where nothing may be stored."""
     timings: Timings = field(default_factory=Timings)
-    was_stale: bool = False
 
     def brought(self, source: Source | None = None, latent: Latent | None = None) -> Filled:
         """A new picture."""
-        status = HTTPStatus.OK if self.was_stale else None
-        return Filled(self.timings, source=source, latent=latent, was_stale=self.was_stale, origin_status=status)
+        was_stale = self.known is not None
+        return Filled(
+            self.timings,
+            grant=self.grant,
+            source=source,
+            latent=latent,
+            was_stale=was_stale,
+            origin_status=HTTPStatus.OK if was_stale else None,
+        )

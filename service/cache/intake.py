@@ -21,6 +21,7 @@ from service.cache.origin_fields import OriginFields
 from service.cache.record import all_fit, source_digest
 from service.cache.renewal import Confirmed
 from service.cache.source import Latent, Original, Pixels, Prepared, Source, prepare
+from service.cache.tags import tags_fit
 from service.errors import CodecFailed, DamagedBitstream, DamagedLatent, ForeignLatent
 from service.origin.client import Fetched
 from service.render import image_file
@@ -83,6 +84,8 @@ class Intake:
         """Whether what was answered may be stored, and can be."""
         if not all_fit(fields.passed):
             return Storage(lifetime_s=0, obstacle="long-field")
+        if not tags_fit(fields.tags):
+            return Storage(lifetime_s=0, obstacle="too-many-tags")
         return freshness.storage(fields, self._rules, draw=self._draw())
 
     async def _source(self, body: bytes, fields: OriginFields, *, keep_file: bool) -> Source:

@@ -31,5 +31,7 @@ class OriginFields:
     passed: PassedOn = NOTHING
     age: str = ""
     etag: str = ""
+    tags: tuple[str, ...] = ()
+    """Told to no client."""
     cache_status: str = ""
     """What the caches on the way say of the answer (RFC 9211)."""

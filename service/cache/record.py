@@ -15,16 +15,17 @@ from dataclasses import dataclass
 from zlib import crc32
 
 from service.cache.origin_fields import NOTHING, PASSED_ON, PassedOn
+from service.cache.tags import TAGS_CAP, tags_fit
 from service.errors import DamagedRecord, ForeignRecord
 
 MAGIC = b"LEr"
-VERSION = 2
+VERSION = 3
 PREFIX = struct.Struct(">3sBI")
 # born_ms, filled_ms, lifetime_s, swr_s, sie_s, source digest, source bytes, conventional high and medium bytes,
 # stream id, quality, refinement, generation, number of tags, lengths of the etag and of each field that is passed on
 # An origin may claim an age that reaches back beyond the epoch, so born_ms has a sign.
-FIXED = struct.Struct(">qQIII16sIII4sBBIB7H")
-TAG = struct.Struct(">BI")
+FIXED = struct.Struct(">qQIII16sIII4sBBQB7H")
+TAG = struct.Struct(">B")
 
 # Caps (assumed): generous for what origins send; a record with all of them full is still below 64 KiB of header.
 ETAG_CAP_BYTES = 512
@@ -36,8 +37,6 @@ PASSED_ON_CAPS_BYTES = {
     "last_modified": 64,
     "vary": 128,
 }
-TAGS_CAP = 64
-TAG_CAP_BYTES = 255
 BITSTREAM_CAP_BYTES = 2**20 + 2**10
 REFINEMENT_CAP = 2**8 - 1
 """The largest refinement number that the header holds."""
@@ -46,14 +45,7 @@ DIGEST_BYTES = 16
 _TEXT_CAPS_BYTES = (ETAG_CAP_BYTES, *(PASSED_ON_CAPS_BYTES[name] for name in PASSED_ON))
 KEY_PREFIX = b"p:"
 LEASE_PREFIX = b"l:"
-
-
-@dataclass(frozen=True, slots=True)
-class Tag:
-    """A name under which pictures are purged, and its generation when the fill began."""
-
-    name: str
-    generation: int = 0
+GENERATIONS_PREFIX = b"g:"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,9 +68,11 @@ class Record:
     quality: int
     refinement: int = 0
     generation: int = 0
+    """The latest purge of any kind before the origin was asked: see `purges`."""
     origin_etag: str = ""
     passed: PassedOn = NOTHING
-    tags: tuple[Tag, ...] = ()
+    tags: tuple[str, ...] = ()
+    """The names under which it is purged."""
 
 
 def record_key(image_id: str, *, origin: str) -> bytes:
@@ -87,14 +81,17 @@ def record_key(image_id: str, *, origin: str) -> bytes:
     A Redis Cluster chooses the machine by what stands in braces, so the record and its lease lie on the same one. Of
     raw bytes some would be braces too.
     """
-    name = f"{origin}\0{image_id}".encode()
-    digest = urlsafe_b64encode(hashlib.blake2b(name, digest_size=DIGEST_BYTES).digest()).rstrip(b"=")
-    return KEY_PREFIX + b"{" + digest + b"}"
+    return KEY_PREFIX + b"{" + _name_digest(f"{origin}\0{image_id}") + b"}"
 
 
 def lease_key(key: bytes) -> bytes:
     """Where the lease of a record lies."""
     return LEASE_PREFIX + key.removeprefix(KEY_PREFIX)
+
+
+def generations_key(origin: str) -> bytes:
+    """Where the store holds what was purged of an origin."""
+    return GENERATIONS_PREFIX + _name_digest(origin)
 
 
 def source_digest(source: bytes) -> bytes:
@@ -171,6 +168,10 @@ def unpack(value: bytes) -> Record:
     )
 
 
+def _name_digest(name: str) -> bytes:
+    return urlsafe_b64encode(hashlib.blake2b(name.encode(), digest_size=DIGEST_BYTES).digest()).rstrip(b"=")
+
+
 def _checksum(version: int, body: bytes) -> int:
     return crc32(body, crc32(MAGIC + bytes([version])))
 
@@ -189,17 +190,15 @@ def _checked_body(value: bytes) -> bytes:
     return body
 
 
-def _pack_tag(tag: Tag) -> bytes:
-    name = tag.name.encode("ascii")
-    return TAG.pack(len(name), tag.generation) + name
+def _pack_tag(tag: str) -> bytes:
+    return TAG.pack(len(tag)) + tag.encode("ascii")
 
 
 def _assert_caps(record: Record) -> None:
     # Our own mistakes: whoever builds a record drops what does not fit (see `fits`).
     assert fits(record.origin_etag, ETAG_CAP_BYTES)
     assert all_fit(record.passed)
-    assert len(record.tags) <= TAGS_CAP
-    assert all(len(tag.name) <= TAG_CAP_BYTES for tag in record.tags)
+    assert tags_fit(record.tags)
     assert 0 < len(record.bitstream) <= BITSTREAM_CAP_BYTES
     assert len(record.source_digest) == DIGEST_BYTES
 
@@ -223,9 +222,9 @@ class _Reader:
             raise DamagedRecord("a text that is not ASCII")
         return field.decode("ascii")
 
-    def tag(self) -> Tag:
-        name_bytes, generation = TAG.unpack(self.take(TAG.size))
-        return Tag(name=self.text(name_bytes), generation=generation)
+    def tag(self) -> str:
+        (name_bytes,) = TAG.unpack(self.take(TAG.size))
+        return self.text(name_bytes)
 
     def rest(self) -> bytes:
         return self.body[self.at :]

@@ -1,6 +1,6 @@
 """An error of the origin that is remembered in place of a picture: packed, one CRC-32 over all. No I/O, no clock.
 
-magic 3, version 1, CRC-32 4 | born_ms, lifetime_s, status, lengths (FIXED) | what is passed on
+magic 3, version 1, CRC-32 4 | born_ms, lifetime_s, status, generation, lengths (FIXED) | what is passed on
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from service.cache.record import PASSED_ON_CAPS_BYTES, all_fit
 from service.errors import DamagedRecord, ForeignRecord
 
 MAGIC = b"LEn"
-VERSION = 1
+VERSION = 2
 PREFIX = struct.Struct(">3sBI")
-FIXED = struct.Struct(">qIH6H")
+FIXED = struct.Struct(">qIHQ6H")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +26,8 @@ class Refusal:
     status: int
     born_ms: int
     lifetime_s: int
+    generation: int
+    """The latest purge of any kind before the origin was asked. Each one by tag, or of all, ends it."""
     passed: PassedOn
 
 
@@ -38,7 +40,7 @@ def pack_refusal(refusal: Refusal) -> bytes:
     """As one string for the store."""
     assert all_fit(refusal.passed), "what does not fit is not remembered"
     texts = [getattr(refusal.passed, name) for name in PASSED_ON]
-    fixed = FIXED.pack(refusal.born_ms, refusal.lifetime_s, refusal.status, *map(len, texts))
+    fixed = FIXED.pack(refusal.born_ms, refusal.lifetime_s, refusal.status, refusal.generation, *map(len, texts))
     body = fixed + "".join(texts).encode("ascii")
     return PREFIX.pack(MAGIC, VERSION, crc32(body)) + body
 
@@ -53,9 +55,13 @@ def unpack_refusal(value: bytes) -> Refusal:
         raise DamagedRecord("the checksum of a refusal does not match")
     if version != VERSION:
         raise ForeignRecord(f"refusal version {version}")
-    born_ms, lifetime_s, status, *lengths = FIXED.unpack_from(body)
+    born_ms, lifetime_s, status, generation, *lengths = FIXED.unpack_from(body)
     return Refusal(
-        status=status, born_ms=born_ms, lifetime_s=lifetime_s, passed=_passed(body[FIXED.size :], tuple(lengths))
+        status=status,
+        born_ms=born_ms,
+        lifetime_s=lifetime_s,
+        generation=generation,
+        passed=_passed(body[FIXED.size :], tuple(lengths)),
     )
 
 

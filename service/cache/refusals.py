@@ -8,6 +8,7 @@ from contextlib import suppress
 from service.cache import freshness
 from service.cache.freshness import FreshnessRules
 from service.cache.origin_fields import OriginFields
+from service.cache.purges import Purges
 from service.cache.record import all_fit
 from service.cache.refusal import Refusal, pack_refusal, unpack_refusal
 from service.errors import OriginRefused, StoreUnavailable
@@ -22,22 +23,23 @@ class Refusals:
         self._rules = rules
         self._now = now
 
-    def recall(self, value: bytes) -> None:
-        """Raise what a string of the store remembers, unless its time is over."""
+    def recall(self, value: bytes, purges: Purges) -> None:
+        """Raise what a string of the store remembers, unless its time is over or it was purged."""
         refusal, now_s = unpack_refusal(value), self._now()
         left_s = freshness.remaining_s(born_ms=refusal.born_ms, lifetime_s=refusal.lifetime_s, now_s=now_s)
-        if left_s > 0:
+        if left_s > 0 and refusal.generation >= purges.latest:
             age = str(freshness.age_s(born_ms=refusal.born_ms, now_s=now_s))
             fields = OriginFields(asked_s=now_s, answered_s=now_s, passed=refusal.passed, age=age)
             raise OriginRefused(refusal.status, fields, ttl_s=left_s)
 
-    async def remember(self, key: bytes, refused: OriginRefused, *, under: Token) -> None:
+    async def remember(self, key: bytes, refused: OriginRefused, *, under: Token, generation: int) -> None:
         """For as long as the origin or the operator says."""
         fields = freshness.dated(refused.fields)
         refusal = Refusal(
             status=refused.status,
             born_ms=freshness.born_ms(fields),
             lifetime_s=freshness.refusal_lifetime_s(refused.status, fields, self._rules),
+            generation=generation,
             passed=fields.passed,
         )
         left_s = freshness.remaining_s(born_ms=refusal.born_ms, lifetime_s=refusal.lifetime_s, now_s=self._now())

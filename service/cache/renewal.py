@@ -19,11 +19,12 @@ class Confirmed:
 def merged(known: Record, fields: OriginFields) -> OriginFields:
     """RFC 9111 3.2: what a 304 says replaces what is stored, and what it leaves out stays."""
     said = {name: new for name in PASSED_ON if (new := getattr(fields.passed, name))}
-    return replace(fields, passed=replace(known.passed, **said), etag=fields.etag or known.origin_etag)
+    passed = replace(known.passed, **said)
+    return replace(fields, passed=passed, etag=fields.etag or known.origin_etag, tags=fields.tags or known.tags)
 
 
-def renewed(known: Record, fields: OriginFields, storage: Storage) -> Record:
-    """The record as it is from now on."""
+def renewed(known: Record, fields: OriginFields, storage: Storage, *, generation: int) -> Record:
+    """The record as it is from now on; the generation is from before the origin was asked."""
     return replace(
         known,
         born_ms=born_ms(fields),
@@ -32,4 +33,6 @@ def renewed(known: Record, fields: OriginFields, storage: Storage) -> Record:
         stale_if_error_s=storage.stale_if_error_s,
         origin_etag=fields.etag if fits(fields.etag, ETAG_CAP_BYTES) else "",
         passed=fields.passed,
+        generation=generation,
+        tags=fields.tags,
     )

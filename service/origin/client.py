@@ -20,6 +20,7 @@ import httpx
 
 from service.cache.latent_facts import FIELD as FACTS
 from service.cache.origin_fields import OriginFields, PassedOn
+from service.cache.tags import read_tags
 from service.errors import (
     EdgeError,
     OriginBroken,
@@ -190,6 +191,7 @@ def _fields(answer: httpx.Response, *, asked_s: float, answered_s: float) -> Ori
         ),
         age=lines("age"),
         etag=first("etag"),
+        tags=read_tags(cache_tag=lines("cache-tag"), surrogate_key=" ".join(answer.headers.get_list("surrogate-key"))),
         cache_status=lines("cache-status"),
     )
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import redis.asyncio
+from redis.asyncio.client import PubSub
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -67,6 +68,10 @@ class Connection:
         """Give the connections back."""
         await self._redis.aclose()
         await self._pool.aclose()  # a pool that is passed in is not the client's to close
+
+    def subscription(self) -> PubSub:
+        """A connection that takes messages; to be closed by its block. Raises errors of redis-py."""
+        return self._redis.pubsub()
 
     @asynccontextmanager
     async def asking(self) -> AsyncIterator[redis.asyncio.Redis]:

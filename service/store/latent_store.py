@@ -48,6 +48,10 @@ redis.call('DEL', KEYS[2])
 if redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3], 'NX') then return 1 end
 return 0
 """
+_DELETE = """
+redis.call('DEL', KEYS[2])
+return redis.call('DEL', KEYS[1])
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +86,19 @@ class LatentStore:
     async def add(self, key: bytes, value: bytes, *, ttl_s: int, under: Token) -> bool:
         """As `put`, but only where there is no string yet."""
         return await self._told(_ADD, (key, under.lease), (under.secret, value, ttl_s)) == 1
+
+    async def remove(self, key: bytes, value: bytes) -> None:
+        """Delete exactly this string."""
+        await self._told(_GIVE_BACK, (key,), (value,))
+
+    async def delete(self, key: bytes, *, lease: bytes) -> int:
+        """Delete a string and end its lease, whoever holds it; how many strings there were."""
+        return int(str(await self._told(_DELETE, (key, lease), ())))
+
+    async def end(self, lease: bytes) -> None:
+        """End a lease, whoever holds it."""
+        async with self._connection.asking() as redis:
+            await redis.delete(lease)
 
     async def replace(self, key: bytes, value: bytes, *, instead_of: bytes, ttl_s: int | None = None) -> bool:
         """Overwrite exactly this string; whether it was still there. It keeps its end unless it gets another.

@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 
 from service.cache.census import Census
 from service.telemetry import Telemetry
+from service.web.purging import Purging
 from service.web.stats import CodecFigures, Figures, figures
 
 
@@ -25,6 +26,7 @@ class AdminServices:
     """What these routes answer from."""
 
     census: Census
+    purging: Purging
     telemetry: Telemetry
     codec: Callable[[], CodecFigures | None]
     """As it is now; None while nothing decodes."""

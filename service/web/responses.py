@@ -14,6 +14,7 @@ from service.cache.answer import Answer
 from service.cache.http_date import http_date
 from service.cache.latent_facts import FIELD as FACTS
 from service.cache.origin_fields import PassedOn
+from service.cache.tags import write_tags
 from service.errors import EdgeError, OriginError, OriginRefused, SourceError
 from service.timings import Timings
 from service.web.request_id import FIELD as REQUEST_ID
@@ -48,6 +49,7 @@ def picture(answer: Answer, timings: Timings, *, negotiated: bool) -> PictureRes
         headers.append((b"etag", answer.entity_tag.encode("latin-1", "replace")))
     if answer.latent_facts:
         headers.append((FACTS.lower().encode(), answer.latent_facts.encode()))
+        headers += [(name.lower().encode(), value.encode()) for name, value in write_tags(answer.tags).items()]
     if answer.age:
         headers.append((b"age", answer.age.encode("latin-1", "replace")))
     if timings.stages:

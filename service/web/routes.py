@@ -14,6 +14,7 @@ from service.web.admin_routes import AdminServices, figures_router, health_route
 from service.web.http_app import HttpApp
 from service.web.negotiation import LATENT_MEDIA_TYPE
 from service.web.pictures import Pictures
+from service.web.purging import purge_router
 from service.web.questions import LATENTS, PICTURES
 
 _METHODS = {"GET", "HEAD"}
@@ -71,6 +72,7 @@ def add_routes(app: EdgeApp, *, with_figures: bool) -> None:
     app.include_router(health_router(lambda: app.running().admin))
     if with_figures:
         app.include_router(figures_router(lambda: app.running().admin))
+        app.include_router(purge_router(lambda: app.running().admin.purging))
 
 
 def _pictures_router(app: EdgeApp) -> APIRouter:

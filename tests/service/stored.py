@@ -2,7 +2,7 @@
 
 import redis
 
-from service.cache.record import KEY_PREFIX
+from service.cache.record import GENERATIONS_PREFIX, KEY_PREFIX
 
 
 def stored_keys(store: redis.Redis) -> list[bytes]:
@@ -10,3 +10,14 @@ def stored_keys(store: redis.Redis) -> list[bytes]:
     keys = store.keys(KEY_PREFIX + b"*")
     assert isinstance(keys, list)
     return [key for key in keys if isinstance(key, bytes)]
+
+
+def emptied(store: redis.Redis) -> None:
+    """Take all away but what was purged: edges that outlive a test remember that, and would put it back."""
+    numbers = [0, *(int(name.removeprefix("db")) for name in store.info("keyspace"))]
+    with store.client() as one:  # type: ignore[no-untyped-call]
+        for number in reversed(numbers):  # and back to where the connection was
+            one.execute_command("SELECT", number)
+            for key in one.scan_iter():
+                if not key.startswith(GENERATIONS_PREFIX):
+                    one.delete(key)

@@ -63,7 +63,7 @@ def test_each_port_answers_its_own(
         assert "edge_store_objects 1.0" in metrics
         assert admin.get("/").headers["content-type"].startswith("text/html")
         assert {admin.get(path).status_code for path in ("/livez", "/readyz")} == {200}
-        assert admin.get("/image/cat").status_code == 404
+        assert admin.get("/image/cat").headers["allow"] == "PURGE"
         assert {server.get(path).status_code for path in ("/livez", "/readyz")} == {200}
         assert {server.get(path).status_code for path in ("/stats", "/metrics", "/")} == {404}
         server.parent.send_signal(signal.SIGTERM)

@@ -142,7 +142,7 @@ def test_closing_lets_flights_land_within_a_limit() -> None:
 def test_a_flight_may_show_what_it_has_and_go_on() -> None:
     async def scenario(coalescing: Coalescing[str], runway: Runway) -> None:
         async def fly() -> str:
-            coalescing.show("cat", "so far")
+            coalescing.show("so far")
             return await runway.fly()
 
         early = await coalescing.run("cat", fly, to_the_end=False)
@@ -170,7 +170,7 @@ def test_who_does_not_wait_to_the_end_learns_of_an_early_one() -> None:
 def test_an_error_after_it_has_shown_something_is_nobodys() -> None:
     async def scenario(coalescing: Coalescing[str], runway: Runway) -> None:
         async def crash() -> str:
-            coalescing.show("cat", "so far")
+            coalescing.show("so far")
             return await runway.crash()
 
         assert (await coalescing.run("cat", crash, to_the_end=False)).value == "so far"

@@ -43,6 +43,7 @@ METRICS = {
     "edge_store_errors": set(),
     "edge_record_faults": {"fault"},
     "edge_access_log_dropped": set(),
+    "edge_purges": {"scope"},
     "edge_devices_lost": set(),
     "edge_refinements": {"outcome"},
     "edge_refinement_seconds": set(),

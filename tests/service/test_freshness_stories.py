@@ -10,7 +10,7 @@ from service.settings import read_settings
 from service.store.embedded import EmbeddedValkey
 from tests.service.running_edge import RunningEdge, running_edge
 from tests.service.scripted_origin import Reply, ScriptedOrigin
-from tests.service.stored import stored_keys
+from tests.service.stored import emptied, stored_keys
 
 FRESH = {"Cache-Control": "public, max-age=600"}
 
@@ -132,7 +132,7 @@ def test_the_operator_decides_where_the_origin_is_silent_and_how_long_at_most(
     origin.script("/bounded/brief", Reply(photo, headers={"Cache-Control": "max-age=1"}))
     origin.script("/bounded/never", Reply(photo, headers={"Cache-Control": "no-store"}))
     with running_edge(settings) as edge, redis.Redis.from_url(session_valkey.url) as store:
-        store.flushall()
+        emptied(store)
         told = [edge.get(f"/image/bounded/{name}").headers["cache-status"] for name in ("old", "brief", "never")]
     lifetimes_s = [int(one.partition("ttl=")[2] or "-1") for one in told]
     assert 990 <= lifetimes_s[0] <= 1000

@@ -3,6 +3,7 @@
 import asyncio
 import threading
 import time
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -77,6 +78,7 @@ SAMPLE = Refusal(
     status=404,
     born_ms=1_700_000_000_123,
     lifetime_s=60,
+    generation=1_795_000_000_123,
     passed=PassedOn(cache_control="max-age=60", date="Tue, 14 Nov 2023 22:13:20 GMT", vary="Accept"),
 )
 
@@ -161,7 +163,7 @@ def test_a_picture_takes_the_place_of_an_error(
     value = store.get(key)
     assert isinstance(value, bytes)
     refusal = unpack_refusal(value)
-    over = Refusal(status=404, born_ms=refusal.born_ms - 61_000, lifetime_s=60, passed=refusal.passed)
+    over = replace(refusal, born_ms=refusal.born_ms - 61_000, lifetime_s=60)
     store.set(key, pack_refusal(over), ex=600)
     assert "stored" in edge.get("/image/cat").headers["cache-status"]
     assert "hit" in edge.get("/image/cat").headers["cache-status"]

@@ -21,7 +21,7 @@ from service.cache.renewal import merged
 from service.cache.staleness import Use, may_stand_in, use_of
 from tests.service.running_edge import RunningEdge
 from tests.service.scripted_origin import Reply, ScriptedOrigin
-from tests.service.stored import stored_keys
+from tests.service.stored import emptied, stored_keys
 from tests.service.test_record import SAMPLE
 from tests.service.test_refinement_stories import writes_to
 
@@ -314,7 +314,7 @@ def test_what_was_evicted_meanwhile_does_not_come_back(
         async with httpx.AsyncClient(base_url=edge.url, timeout=60, trust_env=False) as client:
             asking = asyncio.create_task(client.get("/image/cat"))
             await asyncio.to_thread(validation.arrived.wait, 60)
-            store.flushall()
+            emptied(store)
             assert validation.gate is not None
             validation.gate.set()
             return await asking

@@ -104,6 +104,15 @@ def test_a_string_is_added_only_where_there_is_none(valkey: EmbeddedValkey) -> N
         assert 0 < direct.ttl(b"p:1") <= 60
 
 
+def test_only_the_very_string_is_removed(valkey: EmbeddedValkey) -> None:
+    with client(valkey) as direct:
+        direct.set(b"p:1", b"second")
+        ask(valkey.url, lambda store: store.remove(b"p:1", b"first"))
+        assert direct.get(b"p:1") == b"second"
+        ask(valkey.url, lambda store: store.remove(b"p:1", b"second"))
+        assert not direct.exists(b"p:1")
+
+
 def test_a_lease_has_one_holder_until_it_ends(valkey: EmbeddedValkey) -> None:
     mine, yours = Token(b"l:1", b"mine"), Token(b"l:1", b"yours")
 

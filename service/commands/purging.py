@@ -1,0 +1,47 @@
+"""purge: asks an edge to take pictures away before their time."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from service.commands.failure import CommandFailure
+
+TIMEOUT_S = 30.0  # assumed: a purge of many takes a second
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What is to be purged."""
+
+    image_id: str | None
+    tag: str | None
+    everything: bool
+    soft: bool
+
+    def body(self) -> dict[str, Any]:
+        """As the edge takes it. Raises CommandFailure."""
+        wanted: dict[str, Any] = {"id": self.image_id, "tag": self.tag, "all": self.everything or None}
+        given = {name: value for name, value in wanted.items() if value is not None}
+        if len(given) != 1:
+            raise CommandFailure("latentedge purge: exactly one of --id, --tag and --all is to be given")
+        return {**given, "soft": self.soft}
+
+
+def purge(order: Order, *, edge: str, token: str) -> str:
+    """What the edge answers. Raises CommandFailure with its sentence."""
+    body, headers = order.body(), {"Authorization": f"Bearer {token}"} if token else {}
+    try:
+        answer = httpx.post(f"{edge.rstrip('/')}/purge", json=body, headers=headers, timeout=TIMEOUT_S, trust_env=False)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise CommandFailure(f"latentedge purge: {edge}: {error}") from error
+    if not answer.is_success:
+        raise CommandFailure(f"latentedge purge: {edge}: {answer.status_code} {_sentence(answer)}")
+    return answer.text
+
+
+def _sentence(answer: httpx.Response) -> str:
+    try:
+        return str(answer.json()["detail"])
+    except (ValueError, KeyError, TypeError):
+        return answer.reason_phrase

@@ -1,0 +1,119 @@
+"""A table of numbers that only rise, in one hash of the store, and the news that it has changed.
+
+It has no end, so that it survives pressure (volatile-lfu), and it is bounded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from service.errors import RecordError, StoreUnavailable
+from service.store.connection import Connection
+
+LATEST = "latest"
+# Assumed: so many tags are purged within the lifetime of a picture at most. An edge reads them all after each purge.
+FIELDS_CAP = 4096
+
+# The server's clock: the edges' own may differ. Beyond the cap the older half of a kind is folded into one field, which
+# then stands for all that are not named.
+_RAISE = """
+local time = redis.call('TIME')
+local latest = tonumber(redis.call('HGET', KEYS[1], 'latest') or '0')
+if ARGV[4] == 'begin' and latest > 0 then return string.format('%.0f', latest) end
+local generation = math.max(latest + 1, time[1] * 1000 + math.floor(time[2] / 1000))
+local text = string.format('%.0f', generation)
+redis.call('HSET', KEYS[1], 'latest', text, ARGV[1], text)
+if redis.call('HLEN', KEYS[1]) > tonumber(ARGV[2]) then
+  local kinds, table_now = {}, redis.call('HGETALL', KEYS[1])
+  for i = 1, #table_now, 2 do
+    local kind = string.match(table_now[i], '^(%a+):')
+    if kind then
+      kinds[kind] = kinds[kind] or {}
+      table.insert(kinds[kind], {field = table_now[i], generation = tonumber(table_now[i + 1])})
+    end
+  end
+  for kind, fields in pairs(kinds) do
+    table.sort(fields, function(one, other) return one.generation < other.generation end)
+    local count = math.ceil(#fields / 2)
+    for i = 1, count do redis.call('HDEL', KEYS[1], fields[i].field) end
+    redis.call('HSET', KEYS[1], kind .. '-floor', string.format('%.0f', fields[count].generation))
+  end
+end
+redis.call('PUBLISH', ARGV[3], text)
+return text
+"""
+_RESTORE = """
+for i = 1, #ARGV, 2 do
+  local now = tonumber(redis.call('HGET', KEYS[1], ARGV[i]) or '0')
+  if tonumber(ARGV[i + 1]) > now then redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
+end
+return 1
+"""
+
+
+class GenerationStore:
+    """The table of one origin. Every method raises StoreUnavailable."""
+
+    def __init__(self, connection: Connection, key: bytes) -> None:
+        self._connection = connection
+        self._key = key
+
+    async def latest(self) -> int:
+        """The number that changes with every other one; 0 where there is no table."""
+        async with self._asking() as redis:
+            return _number(await redis.hget(self._key, LATEST) or b"0")
+
+    async def table(self) -> dict[str, int]:
+        """All of it."""
+        async with self._asking() as redis:
+            return {_text(name): _number(number) for name, number in (await redis.hgetall(self._key)).items()}
+
+    async def raised(self, field: str) -> int:
+        """Give a field a number above all others, the time in milliseconds if that is one."""
+        return _number(await self._raised(field, "raise"))
+
+    async def begun(self, field: str) -> int:
+        """The same, unless there is a table."""
+        return _number(await self._raised(field, "begin"))
+
+    async def restore(self, table: Mapping[str, int]) -> None:
+        """Raise what is below these numbers."""
+        flat = [part for name, number in table.items() for part in (name, str(number))]
+        async with self._asking() as redis:
+            await redis.eval(_RESTORE, 1, self._key, *flat)
+
+    async def news(self) -> AsyncIterator[None]:
+        """One for each change, and one at the beginning: what changed before is not told."""
+        try:
+            async with self._connection.subscription() as channel:
+                await channel.subscribe(self._key)
+                async for _ in channel.listen():
+                    yield
+        except (RedisError, OSError) as error:
+            raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
+
+    async def _raised(self, field: str, how: str) -> object:
+        async with self._asking() as redis:
+            return await redis.eval(_RAISE, 1, self._key, field, FIELDS_CAP, self._key, how)
+
+    @asynccontextmanager
+    async def _asking(self) -> AsyncIterator[Redis]:
+        try:
+            async with self._connection.asking() as redis:
+                yield redis
+        except RecordError as error:  # something else than a hash: nobody knows what was purged
+            raise self._connection.failure(str(error)) from error
+
+
+def _text(name: object) -> str:
+    assert isinstance(name, bytes), "the store answers with bytes"
+    return name.decode()
+
+
+def _number(text: object) -> int:
+    assert isinstance(text, bytes), "the store answers with bytes"
+    return int(text)

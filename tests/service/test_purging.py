@@ -1,0 +1,481 @@
+"""Purged is purged: nothing brings a picture back, and nothing waits for what was asked of the origin before."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import redis
+
+from service.cache.record import LEASE_PREFIX, generations_key, record_key, unpack
+from service.cli import run
+from service.settings import read_settings
+from service.store.embedded import EmbeddedValkey
+from tests.service.running_edge import RunningEdge, running_edge
+from tests.service.scripted_origin import Reply, ScriptedOrigin
+from tests.service.server_process import serving
+from tests.service.stored import emptied, stored_keys
+from tests.service.test_lease import asked_of
+from tests.service.test_refinement_stories import STEPS, writes_to
+from tests.service.test_revalidation import Shelf, encodes, told
+from tests.service.tiers import child_of
+
+TOKEN = "a token of the tests"
+BEARER = {"Authorization": f"Bearer {TOKEN}"}
+CATS = {"Cache-Control": "max-age=600", "ETag": '"v1"', "Cache-Tag": "cats, photo:7"}
+LIMIT_S = 60
+MISS, HIT = "latentedge; fwd=uri-miss; stored", "latentedge; hit"
+VALIDATED = "latentedge; fwd=stale; fwd-status=304; stored"
+
+
+@contextmanager
+def purging_edge(origin: str, store: str, **given: object) -> Iterator[RunningEdge]:
+    with running_edge(read_settings(origin=origin, redis_url=store, admin_token=TOKEN, **given)) as edge:
+        yield edge
+
+
+@pytest.fixture(scope="module")
+def _purging(session_valkey: EmbeddedValkey, _session_origin: ScriptedOrigin) -> Iterator[RunningEdge]:
+    with purging_edge(_session_origin.url, session_valkey.url) as edge:
+        yield edge
+
+
+@pytest.fixture
+def edge(_purging: RunningEdge, session_valkey: EmbeddedValkey) -> RunningEdge:
+    """An edge that purges, with an empty store."""
+    with redis.Redis.from_url(session_valkey.url) as direct:
+        emptied(direct)
+    _purging.arrivals.reset()
+    return _purging
+
+
+@pytest.fixture
+def shelf(edge: RunningEdge, store: redis.Redis, origin: ScriptedOrigin) -> Shelf:
+    _ = edge  # empties the store
+    return Shelf(store, origin)
+
+
+def purge(edge: RunningEdge, **order: object) -> dict[str, Any]:
+    answer = edge.client.post("/purge", json=order, headers=BEARER)
+    assert answer.status_code == 200, answer.text
+    told: dict[str, Any] = answer.json()
+    return told
+
+
+WAYS = [{"id": "cat"}, {"tag": "cats"}, {"tag": "photo:7"}, {"all": True}]
+
+
+@pytest.mark.parametrize("order", WAYS)
+def test_what_was_purged_is_filled_anew_and_without_the_origins_validators(
+    edge: RunningEdge, origin: ScriptedOrigin, photo: bytes, order: dict[str, object]
+) -> None:
+    origin.script("/cat", *[Reply(photo, headers=CATS)] * 2)
+    assert [told(edge.get("/image/cat")) for _ in range(2)] == [MISS, HIT]
+    purge(edge, **order)
+    assert [told(edge.get("/image/cat")) for _ in range(2)] == [MISS, HIT]
+    assert "If-None-Match" not in origin.requests[-1].headers
+
+
+@pytest.mark.parametrize("order", WAYS)
+def test_what_was_purged_softly_is_validated(
+    edge: RunningEdge, origin: ScriptedOrigin, photo: bytes, order: dict[str, object]
+) -> None:
+    origin.script("/cat", Reply(photo, headers=CATS), Reply(status=304))
+    edge.get("/image/cat")
+    encoded = encodes(edge)
+    purge(edge, **order, soft=True)
+    assert [told(edge.get("/image/cat")) for _ in range(2)] == [VALIDATED, HIT]
+    assert origin.requests[-1].headers["If-None-Match"] == '"v1"'
+    assert encodes(edge) == encoded
+
+
+@pytest.mark.parametrize("order", WAYS)
+def test_a_softly_purged_picture_stands_in_for_an_error_and_is_shown_meanwhile(
+    edge: RunningEdge, origin: ScriptedOrigin, photo: bytes, order: dict[str, object]
+) -> None:
+    said = {**CATS, "Cache-Control": "max-age=600, stale-while-revalidate=60"}
+    failure = Reply(status=503, gate=threading.Event())
+    origin.script("/cat", Reply(photo, headers=said), failure)
+    edge.get("/image/cat")
+    purge(edge, **order, soft=True)
+    assert failure.gate is not None
+    shown = edge.get("/image/cat")
+    assert shown.headers["cache-status"].endswith("detail=stale-while-revalidate")
+    assert failure.arrived.wait(LIMIT_S)
+    failure.gate.set()
+
+
+def test_other_tags_leave_a_picture_alone(edge: RunningEdge, origin: ScriptedOrigin, photo: bytes) -> None:
+    origin.script("/cat", Reply(photo, headers=CATS))
+    origin.script(
+        "/dog", *[Reply(photo, headers={"Surrogate-Key": "dogs photo:8", "Cache-Control": "max-age=600"})] * 2
+    )
+    for name in ("cat", "dog"):
+        edge.get(f"/image/{name}")
+    purge(edge, tag="photo:8")
+    assert told(edge.get("/image/cat")) == HIT
+    assert told(edge.get("/image/dog")) == MISS
+
+
+def test_tags_are_for_the_edge_alone(edge: RunningEdge, origin: ScriptedOrigin, photo: bytes) -> None:
+    """As Fastly and Cloudflare do it."""
+    origin.script("/cat", Reply(photo, headers={**CATS, "Surrogate-Key": "a b"}))
+    for _ in range(2):
+        assert not {"cache-tag", "surrogate-key"} & set(edge.get("/image/cat").headers)
+
+
+@pytest.mark.parametrize("tags", [",".join(f"t{n}" for n in range(65)), "x" * 256, "caf\xe9"])
+def test_a_picture_that_a_purge_could_miss_is_not_stored(
+    edge: RunningEdge, origin: ScriptedOrigin, photo: bytes, store: redis.Redis, tags: str
+) -> None:
+    origin.script("/cat", Reply(photo, headers={**CATS, "Cache-Tag": tags}))
+    assert told(edge.get("/image/cat")) == "latentedge; fwd=uri-miss; detail=too-many-tags"
+    assert not stored_keys(store)
+
+
+def test_purge_by_method_answers_a_number(
+    edge: RunningEdge, origin: ScriptedOrigin, photo: bytes, store: redis.Redis
+) -> None:
+    origin.script("/a b/cat", Reply(photo, headers=CATS))
+    edge.get("/image/a%20b/cat")
+    answers = [edge.client.request("PURGE", "/image/a%20b/cat", headers=BEARER) for _ in range(2)]
+    assert [answer.json() for answer in answers] == [
+        {"scope": "id", "soft": False, "purged": 1},
+        {"scope": "id", "soft": False, "purged": 0},
+    ]
+    assert not stored_keys(store)
+    assert edge.metric('edge_purges_total{scope="id"}') >= 2
+
+
+@pytest.mark.parametrize("order", [*WAYS, {"id": "cat", "soft": True}, {"tag": "another", "soft": True}])
+def test_errors_that_are_remembered_are_purged_too(
+    edge: RunningEdge, origin: ScriptedOrigin, photo: bytes, order: dict[str, object]
+) -> None:
+    origin.script("/cat", *[Reply(status=404)] * 2, Reply(photo, headers=CATS))
+    for _ in range(2):
+        assert edge.get("/image/cat").status_code == 404
+    purge(edge, **order)
+    for _ in range(2):  # and another may be remembered in its place
+        assert edge.get("/image/cat").status_code == 404
+    purge(edge, **order)
+    assert told(edge.get("/image/cat")) == MISS
+
+
+class TestARace:
+    """A purge while a fill or a validation is under way."""
+
+    @pytest.mark.parametrize("order", [*WAYS, {"id": "cat", "soft": True}])
+    def test_what_was_asked_before_is_never_served_after(
+        self, edge: RunningEdge, origin: ScriptedOrigin, photo: bytes, order: dict[str, object]
+    ) -> None:
+        old, new = Reply(photo, headers=CATS, gate=threading.Event()), Reply(photo, headers=CATS)
+        origin.script("/cat", old, new)
+        with asked_of(edge, "/image/cat") as before:
+            assert old.arrived.wait(LIMIT_S)
+            purge(edge, **order)
+            with asked_of(edge, "/image/cat") as after:
+                assert old.gate is not None
+                old.gate.set()
+        assert before[0].status_code == after[0].status_code == 200
+        assert len(origin.requests) == 2
+        assert told(edge.get("/image/cat")) == HIT
+
+    @pytest.mark.parametrize("order", WAYS)
+    def test_a_404_that_was_asked_before_is_not_remembered(
+        self, edge: RunningEdge, origin: ScriptedOrigin, photo: bytes, order: dict[str, object]
+    ) -> None:
+        old = Reply(status=404, gate=threading.Event())
+        origin.script("/cat", old, Reply(photo, headers=CATS))
+        with asked_of(edge, "/image/cat") as before:
+            assert old.arrived.wait(LIMIT_S)
+            purge(edge, **order)
+            assert old.gate is not None
+            old.gate.set()
+        assert before[0].status_code == 404
+        assert told(edge.get("/image/cat")) == MISS
+
+    @pytest.mark.parametrize("order", WAYS)
+    def test_a_validation_that_was_asked_before_renews_nothing(
+        self, edge: RunningEdge, origin: ScriptedOrigin, photo: bytes, shelf: Shelf, order: dict[str, object]
+    ) -> None:
+        old = Reply(status=304, gate=threading.Event())
+        origin.script("/cat", Reply(photo, headers=CATS), old, Reply(photo, headers=CATS))
+        edge.get("/image/cat")
+        shelf.age(601)
+        with asked_of(edge, "/image/cat"):
+            assert old.arrived.wait(LIMIT_S)
+            purge(edge, **order)
+            assert old.gate is not None
+            old.gate.set()
+        assert told(edge.get("/image/cat")) == MISS
+
+    def test_a_fill_at_another_edge_stores_nothing_that_was_purged(
+        self,
+        edge: RunningEdge,
+        origin: ScriptedOrigin,
+        photo: bytes,
+        session_valkey: EmbeddedValkey,
+    ) -> None:
+        old = Reply(photo, headers=CATS, gate=threading.Event())
+        origin.script("/cat", old, Reply(photo, headers=CATS))
+        with running_edge(read_settings(origin=origin.url, redis_url=session_valkey.url)) as twin:
+            with asked_of(twin, "/image/cat") as before:
+                assert old.arrived.wait(LIMIT_S)
+                purge(edge, id="cat")
+                with asked_of(twin, "/image/cat") as after:  # joins the fill that has begun too early
+                    assert old.gate is not None
+                    old.gate.set()
+            assert told(before[0]) == "latentedge; fwd=uri-miss"
+            assert told(after[0]).startswith("latentedge; fwd=uri-miss; ")
+            assert len(origin.requests) == 2
+            assert told(edge.get("/image/cat")) == HIT
+
+
+def test_one_edge_purges_for_all(
+    edge: RunningEdge, origin: ScriptedOrigin, photo: bytes, session_valkey: EmbeddedValkey
+) -> None:
+    origin.script("/cat", *[Reply(photo, headers=CATS)] * 4)
+    with running_edge(read_settings(origin=origin.url, redis_url=session_valkey.url)) as twin:
+        assert [told(twin.get("/image/cat")) for _ in range(2)] == [MISS, HIT]
+        for order in ({"id": "cat"}, {"tag": "cats"}, {"all": True}):
+            purge(edge, **order)
+            assert [told(twin.get("/image/cat")) for _ in range(2)] == [MISS, HIT]
+
+
+@pytest.mark.parametrize("order", [{"tag": "cats"}, {"all": True}])
+def test_a_refinement_that_began_before_does_not_bring_a_picture_back(
+    valkey: EmbeddedValkey, origin: ScriptedOrigin, photo: bytes, order: dict[str, object]
+) -> None:
+    """It overwrites the record that it began with, and the better latent is as old as that one."""
+    origin.script("/cat", *[Reply(photo, headers=CATS)] * 2)
+    key = record_key("cat", origin=origin.url)
+    with (
+        redis.Redis.from_url(valkey.url) as store,
+        writes_to(store, key) as written,
+        purging_edge(origin.url, valkey.url, refine=STEPS) as edge,
+    ):
+        edge.get("/image/cat")
+        written()
+        before = unpack(store.get(key))
+        written()
+        assert unpack(store.get(key)).refinement == STEPS
+        assert unpack(store.get(key)).generation == before.generation
+        purge(edge, **order)
+        assert told(edge.get("/image/cat")) == MISS
+
+
+class TestMemoryOfAPurge:
+    """What says that a picture was purged outlives whatever happens to the store and to the edges."""
+
+    @pytest.mark.parametrize("order", [{"tag": "cats"}, {"all": True}])
+    def test_it_survives_pressure(
+        self, valkey: EmbeddedValkey, origin: ScriptedOrigin, photo: bytes, order: dict[str, object]
+    ) -> None:
+        origin.script("/cat", *[Reply(photo, headers=CATS)] * 2)
+        key = record_key("cat", origin=origin.url)
+        with redis.Redis.from_url(valkey.url) as store, purging_edge(origin.url, valkey.url) as edge:
+            edge.get("/image/cat")
+            kept = store.dump(key)
+            purge(edge, **order)
+            store.config_set("maxmemory", 4 * 2**20)
+            for number in range(400):
+                store.set(f"p:{number}", bytes(20_000), ex=1000)
+            assert store.info("stats")["evicted_keys"] > 0
+            assert store.ttl(generations_key(origin.url)) == -1
+            store.restore(key, 600_000, kept, replace=True)  # the old record, had it survived
+            assert told(edge.get("/image/cat")) == MISS
+
+    @pytest.mark.parametrize("order", [{"tag": "cats"}, {"all": True}])
+    def test_it_survives_the_edges(
+        self, valkey: EmbeddedValkey, origin: ScriptedOrigin, photo: bytes, order: dict[str, object]
+    ) -> None:
+        origin.script("/cat", *[Reply(photo, headers=CATS)] * 2)
+        with purging_edge(origin.url, valkey.url) as edge:
+            edge.get("/image/cat")
+            purge(edge, **order)
+        with purging_edge(origin.url, valkey.url) as another:
+            assert [told(another.get("/image/cat")) for _ in range(2)] == [MISS, HIT]
+
+    def test_an_edge_that_remembers_puts_it_back(
+        self, edge: RunningEdge, origin: ScriptedOrigin, photo: bytes, store: redis.Redis
+    ) -> None:
+        origin.script("/cat", *[Reply(photo, headers=CATS)] * 2)
+        edge.get("/image/cat")
+        kept = store.dump(record_key("cat", origin=origin.url)) or b""
+        purge(edge, tag="cats")
+        table = store.hgetall(generations_key(origin.url))
+        store.delete(generations_key(origin.url))
+        purge(edge, tag="another")
+        assert store.hget(generations_key(origin.url), "hard:cats") == table[b"hard:cats"]
+        store.restore(record_key("cat", origin=origin.url), 600_000, kept, replace=True)
+        assert told(edge.get("/image/cat")) == MISS
+
+    def test_where_nobody_remembers_everything_counts_as_purged(
+        self, valkey: EmbeddedValkey, origin: ScriptedOrigin, photo: bytes
+    ) -> None:
+        origin.script("/cat", *[Reply(photo, headers=CATS)] * 2)
+        with redis.Redis.from_url(valkey.url) as store:
+            with purging_edge(origin.url, valkey.url) as edge:
+                edge.get("/image/cat")
+            store.delete(generations_key(origin.url))
+            with purging_edge(origin.url, valkey.url) as another:
+                assert [told(another.get("/image/cat")) for _ in range(2)] == [MISS, HIT]
+
+    def test_without_it_the_store_counts_as_unavailable(
+        self, valkey: EmbeddedValkey, origin: ScriptedOrigin, photo: bytes
+    ) -> None:
+        origin.script("/cat", *[Reply(photo, headers=CATS)] * 2)
+        with redis.Redis.from_url(valkey.url) as store:
+            with purging_edge(origin.url, valkey.url) as edge:
+                edge.get("/image/cat")
+            store.delete(generations_key(origin.url))
+            store.rpush(generations_key(origin.url), "someone else's list")
+            with purging_edge(origin.url, valkey.url) as another:
+                status = told(another.get("/image/cat"))
+                assert status == "latentedge; fwd=bypass; detail=store-unavailable"
+                assert another.client.post("/purge", json={"all": True}, headers=BEARER).status_code == 503
+
+
+def test_the_admin_port_purges_for_all_workers(
+    short_path: Path, unused_port: int, origin: ScriptedOrigin, photo: bytes, valkey_program: None
+) -> None:
+    """And the port of the pictures does not."""
+    _ = valkey_program
+    orders: list[dict[str, object]] = [{"id": "cat"}, {"tag": "cats"}, {"all": True}]
+    origin.script("/cat", *[Reply(photo, headers=CATS)] * 4)
+    with (
+        serving(short_path, origin.url, workers=2, admin_port=unused_port, admin_token=TOKEN) as server,
+        httpx.Client(base_url=f"http://127.0.0.1:{unused_port}", headers=BEARER, timeout=60, trust_env=False) as admin,
+    ):
+        assert httpx.post(f"{server.url}/purge", json={"all": True}, headers=BEARER, trust_env=False).status_code == 404
+        for order in orders:
+            assert sum("hit" in server.get("/image/cat?res=medium").headers["cache-status"] for _ in range(8)) == 7
+            assert admin.post("/purge", json=order).status_code == 200
+        assert "stored" in server.get("/image/cat?res=medium").headers["cache-status"]
+        assert 'edge_purges_total{scope="all"} 1.0' in admin.get("/metrics").text
+
+
+def test_a_child_learns_the_tags_of_its_parent(
+    edge: RunningEdge, origin: ScriptedOrigin, photo: bytes, session_valkey: EmbeddedValkey
+) -> None:
+    origin.script("/cat", Reply(photo, headers={**CATS, "Surrogate-Key": "a,b c"}))
+    with child_of(edge.url, session_valkey, origin=origin.url, admin_token=TOKEN) as child:
+        assert [told(child.get("/image/cat")) for _ in range(2)] == [MISS, HIT]
+        for tag in ("cats", "photo:7", "a,b", "c"):
+            purge(child, tag=tag)
+            assert [told(child.get("/image/cat")) for _ in range(2)] == [MISS, HIT]
+        assert not {"cache-tag", "surrogate-key"} & set(child.get("/image/cat").headers)
+
+
+class TestWhoMayPurge:
+    @pytest.mark.parametrize(
+        "headers",
+        [
+            {},
+            {"Authorization": "Bearer"},
+            {"Authorization": "Bearer wrong"},
+            {"Authorization": f"Bearer {TOKEN} "[:-2]},
+            {"Authorization": f"Basic {TOKEN}"},
+            {"Authorization": TOKEN},
+        ],
+    )
+    def test_whoever_has_the_token(
+        self, edge: RunningEdge, origin: ScriptedOrigin, photo: bytes, headers: dict[str, str]
+    ) -> None:
+        origin.script("/cat", Reply(photo, headers=CATS))
+        edge.get("/image/cat")
+        for answer in (
+            edge.client.request("PURGE", "/image/cat", headers=headers),
+            edge.client.post("/purge", json={"all": True}, headers=headers),
+            edge.client.post("/purge", content=b"nonsense", headers=headers),
+        ):
+            assert answer.status_code == 401
+            assert answer.headers["www-authenticate"] == 'Bearer realm="latentedge"'
+            assert answer.headers["content-type"] == "application/problem+json"
+        assert told(edge.get("/image/cat")) == HIT
+
+    def test_nobody_where_no_token_is_set(self, session_valkey: EmbeddedValkey, origin: ScriptedOrigin) -> None:
+        with running_edge(read_settings(origin=origin.url, redis_url=session_valkey.url)) as closed:
+            for headers in ({}, BEARER, {"Authorization": "Bearer x"}):
+                assert closed.client.request("PURGE", "/image/cat", headers=headers).status_code == 403
+                assert closed.client.post("/purge", json={"all": True}, headers=headers).status_code == 403
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            b"",
+            b"nonsense",
+            b"[]",
+            b"{}",
+            b'{"soft": true}',
+            b'{"all": false}',
+            b'{"id": "a", "tag": "b"}',
+            b'{"id": "a", "all": true}',
+            b'{"tag": ""}',
+            b'{"tag": "caf\xc3\xa9"}',
+            b'{"tag": 7}',
+            b'{"all": 1}',
+            b'{"id": "../a"}',
+            b'{"all": true, "sofft": true}',
+        ],
+    )
+    def test_what_is_no_order_is_refused(self, edge: RunningEdge, body: bytes) -> None:
+        answer = edge.client.post("/purge", content=body, headers=BEARER)
+        assert answer.status_code == 400
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.json()["detail"].startswith("No purge: ")
+
+    def test_a_purge_without_a_store_is_no_success(self, origin: ScriptedOrigin) -> None:
+        with purging_edge(origin.url, "unix:///none") as edge:
+            for order in ({"id": "cat"}, {"id": "cat", "soft": True}, {"tag": "cats"}, {"all": True}):
+                answer = edge.client.post("/purge", json=order, headers=BEARER)
+                assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+
+
+class TestTheCommand:
+    def test_it_purges(
+        self, edge: RunningEdge, origin: ScriptedOrigin, photo: bytes, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        origin.script("/cat", *[Reply(photo, headers=CATS)] * 2)
+        edge.get("/image/cat")
+        assert run(["purge", "--id", "cat", "--edge", edge.url, "--token", TOKEN]) == 0
+        assert '"purged":1' in capsys.readouterr().out
+        assert told(edge.get("/image/cat")) == MISS
+
+    @pytest.mark.parametrize(
+        ("arguments", "complaint"),
+        [
+            (["--id", "cat", "--token", "wrong"], "401 The token is missing or wrong."),
+            (["--token", TOKEN], "exactly one of --id, --tag and --all"),
+            (["--id", "a", "--all", "--token", TOKEN], "exactly one of --id, --tag and --all"),
+            (["--tag", "", "--token", TOKEN], "400 No purge: a tag is"),
+        ],
+    )
+    def test_it_says_why_not(
+        self, edge: RunningEdge, capsys: pytest.CaptureFixture[str], arguments: list[str], complaint: str
+    ) -> None:
+        assert run(["purge", "--edge", edge.url, *arguments]) == 2
+        assert complaint in capsys.readouterr().err
+
+
+def test_leases_of_purged_pictures_go_too(
+    edge: RunningEdge, origin: ScriptedOrigin, photo: bytes, store: redis.Redis
+) -> None:
+    origin.script("/mine", Reply(photo, headers={"Cache-Control": "private"}))
+    edge.get("/image/mine")
+    assert store.keys(LEASE_PREFIX + b"*")
+    purge(edge, id="mine")
+    assert not store.keys(LEASE_PREFIX + b"*")
+
+
+def test_purges_at_the_same_time_have_generations_of_their_own(edge: RunningEdge) -> None:
+    async def ten() -> list[int]:
+        async with httpx.AsyncClient(base_url=edge.url, headers=BEARER, timeout=60, trust_env=False) as client:
+            answers = await asyncio.gather(*[client.post("/purge", json={"tag": "t"}) for _ in range(10)])
+        return [answer.json()["generation"] for answer in answers]
+
+    assert len(set(asyncio.run(ten()))) == 10
