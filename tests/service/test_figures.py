@@ -129,6 +129,15 @@ def test_head_is_get_without_the_content(edge: RunningEdge, path: str) -> None:
     assert head.headers["content-type"] == full.headers["content-type"]
 
 
+def test_the_docs_need_nothing_from_elsewhere(edge: RunningEdge) -> None:
+    page = edge.get("/docs")
+    files = re.findall(r"""(?:src|href)=["']([^"']+)["']""", page.text)
+    assert len(files) == 3
+    for file in files:
+        assert edge.get(str(page.url.join(file))).status_code == 200, file
+    assert not re.findall(r"""["']https?:""", page.text)
+
+
 def test_the_page_needs_nothing_from_elsewhere(edge: RunningEdge) -> None:
     page = edge.get("/")
     assert page.headers["content-type"].startswith("text/html")
