@@ -23,8 +23,10 @@ from service.log_lines import log_to
 from service.readiness import ReadyMark
 from service.settings import Settings, read_settings
 from service.store.embedded import EmbeddedValkey
-from service.telemetry import MULTIPROCESS_VARIABLE
+from service.telemetry import MULTIPROCESS_VARIABLE, forget_worker
 from service.workers import Listening, Workers
+
+HUNG_S = 30  # assumed: longer than a machine that swaps or compiles keeps a process from answering
 
 
 def run(settings: Settings, *, host: str, port: int, workers: int = 1) -> None:
@@ -52,6 +54,7 @@ def _workers(settings: Settings, *, host: str, port: int, workers: int) -> Worke
     return Workers(
         Listening(pictures, [pictures.bind_socket()]),
         admin=Listening(admin, [admin.bind_socket()]) if settings.admin_port else None,
+        on_death=forget_worker,
     )
 
 
@@ -85,6 +88,7 @@ def _config(app: FastAPI | str, settings: Settings, *, host: str, port: int, wor
         server_header=False,
         date_header=False,  # the edge writes it: that of a picture is the origin's
         timeout_graceful_shutdown=settings.drain_s,
+        timeout_worker_healthcheck=HUNG_S,
     )
 
 

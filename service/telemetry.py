@@ -20,7 +20,7 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
-from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 from service.timings import Timings
 
@@ -100,6 +100,11 @@ class RenditionCounts:
     def shared(self) -> None:
         """One was being made for another request."""
         self._renditions.labels("shared").inc()
+
+
+def forget_worker(pid: int) -> None:
+    """What a worker that has died had waiting no longer counts."""
+    mark_process_dead(pid)  # type: ignore[no-untyped-call]
 
 
 class Telemetry:

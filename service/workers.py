@@ -9,14 +9,15 @@ from __future__ import annotations
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import FrameType
 
 from uvicorn import Config
-from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 from uvicorn.supervisors.multiprocess import Process
+
+STARTUP_FAILURE = 3  # uvicorn's
 
 
 @dataclass(frozen=True)
@@ -36,9 +37,10 @@ class Listening:
 class Workers(Multiprocess):
     """Starts the processes, restarts those that died, tells them of SIGTERM."""
 
-    def __init__(self, pictures: Listening, *, admin: Listening | None) -> None:
+    def __init__(self, pictures: Listening, *, admin: Listening | None, on_death: Callable[[int], object]) -> None:
         super().__init__(pictures.config, list(pictures.sockets))
         self._admin = admin
+        self._on_death = on_death
         self._admin_process: Process | None = None
         signal.signal(signal.SIGTERM, self._leave)
 
@@ -50,7 +52,10 @@ class Workers(Multiprocess):
 
     def keep_subprocess_alive(self) -> None:
         """Restart what died or hangs."""
+        before = self._pids()
         super().keep_subprocess_alive()
+        for pid in before - self._pids():
+            self._on_death(pid)
         process = self._admin_process
         if process is None or self._admin is None or self.should_exit.is_set():
             return
@@ -74,6 +79,9 @@ class Workers(Multiprocess):
             self._admin_process.join()
         if any(worker.exitcode == STARTUP_FAILURE for worker in self.processes):
             sys.exit(STARTUP_FAILURE)
+
+    def _pids(self) -> set[int]:
+        return {worker.pid for worker in self.processes if worker.pid is not None}
 
     def _leave(self, number: int, _frame: FrameType | None) -> None:
         # The supervisor looks at its queue twice a second; readiness is to end now.

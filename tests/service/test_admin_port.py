@@ -85,11 +85,13 @@ def test_a_worker_that_died_is_not_ready_and_another_takes_its_place(
     short_path: Path, origin: ScriptedOrigin, valkey: EmbeddedValkey, admin: httpx.Client
 ) -> None:
     with serving(short_path, origin.url, redis_url=valkey.url, admin_port=admin.base_url.port) as server:
+        assert len(list(server.folder.glob("latentedge-metrics-*/gauge_livesum_*.db"))) == 2
         os.kill(worker_of(server), signal.SIGKILL)
         until(lambda: admin.get("/readyz").status_code == 503)
         assert admin.get("/livez").status_code == 200
         assert admin.get("/stats").status_code == 503
         until(lambda: admin.get("/readyz").status_code == 200)
+        assert len(list(server.folder.glob("latentedge-metrics-*/gauge_livesum_*.db"))) == 2, "its queue still counts"
 
 
 def test_an_admin_process_that_died_comes_back(
