@@ -52,8 +52,8 @@ def _parent(url: str) -> str:
 
 
 def _store(url: str) -> str:
-    if url and _parts(url).scheme not in {"redis", "rediss", "unix"}:
-        raise ValueError("must be a redis://, rediss:// or unix:// address")
+    if url and _parts(url).scheme not in {"redis", "rediss", "unix", "redis+cluster", "rediss+cluster"}:
+        raise ValueError("must be a redis://, rediss://, unix://, redis+cluster:// or rediss+cluster:// address")
     return url
 
 
@@ -83,7 +83,7 @@ class Settings(BaseSettings):
         1.0, "s", "How long a parent that is down or too slow is left alone.", ge=0, le=3600
     )
     redis_url: Annotated[str, AfterValidator(_store)] = _setting(
-        "", "address", "The Redis or Valkey to use; empty starts an embedded Valkey."
+        "", "address", "The Redis or Valkey to use, redis+cluster:// for a cluster; empty starts an embedded Valkey."
     )
     store_bytes: int = _setting(256 * 2**20, "bytes", "Memory of the embedded Valkey.", ge=4 * 2**20)
     admin_token: Annotated[str, AfterValidator(_token)] = _setting(

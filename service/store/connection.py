@@ -13,18 +13,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
-import redis.asyncio
+from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from service.errors import DamagedRecord, StoreUnavailable
+from service.store.servers import CONNECTIONS, FAILURES, Client, Servers
 
-# Assumed: a GET takes a tenth of a millisecond of this process, so more connections would only take longer to open.
-CONNECTIONS = 16
 _WRONG_TYPE = "WRONGTYPE"
 """The code of an error is the first word of its line (the Redis protocol); this one has no class of its own."""
 
@@ -50,15 +46,8 @@ class Connection:
     def __init__(
         self, url: str, *, patience: Patience, observer: Observer, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._pool = redis.asyncio.BlockingConnectionPool.from_url(
-            url,
-            max_connections=CONNECTIONS,
-            timeout=patience.timeout_s,
-            socket_connect_timeout=patience.timeout_s,
-            # One more try, on a new connection: the pool may hold connections to a server that has been restarted.
-            retry=Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
-        )
-        self._redis = redis.asyncio.Redis(connection_pool=self._pool, decode_responses=False)
+        self._servers = Servers(url, timeout_s=patience.timeout_s)
+        self._places = asyncio.Semaphore(CONNECTIONS)  # a cluster's client does not wait for a connection, it fails
         self._patience = patience
         self._observer = observer
         self._clock = clock
@@ -66,25 +55,37 @@ class Connection:
 
     async def close(self) -> None:
         """Give the connections back."""
-        await self._redis.aclose()
-        await self._pool.aclose()  # a pool that is passed in is not the client's to close
-
-    def subscription(self) -> PubSub:
-        """A connection that takes messages; to be closed by its block. Raises errors of redis-py."""
-        return self._redis.pubsub()
+        await self._servers.close()
 
     @asynccontextmanager
-    async def asking(self) -> AsyncIterator[redis.asyncio.Redis]:
+    async def subscription(self) -> AsyncIterator[PubSub]:
+        """A connection that takes messages for as long as the block lasts. Raises errors of redis-py."""
+        async with self._servers.any() as server, server.pubsub() as channel:
+            yield channel
+
+    @asynccontextmanager
+    async def asking(self) -> AsyncIterator[Client]:
         """The client for one question. Raises StoreUnavailable, or DamagedRecord for a key of another type."""
+        async with self._translated(), self._places:
+            yield self._servers.client
+
+    @asynccontextmanager
+    async def asking_each(self) -> AsyncIterator[list[Redis]]:
+        """The same for a question to every server."""
+        async with self._translated(), self._places, self._servers.each() as servers:
+            yield servers
+
+    @asynccontextmanager
+    async def _translated(self) -> AsyncIterator[None]:
         if self._clock() < self._alone_until_s:
             raise self.failure("left alone after a time-out")
         try:
             async with asyncio.timeout(self._patience.timeout_s):
-                yield self._redis
+                yield
         except (TimeoutError, RedisTimeoutError) as error:
             self._alone_until_s = self._clock() + self._patience.retry_s
             raise self.failure(f"no answer within {self._patience.timeout_s} s") from error
-        except (RedisError, OSError) as error:
+        except FAILURES as error:
             if isinstance(error, ResponseError) and str(error).startswith(_WRONG_TYPE):
                 # The store is well: a SET will replace what someone else has put there.
                 raise DamagedRecord("not a string") from error

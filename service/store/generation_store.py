@@ -8,11 +8,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
-
 from service.errors import RecordError, StoreUnavailable
 from service.store.connection import Connection
+from service.store.servers import FAILURES, Client
 
 LATEST = "latest"
 # Assumed: so many tags are purged within the lifetime of a picture at most. An edge reads them all after each purge.
@@ -93,7 +91,7 @@ class GenerationStore:
                 await channel.subscribe(self._key)
                 async for _ in channel.listen():
                     yield
-        except (RedisError, OSError) as error:
+        except FAILURES as error:
             raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
 
     async def _raised(self, field: str, how: str) -> object:
@@ -101,7 +99,7 @@ class GenerationStore:
             return await redis.eval(_RAISE, 1, self._key, field, FIELDS_CAP, self._key, how)
 
     @asynccontextmanager
-    async def _asking(self) -> AsyncIterator[Redis]:
+    async def _asking(self) -> AsyncIterator[Client]:
         try:
             async with self._connection.asking() as redis:
                 yield redis

@@ -129,8 +129,8 @@ class LatentStore:
 
     async def sample(self, *, prefix: bytes, size: int) -> Sample:
         """Figures for the gauges: the whole store if it is small, else a random part of it."""
-        async with self._connection.asking() as redis:
-            return await sampled(redis, prefix=prefix, size=size)
+        async with self._connection.asking_each() as servers:
+            return await sampled(servers, prefix=prefix, size=size)
 
     async def _told(self, script: str, keys: tuple[bytes, ...], arguments: tuple[bytes | int, ...]) -> object:
         async with self._connection.asking() as redis:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil
 
-import redis.asyncio
+from redis.asyncio import Redis
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +29,19 @@ class Sample:
     values: tuple[StoredValue, ...]
 
 
-async def sampled(store: redis.asyncio.Redis, *, prefix: bytes, size: int) -> Sample:
-    """One look."""
+async def sampled(servers: Sequence[Redis], *, prefix: bytes, size: int) -> Sample:
+    """One look at all servers; they are taken to hold about as much each."""
+    parts = [await _sampled(server, prefix, ceil(size / len(servers))) for server in servers]
+    return Sample(
+        objects=sum(part.objects for part in parts),
+        used_bytes=sum(part.used_bytes for part in parts),
+        limit_bytes=sum(part.limit_bytes for part in parts),
+        evicted_total=sum(part.evicted_total for part in parts),
+        values=tuple(value for part in parts for value in part.values),
+    )
+
+
+async def _sampled(store: Redis, prefix: bytes, size: int) -> Sample:
     memory = await store.info("memory")
     stats = await store.info("stats")
     keys = int(await store.dbsize())
@@ -47,14 +60,14 @@ async def sampled(store: redis.asyncio.Redis, *, prefix: bytes, size: int) -> Sa
     )
 
 
-async def _drawn(store: redis.asyncio.Redis, size: int) -> list[bytes]:
+async def _drawn(store: Redis, size: int) -> list[bytes]:
     pipeline = store.pipeline(transaction=False)
     for _ in range(size):
         pipeline.randomkey()
     return [key for key in await pipeline.execute() if isinstance(key, bytes)]
 
 
-async def _values(store: redis.asyncio.Redis, keys: list[bytes]) -> tuple[StoredValue, ...]:
+async def _values(store: Redis, keys: list[bytes]) -> tuple[StoredValue, ...]:
     pipeline = store.pipeline(transaction=False)
     for key in keys:
         pipeline.get(key)
