@@ -14,7 +14,7 @@ from service.store.embedded import EmbeddedValkey
 from tests.service.running_edge import RunningEdge, running_edge
 from tests.service.scripted_origin import Reply, ScriptedOrigin
 from tests.service.stored import stored_keys
-from tests.service.tiers import LATENT, SAID, a_latent, aged, child_of, encodes, own_store, record_of, told
+from tests.service.tiers import LATENT, SAID, a_latent, aged, change, child_of, encodes, own_store, record_of, told
 
 WINDOW_S = 100.0
 
@@ -109,6 +109,7 @@ def test_what_is_stored_stays_admitted(
     edge.get("/image/c/cat")
     (key,) = stored_keys(store)
     store.copy(key.decode(), key.decode(), destination_db="6")
+    change(choosy, "c/cat", generation=2**62)  # no store has purged it
     aged(choosy, "c/cat", 601)
     assert told(choosy.get("/image/c/cat")) == "latentedge; fwd=stale; fwd-status=200; stored"
     assert record_of(choosy, "c/cat").source_bytes == len(photo)

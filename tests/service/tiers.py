@@ -17,7 +17,7 @@ from skimage import data
 from models.codec import Codec
 from models.config import HIGH_PX
 from service.cache.latent_facts import FIELD
-from service.cache.record import Record, pack, record_key, unpack
+from service.cache.record import GENERATIONS_PREFIX, Record, pack, record_key, unpack
 from service.render import image_file
 from service.settings import read_settings
 from service.store.embedded import EmbeddedValkey
@@ -30,10 +30,12 @@ LATENT = {"Content-Type": "application/vnd.latentedge", "Cache-Control": "max-ag
 
 
 def own_store(server: EmbeddedValkey, number: int) -> str:
-    """One of the server's databases, emptied."""
+    """One of the server's databases, without pictures. What was purged stays: see `emptied`."""
     url = f"{server.url}?db={number}"
     with redis.Redis.from_url(url) as direct:
-        direct.flushdb()
+        for key in direct.scan_iter():
+            if not key.startswith(GENERATIONS_PREFIX):
+                direct.delete(key)
     return url
 
 
