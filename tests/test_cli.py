@@ -255,3 +255,16 @@ def test_serve_reports_its_settings_in_one_line() -> None:
     assert len(outcome.stderr.splitlines()) == 1, outcome.stderr
     assert "EDGE_ORIGIN" in outcome.stderr
     assert "EDGE_QUALITY" in outcome.stderr
+
+
+def test_the_two_ports_of_an_edge_differ() -> None:
+    outcome = subprocess.run(
+        [sys.executable, "-m", "service", "serve", "--port", "18080"],
+        env=dict(os.environ) | {"EDGE_ORIGIN": "http://origin.example", "EDGE_ADMIN_PORT": "18080"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert outcome.returncode == 2
+    assert len(outcome.stderr.splitlines()) == 1, outcome.stderr
+    assert "EDGE_ADMIN_PORT" in outcome.stderr

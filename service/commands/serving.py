@@ -14,6 +14,8 @@ def serve(*, host: str, port: int, workers: int) -> None:
         settings = read_settings()
     except SettingsError as error:
         raise CommandFailure(f"latentedge: {error}") from error
+    if settings.admin_port and settings.admin_port == port:
+        raise CommandFailure("latentedge: EDGE_ADMIN_PORT must be another port than that of the pictures, or 0")
     if settings.weights is not None:
         _must_fit(settings.weights)
     run(settings, host=host, port=port, workers=workers)

@@ -194,9 +194,9 @@ def test_an_edge_writes_its_log_to_stdout(
         ("cat", "medium", 200, "hit"),
         ("bad", "high", 500, "error"),
         ("../x", "none", 400, "error"),
+        ("slow", "high", 499, None),
     }
     assert len(lines) == 5, "one line for each picture, and none for anything else"
-    assert [line["id"] for line in lines if line not in lines[:4]] == ["slow"] or workers == 2
     hit = next(line for line in lines if line["cache"] == "hit")
     assert {"store", "queue", "entropy", "synthesis", "file"} <= hit["stages_ms"].keys()
     assert hit["bytes"] > 1000

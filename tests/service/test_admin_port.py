@@ -118,6 +118,25 @@ def test_readiness_ends_at_once_and_figures_stay_until_the_end(
         assert server.parent.wait(LIMIT_S) == 0
 
 
+def test_nobody_is_left_behind_by_a_killed_parent(
+    short_path: Path, origin: ScriptedOrigin, valkey: EmbeddedValkey, admin: httpx.Client
+) -> None:
+    """The kernel closes a connection when its other end is gone: that is the barrier."""
+    port = admin.base_url.port
+    assert port is not None
+    with (
+        serving(short_path, origin.url, redis_url=valkey.url, admin_port=port) as server,
+        socket.create_connection(("127.0.0.1", port), timeout=LIMIT_S) as idle,
+    ):
+        idle.sendall(b"GET /livez HTTP/1.1\r\nHost: edge\r\n\r\n")
+        assert idle.recv(9) == b"HTTP/1.1 "
+        server.parent.kill()
+        while idle.recv(65536):
+            pass
+        with pytest.raises(httpx.ConnectError):
+            admin.get("/livez")
+
+
 def test_a_mark_tells_what_decodes_until_it_is_cleared(tmp_path: Path) -> None:
     assert ready_worker(tmp_path) is None
     mark = ReadyMark(tmp_path)
