@@ -1,7 +1,6 @@
 """The directives of Cache-Control (RFC 9111 5.2.2) and of CDN-Cache-Control (RFC 9213). Parses, and judges nothing.
 
-`public` and `immutable` change nothing here: what has no lifetime gets the operator's, and no client's reload makes
-this edge validate what is fresh.
+`immutable` changes nothing here: no client's reload makes this edge validate what is fresh.
 """
 
 from __future__ import annotations
@@ -27,6 +26,7 @@ class CacheControl:
     no_store: bool = False
     no_cache: bool = False
     private: bool = False
+    public: bool = False
     no_transform: bool = False
     must_revalidate: bool = False
     proxy_revalidate: bool = False
@@ -72,6 +72,7 @@ def _control(stated: Mapping[str, object], seconds: Mapping[str, int]) -> CacheC
         # RFC 9111 5.2.2.4 and 5.2.2.7: the forms with field names may be taken as the plain ones.
         no_cache="no-cache" in stated,
         private="private" in stated,
+        public="public" in stated,
         no_transform="no-transform" in stated,
         must_revalidate="must-revalidate" in stated,
         proxy_revalidate="proxy-revalidate" in stated,

@@ -21,6 +21,8 @@ _ASKED_ALIKE = {"accept", "accept-encoding", ""}
 NO_NEGATIVE_TTLS = NegativeTtls()
 # RFC 6585 3, 4, 5 and 6: never stored, whatever is said of them.
 _NEVER_STORED = {428, 429, 431, 511}
+# RFC 9110 15.1, those that are errors. RFC 9111 4.2.2: others only where the answer is marked public.
+_HEURISTICALLY_CACHEABLE = {404, 405, 410, 414, 501}
 _UNDERSTOOD = frozenset(int(status) for status in HTTPStatus)
 
 
@@ -89,8 +91,18 @@ def refusal_lifetime_s(status: int, fields: OriginFields, rules: FreshnessRules)
     if control.no_cache or control.private or ((control.no_store or control.must_understand) and not understood):
         return 0
     explicit_s = _explicit_s(applicable, fields)
-    lifetime_s = rules.negative_ttls.of(status) if explicit_s is None else explicit_s
+    lifetime_s = _unsaid_refusal_s(status, control, fields, rules) if explicit_s is None else explicit_s
     return min(lifetime_s, rules.max_ttl_s or LONGEST_S, LONGEST_S)
+
+
+def _unsaid_refusal_s(status: int, control: CacheControl, fields: OriginFields, rules: FreshnessRules) -> int:
+    """What the operator says of this status; else, unless nothing is to be remembered, what a date lets guess."""
+    named_s = rules.negative_ttls.of(status)
+    if named_s is not None:
+        return named_s
+    guessable = control.public or status in _HEURISTICALLY_CACHEABLE
+    guessed_s = _guessed_s(fields, rules) if guessable and rules.negative_ttls.seconds else None
+    return guessed_s or 0
 
 
 def may_be_transformed(passed: PassedOn) -> bool:
@@ -128,7 +140,8 @@ def age_s(*, born_ms: int, now_s: float) -> int:
 
 def remaining_s(*, born_ms: int, lifetime_s: int, now_s: float) -> int:
     """How long an answer stays fresh; nothing left means stale (RFC 9111 4.2)."""
-    return int(born_ms / 1000 + lifetime_s - now_s)
+    # In the whole seconds of Age: cut off after the subtraction, the last second would never count.
+    return lifetime_s - age_s(born_ms=born_ms, now_s=now_s)
 
 
 def _applicable(passed: PassedOn) -> _Applicable:
@@ -201,10 +214,15 @@ def _explicit_s(applicable: _Applicable, fields: OriginFields) -> int | None:
 
 
 def _heuristic_s(fields: OriginFields, rules: FreshnessRules) -> int:
-    """RFC 9111 4.2.2: what has not changed for long will not change soon; else as the operator says."""
+    guessed_s = _guessed_s(fields, rules)
+    return rules.default_ttl_s if guessed_s is None else guessed_s
+
+
+def _guessed_s(fields: OriginFields, rules: FreshnessRules) -> int | None:
+    """RFC 9111 4.2.2: what has not changed for long will not change soon, where that may be guessed."""
     modified_s = parse_http_date(fields.passed.last_modified, now_s=fields.answered_s)
     date_s = parse_http_date(fields.passed.date, now_s=fields.answered_s)
     made_s = fields.answered_s if date_s is None else date_s
     if not rules.heuristic_fraction or modified_s is None or modified_s > made_s:
-        return rules.default_ttl_s
+        return None
     return int(rules.heuristic_fraction * (made_s - modified_s))

@@ -20,10 +20,10 @@ class NegativeTtls:
 
     seconds: tuple[tuple[str, int], ...] = ()
 
-    def of(self, status: int) -> int:
-        """A status by itself counts before its class."""
+    def of(self, status: int) -> int | None:
+        """A status by itself counts before its class; None for one of which nothing is said."""
         by_name = dict(self.seconds)
-        return by_name.get(str(status), by_name.get(f"{status // 100}xx", 0))
+        return by_name.get(str(status), by_name.get(f"{status // 100}xx"))
 
     def __str__(self) -> str:
         return ",".join(f"{name}={ttl_s}" for name, ttl_s in self.seconds) or OFF

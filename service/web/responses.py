@@ -57,8 +57,7 @@ def picture(answer: Answer, timings: Timings, *, negotiated: bool) -> PictureRes
     if answer.not_modified:
         return PictureResponse(HTTPStatus.NOT_MODIFIED, headers, None)
     # RFC 9110 15.4.5: a 304 tells nothing of the picture but its entity tag and how it is cached.
-    if answer.passed.last_modified:
-        headers.append((b"last-modified", answer.passed.last_modified.encode("latin-1", "replace")))
+    headers += _last_modified(answer.passed)
     headers.append((b"content-type", answer.media_type.encode()))
     if answer.body is not None:
         # HEAD has none: the length of a file that was never made is not known (RFC 9110 8.6).
@@ -85,7 +84,7 @@ def _problem_fields(error: EdgeError, *, negotiated: bool) -> list[Header]:
         explicit = said.cache_control or said.cdn_cache_control or said.expires
         headers = _passed_on(said if explicit else replace(said, cache_control="no-store"), negotiated=negotiated)
         how = f"fwd=uri-miss; fwd-status={int(error.status)}" if error.ttl_s is None else f"hit; ttl={error.ttl_s}"
-        headers.append((b"cache-status", f"{NAME}; {how}".encode()))
+        headers += [(b"cache-status", f"{NAME}; {how}".encode()), *_last_modified(said)]
         if error.fields.age:
             headers.append((b"age", error.fields.age.encode("latin-1", "replace")))
         return headers
@@ -115,6 +114,10 @@ def _passed_on(passed: PassedOn, *, negotiated: bool) -> list[Header]:
     }
     headers = [(name, value.encode("latin-1", "replace")) for name, value in said.items() if value]
     return [*headers, (b"x-content-type-options", b"nosniff")]
+
+
+def _last_modified(passed: PassedOn) -> list[Header]:
+    return [(b"last-modified", passed.last_modified.encode("latin-1", "replace"))] if passed.last_modified else []
 
 
 def _vary(said: str, *, negotiated: bool) -> str:

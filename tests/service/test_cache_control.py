@@ -17,7 +17,7 @@ from service.cache.cache_control import LONGEST_S, CacheControl, parse_cache_con
         ("9111 5.2.3", 'x-quoted="no-store, private", max-age=60', CacheControl(max_age_s=60)),
         ("9111 5.2.3", 'x="\\"no-store, private", max-age=60', CacheControl(max_age_s=60)),
         ("9111 5.2.3", 'extension="max-age=3600", max-age=1', CacheControl(max_age_s=1)),
-        ("9111 5.2.3", "public, immutable, x-future=7", CacheControl()),
+        ("9111 5.2.3", "public, immutable, x-future=7", CacheControl(public=True)),
         ("9111 5.2.2.4", 'no-cache="a, b"', CacheControl(no_cache=True)),
         ("9111 5.2.2.7", 'private="set-cookie"', CacheControl(private=True)),
         ("9111 5.2.2.6", "no-transform", CacheControl(no_transform=True)),

@@ -209,6 +209,7 @@ def test_age_and_remaining_lifetime_meet() -> None:
     born_ms = NOW_S * 1000
     assert age_s(born_ms=born_ms, now_s=NOW_S + 12.9) == 12
     assert remaining_s(born_ms=born_ms, lifetime_s=60, now_s=NOW_S + 12.0) == 48
+    assert remaining_s(born_ms=born_ms, lifetime_s=60, now_s=NOW_S + 59.9) == 1
     assert remaining_s(born_ms=born_ms, lifetime_s=60, now_s=NOW_S + 60.0) == 0
     assert age_s(born_ms=born_ms, now_s=NOW_S - 100.0) == 0
 

@@ -48,6 +48,37 @@ def test_how_long_an_error_is_remembered(clause: str, status: int, control: str,
     assert refusal_lifetime_s(status, said, RULES) == expected_s, f"RFC {clause}"
 
 
+@pytest.mark.parametrize(
+    ("clause", "status", "control", "ttls", "expected_s"),
+    [
+        ("9110 15.1", 404, "", "500=1", 8640),
+        ("9110 15.1", 405, "", "500=1", 8640),
+        ("9110 15.1", 410, "", "500=1", 8640),
+        ("9110 15.1", 414, "", "500=1", 8640),
+        ("9110 15.1", 501, "", "500=1", 8640),
+        ("9110 15.1", 403, "", "500=1", 0),
+        ("9110 15.1", 502, "", "500=1", 0),
+        ("9110 15.1", 503, "", "500=1", 0),
+        ("9110 15.1", 504, "", "500=1", 0),
+        ("9110 15.1", 599, "", "500=1", 0),
+        ("9111 4.2.2", 599, "public", "500=1", 8640),
+        ("9111 4.2.2", 599, "public", "599=2", 2),
+        ("9111 4.2.2", 404, "", "404=60", 60),
+        ("9111 4.2.2", 404, "", "404=0", 0),
+        ("9111 4.2.2", 404, "", "0", 0),
+        ("9111 4.2.2", 404, "max-age=5", "500=1", 5),
+    ],
+)
+def test_an_error_of_which_nothing_is_said_may_be_guessed_from_its_date(
+    clause: str, status: int, control: str, ttls: str, expected_s: int
+) -> None:
+    rules = FreshnessRules(default_ttl_s=600, heuristic_fraction=0.1, negative_ttls=read_negative_ttls(ttls))
+    passed = PassedOn(cache_control=control, last_modified=http_date(0))
+    said = OriginFields(asked_s=86_400, answered_s=86_400, passed=passed)
+    assert refusal_lifetime_s(status, said, rules) == expected_s, f"RFC {clause}"
+    assert refusal_lifetime_s(status, said, replace(rules, heuristic_fraction=0.0)) < 8640
+
+
 def test_what_varies_is_not_remembered() -> None:
     """RFC 9111 4.1."""
     said = OriginFields(asked_s=0, answered_s=0, passed=PassedOn(vary="Cookie"))
@@ -71,7 +102,7 @@ def test_other_settings_are_faults(text: str) -> None:
 
 def test_a_status_counts_before_its_class() -> None:
     ttls = NegativeTtls((("4xx", 1), ("404", 100)))
-    assert [ttls.of(status) for status in (404, 410, 500)] == [100, 1, 0]
+    assert [ttls.of(status) for status in (404, 410, 500)] == [100, 1, None]
 
 
 SAMPLE = Refusal(
@@ -114,7 +145,7 @@ def test_what_is_not_there_is_asked_for_once(
 
 
 def test_the_origin_decides_how_long_its_errors_count(edge: RunningEdge, origin: ScriptedOrigin) -> None:
-    said = {"Cache-Control": "max-age=600", "Age": "100", "Date": http_date(time.time())}
+    said = {"Cache-Control": "max-age=600", "Age": "101", "Date": http_date(time.time()), "Last-Modified": http_date(0)}
     origin.script("/down", Reply(status=503, headers=said))
     origin.script("/gone", *[Reply(status=404, headers={"Cache-Control": "no-cache"})] * 2)
     origin.script("/oops", *[Reply(status=500)] * 2)
@@ -124,6 +155,7 @@ def test_the_origin_decides_how_long_its_errors_count(edge: RunningEdge, origin:
     assert again["down"].headers["cache-status"].startswith("latentedge; hit; ttl=4")
     assert again["down"].headers["cache-control"] == "max-age=600"
     assert again["down"].headers["date"] == said["Date"]
+    assert again["down"].headers["last-modified"] == said["Last-Modified"]
     assert int(again["down"].headers["age"]) >= 100
     assert all("fwd=uri-miss" in again[path].headers["cache-status"] for path in ("gone", "oops"))
 
