@@ -170,7 +170,7 @@ class EdgeCache:
             passed=record.passed,
             age=str(freshness.age_s(born_ms=record.born_ms, now_s=now_s)),
             ttl_s=freshness.remaining_s(born_ms=record.born_ms, lifetime_s=record.lifetime_s, now_s=now_s),
-            latent_facts=write_facts(facts_of(record)) if wanted.is_latent else "",
+            latent_facts=_latent_facts(record, outcome) if wanted.is_latent else "",
             tags=record.tags if wanted.is_latent else (),
         )
 
@@ -212,6 +212,10 @@ class EdgeCache:
         fault = "foreign-record" if isinstance(error, ForeignRecord) else "damaged-record"
         self._telemetry.record_fault(fault)
         return fault
+
+
+def _latent_facts(record: Record, outcome: Outcome) -> str:
+    return write_facts(facts_of(record, is_stale=outcome is Outcome.STALE))
 
 
 def _outcome(landed: Landed[Filled]) -> Outcome:

@@ -86,7 +86,8 @@ class Intake:
             return Storage(lifetime_s=0, obstacle="long-field")
         if not tags_fit(fields.tags):
             return Storage(lifetime_s=0, obstacle="too-many-tags")
-        return freshness.storage(fields, self._rules, draw=self._draw())
+        storage = freshness.storage(fields, self._rules, draw=self._draw())
+        return replace(storage, lifetime_s=0) if fields.is_stale else storage
 
     async def _source(self, body: bytes, fields: OriginFields, *, keep_file: bool) -> Source:
         keep = keep_file or not freshness.may_be_transformed(fields.passed)

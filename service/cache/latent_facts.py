@@ -1,6 +1,6 @@
 """What a latent alone does not tell of its picture, as a structured field between tiers (RFC 9651). Pure.
 
-    Latentedge-Source: digest=:...:, bytes=81234, high=31000, medium=9800, refinement=0, etag=:...:
+    Latentedge-Source: digest=:...:, bytes=81234, high=31000, medium=9800, refinement=0, etag=:...:, stale
 
 With it the edge that is handed a latent answers with the entity tags of the edge that made it, and can ask the origin
 itself whether the picture has changed.
@@ -35,9 +35,11 @@ class LatentFacts:
     conventional_medium_bytes: int
     refinement: int = 0
     origin_etag: str = ""
+    is_stale: bool = False
+    """Better than nothing: whoever stores it is to ask again, though a soft purge leaves its dates as they were."""
 
 
-def facts_of(record: Record) -> LatentFacts:
+def facts_of(record: Record, *, is_stale: bool = False) -> LatentFacts:
     """Those of a stored picture."""
     return LatentFacts(
         source_digest=record.source_digest,
@@ -46,6 +48,7 @@ def facts_of(record: Record) -> LatentFacts:
         conventional_medium_bytes=record.conventional_medium_bytes,
         refinement=record.refinement,
         origin_etag=record.origin_etag,
+        is_stale=is_stale,
     )
 
 
@@ -73,6 +76,8 @@ def write_facts(facts: LatentFacts) -> str:
     members["medium"] = Item(facts.conventional_medium_bytes)
     members["refinement"] = Item(facts.refinement)
     members["etag"] = Item(facts.origin_etag.encode("ascii"))
+    if facts.is_stale:
+        members["stale"] = Item(True)
     return str(members)
 
 
@@ -90,6 +95,7 @@ def read_facts(field: str) -> LatentFacts | None:
             conventional_medium_bytes=_integer(members, "medium", _LARGEST),
             refinement=_integer(members, "refinement", REFINEMENT_CAP),
             origin_etag=_bytes(members, "etag").decode("ascii"),
+            is_stale="stale" in members and members["stale"].value is True,
         )
     except (ValueError, KeyError, AttributeError):  # no structured field, a member that is missing, an inner list
         return None

@@ -33,5 +33,7 @@ class OriginFields:
     etag: str = ""
     tags: tuple[str, ...] = ()
     """Told to no client."""
+    is_stale: bool = False
+    """A parent knows it, whatever the dates say."""
     cache_status: str = ""
     """What the caches on the way say of the answer (RFC 9211)."""

@@ -94,7 +94,9 @@ def _with_origins_etag(fetched: Fetched) -> Fetched:
     if fetched.body is not None and fetched.media_type != LATENT_MEDIA_TYPE:
         return fetched
     facts = read_facts(fetched.latent_facts)
-    return replace(fetched, fields=replace(fetched.fields, etag="" if facts is None else facts.origin_etag))
+    if facts is None:
+        return replace(fetched, fields=replace(fetched.fields, etag=""))
+    return replace(fetched, fields=replace(fetched.fields, etag=facts.origin_etag, is_stale=facts.is_stale))
 
 
 def _is_the_origins_word(refused: OriginRefused) -> bool:

@@ -42,5 +42,5 @@ def is_the_same(delivered: Source | Latent, known: Record) -> bool:
         return False
     if isinstance(delivered, Source):
         return delivered.prepared.source_digest == known.source_digest
-    facts = replace(delivered.facts, origin_etag=known.origin_etag)
+    facts = replace(delivered.facts, origin_etag=known.origin_etag, is_stale=False)
     return (delivered.bitstream, facts) == (known.bitstream, facts_of(known))

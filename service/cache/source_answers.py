@@ -49,6 +49,7 @@ class SourceAnswers:
             entity_tag=fields.etag,
             passed=fields.passed,
             age=fields.age,
+            tags=fields.tags if asked.wanted.is_latent else (),  # the file, for an edge that may store it
         )
 
     def _not_modified(self, source: Source, entity_tag: str, asked: Asked) -> bool:

@@ -49,6 +49,7 @@ def picture(answer: Answer, timings: Timings, *, negotiated: bool) -> PictureRes
         headers.append((b"etag", answer.entity_tag.encode("latin-1", "replace")))
     if answer.latent_facts:
         headers.append((FACTS.lower().encode(), answer.latent_facts.encode()))
+    if answer.tags:
         headers += [(name.lower().encode(), value.encode()) for name, value in write_tags(answer.tags).items()]
     if answer.age:
         headers.append((b"age", answer.age.encode("latin-1", "replace")))

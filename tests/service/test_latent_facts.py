@@ -17,6 +17,7 @@ FACTS = st.builds(
     conventional_high_bytes=SIZES,
     conventional_medium_bytes=SIZES,
     refinement=st.integers(0, 255),
+    is_stale=st.booleans(),
     origin_etag=st.text(st.characters(max_codepoint=126, min_codepoint=32), max_size=512),
 )
 WRITTEN = write_facts(facts_of(SAMPLE))

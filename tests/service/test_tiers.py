@@ -9,6 +9,7 @@ from service.settings import read_settings
 from service.store.embedded import EmbeddedValkey
 from tests.service.running_edge import RunningEdge, running_edge
 from tests.service.scripted_origin import Reply, ScriptedOrigin
+from tests.service.test_purging import purge, purging_edge
 from tests.service.test_stories import size_of
 from tests.service.tiers import MODIFIED, SAID, aged, change, child_of, encodes, own_store, passed_over, record_of, told
 
@@ -126,6 +127,48 @@ def test_a_stale_latent_of_the_parent_stays_stale(
     assert below.status_code == 200
     assert int(below.headers["age"]) >= 601
     assert told(child.get("/image/cat")) == "latentedge; fwd=stale; fwd-status=304; stored"
+
+
+def test_what_was_purged_softly_is_not_made_fresh_by_a_child(
+    origin: ScriptedOrigin, photo: bytes, session_valkey: EmbeddedValkey
+) -> None:
+    """Its dates say that it is fresh, and the parent knows better."""
+    origin.script("/cat", Reply(photo, headers=SAID), Reply(status=503), Reply(status=304))
+    with (
+        purging_edge(origin.url, own_store(session_valkey, 3), hold_off_s=0) as parent,
+        child_of(parent.url, session_valkey, store=4, origin=origin.url) as below,
+    ):
+        parent.get("/image/cat")
+        purge(parent, id="cat", soft=True)
+        assert told(below.get("/image/cat")) == "latentedge; fwd=uri-miss; stored"
+        assert told(below.get("/image/cat")) == "latentedge; fwd=stale; fwd-status=304; stored"
+        assert told(below.get("/image/cat")) == "latentedge; hit"
+
+
+TAGGED = {**SAID, "Cache-Tag": "cats", "Surrogate-Key": "a"}
+
+
+def test_tags_reach_the_edges_and_no_client(
+    child: RunningEdge, edge: RunningEdge, origin: ScriptedOrigin, photo: bytes
+) -> None:
+    origin.script("/cat", Reply(photo, headers=TAGGED))
+    shown = child.get("/image/cat")
+    assert not {"cache-tag", "surrogate-key"} & shown.headers.keys()
+    assert edge.get("/latent/cat").headers["cache-tag"] == "cats,a"
+    assert record_of(child, "cat").tags == ("cats", "a")
+
+
+def test_tags_reach_the_edges_with_a_file_too(
+    origin: ScriptedOrigin, photo: bytes, session_valkey: EmbeddedValkey
+) -> None:
+    origin.script("/cat", Reply(photo, headers=TAGGED))
+    storeless = read_settings(origin=origin.url, redis_url="unix:///none.sock")
+    with (
+        running_edge(storeless) as parent,
+        child_of(parent.url, session_valkey, store=3, origin=origin.url) as below,
+    ):
+        below.get("/image/cat")
+        assert record_of(below, "cat").tags == ("cats", "a")
 
 
 def test_a_child_without_a_store_shows_the_parents_picture(
