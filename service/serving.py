@@ -26,6 +26,8 @@ from service.store.embedded import EmbeddedValkey
 from service.telemetry import MULTIPROCESS_VARIABLE, forget_worker
 from service.workers import Listening, Workers
 
+# nginx's. Above the 60 s of usual load balancers: else they send requests on connections that are closed just then.
+KEEP_ALIVE_S = 75
 HUNG_S = 30  # assumed: longer than a machine that swaps or compiles keeps a process from answering
 
 
@@ -87,6 +89,7 @@ def _config(app: FastAPI | str, settings: Settings, *, host: str, port: int, wor
         access_log=False,
         server_header=False,
         date_header=False,  # the edge writes it: that of a picture is the origin's
+        timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=settings.drain_s,
         timeout_worker_healthcheck=HUNG_S,
     )

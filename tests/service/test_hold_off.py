@@ -1,5 +1,6 @@
 """An origin that has just failed is left alone for a while, and whoever asks meanwhile does not wait for it."""
 
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -68,6 +69,25 @@ def test_what_may_not_be_shown_instead_of_an_error_is_asked_for_each_time(
     patient_edge.get("/image/strict")
     Shelf(store, origin, "strict").age(601)
     assert [patient_edge.get("/image/strict").status_code for _ in range(3)] == [503, 503, 200]
+
+
+def test_a_validation_that_fails_behind_shown_pictures_is_not_tried_at_each(
+    patient_edge: RunningEdge, origin: ScriptedOrigin, photo: bytes, store: redis.Redis
+) -> None:
+    said = {"Cache-Control": "max-age=600, stale-while-revalidate=90, stale-if-error=0"}
+    origin.script("/shown", Reply(photo, headers=said), Reply(status=503))
+    patient_edge.get("/image/shown")
+    Shelf(store, origin, "shown").age(610)
+    before = patient_edge.metric("edge_origin_requests_total")
+    first = patient_edge.get("/image/shown")
+    assert first.headers["cache-status"].endswith("; detail=stale-while-revalidate")
+    deadline = time.monotonic() + 60
+    while patient_edge.metric("edge_origin_requests_total") == before:
+        assert time.monotonic() < deadline, "never validated"
+    for _ in range(5):
+        answer = patient_edge.get("/image/shown")
+        assert answer.content == first.content
+        assert answer.headers["cache-status"].endswith("; detail=stale-if-error")
 
 
 class Clock:
