@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from service.errors import QueueFull
@@ -23,6 +23,8 @@ class Landed(Generic[Result]):
 
     value: Result
     collapsed: bool
+    flight: asyncio.Task[Result] | None = field(default=None, compare=False, repr=False)
+    """It may go on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,8 @@ class Coalescing(Generic[Result]):
         try:
             # shield: the caller may be cancelled, the flight goes on for the others and for the store.
             flight = self._flights[key]
-            return Landed(value=await asyncio.shield(flight.task if to_the_end else flight.shown), collapsed=collapsed)
+            value = await asyncio.shield(flight.task if to_the_end else flight.shown)
+            return Landed(value, collapsed=collapsed, flight=flight.task)
         finally:
             self._free += collapsed
 
@@ -77,9 +80,11 @@ class Coalescing(Generic[Result]):
         if not shown.done():
             shown.set_result(result)
 
-    def forget(self, key: Hashable) -> None:
-        """The next caller starts another flight; this one goes on for those who wait."""
-        self._flights.pop(key, None)
+    def forget(self, key: Hashable, *, only: Landed[Result] | None = None) -> None:
+        """The next caller starts another flight than this, which goes on for those who wait."""
+        flight = self._flights.get(key)
+        if flight is not None and (only is None or flight.task is only.flight):
+            del self._flights[key]
 
     def __len__(self) -> int:
         return len(self._under_way)

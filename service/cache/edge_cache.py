@@ -103,6 +103,7 @@ class EdgeCache:
         landed = await self._flight(asked, instead_of)
         if landed.collapsed and await self._filler.is_outdated(landed.value):
             # That flight had begun before a purge, and this request may have come after it.
+            self._fills.forget(asked.wanted.image_id, only=landed)
             landed = await self._flight(asked, instead_of)
         filled = landed.value
         if not landed.collapsed:

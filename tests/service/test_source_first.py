@@ -18,13 +18,15 @@ from service.store.embedded import EmbeddedValkey
 from tests.service.held_encodes import LIMIT_S, HeldEncodes, held_encodes
 from tests.service.running_edge import RunningEdge, running_edge
 from tests.service.scripted_origin import Reply, ScriptedOrigin
+from tests.service.test_purging import TOKEN, purge
 from tests.service.tiers import LATENT, SAID, a_latent, aged, own_store, record_of, told
 
 
 @pytest.fixture(scope="module")
 def _hasty(session_valkey: EmbeddedValkey, _session_origin: ScriptedOrigin) -> Iterator[RunningEdge]:
     url = own_store(session_valkey, 5)
-    with running_edge(read_settings(origin=_session_origin.url, redis_url=url, miss="source", miss_items=1)) as edge:
+    settings = read_settings(origin=_session_origin.url, redis_url=url, miss="source", miss_items=2, admin_token=TOKEN)
+    with running_edge(settings) as edge:
         yield edge
 
 
@@ -126,16 +128,18 @@ def test_who_wants_the_latent_waits_for_it(
 def test_where_too_many_wait_a_picture_is_shown_and_not_stored(
     hasty: RunningEdge, origin: ScriptedOrigin, photo: bytes, held: HeldEncodes
 ) -> None:
-    origin.script("/one", Reply(photo, headers=SAID))
+    for image_id in ("one", "two"):
+        origin.script(f"/{image_id}", Reply(photo, headers=SAID))
     origin.script("/other", *[Reply(photo, headers=SAID)] * 2)
     before = skipped(hasty, "queue_full")
-    hasty.get("/image/one")
-    assert held.begun.wait(60)
+    for image_id in ("one", "two"):
+        hasty.get(f"/image/{image_id}")
     for times in (1, 2):
         assert told(hasty.get("/image/other")) == "latentedge; fwd=uri-miss; detail=source"
         wait_until(lambda times=times: skipped(hasty, "queue_full") == before + times)  # type: ignore[misc]
     held.may_go_on.set()
-    assert stored(hasty, "one").status_code == 200
+    for image_id in ("one", "two"):
+        assert stored(hasty, image_id).status_code == 200
 
 
 def test_a_changed_picture_is_shown_at_once(
@@ -154,6 +158,32 @@ def test_a_changed_picture_is_shown_at_once(
     held.may_go_on.set()
     stored(hasty, "changed")
     assert record_of(hasty, "changed").source_bytes == len(other.getvalue())
+
+
+@pytest.mark.parametrize("order", [{"id": "purged"}, {"tag": "cats"}, {"all": True}])
+def test_what_was_shown_before_a_purge_is_not_shown_after_it(
+    hasty: RunningEdge, origin: ScriptedOrigin, photo: bytes, held: HeldEncodes, order: dict[str, object]
+) -> None:
+    """The encode of the old picture is still under way."""
+    other = io.BytesIO()
+    Image.fromarray(data.chelsea()).save(other, "PNG")  # type: ignore[no-untyped-call]
+    tagged = {**SAID, "Cache-Tag": "cats"}
+    origin.script("/purged", Reply(photo, headers=tagged), Reply(other.getvalue(), headers=tagged))
+    before = hasty.get("/image/purged")
+    assert held.begun.wait(60)
+    purge(hasty, **order)
+
+    async def asked() -> httpx.Response:
+        async with httpx.AsyncClient(base_url=hasty.url, timeout=60, trust_env=False) as client:
+            asking = asyncio.create_task(client.get("/image/purged"))
+            await asyncio.to_thread(hasty.arrivals.wait_for, 2)
+            held.may_go_on.set()
+            return await asking
+
+    after = asyncio.run(asked())
+    assert after.headers["etag"] != before.headers["etag"]
+    stored(hasty, "purged")
+    assert record_of(hasty, "purged").source_bytes == len(other.getvalue())
 
 
 @pytest.mark.parametrize("control", ["private", "no-store"])
