@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from http import HTTPStatus
 
 from service.cache.origin_fields import PassedOn
 from service.cache.source import ANY_TERMS, Terms
@@ -30,7 +31,8 @@ class Answer:
     body: bytes | None
     passed: PassedOn
     age: str = ""
-    """The origin's own where the answer comes straight from there."""
+    """The origin's own where the answer comes straight from there, as is the status:"""
+    status: int = HTTPStatus.OK
     forwarded: str = ""
     """Why the origin was asked (RFC 9211 2.2); empty for a hit."""
     origin_status: int | None = None

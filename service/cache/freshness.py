@@ -21,8 +21,8 @@ _ASKED_ALIKE = {"accept", "accept-encoding", ""}
 NO_NEGATIVE_TTLS = NegativeTtls()
 # RFC 6585 3, 4, 5 and 6: never stored, whatever is said of them.
 _NEVER_STORED = {428, 429, 431, 511}
-# RFC 9110 15.1, those that are errors. RFC 9111 4.2.2: others only where the answer is marked public.
-_HEURISTICALLY_CACHEABLE = {404, 405, 410, 414, 501}
+# RFC 9110 15.1, those that bring no picture. RFC 9111 4.2.2: others only where the answer is marked public.
+_HEURISTICALLY_CACHEABLE = {300, 301, 308, 404, 405, 410, 414, 501}
 _UNDERSTOOD = frozenset(int(status) for status in HTTPStatus)
 
 
@@ -64,7 +64,7 @@ def storage(fields: OriginFields, rules: FreshnessRules, *, draw: float = 0.0) -
     `draw` of 0 to 1 says how much of the jitter a lifetime of ours loses.
     """
     applicable = _applicable(fields.passed)
-    obstacle = _obstacle(applicable.control, fields.passed)
+    obstacle = _obstacle(applicable.control, fields)
     if obstacle is not None:
         return Storage(lifetime_s=0, obstacle=obstacle)
     control = applicable.control
@@ -151,12 +151,15 @@ def _applicable(passed: PassedOn) -> _Applicable:
     return _Applicable(parse_cache_control(passed.cache_control), targeted=False)
 
 
-def _obstacle(control: CacheControl, passed: PassedOn) -> str | None:
+def _obstacle(control: CacheControl, fields: OriginFields) -> str | None:
+    passed = fields.passed
     for obstacle, applies in (
         # RFC 9111 5.2.2.5. 5.2.2.3: beside must-understand it is for caches that do not know the status.
         ("no-store", control.no_store and not control.must_understand),
         ("private", control.private),  # RFC 9111 5.2.2.7
         ("no-transform", not may_be_transformed(passed)),  # what this edge stores is another picture
+        # RFC 9110 15.1: 201 and 202 tell how a request went. A record has no place for other words than 200.
+        ("status", fields.status != HTTPStatus.OK),
         ("vary", not _is_asked_alike(passed.vary)),
     ):
         if applies:

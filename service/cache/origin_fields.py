@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from http import HTTPStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +29,8 @@ class OriginFields:
 
     asked_s: float
     answered_s: float
+    status: int = HTTPStatus.OK
+    """201, say, for a picture that comes with another word than 200."""
     passed: PassedOn = NOTHING
     age: str = ""
     etag: str = ""

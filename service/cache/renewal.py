@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from http import HTTPStatus
 
 from service.cache.freshness import Storage, born_ms
 from service.cache.origin_fields import PASSED_ON, OriginFields
@@ -20,7 +21,8 @@ def merged(known: Record, fields: OriginFields) -> OriginFields:
     """RFC 9111 3.2: what a 304 says replaces what is stored, and what it leaves out stays."""
     said = {name: new for name in PASSED_ON if (new := getattr(fields.passed, name))}
     passed = replace(known.passed, **said)
-    return replace(fields, passed=passed, etag=fields.etag or known.origin_etag, tags=fields.tags or known.tags)
+    etag, tags = fields.etag or known.origin_etag, fields.tags or known.tags
+    return replace(fields, status=HTTPStatus.OK, passed=passed, etag=etag, tags=tags)
 
 
 def renewed(known: Record, fields: OriginFields, storage: Storage, *, generation: int) -> Record:

@@ -35,6 +35,7 @@ class SourceAnswers:
             entity_tag=tag,
             passed=source.fields.passed,
             age=source.fields.age,
+            status=source.fields.status,
         )
 
     def _as_it_is(self, source: Source, original: Original, asked: Asked) -> Answer:
@@ -50,6 +51,7 @@ class SourceAnswers:
             passed=fields.passed,
             age=fields.age,
             tags=fields.tags if asked.wanted.is_latent else (),  # the file, for an edge that may store it
+            status=fields.status,
         )
 
     def _not_modified(self, source: Source, entity_tag: str, asked: Asked) -> bool:

@@ -37,8 +37,10 @@ REDIRECTS = 3  # assumed
 SENTENCE_CAP_CHARACTERS = 200  # assumed: enough to know what went wrong
 # What may stand as it is in a path (RFC 3986 3.3); everything else of an id is escaped, so it can never become a query.
 _PATH_CHARACTERS = "/!$&'()*+,;=:@~"
-FIRST_ERROR, LAST_ERROR = 400, 599
+FIRST_SUCCESS, FIRST_REFUSAL, LAST_REFUSAL = 200, 300, 599
 LOOP = "CDN-Loop"
+# RFC 9110 15.3.5 to 15.3.7 and 15.4.5: no content, a part of it, or none because of a condition that was not there.
+_PICTURELESS_STATUSES = {204, 205, 206, 304}
 _REDIRECT_STATUSES = {301, 302, 303, 307, 308}
 _OUTCOMES: dict[type[EdgeError], str] = {
     OriginRefused: "refused",
@@ -130,7 +132,8 @@ class OriginClient:
             asked_s = self._now()
             async with self._http.stream("GET", url, headers=added) as answer:
                 answered_s = self._now()
-                if answer.status_code in _REDIRECT_STATUSES:
+                # RFC 9110 15.4: without a Location it leads nowhere, and is the answer itself.
+                if answer.status_code in _REDIRECT_STATUSES and "location" in answer.headers:
                     url = self._next_url(url, answer)
                     continue
                 fields = _fields(answer, asked_s=asked_s, answered_s=answered_s)
@@ -152,10 +155,11 @@ class OriginClient:
         return target
 
     def _judge(self, answer: httpx.Response, fields: OriginFields) -> None:
-        if FIRST_ERROR <= answer.status_code <= LAST_ERROR:
-            raise OriginRefused(answer.status_code, fields)
-        if answer.status_code != HTTPStatus.OK:
-            raise OriginBroken(f"the origin answered {answer.status_code} to a plain GET")
+        status = answer.status_code
+        if status in _PICTURELESS_STATUSES or not FIRST_SUCCESS <= status <= LAST_REFUSAL:
+            raise OriginBroken(f"the origin answered {status} to a plain GET")
+        if status >= FIRST_REFUSAL:
+            raise OriginRefused(status, fields)
         if answer.headers.get("content-encoding", "identity").lower() != "identity":
             raise OriginBroken("the origin compresses a picture although it was asked not to")
         length = answer.headers.get("content-length", "")
@@ -181,6 +185,7 @@ def _fields(answer: httpx.Response, *, asked_s: float, answered_s: float) -> Ori
     return OriginFields(
         asked_s=asked_s,
         answered_s=answered_s,
+        status=answer.status_code,
         passed=PassedOn(
             cache_control=lines("cache-control"),
             cdn_cache_control=lines("cdn-cache-control"),

@@ -43,7 +43,7 @@ def named(response: PictureResponse, request_id: str) -> PictureResponse:
 
 
 def picture(answer: Answer, timings: Timings, *, negotiated: bool) -> PictureResponse:
-    """200 or 304."""
+    """200, 304, or another word of success that the origin had for it."""
     headers = [*_passed_on(answer.passed, negotiated=negotiated), (b"cache-status", _cache_status(answer).encode())]
     if answer.entity_tag:
         headers.append((b"etag", answer.entity_tag.encode("latin-1", "replace")))
@@ -63,7 +63,7 @@ def picture(answer: Answer, timings: Timings, *, negotiated: bool) -> PictureRes
     if answer.body is not None:
         # HEAD has none: the length of a file that was never made is not known (RFC 9110 8.6).
         headers.append((b"content-length", str(len(answer.body)).encode()))
-    return PictureResponse(HTTPStatus.OK, headers, answer.body)
+    return PictureResponse(answer.status, headers, answer.body)
 
 
 def problem(error: EdgeError, *, negotiated: bool, head: bool) -> PictureResponse:

@@ -151,6 +151,37 @@ def test_a_redirect_within_the_origin_is_followed(edge: RunningEdge, origin: Scr
     assert edge.get("/image/from?res=medium").status_code == 200
 
 
+@pytest.mark.parametrize("status", [300, 301, 302, 303, 307, 308])
+def test_a_redirect_that_leads_nowhere_is_passed_on_and_counts_as_long_as_it_says(
+    edge: RunningEdge, origin: ScriptedOrigin, status: int
+) -> None:
+    """RFC 9110 15.4."""
+    origin.script("/from", Reply(status=status, headers=FRESH))
+    first, second = edge.get("/image/from"), edge.get("/image/from?res=medium")
+    assert first.status_code == second.status_code == status
+    assert second.headers["cache-status"].startswith("latentedge; hit; ttl=")
+
+
+@pytest.mark.parametrize("status", [204, 205, 206, 304])
+def test_a_success_without_a_whole_picture_is_none(edge: RunningEdge, origin: ScriptedOrigin, status: int) -> None:
+    origin.script("/odd", Reply(status=status, headers=FRESH))
+    assert_problem(edge.get("/image/odd"), 502)
+
+
+@pytest.mark.parametrize("status", [201, 202, 203, 299])
+def test_a_picture_with_another_status_is_passed_on_with_it_and_not_stored(
+    edge: RunningEdge, origin: ScriptedOrigin, store: redis.Redis, photo: bytes, status: int
+) -> None:
+    """RFC 9110 15.1 and 15.3.4."""
+    origin.script("/new", *[Reply(photo, status=status, headers=FRESH)] * 3)
+    answers = [edge.get("/image/new?res=medium"), edge.get("/image/new?res=medium"), edge.client.head("/image/new")]
+    for answer in answers:
+        assert answer.status_code == status
+        assert answer.headers["content-type"] == "image/jpeg"
+        assert answer.headers["cache-status"] == "latentedge; fwd=uri-miss; detail=status"
+    assert stored_keys(store) == []
+
+
 def test_redirects_come_to_an_end(edge: RunningEdge, origin: ScriptedOrigin) -> None:
     origin.script("/loop", *[Reply(status=302, headers={"Location": "/loop"})] * 4)
     assert_problem(edge.get("/image/loop"), 502)

@@ -178,6 +178,13 @@ def test_an_answer_that_was_old_on_arrival_is_not_stored() -> None:
     assert storage(said(PassedOn(expires=IN_A_MINUTE, date=NOW), age="90"), RULES).obstacle == "already-stale"
 
 
+@pytest.mark.parametrize(("status", "expected"), [(200, None), (201, "status"), (203, "status"), (299, "status")])
+def test_only_a_plain_picture_is_stored(status: int, expected: str | None) -> None:
+    """RFC 9110 15.1."""
+    fields = replace(said(PassedOn(cache_control="max-age=60")), status=status)
+    assert storage(fields, RULES).obstacle == expected
+
+
 def test_a_default_of_nothing_stores_nothing() -> None:
     assert storage(said(PassedOn()), FreshnessRules(default_ttl_s=0)).obstacle is not None
 
