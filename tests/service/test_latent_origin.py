@@ -1,10 +1,16 @@
 """A static origin that holds latents (.le files, `application/vnd.latentedge`) instead of pictures."""
 
+from pathlib import Path
+
 import httpx
 import pytest
 import redis
 
-from tests.service.running_edge import RunningEdge
+from service.demo.children import origin_server
+from service.settings import read_settings
+from service.store.embedded import EmbeddedValkey
+from tests.command_line import Shell
+from tests.service.running_edge import RunningEdge, running_edge
 from tests.service.scripted_origin import Reply, ScriptedOrigin
 from tests.service.stored import stored_keys
 from tests.service.test_stories import size_of
@@ -103,3 +109,16 @@ def test_a_bad_one_never_takes_the_place_of_a_good_one(edge: RunningEdge, origin
 def test_bytes_that_do_not_say_that_they_are_a_latent_are_none(edge: RunningEdge, origin: ScriptedOrigin) -> None:
     origin.script("/cat", Reply(a_latent(), headers={"Content-Type": "application/octet-stream"}))
     assert edge.get("/image/cat").status_code == 415
+
+
+def test_files_of_the_encode_command_are_served_from_the_small_origin(
+    valkey: EmbeddedValkey, photo: bytes, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "cat.jpg").write_bytes(photo)
+    assert Shell(capfd)("encode", "--output", tmp_path / "latents", tmp_path / "cat.jpg").code == 0
+    with (
+        origin_server(tmp_path / "latents", log=tmp_path / "log") as origin,
+        running_edge(read_settings(origin=origin.url, redis_url=valkey.url)) as edge,
+    ):
+        assert told(edge.get("/image/cat.le")) == "latentedge; fwd=uri-miss; stored"
+        assert edge.get("/latent/cat.le").content == (tmp_path / "latents" / "cat.le").read_bytes()
