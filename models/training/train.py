@@ -83,7 +83,9 @@ def train(options: TrainOptions) -> None:
             share = SHARES[stage] if options.stage == "all" else 1.0
             task = _task(stage, photographs, options, folder)
             if options.start is not None:
-                warm_start(task.model, options.start)
+                # Linear paths are fitted to this run's latents, where it has trained what makes them.
+                fitted = stage == "heads" and (folder / "high" / "state.pt").exists()
+                warm_start(task.model, options.start, linear=not fitted)
             run_stage(task, folder / stage, minutes=share * options.minutes, options=options)
         if stage == "heads" and options.valid is not None:
             plot_gap(folder / stage / "log.jsonl", folder / stage / "gap.png")

@@ -33,13 +33,16 @@ def fill(networks: nn.Module, stage: Path, *, start: Path | None) -> None:
         raise StageMissingError(f"stage {stage.name} is not in {stage.parent}; --from names weights to take it from")
 
 
-def warm_start(networks: nn.Module, weights: Path) -> None:
-    """Fill an autoencoder or the light heads from a weights file that `models.checkpoint` has accepted."""
+def warm_start(networks: nn.Module, weights: Path, *, linear: bool = True) -> None:
+    """Fill an autoencoder or the light heads from a weights file that `models.checkpoint` has accepted.
+
+    Without the linear paths those that `networks` has stay.
+    """
     tensors = load_file(weights)
     prefix = _prefix(networks)
     state = networks.state_dict()
     for name in state:
-        if name.startswith(_INDEXES):
+        if name.startswith(_INDEXES) or ("linear" in name and not linear):
             continue
         if prefix + name in tensors:
             state[name].copy_(tensors[prefix + name])

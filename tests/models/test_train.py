@@ -12,7 +12,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from models.autoencoder import HighAutoencoder, MediumAutoencoder, pad_to_cells
+from models.autoencoder import HighAutoencoder, LightHeads, MediumAutoencoder, pad_to_cells
 from models.checkpoint import RELEASED, CheckpointError, load
 from models.codec import Codec
 from models.config import HIGH, HIGH_PX, MEDIUM_PX
@@ -144,6 +144,17 @@ def test_a_deeper_network_starts_as_the_shallower_one_of_the_file(tmp_path: Path
     x = torch.rand(1, 3, 64, 64)
     expected = shallower.analysis(x, shallower.hyperprior.deviation)
     assert torch.allclose(deeper.analysis(x, deeper.hyperprior.deviation), expected, atol=1e-5)
+
+
+def test_linear_paths_may_stay_as_they_were_fitted() -> None:
+    heads = LightHeads()
+    fitted = heads.medium.linear.weight.detach().clone()
+    warm_start(heads, RELEASED, linear=False)
+    released = load_file(RELEASED)
+    assert torch.equal(heads.medium.linear.weight, fitted)
+    assert torch.equal(heads.medium.enter.bias, released["light.medium.enter.bias"])
+    warm_start(heads, RELEASED)
+    assert torch.equal(heads.medium.linear.weight, released["light.medium.linear.weight"])
 
 
 @torch.no_grad()
