@@ -75,8 +75,9 @@ class EdgeCache:
         return await self._answer_stored(record, use, asked, timings)
 
     def forget(self, image_id: str) -> None:
-        """Whoever asks from now on does not join a fill that is under way: it was purged."""
+        """It was purged: who asks from now on joins no fill that is under way, and the origin is asked at once."""
         self._fills.forget(image_id)
+        self._filler.forget_failure(image_id)
 
     async def close(self, *, within_s: float) -> None:
         """Finish what is under way for the store, or end it."""

@@ -62,6 +62,10 @@ class Filler:
         """How this record may be used now."""
         return use_of(record, now_s=self._now(), held_off=self._hold_off.holds(image_id))
 
+    def forget_failure(self, image_id: str) -> None:
+        """The origin may be asked for it again."""
+        self._hold_off.end(image_id)
+
     @property
     def shows(self) -> bool:
         """Whether a fill shows what it brings before it is encoded."""

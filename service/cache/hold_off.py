@@ -21,10 +21,14 @@ class HoldOff:
 
     def begin(self, image_id: str) -> None:
         """The origin has failed with this picture now."""
-        self._until_s.pop(image_id, None)
+        self.end(image_id)
         if len(self._until_s) >= PICTURES:
             del self._until_s[next(iter(self._until_s))]  # the oldest: each is held for as long
         self._until_s[image_id] = self._clock() + self._hold_s
+
+    def end(self, image_id: str) -> None:
+        """Someone wants to know."""
+        self._until_s.pop(image_id, None)
 
     def holds(self, image_id: str) -> bool:
         """Whether it is too early to ask for it again."""

@@ -23,7 +23,9 @@ BRIEF = {"Cache-Control": "max-age=600", "ETag": '"v1"'}
 @pytest.fixture(scope="module")
 def patient_edge(session_valkey: EmbeddedValkey, _session_origin: ScriptedOrigin) -> Iterator[RunningEdge]:
     """It holds off for longer than any test takes."""
-    settings = read_settings(origin=_session_origin.url, redis_url=session_valkey.url, hold_off_s=3600)
+    settings = read_settings(
+        origin=_session_origin.url, redis_url=session_valkey.url, hold_off_s=3600, admin_token="token"
+    )
     with running_edge(settings) as edge:
         yield edge
 
@@ -90,6 +92,19 @@ def test_a_validation_that_fails_behind_shown_pictures_is_not_tried_at_each(
         assert answer.headers["cache-status"].endswith("; detail=stale-if-error")
 
 
+def test_a_purge_asks_again_at_once(
+    patient_edge: RunningEdge, origin: ScriptedOrigin, photo: bytes, store: redis.Redis
+) -> None:
+    origin.script("/again", Reply(photo, headers=BRIEF), Reply(status=503), Reply(status=304, headers=BRIEF))
+    patient_edge.get("/image/again")
+    Shelf(store, origin, "again").age(601)
+    assert told(patient_edge.get("/image/again")) == "latentedge; fwd=stale; fwd-status=503"
+    order = {"id": "again", "soft": True}
+    bearer = {"Authorization": "Bearer token"}
+    assert patient_edge.client.post("/purge", json=order, headers=bearer).status_code == 200
+    assert told(patient_edge.get("/image/again")) == "latentedge; fwd=stale; fwd-status=304; stored"
+
+
 class Clock:
     now_s = 0.0
 
@@ -105,6 +120,9 @@ def test_it_is_asked_again_after_the_time() -> None:
     clock.now_s = 9.9
     assert holds.holds("cat")
     clock.now_s = 10
+    assert not holds.holds("cat")
+    holds.begin("cat")
+    holds.end("cat")  # purged
     assert not holds.holds("cat")
     off = HoldOff(0, clock=clock)
     off.begin("cat")
