@@ -15,6 +15,7 @@ from service.cache.record import LEASE_PREFIX, generations_key, record_key, unpa
 from service.cli import run
 from service.settings import read_settings
 from service.store.embedded import EmbeddedValkey
+from tests.service.held_encodes import held_encodes
 from tests.service.running_edge import RunningEdge, running_edge
 from tests.service.scripted_origin import Reply, ScriptedOrigin
 from tests.service.server_process import serving
@@ -22,7 +23,7 @@ from tests.service.stored import emptied, stored_keys
 from tests.service.test_lease import asked_of
 from tests.service.test_refinement_stories import STEPS, writes_to
 from tests.service.test_revalidation import Shelf, encodes, told
-from tests.service.tiers import child_of
+from tests.service.tiers import child_of, own_store
 
 TOKEN = "a token of the tests"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
@@ -235,6 +236,28 @@ class TestARace:
             assert told(after[0]).startswith("latentedge; fwd=uri-miss; ")
             assert len(origin.requests) == 2
             assert told(edge.get("/image/cat")) == HIT
+
+
+@pytest.mark.parametrize("order", [{"id": "cat"}, {"tag": "cats"}, {"all": True}])
+def test_pixels_that_were_shown_before_a_purge_are_not_shown_after(
+    session_valkey: EmbeddedValkey, origin: ScriptedOrigin, photo: bytes, order: dict[str, object]
+) -> None:
+    """EDGE_MISS=source: the latent is not there yet, and may never be. Another edge has purged."""
+    origin.script("/cat", *[Reply(photo, headers=CATS)] * 2)
+    url = own_store(session_valkey, 6)
+    with (
+        held_encodes() as held,
+        purging_edge(origin.url, url) as another,
+        running_edge(read_settings(origin=origin.url, redis_url=url, miss="source", miss_items=9)) as hasty,
+    ):
+        assert hasty.get("/image/cat").headers["cache-status"].endswith("detail=source")
+        assert held.begun.wait(LIMIT_S)
+        assert told(hasty.get("/image/cat")).endswith("; collapsed; detail=source")
+        purge(another, **order)
+        with asked_of(hasty, "/image/cat") as after:
+            held.may_go_on.set()
+        assert after[0].status_code == 200
+        assert len(origin.requests) == 2
 
 
 def test_one_edge_purges_for_all(

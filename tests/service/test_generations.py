@@ -1,0 +1,148 @@
+"""What a process knows of the purges: by news at once, by looking once a second, and never less than it knew."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+import redis
+
+from service.cache import generations
+from service.cache.generations import REFRESH_S, Generations
+from service.errors import StoreUnavailable
+from service.store.connection import Connection
+from service.store.embedded import EmbeddedValkey
+from service.store.generation_store import GenerationStore
+from tests.service.test_store import PATIENCE, Alarms
+
+KEY = b"g:test"
+LIMIT_S = 60
+
+
+class Clock:
+    """It stands still."""
+
+    def __init__(self) -> None:
+        self.now_s = 100.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+Story = Callable[[Generations, Generations, Clock], Awaitable[None]]
+
+
+@pytest.fixture(autouse=True)
+def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A purge need not wait for clocks that stand still."""
+    monkeypatch.setattr(generations, "REFRESH_S", 0.0)
+
+
+def told(valkey: EmbeddedValkey, story: Story) -> None:
+    async def telling() -> None:
+        connection = Connection(valkey.url, patience=PATIENCE, observer=Alarms())
+        clock = Clock()
+        mine, yours = (Generations(GenerationStore(connection, KEY), clock=clock) for _ in range(2))
+        try:
+            await story(mine, yours, clock)
+        finally:
+            await mine.close()
+            await yours.close()
+            await connection.close()
+
+    asyncio.run(telling())
+
+
+async def until(true: Callable[[], Awaitable[bool]]) -> None:
+    """Of what another task does when it has heard of something."""
+    async with asyncio.timeout(LIMIT_S):
+        while not await true():  # noqa: ASYNC110  (what is tested tells nobody)
+            await asyncio.sleep(0)
+
+
+def test_news_of_a_purge_come_at_once(valkey: EmbeddedValkey, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a clock that stands still, nothing else would make it look again."""
+
+    async def story(mine: Generations, yours: Generations, _clock: Clock) -> None:
+        monkeypatch.setattr(generations, "REFRESH_S", REFRESH_S)
+        await yours.current()
+        with redis.Redis.from_url(valkey.url) as direct:
+            yours.listen()
+
+            async def listens() -> bool:
+                return bool(direct.pubsub_numsub(KEY)[0][1])
+
+            await until(listens)
+        await yours.current()
+        generation = await mine.purge("cats", soft=False)
+
+        async def has_heard() -> bool:
+            return (await yours.current()).latest == generation
+
+        await until(has_heard)
+
+    told(valkey, story)
+
+
+def test_without_news_a_process_looks_once_a_second(valkey: EmbeddedValkey, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story(mine: Generations, yours: Generations, clock: Clock) -> None:
+        generation = await mine.purge("cats", soft=False)
+        monkeypatch.setattr(generations, "REFRESH_S", REFRESH_S)
+        first = await yours.current()
+        assert first.latest == generation
+        with redis.Redis.from_url(valkey.url) as direct:
+            direct.hset(KEY, mapping={"latest": generation + 9, "hard:dogs": generation + 9})
+        clock.now_s += 0.9
+        assert await yours.current() is first
+        clock.now_s += 0.1
+        assert (await yours.current()).latest == generation + 9
+
+    told(valkey, story)
+
+
+def test_what_has_not_changed_is_not_read_again(valkey: EmbeddedValkey) -> None:
+    async def story(mine: Generations, _yours: Generations, clock: Clock) -> None:
+        first = await mine.read()
+        with redis.Redis.from_url(valkey.url) as direct:
+            before = direct.info("commandstats")["cmdstat_hgetall"]["calls"]
+            for _ in range(3):
+                clock.now_s += 10
+                assert await mine.read() is first
+            assert direct.info("commandstats")["cmdstat_hgetall"]["calls"] == before
+
+    told(valkey, story)
+
+
+def test_a_table_that_fell_is_raised_again(valkey: EmbeddedValkey) -> None:
+    async def story(mine: Generations, yours: Generations, _clock: Clock) -> None:
+        await mine.purge("cats", soft=False)
+        generation = await mine.purge("dogs", soft=True)
+        with redis.Redis.from_url(valkey.url) as direct:
+            table = direct.hgetall(KEY)
+            direct.delete(KEY)
+            assert (await mine.read()).latest == generation
+            assert direct.hgetall(KEY) == table
+        assert (await yours.read()).generations == (await mine.read()).generations
+
+    told(valkey, story)
+
+
+def test_a_process_that_remembers_less_takes_nothing_away(valkey: EmbeddedValkey) -> None:
+    async def story(mine: Generations, yours: Generations, _clock: Clock) -> None:
+        await yours.read()
+        generation = await mine.purge("cats", soft=False)
+        with redis.Redis.from_url(valkey.url) as direct:
+            direct.delete(KEY)
+        await yours.read()
+        assert (await mine.read()).latest == generation
+        assert (await yours.read()).generations["hard:cats"] == generation
+
+    told(valkey, story)
+
+
+def test_a_store_that_does_not_answer_is_not_believed_to_have_purged_nothing() -> None:
+    async def story() -> None:
+        connection = Connection("unix:///none", patience=PATIENCE, observer=Alarms())
+        with pytest.raises(StoreUnavailable):
+            await Generations(GenerationStore(connection, KEY)).current()
+
+    asyncio.run(story())
