@@ -216,6 +216,34 @@ class TestARace:
             old.gate.set()
         assert told(edge.get("/image/cat")) == MISS
 
+    @pytest.mark.parametrize("order", [{"id": "cat"}, {"id": "cat", "soft": True}])
+    def test_who_asks_after_it_does_not_even_wait_for_what_was_asked_before(
+        self, edge: RunningEdge, origin: ScriptedOrigin, photo: bytes, order: dict[str, object]
+    ) -> None:
+        old = Reply(photo, headers=CATS, gate=threading.Event())
+        origin.script("/cat", old, Reply(photo, headers=CATS))
+        with asked_of(edge, "/image/cat") as before:
+            assert old.arrived.wait(LIMIT_S)
+            purge(edge, **order)
+            assert told(edge.get("/image/cat")) == MISS
+            assert old.gate is not None
+            old.gate.set()
+        assert told(before[0]) == "latentedge; fwd=uri-miss"
+        assert told(edge.get("/image/cat")) == HIT
+
+    def test_a_purge_that_is_not_known_here_yet_is_not_undone_by_a_validation(
+        self, edge: RunningEdge, origin: ScriptedOrigin, photo: bytes, shelf: Shelf, store: redis.Redis
+    ) -> None:
+        """Its news have not come, and the next look is due in a second: what is stored is compared with the store."""
+        origin.script("/cat", *[Reply(photo, headers=CATS)] * 2)
+        edge.get("/image/cat")
+        shelf.age(601)
+        later = shelf.record.generation + 1
+        store.hset(generations_key(origin.url), mapping={"latest": later, "hard:cats": later})
+        assert told(edge.get("/image/cat")) == MISS
+        assert "If-None-Match" not in origin.requests[-1].headers
+        assert shelf.record.generation == later
+
     def test_a_fill_at_another_edge_stores_nothing_that_was_purged(
         self,
         edge: RunningEdge,

@@ -346,6 +346,29 @@ def test_a_better_latent_that_came_meanwhile_is_kept(
     assert told(edge.get("/image/cat")) == "latentedge; hit"
 
 
+def test_a_fill_after_a_purge_is_not_overwritten_by_a_validation_from_before(
+    edge: RunningEdge, origin: ScriptedOrigin, photo: bytes, shelf: Shelf
+) -> None:
+    validation = Reply(status=304, gate=threading.Event())
+    origin.script("/cat", Reply(photo, headers=BRIEF), validation)
+    edge.get("/image/cat")
+    shelf.age(601)
+    later = shelf.record.generation + 1
+
+    async def validated() -> None:
+        async with httpx.AsyncClient(base_url=edge.url, timeout=60, trust_env=False) as client:
+            asking = asyncio.create_task(client.get("/image/cat"))
+            await asyncio.to_thread(validation.arrived.wait, 60)
+            shelf.age(-601, generation=later)
+            assert validation.gate is not None
+            validation.gate.set()
+            assert told(await asking) == "latentedge; fwd=stale; fwd-status=304"
+
+    asyncio.run(validated())
+    assert shelf.record.generation == later
+    assert told(edge.get("/image/cat")) == "latentedge; hit"
+
+
 def test_a_damaged_bitstream_that_was_confirmed_is_made_anew(
     edge: RunningEdge, origin: ScriptedOrigin, photo: bytes, shelf: Shelf
 ) -> None:
