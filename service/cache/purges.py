@@ -44,12 +44,16 @@ class Purges:
         generation = self._of(record, SOFT)
         return generation if generation > record.generation else None
 
-    def applied(self, record: Record) -> Record:
-        """The record as it is to be judged: its lifetime ends with a soft purge."""
+    def applied(self, record: Record, *, now_s: float) -> Record:
+        """The record as it is to be judged: its lifetime ends with a soft purge, now at the latest.
+
+        The purge has the clock of the store, which may be ahead of ours.
+        """
         since_ms = self.stale_since_ms(record)
         if since_ms is None:
             return record
-        return replace(record, lifetime_s=max(0, min(record.lifetime_s, (since_ms - record.born_ms) // 1000)))
+        age_then_s = int((min(since_ms, now_s * 1000) - record.born_ms) // 1000)
+        return replace(record, lifetime_s=max(0, min(record.lifetime_s, age_then_s)))
 
     def _of(self, record: Record, kind: str) -> int:
         fields = [kind]

@@ -92,7 +92,7 @@ class Shelf:
         if purges.has_removed(record):
             await self._remove(image_id, value)
             return None
-        return Found(purges.applied(record), value)
+        return Found(purges.applied(record, now_s=self._now()), value)
 
     async def purges(self) -> Purges:
         """As the store has them at this moment. Raises StoreUnavailable."""

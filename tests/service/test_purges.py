@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.cache.purges import Purges, field_of
+from service.cache.staleness import Use, use_of
 from service.cache.tags import TAG_CAP_BYTES, TAGS_CAP, is_tag, read_tags, tags_fit, write_tags
 from service.store import generation_store
 from service.store.connection import Connection
@@ -55,12 +56,17 @@ def test_what_is_as_good_as_absent(table: dict[str, int], *, removed: bool, bare
     ],
 )
 def test_when_a_record_became_stale(table: dict[str, int], lifetime_s: int) -> None:
-    assert Purges(table).applied(RECORD) == replace(RECORD, lifetime_s=lifetime_s)
+    assert Purges(table).applied(RECORD, now_s=1e6) == replace(RECORD, lifetime_s=lifetime_s)
 
 
 def test_a_record_that_was_born_after_the_purge_by_its_own_clock_is_stale_at_once() -> None:
     born_later = replace(RECORD, born_ms=9_000)
-    assert Purges({"soft": 5_000}).applied(born_later).lifetime_s == 0
+    assert Purges({"soft": 5_000}).applied(born_later, now_s=1e6).lifetime_s == 0
+
+
+def test_a_soft_purge_by_a_clock_that_is_ahead_counts_at_once() -> None:
+    judged = Purges({"soft": 90_000}).applied(replace(RECORD, stale_while_revalidate_s=0), now_s=5.5)
+    assert use_of(judged, now_s=5.5) is Use.AFTER_VALIDATION
 
 
 @pytest.mark.parametrize(
