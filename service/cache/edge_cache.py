@@ -170,6 +170,7 @@ class EdgeCache:
             not_modified=not_modified,
             entity_tag=tag,
             passed=record.passed,
+            status=record.status,
             age=str(freshness.age_s(born_ms=record.born_ms, now_s=now_s)),
             ttl_s=freshness.remaining_s(born_ms=record.born_ms, lifetime_s=record.lifetime_s, now_s=now_s),
             latent_facts=_latent_facts(record, outcome) if wanted.is_latent else "",

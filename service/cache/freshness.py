@@ -23,6 +23,7 @@ NO_NEGATIVE_TTLS = NegativeTtls()
 _NEVER_STORED = {428, 429, 431, 511}
 # RFC 9110 15.1, those that bring no picture. RFC 9111 4.2.2: others only where the answer is marked public.
 _HEURISTICALLY_CACHEABLE = {300, 301, 308, 404, 405, 410, 414, 501}
+_PLAIN = {HTTPStatus.OK, HTTPStatus.NON_AUTHORITATIVE_INFORMATION}  # and these, that do
 _UNDERSTOOD = frozenset(int(status) for status in HTTPStatus)
 
 
@@ -64,7 +65,7 @@ def storage(fields: OriginFields, rules: FreshnessRules, *, draw: float = 0.0) -
     `draw` of 0 to 1 says how much of the jitter a lifetime of ours loses.
     """
     applicable = _applicable(fields.passed)
-    obstacle = _obstacle(applicable.control, fields)
+    obstacle = _obstacle(applicable, fields)
     if obstacle is not None:
         return Storage(lifetime_s=0, obstacle=obstacle)
     control = applicable.control
@@ -87,8 +88,7 @@ def refusal_lifetime_s(status: int, fields: OriginFields, rules: FreshnessRules)
     if status in _NEVER_STORED or not _is_asked_alike(fields.passed.vary):
         return 0
     control = applicable.control
-    understood = control.must_understand and status in _UNDERSTOOD  # RFC 9111 5.2.2.3
-    if control.no_cache or control.private or ((control.no_store or control.must_understand) and not understood):
+    if control.no_cache or control.private or _is_forbidden(control, status):
         return 0
     explicit_s = _explicit_s(applicable, fields)
     lifetime_s = _unsaid_refusal_s(status, control, fields, rules) if explicit_s is None else explicit_s
@@ -151,20 +151,24 @@ def _applicable(passed: PassedOn) -> _Applicable:
     return _Applicable(parse_cache_control(passed.cache_control), targeted=False)
 
 
-def _obstacle(control: CacheControl, fields: OriginFields) -> str | None:
-    passed = fields.passed
+def _obstacle(applicable: _Applicable, fields: OriginFields) -> str | None:
+    control, passed = applicable.control, fields.passed
     for obstacle, applies in (
-        # RFC 9111 5.2.2.5. 5.2.2.3: beside must-understand it is for caches that do not know the status.
-        ("no-store", control.no_store and not control.must_understand),
+        ("no-store", _is_forbidden(control, fields.status)),
         ("private", control.private),  # RFC 9111 5.2.2.7
         ("no-transform", not may_be_transformed(passed)),  # what this edge stores is another picture
-        # RFC 9110 15.1: 201 and 202 tell how a request went. A record has no place for other words than 200.
-        ("status", fields.status != HTTPStatus.OK),
+        # RFC 9110 15.1: other words of success count for later requests only where the origin says so.
+        ("status", fields.status not in _PLAIN and not control.public and _explicit_s(applicable, fields) is None),
         ("vary", not _is_asked_alike(passed.vary)),
     ):
         if applies:
             return obstacle
     return None
+
+
+def _is_forbidden(control: CacheControl, status: int) -> bool:
+    """RFC 9111 5.2.2.5, and 5.2.2.3: beside must-understand it is for those alone who do not know the status."""
+    return status not in _UNDERSTOOD if control.must_understand else control.no_store
 
 
 def _can_be_validated(fields: OriginFields) -> bool:

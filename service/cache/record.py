@@ -12,6 +12,7 @@ import hashlib
 import struct
 from base64 import urlsafe_b64encode
 from dataclasses import dataclass
+from http import HTTPStatus
 from zlib import crc32
 
 from service.cache.origin_fields import NOTHING, PASSED_ON, PassedOn
@@ -19,12 +20,13 @@ from service.cache.tags import TAGS_CAP, tags_fit
 from service.errors import DamagedRecord, ForeignRecord
 
 MAGIC = b"LEr"
-VERSION = 3
+VERSION = 4
 PREFIX = struct.Struct(">3sBI")
 # born_ms, filled_ms, lifetime_s, swr_s, sie_s, source digest, source bytes, conventional high and medium bytes,
-# stream id, quality, refinement, generation, number of tags, lengths of the etag and of each field that is passed on
+# stream id, quality, refinement, generation, status, number of tags, lengths of the etag and of each field that is
+# passed on.
 # An origin may claim an age that reaches back beyond the epoch, so born_ms has a sign.
-FIXED = struct.Struct(">qQIII16sIII4sBBQB7H")
+FIXED = struct.Struct(">qQIII16sIII4sBBQHB7H")
 TAG = struct.Struct(">B")
 
 # Caps (assumed): generous for what origins send; a record with all of them full is still below 64 KiB of header.
@@ -69,6 +71,8 @@ class Record:
     refinement: int = 0
     generation: int = 0
     """The latest purge of any kind before the origin was asked: see `purges`."""
+    status: int = HTTPStatus.OK
+    """With which the origin sent the picture, and with which it is shown."""
     origin_etag: str = ""
     passed: PassedOn = NOTHING
     tags: tuple[str, ...] = ()
@@ -127,6 +131,7 @@ def pack(record: Record) -> bytes:
         record.quality,
         record.refinement,
         record.generation,
+        record.status,
         len(record.tags),
         *map(len, texts),
     )
@@ -138,7 +143,7 @@ def unpack(value: bytes) -> Record:
     """The record in a string of the store. Raises DamagedRecord or ForeignRecord."""
     body = _checked_body(value)
     fields = FIXED.unpack_from(body)
-    tag_count, *lengths = fields[13:]
+    tag_count, *lengths = fields[14:]
     if tag_count > TAGS_CAP or any(length > cap for length, cap in zip(lengths, _TEXT_CAPS_BYTES, strict=True)):
         raise DamagedRecord("a length above its cap")
     reader = _Reader(body, FIXED.size)
@@ -162,6 +167,7 @@ def unpack(value: bytes) -> Record:
         quality=fields[10],
         refinement=fields[11],
         generation=fields[12],
+        status=fields[13],
         origin_etag=etag,
         passed=PassedOn(**dict(zip(PASSED_ON, passed, strict=True))),
         tags=tags,

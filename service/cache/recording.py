@@ -29,6 +29,7 @@ def recorded(delivered: Source | Latent, bitstream: bytes, *, generation: int, n
         stream_id=header.stream_id,
         quality=header.quality,  # a target score leaves it to the codec
         refinement=facts.refinement,
+        status=fields.status,
         origin_etag=fields.etag if fits(fields.etag, ETAG_CAP_BYTES) else "",
         passed=fields.passed,
         generation=generation,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from http import HTTPStatus
 
 from service.cache.freshness import Storage, born_ms
 from service.cache.origin_fields import PASSED_ON, OriginFields
@@ -22,7 +21,7 @@ def merged(known: Record, fields: OriginFields) -> OriginFields:
     said = {name: new for name in PASSED_ON if (new := getattr(fields.passed, name))}
     passed = replace(known.passed, **said)
     etag, tags = fields.etag or known.origin_etag, fields.tags or known.tags
-    return replace(fields, status=HTTPStatus.OK, passed=passed, etag=etag, tags=tags)
+    return replace(fields, status=known.status, passed=passed, etag=etag, tags=tags)
 
 
 def renewed(known: Record, fields: OriginFields, storage: Storage, *, generation: int) -> Record:
@@ -33,6 +32,7 @@ def renewed(known: Record, fields: OriginFields, storage: Storage, *, generation
         lifetime_s=storage.lifetime_s,
         stale_while_revalidate_s=storage.stale_while_revalidate_s,
         stale_if_error_s=storage.stale_if_error_s,
+        status=fields.status,
         origin_etag=fields.etag if fits(fields.etag, ETAG_CAP_BYTES) else "",
         passed=fields.passed,
         generation=generation,

@@ -168,18 +168,31 @@ def test_a_success_without_a_whole_picture_is_none(edge: RunningEdge, origin: Sc
     assert_problem(edge.get("/image/odd"), 502)
 
 
-@pytest.mark.parametrize("status", [201, 202, 203, 299])
+@pytest.mark.parametrize("status", [201, 202, 299])
 def test_a_picture_with_another_status_is_passed_on_with_it_and_not_stored(
     edge: RunningEdge, origin: ScriptedOrigin, store: redis.Redis, photo: bytes, status: int
 ) -> None:
-    """RFC 9110 15.1 and 15.3.4."""
-    origin.script("/new", *[Reply(photo, status=status, headers=FRESH)] * 3)
+    """RFC 9110 15.1."""
+    origin.script("/new", *[Reply(photo, status=status)] * 3)
     answers = [edge.get("/image/new?res=medium"), edge.get("/image/new?res=medium"), edge.client.head("/image/new")]
     for answer in answers:
         assert answer.status_code == status
         assert answer.headers["content-type"] == "image/jpeg"
         assert answer.headers["cache-status"] == "latentedge; fwd=uri-miss; detail=status"
     assert stored_keys(store) == []
+
+
+@pytest.mark.parametrize("status", [201, 202, 203, 299])
+def test_it_is_stored_with_its_status_where_the_origin_says_for_how_long(
+    edge: RunningEdge, origin: ScriptedOrigin, photo: bytes, status: int
+) -> None:
+    """RFC 9111 3."""
+    origin.script("/new", Reply(photo, status=status, headers=FRESH))
+    filled, hit = edge.get("/image/new"), edge.get("/image/new?res=medium")
+    assert filled.status_code == hit.status_code == status
+    assert hit.headers["cache-status"].startswith("latentedge; hit; ttl=")
+    not_modified = edge.get("/image/new", headers={"If-None-Match": filled.headers["etag"]})
+    assert not_modified.status_code == 304
 
 
 def test_redirects_come_to_an_end(edge: RunningEdge, origin: ScriptedOrigin) -> None:

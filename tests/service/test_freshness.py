@@ -178,11 +178,27 @@ def test_an_answer_that_was_old_on_arrival_is_not_stored() -> None:
     assert storage(said(PassedOn(expires=IN_A_MINUTE, date=NOW), age="90"), RULES).obstacle == "already-stale"
 
 
-@pytest.mark.parametrize(("status", "expected"), [(200, None), (201, "status"), (203, "status"), (299, "status")])
-def test_only_a_plain_picture_is_stored(status: int, expected: str | None) -> None:
-    """RFC 9110 15.1."""
-    fields = replace(said(PassedOn(cache_control="max-age=60")), status=status)
-    assert storage(fields, RULES).obstacle == expected
+@pytest.mark.parametrize(
+    ("clause", "status", "control", "expected"),
+    [
+        ("9110 15.1", 200, "", None),
+        ("9110 15.1", 203, "", None),
+        ("9110 15.1", 201, "", "status"),
+        ("9110 15.1", 202, "", "status"),
+        ("9110 15.1", 299, "", "status"),
+        ("9111 3", 201, "max-age=60", None),
+        ("9111 3", 299, "s-maxage=60", None),
+        ("9111 3", 202, "public", None),
+        ("9111 3", 201, "no-cache", "status"),
+        ("9111 5.2.2.3", 203, "max-age=60, no-store, must-understand", None),
+        ("9111 5.2.2.3", 299, "max-age=60, must-understand", "no-store"),
+    ],
+)
+def test_another_word_of_success_is_stored_where_the_origin_says_so(
+    clause: str, status: int, control: str, expected: str | None
+) -> None:
+    fields = replace(said(PassedOn(cache_control=control)), status=status)
+    assert storage(fields, RULES).obstacle == expected, f"RFC {clause}: {status} {control}"
 
 
 def test_a_default_of_nothing_stores_nothing() -> None:
