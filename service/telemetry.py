@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
-from enum import StrEnum
 
 from prometheus_client import (
     CollectorRegistry,
@@ -22,6 +21,8 @@ from prometheus_client import (
 )
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
+from service.counts import RenditionCounts, Upstream
+from service.outcomes import Outcome, RefinementOutcome
 from service.timings import Timings
 
 MULTIPROCESS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
@@ -34,31 +35,6 @@ STAGE_SECONDS = (0.0002, 0.0005, 0.001, 0.002, 0.004, 0.006, 0.01, 0.02, 0.05, 0
 BATCHES = (1, 2, 4, 8, 16, 32, 64)
 
 
-class Outcome(StrEnum):
-    """The `status` of a request in every metric and figure."""
-
-    HIT = "hit"
-    STALE = "stale"
-    REVALIDATED = "revalidated"
-    MISS = "miss"
-    COLLAPSED = "collapsed"
-    BYPASS = "bypass"
-    ERROR = "error"
-
-
-class RefinementOutcome(StrEnum):
-    """How the search for a better latent ended."""
-
-    STORED = "stored"
-    UNCHANGED = "unchanged"
-    """Nothing better was found."""
-    SUPERSEDED = "superseded"
-    """The store no longer held what was refined."""
-    REFUSED = "refused"
-    """Too many wait already."""
-    FAILED = "failed"
-
-
 @dataclass(frozen=True, slots=True)
 class StoreFigures:
     """What the gauges of the store show."""
@@ -66,40 +42,6 @@ class StoreFigures:
     objects: int
     latent_bytes: int
     conventional_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class Upstream:
-    """What was asked of one of those who have the pictures."""
-
-    _requests: Counter
-    _bytes: Counter
-
-    def answered(self, *, outcome: str, fetched_bytes: int) -> None:
-        """One fetch, however it ended."""
-        self._requests.labels(outcome).inc()
-        self._bytes.inc(fetched_bytes)
-
-
-@dataclass(frozen=True, slots=True)
-class RenditionCounts:
-    """Files that clients got, by where they came from, and what stays in memory of them."""
-
-    _renditions: Counter
-    _kept: Gauge
-
-    def decoded(self, *, kept_bytes: int) -> None:
-        """One was made; so much is in memory now."""
-        self._renditions.labels("codec").inc()
-        self._kept.set(kept_bytes)
-
-    def found(self) -> None:
-        """One was still in memory."""
-        self._renditions.labels("memory").inc()
-
-    def shared(self) -> None:
-        """One was being made for another request."""
-        self._renditions.labels("shared").inc()
 
 
 def forget_worker(pid: int) -> None:

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from models.autoencoder import HighAutoencoder, LightHeads, pad_to_cells
-from models.codec import to_pixels, to_tensor
 from models.config import HIGH_PX, MEDIUM_PX
+from models.pixels import to_pixels, to_tensor
 from models.scores import psnr_db
 from models.training import rd
 from models.training.references import pictures_in, reference, resized

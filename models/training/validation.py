@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from models.autoencoder import HighAutoencoder, MediumAutoencoder, pad_to_cells
-from models.codec import to_pixels, to_tensor
+from models.pixels import to_pixels, to_tensor
 from models.scores import Ssimulacra2, psnr_db
 from models.training import rd
 from models.training.dataset import training_files

@@ -7,7 +7,7 @@ from http import HTTPStatus
 
 from service.cache.origin_fields import PassedOn
 from service.cache.source import ANY_TERMS, Terms
-from service.telemetry import Outcome
+from service.outcomes import Outcome
 from service.web.conditional import Conditions
 from service.web.negotiation import Wanted
 

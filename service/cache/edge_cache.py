@@ -25,7 +25,8 @@ from service.cache.source import Source
 from service.cache.source_answers import SourceAnswers
 from service.cache.staleness import Use
 from service.errors import CodecFailed, DamagedBitstream, ForeignRecord, RecordError, StoreUnavailable
-from service.telemetry import Outcome, Telemetry
+from service.outcomes import Outcome
+from service.telemetry import Telemetry
 from service.timings import Timings
 from service.web.conditional import Validators
 

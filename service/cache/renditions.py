@@ -19,9 +19,9 @@ from service.cache.coalescing import Coalescing
 from service.cache.latent_facts import latent_tag
 from service.cache.record import Record
 from service.cache.s3_fifo import S3Fifo
+from service.counts import RenditionCounts
 from service.render import image_file
 from service.render.codec_worker import CodecWorker
-from service.telemetry import RenditionCounts
 from service.timings import Timings
 from service.web.conditional import Rendered, entity_tag, source_entity_tag
 from service.web.negotiation import Wanted

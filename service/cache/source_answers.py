@@ -7,7 +7,7 @@ from collections.abc import Callable
 from service.cache.answer import Answer, Asked
 from service.cache.renditions import Renditions
 from service.cache.source import Original, Source
-from service.telemetry import Outcome
+from service.outcomes import Outcome
 from service.timings import Timings
 from service.web.conditional import Validators
 

@@ -20,7 +20,7 @@ from typing import Protocol
 
 from starlette.types import Scope
 
-from service.telemetry import Outcome
+from service.outcomes import Outcome
 from service.timings import Timings
 from service.web.questions import LATENTS, PICTURES, Told
 from service.web.responses import PictureResponse

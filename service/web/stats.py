@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from prometheus_client import Metric
 
 from service.cache.census import StoreCensus
-from service.telemetry import Outcome, RefinementOutcome
+from service.outcomes import Outcome, RefinementOutcome
 
 # A collapsed request waited for the origin: it is no hit. Bypass and error say nothing about the cache.
 _HITS = {Outcome.HIT, Outcome.STALE}

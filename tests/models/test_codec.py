@@ -11,9 +11,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from models.autoencoder import pad_to_cells
 from models.bitstream import BitstreamError, ForeignBitstream
 from models.checkpoint import load
-from models.codec import Codec, MediumCodec, PictureShapeError, QualityError, Symbols, head_name, to_tensor
+from models.codec import Codec, MediumCodec, PictureShapeError, QualityError, Symbols, head_name
 from models.config import HIGH, HIGH_PX, MEDIUM_PX, QUALITIES
 from models.layers import SplitPointwise
+from models.pixels import to_tensor
 from models.scores import psnr_db
 from models.training.references import resized
 from tests.models.pictures import checkerboard, flat, noise, photograph

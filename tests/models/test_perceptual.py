@@ -7,8 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from models.codec import to_tensor
 from models.perceptual import distortion, ssimulacra2_error
+from models.pixels import to_tensor
 from models.scores import Ssimulacra2
 from tests.models.pictures import Pixels, photograph
 

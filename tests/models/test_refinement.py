@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from models.checkpoint import load
-from models.codec import Codec, QualityError, to_tensor
+from models.codec import Codec, QualityError
 from models.config import HIGH_PX, quality_lambda
 from models.perceptual import distortion
+from models.pixels import to_tensor
 from models.scores import psnr_db
 from tests.models.pictures import photograph
 

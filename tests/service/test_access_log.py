@@ -18,8 +18,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.outcomes import Outcome
 from service.store.embedded import EmbeddedValkey
-from service.telemetry import Outcome
 from service.web.access_log import NOTES, AccessLog, Exchange
 from service.web.request_id import request_id
 from service.web.responses import PictureResponse

@@ -15,13 +15,13 @@ from service.cache.origin_fields import PassedOn
 from service.cache.record import Record, pack, unpack
 from service.cache.refiner import Refiner, RefineRules
 from service.errors import CodecFailed, QueueFull
+from service.outcomes import RefinementOutcome
 from service.quality import TargetScore
 from service.render import image_file
 from service.render.codec_queue import Pixels, Search
 from service.store.connection import Connection, Patience
 from service.store.embedded import EmbeddedValkey
 from service.store.latent_store import LatentStore
-from service.telemetry import RefinementOutcome
 from tests.service.watched_codec import Watch, worker_seen_by
 
 FRESH = {"Cache-Control": "public, max-age=600"}

@@ -5,8 +5,9 @@ import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from service.outcomes import RefinementOutcome
 from service.render.codec_worker import CodecWorker, WorkerOptions
-from service.telemetry import RefinementOutcome, Telemetry
+from service.telemetry import Telemetry
 
 LIMIT_S = 120
 OPTIONS = WorkerOptions(

@@ -1,0 +1,138 @@
+"""What both codecs share: pixels -> bitstream, bitstream -> symbols, symbols -> y_hat, with one autoencoder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from models import bitstream
+from models.autoencoder import pad_to_cells
+from models.bitstream import Bitstream, ForeignBitstream
+from models.config import GRID, QUALITIES
+from models.pixels import to_tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from models.checkpoint import Autoencoding, Checkpoint
+    from models.hyperprior import Quantised
+    from models.pixels import Pixels
+
+_SYMBOL_LIMIT = (1 << 15) - 1
+"""Symbols are clamped to 16 bits; photographs stay below 2,000 (measured)."""
+
+
+@dataclass(frozen=True)
+class Symbols:
+    """One decoded latent as integers: quality, z (C, 11, 11) and q (22, 22, N) int16. Opaque to callers."""
+
+    quality: int
+    z: NDArray[np.int16]
+    q: NDArray[np.int16]
+
+
+class PictureShapeError(ValueError):
+    """The picture to encode is not (size, size, 3) uint8."""
+
+
+class QualityError(ValueError):
+    """The quality is not in 0..63."""
+
+
+class LatentCodec:
+    """Encoding and exact reading with one autoencoder; the heads are the subclasses'."""
+
+    _flags = 0
+
+    def __init__(self, checkpoint: Checkpoint, autoencoding: Autoencoding, *, device: str, dtype: torch.dtype) -> None:
+        self.device, self.dtype = device, dtype
+        self.default_quality = checkpoint.notes.default_quality
+        self.stream_id = autoencoding.stream_id
+        self._coder = autoencoding.coder
+        self._rounding = autoencoding.rounding
+        self._networks = autoencoding.networks.to(device).requires_grad_(requires_grad=False)
+        # the exact path stays on the CPU: it was never a registered tensor, so `.to` leaves it there
+        self._indexes = autoencoding.networks.hyperprior.indexes
+
+    @property
+    def size_px(self) -> int:
+        """Side of the pictures that are encoded."""
+        return self._networks.config.size_px
+
+    def encode(self, pixels: Pixels, *, quality: int) -> bytes:
+        """(size, size, 3) sRGB -> bitstream; raises `PictureShapeError` or `QualityError`."""
+        self._check_input(pixels, quality)
+        return self._written(self._quantised(self._analysed(pixels), quality), quality=quality)
+
+    @torch.no_grad()
+    def _analysed(self, pixels: Pixels) -> Tensor:
+        x = pad_to_cells(to_tensor(pixels, self.device), self._networks.config)
+        y: Tensor = self._networks.analysis(x, self._networks.hyperprior.deviation)
+        return y
+
+    @torch.no_grad()
+    def _quantised(self, y: Tensor, quality: int) -> Quantised:
+        of_quality = torch.tensor([quality], device=self.device)
+        return self._networks.hyperprior.quantise(y, of_quality, rounding=self._rounding)
+
+    def _written(self, coded: Quantised, *, quality: int) -> bytes:
+        side = self.size_px
+        blank = Bitstream(self.stream_id, quality, self._flags, width_px=side, height_px=side, words=b"")
+        z, index = _integers(coded.z_hat[0], np.int16), _integers(_by_cell(coded.index), np.uint16)
+        q = _integers(_by_cell(coded.q.clamp(-_SYMBOL_LIMIT, _SYMBOL_LIMIT)), np.int16)
+        seal = bitstream.checksum(blank, _sealed(z, q))
+        return bitstream.build(replace(blank, words=self._coder.encode(z, q, index, quality=quality, seal=seal)))
+
+    def round_with(self, strength: float) -> None:
+        """Encode with another rounding strength than the weights file's own; reading does not depend on it."""
+        self._rounding = replace(self._rounding, strength=strength)
+
+    @torch.inference_mode()
+    def read(self, blob: bytes) -> Symbols:
+        """Entropy-decode one bitstream; raises a `BitstreamError`."""
+        parsed = bitstream.parse(blob)
+        if parsed.flags != self._flags or parsed.stream_id != self.stream_id:
+            raise ForeignBitstream(f"stream id {parsed.stream_id.hex()}, these weights read {self.stream_id.hex()}")
+        decoding = self._coder.open(parsed.words)
+        z = decoding.hyper_latent(GRID // 2, quality=parsed.quality)
+        index = self._indexes(torch.from_numpy(z)[None], torch.tensor([parsed.quality]))
+        q = decoding.symbols(_integers(_by_cell(index), np.uint16))
+        decoding.check(seal=bitstream.checksum(parsed, _sealed(z, q)))
+        return Symbols(parsed.quality, z, q.reshape(GRID, GRID, -1))
+
+    def _latents(self, symbols: Sequence[Symbols]) -> tuple[Tensor, Tensor]:
+        """A batch's y_hat (B, N, 22, 22) in float32 and its qualities (B,)."""
+        quality = torch.tensor([one.quality for one in symbols], device=self.device)
+        z = torch.from_numpy(np.stack([one.z for one in symbols])).to(self.device, torch.float32)
+        cells = torch.from_numpy(np.stack([one.q for one in symbols])).to(self.device, torch.float32)
+        y_hat = self._networks.hyperprior.dequantise(z, cells.permute(0, 3, 1, 2), quality)
+        return y_hat, quality
+
+    def _check_input(self, pixels: Pixels, quality: int) -> None:
+        if pixels.shape != (self.size_px, self.size_px, 3) or pixels.dtype != np.uint8:
+            raise PictureShapeError(
+                f"a picture of {pixels.shape} {pixels.dtype}, expected ({self.size_px}, {self.size_px}, 3) uint8"
+            )
+        if not 0 <= quality < QUALITIES:
+            raise QualityError(f"quality {quality} is not in 0..{QUALITIES - 1}")
+
+
+def _by_cell(grid: Tensor) -> Tensor:
+    """(1, N, H, W) -> (H W N,), the channels of a cell together: the coding order, which is channels_last's own."""
+    return grid[0].permute(1, 2, 0).reshape(-1)
+
+
+def _sealed(z: NDArray[np.int16], q: NDArray[np.int16]) -> bytes:
+    """What the checksum covers beside the header."""
+    return z.astype("<i2", copy=False).tobytes() + q.astype("<i2", copy=False).tobytes()
+
+
+def _integers(tensor: Tensor, kind: type[np.integer[Any]]) -> NDArray[Any]:
+    """Integers held in float32, as integers on the CPU."""
+    return tensor.cpu().numpy().astype(kind)

@@ -1,0 +1,25 @@
+"""Pictures of bytes <-> tensors. No files."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+Pixels = NDArray[np.uint8]
+"""(H, W, 3) sRGB."""
+
+
+def to_tensor(pixels: Pixels, device: str = "cpu") -> Tensor:
+    """(H, W, 3) uint8 -> (1, 3, H, W) in 0..1, channels_last."""
+    writable = np.array(pixels)  # torch warns about read-only arrays, which is what Pillow gives
+    x = torch.from_numpy(writable).to(device).permute(2, 0, 1)[None]
+    return (x.float() / 255).contiguous(memory_format=torch.channels_last)
+
+
+def to_pixels(x_hat: Tensor, size_px: int) -> list[Pixels]:
+    """(B, 3, H, W) about 0..1 -> pictures (size, size, 3), cropped, rounded and clamped."""
+    cropped = x_hat[:, :, :size_px, :size_px].permute(0, 2, 3, 1)
+    batch = (cropped * 255).round_().clamp_(0, 255).to(torch.uint8).contiguous().cpu().numpy()
+    return list(batch)
