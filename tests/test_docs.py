@@ -68,3 +68,14 @@ def tree_entries(markdown: str) -> list[str]:
             folders.append((indent, parent + names.split()[-1]))
             entries += [folders[-1][1] + file for file in re.findall(r"\b\w+\.(?:py|html|md)\b", remark)]
     return entries
+
+
+def test_every_test_that_the_readme_names_exists(readme: str) -> None:
+    named = re.findall(r"`(test_\w+)::(test_\w+)`", readme)
+    assert named, "the comparison names the test of each row"
+    missing = [
+        f"{file}::{test}"
+        for file, test in named
+        if not re.search(rf"def {test}\(", (ROOT / "tests" / "service" / f"{file}.py").read_text(encoding="utf-8"))
+    ]
+    assert missing == []
