@@ -22,7 +22,7 @@ NO_NEGATIVE_TTLS = NegativeTtls()
 # RFC 6585 3, 4, 5 and 6: never stored, whatever is said of them.
 _NEVER_STORED = {428, 429, 431, 511}
 # RFC 9110 15.1, those that bring no picture. RFC 9111 4.2.2: others only where the answer is marked public.
-_HEURISTICALLY_CACHEABLE = {300, 301, 308, 404, 405, 410, 414, 501}
+_HEURISTICALLY_CACHEABLE = {204, 300, 301, 308, 404, 405, 410, 414, 501}
 _PLAIN = {HTTPStatus.OK, HTTPStatus.NON_AUTHORITATIVE_INFORMATION}  # and these, that do
 _UNDERSTOOD = frozenset(int(status) for status in HTTPStatus)
 

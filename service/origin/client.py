@@ -39,8 +39,8 @@ SENTENCE_CAP_CHARACTERS = 200  # assumed: enough to know what went wrong
 _PATH_CHARACTERS = "/!$&'()*+,;=:@~"
 FIRST_SUCCESS, FIRST_REFUSAL, LAST_REFUSAL = 200, 300, 599
 LOOP = "CDN-Loop"
-# RFC 9110 15.3.5 to 15.3.7 and 15.4.5: no content, a part of it, or none because of a condition that was not there.
-_PICTURELESS_STATUSES = {204, 205, 206, 304}
+# RFC 9110 15.3.6, 15.3.7 and 15.4.5: of a form, of a part, and of a condition; none of that was asked for.
+_OUT_OF_PLACE = {205, 206, 304}
 _REDIRECT_STATUSES = {301, 302, 303, 307, 308}
 _OUTCOMES: dict[type[EdgeError], str] = {
     OriginRefused: "refused",
@@ -156,9 +156,9 @@ class OriginClient:
 
     def _judge(self, answer: httpx.Response, fields: OriginFields) -> None:
         status = answer.status_code
-        if status in _PICTURELESS_STATUSES or not FIRST_SUCCESS <= status <= LAST_REFUSAL:
+        if status in _OUT_OF_PLACE or not FIRST_SUCCESS <= status <= LAST_REFUSAL:
             raise OriginBroken(f"the origin answered {status} to a plain GET")
-        if status >= FIRST_REFUSAL:
+        if status >= FIRST_REFUSAL or status == HTTPStatus.NO_CONTENT:
             raise OriginRefused(status, fields)
         if answer.headers.get("content-encoding", "identity").lower() != "identity":
             raise OriginBroken("the origin compresses a picture although it was asked not to")

@@ -68,10 +68,12 @@ def picture(answer: Answer, timings: Timings, *, negotiated: bool) -> PictureRes
 
 def problem(error: EdgeError, *, negotiated: bool, head: bool) -> PictureResponse:
     """RFC 9457, with a sentence that tells the public nothing of the inside."""
-    body = problem_body(error.status, error.public)
-    headers = [*_problem_fields(error, negotiated=negotiated), (b"content-type", b"application/problem+json")]
+    headers, body = _problem_fields(error, negotiated=negotiated), problem_body(error.status, error.public)
     if error.retry_after_s is not None:
         headers.append((b"retry-after", str(error.retry_after_s).encode()))
+    if error.status == HTTPStatus.NO_CONTENT:  # RFC 9110 15.3.5: the origin's word; there is nothing to tell of it
+        return PictureResponse(error.status, headers, None)
+    headers.append((b"content-type", b"application/problem+json"))
     if head:
         return PictureResponse(error.status, headers, None)
     return PictureResponse(error.status, [*headers, (b"content-length", str(len(body)).encode())], body)

@@ -112,7 +112,7 @@ def test_an_error_answers_head_without_a_body(edge: RunningEdge, origin: Scripte
         (413, Reply(bytes(20_000_001))),
         (413, Reply(bytes(20_000_001), announced=False)),
         (502, Reply(bytes(50_000), missing_bytes=10_000)),
-        (502, Reply(status=204)),
+        (502, Reply(status=205)),
         (502, Reply(status=304)),
         (502, Reply(status=302, headers={"Location": "http://169.254.169.254/latest"})),
         (502, Reply(status=302, headers={"Location": "//elsewhere.example/a"})),
@@ -162,7 +162,19 @@ def test_a_redirect_that_leads_nowhere_is_passed_on_and_counts_as_long_as_it_say
     assert second.headers["cache-status"].startswith("latentedge; hit; ttl=")
 
 
-@pytest.mark.parametrize("status", [204, 205, 206, 304])
+def test_no_content_is_passed_on_as_that_and_counts_as_long_as_it_says(
+    edge: RunningEdge, origin: ScriptedOrigin
+) -> None:
+    """RFC 9110 15.3.5."""
+    origin.script("/none", Reply(status=204, headers=FRESH))
+    first, second = edge.get("/image/none"), edge.get("/image/none?res=medium")
+    for answer in (first, second):
+        assert (answer.status_code, answer.content) == (204, b"")
+        assert not {"content-type", "content-length"} & set(answer.headers)
+    assert second.headers["cache-status"].startswith("latentedge; hit; ttl=")
+
+
+@pytest.mark.parametrize("status", [205, 206, 304])
 def test_a_success_without_a_whole_picture_is_none(edge: RunningEdge, origin: ScriptedOrigin, status: int) -> None:
     origin.script("/odd", Reply(status=status, headers=FRESH))
     assert_problem(edge.get("/image/odd"), 502)

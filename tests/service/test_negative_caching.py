@@ -51,6 +51,9 @@ def test_how_long_an_error_is_remembered(clause: str, status: int, control: str,
 @pytest.mark.parametrize(
     ("clause", "status", "control", "ttls", "expected_s"),
     [
+        ("9110 15.1", 204, "", "500=1", 8640),
+        ("9110 15.1", 301, "", "500=1", 8640),
+        ("9110 15.1", 302, "", "500=1", 0),
         ("9110 15.1", 404, "", "500=1", 8640),
         ("9110 15.1", 405, "", "500=1", 8640),
         ("9110 15.1", 410, "", "500=1", 8640),
