@@ -165,6 +165,8 @@ class Filler:
         assert not isinstance(delivered, Confirmed), "nothing was known that could be confirmed"
         if delivered.storage.obstacle is not None:
             work.lease.pass_on()
+            if work.known is not None:  # RFC 9111 4: the most recent answer counts, and it may not be shown again
+                await self._shelf.drop(work.image_id, work.known)
             return work.brought(source=await self._sources.as_source(delivered, work.terms))
         if isinstance(delivered, Latent):
             return await self._put(work.brought(latent=delivered), delivered, delivered.bitstream, work)

@@ -141,6 +141,11 @@ class Shelf:
                 return await self._store.replace(key, pack(better), instead_of=value, ttl_s=self._kept_s(better))
         return False
 
+    async def drop(self, image_id: str, known: Found) -> None:
+        """What the origin has taken back, unless something else has taken its place."""
+        with suppress(StoreUnavailable):
+            await self._remove(image_id, known.value)
+
     async def _remove(self, image_id: str, value: bytes) -> None:
         """What nobody can use any more makes room, for the memory of an error too."""
         await self._store.remove(self.key(image_id), value)

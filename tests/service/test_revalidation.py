@@ -302,6 +302,18 @@ def test_what_is_gone_is_not_shown_and_its_latent_is_kept(
     assert encodes(edge) == encoded
 
 
+def test_what_may_no_longer_be_stored_does_not_stand_in_for_an_error(
+    edge: RunningEdge, origin: ScriptedOrigin, photo: bytes, shelf: Shelf, store: redis.Redis
+) -> None:
+    private = Reply(photo, headers={"Cache-Control": "private"})
+    origin.script("/cat", Reply(photo, headers=BRIEF), private, Reply(status=503))
+    edge.get("/image/cat")
+    shelf.age(601)
+    assert "detail=private" in edge.get("/image/cat").headers["cache-status"]
+    assert stored_keys(store) == []
+    assert edge.get("/image/cat").status_code == 503
+
+
 def test_what_was_evicted_meanwhile_does_not_come_back(
     edge: RunningEdge, origin: ScriptedOrigin, photo: bytes, shelf: Shelf, store: redis.Redis
 ) -> None:
