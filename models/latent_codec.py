@@ -13,6 +13,7 @@ from models.autoencoder import pad_to_cells
 from models.bitstream import Bitstream, ForeignBitstream
 from models.config import GRID, QUALITIES
 from models.pixels import to_tensor
+from models.rans import LARGEST
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
     from models.checkpoint import Autoencoding, Checkpoint
     from models.hyperprior import Quantised
     from models.pixels import Pixels
-
-_SYMBOL_LIMIT = (1 << 15) - 1
-"""Symbols are clamped to 16 bits; photographs stay below 2,000 (measured)."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +83,7 @@ class LatentCodec:
         side = self.size_px
         blank = Bitstream(self.stream_id, quality, self._flags, width_px=side, height_px=side, words=b"")
         z, index = _integers(coded.z_hat[0], np.int16), _integers(_by_cell(coded.index), np.uint16)
-        q = _integers(_by_cell(coded.q.clamp(-_SYMBOL_LIMIT, _SYMBOL_LIMIT)), np.int16)
+        q = _integers(_by_cell(coded.q.clamp(-LARGEST, LARGEST)), np.int16)  # photographs stay below 2,000 (measured)
         seal = bitstream.checksum(blank, _sealed(z, q))
         return bitstream.build(replace(blank, words=self._coder.encode(z, q, index, quality=quality, seal=seal)))
 

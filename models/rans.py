@@ -36,8 +36,9 @@ WORDS_A_VALUE = 2
 """Most words that one value takes: 16 bits of its table, 6 and 15 of its escape."""
 DAMAGED = -1
 """What `pop` returns for words that no encoder wrote: too few for the values, or a value beyond 16 bits."""
+LARGEST = (1 << 15) - 1
+"""The largest |value| that is pushed."""
 _EXCESS_BITS = 15
-_LARGEST = (1 << 15) - 1
 _BUCKET_BITS = 8
 
 
@@ -157,7 +158,7 @@ def pop(  # noqa: C901, PLR0912  numba would compile parts of it apart
                     return DAMAGED
                 one, at = (one << np.uint64(32)) | np.uint64(words[at]), at + 1
             value = tables.supports[table] + excess
-            if value > _LARGEST:
+            if value > LARGEST:
                 return DAMAGED
             if mark & 1:
                 value = -value

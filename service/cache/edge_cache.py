@@ -138,14 +138,17 @@ class EdgeCache:
         return await self._fills.run(
             asked.wanted.image_id,
             lambda: self._fill(asked, instead_of),
-            to_the_end=asked.wanted.is_latent or not self._filler.shows,
+            to_the_end=not self._may_be_shown(asked),
         )
+
+    def _may_be_shown(self, asked: Asked) -> bool:
+        """Whether the source's pixels will do until the latent is there."""
+        return self._filler.shows and not asked.wanted.is_latent
 
     async def _fill(self, asked: Asked, instead_of: Record | None) -> Filled:
         """The flight: it goes on for the store even if every client has left."""
         image_id = asked.wanted.image_id
-        waited_for = asked.wanted.is_latent or not self._filler.shows
-        show = None if waited_for else self._fills.show
+        show = self._fills.show if self._may_be_shown(asked) else None
         filled = await self._filler.fill(image_id, asked.terms, instead_of=instead_of, show=show)
         if filled.behind:
             self._telemetry.stages(filled.timings)

@@ -14,7 +14,7 @@ from service.settings import read_settings
 from service.store.embedded import EmbeddedValkey
 from tests.service.running_edge import RunningEdge, running_edge
 from tests.service.scripted_origin import ScriptedOrigin
-from tests.service.stored import emptied
+from tests.service.stored import afresh
 
 STORE_BYTES = 64 * 2**20
 
@@ -81,10 +81,7 @@ def _session_edge(session_valkey: EmbeddedValkey, _session_origin: ScriptedOrigi
 @pytest.fixture
 def edge(_session_edge: RunningEdge, session_valkey: EmbeddedValkey) -> RunningEdge:
     """An edge with an empty store and the default settings, but for hold-off."""
-    with redis.Redis.from_url(session_valkey.url) as direct:
-        emptied(direct)
-    _session_edge.arrivals.reset()
-    return _session_edge
+    return afresh(_session_edge, session_valkey)
 
 
 @pytest.fixture

@@ -3,6 +3,8 @@
 import redis
 
 from service.cache.record import GENERATIONS_PREFIX, KEY_PREFIX
+from service.store.embedded import EmbeddedValkey
+from tests.service.running_edge import RunningEdge
 
 
 def stored_keys(store: redis.Redis) -> list[bytes]:
@@ -18,6 +20,19 @@ def emptied(store: redis.Redis) -> None:
     with store.client() as one:  # type: ignore[no-untyped-call]
         for number in reversed(numbers):  # and back to where the connection was
             one.execute_command("SELECT", number)
-            for key in one.scan_iter():
-                if not key.startswith(GENERATIONS_PREFIX):
-                    one.delete(key)
+            emptied_database(one)
+
+
+def emptied_database(store: redis.Redis) -> None:
+    """The same of the one that the connection has selected."""
+    for key in store.scan_iter():
+        if not key.startswith(GENERATIONS_PREFIX):
+            store.delete(key)
+
+
+def afresh(edge: RunningEdge, server: EmbeddedValkey) -> RunningEdge:
+    """An edge that outlives tests, as the next one wants it: nothing in its store, nobody counted."""
+    with redis.Redis.from_url(server.url) as direct:
+        emptied(direct)
+    edge.arrivals.reset()
+    return edge

@@ -19,7 +19,7 @@ from tests.service.held_encodes import held_encodes
 from tests.service.running_edge import RunningEdge, running_edge
 from tests.service.scripted_origin import Reply, ScriptedOrigin
 from tests.service.server_process import serving
-from tests.service.stored import emptied, stored_keys
+from tests.service.stored import afresh, stored_keys
 from tests.service.test_lease import asked_of
 from tests.service.test_refinement_stories import STEPS, writes_to
 from tests.service.test_revalidation import Shelf, encodes, told
@@ -50,10 +50,7 @@ def _purging(session_valkey: EmbeddedValkey, _session_origin: ScriptedOrigin) ->
 @pytest.fixture
 def edge(_purging: RunningEdge, session_valkey: EmbeddedValkey) -> RunningEdge:
     """An edge that purges, with an empty store."""
-    with redis.Redis.from_url(session_valkey.url) as direct:
-        emptied(direct)
-    _purging.arrivals.reset()
-    return _purging
+    return afresh(_purging, session_valkey)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -26,6 +27,14 @@ def child(_child: RunningEdge, edge: RunningEdge) -> RunningEdge:
     """An edge with an empty store before `edge`, which has emptied all of them."""
     _ = edge
     return _child
+
+
+@contextmanager
+def child_of_a_storeless(origin: ScriptedOrigin, server: EmbeddedValkey) -> Iterator[RunningEdge]:
+    """An edge with a store before one that has none."""
+    storeless = read_settings(origin=origin.url, redis_url="unix:///none.sock")
+    with running_edge(storeless) as parent, child_of(parent.url, server, store=3, origin=origin.url) as below:
+        yield below
 
 
 def test_a_child_fills_from_its_parent(
@@ -162,11 +171,7 @@ def test_tags_reach_the_edges_with_a_file_too(
     origin: ScriptedOrigin, photo: bytes, session_valkey: EmbeddedValkey
 ) -> None:
     origin.script("/cat", Reply(photo, headers=TAGGED))
-    storeless = read_settings(origin=origin.url, redis_url="unix:///none.sock")
-    with (
-        running_edge(storeless) as parent,
-        child_of(parent.url, session_valkey, store=3, origin=origin.url) as below,
-    ):
+    with child_of_a_storeless(origin, session_valkey) as below:
         below.get("/image/cat")
         assert record_of(below, "cat").tags == ("cats", "a")
 
@@ -214,11 +219,7 @@ def test_a_parent_without_a_store_passes_the_picture_on(
     origin: ScriptedOrigin, photo: bytes, session_valkey: EmbeddedValkey
 ) -> None:
     origin.script("/cat", Reply(photo, headers=SAID))
-    storeless = read_settings(origin=origin.url, redis_url="unix:///none.sock")
-    with (
-        running_edge(storeless) as parent,
-        child_of(parent.url, session_valkey, store=3, origin=origin.url) as below,
-    ):
+    with child_of_a_storeless(origin, session_valkey) as below:
         assert told(below.get("/image/cat")) == "latentedge; fwd=uri-miss; stored"
         assert told(below.get("/image/cat")) == "latentedge; hit"
         assert record_of(below, "cat").origin_etag == '"v1"'

@@ -17,11 +17,12 @@ from skimage import data
 from models.codec import Codec
 from models.config import HIGH_PX
 from service.cache.latent_facts import FIELD
-from service.cache.record import GENERATIONS_PREFIX, Record, pack, record_key, unpack
+from service.cache.record import Record, pack, record_key, unpack
 from service.render import image_file
 from service.settings import read_settings
 from service.store.embedded import EmbeddedValkey
 from tests.service.running_edge import RunningEdge, running_edge
+from tests.service.stored import emptied_database
 
 MODIFIED = "Sun, 06 Nov 1994 08:49:37 GMT"
 SAID = {"Cache-Control": "max-age=600", "ETag": '"v1"', "Last-Modified": MODIFIED}
@@ -33,9 +34,7 @@ def own_store(server: EmbeddedValkey, number: int) -> str:
     """One of the server's databases, without pictures. What was purged stays: see `emptied`."""
     url = f"{server.url}?db={number}"
     with redis.Redis.from_url(url) as direct:
-        for key in direct.scan_iter():
-            if not key.startswith(GENERATIONS_PREFIX):
-                direct.delete(key)
+        emptied_database(direct)
     return url
 
 
