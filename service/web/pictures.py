@@ -81,7 +81,10 @@ class Pictures:
 
 @asynccontextmanager
 async def _while_client_waits(receive: Receive) -> AsyncIterator[None]:
-    """Cancel what is done for a client that has gone: its decode is then dropped from the queue."""
+    """Cancel what is done for a client that has gone.
+
+    Its decode is then dropped from the queue, but where files stay in memory: then it is made for whoever asks next.
+    """
     request = asyncio.current_task()
     assert request is not None, "a request runs in a task"
 
