@@ -16,6 +16,7 @@ from service.cache.census import Census
 from service.cache.edge_cache import EdgeCache
 from service.cache.encoder import Encoder, EncodeRules
 from service.cache.fill import Filler
+from service.cache.flights import Flights
 from service.cache.freshness import FreshnessRules
 from service.cache.generations import Generations
 from service.cache.hold_off import HoldOff
@@ -132,6 +133,7 @@ async def _started(settings: Settings, drain: Drain, closing: AsyncExitStack) ->
     closing.push_async_callback(refiner.close)
     cache = EdgeCache(
         filler=filler,
+        flights=Flights(filler, refiner=refiner, telemetry=telemetry, waiters=settings.waiters),
         renditions=Renditions(
             worker,
             closing.enter_context(ThreadPoolExecutor(FILE_THREADS, "file")),
@@ -139,21 +141,19 @@ async def _started(settings: Settings, drain: Drain, closing: AsyncExitStack) ->
             counts=telemetry.renditions,
             waiters=settings.waiters,
         ),
-        refiner=refiner,
         telemetry=telemetry,
-        waiters=settings.waiters,
         now=time.time,
     )
     closing.push_async_callback(lambda: cache.close(within_s=drain.left_s()))
     log = AccessLog(settings.access_log, file=STDOUT, observer=telemetry)
     closing.callback(log.close)
-    questions = Questions(node_name(host=gethostname(), parent=settings.parent))
+    questions = Questions(node_name(host=gethostname(), parent=settings.parent), settings.forward)
     return Services(
         pictures=Pictures(cache, telemetry, questions, log),
         admin=AdminServices(
             census=Census(store, telemetry),
             purging=Purging(
-                Purger(store, generations, key=filler.key, forget=cache.forget, now=time.time),
+                Purger(store, generations, key=filler.home, forget=cache.forget, now=time.time),
                 telemetry,
                 token=settings.admin_token,
             ),
@@ -197,6 +197,7 @@ def _freshness_rules(settings: Settings) -> FreshnessRules:
         stale_while_revalidate_s=settings.swr_s,
         stale_if_error_s=settings.sie_s,
         negative_ttls=settings.negative_ttl_s,
+        forward=settings.forward,
     )
 
 

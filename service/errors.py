@@ -6,6 +6,7 @@ EdgeError
 │   ├── BadImageId
 │   ├── BadResolution
 │   ├── BadFormat
+│   ├── FieldsTooLarge   431  more of it than would be passed on to the origin
 │   └── LoopDetected     508  the edge's own request has come back to it
 ├── SourceError               the origin's answer is not a picture the edge can serve
 │   ├── NotAPicture      415
@@ -81,6 +82,13 @@ class BadFormat(RequestError):
     """A `fmt` that names no media type."""
 
     public = "fmt is one of jpeg, webp, avif, png, and is given once."
+
+
+class FieldsTooLarge(RequestError):
+    """More header fields, or longer ones, than the edge passes on to an origin (RFC 6585 5)."""
+
+    status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+    public = "The header fields that would be passed on to the origin are too many, or too long."
 
 
 class LoopDetected(RequestError):

@@ -9,6 +9,7 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, FilePath, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from service.cache.forwarding import Forward, read_forward
 from service.cache.negative_ttls import NegativeTtls, read_negative_ttls
 from service.cache.record import REFINEMENT_CAP
 from service.errors import SettingsError
@@ -159,6 +160,11 @@ class Settings(BaseSettings):
         NegativeTtls((("404", 60), ("410", 60))),
         "s by status",
         "How long errors are remembered where the origin does not say; 404=60,5xx=2 by status or class, 0: not at all.",
+    )
+    forward: Annotated[Forward, NoDecode, BeforeValidator(read_forward)] = _setting(
+        Forward(),
+        "fields",
+        "Of a client's request that reach the origin, with commas; all: but secrets and who asks; or none.",
     )
     origin_timeout_s: float = _setting(10.0, "s", "Time for one whole fetch from the origin.", gt=0, le=600)
     source_bytes: int = _setting(20_000_000, "bytes", "Largest file taken from the origin.", ge=1, le=2**31)

@@ -31,23 +31,23 @@ class Admission:
         self._former = bytearray(len(self._current))
         self._counted = 0
 
-    def note(self, image_id: str) -> None:
+    def note(self, key: bytes) -> None:
         """One request."""
         if not self._window_s:
             return
         self._take_turns()
-        cells = _cells(image_id)
+        cells = _cells(key)
         least = min(self._current[cell] for cell in cells)
         if least < ENOUGH:
             self._counted += 1
             for cell in cells:
                 self._current[cell] = max(self._current[cell], least + 1)
 
-    def admits(self, image_id: str) -> bool:
+    def admits(self, key: bytes) -> bool:
         """Whether it was asked for more than once."""
         if not self._window_s:
             return True
-        return min(self._current[cell] + self._former[cell] for cell in _cells(image_id)) >= ENOUGH
+        return min(self._current[cell] + self._former[cell] for cell in _cells(key)) >= ENOUGH
 
     def _take_turns(self) -> None:
         now_s = self._clock()
@@ -58,6 +58,6 @@ class Admission:
         self._current, self._counted, self._turn_s = bytearray(CELLS), 0, now_s + self._window_s
 
 
-def _cells(image_id: str) -> tuple[int, ...]:
-    digest = hashlib.blake2b(image_id.encode(), digest_size=_WHICH.size).digest()
+def _cells(key: bytes) -> tuple[int, ...]:
+    digest = hashlib.blake2b(key, digest_size=_WHICH.size).digest()
     return tuple(number % CELLS for number in _WHICH.unpack(digest))

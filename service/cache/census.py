@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from service.cache.record import KEY_PREFIX, Record, unpack
 from service.cache.refusal import is_refusal
+from service.cache.vary_rule import is_rule
 from service.errors import RecordError, StoreUnavailable
 from service.store.latent_store import LatentStore
 from service.store.sampling import Sample, StoredValue
@@ -71,8 +72,8 @@ class Census:
 def counted(sample: Sample) -> StoreCensus:
     """The whole store, estimated from the sample."""
     records = [(stored, record) for stored in sample.values if (record := _readable(stored.value)) is not None]
-    # An error that is remembered is a key too, and holds no picture.
-    seen = len(records) + sum(is_refusal(stored.value) for stored in sample.values)
+    # An error that is remembered is a key too, and so is how a picture varies: they hold no picture.
+    seen = len(records) + sum(is_refusal(stored.value) or is_rule(stored.value) for stored in sample.values)
     scale = sample.objects / seen if seen else 0.0
     return StoreCensus(
         answers=True,

@@ -2,7 +2,7 @@
 
 hit        store -> 304 or headers or decode -> file
 stale      as a hit, while one fill asks the origin; or one fill first, for all who ask
-miss       one fill for all who ask -> as a hit; what was stored is offered for refinement
+miss       one fill for all who ask -> as a hit
 no-store   one fetch for all who ask, then one for each -> resized from the source, or passed on as it is
 no store   one fetch for all who ask -> resized from the source
 """
@@ -14,14 +14,14 @@ from dataclasses import replace
 
 from service.cache import freshness
 from service.cache.answer import Answer, Asked
-from service.cache.coalescing import Coalescing, Landed
+from service.cache.coalescing import Landed
 from service.cache.fill import Filler
 from service.cache.filled import Filled
+from service.cache.flights import Flights
 from service.cache.latent_facts import facts_of, write_facts
+from service.cache.place import Place
 from service.cache.record import Record
-from service.cache.refiner import Refiner
 from service.cache.renditions import Renditions
-from service.cache.source import Source
 from service.cache.source_answers import SourceAnswers
 from service.cache.staleness import Use
 from service.errors import CodecFailed, DamagedBitstream, ForeignRecord, RecordError, StoreUnavailable
@@ -40,73 +40,66 @@ class EdgeCache:
         self,
         *,
         filler: Filler,
+        flights: Flights,
         renditions: Renditions,
-        refiner: Refiner,
         telemetry: Telemetry,
-        waiters: int,
         now: Callable[[], float],
     ) -> None:
         self._filler = filler
+        self._flights = flights
         self._renditions = renditions
         self._source_answers = SourceAnswers(renditions, now=now)
-        self._refiner = refiner
         self._telemetry = telemetry
         self._now = now
-        self._fills: Coalescing[Filled] = Coalescing(waiters)
-        self._fetches: Coalescing[Source] = Coalescing(waiters)
 
     async def answer(self, asked: Asked, timings: Timings) -> Answer:
         """Raises an EdgeError that has a status for the client."""
         try:
             with timings.measured("store"):
-                record = await self._filler.look(asked.wanted.image_id)
-            passed = record is None and await self._filler.is_passed(asked.wanted.image_id)
+                place = await self._filler.place(asked.wanted.image_id, asked.terms)
+                record = await self._filler.look(place)
+            passed = record is None and await self._filler.is_passed(place)
         except StoreUnavailable:
             return await self._answer_without_store(asked, timings)
         except RecordError as error:
-            return await self._answer_after_fill(asked, timings, detail=self._fault(error))
+            return await self._answer_after_fill(asked, place, timings, detail=self._fault(error))
         if passed:
-            return await self._answer_passed(asked, timings)
+            return await self._answer_passed(asked, place, timings)
         use = Use.AFTER_VALIDATION if record is None else self._filler.use_of(record, asked.wanted.image_id)
         if use is Use.WHILE_REVALIDATING and asked.wanted.is_latent:
             # Another edge would store it as it is, and ask again at once.
             use = Use.AFTER_VALIDATION
         if record is None or use is Use.AFTER_VALIDATION:
-            return await self._answer_after_fill(asked, timings)
-        return await self._answer_stored(record, use, asked, timings)
+            return await self._answer_after_fill(asked, place, timings)
+        if use is Use.WHILE_REVALIDATING:
+            self._flights.begin(asked, place)
+        return await self._answer_stored(record, use, asked, place, timings)
 
     def forget(self, image_id: str) -> None:
         """It was purged: who asks from now on joins no fill that is under way, and the origin is asked at once."""
-        self._fills.forget(image_id)
+        self._flights.forget(self._filler.home(image_id))
         self._filler.forget_failure(image_id)
 
     async def close(self, *, within_s: float) -> None:
         """Finish what is under way for the store, or end it."""
-        await self._fills.close(within_s=within_s)
-        await self._fetches.close(within_s=0)
+        await self._flights.close(within_s=within_s)
 
-    async def _answer_stored(self, record: Record, use: Use, asked: Asked, timings: Timings) -> Answer:
-        image_id, fresh = asked.wanted.image_id, use is Use.FRESH
-        if use is Use.WHILE_REVALIDATING:
-            self._fills.begin(image_id, lambda: self._fill(asked, None))
+    async def _answer_stored(self, record: Record, use: Use, asked: Asked, place: Place, timings: Timings) -> Answer:
+        fresh = use is Use.FRESH
         try:
             answer = await self._answer_from(record, asked, timings, outcome=Outcome.HIT if fresh else Outcome.STALE)
         except DamagedBitstream as error:
-            return await self._answer_after_fill(asked, timings, detail=self._fault(error), instead_of=record)
+            return await self._answer_after_fill(asked, place, timings, detail=self._fault(error), instead_of=record)
         if not fresh:
             return replace(answer, detail=_STALE[use])
         self._telemetry.origin_avoided(record.source_bytes)
         return answer
 
     async def _answer_after_fill(
-        self, asked: Asked, timings: Timings, *, detail: str = "", instead_of: Record | None = None
+        self, asked: Asked, place: Place, timings: Timings, *, detail: str = "", instead_of: Record | None = None
     ) -> Answer:
-        self._filler.note(asked.wanted.image_id)
-        landed = await self._flight(asked, instead_of)
-        if landed.collapsed and await self._filler.is_outdated(landed.value):
-            # That flight had begun before a purge, and this request may have come after it.
-            self._fills.forget(asked.wanted.image_id, only=landed)
-            landed = await self._flight(asked, instead_of)
+        self._filler.note(place)
+        landed = await self._flights.fill(asked, place, instead_of=instead_of)
         filled = landed.value
         if not landed.collapsed:
             timings.stages.extend(filled.timings.stages)
@@ -118,7 +111,7 @@ class EdgeCache:
         except DamagedBitstream as error:
             if filled.source is None and instead_of is None:  # only its dates are known to be good
                 return await self._answer_after_fill(
-                    asked, timings, detail=self._fault(error), instead_of=filled.record
+                    asked, place, timings, detail=self._fault(error), instead_of=filled.record
                 )
             raise CodecFailed("a bitstream that was just made cannot be read") from error
         brought = filled.source or filled.latent
@@ -126,37 +119,12 @@ class EdgeCache:
             answer = replace(answer, age=brought.fields.age)  # this client's request went to the origin
         return replace(
             answer,
-            forwarded="" if outcome is Outcome.HIT else "stale" if filled.was_stale else "uri-miss",
+            forwarded="" if outcome is Outcome.HIT else filled.forwarded,
             origin_status=filled.origin_status,
             collapsed=landed.collapsed or filled.waited,
-            stored=filled.stored and not landed.collapsed,
+            stored=bool(filled.stored_at) and not landed.collapsed,
             detail="stale-if-error" if filled.failed else detail or answer.detail,
         )
-
-    async def _flight(self, asked: Asked, instead_of: Record | None) -> Landed[Filled]:
-        # The key is the picture, not the size: both sizes wait for the same fill.
-        return await self._fills.run(
-            asked.wanted.image_id,
-            lambda: self._fill(asked, instead_of),
-            to_the_end=not self._may_be_shown(asked),
-        )
-
-    def _may_be_shown(self, asked: Asked) -> bool:
-        """Whether the source's pixels will do until the latent is there."""
-        return self._filler.shows and not asked.wanted.is_latent
-
-    async def _fill(self, asked: Asked, instead_of: Record | None) -> Filled:
-        """The flight: it goes on for the store even if every client has left."""
-        image_id = asked.wanted.image_id
-        show = self._fills.show if self._may_be_shown(asked) else None
-        filled = await self._filler.fill(image_id, asked.terms, instead_of=instead_of, show=show)
-        if filled.behind:
-            self._telemetry.stages(filled.timings)
-        if filled.skipped:
-            self._telemetry.encode_skipped(filled.skipped)
-        if filled.stored and filled.record is not None and filled.source is not None:
-            self._refiner.offer(self._filler.key(image_id), filled.record, filled.source.prepared.high)
-        return filled
 
     async def _answer_from(self, record: Record, asked: Asked, timings: Timings, *, outcome: Outcome) -> Answer:
         wanted, now_s = asked.wanted, self._now()
@@ -194,24 +162,19 @@ class EdgeCache:
         return replace(
             answer,
             outcome=outcome,
-            forwarded="stale" if filled.was_stale else "uri-miss",
+            forwarded=filled.forwarded,
             origin_status=filled.origin_status,
             collapsed=collapsed,
             detail=source.storage.obstacle or filled.skipped or "source",
         )
 
-    async def _answer_passed(self, asked: Asked, timings: Timings) -> Answer:
-        source = await self._filler.fetch_passed(asked.wanted.image_id, asked.terms, timings)
+    async def _answer_passed(self, asked: Asked, place: Place, timings: Timings) -> Answer:
+        source = await self._filler.fetch_passed(place, asked.terms, timings)
         answer = await self._source_answers.answer(source, asked, timings)
         return replace(answer, forwarded="uri-miss", detail=source.storage.obstacle or "")
 
     async def _answer_without_store(self, asked: Asked, timings: Timings) -> Answer:
-        image_id, terms = asked.wanted.image_id, asked.terms
-        flight = (image_id, terms.keep_file)
-        landed = await self._fetches.run(flight, lambda: self._filler.fetch(image_id, terms, timings))
-        source = landed.value
-        if landed.collapsed and source.storage.obstacle is not None:
-            source = await self._filler.fetch(image_id, terms, timings)
+        source = await self._flights.fetch(asked, timings)
         answer = await self._source_answers.answer(source, asked, timings)
         return replace(answer, forwarded="bypass", detail="store-unavailable")
 

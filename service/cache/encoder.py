@@ -43,13 +43,13 @@ class Encoder:
         """Of the weights in use."""
         return self._worker.codec.stream_id
 
-    def note(self, image_id: str) -> None:
-        """Someone asked for a picture that is not there."""
-        self._admission.note(image_id)
+    def note(self, key: bytes) -> None:
+        """Someone asked for what is not there."""
+        self._admission.note(key)
 
-    def admits(self, image_id: str) -> bool:
+    def admits(self, key: bytes) -> bool:
         """Whether it is asked for often enough."""
-        return self._admission.admits(image_id)
+        return self._admission.admits(key)
 
     async def encode(self, high: Pixels) -> bytes:
         """Raises QueueFull or CodecFailed."""

@@ -18,6 +18,7 @@ from service.cache.hold_off import HoldOff
 from service.cache.intake import Delivered, without_file
 from service.cache.lease import Lease, Leases, Standing
 from service.cache.origin_fields import OriginFields
+from service.cache.place import Place
 from service.cache.record import Record
 from service.cache.recording import is_the_same, recorded
 from service.cache.renewal import Confirmed, merged, renewed
@@ -49,13 +50,17 @@ class Filler:
         self._hold_off = hold_off
         self._now = now
 
-    def key(self, image_id: str) -> bytes:
-        """Where the store holds this picture."""
-        return self._shelf.key(image_id)
+    def home(self, image_id: str) -> bytes:
+        """The key of a picture."""
+        return self._shelf.home(image_id)
 
-    async def look(self, image_id: str) -> Record | None:
+    async def place(self, image_id: str, terms: Terms) -> Place:
+        """Where the record for a request lies. Raises StoreUnavailable."""
+        return await self._shelf.place(image_id, terms.fields)
+
+    async def look(self, place: Place) -> Record | None:
         """A record that can be used now. Raises StoreUnavailable, RecordError, or the error that is remembered."""
-        found = await self._shelf.look(image_id)
+        found = await self._shelf.look(place)
         return None if found is None else found.record
 
     def use_of(self, record: Record, image_id: str) -> Use:
@@ -71,26 +76,30 @@ class Filler:
         """Whether a fill shows what it brings before it is encoded."""
         return self._encoder.source_first
 
-    def note(self, image_id: str) -> None:
+    def note(self, place: Place) -> None:
         """Someone asked for a picture that is not there, or not good."""
-        self._encoder.note(image_id)
+        self._encoder.note(place.key)
 
     async def fill(
-        self, image_id: str, terms: Terms, *, instead_of: Record | None = None, show: Show | None = None
+        self, place: Place, terms: Terms, *, instead_of: Record | None = None, show: Show | None = None
     ) -> Filled:
-        """The whole miss. `instead_of` is a record that turned out to be unusable. Raises what the client is told.
+        """The whole miss. `place` is where it was looked for, `instead_of` a record that turned out to be unusable.
 
-        With `show`, the picture is shown as soon as it is there, and encoded behind those who have seen it.
+        Raises what the client is told. With `show`, the picture is shown as soon as it is there, and encoded behind
+        those who have seen it.
         """
-        line = self._leases.line(self._shelf.lease_key(image_id))
+        line = self._leases.line(place.lease)
         while True:
             async with line.lease() as lease:
-                work = await self._begun(Work(image_id, terms, lease, show), instead_of)
-                if work.known is not None and self._is_good(work.known.record, lease):
-                    return Filled(work.timings, record=work.known.record, found=True, waited=line.waited)
-                if lease.may_fill:
-                    return await self._filled(work)
-            await line.wait(lease)
+                work = await self._begun(Work(place, terms, lease, show), instead_of)
+                if work.is_in_place:
+                    if work.known is not None and self._is_good(work.known.record, lease):
+                        return _found(work, work.known.record, waited=line.waited)
+                    if lease.may_fill:
+                        return await self._filled(work)
+            if work.is_in_place:
+                await line.wait(lease)
+            place, line = work.place, line.of(work.place.lease)
 
     async def is_outdated(self, filled: Filled) -> bool:
         """Whether a purge has come since the fill began, so that who asks after the purge needs another."""
@@ -105,18 +114,18 @@ class Filler:
         """The picture as the origin has it, for one that nothing is stored of."""
         return await self._sources.fetch(image_id, terms, timings)
 
-    async def is_passed(self, image_id: str) -> bool:
+    async def is_passed(self, place: Place) -> bool:
         """Whether everybody is to `fetch_passed` it for themselves at present."""
-        return await self._leases.is_passed(self._shelf.lease_key(image_id))
+        return await self._leases.is_passed(place.lease)
 
-    async def fetch_passed(self, image_id: str, terms: Terms, timings: Timings) -> Source:
+    async def fetch_passed(self, place: Place, terms: Terms, timings: Timings) -> Source:
         """Until the origin says something else of it."""
         source = None
         try:
-            source = await self.fetch(image_id, terms, timings)
+            source = await self.fetch(place.image_id, terms, timings)
         finally:
             if source is None or source.storage.obstacle is None:
-                await self._leases.no_longer_passed(self._shelf.lease_key(image_id))
+                await self._leases.no_longer_passed(place.lease)
         return source
 
     def _is_good(self, known: Record, lease: Lease) -> bool:
@@ -127,14 +136,15 @@ class Filler:
     async def _begun(self, work: Work, instead_of: Record | None) -> Work:
         try:
             purges = await self._shelf.purges()  # of the store: of a purge that is seen too late nothing may come back
-            known = await self._shelf.look(work.image_id, purges)
+            work = replace(work, place=await self._shelf.place(work.place.image_id, work.terms.fields))
+            known = await self._shelf.look(work.place, purges)
         except StoreUnavailable:
             return work
         except RecordError:  # whoever looked first told of it
             known = None
         if known is not None and instead_of is not None and known.record.bitstream == instead_of.bitstream:
             known = None
-        grant = None if work.lease.writes is None else Grant(work.lease.writes, purges.latest)
+        grant = None if work.lease.writes is None else Grant(work.lease.writes, work.place, purges.latest)
         return replace(work, known=known, generation=purges.latest, grant=grant)
 
     async def _filled(self, work: Work) -> Filled:
@@ -142,7 +152,7 @@ class Filler:
             return await self._new(work, await self._fetched(work))
         known = work.known.record
         try:
-            answered = await self._sources.ask(work.image_id, work.terms, work.timings, known)
+            answered = await self._sources.ask(work.place.image_id, work.terms, work.timings, known)
         except OriginError as error:
             return self._failed(known, error, work)
         if isinstance(answered, Confirmed):
@@ -156,9 +166,9 @@ class Filler:
 
     async def _fetched(self, work: Work) -> Delivered:
         try:
-            return await self._sources.ask(work.image_id, work.terms, work.timings)
+            return await self._sources.ask(work.place.image_id, work.terms, work.timings)
         except OriginRefused as refused:
-            await self._shelf.remember(work.image_id, refused, work.grant)
+            await self._shelf.remember(refused, work.grant)
             raise
 
     async def _new(self, work: Work, delivered: Delivered) -> Filled:
@@ -166,11 +176,11 @@ class Filler:
         if delivered.storage.obstacle is not None:
             work.lease.pass_on()
             if work.known is not None:  # RFC 9111 4: the most recent answer counts, and it may not be shown again
-                await self._shelf.drop(work.image_id, work.known)
+                await self._shelf.drop(work.known)
             return work.brought(source=await self._sources.as_source(delivered, work.terms))
         if isinstance(delivered, Latent):
             return await self._put(work.brought(latent=delivered), delivered, delivered.bitstream, work)
-        if work.known is None and not self._encoder.admits(work.image_id):
+        if work.known is None and not self._encoder.admits(work.place.key):
             return await self._skipped(work.brought(source=delivered), "not-admitted")
         if work.show is None:
             return await self._encoded(work, without_file(delivered))
@@ -198,24 +208,33 @@ class Filler:
 
     async def _put(self, filled: Filled, delivered: Source | Latent, bitstream: bytes, work: Work) -> Filled:
         record = recorded(delivered, bitstream, generation=work.generation, now_s=self._now())
-        stored = await self._shelf.put(work.image_id, record, work.grant)
-        return replace(filled, record=record, stored=stored, fenced=work.grant is not None and not stored)
+        return _stored(replace(filled, record=record), await self._shelf.put(record, work.grant), work)
 
     def _failed(self, known: Record, error: OriginError, work: Work) -> Filled:
         """RFC 5861 4: what is stale is better than an error, but a picture that is gone is gone."""
         status = error.status if isinstance(error, OriginRefused) else None
         if status is not None and status < HTTPStatus.INTERNAL_SERVER_ERROR:
             raise error
-        self._hold_off.begin(work.image_id)
+        self._hold_off.begin(work.place.image_id)
         if not may_stand_in(known, now_s=self._now()):
             raise error
-        return Filled(work.timings, record=known, was_stale=True, failed=True, origin_status=status)
+        return replace(work.brought(), record=known, failed=True, origin_status=status)
 
     async def _confirmed(self, work: Work, known: Found, fields: OriginFields, storage: Storage) -> Filled:
         """The latent is as good as before: its dates are renewed, and nothing is encoded."""
         record = renewed(known.record, fields, storage, generation=work.generation)
-        filled = Filled(work.timings, record=record, was_stale=True)
+        filled = replace(work.brought(), record=record)
         if storage.obstacle is not None or work.grant is None:
             return filled
-        stored = await self._shelf.renew(work.image_id, known, record)
-        return replace(filled, stored=stored, fenced=not stored)
+        return _stored(filled, await self._shelf.renew(known, record, work.grant), work)
+
+
+def _found(work: Work, record: Record, *, waited: bool) -> Filled:
+    return Filled(work.timings, work.terms.fields, record=record, found=True, waited=waited)
+
+
+def _stored(filled: Filled, place: Place | None, work: Work) -> Filled:
+    """Whether it was: something else may have come in between."""
+    if place is None:
+        return replace(filled, fenced=work.grant is not None)
+    return replace(filled, stored_at=place.key)

@@ -6,24 +6,31 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
-from service.cache.lease import Lease
+from service.cache.lease import Lease, Standing
+from service.cache.origin_fields import PassedOn
+from service.cache.place import Place
 from service.cache.record import Record
 from service.cache.shelf import Found, Grant
 from service.cache.source import Latent, Source, Terms
+from service.cache.vary import Fields, selecting_names, selection, selects_alike
+from service.errors import OriginRefused
 from service.timings import Timings
 
 
 @dataclass(frozen=True, slots=True)
 class Filled:
-    """What a fill came to: a record, found, confirmed or made, or a source whose picture may not be stored."""
+    """What a fill came to: a record, found, confirmed or made, a source that may not be stored, or an error."""
 
     timings: Timings
+    fields: Fields
+    """Of the request that it answers."""
     record: Record | None = None
     found: bool = False
     """Another fill had stored it a moment ago."""
     waited: bool = False
     """For a fill of another process."""
-    stored: bool = False
+    stored_at: bytes = b""
+    """The key, if it was."""
     fenced: bool = False
     """Something else had come in between: a purge, or another fill."""
     grant: Grant | None = None
@@ -32,8 +39,11 @@ class Filled:
     """What was fetched, unless it was what the store has anyway."""
     latent: Latent | None = None
     """The same, where it came as a latent."""
+    refused: OriginRefused | None = None
     was_stale: bool = False
     """There was a record, and the origin was asked about it."""
+    other_variants: bool = False
+    """There may have been records, for other requests."""
     failed: bool = False
     """The origin gave nothing, and the stale record stands in."""
     origin_status: int | None = None
@@ -47,6 +57,32 @@ class Filled:
         """Whether the fill goes on."""
         return self.record is None and self.source is not None and not (self.skipped or self.source.storage.obstacle)
 
+    @property
+    def forwarded(self) -> str:
+        """Why the origin was asked (RFC 9211 2.2)."""
+        return "stale" if self.was_stale else "vary-miss" if self.other_variants else "uri-miss"
+
+    def answers(self, fields: Fields) -> bool:
+        """Whether it is for a request with these fields too (RFC 9111 4.1)."""
+        return self._is_for_one_client or selects_alike(self._passed.vary, self.fields, fields)
+
+    def variant(self, fields: Fields) -> bytes:
+        """That of such a request, if the picture varies as it was told here."""
+        return selection(selecting_names(self._passed.vary), fields)
+
+    @property
+    def _is_for_one_client(self) -> bool:
+        """Then everybody else asks for himself anyway."""
+        return self.record is None and self.source is not None and self.source.storage.obstacle is not None
+
+    @property
+    def _passed(self) -> PassedOn:
+        if self.record is not None:
+            return self.record.passed
+        told = self.refused or self.source
+        assert told is not None, "a fill brings something"
+        return told.fields.passed
+
 
 Show = Callable[[Filled], None]
 
@@ -55,7 +91,7 @@ Show = Callable[[Filled], None]
 class Work:
     """One fill under one lease."""
 
-    image_id: str
+    place: Place
     terms: Terms
     lease: Lease
     show: Show | None
@@ -66,14 +102,21 @@ class Work:
     """None where nothing may be stored."""
     timings: Timings = field(default_factory=Timings)
 
+    @property
+    def is_in_place(self) -> bool:
+        """Whether the lease is that of where the record is to lie: the picture may have begun to vary meanwhile."""
+        return self.lease.standing is Standing.UNKNOWN or self.lease.token.lease == self.place.lease
+
     def brought(self, source: Source | None = None, latent: Latent | None = None) -> Filled:
         """A new picture."""
         was_stale = self.known is not None
         return Filled(
             self.timings,
+            self.terms.fields,
             grant=self.grant,
             source=source,
             latent=latent,
             was_stale=was_stale,
+            other_variants=self.place.rule is not None,
             origin_status=HTTPStatus.OK if was_stale else None,
         )

@@ -12,13 +12,13 @@ from service.cache.cache_control import (
     parse_delta_seconds,
     parse_targeted,
 )
+from service.cache.forwarding import Forward
 from service.cache.http_date import http_date, parse_http_date
 from service.cache.negative_ttls import NegativeTtls
 from service.cache.origin_fields import OriginFields, PassedOn
 
-# The edge asks for every picture in the same words, so an answer that varies by these is the only one there is.
-_ASKED_ALIKE = {"accept", "accept-encoding", ""}
 NO_NEGATIVE_TTLS = NegativeTtls()
+FORWARD_ALL = Forward()
 # RFC 6585 3, 4, 5 and 6: never stored, whatever is said of them.
 _NEVER_STORED = {428, 429, 431, 511}
 # RFC 9110 15.1, those that bring no picture. RFC 9111 4.2.2: others only where the answer is marked public.
@@ -29,7 +29,7 @@ _UNDERSTOOD = frozenset(int(status) for status in HTTPStatus)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FreshnessRules:
-    """What the operator decides about lifetimes; 0 turns each off."""
+    """What the operator decides about lifetimes, 0 turns each off; and by what an answer may vary."""
 
     default_ttl_s: int
     min_ttl_s: int = 0
@@ -39,6 +39,7 @@ class FreshnessRules:
     stale_while_revalidate_s: int = 0
     stale_if_error_s: int = 0
     negative_ttls: NegativeTtls = NO_NEGATIVE_TTLS
+    forward: Forward = FORWARD_ALL
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,7 @@ def storage(fields: OriginFields, rules: FreshnessRules, *, draw: float = 0.0) -
     `draw` of 0 to 1 says how much of the jitter a lifetime of ours loses.
     """
     applicable = _applicable(fields.passed)
-    obstacle = _obstacle(applicable, fields)
+    obstacle = _obstacle(applicable, fields, rules)
     if obstacle is not None:
         return Storage(lifetime_s=0, obstacle=obstacle)
     control = applicable.control
@@ -85,7 +86,7 @@ def storage(fields: OriginFields, rules: FreshnessRules, *, draw: float = 0.0) -
 def refusal_lifetime_s(status: int, fields: OriginFields, rules: FreshnessRules) -> int:
     """How long an error is remembered (RFC 9111 3): as the origin says, else as the operator does; 0 for not at all."""
     applicable = _applicable(fields.passed)
-    if status in _NEVER_STORED or not _is_asked_alike(fields.passed.vary):
+    if status in _NEVER_STORED or not rules.forward.covers(fields.passed.vary):
         return 0
     control = applicable.control
     if control.no_cache or control.private or _is_forbidden(control, status):
@@ -151,7 +152,7 @@ def _applicable(passed: PassedOn) -> _Applicable:
     return _Applicable(parse_cache_control(passed.cache_control), targeted=False)
 
 
-def _obstacle(applicable: _Applicable, fields: OriginFields) -> str | None:
+def _obstacle(applicable: _Applicable, fields: OriginFields, rules: FreshnessRules) -> str | None:
     control, passed = applicable.control, fields.passed
     for obstacle, applies in (
         ("no-store", _is_forbidden(control, fields.status)),
@@ -159,7 +160,7 @@ def _obstacle(applicable: _Applicable, fields: OriginFields) -> str | None:
         ("no-transform", not may_be_transformed(passed)),  # what this edge stores is another picture
         # RFC 9110 15.1: other words of success count for later requests only where the origin says so.
         ("status", fields.status not in _PLAIN and not control.public and _explicit_s(applicable, fields) is None),
-        ("vary", not _is_asked_alike(passed.vary)),
+        ("vary", not rules.forward.covers(passed.vary)),  # RFC 9111 4.1
     ):
         if applies:
             return obstacle
@@ -184,11 +185,6 @@ def _allowance_s(control: CacheControl, explicit_s: int | None, default_s: int) 
         return explicit_s
     # RFC 9111 5.2.2.10: s-maxage says proxy-revalidate too, to whom nothing more explicit was said (RFC 5861).
     return 0 if control.s_maxage_s is not None else default_s
-
-
-def _is_asked_alike(vary: str) -> bool:
-    """RFC 9111 4.1; `*` never matches."""
-    return {name.strip().lower() for name in vary.split(",")} <= _ASKED_ALIKE
 
 
 def _lifetime_s(applicable: _Applicable, fields: OriginFields, rules: FreshnessRules, draw: float) -> int:

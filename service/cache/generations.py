@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from service.cache.purges import HARD, Purges, field_of
+from service.cache.purges import HARD, ONE, Purges, field_of
 from service.errors import StoreUnavailable
 from service.store.generation_store import GenerationStore
 
@@ -70,6 +70,11 @@ class Generations:
         await self.read()
         await asyncio.sleep(REFRESH_S)  # by now the others have looked, or will before they use what they know
         return generation
+
+    async def next(self) -> int:
+        """A generation that every fill from now on has, and none before. Raises StoreUnavailable."""
+        await self.read()
+        return await self._store.raised(ONE)
 
     async def _listen(self) -> None:
         while True:

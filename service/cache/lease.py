@@ -101,6 +101,14 @@ class Line:
         self._clock = clock
         self.waited = False
 
+    def of(self, key: bytes) -> Line:
+        """This place for another lease: the time that was spent counts there too."""
+        if key == self._token.lease:
+            return self
+        line = Line(self._store, key, until_s=self._until_s, clock=self._clock)
+        line.waited = self.waited
+        return line
+
     @asynccontextmanager
     async def lease(self) -> AsyncIterator[Lease]:
         """What has become of it. One's own lasts as long as the block, unless the process ends before."""

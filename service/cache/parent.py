@@ -77,7 +77,10 @@ class Parent:
         try:
             with timings.measured("parent"):
                 fetched = await self._client.fetch(
-                    image_id, etag="" if known is None else latent_tag(known), passed_by=terms.passed_by
+                    image_id,
+                    etag="" if known is None else latent_tag(known),
+                    passed_by=terms.passed_by,
+                    client=terms.fields,
                 )
             return await self._intake.take(_with_origins_etag(fetched), timings, keep_file=terms.keep_file)
         except (OriginError, SourceError) as error:

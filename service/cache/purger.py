@@ -1,7 +1,8 @@
 """Takes pictures away before their time: one by its id, many by a tag, or all. Hard is gone; soft is stale.
 
-Of one picture the record and the lease go together, so that a fill under way stores nothing. Of many nothing is
-deleted: their generation is over (see `purges`), and so is that of a fill which asked the origin before the purge.
+Of one picture the record and the lease go together, so that a fill under way stores nothing. If it varies, its rule
+goes: nobody finds its variants without it, nor stores another. Of many nothing is deleted: their generation is over
+(see `purges`), and so is that of a fill which asked the origin before the purge.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import replace
 from service.cache.generations import Generations
 from service.cache.record import lease_key, pack, unpack
 from service.cache.refusal import is_refusal
+from service.cache.vary_rule import is_rule, pack_rule, unpack_rule
 from service.errors import RecordError, StoreUnavailable
 from service.store.latent_store import LatentStore
 
@@ -37,7 +39,7 @@ class Purger:
         self._now = now
 
     async def one(self, image_id: str, *, soft: bool) -> int:
-        """How many pictures that were: 0 or 1. An error that is remembered goes too."""
+        """How many pictures that were, all variants of one together: 0 or 1. An error that is remembered goes too."""
         key = self._key(image_id)
         purged = await (self._softened(key) if soft else self._store.delete(key, lease=lease_key(key)))
         self._forget(image_id)
@@ -57,11 +59,16 @@ class Purger:
                     return 0
                 if is_refusal(value):
                     return await self._store.delete(key, lease=lease)
-                record = unpack(value)
+                stale = await self._stale(value)
             except RecordError:  # nobody can use it, so it may as well go
                 return await self._store.delete(key, lease=lease)
-            age_s = max(0, int(self._now() - record.born_ms / 1000))
-            stale = replace(record, lifetime_s=min(record.lifetime_s, age_s))
-            if await self._store.replace(key, pack(stale), instead_of=value):
+            if await self._store.replace(key, stale, instead_of=value):
                 return 1
         raise StoreUnavailable("the record changes all the time")
+
+    async def _stale(self, value: bytes) -> bytes:
+        if is_rule(value):
+            return pack_rule(replace(unpack_rule(value), stale_before=await self._generations.next()))
+        record = unpack(value)
+        age_s = max(0, int(self._now() - record.born_ms / 1000))
+        return pack(replace(record, lifetime_s=min(record.lifetime_s, age_s)))

@@ -14,6 +14,8 @@ from service.cache.record import Record
 
 LATEST = "latest"
 HARD, SOFT = "hard", "soft"
+ONE = "one"
+"""Of single pictures: the generation of each stands beside it, and this only lets the latest rise."""
 FLOOR = "-floor"
 """Of tags that the table has no room for any more: pictures with tags that are older than this count as purged."""
 
@@ -44,13 +46,13 @@ class Purges:
         generation = self._of(record, SOFT)
         return generation if generation > record.generation else None
 
-    def applied(self, record: Record, *, now_s: float) -> Record:
+    def applied(self, record: Record, *, now_s: float, stale_before: int = 0) -> Record:
         """The record as it is to be judged: its lifetime ends with a soft purge, now at the latest.
 
-        The purge has the clock of the store, which may be ahead of ours.
+        The purge has the clock of the store, which may be ahead of ours. `stale_before` is that of this picture alone.
         """
-        since_ms = self.stale_since_ms(record)
-        if since_ms is None:
+        since_ms = max(self.stale_since_ms(record) or 0, stale_before)
+        if since_ms <= record.generation:
             return record
         age_then_s = int((min(since_ms, now_s * 1000) - record.born_ms) // 1000)
         return replace(record, lifetime_s=max(0, min(record.lifetime_s, age_then_s)))

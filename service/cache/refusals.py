@@ -12,7 +12,7 @@ from service.cache.purges import Purges
 from service.cache.record import all_fit
 from service.cache.refusal import Refusal, pack_refusal, unpack_refusal
 from service.errors import OriginRefused, StoreUnavailable
-from service.store.latent_store import LatentStore, Token
+from service.store.latent_store import Beside, LatentStore, Token
 
 
 class Refusals:
@@ -32,7 +32,9 @@ class Refusals:
             fields = OriginFields(asked_s=now_s, answered_s=now_s, passed=refusal.passed, age=age)
             raise OriginRefused(refusal.status, fields, ttl_s=left_s)
 
-    async def remember(self, key: bytes, refused: OriginRefused, *, under: Token, generation: int) -> None:
+    async def remember(
+        self, key: bytes, refused: OriginRefused, *, under: Token, generation: int, beside: Beside | None
+    ) -> None:
         """For as long as the origin or the operator says."""
         fields = freshness.dated(refused.fields)
         refusal = Refusal(
@@ -46,4 +48,4 @@ class Refusals:
         if left_s > 0 and all_fit(refusal.passed):
             with suppress(StoreUnavailable):
                 # Only where there is nothing: a picture, even a stale one, is worth more than an error.
-                await self._store.add(key, pack_refusal(refusal), ttl_s=left_s, under=under)
+                await self._store.add(key, pack_refusal(refusal), ttl_s=left_s, under=under, beside=beside)

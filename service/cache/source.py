@@ -12,6 +12,7 @@ from service.cache.freshness import Storage
 from service.cache.latent_facts import LatentFacts
 from service.cache.origin_fields import OriginFields
 from service.cache.record import source_digest
+from service.cache.vary import NO_FIELDS, Fields
 from service.render import image_file
 from service.render.image_file import ImageLimits
 
@@ -64,6 +65,8 @@ class Terms:
     """The edges that have asked for it, this one last (RFC 8586)."""
     keep_file: bool = False
     """Whether a file that may not be stored is to be passed on as it is."""
+    fields: Fields = NO_FIELDS
+    """Of the client's request, those by which the origin may choose."""
 
 
 ANY_TERMS = Terms()

@@ -47,6 +47,7 @@ class Sources:
                     etag="" if known is None else known.origin_etag,
                     last_modified="" if known is None else known.passed.last_modified,
                     passed_by=terms.passed_by,
+                    client=terms.fields,
                 )
             return await self._intake.take(fetched, timings, keep_file=terms.keep_file)
 

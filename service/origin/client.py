@@ -21,6 +21,7 @@ import httpx
 from service.cache.latent_facts import FIELD as FACTS
 from service.cache.origin_fields import OriginFields, PassedOn
 from service.cache.tags import read_tags
+from service.cache.vary import NO_FIELDS, Fields
 from service.errors import (
     EdgeError,
     OriginBroken,
@@ -106,11 +107,22 @@ class OriginClient:
             },
         )
 
-    async def fetch(self, image_id: str, *, etag: str = "", last_modified: str = "", passed_by: str = "") -> Fetched:
-        """The file under an id, or that it has not changed. Raises an OriginError, or PictureTooLarge."""
+    async def fetch(
+        self,
+        image_id: str,
+        *,
+        etag: str = "",
+        last_modified: str = "",
+        passed_by: str = "",
+        client: Fields = NO_FIELDS,
+    ) -> Fetched:
+        """The file under an id, or that it has not changed. Raises an OriginError, or PictureTooLarge.
+
+        `client` are fields of the client's request: they come in place of the edge's own.
+        """
         # RFC 9111 4.3.1: the origin's own validators, both of them.
         asked = {"If-None-Match": etag, "If-Modified-Since": last_modified, LOOP: passed_by}
-        added = {name: value for name, value in asked.items() if value}
+        added = [*client, *((name.encode(), value.encode("ascii")) for name, value in asked.items() if value)]
         try:
             with _translated():
                 async with asyncio.timeout(self._limits.timeout_s):
@@ -127,7 +139,7 @@ class OriginClient:
         """Give the connections back."""
         await self._http.aclose()
 
-    async def _fetched(self, url: str, added: dict[str, str], *, conditional: bool) -> Fetched:
+    async def _fetched(self, url: str, added: list[tuple[bytes, bytes]], *, conditional: bool) -> Fetched:
         for _ in range(REDIRECTS + 1):
             asked_s = self._now()
             async with self._http.stream("GET", url, headers=added) as answer:

@@ -16,8 +16,10 @@ from service.store.sampling import Sample, sampled
 # pcall: something else than a string under the key is an error of GET, and as good as another string.
 _REPLACE = """
 if redis.pcall('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+if KEYS[2] and redis.pcall('GET', KEYS[2]) ~= ARGV[4] then return 0 end
 if ARGV[3] then redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
 else redis.call('SET', KEYS[1], ARGV[2], 'KEEPTTL') end
+if KEYS[2] then redis.call('EXPIRE', KEYS[2], ARGV[3], 'GT') end
 return 1
 """
 _TAKE = """
@@ -36,15 +38,25 @@ if ARGV[2] then redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
 else redis.call('DEL', KEYS[1]) end
 return 1
 """
+# ARGV[4] and [5]: what must be beside it, and what is to be there; empty for anything, and for what is there.
 _PUT = """
 if redis.pcall('GET', KEYS[2]) ~= ARGV[1] then return 0 end
+if ARGV[4] ~= '' and redis.pcall('GET', KEYS[3]) ~= ARGV[4] then return 0 end
 redis.call('DEL', KEYS[2])
+if ARGV[5] ~= '' then
+  if ARGV[5] == ARGV[4] then redis.call('EXPIRE', KEYS[3], ARGV[3], 'GT')
+  else redis.call('SET', KEYS[3], ARGV[5], 'EX', ARGV[3]) end
+end
 redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
 return 1
 """
 _ADD = """
 if redis.pcall('GET', KEYS[2]) ~= ARGV[1] then return 0 end
+if ARGV[4] ~= '' and redis.pcall('GET', KEYS[3]) ~= ARGV[4] then return 0 end
 redis.call('DEL', KEYS[2])
+if ARGV[5] ~= '' and ARGV[5] ~= ARGV[4] then
+  if not redis.call('SET', KEYS[3], ARGV[5], 'EX', ARGV[3], 'NX') then return 0 end
+end
 if redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3], 'NX') then return 1 end
 return 0
 """
@@ -62,6 +74,20 @@ class Token:
     secret: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """A string without which another one cannot be found: it is judged and written in the same step as that one.
+
+    It lasts as long as the longest of those that are found by it.
+    """
+
+    key: bytes
+    was: bytes
+    """What must be there, else nothing is written; empty for whatever is."""
+    becomes: bytes
+    """Empty for what is there."""
+
+
 class LatentStore:
     """The store of one edge. Every method raises StoreUnavailable."""
 
@@ -76,16 +102,16 @@ class LatentStore:
             raise self._connection.failure("the store answers with something else than bytes")
         return value
 
-    async def put(self, key: bytes, value: bytes, *, ttl_s: int, under: Token) -> bool:
+    async def put(self, key: bytes, value: bytes, *, ttl_s: int, under: Token, beside: Beside | None = None) -> bool:
         """Store a string for a time and end the lease; whether it was still held.
 
         All that the store holds of pictures has an end: only such keys are evicted.
         """
-        return await self._told(_PUT, (key, under.lease), (under.secret, value, ttl_s)) == 1
+        return await self._written(_PUT, key, value, ttl_s, under, beside)
 
-    async def add(self, key: bytes, value: bytes, *, ttl_s: int, under: Token) -> bool:
+    async def add(self, key: bytes, value: bytes, *, ttl_s: int, under: Token, beside: Beside | None = None) -> bool:
         """As `put`, but only where there is no string yet."""
-        return await self._told(_ADD, (key, under.lease), (under.secret, value, ttl_s)) == 1
+        return await self._written(_ADD, key, value, ttl_s, under, beside)
 
     async def remove(self, key: bytes, value: bytes) -> None:
         """Delete exactly this string."""
@@ -100,13 +126,18 @@ class LatentStore:
         async with self._connection.asking() as redis:
             await redis.delete(lease)
 
-    async def replace(self, key: bytes, value: bytes, *, instead_of: bytes, ttl_s: int | None = None) -> bool:
+    async def replace(
+        self, key: bytes, value: bytes, *, instead_of: bytes, ttl_s: int | None = None, beside: Beside | None = None
+    ) -> bool:
         """Overwrite exactly this string; whether it was still there. It keeps its end unless it gets another.
 
-        Nothing comes back to life.
+        Nothing comes back to life. What is beside it only gets a later end, and must be there.
         """
+        assert beside is None or ttl_s is not None, "an end that both can have"
+        keys = (key,) if beside is None else (key, beside.key)
         end = () if ttl_s is None else (ttl_s,)
-        return await self._told(_REPLACE, (key,), (instead_of, value, *end)) == 1
+        was = () if beside is None else (beside.was,)
+        return await self._told(_REPLACE, keys, (instead_of, value, *end, *was)) == 1
 
     async def take(self, token: Token, *, ttl_ms: int) -> bytes:
         """Take a lease if it is free; the secret that is there now."""
@@ -131,6 +162,13 @@ class LatentStore:
         """Figures for the gauges: the whole store if it is small, else a random part of it."""
         async with self._connection.asking_each() as servers:
             return await sampled(servers, prefix=prefix, size=size)
+
+    async def _written(
+        self, script: str, key: bytes, value: bytes, ttl_s: int, under: Token, beside: Beside | None
+    ) -> bool:
+        other = Beside(key, was=b"", becomes=b"") if beside is None else beside
+        arguments = (under.secret, value, ttl_s, other.was, other.becomes)
+        return await self._told(script, (key, under.lease, other.key), arguments) == 1
 
     async def _told(self, script: str, keys: tuple[bytes, ...], arguments: tuple[bytes | int, ...]) -> object:
         async with self._connection.asking() as redis:

@@ -9,6 +9,7 @@ from starlette.types import Scope
 
 from models.config import HIGH_PX
 from service.cache.answer import Asked
+from service.cache.forwarding import Forward
 from service.cache.source import Terms
 from service.web.conditional import Conditions
 from service.web.loops import passed_by
@@ -31,9 +32,10 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Questions:
-    """Those that this edge is asked, under the name that it has among edges."""
+    """Those that this edge is asked, under the name that it has among edges, and what of them reaches the origin."""
 
     node: str
+    forward: Forward
 
     def read(self, scope: Scope, told: Told) -> Asked:
         """Raises a RequestError."""
@@ -46,7 +48,11 @@ class Questions:
             wanted=wanted,
             conditions=Conditions(if_none_match, if_modified_since),
             head=scope["method"] == "HEAD",
-            terms=Terms(passed_by=passed_by(loop or "", self.node), keep_file=wanted.is_latent),
+            terms=Terms(
+                passed_by=passed_by(loop or "", self.node),
+                keep_file=wanted.is_latent,
+                fields=self.forward.taken(scope["headers"]),
+            ),
         )
 
 

@@ -35,22 +35,22 @@ def test_what_is_asked_for_twice_in_time_is_always_admitted(others: list[tuple[s
     clock = Clock()
     remembered = Admission(WINDOW_S, clock=clock)
     for image_id, pause_s in others:
-        remembered.note(image_id)
+        remembered.note(image_id.encode())
         clock.now_s += pause_s
-    remembered.note("this")
+    remembered.note(b"this")
     clock.now_s += apart_s
-    remembered.note("this")
-    assert remembered.admits("this")
+    remembered.note(b"this")
+    assert remembered.admits(b"this")
 
 
 @pytest.mark.parametrize(("apart_s", "admitted"), [(0, True), (100, True), (200, False), (10_000, False)])
 def test_what_was_asked_for_too_long_ago_is_forgotten(apart_s: float, *, admitted: bool) -> None:
     clock = Clock()
     remembered = Admission(WINDOW_S, clock=clock)
-    remembered.note("this")
+    remembered.note(b"this")
     clock.now_s += apart_s
-    remembered.note("this")
-    assert remembered.admits("this") is admitted
+    remembered.note(b"this")
+    assert remembered.admits(b"this") is admitted
 
 
 def test_a_first_request_is_seldom_taken_for_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,13 +60,13 @@ def test_a_first_request_is_seldom_taken_for_a_second(monkeypatch: pytest.Monkey
     remembered = Admission(WINDOW_S, clock=Clock())
     wrong = 0
     for number in range(8 * 2**11):
-        remembered.note(f"picture {number}")
-        wrong += remembered.admits(f"picture {number}")
+        remembered.note(b"picture %d" % number)
+        wrong += remembered.admits(b"picture %d" % number)
     assert 0 < wrong < 8 * 2**11 * 0.1
 
 
 def test_without_a_window_all_is_admitted() -> None:
-    assert Admission(0, clock=Clock()).admits("this")
+    assert Admission(0, clock=Clock()).admits(b"this")
 
 
 @pytest.fixture(scope="module")
