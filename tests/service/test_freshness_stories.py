@@ -63,8 +63,8 @@ def test_a_picture_that_may_not_be_transformed_is_passed_on_as_it_is(
     assert not stored_keys(store)
 
 
-@pytest.mark.parametrize("vary", ["Cookie", "*", "Accept, User-Agent"])
-def test_what_varies_by_more_than_the_edge_asks_is_not_stored(
+@pytest.mark.parametrize("vary", ["Cookie", "Authorization", "*", "Accept, Referer"])
+def test_what_varies_by_what_never_reaches_the_origin_is_not_stored(
     edge: RunningEdge, origin: ScriptedOrigin, store: redis.Redis, photo: bytes, vary: str
 ) -> None:
     origin.script("/cat", *[Reply(photo, headers={**FRESH, "Vary": vary})] * 2)

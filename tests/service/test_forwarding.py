@@ -1,0 +1,139 @@
+"""What of a client's request reaches the origin, and what never does."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.cache.forwarding import FIELDS_CAP, FIELDS_CAP_BYTES, NAMES_CAP, Forward, read_forward
+from service.errors import FieldsTooLarge, SettingsError
+from service.settings import read_settings
+
+EVERYTHING = Forward()
+
+
+@pytest.mark.parametrize(
+    ("clause", "name"),
+    [
+        ("9111 3.5", "authorization"),
+        ("6265 4.2", "cookie"),
+        ("9110 7.6.1", "connection"),
+        ("9110 7.6.1", "te"),
+        ("9110 7.6.1", "proxy-authorization"),
+        ("9110 7.2", "host"),
+        ("9110 8.6", "content-length"),
+        ("9110 13.1.2", "if-none-match"),
+        ("9110 13.1.5", "if-range"),
+        ("9110 14.2", "range"),
+        ("9111 5.2.1", "cache-control"),
+        ("8586 2", "cdn-loop"),
+        ("9110 12.5.1", "accept"),
+        ("9110 12.5.3", "accept-encoding"),
+    ],
+)
+def test_never(clause: str, name: str) -> None:
+    assert not EVERYTHING.passes(name), clause
+    with pytest.raises(ValueError, match=name):
+        read_forward(f"dpr, {name}")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("referer", "from", "forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "cf-connecting-ip"),
+        *("x-api-key", "x-auth-token", "x-csrf-token", "traceparent", "x-request-id", "b3"),
+        *("x-original-url", "x-rewrite-url", "x-http-method-override"),
+    ],
+)
+def test_only_if_it_is_named(name: str) -> None:
+    assert not EVERYTHING.passes(name)
+    assert read_forward(name).passes(name)
+
+
+@pytest.mark.parametrize("name", ["accept-language", "user-agent", "dpr", "save-data", "origin", "sec-ch-width", "foo"])
+def test_what_origins_choose_by(name: str) -> None:
+    assert EVERYTHING.passes(name)
+    assert not read_forward("none").passes(name)
+
+
+@pytest.mark.parametrize(
+    ("clause", "forward", "vary", "covered"),
+    [
+        ("9111 4.1", "all", "", True),
+        ("9111 4.1", "all", "Accept, Accept-Encoding", True),
+        ("9111 4.1", "all", "Accept-Language, Foo", True),
+        ("9111 4.1", "all", "*", False),
+        ("9111 4.1", "all", "Foo, *", False),
+        ("9111 4.1", "all", "Foo, Cookie", False),
+        ("9111 4.1", "all", "Authorization", False),
+        ("9110 5.6.2", "all", "no token", False),
+        ("9111 4.1", "none", "Accept", True),
+        ("9111 4.1", "none", "Foo", False),
+        ("9111 4.1", "foo", "FOO", True),
+        ("9111 4.1", "foo", "Foo, Bar", False),
+        ("ours", "all", ",".join(f"n{number}" for number in range(NAMES_CAP)), True),
+        ("ours", "all", ",".join(f"n{number}" for number in range(NAMES_CAP + 1)), False),
+    ],
+)
+def test_by_what_a_stored_picture_may_vary(clause: str, forward: str, vary: str, *, covered: bool) -> None:
+    assert read_forward(forward).covers(vary) is covered, clause
+
+
+@pytest.mark.parametrize("connection", [b"X-Mine, close", b"close,x-mine"])
+def test_what_is_of_one_connection_stays_there(connection: bytes) -> None:
+    headers = [(b"x-mine", b"1"), (b"x-ours", b"2"), (b"connection", connection)]
+    assert EVERYTHING.taken(headers) == ((b"x-ours", b"2"),)
+
+
+@pytest.mark.parametrize("value", [b"a\x00b", b"a\x0bb", b"a\x7fb", b"a\rb"])
+def test_what_is_no_value_is_not_passed_on(value: bytes) -> None:
+    """RFC 9110 5.5. Of what a client sends, nothing may look like a failure of the origin."""
+    assert EVERYTHING.taken([(b"foo", value), (b"bar", b"\xfc\t,")]) == ((b"bar", b"\xfc\t,"),)
+
+
+def test_lines_stay_lines() -> None:
+    assert EVERYTHING.taken([(b"foo", b"1"), (b"cookie", b"x"), (b"foo", b"2")]) == ((b"foo", b"1"), (b"foo", b"2"))
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [(b"foo", b"x" * (FIELDS_CAP_BYTES - 2))],
+        [(b"foo", b"")] * (FIELDS_CAP + 1),
+    ],
+)
+def test_too_much_is_refused(headers: list[tuple[bytes, bytes]]) -> None:
+    with pytest.raises(FieldsTooLarge):
+        EVERYTHING.taken(headers)
+    assert read_forward("none").taken(headers) == ()
+    assert read_forward("bar").taken(headers) == ()
+
+
+def test_what_is_not_passed_on_is_never_too_much() -> None:
+    assert EVERYTHING.taken([(b"cookie", b"x" * FIELDS_CAP_BYTES)] * FIELDS_CAP) == ()
+
+
+@given(
+    st.one_of(
+        st.just("all"),
+        st.just("none"),
+        st.lists(st.sampled_from(["dpr", "foo", "x-api-key"]), min_size=1).map(",".join),
+    )
+)
+def test_a_setting_survives_the_environment(text: str) -> None:
+    forward = read_forward(text)
+    assert read_forward(str(forward)) == forward
+
+
+@given(st.text(max_size=30))
+def test_any_text_is_a_setting_or_a_fault(text: str) -> None:
+    try:
+        forward = read_forward(text)
+    except ValueError:
+        return
+    assert not any(forward.passes(name) for name in ("cookie", "authorization", "if-match", "*, *"))
+
+
+@pytest.mark.parametrize("text", ["all,dpr,", "accept language", "cookie", "dpr,Proxy-Anything"])
+def test_a_fault_is_one_of_the_settings(text: str) -> None:
+    with pytest.raises(SettingsError, match="EDGE_FORWARD"):
+        read_settings(origin="http://origin.example", forward=text)

@@ -1,0 +1,140 @@
+"""Which requests are for the same variant, and how the store is told by what a picture varies."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from redis.crc import key_slot
+
+from service.cache.place import Place
+from service.cache.record import KEY_PREFIX, record_key
+from service.cache.vary import Fields, selecting_names, selection, selects_alike
+from service.cache.vary_rule import NONCE_BYTES, VaryRule, is_rule, pack_rule, unpack_rule
+from service.errors import DamagedRecord, ForeignRecord, RecordError
+
+NONCE = bytes(range(NONCE_BYTES))
+EN, DE = ((b"accept-language", b"en"),), ((b"accept-language", b"de"),)
+
+
+@pytest.mark.parametrize(
+    ("clause", "vary", "names"),
+    [
+        ("9110 12.5.5", "", ()),
+        ("9110 12.5.5", "Accept-Language", ("accept-language",)),
+        ("9110 12.5.5", "*", ("*",)),
+        ("9110 12.5.5", ", *", ("*",)),
+        ("9110 5.6.1", "Foo,, Bar ,\tfoo,", ("bar", "foo")),
+        ("9110 5.1", "FOO, foo", ("foo",)),
+        ("9111 4.1", "Accept, accept-ENCODING", ()),
+        ("9111 4.1", "Accept-Encoding, DPR", ("dpr",)),
+    ],
+)
+def test_names(clause: str, vary: str, names: tuple[str, ...]) -> None:
+    assert selecting_names(vary) == names, clause
+
+
+@pytest.mark.parametrize(
+    ("clause", "vary", "one", "other", "alike"),
+    [
+        ("9111 4.1: nominated fields match", "Foo", ((b"foo", b"1"),), ((b"foo", b"1"),), True),
+        ("9111 4.1: or do not", "Foo", ((b"foo", b"1"),), ((b"foo", b"2"),), False),
+        ("9111 4.1: others do not count", "Foo", ((b"foo", b"1"), (b"b", b"1")), ((b"foo", b"1"), (b"b", b"2")), True),
+        ("9111 4.1: all nominated", "Foo, B", ((b"foo", b"1"), (b"b", b"1")), ((b"foo", b"1"), (b"b", b"2")), False),
+        ("9111 4.1: absent from both", "Foo", (), (), True),
+        ("9111 4.1: absent from one", "Foo", ((b"foo", b"1"),), (), False),
+        ("9110 5.5: empty is not absent", "Foo", ((b"foo", b""),), (), False),
+        ("9111 4.1: whitespace", "Foo", ((b"foo", b"1,2"),), ((b"foo", b" 1, \t2 "),), True),
+        ("9111 4.1: lines are combined", "Foo", ((b"foo", b"1, 2"),), ((b"foo", b"1"), (b"foo", b"2")), True),
+        ("9110 5.3: in their order", "Foo", ((b"foo", b"2"), (b"foo", b"1")), ((b"foo", b"1"), (b"foo", b"2")), False),
+        ("9110 12.5.4: some believe in the order", "Foo", ((b"foo", b"en, de"),), ((b"foo", b"de, en"),), False),
+        ("9111 4.1: case as the field has it", "Foo", ((b"foo", b"En"),), ((b"foo", b"en"),), False),
+        ("9110 5.6.4: space within quotes", "Foo", ((b"foo", b'"a, b"'),), ((b"foo", b'"a,b"'),), False),
+        ("9111 4.1: `*` never matches", "*", (), (), False),
+        ("9111 4.1: nor beside others", "Foo, *", ((b"foo", b"1"),), ((b"foo", b"1"),), False),
+        ("9110 12.5.5: the edge's own words", "Accept", ((b"accept", b"1"),), ((b"accept", b"2"),), True),
+    ],
+)
+def test_selection(clause: str, vary: str, one: Fields, other: Fields, *, alike: bool) -> None:
+    assert selects_alike(vary, one, other) is alike, clause
+
+
+VALUES = st.binary(max_size=8)
+LINES = st.lists(st.tuples(st.sampled_from([b"a", b"b", b"ab"]), VALUES), max_size=5).map(tuple)
+
+
+@given(LINES)
+def test_space_and_lines_make_no_variant(fields: Fields) -> None:
+    plain = tuple((name, value.replace(b'"', b"")) for name, value in fields)
+    spaced = tuple((name, b" " + value.replace(b",", b" ,\t") + b" ") for name, value in plain)
+    assert selects_alike("a, b, ab", plain, spaced)
+
+
+@given(st.dictionaries(st.sampled_from(["a", "b", "ab"]), st.binary(max_size=8).map(lambda text: text.hex())))
+def test_what_is_said_can_be_told_from_what_is_not(said: dict[str, str]) -> None:
+    names = ("a", "ab", "b")
+    fields = tuple((name.encode(), value.encode()) for name, value in said.items())
+    for name in names:
+        without = tuple(line for line in fields if line[0] != name.encode())
+        assert (selection(names, fields) == selection(names, without)) is (name not in said)
+
+
+@given(st.tuples(VALUES, VALUES), st.tuples(VALUES, VALUES))
+def test_no_two_values_look_like_others(one: tuple[bytes, bytes], other: tuple[bytes, bytes]) -> None:
+    quoted = [
+        tuple(zip((b"a", b"b"), (b'"' + value.hex().encode() for value in pair), strict=True)) for pair in (one, other)
+    ]
+    assert selects_alike("a, b", *quoted) is (one == other)
+
+
+RULES = st.builds(
+    VaryRule,
+    names=st.lists(st.sampled_from(["accept-language", "dpr", "foo"]), min_size=1, unique=True).map(sorted).map(tuple),
+    nonce=st.binary(min_size=NONCE_BYTES, max_size=NONCE_BYTES),
+    stale_before=st.integers(0, 2**64 - 1),
+)
+
+
+@given(RULES)
+def test_a_rule_survives_the_store(rule: VaryRule) -> None:
+    assert is_rule(pack_rule(rule))
+    assert unpack_rule(pack_rule(rule)) == rule
+
+
+@given(RULES, st.data())
+def test_a_damaged_rule_is_told(rule: VaryRule, data: st.DataObject) -> None:
+    whole = pack_rule(rule)
+    position = data.draw(st.integers(0, len(whole) - 1))
+    damaged = bytearray(whole)
+    damaged[position] ^= data.draw(st.integers(1, 255))
+    with pytest.raises(RecordError):
+        unpack_rule(bytes(damaged))
+    with pytest.raises(DamagedRecord):
+        unpack_rule(whole[:position])
+
+
+def test_a_rule_of_another_layout_is_foreign() -> None:
+    whole = bytearray(pack_rule(VaryRule(("foo",), NONCE)))
+    whole[3] += 1
+    with pytest.raises(ForeignRecord):
+        unpack_rule(bytes(whole))
+
+
+class TestPlaces:
+    HOME = record_key("cat", origin="http://origin")
+
+    def test_a_picture_that_does_not_vary_has_its_own(self) -> None:
+        assert Place("cat", self.HOME, EN).key == Place("cat", self.HOME, DE).key == self.HOME
+
+    def test_variants_lie_apart_and_are_filled_apart(self) -> None:
+        rule = VaryRule(("accept-language",), NONCE)
+        places = [Place("cat", self.HOME, fields).under(rule) for fields in (EN, DE, ())]
+        assert len({place.key for place in places}) == len({place.lease for place in places}) == 3
+
+    def test_another_nonce_is_another_place(self) -> None:
+        rules = [VaryRule(("accept-language",), nonce) for nonce in (NONCE, NONCE[::-1])]
+        one, other = (Place("cat", self.HOME, EN).under(rule) for rule in rules)
+        assert one.key != other.key
+
+    def test_all_of_a_picture_is_on_one_machine_of_a_cluster(self) -> None:
+        place = Place("cat", self.HOME, EN).under(VaryRule(("accept-language",), NONCE))
+        assert len({key_slot(key) for key in (place.home, place.key, place.lease)}) == 1
+        assert place.key.startswith(KEY_PREFIX)

@@ -1,0 +1,488 @@
+"""Pictures that vary by a field of the request: every client gets its own variant, and shares it with its like."""
+
+import threading
+from collections.abc import Iterator
+
+import httpx
+import pytest
+import redis
+
+from service.cache.record import lease_key
+from service.settings import read_settings
+from service.store.embedded import EmbeddedValkey
+from tests.service.running_edge import RunningEdge, running_edge
+from tests.service.scripted_origin import Reply, ScriptedOrigin
+from tests.service.stored import emptied, stored_keys
+from tests.service.test_purging import HIT, LIMIT_S, MISS, VALIDATED, purge, purging_edge
+from tests.service.test_revalidation import encodes
+from tests.service.tiers import child_of, own_store, told
+from tests.service.varying import BY_LANGUAGE, DE, EN, FR, Variants, in_language
+
+VARY_MISS = "latentedge; fwd=vary-miss; stored"
+
+
+@pytest.fixture
+def variants(edge: RunningEdge, store: redis.Redis, origin: ScriptedOrigin) -> Variants:
+    _ = edge  # empties the store
+    return Variants(store, origin)
+
+
+@pytest.fixture(scope="module")
+def _able(session_valkey: EmbeddedValkey, _session_origin: ScriptedOrigin) -> Iterator[RunningEdge]:
+    with purging_edge(_session_origin.url, session_valkey.url) as able:
+        yield able
+
+
+@pytest.fixture
+def able(_able: RunningEdge, edge: RunningEdge) -> RunningEdge:
+    """An edge that purges, beside `edge`, which has emptied the store of both."""
+    _ = edge
+    return _able
+
+
+def ask(edge: RunningEdge, asked: dict[str, str] | list[tuple[str, str]], path: str = "/image/cat") -> httpx.Response:
+    return edge.get(path, headers=asked)
+
+
+def test_each_language_is_stored_apart_and_asked_for_once(
+    edge: RunningEdge, origin: ScriptedOrigin, store: redis.Redis, variants: Variants
+) -> None:
+    origin.script("/cat", in_language("en"), in_language("de"))
+    english, german = ask(edge, EN), ask(edge, DE)
+    assert [told(english), told(german)] == [MISS, VARY_MISS]
+    again = [ask(edge, asked) for asked in (EN, DE)]
+    assert [told(one) for one in again] == [HIT, HIT]
+    assert [one.content for one in again] == [english.content, german.content]
+    assert english.headers["etag"] != german.headers["etag"]
+    assert {one.headers["vary"] for one in (english, german, *again)} == {"Accept-Language, Accept"}
+    assert [request.headers["accept-language"] for request in origin.requests] == ["en", "de"]
+    assert set(stored_keys(store)) == {variants.home, variants.key(EN), variants.key(DE)}
+    assert store.ttl(variants.home) >= store.ttl(variants.key(DE)) - 1
+    assert told(ask(edge, DE, "/image/cat?res=medium&fmt=png")) == HIT
+
+
+def test_a_copy_of_one_variant_is_not_good_for_another(edge: RunningEdge, origin: ScriptedOrigin) -> None:
+    origin.script("/cat", in_language("en"), in_language("de"))
+    tags = [ask(edge, asked).headers["etag"] for asked in (EN, DE)]
+    asked = {"If-None-Match": tags[0]}
+    assert ask(edge, {**EN, **asked}).status_code == 304
+    assert ask(edge, {**DE, **asked}).status_code == 200
+
+
+def test_a_request_that_says_nothing_has_a_variant_of_its_own(edge: RunningEdge, origin: ScriptedOrigin) -> None:
+    origin.script("/cat", in_language("en"), in_language("de"))
+    assert [told(ask(edge, asked)) for asked in (EN, {}, EN, {})] == [MISS, VARY_MISS, HIT, HIT]
+    assert ask(edge, {}).headers["etag"] != ask(edge, EN).headers["etag"]
+
+
+def test_what_does_not_vary_is_asked_for_once_and_read_once(
+    edge: RunningEdge, origin: ScriptedOrigin, store: redis.Redis, photo: bytes
+) -> None:
+    origin.script("/cat", Reply(photo, headers={"Cache-Control": "max-age=600", "Vary": "Accept, Accept-Encoding"}))
+    origin.script("/dog", in_language("en"))
+    assert [told(ask(edge, asked)) for asked in (EN, DE, {}, {**FR, "User-Agent": "x"})] == [MISS, HIT, HIT, HIT]
+    ask(edge, EN, "/image/dog")
+    assert [reads_of_a_hit(edge, store, path) for path in ("/image/cat", "/image/dog")] == [1, 2]
+
+
+def reads_of_a_hit(edge: RunningEdge, store: redis.Redis, path: str) -> int:
+    """How many strings of pictures are read for it."""
+    with store.monitor() as monitor:  # type: ignore[no-untyped-call]
+        assert told(ask(edge, EN, path)) == HIT
+        store.get("the end")
+        reads, command = 0, monitor.next_command()["command"]
+        while command != "GET the end":
+            reads += command.startswith("GET p:")
+            command = monitor.next_command()["command"]
+    return reads
+
+
+class TestARuleThatChanges:
+    def test_it_varies_by_more(self, edge: RunningEdge, origin: ScriptedOrigin, variants: Variants) -> None:
+        """The latest answer knows best; what was stored by the former rule is asked for again."""
+        more = in_language("de", Vary="Accept-Language, DPR")
+        origin.script("/cat", in_language("en"), more, more, in_language("en", Vary="DPR, Accept-Language"))
+        assert [told(ask(edge, asked)) for asked in (EN, DE)] == [MISS, VARY_MISS]
+        assert variants.rule.names == ("accept-language", "dpr")
+        assert [told(ask(edge, {**DE, "DPR": dpr})) for dpr in ("2", "2")] == [VARY_MISS, HIT]
+        assert [told(ask(edge, asked)) for asked in (EN, EN, DE)] == [VARY_MISS, HIT, HIT]
+
+    def test_it_varies_no_more(
+        self, edge: RunningEdge, origin: ScriptedOrigin, store: redis.Redis, variants: Variants
+    ) -> None:
+        plain = Reply(in_language("de").body, headers={"Cache-Control": "max-age=600"})
+        origin.script("/cat", in_language("en"), plain)
+        assert [told(ask(edge, asked)) for asked in (EN, DE, EN, FR)] == [MISS, VARY_MISS, HIT, HIT]
+        assert ask(edge, EN).headers["vary"] == "Accept"
+        assert variants.home in stored_keys(store)
+
+    def test_a_304_says_so(self, edge: RunningEdge, origin: ScriptedOrigin, variants: Variants) -> None:
+        """RFC 9111 3.2."""
+        more = {**BY_LANGUAGE, "Vary": "Accept-Language, DPR"}
+        origin.script("/cat", in_language("en"), Reply(status=304, headers=more), in_language("en", Vary=more["Vary"]))
+        ask(edge, EN)
+        variants.age(EN, 601)
+        assert [told(ask(edge, asked)) for asked in (EN, EN, {**EN, "DPR": "2"})] == [VALIDATED, HIT, VARY_MISS]
+        assert ask(edge, EN).headers["vary"] == "Accept-Language, DPR, Accept"
+
+    def test_a_picture_begins_to_vary(self, edge: RunningEdge, origin: ScriptedOrigin, variants: Variants) -> None:
+        plain = Reply(in_language("en").body, headers={"Cache-Control": "max-age=0", "ETag": '"en"'})
+        origin.script("/cat", plain, in_language("de"), in_language("en"))
+        ask(edge, EN)
+        assert told(ask(edge, DE)) == "latentedge; fwd=stale; fwd-status=200; stored"
+        assert [told(ask(edge, asked)) for asked in (EN, DE)] == [VARY_MISS, HIT]
+        assert variants.rule.names == ("accept-language",)
+
+
+class TestPurging:
+    @pytest.mark.parametrize("order", [{"id": "cat"}, {"tag": "cats"}, {"all": True}])
+    def test_a_purge_takes_all_variants(
+        self, able: RunningEdge, edge: RunningEdge, origin: ScriptedOrigin, order: dict[str, object]
+    ) -> None:
+        origin.script("/cat", *[in_language("en"), in_language("de")] * 2)
+        assert [told(ask(able, asked)) for asked in (EN, DE)] == [MISS, VARY_MISS]
+        assert purge(able, **order).get("purged", 1) == 1
+        assert [told(ask(one, asked))[-6:] for one in (able, edge) for asked in (EN, DE)] == ["stored"] * 2 + [
+            "e; hit"
+        ] * 2
+        assert not {"If-None-Match", "If-Modified-Since"} & set(origin.requests[-1].headers)
+
+    @pytest.mark.parametrize("order", [{"id": "cat"}, {"tag": "cats"}, {"all": True}])
+    def test_a_soft_one_lets_each_be_validated_once(
+        self, able: RunningEdge, edge: RunningEdge, origin: ScriptedOrigin, order: dict[str, object]
+    ) -> None:
+        origin.script("/cat", in_language("en"), in_language("de"), *[Reply(status=304)] * 2)
+        for asked in (EN, DE):
+            ask(able, asked)
+        encoded = encodes(able)
+        assert purge(able, **order, soft=True).get("purged", 1) == 1
+        assert [told(ask(able, asked)) for asked in (EN, DE)] == [VALIDATED, VALIDATED]
+        assert [told(ask(one, asked)) for one in (able, edge) for asked in (EN, DE)] == [HIT] * 4
+        assert [request.headers["If-None-Match"] for request in origin.requests[-2:]] == ['"en"', '"de"']
+        assert encodes(able) == encoded
+
+    @pytest.mark.parametrize("soft", [False, True])
+    def test_a_fill_of_a_variant_at_another_edge_stores_nothing_that_was_purged(
+        self, able: RunningEdge, edge: RunningEdge, origin: ScriptedOrigin, *, soft: bool
+    ) -> None:
+        old = in_language("de")
+        gate = threading.Event()
+        late = Reply(old.body, headers=old.headers, gate=gate)
+        origin.script("/cat", in_language("en"), late, in_language("fr"))
+        ask(edge, EN)
+        with under_way(edge, DE) as first:
+            assert late.arrived.wait(LIMIT_S)
+            assert purge(able, id="cat", soft=soft)["purged"] == 1
+            gate.set()
+        assert "stored" not in told(first[0])
+        now = ask(edge, DE)
+        assert "stored" in told(now)
+        assert now.headers["etag"] != first[0].headers["etag"]
+
+    def test_who_asks_after_the_purge_joins_nobody_who_asked_before(
+        self, able: RunningEdge, origin: ScriptedOrigin
+    ) -> None:
+        gate = threading.Event()
+        late = Reply(in_language("de").body, headers=in_language("de").headers, gate=gate)
+        origin.script("/cat", in_language("en"), late, in_language("fr"))
+        ask(able, EN)
+        with under_way(able, DE) as first:
+            assert late.arrived.wait(LIMIT_S)
+            purge(able, id="cat")
+            now = ask(able, DE)
+            gate.set()
+        assert now.headers["etag"] != first[0].headers["etag"]
+        assert told(ask(able, DE)) == HIT
+
+
+def under_way(edge: RunningEdge, asked: dict[str, str], path: str = "/image/cat") -> "UnderWay":
+    return UnderWay(edge, asked, path)
+
+
+class UnderWay:
+    """A request that has arrived when the block begins, and is answered when it ends."""
+
+    def __init__(self, edge: RunningEdge, asked: dict[str, str], path: str) -> None:
+        self._edge = edge
+        self._answers: list[httpx.Response] = []
+        self._asking = threading.Thread(target=lambda: self._answers.append(ask(edge, asked, path)))
+
+    def __enter__(self) -> list[httpx.Response]:
+        self._edge.arrivals.reset()
+        self._asking.start()
+        self._edge.arrivals.wait_for(1)
+        return self._answers
+
+    def __exit__(self, *_error: object) -> None:
+        self._asking.join()
+
+
+class TestAtTheSameTime:
+    """Nobody knows how a picture varies until the first answer is there."""
+
+    @pytest.fixture
+    def twin(self, edge: RunningEdge, origin: ScriptedOrigin, session_valkey: EmbeddedValkey) -> Iterator[RunningEdge]:
+        _ = edge
+        with running_edge(read_settings(origin=origin.url, redis_url=session_valkey.url)) as twin:
+            yield twin
+
+    def test_who_waited_for_another_variant_gets_their_own(self, edge: RunningEdge, origin: ScriptedOrigin) -> None:
+        first = gated(in_language("en"))
+        origin.script("/cat", first, in_language("de"))
+        with under_way(edge, EN) as english:
+            assert first.arrived.wait(LIMIT_S)
+            with under_way(edge, EN) as alike, under_way(edge, DE) as german, under_way(edge, DE) as another:
+                opened(first)
+        assert told(english[0]) == MISS
+        assert told(alike[0]) == "latentedge; fwd=uri-miss; collapsed"
+        tags = [answer[0].headers["etag"] for answer in (english, alike, german, another)]
+        assert tags[0] == tags[1] != tags[2] == tags[3]
+        assert {told(one[0]) for one in (german, another)} <= {VARY_MISS, "latentedge; fwd=vary-miss; collapsed", HIT}
+        assert [ask(edge, asked).headers["etag"] for asked in (EN, DE)] == [tags[0], tags[2]]
+
+    def test_variants_that_are_known_do_not_wait_for_each_other(
+        self, edge: RunningEdge, origin: ScriptedOrigin
+    ) -> None:
+        german = gated(in_language("de"))
+        origin.script("/cat", in_language("en"), german, in_language("fr"))
+        ask(edge, EN)
+        with under_way(edge, DE) as waiting:
+            assert german.arrived.wait(LIMIT_S)
+            assert told(ask(edge, FR)) == VARY_MISS
+            assert told(ask(edge, EN)) == HIT
+            assert not waiting
+            opened(german)
+        assert told(waiting[0]) == VARY_MISS
+
+    def test_at_two_edges(self, edge: RunningEdge, twin: RunningEdge, origin: ScriptedOrigin) -> None:
+        first = gated(in_language("en"))
+        origin.script("/cat", first, in_language("de"))
+        with under_way(edge, EN) as english:
+            assert first.arrived.wait(LIMIT_S)
+            with under_way(twin, DE) as german, under_way(twin, EN) as alike:
+                opened(first)
+        tags = [answer[0].headers["etag"] for answer in (english, alike, german)]
+        assert tags[0] == tags[1] != tags[2]
+        assert [told(ask(one, asked)) for one in (edge, twin) for asked in (EN, DE)] == [HIT] * 4
+
+    def test_an_error_is_for_those_who_asked_alike(self, edge: RunningEdge, origin: ScriptedOrigin) -> None:
+        first = gated(Reply(status=404, headers=BY_LANGUAGE))
+        origin.script("/cat", first, in_language("de"))
+        with under_way(edge, EN) as english:
+            assert first.arrived.wait(LIMIT_S)
+            with under_way(edge, EN) as alike, under_way(edge, DE) as german:
+                opened(first)
+        assert [answer[0].status_code for answer in (english, alike, german)] == [404, 404, 200]
+
+    def test_whoever_is_shown_the_source_is_shown_their_own(
+        self, origin: ScriptedOrigin, session_valkey: EmbeddedValkey
+    ) -> None:
+        first = gated(in_language("en"))
+        origin.script("/cat", first, in_language("de"))
+        url = own_store(session_valkey, 8)
+        with running_edge(read_settings(origin=origin.url, redis_url=url, miss="source")) as hasty:
+            with under_way(hasty, EN) as english:
+                assert first.arrived.wait(LIMIT_S)
+                with under_way(hasty, EN) as alike, under_way(hasty, DE) as german:
+                    opened(first)
+            tags = [answer[0].headers["etag"] for answer in (english, alike, german)]
+            assert tags[0] == tags[1] != tags[2]
+            latents = [ask(hasty, asked, "/latent/cat").content for asked in (EN, DE)]
+            assert latents[0] != latents[1]
+
+    def test_without_a_store(self, origin: ScriptedOrigin) -> None:
+        first = gated(in_language("en"))
+        origin.script("/cat", first, in_language("de"))
+        settings = read_settings(origin=origin.url, redis_url="unix:///none.sock")
+        with running_edge(settings) as storeless, under_way(storeless, EN) as english:
+            assert first.arrived.wait(LIMIT_S)
+            with under_way(storeless, EN) as alike, under_way(storeless, DE) as german:
+                opened(first)
+        tags = [answer[0].headers["etag"] for answer in (english, alike, german)]
+        assert tags[0] == tags[1] != tags[2]
+
+
+def gated(reply: Reply) -> Reply:
+    return Reply(reply.body, reply.status, reply.headers, gate=threading.Event())
+
+
+def opened(reply: Reply) -> None:
+    assert reply.gate is not None
+    reply.gate.set()
+
+
+class TestStaleVariants:
+    def test_one_is_validated_by_its_own_validator(
+        self, edge: RunningEdge, origin: ScriptedOrigin, store: redis.Redis, variants: Variants
+    ) -> None:
+        origin.script("/cat", in_language("en"), in_language("de"), Reply(status=304))
+        for asked in (EN, DE):
+            ask(edge, asked)
+        encoded, before = encodes(edge), variants.record(DE)
+        variants.age(DE, 601)
+        store.expire(variants.home, 5)  # as if all that is left were an old rule
+        assert [told(ask(edge, asked)) for asked in (EN, DE, DE)] == [HIT, VALIDATED, HIT]
+        validation = origin.requests[-1].headers
+        assert (validation["If-None-Match"], validation["accept-language"]) == ('"de"', "de")
+        assert encodes(edge) == encoded
+        assert variants.record(DE).bitstream == before.bitstream
+        assert store.ttl(variants.home) >= store.ttl(variants.key(DE)) - 1, "nobody would find it"
+
+    def test_one_is_shown_while_it_is_validated(
+        self, edge: RunningEdge, origin: ScriptedOrigin, variants: Variants
+    ) -> None:
+        control = "max-age=600, stale-while-revalidate=600"
+        validation = gated(Reply(status=304))
+        replies = [in_language(one, **{"Cache-Control": control}) for one in ("en", "de")]
+        origin.script("/cat", *replies, validation)
+        tags = [ask(edge, asked).headers["etag"] for asked in (EN, DE)]
+        variants.age(DE, 601)
+        shown = ask(edge, DE)
+        assert shown.headers["cache-status"].endswith("detail=stale-while-revalidate")
+        assert shown.headers["etag"] == tags[1]
+        assert told(ask(edge, EN)) == HIT
+        assert validation.arrived.wait(LIMIT_S)
+        opened(validation)
+
+    def test_one_stands_in_for_an_error_and_no_other_does(
+        self, edge: RunningEdge, origin: ScriptedOrigin, variants: Variants
+    ) -> None:
+        origin.script("/cat", in_language("en"), in_language("de"), *[Reply(status=503)] * 2)
+        tags = [ask(edge, asked).headers["etag"] for asked in (EN, DE)]
+        variants.age(DE, 601)
+        shown = ask(edge, DE)
+        assert shown.headers["cache-status"].endswith("detail=stale-if-error")
+        assert shown.headers["etag"] == tags[1]
+        assert ask(edge, FR).status_code == 503
+
+    def test_a_variant_that_has_become_private_goes_alone(
+        self, edge: RunningEdge, origin: ScriptedOrigin, store: redis.Redis, variants: Variants
+    ) -> None:
+        """Varnish's hit-for-miss, by variant: nobody waits for it, and the others are as they were."""
+        private = in_language("de", **{"Cache-Control": "private"})
+        origin.script("/cat", in_language("en"), *[private] * 2)
+        ask(edge, EN)
+        assert [told(ask(edge, asked)) for asked in (DE, DE, EN)] == [
+            "latentedge; fwd=vary-miss; detail=private",
+            "latentedge; fwd=uri-miss; detail=private",
+            HIT,
+        ]
+        assert store.get(lease_key(variants.key(DE))) == b"passed"
+
+
+class TestErrors:
+    def test_what_is_not_there_in_one_language_is_there_in_another(
+        self, edge: RunningEdge, origin: ScriptedOrigin, store: redis.Redis
+    ) -> None:
+        """Whichever came first."""
+        missing = Reply(status=404, headers=BY_LANGUAGE)
+        origin.script("/cat", in_language("en"), missing)
+        origin.script("/dog", missing, in_language("en"))
+        for path, order in (("/image/cat", (EN, DE)), ("/image/dog", (DE, EN))):
+            answers = [ask(edge, asked, path) for asked in (*order, EN, DE, EN)]
+            assert [one.status_code for one in answers[2:]] == [200, 404, 200]
+            assert answers[3].headers["cache-status"].startswith("latentedge; hit")
+        assert len(stored_keys(store)) == 6
+
+    def test_an_error_that_varies_otherwise_takes_no_variant_away(
+        self, edge: RunningEdge, origin: ScriptedOrigin
+    ) -> None:
+        other = Reply(status=404, headers={**BY_LANGUAGE, "Vary": "DPR"})
+        origin.script("/cat", in_language("en"), *[other] * 2)
+        assert [ask(edge, asked).status_code for asked in (EN, DE, DE, EN)] == [200, 404, 404, 200]
+
+    def test_a_damaged_rule_is_a_miss(
+        self, edge: RunningEdge, origin: ScriptedOrigin, store: redis.Redis, variants: Variants
+    ) -> None:
+        origin.script("/cat", in_language("en"), in_language("de"), in_language("en"))
+        ask(edge, EN)
+        held = store.get(variants.home)
+        assert isinstance(held, bytes)
+        store.set(variants.home, held[:-1] + b"?", ex=600)
+        german = ask(edge, DE)
+        assert german.headers["cache-status"].endswith("detail=damaged-record")
+        assert [told(ask(edge, asked)) for asked in (DE, EN, EN)] == [HIT, VARY_MISS, HIT]
+
+
+class TestWhatReachesTheOrigin:
+    def test_the_clients_own_words(self, edge: RunningEdge, origin: ScriptedOrigin, photo: bytes) -> None:
+        origin.script("/cat", Reply(photo, headers=BY_LANGUAGE))
+        origin.script("/dog", Reply(photo, headers=BY_LANGUAGE))
+        ask(edge, [("Foo", "1"), ("Foo", "2"), ("User-Agent", "a browser"), ("Accept", "image/png"), ("Cookie", "x=1")])
+        edge.client.send(httpx.Request("GET", f"{edge.url}/image/dog"))
+        said, unsaid = ({name.lower(): value for name, value in one.headers.items()} for one in origin.requests)
+        assert said["user-agent"] == "a browser"
+        assert said["accept"] == unsaid["accept"] == "image/*, application/vnd.latentedge"
+        assert unsaid["user-agent"] == "latentedge"
+        assert "cookie" not in said
+
+    def test_too_much_of_it_is_refused_before_anybody_is_asked(
+        self, edge: RunningEdge, origin: ScriptedOrigin, photo: bytes
+    ) -> None:
+        origin.script("/cat", Reply(photo, headers=BY_LANGUAGE))
+        answer = ask(edge, {"Foo": "x" * 8192})
+        assert answer.status_code == 431
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert told(ask(edge, {"Cookie": "x" * 8192})) == MISS
+
+    @pytest.mark.parametrize(
+        ("forward", "stored", "reaches"),
+        [("none", False, set()), ("dpr", False, {"dpr"}), ("accept-language", True, {"accept-language"})],
+    )
+    def test_as_the_setting_says(
+        self, origin: ScriptedOrigin, session_valkey: EmbeddedValkey, forward: str, stored: object, reaches: set[str]
+    ) -> None:
+        """What varies by something that never reaches the origin is not stored."""
+        origin.script("/cat", in_language("en"))
+        url = own_store(session_valkey, 9)
+        with running_edge(read_settings(origin=origin.url, redis_url=url, forward=forward)) as edge:
+            answer = ask(edge, {**EN, "DPR": "2", "Foo": "1"})
+        assert told(answer) == (MISS if stored else "latentedge; fwd=uri-miss; detail=vary")
+        assert {name.lower() for name in origin.requests[0].headers} & {"accept-language", "dpr", "foo"} == reaches
+
+
+class TestTiers:
+    @pytest.fixture
+    def child(self, edge: RunningEdge, session_valkey: EmbeddedValkey) -> Iterator[RunningEdge]:
+        with child_of(edge.url, session_valkey, store=10, origin=edge.settings.origin, parent_retry_s=0) as child:
+            yield child
+
+    def test_a_child_gets_the_variants_of_its_clients(
+        self, child: RunningEdge, edge: RunningEdge, origin: ScriptedOrigin
+    ) -> None:
+        origin.script("/cat", in_language("en"), in_language("de"), in_language("fr"))
+        above = [ask(edge, asked) for asked in (EN, DE)]
+        below = [ask(child, asked) for asked in (EN, DE, FR)]
+        assert [told(one) for one in below] == [MISS, VARY_MISS, VARY_MISS]
+        assert [one.headers["etag"] for one in below[:2]] == [one.headers["etag"] for one in above]
+        assert [told(ask(child, asked)) for asked in (EN, DE, FR)] == [HIT] * 3
+        assert {one.headers["vary"] for one in below} == {"Accept-Language, Accept"}
+        assert encodes(child) == 0
+        assert ask(edge, FR).headers["etag"] == below[2].headers["etag"]
+
+    def test_a_child_validates_a_variant_with_its_parent(
+        self, child: RunningEdge, edge: RunningEdge, origin: ScriptedOrigin
+    ) -> None:
+        origin.script("/cat", in_language("en"), in_language("de"))
+        for asked in (EN, DE):
+            ask(child, asked)
+        with redis.Redis.from_url(child.settings.redis_url) as store:
+            Variants(store, origin).age(DE, 601)
+        answer = ask(child, DE)
+        assert told(answer) == VALIDATED
+        assert answer.headers["etag"] == ask(edge, DE).headers["etag"]
+
+    def test_what_the_parent_cannot_tell_apart_it_does_not_hand_on_as_a_latent(
+        self, origin: ScriptedOrigin, session_valkey: EmbeddedValkey
+    ) -> None:
+        """A parent that forwards nothing has one picture for all, which may be the wrong one."""
+        origin.script("/cat", *[in_language("en")] * 2)
+        deaf = read_settings(origin=origin.url, redis_url=own_store(session_valkey, 11), forward="none")
+        with (
+            running_edge(deaf) as parent,
+            child_of(parent.url, session_valkey, store=10, origin=origin.url) as child,
+            redis.Redis.from_url(deaf.redis_url) as store,
+        ):
+            assert [told(ask(child, asked)) for asked in (EN, DE, EN)] == [MISS, VARY_MISS, HIT]
+            assert not stored_keys(store)
+            emptied(store)

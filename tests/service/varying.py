@@ -1,0 +1,63 @@
+"""Pictures that an origin chooses by a field of the request, looked at where the store holds them."""
+
+from __future__ import annotations
+
+import functools
+import io
+from dataclasses import replace
+
+import redis
+from PIL import Image, ImageOps
+from skimage import data
+
+from service.cache.place import Place
+from service.cache.record import Record, pack, record_key, unpack
+from service.cache.vary import Fields
+from service.cache.vary_rule import VaryRule, unpack_rule
+from tests.service.scripted_origin import Reply, ScriptedOrigin
+
+BY_LANGUAGE = {"Cache-Control": "max-age=600", "Vary": "Accept-Language", "Cache-Tag": "cats"}
+EN, DE, FR = ({"Accept-Language": language} for language in ("en", "de", "fr"))
+
+
+@functools.cache
+def picture(language: str) -> bytes:
+    """Another file for each language."""
+    image, file = Image.fromarray(data.astronaut()), io.BytesIO()  # type: ignore[no-untyped-call]
+    turned = {"en": image, "de": ImageOps.mirror(image), "fr": ImageOps.flip(image)}[language]
+    turned.save(file, "JPEG", quality=80)
+    return file.getvalue()
+
+
+def in_language(language: str, **said: str) -> Reply:
+    """What the origin answers to whom."""
+    return Reply(picture(language), headers={**BY_LANGUAGE, "ETag": f'"{language}"', **said})
+
+
+class Variants:
+    """Those of one picture, looked at and aged behind the edge's back."""
+
+    def __init__(self, store: redis.Redis, origin: ScriptedOrigin, image_id: str = "cat") -> None:
+        self._store = store
+        self._image_id = image_id
+        self.home = record_key(image_id, origin=origin.url)
+
+    @property
+    def rule(self) -> VaryRule:
+        return unpack_rule(self._held(self.home))
+
+    def key(self, asked: dict[str, str]) -> bytes:
+        fields: Fields = tuple((name.lower().encode(), value.encode()) for name, value in asked.items())
+        return Place(self._image_id, self.home, fields).under(self.rule).key
+
+    def record(self, asked: dict[str, str]) -> Record:
+        return unpack(self._held(self.key(asked)))
+
+    def age(self, asked: dict[str, str], age_s: int) -> None:
+        record = self.record(asked)
+        self._store.set(self.key(asked), pack(replace(record, born_ms=record.born_ms - age_s * 1000)), keepttl=True)
+
+    def _held(self, key: bytes) -> bytes:
+        value = self._store.get(key)
+        assert isinstance(value, bytes)
+        return value
