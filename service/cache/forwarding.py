@@ -7,7 +7,7 @@ it answer another question than the one that the key stands for.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from service.cache.vary import NO_FIELDS, Fields, selecting_names
@@ -70,34 +70,33 @@ class Forward:
 
     def passes(self, name: str) -> bool:
         """Whether a field of this name would reach the origin."""
-        return _TOKEN.fullmatch(name) is not None and self._passes(name.encode())
+        return _TOKEN.fullmatch(name) is not None and bool(self._named([(name.encode(), b"")]))
 
     def covers(self, vary: str) -> bool:
         """Whether an answer that varies so can be stored: the edge asks as its clients do (RFC 9111 4.1)."""
         names = selecting_names(vary)
         return len(names) <= NAMES_CAP and all(self.passes(name) and name != "*" for name in names)
 
-    def taken(self, headers: Iterable[tuple[bytes, bytes]]) -> Fields:
+    def taken(self, headers: Sequence[tuple[bytes, bytes]]) -> Fields:
         """Those of a request, whose names are in lower case. Raises FieldsTooLarge."""
-        if self.names is not None and not self.names:
+        fields = self._named(headers)
+        if not fields:
             return NO_FIELDS
-        headers = list(headers)
-        fields = [line for line in headers if self._passes(line[0])]
         own = [value.lower() for name, value in headers if name == _CONNECTION]
         if own and own != [b"keep-alive"]:
             of_this_connection = {name.strip() for value in own for name in value.split(b",")}  # RFC 9110 7.6.1
             fields = [line for line in fields if line[0] not in of_this_connection]
-        if _NO_VALUE.search(b"".join(value for _, value in fields)):
+        said = b"".join([part for line in fields for part in line])
+        if _NO_VALUE.search(said):
             fields = [line for line in fields if not _NO_VALUE.search(line[1])]
-        size_bytes = sum(len(name) + len(value) for name, value in fields)
-        if len(fields) > FIELDS_CAP or size_bytes > FIELDS_CAP_BYTES:
-            raise FieldsTooLarge(f"{len(fields)} fields of {size_bytes} bytes")
+        if len(fields) > FIELDS_CAP or len(said) > FIELDS_CAP_BYTES:
+            raise FieldsTooLarge(f"{len(fields)} fields of {len(said)} bytes")
         return tuple(fields)
 
-    def _passes(self, name: bytes) -> bool:
+    def _named(self, headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
         if self.names is not None:
-            return name in self.names
-        return name not in _WITHHELD and not name.startswith(_WITHHELD_BEGINNINGS)
+            return [line for line in headers if line[0] in self.names] if self.names else []
+        return [line for line in headers if line[0] not in _WITHHELD and not line[0].startswith(_WITHHELD_BEGINNINGS)]
 
     def __str__(self) -> str:
         if self.names is None:

@@ -179,6 +179,23 @@ class TestPurging:
         assert "stored" in told(now)
         assert now.headers["etag"] != first[0].headers["etag"]
 
+    @pytest.mark.parametrize("soft", [False, True])
+    def test_a_validation_of_a_variant_at_another_edge_renews_nothing_that_was_purged(
+        self, able: RunningEdge, edge: RunningEdge, origin: ScriptedOrigin, variants: Variants, *, soft: bool
+    ) -> None:
+        late = gated(Reply(status=304))
+        origin.script("/cat", in_language("en"), late, in_language("fr"))
+        ask(edge, EN)
+        variants.age(EN, 601)
+        with under_way(edge, EN) as first:
+            assert late.arrived.wait(LIMIT_S)
+            assert purge(able, id="cat", soft=soft)["purged"] == 1
+            opened(late)
+        assert told(first[0]) == "latentedge; fwd=stale; fwd-status=304"
+        now = ask(edge, EN)
+        assert "stored" in told(now)
+        assert now.headers["etag"] != first[0].headers["etag"]
+
     def test_who_asks_after_the_purge_joins_nobody_who_asked_before(
         self, able: RunningEdge, origin: ScriptedOrigin
     ) -> None:

@@ -1,0 +1,102 @@
+"""The premises and the verdicts of the public HTTP cache tests about Vary, as stories of our own under their names.
+
+https://github.com/http-tests/cache-tests, suites `vary` and `vary-parse`. One of theirs is missing here:
+`vary-normalise-lang-order` wants `en, de` and `de, en` to be one variant. RFC 9110 12.5.4 says that some recipients
+take the order as priority; were they one, a reader of German could be shown English.
+"""
+
+import time
+from contextlib import closing
+from http.client import HTTPConnection
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from service.cache.http_date import http_date
+from tests.service.running_edge import RunningEdge
+from tests.service.scripted_origin import Reply, ScriptedOrigin
+from tests.service.tiers import told
+from tests.service.varying import picture
+
+Lines = list[tuple[str, str]]
+
+ONE: Lines = [("Foo", "1")]
+TWO: Lines = [("Foo", "1"), ("Bar", "abc")]
+THREE: Lines = [("Foo", "1"), ("Bar", "abc"), ("Baz", "789")]
+STAR: Lines = [("Foo", "1"), ("Baz", "789")]
+
+
+def answered(language: str, *vary: str) -> Reply:
+    """Names that differ in case alone make several lines of one field."""
+    now_s = time.time()
+    dates = {"Expires": http_date(now_s + 5000), "Last-Modified": http_date(now_s - 3000), "Date": http_date(now_s)}
+    lines = dict(zip(("Vary", "vary"), vary, strict=False))
+    return Reply(picture(language), headers={**dates, **lines})
+
+
+def ask(edge: RunningEdge, lines: Lines) -> httpx.Response:
+    """By a client that sends every space that it is told to."""
+    address = urlsplit(edge.url)
+    with closing(HTTPConnection(address.hostname or "", address.port)) as connection:
+        connection.putrequest("GET", "/image/cat")
+        for name, value in lines:
+            connection.putheader(name, value)
+        connection.endheaders()
+        answer = connection.getresponse()
+        return httpx.Response(answer.status, headers=answer.getheaders(), content=answer.read())
+
+
+@pytest.mark.parametrize(
+    ("name", "vary", "first", "second"),
+    [
+        ("vary-match", "Foo", ONE, ONE),
+        ("vary-cache-key", "Foo", [*ONE, ("Other", "2")], [*ONE, ("Other", "3")]),
+        ("vary-2-match", "Foo, Bar", TWO, TWO),
+        ("vary-3-match", "Foo, Bar, Baz", THREE, THREE),
+        ("vary-3-omit", "Foo, Bar, Baz", [("Foo", "1"), ("Baz", "789")], [("Foo", "1"), ("Baz", "789")]),
+        ("vary-normalise-space", "Foo", [("Foo", "1,2")], [("Foo", " 1, 2 ")]),
+        ("vary-normalise-combine", "Foo", [("Foo", "1, 2")], [("Foo", "1"), ("Foo", "2")]),
+    ],
+)
+def test_reused(edge: RunningEdge, origin: ScriptedOrigin, name: str, vary: str, first: Lines, second: Lines) -> None:
+    origin.script("/cat", answered("en", vary))
+    filled, again = ask(edge, first), ask(edge, second)
+    assert told(again) == "latentedge; hit", name
+    assert again.headers["etag"] == filled.headers["etag"]
+
+
+@pytest.mark.parametrize(
+    ("name", "vary", "first", "second"),
+    [
+        ("vary-no-match", ["Foo"], ONE, [("Foo", "2")]),
+        ("vary-omit", ["Foo"], ONE, []),
+        ("vary-2-no-match", ["Foo, Bar"], TWO, [("Foo", "2"), ("Bar", "abc")]),
+        ("vary-2-match-omit", ["Foo, Bar"], ONE, []),
+        ("vary-3-no-match", ["Foo, Bar, Baz"], THREE, [("Foo", "2"), ("Bar", "abc"), ("Baz", "789")]),
+        ("vary-3-order", ["Foo, Bar, Baz"], [("Foo", "1"), ("Bar", "abc4"), ("Baz", "789")], THREE),
+        ("vary-star", ["*"], STAR, [("*", "1"), ("Baz", "789")]),
+        ("vary-syntax-star", ["*"], STAR, STAR),
+        ("vary-syntax-star-star", ["*, *"], STAR, STAR),
+        ("vary-syntax-star-star-lines", ["*", "*"], STAR, STAR),
+        ("vary-syntax-empty-star", [", *"], STAR, STAR),
+        ("vary-syntax-empty-star-lines", ["", "*"], STAR, STAR),
+        ("vary-syntax-star-foo", ["*, Foo"], STAR, STAR),
+        ("vary-syntax-foo-star", ["Foo, *"], STAR, STAR),
+    ],
+)
+def test_not_reused(
+    edge: RunningEdge, origin: ScriptedOrigin, name: str, vary: list[str], first: Lines, second: Lines
+) -> None:
+    origin.script("/cat", answered("en", *vary), answered("de", *vary))
+    filled, another = ask(edge, first), ask(edge, second)
+    assert "fwd=" in told(another), name
+    assert another.headers["etag"] != filled.headers["etag"]
+
+
+def test_vary_invalidate(edge: RunningEdge, origin: ScriptedOrigin) -> None:
+    """A second variant takes the first one's place in no way."""
+    origin.script("/cat", answered("en", "Foo"), answered("de", "Foo"))
+    filled, other, again = (ask(edge, [("Foo", value)]) for value in ("1", "2", "1"))
+    assert told(again) == "latentedge; hit"
+    assert filled.headers["etag"] == again.headers["etag"] != other.headers["etag"]
