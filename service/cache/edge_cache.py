@@ -171,7 +171,7 @@ class EdgeCache:
     async def _answer_passed(self, asked: Asked, place: Place, timings: Timings) -> Answer:
         source = await self._filler.fetch_passed(place, asked.terms, timings)
         answer = await self._source_answers.answer(source, asked, timings)
-        return replace(answer, forwarded="uri-miss", detail=source.storage.obstacle or "")
+        return replace(answer, forwarded=place.miss, detail=source.storage.obstacle or "")
 
     async def _answer_without_store(self, asked: Asked, timings: Timings) -> Answer:
         source = await self._flights.fetch(asked, timings)

@@ -42,8 +42,8 @@ class Filled:
     refused: OriginRefused | None = None
     was_stale: bool = False
     """There was a record, and the origin was asked about it."""
-    other_variants: bool = False
-    """There may have been records, for other requests."""
+    miss: str = "uri-miss"
+    """Why the origin was asked if there was none (RFC 9211 2.2)."""
     failed: bool = False
     """The origin gave nothing, and the stale record stands in."""
     origin_status: int | None = None
@@ -59,8 +59,8 @@ class Filled:
 
     @property
     def forwarded(self) -> str:
-        """Why the origin was asked (RFC 9211 2.2)."""
-        return "stale" if self.was_stale else "vary-miss" if self.other_variants else "uri-miss"
+        """Why the origin was asked."""
+        return "stale" if self.was_stale else self.miss
 
     def answers(self, fields: Fields) -> bool:
         """Whether it is for a request with these fields too (RFC 9111 4.1)."""
@@ -117,6 +117,6 @@ class Work:
             source=source,
             latent=latent,
             was_stale=was_stale,
-            other_variants=self.place.rule is not None,
+            miss=self.place.miss,
             origin_status=HTTPStatus.OK if was_stale else None,
         )

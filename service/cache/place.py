@@ -46,6 +46,11 @@ class Place:
         """And the lease under which it is filled: nobody waits for another variant."""
         return lease_key(self.key)
 
+    @property
+    def miss(self) -> str:
+        """Why the origin is asked if nothing lies there (RFC 9211 2.2)."""
+        return "uri-miss" if self.rule is None else "vary-miss"
+
     def under(self, rule: VaryRule | None) -> Place:
         """The same request's, if the picture varied so."""
         return replace(self, rule=rule)

@@ -13,6 +13,7 @@ from tests.service.scripted_origin import Reply, ScriptedOrigin
 from tests.service.test_lease import LIMIT_S, asked_of
 from tests.service.test_purging import BEARER, CATS, HIT, MISS, TOKEN, VALIDATED, purge
 from tests.service.test_revalidation import told
+from tests.service.varying import DE, EN, in_language
 
 PICTURES = [f"cat-{number}" for number in range(12)]
 
@@ -89,6 +90,19 @@ def test_a_record_and_its_lease_lie_together(cluster: Cluster) -> None:
     for name in PICTURES:
         key = record_key(name, origin="http://origin")
         assert node.cluster("KEYSLOT", key) == node.cluster("KEYSLOT", lease_key(key))
+
+
+def test_variants_lie_where_their_rule_lies(
+    edge: RunningEdge, twin: RunningEdge, cluster: Cluster, origin: ScriptedOrigin
+) -> None:
+    """Else no script could write both."""
+    origin.script("/cat", *[in_language("en"), in_language("de")] * 2)
+    for _ in range(2):
+        assert "stored" in told(edge.get("/image/cat", headers=EN))
+        assert "stored" in told(twin.get("/image/cat", headers=DE))
+        assert [told(one.get("/image/cat", headers=asked)) for one in (edge, twin) for asked in (EN, DE)] == [HIT] * 4
+        assert max(sum(key.startswith(b"p:") for key in keys) for keys in cluster.held()) >= 3
+        purge(twin, id="cat")
 
 
 def test_two_edges_make_one_fetch(edge: RunningEdge, twin: RunningEdge, origin: ScriptedOrigin, photo: bytes) -> None:

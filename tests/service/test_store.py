@@ -14,7 +14,7 @@ import redis
 from service.errors import StoreUnavailable
 from service.store.connection import Connection, Patience
 from service.store.embedded import EmbeddedValkey
-from service.store.latent_store import LatentStore, Token
+from service.store.latent_store import Beside, LatentStore, Token
 from service.store.sampling import Sample
 from tests.service.paused import paused
 
@@ -102,6 +102,47 @@ def test_a_string_is_added_only_where_there_is_none(valkey: EmbeddedValkey) -> N
     with client(valkey) as direct:
         assert direct.get(b"p:1") == b"first"
         assert 0 < direct.ttl(b"p:1") <= 60
+
+
+def test_a_string_is_written_only_beside_what_it_is_found_by(valkey: EmbeddedValkey) -> None:
+    """And that lasts as long as the longest of them."""
+    lease = Token(b"l:1", b"token")
+
+    async def question(store: LatentStore) -> None:
+        async def put(value: bytes, beside: Beside, *, ttl_s: int) -> bool:
+            await store.take(lease, ttl_ms=60_000)
+            return await store.put(b"p:1:a", value, ttl_s=ttl_s, under=lease, beside=beside)
+
+        assert await put(b"first", Beside(b"p:1", was=b"", becomes=b"rule"), ttl_s=60)
+        for ttl_s in (600, 300):
+            assert await put(b"second", Beside(b"p:1", was=b"rule", becomes=b"rule"), ttl_s=ttl_s)
+        longer = Beside(b"p:1", was=b"rule", becomes=b"rule")
+        assert await store.replace(b"p:1:a", b"third", instead_of=b"second", ttl_s=900, beside=longer)
+        other = Beside(b"p:1", was=b"another rule", becomes=b"a third")
+        assert not await put(b"late", other, ttl_s=60)
+        assert not await store.add(b"p:1:b", b"late", ttl_s=60, under=lease, beside=other)
+        assert not await store.replace(b"p:1:a", b"late", instead_of=b"third", ttl_s=60, beside=other)
+
+    ask(valkey.url, question)
+    with client(valkey) as direct:
+        assert (direct.get(b"p:1"), direct.get(b"p:1:a"), direct.get(b"p:1:b")) == (b"rule", b"third", None)
+        assert 600 < direct.ttl(b"p:1") <= 900
+        assert 600 < direct.ttl(b"p:1:a") <= 900
+
+
+def test_what_is_only_added_brings_no_rule_over_a_string(valkey: EmbeddedValkey) -> None:
+    lease, beside = Token(b"l:1", b"token"), Beside(b"p:1", was=b"", becomes=b"rule")
+
+    async def question(store: LatentStore) -> list[bool]:
+        added = []
+        for key in (b"p:1:a", b"p:1:b"):
+            await store.take(lease, ttl_ms=60_000)
+            added.append(await store.add(key, b"error", ttl_s=60, under=lease, beside=beside))
+        return added
+
+    assert ask(valkey.url, question) == [True, False]
+    with client(valkey) as direct:
+        assert (direct.get(b"p:1"), direct.get(b"p:1:a"), direct.get(b"p:1:b")) == (b"rule", b"error", None)
 
 
 def test_only_the_very_string_is_removed(valkey: EmbeddedValkey) -> None:
