@@ -1,15 +1,28 @@
 """Pictures that vary by a field of the request: every client gets its own variant, and shares it with its like."""
 
+import asyncio
 import threading
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 import httpx
 import pytest
 import redis
 
+from service.cache.freshness import FreshnessRules
+from service.cache.generations import Generations
 from service.cache.record import lease_key
+from service.cache.refusals import Refusals
+from service.cache.shelf import Books, Grant, Shelf
+from service.cache.vary import NO_FIELDS
+from service.cache.vary_rule import VaryRule, pack_rule
 from service.settings import read_settings
+from service.store.connection import Connection, Patience
 from service.store.embedded import EmbeddedValkey
+from service.store.generation_store import GenerationStore
+from service.store.latent_store import LatentStore, Token
+from tests.service.held_encodes import held_encodes
 from tests.service.running_edge import RunningEdge, running_edge
 from tests.service.scripted_origin import Reply, ScriptedOrigin
 from tests.service.stored import emptied, stored_keys
@@ -17,6 +30,7 @@ from tests.service.test_purging import HIT, LIMIT_S, MISS, VALIDATED, purge, pur
 from tests.service.test_refinement_stories import STEPS
 from tests.service.test_revalidation import encodes
 from tests.service.test_source_first import wait_until
+from tests.service.test_store import Alarms
 from tests.service.tiers import child_of, own_store, told
 from tests.service.varying import BY_LANGUAGE, DE, EN, FR, Variants, in_language
 
@@ -235,6 +249,21 @@ class TestPurging:
         assert "stored" in told(now)
         assert now.headers["etag"] != first[0].headers["etag"]
 
+    def test_a_source_that_was_shown_before_a_soft_purge_is_not_shown_after_it(
+        self, origin: ScriptedOrigin, session_valkey: EmbeddedValkey
+    ) -> None:
+        """The encode of the old variant is still under way: see EDGE_MISS."""
+        origin.script("/cat", in_language("en"), in_language("de"), in_language("fr"))
+        with purging_edge(origin.url, own_store(session_valkey, 8), miss="source") as hasty:
+            ask(hasty, EN, "/latent/cat")
+            with held_encodes() as held:
+                before = ask(hasty, DE)
+                assert held.begun.wait(LIMIT_S)
+                assert purge(hasty, id="cat", soft=True)["purged"] == 1
+                with under_way(hasty, DE) as after:
+                    held.may_go_on.set()
+            assert after[0].headers["etag"] != before.headers["etag"]
+
     def test_who_asks_after_the_purge_joins_nobody_who_asked_before(
         self, able: RunningEdge, origin: ScriptedOrigin
     ) -> None:
@@ -249,6 +278,31 @@ class TestPurging:
             gate.set()
         assert now.headers["etag"] != first[0].headers["etag"]
         assert told(ask(able, DE)) == HIT
+
+
+def test_a_grant_is_over_as_soon_as_its_rule_is(valkey: EmbeddedValkey) -> None:
+    """Before the news of the purge has come."""
+
+    async def story() -> list[bool]:
+        connection = Connection(valkey.url, patience=Patience(timeout_s=60, retry_s=0), observer=Alarms())
+        store = LatentStore(connection)
+        generations = Generations(GenerationStore(connection, b"g:1"), clock=lambda: 0.0)  # it reads but once
+        refusals = Refusals(store, FreshnessRules(default_ttl_s=60), now=time.time)
+        shelf = Shelf(store, Books("http://o", b"1234"), generations=generations, refusals=refusals, now=time.time)
+        rule = VaryRule(("foo",), bytes(16))
+        with redis.Redis.from_url(valkey.url) as direct:
+            direct.set(shelf.home("cat"), pack_rule(rule))
+            place = await shelf.place("cat", NO_FIELDS)
+            token = Token(place.lease, b"token")
+            await store.take(token, ttl_ms=60_000)
+            grant = Grant(token, place, (await shelf.purges()).latest)
+            over = [await shelf.is_over(grant)]
+            direct.set(shelf.home("cat"), pack_rule(replace(rule, stale_before=1)))
+            over.append(await shelf.is_over(grant))
+        await connection.close()
+        return over
+
+    assert asyncio.run(story()) == [False, True]
 
 
 def under_way(edge: RunningEdge, asked: dict[str, str], path: str = "/image/cat") -> "UnderWay":
