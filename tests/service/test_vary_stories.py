@@ -1,38 +1,21 @@
 """Pictures that vary by a field of the request: every client gets its own variant, and shares it with its like."""
 
-import asyncio
-import threading
-import time
-from collections.abc import Iterator
-from dataclasses import replace
-
 import httpx
 import pytest
 import redis
 
-from service.cache.freshness import FreshnessRules
-from service.cache.generations import Generations
 from service.cache.record import lease_key
-from service.cache.refusals import Refusals
-from service.cache.shelf import Books, Grant, Shelf
-from service.cache.vary import NO_FIELDS
-from service.cache.vary_rule import VaryRule, pack_rule
 from service.settings import read_settings
-from service.store.connection import Connection, Patience
 from service.store.embedded import EmbeddedValkey
-from service.store.generation_store import GenerationStore
-from service.store.latent_store import LatentStore, Token
-from tests.service.held_encodes import held_encodes
 from tests.service.running_edge import RunningEdge, running_edge
 from tests.service.scripted_origin import Reply, ScriptedOrigin
-from tests.service.stored import emptied, stored_keys
-from tests.service.test_purging import HIT, LIMIT_S, MISS, VALIDATED, purge, purging_edge
+from tests.service.stored import stored_keys
+from tests.service.test_purging import HIT, LIMIT_S, MISS, VALIDATED
 from tests.service.test_refinement_stories import STEPS
 from tests.service.test_revalidation import encodes
 from tests.service.test_source_first import wait_until
-from tests.service.test_store import Alarms
-from tests.service.tiers import child_of, own_store, told
-from tests.service.varying import BY_LANGUAGE, DE, EN, FR, Variants, in_language
+from tests.service.tiers import own_store, told
+from tests.service.varying import BY_LANGUAGE, DE, EN, FR, Variants, ask, gated, in_language, opened
 
 VARY_MISS = "latentedge; fwd=vary-miss; stored"
 
@@ -41,23 +24,6 @@ VARY_MISS = "latentedge; fwd=vary-miss; stored"
 def variants(edge: RunningEdge, store: redis.Redis, origin: ScriptedOrigin) -> Variants:
     _ = edge  # empties the store
     return Variants(store, origin)
-
-
-@pytest.fixture(scope="module")
-def _able(session_valkey: EmbeddedValkey, _session_origin: ScriptedOrigin) -> Iterator[RunningEdge]:
-    with purging_edge(_session_origin.url, session_valkey.url) as able:
-        yield able
-
-
-@pytest.fixture
-def able(_able: RunningEdge, edge: RunningEdge) -> RunningEdge:
-    """An edge that purges, beside `edge`, which has emptied the store of both."""
-    _ = edge
-    return _able
-
-
-def ask(edge: RunningEdge, asked: dict[str, str] | list[tuple[str, str]], path: str = "/image/cat") -> httpx.Response:
-    return edge.get(path, headers=asked)
 
 
 def test_each_language_is_stored_apart_and_asked_for_once(
@@ -187,240 +153,6 @@ class TestARuleThatChanges:
         assert variants.rule.names == ("accept-language",)
 
 
-class TestPurging:
-    @pytest.mark.parametrize("order", [{"id": "cat"}, {"tag": "cats"}, {"all": True}])
-    def test_a_purge_takes_all_variants(
-        self, able: RunningEdge, edge: RunningEdge, origin: ScriptedOrigin, order: dict[str, object]
-    ) -> None:
-        origin.script("/cat", *[in_language("en"), in_language("de")] * 2)
-        assert [told(ask(able, asked)) for asked in (EN, DE)] == [MISS, VARY_MISS]
-        assert purge(able, **order).get("purged", 1) == 1
-        assert [told(ask(one, asked))[-6:] for one in (able, edge) for asked in (EN, DE)] == ["stored"] * 2 + [
-            "e; hit"
-        ] * 2
-        assert not {"If-None-Match", "If-Modified-Since"} & set(origin.requests[-1].headers)
-
-    @pytest.mark.parametrize("order", [{"id": "cat"}, {"tag": "cats"}, {"all": True}])
-    def test_a_soft_one_lets_each_be_validated_once(
-        self, able: RunningEdge, edge: RunningEdge, origin: ScriptedOrigin, order: dict[str, object]
-    ) -> None:
-        origin.script("/cat", in_language("en"), in_language("de"), *[Reply(status=304)] * 2)
-        for asked in (EN, DE):
-            ask(able, asked)
-        encoded = encodes(able)
-        assert purge(able, **order, soft=True).get("purged", 1) == 1
-        assert [told(ask(able, asked)) for asked in (EN, DE)] == [VALIDATED, VALIDATED]
-        assert [told(ask(one, asked)) for one in (able, edge) for asked in (EN, DE)] == [HIT] * 4
-        assert [request.headers["If-None-Match"] for request in origin.requests[-2:]] == ['"en"', '"de"']
-        assert encodes(able) == encoded
-
-    @pytest.mark.parametrize("soft", [False, True])
-    def test_a_fill_of_a_variant_at_another_edge_stores_nothing_that_was_purged(
-        self, able: RunningEdge, edge: RunningEdge, origin: ScriptedOrigin, *, soft: bool
-    ) -> None:
-        old = in_language("de")
-        gate = threading.Event()
-        late = Reply(old.body, headers=old.headers, gate=gate)
-        origin.script("/cat", in_language("en"), late, in_language("fr"))
-        ask(edge, EN)
-        with under_way(edge, DE) as first:
-            assert late.arrived.wait(LIMIT_S)
-            assert purge(able, id="cat", soft=soft)["purged"] == 1
-            gate.set()
-        assert "stored" not in told(first[0])
-        now = ask(edge, DE)
-        assert "stored" in told(now)
-        assert now.headers["etag"] != first[0].headers["etag"]
-
-    @pytest.mark.parametrize("soft", [False, True])
-    def test_a_validation_of_a_variant_at_another_edge_renews_nothing_that_was_purged(
-        self, able: RunningEdge, edge: RunningEdge, origin: ScriptedOrigin, variants: Variants, *, soft: bool
-    ) -> None:
-        late = gated(Reply(status=304))
-        origin.script("/cat", in_language("en"), late, in_language("fr"))
-        ask(edge, EN)
-        variants.age(EN, 601)
-        with under_way(edge, EN) as first:
-            assert late.arrived.wait(LIMIT_S)
-            assert purge(able, id="cat", soft=soft)["purged"] == 1
-            opened(late)
-        assert told(first[0]) == "latentedge; fwd=stale; fwd-status=304"
-        now = ask(edge, EN)
-        assert "stored" in told(now)
-        assert now.headers["etag"] != first[0].headers["etag"]
-
-    def test_a_source_that_was_shown_before_a_soft_purge_is_not_shown_after_it(
-        self, origin: ScriptedOrigin, session_valkey: EmbeddedValkey
-    ) -> None:
-        """The encode of the old variant is still under way: see EDGE_MISS."""
-        origin.script("/cat", in_language("en"), in_language("de"), in_language("fr"))
-        with purging_edge(origin.url, own_store(session_valkey, 8), miss="source") as hasty:
-            ask(hasty, EN, "/latent/cat")
-            with held_encodes() as held:
-                before = ask(hasty, DE)
-                assert held.begun.wait(LIMIT_S)
-                assert purge(hasty, id="cat", soft=True)["purged"] == 1
-                with under_way(hasty, DE) as after:
-                    held.may_go_on.set()
-            assert after[0].headers["etag"] != before.headers["etag"]
-
-    def test_who_asks_after_the_purge_joins_nobody_who_asked_before(
-        self, able: RunningEdge, origin: ScriptedOrigin
-    ) -> None:
-        gate = threading.Event()
-        late = Reply(in_language("de").body, headers=in_language("de").headers, gate=gate)
-        origin.script("/cat", in_language("en"), late, in_language("fr"))
-        ask(able, EN)
-        with under_way(able, DE) as first:
-            assert late.arrived.wait(LIMIT_S)
-            purge(able, id="cat")
-            now = ask(able, DE)
-            gate.set()
-        assert now.headers["etag"] != first[0].headers["etag"]
-        assert told(ask(able, DE)) == HIT
-
-
-def test_a_grant_is_over_as_soon_as_its_rule_is(valkey: EmbeddedValkey) -> None:
-    """Before the news of the purge has come."""
-
-    async def story() -> list[bool]:
-        connection = Connection(valkey.url, patience=Patience(timeout_s=60, retry_s=0), observer=Alarms())
-        store = LatentStore(connection)
-        generations = Generations(GenerationStore(connection, b"g:1"), clock=lambda: 0.0)  # it reads but once
-        refusals = Refusals(store, FreshnessRules(default_ttl_s=60), now=time.time)
-        shelf = Shelf(store, Books("http://o", b"1234"), generations=generations, refusals=refusals, now=time.time)
-        rule = VaryRule(("foo",), bytes(16))
-        with redis.Redis.from_url(valkey.url) as direct:
-            direct.set(shelf.home("cat"), pack_rule(rule))
-            place = await shelf.place("cat", NO_FIELDS)
-            token = Token(place.lease, b"token")
-            await store.take(token, ttl_ms=60_000)
-            grant = Grant(token, place, (await shelf.purges()).latest)
-            over = [await shelf.is_over(grant)]
-            direct.set(shelf.home("cat"), pack_rule(replace(rule, stale_before=1)))
-            over.append(await shelf.is_over(grant))
-        await connection.close()
-        return over
-
-    assert asyncio.run(story()) == [False, True]
-
-
-def under_way(edge: RunningEdge, asked: dict[str, str], path: str = "/image/cat") -> "UnderWay":
-    return UnderWay(edge, asked, path)
-
-
-class UnderWay:
-    """A request that has arrived when the block begins, and is answered when it ends."""
-
-    def __init__(self, edge: RunningEdge, asked: dict[str, str], path: str) -> None:
-        self._edge = edge
-        self._answers: list[httpx.Response] = []
-        self._asking = threading.Thread(target=lambda: self._answers.append(ask(edge, asked, path)))
-
-    def __enter__(self) -> list[httpx.Response]:
-        self._edge.arrivals.reset()
-        self._asking.start()
-        self._edge.arrivals.wait_for(1)
-        return self._answers
-
-    def __exit__(self, *_error: object) -> None:
-        self._asking.join()
-
-
-class TestAtTheSameTime:
-    """Nobody knows how a picture varies until the first answer is there."""
-
-    @pytest.fixture
-    def twin(self, edge: RunningEdge, origin: ScriptedOrigin, session_valkey: EmbeddedValkey) -> Iterator[RunningEdge]:
-        _ = edge
-        with running_edge(read_settings(origin=origin.url, redis_url=session_valkey.url)) as twin:
-            yield twin
-
-    def test_who_waited_for_another_variant_gets_their_own(self, edge: RunningEdge, origin: ScriptedOrigin) -> None:
-        first = gated(in_language("en"))
-        origin.script("/cat", first, in_language("de"))
-        with under_way(edge, EN) as english:
-            assert first.arrived.wait(LIMIT_S)
-            with under_way(edge, EN) as alike, under_way(edge, DE) as german, under_way(edge, DE) as another:
-                opened(first)
-        assert told(english[0]) == MISS
-        assert told(alike[0]) == "latentedge; fwd=uri-miss; collapsed"
-        tags = [answer[0].headers["etag"] for answer in (english, alike, german, another)]
-        assert tags[0] == tags[1] != tags[2] == tags[3]
-        assert {told(one[0]) for one in (german, another)} <= {VARY_MISS, "latentedge; fwd=vary-miss; collapsed", HIT}
-        assert [ask(edge, asked).headers["etag"] for asked in (EN, DE)] == [tags[0], tags[2]]
-
-    def test_variants_that_are_known_do_not_wait_for_each_other(
-        self, edge: RunningEdge, origin: ScriptedOrigin
-    ) -> None:
-        german = gated(in_language("de"))
-        origin.script("/cat", in_language("en"), german, in_language("fr"))
-        ask(edge, EN)
-        with under_way(edge, DE) as waiting:
-            assert german.arrived.wait(LIMIT_S)
-            assert told(ask(edge, FR)) == VARY_MISS
-            assert told(ask(edge, EN)) == HIT
-            assert not waiting
-            opened(german)
-        assert told(waiting[0]) == VARY_MISS
-
-    def test_at_two_edges(self, edge: RunningEdge, twin: RunningEdge, origin: ScriptedOrigin) -> None:
-        first = gated(in_language("en"))
-        origin.script("/cat", first, in_language("de"))
-        with under_way(edge, EN) as english:
-            assert first.arrived.wait(LIMIT_S)
-            with under_way(twin, DE) as german, under_way(twin, EN) as alike:
-                opened(first)
-        tags = [answer[0].headers["etag"] for answer in (english, alike, german)]
-        assert tags[0] == tags[1] != tags[2]
-        assert [told(ask(one, asked)) for one in (edge, twin) for asked in (EN, DE)] == [HIT] * 4
-
-    def test_an_error_is_for_those_who_asked_alike(self, edge: RunningEdge, origin: ScriptedOrigin) -> None:
-        first = gated(Reply(status=404, headers=BY_LANGUAGE))
-        origin.script("/cat", first, in_language("de"))
-        with under_way(edge, EN) as english:
-            assert first.arrived.wait(LIMIT_S)
-            with under_way(edge, EN) as alike, under_way(edge, DE) as german:
-                opened(first)
-        assert [answer[0].status_code for answer in (english, alike, german)] == [404, 404, 200]
-
-    def test_whoever_is_shown_the_source_is_shown_their_own(
-        self, origin: ScriptedOrigin, session_valkey: EmbeddedValkey
-    ) -> None:
-        first = gated(in_language("en"))
-        origin.script("/cat", first, in_language("de"))
-        url = own_store(session_valkey, 8)
-        with running_edge(read_settings(origin=origin.url, redis_url=url, miss="source")) as hasty:
-            with under_way(hasty, EN) as english:
-                assert first.arrived.wait(LIMIT_S)
-                with under_way(hasty, EN) as alike, under_way(hasty, DE) as german:
-                    opened(first)
-            tags = [answer[0].headers["etag"] for answer in (english, alike, german)]
-            assert tags[0] == tags[1] != tags[2]
-            latents = [ask(hasty, asked, "/latent/cat").content for asked in (EN, DE)]
-            assert latents[0] != latents[1]
-
-    def test_without_a_store(self, origin: ScriptedOrigin) -> None:
-        first = gated(in_language("en"))
-        origin.script("/cat", first, in_language("de"))
-        settings = read_settings(origin=origin.url, redis_url="unix:///none.sock")
-        with running_edge(settings) as storeless, under_way(storeless, EN) as english:
-            assert first.arrived.wait(LIMIT_S)
-            with under_way(storeless, EN) as alike, under_way(storeless, DE) as german:
-                opened(first)
-        tags = [answer[0].headers["etag"] for answer in (english, alike, german)]
-        assert tags[0] == tags[1] != tags[2]
-
-
-def gated(reply: Reply) -> Reply:
-    return Reply(reply.body, reply.status, reply.headers, gate=threading.Event())
-
-
-def opened(reply: Reply) -> None:
-    assert reply.gate is not None
-    reply.gate.set()
-
-
 class TestStaleVariants:
     def test_one_is_validated_by_its_own_validator(
         self, edge: RunningEdge, origin: ScriptedOrigin, store: redis.Redis, variants: Variants
@@ -548,50 +280,3 @@ class TestWhatReachesTheOrigin:
             answer = ask(edge, {**EN, "DPR": "2", "Foo": "1"})
         assert told(answer) == (MISS if stored else "latentedge; fwd=uri-miss; detail=vary")
         assert {name.lower() for name in origin.requests[0].headers} & {"accept-language", "dpr", "foo"} == reaches
-
-
-class TestTiers:
-    @pytest.fixture
-    def child(self, edge: RunningEdge, session_valkey: EmbeddedValkey) -> Iterator[RunningEdge]:
-        with child_of(edge.url, session_valkey, store=10, origin=edge.settings.origin, parent_retry_s=0) as child:
-            yield child
-
-    def test_a_child_gets_the_variants_of_its_clients(
-        self, child: RunningEdge, edge: RunningEdge, origin: ScriptedOrigin
-    ) -> None:
-        origin.script("/cat", in_language("en"), in_language("de"), in_language("fr"))
-        above = [ask(edge, asked) for asked in (EN, DE)]
-        below = [ask(child, asked) for asked in (EN, DE, FR)]
-        assert [told(one) for one in below] == [MISS, VARY_MISS, VARY_MISS]
-        assert [one.headers["etag"] for one in below[:2]] == [one.headers["etag"] for one in above]
-        assert [told(ask(child, asked)) for asked in (EN, DE, FR)] == [HIT] * 3
-        assert {one.headers["vary"] for one in below} == {"Accept-Language, Accept"}
-        assert encodes(child) == 0
-        assert ask(edge, FR).headers["etag"] == below[2].headers["etag"]
-
-    def test_a_child_validates_a_variant_with_its_parent(
-        self, child: RunningEdge, edge: RunningEdge, origin: ScriptedOrigin
-    ) -> None:
-        origin.script("/cat", in_language("en"), in_language("de"))
-        for asked in (EN, DE):
-            ask(child, asked)
-        with redis.Redis.from_url(child.settings.redis_url) as store:
-            Variants(store, origin).age(DE, 601)
-        answer = ask(child, DE)
-        assert told(answer) == VALIDATED
-        assert answer.headers["etag"] == ask(edge, DE).headers["etag"]
-
-    def test_what_the_parent_cannot_tell_apart_it_does_not_hand_on_as_a_latent(
-        self, origin: ScriptedOrigin, session_valkey: EmbeddedValkey
-    ) -> None:
-        """A parent that forwards nothing has one picture for all, which may be the wrong one."""
-        origin.script("/cat", *[in_language("en")] * 2)
-        deaf = read_settings(origin=origin.url, redis_url=own_store(session_valkey, 11), forward="none")
-        with (
-            running_edge(deaf) as parent,
-            child_of(parent.url, session_valkey, store=10, origin=origin.url) as child,
-            redis.Redis.from_url(deaf.redis_url) as store,
-        ):
-            assert [told(ask(child, asked)) for asked in (EN, DE, EN)] == [MISS, VARY_MISS, HIT]
-            assert not stored_keys(store)
-            emptied(store)

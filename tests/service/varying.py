@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import functools
 import io
+import threading
 from dataclasses import replace
 
+import httpx
 import redis
 from PIL import Image, ImageOps
 from skimage import data
@@ -14,6 +16,7 @@ from service.cache.place import Place
 from service.cache.record import Record, pack, record_key, unpack
 from service.cache.vary import Fields
 from service.cache.vary_rule import VaryRule, unpack_rule
+from tests.service.running_edge import RunningEdge
 from tests.service.scripted_origin import Reply, ScriptedOrigin
 
 BY_LANGUAGE = {"Cache-Control": "max-age=600", "Vary": "Accept-Language", "Cache-Tag": "cats"}
@@ -61,3 +64,38 @@ class Variants:
         value = self._store.get(key)
         assert isinstance(value, bytes)
         return value
+
+
+def ask(edge: RunningEdge, asked: dict[str, str] | list[tuple[str, str]], path: str = "/image/cat") -> httpx.Response:
+    return edge.get(path, headers=asked)
+
+
+def under_way(edge: RunningEdge, asked: dict[str, str], path: str = "/image/cat") -> UnderWay:
+    return UnderWay(edge, asked, path)
+
+
+class UnderWay:
+    """A request that has arrived when the block begins, and is answered when it ends."""
+
+    def __init__(self, edge: RunningEdge, asked: dict[str, str], path: str) -> None:
+        self._edge = edge
+        self._answers: list[httpx.Response] = []
+        self._asking = threading.Thread(target=lambda: self._answers.append(ask(edge, asked, path)))
+
+    def __enter__(self) -> list[httpx.Response]:
+        self._edge.arrivals.reset()
+        self._asking.start()
+        self._edge.arrivals.wait_for(1)
+        return self._answers
+
+    def __exit__(self, *_error: object) -> None:
+        self._asking.join()
+
+
+def gated(reply: Reply) -> Reply:
+    return Reply(reply.body, reply.status, reply.headers, gate=threading.Event())
+
+
+def opened(reply: Reply) -> None:
+    assert reply.gate is not None
+    reply.gate.set()

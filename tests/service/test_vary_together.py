@@ -1,0 +1,99 @@
+"""Requests for several variants at the same time: nobody knows how a picture varies until the first answer is there."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from service.settings import read_settings
+from service.store.embedded import EmbeddedValkey
+from tests.service.running_edge import RunningEdge, running_edge
+from tests.service.scripted_origin import Reply, ScriptedOrigin
+from tests.service.test_purging import HIT, LIMIT_S, MISS
+from tests.service.tiers import own_store, told
+from tests.service.varying import BY_LANGUAGE, DE, EN, FR, ask, gated, in_language, opened, under_way
+
+VARY_MISS = "latentedge; fwd=vary-miss; stored"
+
+
+@pytest.fixture
+def twin(edge: RunningEdge, origin: ScriptedOrigin, session_valkey: EmbeddedValkey) -> Iterator[RunningEdge]:
+    _ = edge
+    with running_edge(read_settings(origin=origin.url, redis_url=session_valkey.url)) as twin:
+        yield twin
+
+
+def test_who_waited_for_another_variant_gets_their_own(edge: RunningEdge, origin: ScriptedOrigin) -> None:
+    first = gated(in_language("en"))
+    origin.script("/cat", first, in_language("de"))
+    with under_way(edge, EN) as english:
+        assert first.arrived.wait(LIMIT_S)
+        with under_way(edge, EN) as alike, under_way(edge, DE) as german, under_way(edge, DE) as another:
+            opened(first)
+    assert told(english[0]) == MISS
+    assert told(alike[0]) == "latentedge; fwd=uri-miss; collapsed"
+    tags = [answer[0].headers["etag"] for answer in (english, alike, german, another)]
+    assert tags[0] == tags[1] != tags[2] == tags[3]
+    assert {told(one[0]) for one in (german, another)} <= {VARY_MISS, "latentedge; fwd=vary-miss; collapsed", HIT}
+    assert [ask(edge, asked).headers["etag"] for asked in (EN, DE)] == [tags[0], tags[2]]
+
+
+def test_variants_that_are_known_do_not_wait_for_each_other(edge: RunningEdge, origin: ScriptedOrigin) -> None:
+    german = gated(in_language("de"))
+    origin.script("/cat", in_language("en"), german, in_language("fr"))
+    ask(edge, EN)
+    with under_way(edge, DE) as waiting:
+        assert german.arrived.wait(LIMIT_S)
+        assert told(ask(edge, FR)) == VARY_MISS
+        assert told(ask(edge, EN)) == HIT
+        assert not waiting
+        opened(german)
+    assert told(waiting[0]) == VARY_MISS
+
+
+def test_at_two_edges(edge: RunningEdge, twin: RunningEdge, origin: ScriptedOrigin) -> None:
+    first = gated(in_language("en"))
+    origin.script("/cat", first, in_language("de"))
+    with under_way(edge, EN) as english:
+        assert first.arrived.wait(LIMIT_S)
+        with under_way(twin, DE) as german, under_way(twin, EN) as alike:
+            opened(first)
+    tags = [answer[0].headers["etag"] for answer in (english, alike, german)]
+    assert tags[0] == tags[1] != tags[2]
+    assert [told(ask(one, asked)) for one in (edge, twin) for asked in (EN, DE)] == [HIT] * 4
+
+
+def test_an_error_is_for_those_who_asked_alike(edge: RunningEdge, origin: ScriptedOrigin) -> None:
+    first = gated(Reply(status=404, headers=BY_LANGUAGE))
+    origin.script("/cat", first, in_language("de"))
+    with under_way(edge, EN) as english:
+        assert first.arrived.wait(LIMIT_S)
+        with under_way(edge, EN) as alike, under_way(edge, DE) as german:
+            opened(first)
+    assert [answer[0].status_code for answer in (english, alike, german)] == [404, 404, 200]
+
+
+def test_whoever_is_shown_the_source_is_shown_their_own(origin: ScriptedOrigin, session_valkey: EmbeddedValkey) -> None:
+    first = gated(in_language("en"))
+    origin.script("/cat", first, in_language("de"))
+    url = own_store(session_valkey, 8)
+    with running_edge(read_settings(origin=origin.url, redis_url=url, miss="source")) as hasty:
+        with under_way(hasty, EN) as english:
+            assert first.arrived.wait(LIMIT_S)
+            with under_way(hasty, EN) as alike, under_way(hasty, DE) as german:
+                opened(first)
+        tags = [answer[0].headers["etag"] for answer in (english, alike, german)]
+        assert tags[0] == tags[1] != tags[2]
+        latents = [ask(hasty, asked, "/latent/cat").content for asked in (EN, DE)]
+        assert latents[0] != latents[1]
+
+
+def test_without_a_store(origin: ScriptedOrigin) -> None:
+    first = gated(in_language("en"))
+    origin.script("/cat", first, in_language("de"))
+    settings = read_settings(origin=origin.url, redis_url="unix:///none.sock")
+    with running_edge(settings) as storeless, under_way(storeless, EN) as english:
+        assert first.arrived.wait(LIMIT_S)
+        with under_way(storeless, EN) as alike, under_way(storeless, DE) as german:
+            opened(first)
+    tags = [answer[0].headers["etag"] for answer in (english, alike, german)]
+    assert tags[0] == tags[1] != tags[2]
