@@ -14,7 +14,7 @@ from service.cache.vary import NO_FIELDS, Fields, selecting_names
 from service.errors import FieldsTooLarge
 
 ALL, NONE = "all", "none"
-# Assumed: as much as nginx and Varnish take of a request by default, and less than origins take.
+# Assumed: as many as Varnish takes of a request by default, and as much as nginx takes of one line.
 FIELDS_CAP = 64
 FIELDS_CAP_BYTES = 8192
 NAMES_CAP = 16
@@ -51,7 +51,10 @@ _TRACES = {
     *("x-cloud-trace-context", "x-correlation-id", "x-request-id"),
 }
 # An origin that believes these answers to something else than the path, and all clients would be shown it.
-_ANOTHER_QUESTION = {"x-host", "x-http-method", "x-http-method-override", "x-method-override", "x-rewrite-url"}
+_ANOTHER_QUESTION = {
+    *("upgrade-insecure-requests", "x-host", "x-http-method", "x-http-method-override", "x-method-override"),
+    "x-rewrite-url",
+}
 _UNLESS_NAMED = frozenset(_WHO_ASKS | _CREDENTIALS | _TRACES | _ANOTHER_QUESTION)
 _UNLESS_NAMED_BEGINNINGS = (
     *("cf-", "fastly-", "x-envoy-", "x-forwarded-", "x-goog-"),
@@ -91,7 +94,8 @@ class Forward:
             fields = [line for line in fields if not _NO_VALUE.search(line[1])]
         if len(fields) > FIELDS_CAP or len(said) > FIELDS_CAP_BYTES:
             raise FieldsTooLarge(f"{len(fields)} fields of {len(said)} bytes")
-        return tuple(fields)
+        # RFC 9110 5.5: space around a value is none of it. Not every server takes it away, nor does every client send it.
+        return tuple([(name, value.strip(b" \t")) for name, value in fields])
 
     def _named(self, headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
         if self.names is not None:

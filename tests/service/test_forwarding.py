@@ -1,6 +1,7 @@
 """What of a client's request reaches the origin, and what never does."""
 
 import pytest
+from h11._headers import normalize_and_validate
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -41,7 +42,7 @@ def test_never(clause: str, name: str) -> None:
     [
         *("referer", "from", "forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "cf-connecting-ip"),
         *("x-api-key", "x-auth-token", "x-csrf-token", "traceparent", "x-request-id", "b3"),
-        *("x-original-url", "x-rewrite-url", "x-http-method-override"),
+        *("x-original-url", "x-rewrite-url", "x-http-method-override", "upgrade-insecure-requests"),
     ],
 )
 def test_only_if_it_is_named(name: str) -> None:
@@ -88,6 +89,13 @@ def test_what_is_of_one_connection_stays_there(connection: bytes) -> None:
 def test_what_is_no_value_is_not_passed_on(value: bytes) -> None:
     """RFC 9110 5.5. Of what a client sends, nothing may look like a failure of the origin."""
     assert EVERYTHING.taken([(b"foo", value), (b"bar", b"\xfc\t,")]) == ((b"bar", b"\xfc\t,"),)
+
+
+@given(st.lists(st.binary(max_size=6), max_size=4))
+def test_whatever_is_passed_on_can_be_sent(values: list[bytes]) -> None:
+    """By the library that sends it: else a client could make the origin, or a parent, look as if it were down."""
+    fields = EVERYTHING.taken([(b"foo", value) for value in values])
+    normalize_and_validate(list(fields))
 
 
 def test_lines_stay_lines() -> None:

@@ -1,5 +1,7 @@
 """Pictures that vary by a field of the request: every client gets its own variant, and shares it with its like."""
 
+import socket
+
 import httpx
 import pytest
 import redis
@@ -246,6 +248,16 @@ class TestErrors:
 
 
 class TestWhatReachesTheOrigin:
+    def test_no_request_makes_the_origin_look_down(self, edge: RunningEdge, origin: ScriptedOrigin) -> None:
+        """The server leaves space behind a value as it is, and the client would not send it."""
+        origin.script("/cat", in_language("en"))
+        odd = b"GET /image/cat HTTP/1.1\r\nHost: edge\r\nFoo: 1 \t\r\nBar: \xfc\r\nBaz:\r\nConnection: close\r\n\r\n"
+        host, port = edge.url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port))) as client, client.makefile("rb") as answer:
+            client.sendall(odd)
+            assert answer.readline().startswith(b"HTTP/1.1 200")
+        assert {name.lower(): value for name, value in origin.requests[0].headers.items()}["foo"] == "1"
+
     def test_the_clients_own_words(self, edge: RunningEdge, origin: ScriptedOrigin, photo: bytes) -> None:
         origin.script("/cat", Reply(photo, headers=BY_LANGUAGE))
         origin.script("/dog", Reply(photo, headers=BY_LANGUAGE))
