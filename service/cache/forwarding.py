@@ -94,7 +94,7 @@ class Forward:
             fields = [line for line in fields if not _NO_VALUE.search(line[1])]
         if len(fields) > FIELDS_CAP or len(said) > FIELDS_CAP_BYTES:
             raise FieldsTooLarge(f"{len(fields)} fields of {len(said)} bytes")
-        # RFC 9110 5.5: space around a value is none of it. Not every server takes it away, nor does every client send it.
+        # RFC 9110 5.5: space around a value is none of it, but httptools leaves some, and h11 would refuse to send it.
         return tuple([(name, value.strip(b" \t")) for name, value in fields])
 
     def _named(self, headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
