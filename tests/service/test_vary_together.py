@@ -1,7 +1,9 @@
 """Requests for several variants at the same time: nobody knows how a picture varies until the first answer is there."""
 
+import asyncio
 from collections.abc import Iterator
 
+import httpx
 import pytest
 
 from service.settings import read_settings
@@ -35,6 +37,23 @@ def test_who_waited_for_another_variant_gets_their_own(edge: RunningEdge, origin
     assert tags[0] == tags[1] != tags[2] == tags[3]
     assert {told(one[0]) for one in (german, another)} <= {VARY_MISS, "latentedge; fwd=vary-miss; collapsed", HIT}
     assert [ask(edge, asked).headers["etag"] for asked in (EN, DE)] == [tags[0], tags[2]]
+
+
+def test_a_crowd_of_three_languages_makes_three_fetches(edge: RunningEdge, origin: ScriptedOrigin) -> None:
+    first = gated(in_language("en"))
+    origin.script("/cat", first, in_language("de"), in_language("fr"))
+
+    async def crowd() -> list[httpx.Response]:
+        async with httpx.AsyncClient(base_url=edge.url, timeout=120, trust_env=False) as client:
+            tasks = [asyncio.create_task(client.get("/image/cat", headers=asked)) for asked in (EN, DE, FR) * 20]
+            await asyncio.to_thread(edge.arrivals.wait_for, 60)
+            opened(first)
+            return await asyncio.gather(*tasks)
+
+    answers = asyncio.run(crowd())
+    tags = [{answer.headers["etag"] for answer in answers[number::3]} for number in range(3)]
+    assert [len(one) for one in tags] == [1, 1, 1]
+    assert len(set.union(*tags)) == 3
 
 
 def test_variants_that_are_known_do_not_wait_for_each_other(edge: RunningEdge, origin: ScriptedOrigin) -> None:
