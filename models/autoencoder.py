@@ -45,13 +45,23 @@ class MediumAutoencoder(nn.Module):
 
 
 class LightHeads(nn.Module):
-    """What is trained on the frozen high autoencoder's latents: the cheap ways from them to both sizes."""
+    """The cheap ways from the high latent to both sizes."""
 
     def __init__(self) -> None:
         """Networks of the widths in `models.config`."""
         super().__init__()
         self.high = HighHead(HIGH, HIGH_CPU_HEAD)
         self.medium = Translator(HIGH, MEDIUM, TRANSLATOR)
+
+
+class SharedLatent(nn.Module):
+    """The high autoencoder and all that reads its latent, to be trained together."""
+
+    def __init__(self) -> None:
+        """Named as in the weights file."""
+        super().__init__()
+        self.high = HighAutoencoder()
+        self.light = LightHeads()
 
 
 def pad_to_cells(x: Tensor, config: AutoencoderConfig) -> Tensor:

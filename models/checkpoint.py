@@ -1,6 +1,6 @@
 """The weights file: safetensors in and out, and the digests that name what it decodes to. Nothing is unpickled.
 
-Names in the file: `high.*`, `medium.*` (the two autoencoders, each with `hyperprior.indexes.{first,second,bias}` as
+Names in the file: `high.*`, `medium.*` (the two autoencoders, each with `hyperprior.indexes.*` as
 integers and `tables.{symbols,hyper}` as counts), `light.high.*` (the processor's head of the high picture) and
 `light.medium.*` (the translator). Matrices are stored in half precision and computed with in float32.
 """
@@ -22,14 +22,14 @@ from models.bitstream import STREAM_ID_BYTES
 from models.entropy_coder import EntropyCoder
 from models.entropy_model import SCALE_COUNT, support_of
 from models.rounding import Rounding
-from models.scale_path import FrozenScaleIndexes, InexactScalePathError, ScaleIndexes, ScaleWeights
+from models.scale_path import INTEGER_PARTS, FrozenScaleIndexes, InexactScalePathError, ScaleIndexes, ScaleWeights
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 RELEASED = Path(__file__).parent / "weights" / "latentedge.safetensors"
 _HEAD_ID_BYTES = 4
-_FORMAT = "latentedge-weights-2"
+_FORMAT = "latentedge-weights-3"
 
 
 class CheckpointError(Exception):
@@ -133,8 +133,7 @@ def _assemble(tensors: dict[str, Tensor], notes: ReleaseNotes) -> Checkpoint:
 def _autoencoding(
     prefix: str, networks: HighAutoencoder | MediumAutoencoder, tensors: dict[str, Tensor], *, strength: float
 ) -> Autoencoding:
-    names = ("first", "second", "bias")
-    weights = ScaleWeights(*[tensors[f"{prefix}hyperprior.indexes.{name}"].float() for name in names])
+    weights = ScaleWeights(*[tensors[f"{prefix}hyperprior.indexes.{name}"].float() for name in INTEGER_PARTS])
     networks.hyperprior.indexes = FrozenScaleIndexes(weights)
     _fill(networks, tensors, prefix)
     lengths = [2 * support_of(index) + 2 for index in range(SCALE_COUNT)]
@@ -163,9 +162,9 @@ def _frozen(prefix: str, networks: HighAutoencoder | MediumAutoencoder, tables: 
         for name, tensor in networks.state_dict().items()
         if "hyperprior.indexes." not in name
     }
-    tensors["hyperprior.indexes.first"] = weights.first.detach().to(torch.int8)
-    tensors["hyperprior.indexes.second"] = weights.second.detach().to(torch.int8)
-    tensors["hyperprior.indexes.bias"] = weights.bias.detach().to(torch.int32)
+    for name in INTEGER_PARTS:
+        kind = torch.int32 if name.endswith("bias") else torch.int8
+        tensors[f"hyperprior.indexes.{name}"] = getattr(weights, name).detach().to(kind)
     tensors["tables.symbols"] = torch.cat(tables.symbols)
     tensors["tables.hyper"] = tables.hyper
     return {f"{prefix}.{name}": tensor.contiguous() for name, tensor in tensors.items()}

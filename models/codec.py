@@ -18,12 +18,14 @@ import torch
 from models.bitstream import FLAG_MEDIUM
 from models.checkpoint import Checkpoint, load
 from models.config import HIGH_PX, MEDIUM_PX
+from models.cpu.decoder import FastDecoder
 from models.latent_codec import LatentCodec, PictureShapeError, QualityError, Symbols
 from models.layers import set_precision
 from models.pixels import Pixels, to_pixels, to_tensor
 from models.rate_control import highest_quality, quality_of_score
 from models.refinement import Refinement, Sought
 from models.scores import Ssimulacra2
+from models.synthesis import HighHead
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,8 +49,12 @@ class Codec(LatentCodec):
         high_id = checkpoint.cpu_head_id if light else checkpoint.gpu_head_id
         self._head_ids = {HIGH_PX: high_id, MEDIUM_PX: checkpoint.medium_head_id}
         self._head = checkpoint.light.high.to(device) if light else self._networks.head
-        set_precision(self._head, dtype)
         self._translator = checkpoint.light.medium.to(device)
+        self._fast: FastDecoder | None = None
+        if device == "cpu" and dtype == torch.bfloat16:
+            assert isinstance(self._head, HighHead), "the 344 picture's"
+            self._fast = FastDecoder(self._networks.hyperprior, high=self._head, medium=self._translator)
+        set_precision(self._head, dtype)
         set_precision(self._translator, dtype)
 
     @classmethod
@@ -132,6 +138,13 @@ class Codec(LatentCodec):
         """A batch of latents -> pictures (size, size, 3) sRGB, size 344 or 172."""
         if size_px not in self._head_ids:
             raise ValueError(f"no head makes {size_px} px")
+        if self._fast is None:
+            return self.plainly(symbols, size_px=size_px)
+        return [self._fast.picture(one.h1, one.q, quality=one.quality, size_px=size_px) for one in symbols]
+
+    @torch.inference_mode()
+    def plainly(self, symbols: Sequence[Symbols], *, size_px: int) -> list[Pixels]:
+        """The same by the networks' own modules: on a GPU, and the reference of the fast way on a processor."""
         return self._pictures(*self._latents(symbols), size_px)
 
     @torch.inference_mode()

@@ -16,7 +16,8 @@ import numpy as np
 
 from models.bitstream import DamagedBitstream
 from models.entropy_model import HYPER_LIMIT, SCALE_COUNT, hyper_group, support_of
-from models.rans import DAMAGED, LOWEST, WORDS_A_VALUE, compiled, packed, pop, push
+from models.machine_code import compiled
+from models.rans import DAMAGED, LOWEST, WORDS_A_VALUE, packed, pop, push
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -91,13 +91,14 @@ class Hyperprior(nn.Module):
         self.hyper_latents = HyperLatentModel(config.hyper_channels)
         self.register_buffer("deviation", torch.ones(config.latent_channels))
         self.deviation: Tensor
+        self.register_buffer("coded", _coded_channels(config), persistent=False)
+        self.coded: Tensor
 
     @torch.no_grad()
     def start(self, deviation: Tensor, neighbour_weight: Tensor, groups: int) -> None:
         """Closed-form start: deviation (N,) of each channel, weight (N,) of the mean of the four neighbours."""
         self.deviation.copy_(deviation)
-        cross = torch.tensor([[0.0, 0.25, 0.0], [0.25, 0.0, 0.25], [0.0, 0.25, 0.0]])
-        self.means.neighbours.weight.copy_(neighbour_weight[:, None, None, None] * cross)
+        self.means.neighbours.copy_(neighbour_weight.repeat(4, 1) / 4)
         if isinstance(self.indexes, FrozenScaleIndexes):
             raise TypeError("a frozen scale path cannot start afresh")
         octave = math.log(2) / LOG_STEP  # scale indexes per doubling of the scale
@@ -123,6 +124,7 @@ class Hyperprior(nn.Module):
         coded = self._quantise(gained, gain, z=z, quality=quality)
         residual = gained - coded.mu
         y_bits = -torch.log2(self.symbols.mass(residual + _noise(residual), coded.index))
+        y_bits = y_bits * self.coded[quality][:, :, None, None]
         return RateEstimate(coded.y_hat, y_bits.flatten(1).sum(1), z_bits.flatten(1).sum(1))
 
     def quantise(self, y: Tensor, quality: Tensor, *, rounding: Rounding | None = None) -> Quantised:
@@ -142,7 +144,8 @@ class Hyperprior(nn.Module):
         self, gained: Tensor, gain: Tensor, *, z: Tensor, quality: Tensor, rounding: Rounding | None = None
     ) -> _Coded:
         z_hat = clamp_toward(round_straight(z), -HYPER_LIMIT, HYPER_LIMIT)
-        index = self.indexes(z_hat, quality)
+        h1, index = self.indexes(z_hat, quality)
+        index = index * self.coded[quality][:, :, None, None]
         board = Checkerboard.of(gained)
 
         def symbols(mu: Tensor, places: Tensor) -> Tensor:
@@ -152,28 +155,31 @@ class Hyperprior(nn.Module):
             steps = gain[:, None, :, 0, 0]
             return rounding(residual, index=of_cells, gain=steps, quality=quality) * (of_cells >= 1)
 
-        (q, mu), (q_others, mu_others) = self.two_passes(z_hat, gain, board, symbols)
+        (q, mu), (q_others, mu_others) = self.two_passes(h1, quality, board, symbols)
         q, mu = board.joined(q, q_others), board.joined(mu, mu_others)
         return _Coded(z_hat, q, index, mu, (q + mu) / gain)
 
-    def dequantise(self, z_hat: Tensor, q: Tensor, quality: Tensor) -> Tensor:
-        """Symbols -> y_hat (B, N, H, W): the decoder's side, two passes of means."""
-        gain = self.gain(quality)
+    def dequantise(self, h1: Tensor, q: Tensor, quality: Tensor) -> Tensor:
+        """h1 (B, C, H, W) and symbols (B, N, H, W) -> y_hat: the decoder's side, two passes of means."""
         board = Checkerboard.of(q)
-        halves = self.two_passes(z_hat, gain, board, lambda _mu, places: board.take(q, places))
+        halves = self.two_passes(h1, quality, board, lambda _mu, places: board.take(q, places))
         anchors, others = (symbols + mu for symbols, mu in halves)
-        return board.joined(anchors, others) / gain
+        return board.joined(anchors, others) / self.gain(quality)
 
     def two_passes(
-        self, z_hat: Tensor, gain: Tensor, board: Checkerboard, symbols: Callable[[Tensor, Tensor], Tensor]
+        self, h1: Tensor, quality: Tensor, board: Checkerboard, symbols: Callable[[Tensor, Tensor], Tensor]
     ) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-        """(q, mu) of the anchors and of the others, in lists of cells; `symbols` gives the q of places by their mu."""
-        steps = gain[:, None, :, 0, 0]
-        features = self.means.features(z_hat)
-        mu_anchors = self.means.of_anchors(features, self.deviation, board) * steps
+        """(q, mu) of the anchors and of the others, in lists of cells; `symbols` gives the q of places by their mu.
+
+        Channels that a quality does not code are zero: neither symbol nor mean.
+        """
+        steps = self.gain(quality)[:, None, :, 0, 0]
+        units = steps * self.coded[quality][:, None]
+        features = self.means.features(h1)
+        mu_anchors = self.means.of_anchors(features, self.deviation, board) * units
         q_anchors = symbols(mu_anchors, board.anchors)
         decoded = (q_anchors + mu_anchors) / steps
-        mu_others = self.means.of_others(features, decoded, self.deviation, board) * steps
+        mu_others = self.means.of_others(features, decoded, self.deviation, board) * units
         q_others = symbols(mu_others, board.others)
         return (q_anchors, mu_anchors), (q_others, mu_others)
 
@@ -185,6 +191,12 @@ class _Coded:
     index: Tensor
     mu: Tensor
     y_hat: Tensor
+
+
+def _coded_channels(config: AutoencoderConfig) -> Tensor:
+    """(QUALITIES, N): 1 where a quality codes a channel, else 0."""
+    counts = torch.tensor([config.coded_channels(quality) for quality in range(QUALITIES)])
+    return (torch.arange(config.latent_channels) < counts[:, None]).float()
 
 
 def _noise(like: Tensor) -> Tensor:

@@ -12,8 +12,10 @@ from models import bitstream
 from models.autoencoder import pad_to_cells
 from models.bitstream import Bitstream, ForeignBitstream
 from models.config import GRID, QUALITIES
+from models.cpu.scales import FastScales
 from models.pixels import to_tensor
 from models.rans import LARGEST
+from models.scale_path import FrozenScaleIndexes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,10 +30,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Symbols:
-    """One decoded latent as integers: quality, z (C, 11, 11) and q (22, 22, N) int16. Opaque to callers."""
+    """One decoded latent, opaque to callers: quality, h1 (22 22, C) integers in float32, q (22 22, coded channels)."""
 
     quality: int
-    z: NDArray[np.int16]
+    h1: NDArray[np.float32]
     q: NDArray[np.int16]
 
 
@@ -54,9 +56,10 @@ class LatentCodec:
         self.stream_id = autoencoding.stream_id
         self._coder = autoencoding.coder
         self._rounding = autoencoding.rounding
+        indexes = autoencoding.networks.hyperprior.indexes
+        assert isinstance(indexes, FrozenScaleIndexes), "a weights file holds integers"
+        self._scales = FastScales(indexes.weights)
         self._networks = autoencoding.networks.to(device).requires_grad_(requires_grad=False)
-        # the exact path stays on the CPU: it was never a registered tensor, so `.to` leaves it there
-        self._indexes = autoencoding.networks.hyperprior.indexes
 
     @property
     def size_px(self) -> int:
@@ -71,7 +74,9 @@ class LatentCodec:
     @torch.no_grad()
     def _analysed(self, pixels: Pixels) -> Tensor:
         x = pad_to_cells(to_tensor(pixels, self.device), self._networks.config)
-        y: Tensor = self._networks.analysis(x, self._networks.hyperprior.deviation)
+        # as it was trained: half precision moves a latent by less than its rounding, and no decoder sees it
+        with torch.autocast(self.device, dtype=torch.bfloat16, enabled=self.dtype == torch.bfloat16):
+            y: Tensor = self._networks.analysis(x, self._networks.hyperprior.deviation)
         return y
 
     @torch.no_grad()
@@ -82,8 +87,10 @@ class LatentCodec:
     def _written(self, coded: Quantised, *, quality: int) -> bytes:
         side = self.size_px
         blank = Bitstream(self.stream_id, quality, self._flags, width_px=side, height_px=side, words=b"")
-        z, index = _integers(coded.z_hat[0], np.int16), _integers(_by_cell(coded.index), np.uint16)
-        q = _integers(_by_cell(coded.q.clamp(-LARGEST, LARGEST)), np.int16)  # photographs stay below 2,000 (measured)
+        channels = self._networks.config.coded_channels(quality)
+        z, index = _integers(coded.z_hat[0], np.int16), _integers(_by_cell(coded.index[:, :channels]), np.uint16)
+        # photographs stay below 2,000 (measured)
+        q = _integers(_by_cell(coded.q[:, :channels].clamp(-LARGEST, LARGEST)), np.int16)
         seal = bitstream.checksum(blank, _sealed(z, q))
         return bitstream.build(replace(blank, words=self._coder.encode(z, q, index, quality=quality, seal=seal)))
 
@@ -99,18 +106,26 @@ class LatentCodec:
             raise ForeignBitstream(f"stream id {parsed.stream_id.hex()}, these weights read {self.stream_id.hex()}")
         decoding = self._coder.open(parsed.words)
         z = decoding.hyper_latent(GRID // 2, quality=parsed.quality)
-        index = self._indexes(torch.from_numpy(z)[None], torch.tensor([parsed.quality]))
-        q = decoding.symbols(_integers(_by_cell(index), np.uint16))
+        h1, channels = self._scales.risen(z), self._networks.config.coded_channels(parsed.quality)
+        index = self._scales.indexes(h1, quality=parsed.quality, channels=channels)
+        q = decoding.symbols(index.reshape(-1))
         decoding.check(seal=bitstream.checksum(parsed, _sealed(z, q)))
-        return Symbols(parsed.quality, z, q.reshape(GRID, GRID, -1))
+        return Symbols(parsed.quality, h1, q.reshape(-1, channels))
 
     def _latents(self, symbols: Sequence[Symbols]) -> tuple[Tensor, Tensor]:
         """A batch's y_hat (B, N, 22, 22) in float32 and its qualities (B,)."""
         quality = torch.tensor([one.quality for one in symbols], device=self.device)
-        z = torch.from_numpy(np.stack([one.z for one in symbols])).to(self.device, torch.float32)
-        cells = torch.from_numpy(np.stack([one.q for one in symbols])).to(self.device, torch.float32)
-        y_hat = self._networks.hyperprior.dequantise(z, cells.permute(0, 3, 1, 2), quality)
+        h1 = torch.from_numpy(np.stack([one.h1 for one in symbols])).to(self.device)
+        grid = h1.view(len(symbols), GRID, GRID, -1).permute(0, 3, 1, 2)
+        y_hat = self._networks.hyperprior.dequantise(grid, self._cells(symbols), quality)
         return y_hat, quality
+
+    def _cells(self, symbols: Sequence[Symbols]) -> Tensor:
+        """q (B, N, 22, 22) of a batch, channels_last; zero in the channels that a quality does not code."""
+        cells = torch.zeros(len(symbols), GRID * GRID, self._networks.config.latent_channels)
+        for row, one in zip(cells, symbols, strict=True):
+            row[:, : one.q.shape[1]] = torch.from_numpy(one.q)
+        return cells.to(self.device).view(len(symbols), GRID, GRID, -1).permute(0, 3, 1, 2)
 
     def _check_input(self, pixels: Pixels, quality: int) -> None:
         if pixels.shape != (self.size_px, self.size_px, 3) or pixels.dtype != np.uint8:

@@ -1,26 +1,24 @@
 """The float means mu, in two checkerboard passes (He 2021, arXiv 2103.15306). They never choose a table.
 
-z_hat -- 3x3, 2x up --+-- 1x1 ------------------------------------------------> mu of the anchors
-                      +----------------+
-y_hat of anchors --+-- asinh, 1x1 -----+-- depthwise 3x3, 1x1, 1x1 --+--------> mu of the others
-                   +-- depthwise 3x3 (starts as the mean of four) ---+
+h1 (of z_hat) -- 1x1 --+-- 1x1 -----------------------------------------------> mu of the anchors
+                       +----------------+
+y_hat of anchors --+-- compressed, 1x1 -+-- depthwise 3x3, 1x1, 1x1 --+-------> mu of the others
+                   +-- four neighbours of each channel (start: mean) -+
 
-Half of the cells are anchors, half are not: each 1x1 map is computed on the cells where it counts, which saves a
-quarter of the work. Such cells are lists (B, P, C), P of the H W cells of the grid.
+Half of the cells are anchors, half are not: each 1x1 map is computed on the cells where it counts. Such cells are lists
+(B, P, C), P of the H W cells of the grid. h1 is what the exact path has risen z_hat to, on the latent's own grid.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from models.config import AutoencoderConfig
-from models.layers import Pointwise, activate, compress
-
-_HYPER_FEATURES = 64
+from models.layers import Pointwise, activate, compress, four_neighbours
 
 
 @dataclass(frozen=True)
@@ -35,10 +33,7 @@ class Checkerboard:
     @classmethod
     def of(cls, grid: Tensor) -> Checkerboard:
         """The checkerboard of a tensor (B, C, H, W)."""
-        height, width = grid.shape[-2:]
-        rows = torch.arange(height, device=grid.device)[:, None] + torch.arange(width, device=grid.device)
-        parity = rows.flatten() % 2
-        return cls(height, width, (parity == 0).nonzero()[:, 0], (parity == 1).nonzero()[:, 0])
+        return _board(grid.shape[-2], grid.shape[-1], str(grid.device))
 
     def take(self, grid: Tensor, places: Tensor) -> Tensor:
         """(B, C, H, W) -> the cells (B, P, C) at some places."""
@@ -52,25 +47,36 @@ class Checkerboard:
         return cells.view(batch, self.height, self.width, channels).permute(0, 3, 1, 2)
 
 
+@cache
+def _board(height: int, width: int, device: str) -> Checkerboard:
+    with torch.inference_mode(mode=False):  # kept: a search with gradients may follow
+        rows = torch.arange(height)[:, None] + torch.arange(width)
+        parity = rows.flatten() % 2
+        anchors, others = ((parity == side).nonzero()[:, 0].to(device) for side in (0, 1))
+    return Checkerboard(height, width, anchors, others)
+
+
 class Means(nn.Module):
-    """mu of the anchors from z_hat, mu of the others from z_hat and the decoded anchors; in float32 everywhere."""
+    """mu of the anchors from h1, mu of the others from h1 and the decoded anchors; in float32 everywhere."""
+
+    unit = 16
+    """h1 is in -127..127; the networks read it in these units."""
 
     def __init__(self, config: AutoencoderConfig) -> None:
         """Both start at zero but for the linear prediction from the four neighbours."""
         super().__init__()
-        channels, features = config.latent_channels, _HYPER_FEATURES
-        self.rise = nn.Conv2d(config.hyper_channels, 4 * features, 3, padding=1)
+        channels, features = config.latent_channels, config.feature_channels
+        self.read = Pointwise(config.hyper_channels, features, gain=1.7)
         self.anchor = Pointwise(features, channels, gain=0)
-        self.neighbours = nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=False)
+        self.neighbours = nn.Parameter(torch.zeros(4, channels))
         self.enter = Pointwise(channels, features)
         self.spatial = nn.Conv2d(2 * features, 2 * features, 3, padding=1, groups=2 * features)
         self.mix = Pointwise(2 * features, config.context_channels)
         self.leave = Pointwise(config.context_channels, channels, gain=0)
-        nn.init.zeros_(self.neighbours.weight)
 
-    def features(self, z_hat: Tensor) -> Tensor:
-        """Hyper features (B, F, H, W) from z_hat (B, C, H/2, W/2)."""
-        return activate(F.pixel_shuffle(self.rise(z_hat / 4), 2))
+    def features(self, h1: Tensor) -> Tensor:
+        """Hyper features (B, F, H, W) from h1 (B, C, H, W)."""
+        return activate(self.read(h1 / self.unit))
 
     def of_anchors(self, features: Tensor, deviation: Tensor, board: Checkerboard) -> Tensor:
         """Means (B, P, N) of the anchors from the hyper features alone, in latent units."""
@@ -82,6 +88,12 @@ class Means(nn.Module):
         blank = activate(self.enter.bias).expand(len(seen), len(board.others), -1)  # the map of an empty cell
         h = self.spatial(torch.cat([board.joined(seen, blank), features], dim=1))
         h = activate(self.mix.of_cells(board.take(h, board.others)))
-        between = self.neighbours(board.joined(anchors, torch.zeros_like(anchors)))
+        between = self._between(board.joined(anchors, torch.zeros_like(anchors)))
         mu: Tensor = board.take(between, board.others) + self.leave.of_cells(h) * deviation
         return mu
+
+    def _between(self, grid: Tensor) -> Tensor:
+        """Weighted sum of the four neighbours of each cell, zero beyond the grid."""
+        above, left, right, below = four_neighbours(grid)
+        weights = self.neighbours[:, :, None, None]
+        return weights[0] * above + weights[1] * left + weights[2] * right + weights[3] * below

@@ -12,16 +12,23 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cache
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import torch
 from ssimulacra2 import ssimulacra2 as formula
 from torch import Tensor
 from torch.nn import functional as F
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 _FACTOR = 10.0
 """Squared error (8-bit units) that weighs as much as one unit of `ssimulacra2_error`: what an extra bit saves of the
 one over what it saves of the other is 9.0 to 10.6 at qualities 16 to 60 of the released codec (measured on validation
 pictures), so both parts of a mixture ask for the same rate."""
+_ABSORBANCE = [tuple(formula.kOpsinAbsorbanceMatrix[row : row + 3].tolist()) for row in (0, 3, 6)]
+"""Linear RGB -> the three cone responses."""
+_FINAL_FACTOR = 0.9562382616834844
 _SCALES = 6
 _LINEAR_UNTIL = 0.04045
 _SIGMA_PX, _RADIUS_PX = 1.5, 5
@@ -39,71 +46,110 @@ class _Plane:
     mean: Tensor
     square: Tensor
 
+    def repeated(self, times: int) -> _Plane:
+        return _Plane(*(part.repeat(times, 1, 1, 1) for part in (self.whole, self.sampled, self.mean, self.square)))
 
-def distortion(x_hat: Tensor, x: Tensor, *, perceptual: float) -> Tensor:
-    """(B,) over the area of x, which may be smaller than x_hat, in squared error of 8-bit units.
 
-    (1 - perceptual) * 255^2 MSE + perceptual * 10 * `ssimulacra2_error`.
+class Error(Protocol):
+    """`ssimulacra2_error`, as it is or compiled."""
+
+    def __call__(self, x_hat: Tensor, x: Tensor) -> Tensor:
+        """(k B, 3, H, W) against (B, 3, H, W) -> (k B,)."""
+
+
+def distortion(x_hat: Tensor, x: Tensor, *, perceptual: float, error: Error | None = None) -> Tensor:
+    """(k B,) over the area of x (B, 3, H, W), which may be smaller than that of x_hat (k B, ...): k versions of each.
+
+    (1 - perceptual) * 255^2 MSE + perceptual * 10 * `ssimulacra2_error`, in squared error of 8-bit units.
     """
     cropped = x_hat[:, :, : x.shape[2], : x.shape[3]]
-    squared = (cropped - x).square().flatten(1).mean(1) * 255**2
+    versions = len(cropped) // len(x)
+    squared = (cropped - x.repeat(versions, 1, 1, 1)).square().flatten(1).mean(1) * 255**2
     if not perceptual:
         return squared
-    return (1 - perceptual) * squared + perceptual * _FACTOR * ssimulacra2_error(cropped, x)
+    return (1 - perceptual) * squared + perceptual * _FACTOR * (error or ssimulacra2_error)(cropped, x)
 
 
 def ssimulacra2_error(x_hat: Tensor, x: Tensor) -> Tensor:
-    """Weighted error (B,) of x_hat against x, both (B, 3, H, W) in 0..1: 0 where they agree, 2.8 at a score of 70."""
+    """Weighted error (k B,) of x_hat against x (B, 3, H, W), k versions of each, in 0..1: 2.8 at a score of 70."""
+    return error_by_scales(x_hat, x, _scales(x.shape[2], x.shape[3], str(x.device)))
+
+
+class CompiledError:
+    """`ssimulacra2_error` in a few fused kernels for each size: half a minute to compile, for a GPU in training."""
+
+    def __init__(self) -> None:
+        self._compiled = torch.compile(error_by_scales, dynamic=False, fullgraph=True)
+
+    def __call__(self, x_hat: Tensor, x: Tensor) -> Tensor:
+        """As `ssimulacra2_error`."""
+        error: Tensor = self._compiled(x_hat, x, _scales(x.shape[2], x.shape[3], str(x.device)))
+        return error
+
+
+def error_by_scales(x_hat: Tensor, x: Tensor, scales: Sequence[Scale]) -> Tensor:
+    """The formula alone, of tensors alone: what `torch.compile` is given."""
     ours, theirs = _linear_light(x_hat), _linear_light(x)
-    error = x_hat.new_zeros(len(x))
-    scale = 0
-    while scale < _SCALES and min(ours.shape[2:]) >= _SMALLEST_SIDE_PX:
+    error = x_hat.new_zeros(len(x_hat))
+    for number, scale in enumerate(scales):
+        if number:
+            ours, theirs = F.avg_pool2d(ours, 2), F.avg_pool2d(theirs, 2)
         with torch.no_grad():
-            reference = _plane(theirs)
-        error = error + _scale_error(reference, _plane(ours), scale)
-        ours, theirs, scale = F.avg_pool2d(ours, 2), F.avg_pool2d(theirs, 2), scale + 1
+            reference = _plane(theirs, scale).repeated(len(ours) // len(theirs))
+        error = error + _scale_error(reference, _plane(ours, scale), scale)
     return error
 
 
-def _scale_error(reference: _Plane, decoded: _Plane, scale: int) -> Tensor:
-    crossed = _blurred(reference.whole * decoded.whole)
+class Scale(NamedTuple):
+    """What one scale is computed with: weights (colour, norm, kind), and the two halves of the blur."""
+
+    weights: Tensor
+    rows: Tensor
+    """(H / 2, H): row i blurs around place 2 i; the kernel is renewed at the borders."""
+    columns: Tensor
+
+
+@cache
+def _scales(height: int, width: int, device: str) -> tuple[Scale, ...]:
+    weights = torch.tensor(formula.weights * _FINAL_FACTOR, dtype=torch.float32).view(3, _SCALES, 2, 3)
+    found: list[Scale] = []
+    with torch.inference_mode(mode=False):
+        while len(found) < _SCALES and min(height, width) >= _SMALLEST_SIDE_PX:
+            parts = (weights[:, len(found)].contiguous(), _band(height), _band(width))
+            found.append(Scale(*(part.to(device) for part in parts)))
+            height, width = height // 2, width // 2
+    return tuple(found)
+
+
+def _band(side: int) -> Tensor:
+    offset = torch.arange(side)[None] - 2 * torch.arange(-(-side // 2))[:, None]
+    reach = torch.exp(-0.5 * (offset / _SIGMA_PX) ** 2) * (offset.abs() <= _RADIUS_PX)
+    return reach / reach.sum(1, keepdim=True)
+
+
+def _scale_error(reference: _Plane, decoded: _Plane, scale: Scale) -> Tensor:
+    crossed = _blurred(reference.whole * decoded.whole, scale)
     likeness = 1 - (reference.mean - decoded.mean).square()
     covariance = 2 * (crossed - reference.mean * decoded.mean) + 0.0009
     variances = reference.square - reference.mean.square() + decoded.square - decoded.mean.square() + 0.0009
     structure = (1 - likeness * covariance / variances).clamp_min(0)
     edges = (1 + (decoded.sampled - decoded.mean).abs()) / (1 + (reference.sampled - reference.mean).abs()) - 1
-    maps = torch.stack([structure, edges.clamp_min(0), (-edges).clamp_min(0)], dim=1)  # (B, 3 kinds, 3 colours, H, W)
-    means = maps.mean((3, 4))
-    fourth = (maps.square().square().mean((3, 4)) + _STEADY**4).sqrt().sqrt()
-    weights = _weights().to(maps.device)[:, scale]  # (colour, norm, kind)
-    both = torch.stack([means, fourth], dim=1).permute(0, 3, 1, 2)  # (B, colour, norm, kind)
-    return (both * weights).flatten(1).sum(1)
+    kinds = (structure, edges.clamp_min(0), (-edges).clamp_min(0))
+    means = torch.stack([kind.mean((2, 3)) for kind in kinds], dim=2)  # (B, colour, kind)
+    fourth = torch.stack([kind.square().square().mean((2, 3)) for kind in kinds], dim=2)
+    both = torch.stack([means, (fourth + _STEADY**4).sqrt().sqrt()], dim=2)  # (B, colour, norm, kind)
+    return (both * scale.weights).flatten(1).sum(1)
 
 
-def _plane(linear: Tensor) -> _Plane:
+def _plane(linear: Tensor, scale: Scale) -> _Plane:
     whole = _positive_xyb(linear)
-    return _Plane(whole, whole[:, :, ::2, ::2], _blurred(whole), _blurred(whole * whole))
+    return _Plane(whole, whole[:, :, ::2, ::2], _blurred(whole, scale), _blurred(whole * whole, scale))
 
 
-def _blurred(planes: Tensor) -> Tensor:
-    """Gaussian of 1.5 px, read at every second place of every second row."""
-    rows, columns = (_band(side, str(planes.device)) for side in planes.shape[2:])
-    blurred: Tensor = torch.matmul(torch.matmul(rows, planes), columns.T)
+def _blurred(planes: Tensor, scale: Scale) -> Tensor:
+    """Gaussian of 1.5 px, read at every second place of every second row, as products with band matrices."""
+    blurred: Tensor = torch.matmul(torch.matmul(scale.rows, planes), scale.columns.T)
     return blurred
-
-
-@cache
-def _band(side: int, device: str) -> Tensor:
-    """(side / 2, side): row i blurs around place 2 i; the kernel is renewed at the borders."""
-    offset = torch.arange(side)[None] - 2 * torch.arange(-(-side // 2))[:, None]
-    kernel = torch.exp(-0.5 * (offset / _SIGMA_PX) ** 2) * (offset.abs() <= _RADIUS_PX)
-    return (kernel / kernel.sum(1, keepdim=True)).to(device)
-
-
-@cache
-def _weights() -> Tensor:
-    """The package's weights, (colour, scale, norm, kind), its final factor included."""
-    return torch.tensor(formula.weights * 0.9562382616834844, dtype=torch.float32).view(3, _SCALES, 2, 3)
 
 
 def _linear_light(x: Tensor) -> Tensor:
@@ -114,9 +160,8 @@ def _linear_light(x: Tensor) -> Tensor:
 
 def _positive_xyb(linear: Tensor) -> Tensor:
     """Linear light -> XYB, scaled and shifted as the metric wants it."""
-    matrix = torch.tensor(formula.kOpsinAbsorbanceMatrix, dtype=linear.dtype, device=linear.device).view(3, 3)
-    bias = formula.kB0
-    mixed = torch.einsum("oc,bchw->bohw", matrix, linear) + bias
+    bias, (red, green, blue) = formula.kB0, linear.unbind(1)
+    mixed = torch.stack([r * red + g * green + b * blue + bias for r, g, b in _ABSORBANCE], dim=1)
     response = mixed.pow(1 / 3) - math.pow(bias, 1 / 3)
     first, second, blue = response.unbind(1)
     bright = 0.5 * (first + second)

@@ -14,7 +14,6 @@ popped first. The two states take turns, symbol by symbol, so that a processor c
 
 from __future__ import annotations
 
-from functools import cache
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
@@ -166,14 +165,3 @@ def pop(  # noqa: C901, PLR0912  numba would compile parts of it apart
         one, other = other, one
     states[0], states[1] = one, other
     return at
-
-
-@cache
-def compiled(run: Run) -> Run:
-    """The same in machine code, kept beside this file or, where that is not writable, in the user's cache."""
-    import numba
-
-    try:
-        return numba.njit(nogil=True, cache=True)(run)
-    except RuntimeError:  # nowhere to keep it: a second at every start
-        return numba.njit(nogil=True)(run)

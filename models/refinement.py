@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 _RATE, _MOMENTUM, _LONGEST = 0.02, 0.8, 0.2
 """Step in units of gradient over curvature, its momentum, and the longest step in symbols (measured, see LOG.md)."""
+_INSIDE = 0.49
+"""Of a symbol's step: still rounds to the same integer."""
 _TOO_FAR = 1.004
 """A loss above the best one by this factor sends the search back."""
 
@@ -76,9 +78,11 @@ class Refinement:
         self._quality = torch.tensor([sought.quality], device=sought.x.device)
         with torch.no_grad():
             self._gain = hyperprior.gain(self._quality)
+            self._h1 = hyperprior.indexes.risen(sought.start.z_hat)
             decoded = sought.start.y_hat * self._gain
-            # half way to the encoder's own value: rounds to the start, and remembers which way it was rounded
-            self._v = decoded + 0.5 * (sought.y * self._gain - decoded)
+            # half way to the encoder's own value: rounds to the start, and remembers which way it was rounded, though
+            # the encoder's rounding may have gone more than one integer down
+            self._v = decoded + (0.5 * (sought.y * self._gain - decoded)).clamp(-_INSIDE, _INSIDE)
         self._speed = torch.zeros_like(self._v)
         self._board = Checkerboard.of(self._v)
         self._best = _Place(float("inf"), self._v, slope=self._speed, coded=sought.start)
@@ -113,9 +117,7 @@ class Refinement:
         def symbols(mu: Tensor, places: Tensor) -> Tensor:
             return round_straight(board.take(v, places) - mu) * (board.take(index, places) >= 1)
 
-        (q, mu), (q_others, mu_others) = self._sought.hyperprior.two_passes(
-            self._sought.start.z_hat, self._gain, board, symbols
-        )
+        (q, mu), (q_others, mu_others) = self._sought.hyperprior.two_passes(self._h1, self._quality, board, symbols)
         return board.joined(q, q_others), board.joined(mu, mu_others)
 
     def _judged(self, q: Tensor, mu: Tensor) -> _Judged:

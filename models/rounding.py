@@ -58,5 +58,5 @@ class Rounding:
 
     def curvature(self, gain: Tensor, quality: Tensor) -> Tensor:
         """Bits that a symbol's squared error of one costs, were the transform orthonormal; of the shape of gain."""
-        weights = quality_lambdas().to(gain.device)[quality].view(-1, *[1] * (gain.ndim - 1))
+        weights = quality_lambdas(str(gain.device))[quality].view(-1, *[1] * (gain.ndim - 1))
         return weights * 255**2 / 3 / gain.square()

@@ -1,14 +1,17 @@
 """The exact path: z_hat -> scale index, in integers held in float32. The only network between bytes and tables.
 
-Number formats: z_hat in -15..15; W1 and W2 int8 with 4 and 7 fractional bits; hidden values in -127..127 (8 bits, so
-even a bf16 or TF32 input holds them); bias with 7 fractional bits. Every rescale is floor(x 2^-k + 1/2). All sums stay
-below 2^24 and are therefore exact in float32 in any order: one index on every machine, alone or in a batch (cf. Balle
-2019, "Integer networks for data compression with latent-variable models").
+    z_hat -- rise: 3x3 of each channel, 2x up --> h1 -- mix: 1x1 --> h2 -- second: 1x1, quality bias --> index
+                                                  +--[from here on float: the means]
+
+Number formats: z_hat in -15..15; all weights int8, with 4, 7 and 7 fractional bits; hidden values in -127..127 (8 bits,
+so even a bf16 or TF32 input holds them); biases with 7 fractional bits. Every rescale is floor(x 2^-k + 1/2). All sums
+stay below 2^24 and are therefore exact in float32 in any order: one index on every machine, alone or in a batch (cf.
+Balle 2019, "Integer networks for data compression with latent-variable models").
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor, nn
@@ -18,15 +21,15 @@ from models.config import AutoencoderConfig
 from models.entropy_model import HYPER_LIMIT, SCALE_COUNT
 from models.layers import QUALITY_KNOTS, QualityTable, clamp_toward, round_straight
 
-_FIRST_SHIFT = 4
+_RISE_SHIFT = 4
 """Fractional bits of the first layer's weights (int8: -7.9..7.9)."""
-_SECOND_SHIFT = 7
-"""Fractional bits of the second layer's weights (int8: -0.99..0.99) and of the quality bias."""
-_ACTIVATION_LIMIT = 127
+SHIFT = 7
+"""Fractional bits of the other layers' weights (int8: -0.99..0.99) and of all biases."""
+_LIMIT = 127
 _EXACT_LIMIT = 1 << 24
 """Integers below this are exact in float32."""
-_PLAIN = 32
-"""Hidden channels of the scale path that keep their sign; the others are rectified."""
+PLAIN = 32
+"""Hidden channels of h2 that keep their sign; the others are rectified."""
 _RECTIFIED = 64
 ENERGY_PER_Z = 8
 """Hidden units per step of an energy hyper-latent, at the start (assumed)."""
@@ -36,50 +39,77 @@ class InexactScalePathError(ValueError):
     """The integer bound of the scale path does not hold for these weights."""
 
 
-class ScaleIndexes(nn.Module):
-    """z_hat -> scale index, in integers. Two layers:
+@dataclass(frozen=True)
+class ScaleWeights:
+    """Integers held in float32: rise (4 C, 9), mix (96, C), mix_bias (96,), second (N, 96), bias (QUALITIES, N)."""
 
-    h = clamp(floor((W1 * z_hat) / 2^4 + 1/2)), W1 int8, 3x3, 2x up by shuffle; 32 channels in -127..127, 64 in 0..127;
-    index = clamp(floor((W2 h + bias[quality]) / 2^7 + 1/2), 0, 63), W2 int8.
+    rise: Tensor
+    mix: Tensor
+    mix_bias: Tensor
+    second: Tensor
+    bias: Tensor
+
+
+INTEGER_PARTS = tuple(field.name for field in fields(ScaleWeights))
+"""Their names in the weights file; the biases are int32, the others int8."""
+
+
+class ScaleIndexes(nn.Module):
+    """z_hat -> scale index, in integers. Three layers:
+
+    h1 = clamp(floor((rise * z_hat) / 2^4 + 1/2), -127, 127), four 3x3 filters a channel, shuffled 2x up;
+    h2 = clamp(floor((mix h1 + bias) / 2^7 + 1/2)), 32 channels in -127..127, 64 in 0..127;
+    index = clamp(floor((second h2 + bias[quality]) / 2^7 + 1/2), 0, 63).
     """
 
     def __init__(self, config: AutoencoderConfig) -> None:
-        """Float weights that are rounded to integers at each use, gradients passing straight through."""
+        """Float weights that are rounded to integers at each use, gradients passing straight through.
+
+        They start as energies of the 2x2 cells, interpolated between them and handed on unchanged.
+        """
         super().__init__()
-        hidden = _PLAIN + _RECTIFIED
-        first = torch.empty(4 * hidden, 9 * config.hyper_channels).normal_(std=0.1)
-        self.first = nn.Parameter(first)
+        hidden, channels = PLAIN + _RECTIFIED, config.hyper_channels
+        self.rise = nn.Parameter(ENERGY_PER_Z * _bilinear().repeat(channels, 1))
+        mix = torch.empty(hidden, channels).normal_(std=0.1)
+        mix[:PLAIN] = 0
+        mix[: config.energy_groups, : config.energy_groups] = 0.99 * torch.eye(config.energy_groups)
+        self.mix = nn.Parameter(mix)
+        self.mix_bias = nn.Parameter(torch.zeros(hidden))
         self.second = nn.Parameter(torch.empty(config.latent_channels, hidden).normal_(std=0.01))
         self.bias = QualityTable(torch.zeros(QUALITY_KNOTS, config.latent_channels))
-        with torch.no_grad():
-            self._start(config.energy_groups, config.hyper_channels)
-
-    def _start(self, groups: int, channels: int) -> None:
-        """Plain hidden channel g carries energy hyper-latent g, unchanged by its neighbours."""
-        self.first[: 4 * _PLAIN] = 0
-        for group in range(groups):
-            self.first[4 * group : 4 * group + 4] = 0
-            # unfold orders its columns (channel, tap); tap 4 is the centre of 3x3
-            self.first[4 * group : 4 * group + 4, 9 * group + 4] = ENERGY_PER_Z * 0.99
-        self.first[:, 9 * channels :] = 0
 
     def integers(self) -> ScaleWeights:
         """The weights as they count: integers held in float32."""
-        first = clamp_toward(round_straight(self.first * 2**_FIRST_SHIFT), -127, 127)
-        second = clamp_toward(round_straight(self.second * 2**_SECOND_SHIFT), -127, 127)
-        return ScaleWeights(first, second, round_straight(self.bias.table() * 2**_SECOND_SHIFT))
+
+        def of(weight: Tensor, shift: int) -> Tensor:
+            return clamp_toward(round_straight(weight * 2**shift), -127, 127)
+
+        return ScaleWeights(
+            of(self.rise, _RISE_SHIFT),
+            of(self.mix, SHIFT),
+            round_straight(self.mix_bias * 2**SHIFT),
+            of(self.second, SHIFT),
+            round_straight(self.bias.table() * 2**SHIFT),
+        )
 
     @torch.no_grad()
     def thaw(self, weights: ScaleWeights) -> None:
         """Go on training from stored integers; the quality bias is fitted to its knots, at most a rounding away."""
-        self.first.copy_(weights.first / 2**_FIRST_SHIFT)
-        self.second.copy_(weights.second / 2**_SECOND_SHIFT)
-        knots = torch.linalg.lstsq(self.bias.mix, weights.bias / 2**_SECOND_SHIFT).solution
-        self.bias.knots.copy_(knots)
+        self.rise.copy_(weights.rise / 2**_RISE_SHIFT)
+        self.mix.copy_(weights.mix / 2**SHIFT)
+        self.mix_bias.copy_(weights.mix_bias / 2**SHIFT)
+        self.second.copy_(weights.second / 2**SHIFT)
+        self.bias.knots.copy_(torch.linalg.lstsq(self.bias.mix, weights.bias / 2**SHIFT).solution)
 
-    def forward(self, z_hat: Tensor, quality: Tensor) -> Tensor:
-        """z_hat (B, C, H, W) integers, quality (B,) -> index (B, N, 2 H, 2 W) integers, both held in float32."""
-        return scale_indexes(z_hat, quality, self.integers())
+    def forward(self, z_hat: Tensor, quality: Tensor) -> tuple[Tensor, Tensor]:
+        """z_hat (B, C, H, W) integers, quality (B,) -> h1 (B, C, 2 H, 2 W) and index (B, N, 2 H, 2 W), all integers."""
+        weights = self.integers()
+        h1 = _risen(z_hat, weights.rise)
+        return h1, _indexes(h1, quality, weights)
+
+    def risen(self, z_hat: Tensor) -> Tensor:
+        """h1 alone."""
+        return _risen(z_hat, self.integers().rise)
 
 
 class FrozenScaleIndexes(nn.Module):
@@ -89,61 +119,68 @@ class FrozenScaleIndexes(nn.Module):
         """Raises `InexactScalePathError` unless every sum stays below 2^24 for any z_hat."""
         super().__init__()
         check_exact(weights)
-        # Shifted by powers of two and with the half of the rounding added: as exact as the integers themselves.
-        self._first = weights.first * 2.0**-_FIRST_SHIFT
-        self._second = (weights.second * 2.0**-_SECOND_SHIFT).T.contiguous()
-        self._bias = weights.bias * 2.0**-_SECOND_SHIFT + 0.5
+        self.weights = weights
 
     @torch.no_grad()
-    def forward(self, z_hat: Tensor, quality: Tensor) -> Tensor:
-        """As `ScaleIndexes`, channels_last; on the CPU, so that one kind of arithmetic serves every device.
+    def forward(self, z_hat: Tensor, quality: Tensor) -> tuple[Tensor, Tensor]:
+        """As `ScaleIndexes`; on the device of z_hat, since its arithmetic is the same on every one."""
+        h1 = self.risen(z_hat)
+        weights = ScaleWeights(*(getattr(self.weights, part).to(z_hat.device) for part in INTEGER_PARTS))
+        return h1, _indexes(h1, quality, weights)
 
-        The same integers without gradients and in place: 1.2 instead of 1.9 ms a picture (measured, one core).
-        """
-        height, width = z_hat.shape[2:]
-        columns = F.unfold(z_hat.float(), 3, padding=1)
-        h = torch.matmul(self._first, columns).add_(0.5).floor_()
-        h = F.pixel_shuffle(h.view(len(h), -1, height, width), 2)
-        h[:, :_PLAIN].clamp_(-_ACTIVATION_LIMIT, _ACTIVATION_LIMIT)
-        h[:, _PLAIN:].clamp_(0, _ACTIVATION_LIMIT)
-        cells = h.flatten(2).transpose(1, 2)
-        index = torch.matmul(cells, self._second).add_(self._bias[quality][:, None]).floor_()
-        index = index.clamp_(0, SCALE_COUNT - 1)
-        return index.view(len(index), 2 * height, 2 * width, -1).permute(0, 3, 1, 2)
-
-
-@dataclass(frozen=True)
-class ScaleWeights:
-    """W1 (4 hidden, 9 C), W2 (N, hidden) and bias (QUALITIES, N): integers held in float32."""
-
-    first: Tensor
-    second: Tensor
-    bias: Tensor
+    @torch.no_grad()
+    def risen(self, z_hat: Tensor) -> Tensor:
+        """h1 alone."""
+        return _risen(z_hat, self.weights.rise.to(z_hat.device))
 
 
 def check_exact(weights: ScaleWeights) -> None:
     """Raise `InexactScalePathError` unless every sum stays below 2^24 for any z_hat."""
-    worst_first = float(weights.first.detach().abs().sum(1).max()) * HYPER_LIMIT
-    worst_second = float(weights.second.detach().abs().sum(1).max()) * _ACTIVATION_LIMIT + float(
-        weights.bias.detach().abs().max()
+
+    def worst(weight: Tensor, largest: int, bias: Tensor | None = None) -> float:
+        offset = 0.0 if bias is None else float(bias.detach().abs().max())
+        return float(weight.detach().abs().sum(1).max()) * largest + offset
+
+    found = max(
+        worst(weights.rise, HYPER_LIMIT),
+        worst(weights.mix, _LIMIT, weights.mix_bias),
+        worst(weights.second, _LIMIT, weights.bias),
     )
-    if max(worst_first, worst_second) >= _EXACT_LIMIT:
-        message = f"sums of up to {max(worst_first, worst_second):.0f} are not exact in float32"
-        raise InexactScalePathError(message)
+    if found >= _EXACT_LIMIT:
+        raise InexactScalePathError(f"sums of up to {found:.0f} are not exact in float32")
 
 
-def scale_indexes(z_hat: Tensor, quality: Tensor, weights: ScaleWeights) -> Tensor:
-    """The two layers, as matrix products: a convolution might go by a transform (Winograd, FFT), which is not exact."""
+def _risen(z_hat: Tensor, rise: Tensor) -> Tensor:
+    """h1 (B, C, 2 H, 2 W) of z_hat (B, C, H, W): twice as fine, each channel by filters of its own.
+
+    By shifted sums: a convolution might go by a transform (Winograd, FFT), which is not exact.
+    """
     height, width = z_hat.shape[2:]
-    with torch.autocast(z_hat.device.type, enabled=False):
-        columns = F.unfold(z_hat.float(), 3, padding=1)
-        h = round_straight((weights.first @ columns) * 2.0**-_FIRST_SHIFT)
-        h = F.pixel_shuffle(h.view(len(h), -1, height, width), 2)
-        plain, rectified = h[:, :_PLAIN], h[:, _PLAIN:]
-        h = torch.cat(
-            [clamp_toward(plain, -_ACTIVATION_LIMIT, _ACTIVATION_LIMIT), clamp_toward(rectified, 0, _ACTIVATION_LIMIT)],
-            dim=1,
-        )
-        sums = weights.second @ h.flatten(2) + weights.bias[quality][:, :, None]
-        index = clamp_toward(round_straight(sums * 2.0**-_SECOND_SHIFT), 0, SCALE_COUNT - 1)
-    return index.view(len(index), -1, 2 * height, 2 * width)
+    padded = F.pad(z_hat.float(), (1, 1, 1, 1))
+    taps = rise.view(1, -1, 4, 9, 1, 1)
+    sums = [
+        taps[:, :, :, 3 * dy + dx] * padded[:, :, None, dy : dy + height, dx : dx + width]
+        for dy in range(3)
+        for dx in range(3)
+    ]
+    total = torch.stack(sums).sum(0).flatten(1, 2)
+    h1: Tensor = clamp_toward(round_straight(total * 2.0**-_RISE_SHIFT), -_LIMIT, _LIMIT)
+    return F.pixel_shuffle(h1, 2)
+
+
+def _indexes(h1: Tensor, quality: Tensor, weights: ScaleWeights) -> Tensor:
+    with torch.autocast(h1.device.type, enabled=False):
+        sums = weights.mix @ h1.flatten(2) + weights.mix_bias[:, None]
+        h2 = round_straight(sums * 2.0**-SHIFT)
+        plain, rectified = h2[:, :PLAIN], h2[:, PLAIN:]
+        h2 = torch.cat([clamp_toward(plain, -_LIMIT, _LIMIT), clamp_toward(rectified, 0, _LIMIT)], dim=1)
+        sums = weights.second @ h2 + weights.bias[quality][:, :, None]
+        index = clamp_toward(round_straight(sums * 2.0**-SHIFT), 0, SCALE_COUNT - 1)
+    return index.view(len(index), -1, *h1.shape[2:])
+
+
+def _bilinear() -> Tensor:
+    """(4, 9): the four finer cells of a cell as bilinear interpolation sees them, places in the order of a shuffle."""
+    near, far = 0.75, 0.25
+    rows = torch.tensor([[far, near, 0.0], [0.0, near, far]])
+    return torch.einsum("ay,bx->abyx", rows, rows).reshape(4, 9)

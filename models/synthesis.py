@@ -1,7 +1,7 @@
 """Synthesis transforms g_s, the heads: latent -> picture. Light on purpose: one of them runs on every hit.
 
     y_hat --+-- linear 1x1 ------------------------------------------- shuffle(stride) --+--> x_hat
-            +-- asinh(y_hat / deviation) -- 1x1 * quality -- blocks -- 1x1 (from 0) -- shuffle --+
+            +-- compress(y_hat / deviation) -- 1x1 * quality -- blocks -- 1x1 (from 0) -- shuffle -+
 
 `HighHead` works at twice the latent grid before its last shuffle, `MediumHead` on the latent grid only: no tensor of
 the medium path is larger than 22x22 until the last shuffle.

@@ -2,7 +2,7 @@
 
     y_high --+-- linear 1x1 (closed form) ------------------------------------------+
              +-- linear 1x1 to edges -- four neighbours -- linear 1x1 (closed form) -+-- shuffle(8) --> x_hat
-             +-- asinh(y / deviation) -- 1x1 * quality -- depthwise blocks -- 1x1 ---+
+             +-- compress(y / deviation) 1x1 * quality -- depthwise blocks -- 1x1 ---+
 
 It starts as the least-squares linear map, neighbours in view, and is trained on pixels. A pointwise map trained on the
 error between two latents stalls, and a stop at the medium autoencoder's latent costs multiplications (see the README).
@@ -15,15 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.config import AutoencoderConfig, TranslatorConfig
-from models.layers import QUALITY_KNOTS, DepthwiseBlock, Pointwise, QualityTable, enter
-
-
-def four_neighbours(x: Tensor) -> Tensor:
-    """(B, C, H, W) -> (B, 4 C, H, W): the values above, left, right and below of each place; zero beyond the grid."""
-    padded = F.pad(x, (1, 1, 1, 1))
-    return torch.cat(
-        [padded[:, :, :-2, 1:-1], padded[:, :, 1:-1, :-2], padded[:, :, 1:-1, 2:], padded[:, :, 2:, 1:-1]], 1
-    )
+from models.layers import QUALITY_KNOTS, DepthwiseBlock, Pointwise, QualityTable, enter, four_neighbours
 
 
 class Translator(nn.Module):
@@ -46,6 +38,11 @@ class Translator(nn.Module):
         h = enter(self, y_hat, quality=quality, deviation=deviation)
         with torch.autocast(y_hat.device.type, enabled=False):
             y_hat = y_hat.float()
-            linear: Tensor = self.linear(y_hat) + self.linear_across(four_neighbours(self.linear_edges(y_hat)))
+            linear: Tensor = self.linear(y_hat) + self._across(y_hat)
         detail: Tensor = self.leave(self.blocks(h)).float()
         return F.pixel_shuffle(linear + detail, self.stride_px)
+
+    def _across(self, y_hat: Tensor) -> Tensor:
+        edges = self.linear_edges(y_hat)
+        shares: Tensor = self.linear_across(torch.cat(four_neighbours(edges), dim=1))
+        return shares

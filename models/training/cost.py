@@ -91,7 +91,7 @@ class _Counted:
 
 def _counted(codec: Codec, blob: bytes, size_px: int) -> _Counted:
     with FlopCounterMode(display=False) as flops, _watched(flops) as modules:
-        codec.synthesize([codec.read(blob)], size_px=size_px)
+        codec.plainly([codec.read(blob)], size_px=size_px)
     return _Counted(flops.get_total_flops() // 2, modules.last_flops // 2, sum(modules.parameters.values()))
 
 

@@ -1,9 +1,11 @@
-"""Photographs for training: read once, kept as uint8 at the scale they are served at, with their LANCZOS halves."""
+"""Photographs for training: read once, kept as uint8 about the scale they are served at, with their LANCZOS halves."""
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +13,7 @@ import torch
 from PIL import Image
 from rich.progress import track
 
-from models.config import HIGH_PX
+from models.config import HIGH_PX, QUALITIES
 from models.training.references import pictures_in
 
 if TYPE_CHECKING:
@@ -21,9 +23,16 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-_LONG_SIDE_PX = 520
-_SMALLER = 0.8
-"""Every photograph is kept at a second, smaller scale too: a mild down-scale as augmentation."""
+_LONG_TO_SHORT = 1.5
+"""Longer pictures are cut at the centre."""
+SHORT_SIDES_PX = (HIGH_PX, 276, 400)
+"""Every photograph is kept at the scale that is served, a smaller and a larger one: a mild change as augmentation."""
+_SHARES = (0.6, 0.2, 0.2)
+"""Of the crops, taken from each."""
+_UPSIDE_DOWN = 0.25
+_COLOURED = 0.2
+"""Shares of the crops that are turned upside down, and whose saturation, and contrast, is changed."""
+_PATCHED_PICTURES, _PAIRS_EACH = 16, 64
 
 
 @dataclass(frozen=True)
@@ -53,7 +62,7 @@ def read_photograph(file: Path, *, short_side_px: int) -> Photograph:
     with Image.open(file) as image:
         rgb = image.convert("RGB")
     scale = short_side_px / min(rgb.size)
-    long_px = min(_LONG_SIDE_PX, round(max(rgb.size) * scale)) // 2 * 2
+    long_px = round(min(_LONG_TO_SHORT * short_side_px, max(rgb.size) * scale)) // 2 * 2
     size = (short_side_px, long_px) if rgb.width <= rgb.height else (long_px, short_side_px)
     width, height = size[0] / scale, size[1] / scale
     left, top = max(0.0, (rgb.width - width) / 2), max(0.0, (rgb.height - height) / 2)
@@ -63,54 +72,150 @@ def read_photograph(file: Path, *, short_side_px: int) -> Photograph:
     return Photograph(_tensor(np.asarray(whole)), _tensor(np.asarray(half)))
 
 
+@dataclass(frozen=True)
+class _Shelf:
+    """Pictures of unlike sizes end to end: bytes (n,), and where each begins, its height and width, (P,) each."""
+
+    values: Tensor
+    starts: Tensor
+    heights: Tensor
+    widths: Tensor
+
+    @classmethod
+    def of(cls, pictures: Sequence[Tensor], device: str) -> _Shelf:
+        sizes = torch.tensor([picture.numel() for picture in pictures])
+        heights, widths = (torch.tensor([picture.shape[side] for picture in pictures]) for side in (1, 2))
+        values = torch.cat([picture.flatten() for picture in pictures])
+        return cls(*(part.to(device) for part in (values, sizes.cumsum(0) - sizes, heights, widths)))
+
+    def crops(self, places: _Places, *, size_px: int) -> Tensor:
+        """(B, 3, S, S) uint8."""
+        steps = torch.arange(size_px, device=self.values.device)
+        rows = torch.where(places.upside_down[:, None], size_px - 1 - steps, steps) + places.tops[:, None]
+        columns = torch.where(places.mirrored[:, None], size_px - 1 - steps, steps) + places.lefts[:, None]
+        heights, widths = self.heights[places.pictures], self.widths[places.pictures]
+        colours = torch.arange(3, device=self.values.device) * (heights * widths)[:, None]
+        inside = rows[:, :, None] * widths[:, None, None] + columns[:, None, :]
+        starts = self.starts[places.pictures]
+        return self.values[(starts[:, None] + colours)[:, :, None, None] + inside[:, None]]
+
+
+@dataclass(frozen=True)
+class _Places:
+    """Where the crops of a batch lie, (B,) each, and which way round they are shown."""
+
+    pictures: Tensor
+    tops: Tensor
+    lefts: Tensor
+    mirrored: Tensor
+    upside_down: Tensor
+
+    def halved(self) -> _Places:
+        return replace(self, tops=self.tops // 2, lefts=self.lefts // 2)
+
+
 class PhotographSet:
-    """All photographs of the given folders in memory."""
+    """All photographs of the given folders in the memory of a device."""
 
     def __init__(self, folders: Sequence[Path], *, limit: int | None = None, device: str = "cpu") -> None:
-        """Read every picture at two scales; raises `ReferencePictureError` when a folder has none."""
+        """Read every picture at all scales; raises `ReferencePictureError` when a folder has none."""
         files = [file for folder in folders for file in training_files(folder)][:limit]
-        small_px = round(HIGH_PX * _SMALLER) // 2 * 2
-        with ThreadPoolExecutor(2) as pool:
-            jobs = pool.map(lambda file: [read_photograph(file, short_side_px=px) for px in (HIGH_PX, small_px)], files)
-            pairs = list(track(jobs, total=len(files), description="reading photographs"))
-        self.files = len(files)
-        self._photographs = [Photograph(one.pixels.to(device), one.half.to(device)) for pair in pairs for one in pair]
-        # three crops in four come from the scale that is served
-        self._weights = torch.tensor([3.0, 1.0]).repeat(len(files))
+        with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+            jobs = pool.map(lambda file: [read_photograph(file, short_side_px=px) for px in SHORT_SIDES_PX], files)
+            photographs = [one for scales in track(jobs, total=len(files), description="reading") for one in scales]
+        self.files, self.device = len(files), device
+        self._wholes = _Shelf.of([one.pixels for one in photographs], device)
+        self._halves = _Shelf.of([one.half for one in photographs], device)
 
-    def crops(self, batch: int, *, size_px: int, generator: torch.Generator) -> Crops:
-        """Random crops with flips, at even offsets so that the halves match."""
-        served_only = size_px > round(HIGH_PX * _SMALLER)
-        weights = self._weights * torch.tensor([1.0, 0.0 if served_only else 1.0]).repeat(self.files)
-        chosen = torch.multinomial(weights, batch, replacement=True, generator=generator)
-        pairs = [
-            self._crop(self._photographs[index], size_px=size_px, generator=generator) for index in chosen.tolist()
-        ]
-        pixels, halves = torch.stack([pair.pixels for pair in pairs]), torch.stack([pair.half for pair in pairs])
-        return Crops(pixels.float() / 255, halves.float() / 255)
+    def crops(self, batch: int, *, size_px: int, generator: torch.Generator | None) -> Crops:
+        """Random crops, turned and coloured at random, at even offsets so that the halves match.
 
-    @staticmethod
-    def _crop(photograph: Photograph, *, size_px: int, generator: torch.Generator) -> Photograph:
-        height, width = photograph.half.shape[1:]
-        side = size_px // 2
-        top, left, flip = (
-            int(torch.randint(0, limit, (1,), generator=generator))
-            for limit in (height - side + 1, width - side + 1, 2)
-        )
-        whole = photograph.pixels[:, 2 * top : 2 * (top + side), 2 * left : 2 * (left + side)]
-        half = photograph.half[:, top : top + side, left : left + side]
-        return Photograph(whole.flip(2), half.flip(2)) if flip else Photograph(whole, half)
+        Without a generator everything is drawn on the device.
+        """
+        dice = _Dice(batch, generator, self.device)
+        places = self._places(dice, size_px=size_px)
+        wholes = self._wholes.crops(places, size_px=size_px).float() / 255
+        halves = self._halves.crops(places.halved(), size_px=size_px // 2).float() / 255
+        coloured = _Colouring.drawn(dice)
+        return Crops(coloured(wholes), coloured(halves))
+
+    def qualities(self, batch: int, generator: torch.Generator | None) -> Tensor:
+        """(B,) int64, one at random from each of B equal ranges: a batch sees all of the range."""
+        draws = _Dice(batch, generator, self.device)()
+        return ((torch.arange(batch, device=self.device) + draws) * (QUALITIES / batch)).long().clamp_max(QUALITIES - 1)
+
+    def _places(self, dice: _Dice, *, size_px: int) -> _Places:
+        scales, chances = _scales(size_px, self.device)
+        scale = scales[(dice()[:, None] >= chances).sum(1)]
+        pictures = dice.below(self.files) * len(SHORT_SIDES_PX) + scale
+        tops = dice.below((self._wholes.heights[pictures] - size_px) // 2 + 1) * 2
+        lefts = dice.below((self._wholes.widths[pictures] - size_px) // 2 + 1) * 2
+        return _Places(pictures, tops, lefts, dice() < 0.5, dice() < _UPSIDE_DOWN)  # noqa: PLR2004  as often as not
 
     def sample_patches(self, count: int, *, stride_px: int, halves: bool, generator: torch.Generator) -> Tensor:
         """About `count` pairs of neighbouring blocks, (count, 2, 3 stride^2) in 0..1, for the closed-form start."""
         rows: list[Tensor] = []
-        per_picture = 64
         while sum(len(row) for row in rows) < count:
-            source = self._photographs[2 * int(torch.randint(0, self.files, (1,), generator=generator))]
-            blocks = block_vectors((source.half if halves else source.pixels).float() / 255, stride_px)
-            pairs = torch.stack([blocks[:, :-1], blocks[:, 1:]], dim=2).flatten(0, 1)
-            rows.append(pairs[torch.randperm(len(pairs), generator=generator)[:per_picture]])
+            size_px = SHORT_SIDES_PX[0] // (2 * stride_px) * 2 * stride_px
+            dice = _Dice(_PATCHED_PICTURES, generator, self.device)
+            places = self._places(dice, size_px=size_px)
+            if halves:
+                pictures = self._halves.crops(places.halved(), size_px=size_px // 2)
+            else:
+                pictures = self._wholes.crops(places, size_px=size_px)
+            for picture in pictures.cpu():
+                blocks = block_vectors(picture.float() / 255, stride_px)
+                pairs = torch.stack([blocks[:, :-1], blocks[:, 1:]], dim=2).flatten(0, 1)
+                rows.append(pairs[torch.randperm(len(pairs), generator=generator)[:_PAIRS_EACH]])
         return torch.cat(rows)
+
+
+@cache
+def _scales(size_px: int, device: str) -> tuple[Tensor, Tensor]:
+    """The scales that have room for crops of a size, and the chances (all but the last, cumulated) of each."""
+    scales = [scale for scale, side in enumerate(SHORT_SIDES_PX) if side >= size_px]
+    shares = torch.tensor([_SHARES[scale] for scale in scales])
+    return torch.tensor(scales, device=device), (shares.cumsum(0) / shares.sum())[:-1].to(device)
+
+
+@dataclass(frozen=True)
+class _Dice:
+    """Numbers for a batch, from a generator of the CPU, or else drawn on the device."""
+
+    batch: int
+    generator: torch.Generator | None
+    device: str
+
+    def __call__(self) -> Tensor:
+        """(B,) in 0..1."""
+        if self.generator is None:
+            return torch.rand(self.batch, device=self.device)
+        return torch.rand(self.batch, generator=self.generator).to(self.device)
+
+    def below(self, limit: int | Tensor) -> Tensor:
+        """Integers (B,) in 0..limit - 1."""
+        drawn = torch.as_tensor(self() * limit).long()
+        return drawn.clamp_max(limit - 1) if isinstance(limit, int) else torch.minimum(drawn, limit - 1)
+
+
+@dataclass(frozen=True)
+class _Colouring:
+    """Saturation and contrast (B, 1, 1, 1) of a batch: strongly coloured and flat pictures are rare in photographs."""
+
+    saturation: Tensor
+    contrast: Tensor
+
+    @classmethod
+    def drawn(cls, dice: _Dice) -> _Colouring:
+        ones = torch.ones(dice.batch, device=dice.device)
+        saturation = torch.where(dice() < _COLOURED, 0.4 + 1.4 * dice(), ones)
+        contrast = torch.where(dice() < _COLOURED, 0.6 + 0.6 * dice(), ones)
+        return cls(saturation[:, None, None, None], contrast[:, None, None, None])
+
+    def __call__(self, x: Tensor) -> Tensor:
+        grey = x.mean(1, keepdim=True)
+        x = (grey + self.saturation * (x - grey)).clamp(0, 1)
+        return (0.5 + self.contrast * (x - 0.5)).clamp(0, 1)
 
 
 def block_vectors(pixels: Tensor, stride_px: int) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,15 +16,19 @@ from torch.optim.swa_utils import AveragedModel
 
 from models.training.curves import plot_training
 from models.training.schedule import Moment
+from models.training.steps import optimizer_of, stepper
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from models.training.options import TrainOptions
 
-_CLIP = 1.0
 _SAVE_EVERY_S = 120.0
-_LONGEST_AVERAGE = 0.998
+_LONGEST_AVERAGE = 0.999
+
+
+class DivergedError(Exception):
+    """The training lost itself before there was anything to go back to."""
 
 
 class Task(Protocol):
@@ -32,7 +37,7 @@ class Task(Protocol):
     model: nn.Module
     validate_every_s: float
 
-    def loss(self, moment: Moment, generator: torch.Generator) -> Tensor:
+    def loss(self, generator: torch.Generator | None, *, whole_pictures: bool) -> Tensor:
         """Loss of one fresh batch."""
 
     def groups(self, rate: float) -> list[dict[str, object]]:
@@ -48,6 +53,8 @@ class _Run:
 
     averaged: AveragedModel
     optimizer: torch.optim.Optimizer
+    base: list[float]
+    """Learning rates of the groups before the schedule."""
     step: int = 0
     spent_s: float = 0.0
 
@@ -58,8 +65,7 @@ def run_stage(task: Task, folder: Path, *, minutes: float, options: TrainOptions
     run = _start(task, options)
     budget_s = minutes * 60
     _resume(run, task, folder, budget_s)
-    generator = torch.Generator().manual_seed(options.seed + run.step)
-    base = [group["lr"] for group in run.optimizer.param_groups]
+    steps = stepper(task, run.optimizer, seed=options.seed + run.step, device=options.device)
     if run.step == 0:
         _record(task, run, folder)
     with Progress(
@@ -68,37 +74,44 @@ def run_stage(task: Task, folder: Path, *, minutes: float, options: TrainOptions
         shown = bar.add_task(folder.name, total=budget_s, figures="")
         saved_s, scored_s, before = run.spent_s, run.spent_s, time.monotonic()
         while not (moment := Moment(run.spent_s, budget_s, run.step)).over:
-            for group, rate in zip(run.optimizer.param_groups, base, strict=True):
-                group["lr"] = rate * moment.rate()
-            value = _step(task, run, moment, generator)
+            steps.set_rates([rate * moment.rate() for rate in run.base])
+            loss = steps.step(whole_pictures=moment.whole_pictures)
+            _average(run.averaged.module, task.model, decay=moment.average_decay(_LONGEST_AVERAGE))
+            if run.step % steps.read_every == 0:
+                value = float(loss)  # waits for the device: what is spent is known again
+                if not math.isfinite(value):
+                    _go_back(run, task, folder)
+                    steps = stepper(task, run.optimizer, seed=options.seed + run.step, device=options.device)
+                    continue
+                bar.update(shown, completed=run.spent_s, figures=f"step {run.step} loss {value:.3f}")
             now = time.monotonic()
             run.spent_s, before, run.step = run.spent_s + now - before, now, run.step + 1
-            bar.update(shown, completed=run.spent_s, figures=f"step {run.step} loss {value:.3f}")
-            if run.spent_s - saved_s > _SAVE_EVERY_S:
+            if run.spent_s - saved_s > _SAVE_EVERY_S and math.isfinite(float(loss)):
                 saved_s = run.spent_s
-                _save(run, task, folder, base)
+                _save(run, task, folder)
             if run.spent_s - scored_s > task.validate_every_s:
                 scored_s = run.spent_s
-                _record(task, run, folder, loss=value)
+                _record(task, run, folder, loss=float(loss))
                 before = time.monotonic()  # validation is not charged to the budget
-    _save(run, task, folder, base)
+    _save(run, task, folder)
     _record(task, run, folder)
     plot_training(folder / "log.jsonl", folder / "curve.png")
 
 
 def _start(task: Task, options: TrainOptions) -> _Run:
-    optimizer = torch.optim.AdamW(task.groups(options.rate), betas=(0.9, 0.98), weight_decay=0.0)
-    return _Run(AveragedModel(task.model, use_buffers=False), optimizer)
+    optimizer = optimizer_of(task.groups(options.rate), device=options.device)
+    base = [float(group["lr"]) for group in optimizer.param_groups]
+    return _Run(AveragedModel(task.model, use_buffers=False), optimizer, base)
 
 
-def _step(task: Task, run: _Run, moment: Moment, generator: torch.Generator) -> float:
-    loss = task.loss(moment, generator)
-    run.optimizer.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]  # torch leaves Tensor.backward untyped
-    torch.nn.utils.clip_grad_norm_(task.model.parameters(), _CLIP)
-    run.optimizer.step()
-    _average(run.averaged.module, task.model, decay=moment.average_decay(_LONGEST_AVERAGE))
-    return float(loss.detach())
+def _go_back(run: _Run, task: Task, folder: Path) -> None:
+    """After a loss that is no number: the last state that was saved, at half the rate."""
+    if not (folder / "state.pt").exists():
+        raise DivergedError(f"the loss is no number at step {run.step}, before anything was saved")
+    spent_s = run.spent_s
+    _resume(run, task, folder, float("inf"))
+    run.base, run.spent_s = [rate / 2 for rate in run.base], spent_s
+    Console().print(f"the loss was no number: back to step {run.step}, at half the rate")
 
 
 @torch.no_grad()
@@ -106,14 +119,14 @@ def _average(averaged: nn.Module, model: nn.Module, *, decay: float) -> None:
     torch._foreach_lerp_(list(averaged.parameters()), list(model.parameters()), 1 - decay)
 
 
-def _save(run: _Run, task: Task, folder: Path, base: list[float]) -> None:
+def _save(run: _Run, task: Task, folder: Path) -> None:
     state = {
         "model": task.model.state_dict(),
         "averaged": run.averaged.module.state_dict(),
         "optimizer": run.optimizer.state_dict(),
         "step": run.step,
         "spent_s": run.spent_s,
-        "base": base,
+        "base": run.base,
     }
     fresh = folder / "state.new"
     torch.save(state, fresh)
@@ -132,9 +145,7 @@ def _resume(run: _Run, task: Task, folder: Path, budget_s: float) -> None:
         return
     task.model.load_state_dict(state["model"])
     run.optimizer.load_state_dict(state["optimizer"])
-    for group, rate in zip(run.optimizer.param_groups, state["base"], strict=True):
-        group["lr"] = rate
-    run.step, run.spent_s = state["step"], state["spent_s"]
+    run.base, run.step, run.spent_s = state["base"], state["step"], state["spent_s"]
 
 
 def _record(task: Task, run: _Run, folder: Path, *, loss: float | None = None) -> None:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from models.autoencoder import HighAutoencoder, MediumAutoencoder
+    from models.hyperprior import RateEstimate
+    from models.perceptual import Error
 
 _LAMBDA_MIDDLE = 0.02
 _BALANCE = 0.42
@@ -23,7 +25,7 @@ rate weigh the same at every quality, which is what BD-rate counts."""
 
 def balance(quality: Tensor) -> tuple[Tensor, Tensor]:
     """Lambda (B,) and the weight (B,) that puts all qualities on one footing."""
-    weights = quality_lambdas().to(quality.device)[quality]
+    weights = quality_lambdas(str(quality.device))[quality]
     return weights, (weights / _LAMBDA_MIDDLE) ** -_BALANCE
 
 
@@ -47,16 +49,21 @@ def codec_loss(
     rate = model.hyperprior(y, quality)
     with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=half_precision):
         x_hat = model.head(rate.y_hat, quality=quality, deviation=deviation)
+    return rate_loss(rate, x, quality) + picture_loss(x_hat, x, quality, perceptual=perceptual).sum()
+
+
+def rate_loss(rate: RateEstimate, x: Tensor, quality: Tensor) -> Tensor:
+    """Bits per pixel of x, balanced over qualities."""
     bits_per_px = (rate.y_bits + rate.z_bits) / (x.shape[2] * x.shape[3])
     _, footing = balance(quality)
-    rate_loss: Tensor = (bits_per_px * footing).mean()
-    return rate_loss + picture_loss(x_hat, x, quality, perceptual=perceptual)
+    return (bits_per_px * footing).mean()
 
 
-def picture_loss(x_hat: Tensor, x: Tensor, quality: Tensor, *, perceptual: float) -> Tensor:
-    """lambda * `distortion`, balanced over qualities."""
+def picture_loss(x_hat: Tensor, x: Tensor, quality: Tensor, *, perceptual: float, error: Error | None = None) -> Tensor:
+    """lambda * `distortion` (k,), balanced over qualities: x_hat holds k versions (k B, ...) of the pictures x."""
     weight, footing = balance(quality)
-    loss: Tensor = (weight * footing * distortion(x_hat, x, perceptual=perceptual)).mean()
+    found = distortion(x_hat, x, perceptual=perceptual, error=error).view(-1, len(x))
+    loss: Tensor = (weight * footing * found).mean(1)
     return loss
 
 

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from models.config import HIGH_PX
 
-if TYPE_CHECKING:
-    from models.training.schedule import Moment
-
 CROP_PX = 256
-SHARES = {"medium": 0.15, "high": 0.65, "heads": 0.20}
+SHARES = {"medium": 0.15, "high": 0.85}
 """What `all` gives to each training stage, in this order (assumed)."""
-STAGES = (*SHARES, "release")
+STAGES = (*SHARES, "heads", "release")
 
 
 @dataclass(frozen=True)
@@ -44,6 +40,6 @@ class TrainOptions:
     limit: int | None = None
 
 
-def batch_of(moment: Moment, options: TrainOptions) -> tuple[int, int]:
-    """Side in px and number of the pictures of a step: crops, then half as many whole pictures, of twice the area."""
-    return (HIGH_PX, max(1, options.batch // 2)) if moment.whole_pictures else (CROP_PX, options.batch)
+def batch_of(options: TrainOptions, *, whole_pictures: bool) -> tuple[int, int]:
+    """Side in px and number of the pictures of a step: crops, or half as many whole pictures, of twice the area."""
+    return (HIGH_PX, max(1, options.batch // 2)) if whole_pictures else (CROP_PX, options.batch)

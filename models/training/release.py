@@ -59,8 +59,8 @@ def release(
     Rounding strength and default quality are measured on `options.valid`; without it the assumed ones stay.
     """
     high, medium, light = HighAutoencoder(), MediumAutoencoder(), LightHeads()
-    for name, module in (("high", high), ("medium", medium), ("heads", light)):
-        fill(module, run / name, start=options.start)
+    for module in (high, medium, light):
+        fill(module, run, start=options.start)
         module.eval()
     seed, valid = options.seed, options.valid
     tables = (_counted_tables(high, photographs, seed=seed), _counted_tables(medium, photographs, seed=seed))

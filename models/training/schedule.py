@@ -7,7 +7,7 @@ from dataclasses import dataclass
 WARM_UP_STEPS = 60
 FLAT_SHARE = 0.45
 """Share of the budget at full learning rate; the decay takes the rest and ends inside the budget."""
-WHOLE_PICTURES_FROM = 0.85
+WHOLE_PICTURES_FROM = 0.9
 """From here on whole 344 pictures instead of crops (stage 2 of the design)."""
 LAST_RATE = 0.01
 

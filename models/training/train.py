@@ -1,9 +1,9 @@
 """`latentedge train`: resumable training within a time budget.
 
-Stages: `medium` and `high` train one autoencoder each from its closed-form linear start; `heads` trains what else
-reads the frozen high latent, the processor's head and the translator; `release` makes the
-weights file of the three; `all` does all four. A stage writes into its folder of the run: state.pt (to resume; it holds
-the averaged weights too), log.jsonl (rate-distortion on the validation pictures as it goes) and curve.png.
+Stages: `medium` trains its autoencoder, `high` the other one and all that reads its latent, each from a closed-form
+linear start; `heads` trains the light heads further on frozen latents; `release` makes the weights file; `all` does all
+but `heads`. A stage writes into its folder of the run: state.pt (to resume; it holds the averaged weights too),
+log.jsonl (rate-distortion on the validation pictures as it goes) and curve.png.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING
 import torch
 from rich.console import Console
 
-from models.autoencoder import HighAutoencoder, MediumAutoencoder
+from models.autoencoder import MediumAutoencoder
+from models.config import MEDIUM
 from models.training.curves import plot_gap
 from models.training.dataset import PhotographSet
 from models.training.heads import HeadsTask
+from models.training.joint import JointTask
 from models.training.linear_start import start_linear
 from models.training.loop import Task, run_stage
 from models.training.losses import codec_loss, linear_groups
@@ -30,37 +32,34 @@ from models.training.warm_start import warm_start
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from models.training.schedule import Moment
-
 __all__ = ["STAGES", "TrainOptions", "train"]
 
 
-class CodecTask:
-    """Stage `medium` or `high`: one autoencoder, rate and distortion."""
+class MediumTask:
+    """Stage `medium`: the autoencoder of 172 px alone, rate and distortion."""
 
     validate_every_s = 600.0
 
-    def __init__(
-        self, model: HighAutoencoder | MediumAutoencoder, photographs: PhotographSet, options: TrainOptions
-    ) -> None:
+    def __init__(self, photographs: PhotographSet, options: TrainOptions) -> None:
         """Starts from the closed-form linear transform."""
-        self.model: nn.Module = model
-        self._networks = model
+        self._networks = MediumAutoencoder().to(options.device)
+        self.model: nn.Module = self._networks
         self._photographs, self._options = photographs, options
-        self._halves = isinstance(model, MediumAutoencoder)
-        start_linear(model, photographs, seed=options.seed)
-        self._watch = Watch(options, size_px=model.config.size_px) if options.valid else None
+        start_linear(self._networks, photographs, seed=options.seed)
+        self._watch = Watch(options, size_px=MEDIUM.size_px) if options.valid else None
 
-    def loss(self, moment: Moment, generator: torch.Generator) -> Tensor:
-        """Rate-distortion loss of a batch of crops, or of whole pictures in the last part."""
-        size_px, batch = batch_of(moment, self._options)
-        crops = self._photographs.crops(batch * (2 if self._halves else 1), size_px=size_px, generator=generator)
-        x = crops.half if self._halves else crops.pixels
-        quality = torch.randint(0, 64, (len(x),), generator=generator).to(x.device)
-        x = x.contiguous(memory_format=torch.channels_last)
+    def loss(self, generator: torch.Generator | None, *, whole_pictures: bool) -> Tensor:
+        """Rate-distortion loss of a batch of the halves of crops, or of whole pictures in the last part."""
+        size_px, batch = batch_of(self._options, whole_pictures=whole_pictures)
+        crops = self._photographs.crops(2 * batch, size_px=size_px, generator=generator)
+        x = crops.half.contiguous(memory_format=torch.channels_last)
         options = self._options
         return codec_loss(
-            self._networks, x, quality, half_precision=options.half_precision, perceptual=options.perceptual
+            self._networks,
+            x,
+            self._photographs.qualities(len(x), generator),
+            half_precision=options.half_precision,
+            perceptual=options.perceptual,
         )
 
     def groups(self, rate: float) -> list[dict[str, object]]:
@@ -76,16 +75,18 @@ def train(options: TrainOptions) -> None:
     """Run the stages that `options.stage` names, in `options.output` (or going on in `options.resume`)."""
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
+    if options.device.startswith("cuda"):
+        # no TF32: the blur of SSIMULACRA2 tells nearly flat places apart, and its gradient would be a third off
+        torch.set_float32_matmul_precision("highest")
+        torch.backends.cudnn.benchmark = True
     folder = options.resume or options.output
     photographs = PhotographSet(options.data, limit=options.limit, device=options.device)
     for stage in SHARES if options.stage == "all" else (options.stage,):
-        if stage in SHARES:
+        if stage != "release":
             share = SHARES[stage] if options.stage == "all" else 1.0
             task = _task(stage, photographs, options, folder)
             if options.start is not None:
-                # Linear paths are fitted to this run's latents, where it has trained what makes them.
-                fitted = stage == "heads" and (folder / "high" / "state.pt").exists()
-                warm_start(task.model, options.start, linear=not fitted)
+                warm_start(task.model, options.start)
             run_stage(task, folder / stage, minutes=share * options.minutes, options=options)
         if stage == "heads" and options.valid is not None:
             plot_gap(folder / stage / "log.jsonl", folder / stage / "gap.png")
@@ -94,7 +95,7 @@ def train(options: TrainOptions) -> None:
 
 
 def _release(folder: Path, photographs: PhotographSet, options: TrainOptions) -> None:
-    logs = {stage: folder / stage / "log.jsonl" for stage in SHARES}
+    logs = {stage: folder / stage / "log.jsonl" for stage in STAGES}
     minutes = {stage: _last(log)["minutes"] for stage, log in logs.items() if log.exists()}
     trained = ", ".join(f"{stage} {spent:.0f} min" for stage, spent in minutes.items())
     notes = release(
@@ -114,7 +115,7 @@ def _last(log: Path) -> dict[str, float]:
 
 def _task(stage: str, photographs: PhotographSet, options: TrainOptions, folder: Path) -> Task:
     if stage == "medium":
-        return CodecTask(MediumAutoencoder().to(options.device), photographs, options)
+        return MediumTask(photographs, options)
     if stage == "high":
-        return CodecTask(HighAutoencoder().to(options.device), photographs, options)
+        return JointTask(photographs, options)
     return HeadsTask(photographs, options, folder)

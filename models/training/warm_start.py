@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import torch
 from safetensors.torch import load_file
 
-from models.autoencoder import HighAutoencoder, MediumAutoencoder
-from models.scale_path import ScaleIndexes, ScaleWeights
+from models.autoencoder import HighAutoencoder, LightHeads, MediumAutoencoder, SharedLatent
+from models.scale_path import INTEGER_PARTS, ScaleIndexes, ScaleWeights
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from torch import nn
+    from torch import Tensor, nn
 
 _INDEXES = "hyperprior.indexes."
 
@@ -22,40 +22,50 @@ class StageMissingError(Exception):
     """A stage that this one builds on was not trained in this run, and no weights were named to take it from."""
 
 
-def fill(networks: nn.Module, stage: Path, *, start: Path | None) -> None:
-    """The averaged weights of a stage's folder, or else those of the weights file that the run starts from."""
-    state = stage / "state.pt"
-    if state.exists():
-        networks.load_state_dict(torch.load(state, weights_only=True)["averaged"])
-    elif start is not None:
-        warm_start(networks, start)
-    else:
-        raise StageMissingError(f"stage {stage.name} is not in {stage.parent}; --from names weights to take it from")
+def fill(networks: nn.Module, run: Path, *, start: Path | None) -> None:
+    """The averaged weights of the run's stage that trains these networks, or those of the file that it starts from."""
+    for stage, prefix in _homes(networks):
+        state = run / stage / "state.pt"
+        if state.exists():
+            averaged: dict[str, Tensor] = torch.load(state, weights_only=True, map_location="cpu")["averaged"]
+            own = {name.removeprefix(prefix): part for name, part in averaged.items() if name.startswith(prefix)}
+            networks.load_state_dict(own)
+            return
+    if start is None:
+        stage = _homes(networks)[0][0]
+        raise StageMissingError(f"stage {stage} is not in {run}; --from names weights to take it from")
+    warm_start(networks, start)
 
 
-def warm_start(networks: nn.Module, weights: Path, *, linear: bool = True) -> None:
-    """Fill an autoencoder or the light heads from a weights file that `models.checkpoint` has accepted.
-
-    Without the linear paths those that `networks` has stay.
-    """
-    tensors = load_file(weights)
-    prefix = _prefix(networks)
+def warm_start(networks: nn.Module, weights: Path) -> None:
+    """Fill networks from a weights file that `models.checkpoint` has accepted."""
+    tensors, prefix = load_file(weights), _prefix(networks)
     state = networks.state_dict()
     for name in state:
-        if name.startswith(_INDEXES) or ("linear" in name and not linear):
+        if _INDEXES in name:
             continue
         if prefix + name in tensors:
             state[name].copy_(tensors[prefix + name])
         elif ".narrow." in name:
             state[name].zero_()  # a block that the file does not have starts as the identity
-    if isinstance(networks, HighAutoencoder | MediumAutoencoder):
-        integers = [tensors[prefix + _INDEXES + part].float() for part in ("first", "second", "bias")]
-        indexes = networks.hyperprior.indexes
-        assert isinstance(indexes, ScaleIndexes), "networks in training are not frozen"
-        indexes.thaw(ScaleWeights(*integers))
+    for name, part in networks.named_modules():
+        if isinstance(part, ScaleIndexes):
+            integers = [tensors[f"{prefix}{name}.{one}"].float() for one in INTEGER_PARTS]
+            part.thaw(ScaleWeights(*integers))
+
+
+def _homes(networks: nn.Module) -> tuple[tuple[str, str], ...]:
+    """Stages that train these networks, the last that did first, and how their names begin there."""
+    if isinstance(networks, MediumAutoencoder):
+        return (("medium", ""),)
+    if isinstance(networks, LightHeads):
+        return (("heads", ""), ("high", "light."))
+    return (("high", "high."),)
 
 
 def _prefix(networks: nn.Module) -> str:
+    if isinstance(networks, SharedLatent):
+        return ""
     if isinstance(networks, HighAutoencoder):
         return "high."
     return "medium." if isinstance(networks, MediumAutoencoder) else "light."

@@ -62,7 +62,7 @@ def mapped_bytes() -> int:
 
 
 def same(one: Symbols, other: Symbols) -> bool:
-    return one.quality == other.quality and np.array_equal(one.z, other.z) and np.array_equal(one.q, other.q)
+    return one.quality == other.quality and np.array_equal(one.h1, other.h1) and np.array_equal(one.q, other.q)
 
 
 def timed_read(codec: Codec, blob: bytes) -> tuple[float, Symbols | BitstreamError]:

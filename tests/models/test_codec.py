@@ -36,7 +36,7 @@ def streams(codec: Codec) -> list[bytes]:
 
 
 def same(one: Symbols, other: Symbols) -> bool:
-    return one.quality == other.quality and np.array_equal(one.z, other.z) and np.array_equal(one.q, other.q)
+    return one.quality == other.quality and np.array_equal(one.h1, other.h1) and np.array_equal(one.q, other.q)
 
 
 def test_one_bitstream_gives_both_sizes(codec: Codec, streams: list[bytes]) -> None:
@@ -84,10 +84,27 @@ def test_pictures_cross_precisions_at_all_qualities_within_a_twentieth_of_a_deci
 
 
 @pytest.mark.parametrize("quality", [0, 21, 42, 63])
-def test_the_encoder_writes_the_same_bytes_whatever_the_precision_of_the_heads(
-    half_codec: Codec, streams: list[bytes], quality: int
+def test_an_encoder_in_half_precision_is_as_good(
+    codec: Codec, half_codec: Codec, streams: list[bytes], quality: int
 ) -> None:
-    assert half_codec.encode(photograph(), quality=quality) == streams[quality]
+    stream = half_codec.encode(photograph(), quality=quality)
+    assert abs(len(stream) / len(streams[quality]) - 1) < 0.005
+    here, there = (
+        psnr_db(photograph(), codec.synthesize([codec.read(one)], size_px=HIGH_PX)[0])
+        for one in (stream, streams[quality])
+    )
+    assert abs(here - there) < 0.02
+
+
+@pytest.mark.parametrize("head", ["cpu", "gpu"])
+def test_the_fast_way_on_a_processor_shows_what_the_plain_one_shows(streams: list[bytes], head: str) -> None:
+    fast, plain = Codec.load(dtype="bfloat16", head=head), Codec.load(dtype="float32", head=head)
+    for stream in streams[::7]:
+        symbols = [fast.read(stream)]
+        for size_px in (HIGH_PX, MEDIUM_PX):
+            (here,), (there,) = fast.synthesize(symbols, size_px=size_px), plain.plainly(symbols, size_px=size_px)
+            # bf16 behind y_hat is 55 dB and more from float32; a tap or a neighbour out of place is 40 dB
+            assert psnr_db(there, here) > 52
 
 
 @pytest.mark.parametrize("count", [2, 7, 64])
@@ -174,14 +191,14 @@ def test_the_head_follows_the_device_unless_it_is_chosen() -> None:
 
 
 def macs(codec: Codec, stream: bytes, size_px: int) -> int:
-    """Multiplications of one decode, exact path and means included."""
+    """Multiplications of one decode, exact path and means included; the plain way, which computes all channels."""
     with FlopCounterMode(display=False) as counter:
-        codec.synthesize([codec.read(stream)], size_px=size_px)
+        codec.plainly([codec.read(stream)], size_px=size_px)
     return int(counter.get_total_flops()) // 2
 
 
 def test_decoders_keep_their_budgets(streams: list[bytes]) -> None:
-    stream = streams[30]
+    stream = streams[-1]
     assert macs(Codec.load(head="cpu"), stream, HIGH_PX) <= 350_000_000
     assert macs(Codec.load(head="cpu"), stream, MEDIUM_PX) <= 200_000_000
     assert macs(Codec.load(head="gpu"), stream, HIGH_PX) <= 25_000 * HIGH_PX**2

@@ -20,7 +20,8 @@ from models.entropy_model import (
     support_of,
     symbol_tables,
 )
-from models.rans import DAMAGED, LOWEST, WORDS_A_VALUE, compiled, packed, pop, push
+from models.machine_code import compiled
+from models.rans import DAMAGED, LOWEST, WORDS_A_VALUE, packed, pop, push
 
 CHANNELS, SIDE = 4, 3
 LARGEST = (1 << 15) - 1

@@ -1,0 +1,46 @@
+"""From symbols to pixels on a processor, one picture at a time; the networks' own modules are the tests' reference."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from models.config import HIGH_PX, MEDIUM_PX
+from models.cpu.heads import FastHighHead, FastTranslator
+from models.cpu.latent import FastLatent
+from models.cpu.matrices import CELLS
+
+if TYPE_CHECKING:
+    from models.cpu.latent import Decoded
+    from models.cpu.loops import F32, I16, U8
+    from models.hyperprior import Hyperprior
+    from models.synthesis import HighHead
+    from models.translator import Translator
+
+
+class _Fast(Protocol):
+    def run(self, decoded: Decoded, quality: int) -> U8: ...
+
+
+class FastDecoder:
+    """Both sizes of a picture. Not for two threads at once: what a step writes is kept for the next."""
+
+    def __init__(self, hyperprior: Hyperprior, *, high: HighHead, medium: Translator) -> None:
+        """Takes the networks as they are in float32."""
+        self._latent = FastLatent(hyperprior)
+        deviation = hyperprior.deviation
+        self._heads: dict[int, _Fast] = {
+            HIGH_PX: FastHighHead(high, deviation),
+            MEDIUM_PX: FastTranslator(medium, deviation),
+        }
+
+    def _compile(self, hyper_channels: int, channels: int) -> None:
+        """Now, and not within the first request: some seconds on a machine that has never done it."""
+        h1, q = np.zeros((CELLS, hyper_channels), np.float32), np.zeros((CELLS, channels), np.int16)
+        for size_px in self._heads:
+            self.picture(h1, q, quality=0, size_px=size_px)
+
+    def picture(self, h1: F32, q: I16, *, quality: int, size_px: int) -> U8:
+        """h1 (P, C) and q (P, n) -> (size, size, 3) sRGB, size 344 or 172."""
+        return self._heads[size_px].run(self._latent.decode(h1, q, quality), quality)

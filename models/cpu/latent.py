@@ -1,0 +1,130 @@
+"""Means and y_hat of one picture on a processor: means.py and hyperprior.py's `dequantise` once more.
+
+Matrix products are torch's; all that lies between them is one compiled loop each (loops.py). Latents are held in
+standard deviations, t = y_hat / deviation, of the channels that the quality codes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from models.config import GRID, QUALITIES
+from models.cpu import loops
+from models.cpu.loops import F32, I16, I32
+from models.cpu.matrices import CELLS, Half, filters, matrix, numbers
+from models.machine_code import compiled
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from models.hyperprior import Hyperprior
+
+LOUD = 32
+"""Channels that the linear paths read in float32; the quiet rest is in bf16, which together is 76 dB from float32."""
+
+
+@dataclass(frozen=True)
+class Board:
+    """Cells of both halves of the checkerboard, and the four neighbours of cells: above, left, right and below."""
+
+    anchors: I32
+    others: I32
+    around: I32
+    """(P, 4) cells, P where there is none."""
+    anchors_around: I32
+    """(O, 4) anchors by number, A where there is none."""
+
+    @classmethod
+    def of_grid(cls) -> Board:
+        rows, columns = np.divmod(np.arange(CELLS, dtype=np.int32), np.int32(GRID))
+        even = (rows + columns) % 2 == 0
+        anchors, others = (np.flatnonzero(side).astype(np.int32) for side in (even, ~even))
+        around = np.full((CELLS, 4), CELLS, np.int32)
+        for side, (dy, dx) in enumerate(((-1, 0), (0, -1), (0, 1), (1, 0))):
+            y, x = rows + dy, columns + dx
+            inside = (y >= 0) & (y < GRID) & (x >= 0) & (x < GRID)
+            around[inside, side] = (y * GRID + x)[inside]
+        number = np.full(CELLS + 1, len(anchors), np.int32)
+        number[anchors] = np.arange(len(anchors))
+        return cls(anchors, others, around, number[around[others]])
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """One y_hat in deviations, for the linear paths and for the networks."""
+
+    t: Tensor
+    """(P + 1, n) in float32, the last row zero."""
+    quiet: Tensor
+    """(P, n - 32) of t, in bf16."""
+    read: Tensor
+    """(P, n) compressed, in bf16."""
+
+
+class FastLatent:
+    """The means in two passes, and y_hat."""
+
+    def __init__(self, hyperprior: Hyperprior) -> None:
+        means, self._board = hyperprior.means, Board.of_grid()
+        coded, deviation = hyperprior.coded, hyperprior.deviation
+        every = torch.arange(QUALITIES)
+        self._channels = [int(row.sum()) for row in coded]
+        self._steps: F32 = (1 / (hyperprior.gain(every)[:, :, 0, 0] * deviation)).numpy()
+        # folds the unit that means.py reads h1 in
+        self._read, self._read_bias = matrix(means.read.weight / means.unit), numbers(means.read.bias)
+        self._anchor, self._anchor_bias = matrix(means.anchor.weight), numbers(means.anchor.bias)
+        self._enter, self._enter_bias = matrix(means.enter.weight), numbers(means.enter.bias)
+        self._taps, self._taps_bias = filters(means.spatial)
+        self._blank = self._of_blank_cells(means.enter.bias)
+        self._mix, self._mix_bias = matrix(means.mix.weight), numbers(means.mix.bias)
+        self._leave, self._leave_bias = matrix(means.leave.weight), numbers(means.leave.bias)
+        self._shares = numbers(means.neighbours)
+        self._grid = np.zeros((GRID + 2, GRID + 2, self._read.shape[1]), np.float32)
+
+    def _of_blank_cells(self, bias: Tensor) -> F32:
+        """What the depthwise filters make of the empty cells around and at each cell between the anchors, (O, F)."""
+        channels = len(bias)
+        empty = torch.zeros(GRID + 2, GRID + 2, channels)
+        rows, columns = np.divmod(self._board.others, GRID)
+        empty[rows + 1, columns + 1] = torch.nn.functional.leaky_relu(bias.detach(), 0.1)
+        windows = torch.stack([empty[dy : dy + GRID, dx : dx + GRID] for dy in range(3) for dx in range(3)])
+        seen = windows.reshape(9, CELLS, channels)[:, self._board.others]
+        weights = torch.from_numpy(self._taps[:, :channels])
+        return numbers((seen * weights[:, None]).sum(0) + torch.from_numpy(self._taps_bias[:channels]))
+
+    def decode(self, h1: F32, q: I16, quality: int) -> Decoded:
+        """h1 (P, C) and q (P, n), in row-major order of cells."""
+        channels, board = self._channels[quality], self._board
+        steps = self._steps[quality, :channels]
+        t = torch.zeros(CELLS + 1, channels)
+        quiet, read = Half(CELLS, channels - LOUD), Half(CELLS, channels)
+        compiled(loops.features)(torch.mm(torch.from_numpy(h1), self._read).numpy(), self._read_bias, self._grid)
+        features = torch.from_numpy(self._grid)[1:-1, 1:-1].reshape(CELLS, -1)
+        means = torch.mm(features[board.anchors], self._anchor[:, :channels]).numpy()
+        compressed = np.empty((len(board.anchors), channels), np.float32)
+        compiled(loops.decoded_anchors)(
+            q, means, self._anchor_bias, steps, board.anchors, LOUD, t.numpy(), quiet.bits, compressed, read.bits
+        )
+        means = self._between(torch.from_numpy(compressed), channels)
+        compiled(loops.decoded_others)(
+            q, means, self._leave_bias, steps, self._shares, board.others, board.around[board.others], LOUD,
+            t.numpy(), quiet.bits, read.bits,
+        )  # fmt: skip
+        return Decoded(t, quiet.numbers, read.numbers)
+
+    def _between(self, compressed: Tensor, channels: int) -> F32:
+        """Means of the cells between the anchors, but for the shares of their neighbours and the bias."""
+        board = self._board
+        seen = torch.mm(compressed, self._enter[:channels]).numpy()
+        compiled(loops.activated_wide)(seen, self._enter_bias)
+        mixed = np.empty((len(board.others), 2 * seen.shape[1]), np.float32)
+        compiled(loops.between)(
+            seen, self._blank, self._grid, self._taps, self._taps_bias, board.others, board.anchors_around, mixed
+        )
+        h = torch.mm(torch.from_numpy(mixed), self._mix)
+        compiled(loops.activated_wide)(h.numpy(), self._mix_bias)
+        return torch.mm(h, self._leave[:, :channels]).numpy()

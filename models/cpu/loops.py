@@ -1,0 +1,247 @@
+"""What lies between the matrix products of a decode on a processor, each step one loop over memory. Arrays only.
+
+Written in Python and compiled by numba, which lets the interpreter lock go and uses the processor's vectors. Numbers in
+half precision are bf16, kept as their 16 bits; a loop widens them, computes in float32 and rounds to nearest even.
+Grids that a 3x3 filter reads have a border of one empty cell.
+
+Letters: P cells of a grid in row-major order, C channels, n coded channels, A anchors, O cells between them.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+F32 = NDArray[np.float32]
+U16 = NDArray[np.uint16]
+I16 = NDArray[np.int16]
+I32 = NDArray[np.int32]
+U8 = NDArray[np.uint8]
+
+
+@njit(inline="always")
+def _wide(bits: np.uint16) -> np.float32:
+    return np.uint32(np.uint32(bits) << np.uint32(16)).view(np.float32)
+
+
+@njit(inline="always")
+def _half(value: np.float32) -> np.uint16:
+    bits = np.float32(value).view(np.uint32)
+    return np.uint16(np.uint32(bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16))
+
+
+@njit(inline="always")
+def _active(value: np.float32) -> np.float32:
+    return np.float32(max(value, np.float32(0.1) * value))
+
+
+def risen(z: I16, rise: I32, h1: F32) -> None:
+    """z (11, 11, C) and four 3x3 filters a channel (4, 9, C) -> h1 (22, 22, C): scale_path.py's, in integers."""
+    side, _, channels = z.shape
+    total = np.empty(channels, np.int32)
+    for row in range(2 * side):
+        for column in range(2 * side):
+            filters = rise[2 * (row % 2) + column % 2]
+            total[:] = 8
+            for tap in range(9):
+                y, x = row // 2 + tap // 3 - 1, column // 2 + tap % 3 - 1
+                if 0 <= y < side and 0 <= x < side:
+                    for channel in range(channels):
+                        total[channel] += filters[tap, channel] * z[y, x, channel]
+            for channel in range(channels):
+                h1[row, column, channel] = np.float32(min(max(total[channel] >> 4, -127), 127))
+
+
+def hidden(h2: F32, bias: F32, plain: int) -> None:
+    """In place: floor of sums (P, C) and bias, the first channels in -127..127, the others in 0..127."""
+    for place in range(h2.shape[0]):
+        for channel in range(h2.shape[1]):
+            low = np.float32(-127) if channel < plain else np.float32(0)
+            value = np.floor(h2[place, channel] + bias[channel])
+            h2[place, channel] = min(max(value, low), np.float32(127))
+
+
+def indexes(sums: F32, bias: F32, index: U16) -> None:
+    """Floor of sums (P, n) and bias -> scale indexes 0..63."""
+    for place in range(sums.shape[0]):
+        for channel in range(sums.shape[1]):
+            value = np.floor(sums[place, channel] + bias[channel])
+            index[place, channel] = np.uint16(min(max(value, np.float32(0)), np.float32(63)))
+
+
+def features(read: F32, bias: F32, grid: F32) -> None:
+    """Activated (H W, C) into a grid with a border."""
+    width = grid.shape[1] - 2
+    for place in range(read.shape[0]):
+        row, column = place // width + 1, place % width + 1
+        for channel in range(read.shape[1]):
+            grid[row, column, channel] = _active(read[place, channel] + bias[channel])
+
+
+def decoded_anchors(
+    q: I16, means: F32, bias: F32, steps: F32, cells: I32, loud: int, t: F32, quiet: U16, seen: F32, read: U16
+) -> None:
+    """t = q step + mean of the anchors (A,), in deviations; quiet: its later channels; seen and read: compressed."""
+    for anchor in range(len(cells)):
+        cell = cells[anchor]
+        for channel in range(len(steps)):
+            value = np.float32(q[cell, channel]) * steps[channel] + means[anchor, channel] + bias[channel]
+            t[cell, channel] = value
+            small = value / np.sqrt(np.float32(1) + abs(value))
+            seen[anchor, channel] = small
+            read[cell, channel] = _half(small)
+        for channel in range(loud, len(steps)):
+            quiet[cell, channel - loud] = _half(t[cell, channel])
+
+
+def between(
+    seen: F32, blank: F32, grid: F32, weights: F32, bias: F32, cells: I32, around: I32, mixed: F32
+) -> None:  # fmt: skip
+    """Depthwise 3x3 at the cells between the anchors (O,), over what is seen of the anchors and the hyper features.
+
+    seen (A, C) activated; blank (O, C): what the empty cells of the first half come to; around (O, 4): the anchors
+    above, left, right and below, A where there is none.
+    """
+    channels, width = seen.shape[1], grid.shape[1] - 2
+    anchors = seen.shape[0]
+    for place in range(len(cells)):
+        row, column = cells[place] // width, cells[place] % width
+        for channel in range(channels):
+            mixed[place, channel] = blank[place, channel]
+        for side in range(4):
+            anchor = around[place, side]
+            if anchor < anchors:
+                tap = 2 * side + 1
+                for channel in range(channels):
+                    mixed[place, channel] += weights[tap, channel] * seen[anchor, channel]
+        for channel in range(channels):
+            at = channels + channel
+            mixed[place, at] = (
+                bias[at]
+                + weights[0, at] * grid[row, column, channel]
+                + weights[1, at] * grid[row, column + 1, channel]
+                + weights[2, at] * grid[row, column + 2, channel]
+                + weights[3, at] * grid[row + 1, column, channel]
+                + weights[4, at] * grid[row + 1, column + 1, channel]
+                + weights[5, at] * grid[row + 1, column + 2, channel]
+                + weights[6, at] * grid[row + 2, column, channel]
+                + weights[7, at] * grid[row + 2, column + 1, channel]
+                + weights[8, at] * grid[row + 2, column + 2, channel]
+            )
+
+
+def decoded_others(
+    q: I16, means: F32, bias: F32, steps: F32, shares: F32, cells: I32, around: I32, loud: int, t: F32, quiet: U16,
+    read: U16,
+) -> None:  # fmt: skip
+    """t = q step + mean + the shares (4, n) of the four neighbours, of the cells between; the last row of t is zero.
+
+    around (O, 4): cells above, left, right and below, P where there is none.
+    """
+    for other in range(len(cells)):
+        cell = cells[other]
+        above, left, right, below = around[other, 0], around[other, 1], around[other, 2], around[other, 3]
+        for channel in range(len(steps)):
+            value = np.float32(q[cell, channel]) * steps[channel] + means[other, channel] + bias[channel]
+            value += shares[0, channel] * t[above, channel] + shares[1, channel] * t[left, channel]
+            value += shares[2, channel] * t[right, channel] + shares[3, channel] * t[below, channel]
+            t[cell, channel] = value
+            read[cell, channel] = _half(value / np.sqrt(np.float32(1) + abs(value)))
+        for channel in range(loud, len(steps)):
+            quiet[cell, channel - loud] = _half(t[cell, channel])
+
+
+def entered(sums: U16, bias: F32, gain: F32, grid: U16) -> None:
+    """Activated sums (H W, C) times a gain, into a grid with a border."""
+    width = grid.shape[1] - 2
+    for place in range(sums.shape[0]):
+        row, column = place // width + 1, place % width + 1
+        for channel in range(sums.shape[1]):
+            grid[row, column, channel] = _half(gain[channel] * _active(_wide(sums[place, channel]) + bias[channel]))
+
+
+def depthwise(grid: U16, weights: F32, bias: F32, out: U16) -> None:
+    """3x3 filters (9, C) over a grid with a border -> (H W, C)."""
+    width, channels = grid.shape[1] - 2, grid.shape[2]
+    for place in range(out.shape[0]):
+        row, column = place // width, place % width
+        for channel in range(channels):
+            out[place, channel] = _half(
+                bias[channel]
+                + weights[0, channel] * _wide(grid[row, column, channel])
+                + weights[1, channel] * _wide(grid[row, column + 1, channel])
+                + weights[2, channel] * _wide(grid[row, column + 2, channel])
+                + weights[3, channel] * _wide(grid[row + 1, column, channel])
+                + weights[4, channel] * _wide(grid[row + 1, column + 1, channel])
+                + weights[5, channel] * _wide(grid[row + 1, column + 2, channel])
+                + weights[6, channel] * _wide(grid[row + 2, column, channel])
+                + weights[7, channel] * _wide(grid[row + 2, column + 1, channel])
+                + weights[8, channel] * _wide(grid[row + 2, column + 2, channel])
+            )
+
+
+def activated(sums: U16, bias: F32) -> None:
+    """In place, (P, C)."""
+    for place in range(sums.shape[0]):
+        for channel in range(sums.shape[1]):
+            sums[place, channel] = _half(_active(_wide(sums[place, channel]) + bias[channel]))
+
+
+def activated_wide(sums: F32, bias: F32) -> None:
+    """In place, (P, C), in float32."""
+    for place in range(sums.shape[0]):
+        for channel in range(sums.shape[1]):
+            sums[place, channel] = _active(sums[place, channel] + bias[channel])
+
+
+def added(sums: U16, bias: F32, grid: U16) -> None:
+    """A residual (H W, C) and its bias onto a grid with a border."""
+    width = grid.shape[1] - 2
+    for place in range(sums.shape[0]):
+        row, column = place // width + 1, place % width + 1
+        for channel in range(sums.shape[1]):
+            value = _wide(sums[place, channel]) + bias[channel]
+            grid[row, column, channel] = _half(_wide(grid[row, column, channel]) + value)
+
+
+def ascended(sums: U16, bias: F32, grid: U16) -> None:
+    """Activated sums ((H + 2)(W + 2), 4 C) of a grid with a border, the 4 in the order row, column: twice as fine."""
+    width, channels = grid.shape[1] - 2, grid.shape[2]
+    for row in range(grid.shape[0] - 2):
+        for column in range(width):
+            place = (row // 2 + 1) * (width // 2 + 2) + column // 2 + 1
+            first = (2 * (row % 2) + column % 2) * channels
+            for channel in range(channels):
+                value = _wide(sums[place, first + channel]) + bias[first + channel]
+                grid[row + 1, column + 1, channel] = _half(_active(value))
+
+
+def pixels_of_two(loud: F32, quiet: U16, detail: U16, bias: F32, side: int, out: U8) -> None:
+    """Linear path (P, 16 16 3) and detail at twice the grid, with a border ((2 H + 2)(2 W + 2), 8 8 3) -> (S, S 3)."""
+    width = 22
+    for y in range(side):
+        for cell_column in range(width):
+            cell = (y // 16) * width + cell_column
+            for half in range(2):
+                left = 16 * cell_column + 8 * half
+                fine = (y // 8 + 1) * (2 * width + 2) + 2 * cell_column + half + 1
+                at, fine_at = 48 * (y % 16) + 24 * half, 24 * (y % 8)
+                for value_at in range(24 if left < side else 0):
+                    value = loud[cell, at + value_at] + bias[at + value_at] + _wide(quiet[cell, at + value_at])
+                    value = (value + _wide(detail[fine, fine_at + value_at])) * np.float32(255) + np.float32(0.5)
+                    out[y, 3 * left + value_at] = np.uint8(min(max(value, np.float32(0)), np.float32(255)))
+
+
+def pixels_of_one(loud: F32, quiet: U16, detail: U16, bias: F32, side: int, out: U8) -> None:
+    """Linear path (P, 8 8 3) and detail on the same grid, with a border ((H + 2)(W + 2), 8 8 3) -> (S, S 3)."""
+    width = 22
+    for y in range(side):
+        for cell_column in range(width):
+            cell, at = (y // 8) * width + cell_column, 24 * (y % 8)
+            fine = (y // 8 + 1) * (width + 2) + cell_column + 1
+            left = 8 * cell_column
+            for value_at in range(24 if left + 8 <= side else 3 * (side - left)):
+                value = loud[cell, at + value_at] + bias[at + value_at] + _wide(quiet[cell, at + value_at])
+                value = (value + _wide(detail[fine, at + value_at])) * np.float32(255) + np.float32(0.5)
+                out[y, 3 * left + value_at] = np.uint8(min(max(value, np.float32(0)), np.float32(255)))
