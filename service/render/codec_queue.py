@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from models.refinement import Refinement
 
 Pixels = NDArray[np.uint8]
+Write = Callable[[Pixels], bytes]
 Result = TypeVar("Result")
 
 
@@ -37,6 +38,9 @@ class Decoded:
     queue_s: float
     entropy_s: float
     synthesis_s: float
+    file: bytes | None = None
+    """What `write` of the job has made of the pixels."""
+    file_s: float = 0.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -74,6 +78,8 @@ class DecodeJob(Job[Decoded]):
 
     bitstream: bytes
     size_px: int
+    write: Write | None = None
+    """What else is done on the codec's thread, while it has the pixels at hand."""
 
 
 @dataclass(slots=True, kw_only=True)

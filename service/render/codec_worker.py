@@ -1,6 +1,6 @@
 """The one thread that owns the device, and the only user of models.codec here. Knows no requests and no records.
 
-    take what is queued -> entropy decode, item by item -> one synthesis per size -> futures
+    take what is queued -> entropy decode, item by item -> one synthesis per size -> files that are cheap -> futures
                         -> then one encode, if one waits
     nothing is queued   -> one slice of a refinement
 
@@ -15,14 +15,14 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from service.errors import CodecFailed, DamagedBitstream
 from service.quality import Quality, TargetScore
-from service.render.codec_queue import CodecQueue, Decoded, DecodeJob, EncodeJob, Pixels, RefineJob, Search
+from service.render.codec_queue import CodecQueue, Decoded, DecodeJob, EncodeJob, Pixels, RefineJob, Search, Write
 from service.render.heap import keep_freed_memory
 
 if TYPE_CHECKING:
@@ -103,10 +103,15 @@ class CodecWorker:
         assert self._codec is not None, "start() comes first"
         return self._codec
 
-    async def decode(self, bitstream: bytes, *, size_px: int) -> Decoded:
-        """A rendition's pixels. Raises QueueFull, DamagedBitstream or CodecFailed."""
+    @property
+    def is_processor(self) -> bool:
+        """Whether the codec's thread works on the processor itself: then nothing is gained by going to another."""
+        return self.codec.device == "cpu"
+
+    async def decode(self, bitstream: bytes, *, size_px: int, write: Write | None = None) -> Decoded:
+        """A rendition's pixels, and what `write` makes of them. Raises QueueFull, DamagedBitstream or CodecFailed."""
         future: asyncio.Future[Decoded] = asyncio.get_running_loop().create_future()
-        self._submit(DecodeJob(future=future, bitstream=bitstream, size_px=size_px))
+        self._submit(DecodeJob(future=future, bitstream=bitstream, size_px=size_px, write=write))
         return await future
 
     async def encode(self, pixels: Pixels, *, quality: Quality) -> bytes:
@@ -189,7 +194,20 @@ class CodecWorker:
         synthesis_s = time.perf_counter() - started_s
         self._observer.batch_done(size_px=size_px, items=len(batch))
         for one, pixels in zip(batch, pictures, strict=True):
-            one.job.succeed(Decoded(pixels, queue_s=one.queue_s, entropy_s=one.entropy_s, synthesis_s=synthesis_s))
+            decoded = Decoded(pixels, queue_s=one.queue_s, entropy_s=one.entropy_s, synthesis_s=synthesis_s)
+            self._finish(one.job, decoded)
+
+    def _finish(self, job: DecodeJob, decoded: Decoded) -> None:
+        if job.write is None or job.gone:
+            job.succeed(decoded)
+            return
+        started_s = time.perf_counter()
+        try:
+            file = job.write(decoded.pixels)
+        except Exception as error:  # noqa: BLE001  (likewise)
+            self._failed([job], error)
+        else:
+            job.succeed(replace(decoded, file=file, file_s=time.perf_counter() - started_s))
 
     def _encode(self, job: EncodeJob) -> None:
         try:

@@ -82,6 +82,8 @@ def check_image_id(image_id: str) -> None:
     if any(segment in {".", ".."} for segment in image_id.split("/")):
         raise BadImageId("a dot segment")
     # U+FFFD is what the server makes of bytes that are not UTF-8: many paths would become one id.
+    if image_id.isascii() and image_id.isprintable():
+        return
     if any(unicodedata.category(one) in _REFUSED_CATEGORIES or one == "\ufffd" for one in image_id):
         raise BadImageId("a control character")
 
