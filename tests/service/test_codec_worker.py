@@ -12,11 +12,12 @@ from skimage import data
 
 from service.errors import CodecFailed, DamagedBitstream
 from service.render import image_file
-from service.render.codec_queue import Decoded, Pixels
-from service.render.codec_worker import CodecWorker, WorkerOptions
+from service.render.codec_options import WorkerOptions
+from service.render.codec_queue import Decoded, Pixels, QueueLimits
+from service.render.codec_worker import CodecWorker
 
 OPTIONS = WorkerOptions(
-    device="cpu", head="auto", weights=None, threads=1, queue_items=8, batch_items=4, refine_items=1
+    device="cpu", head="auto", weights=None, threads=1, queue=QueueLimits(queue_items=8, batch_items=4, refine_items=1)
 )
 QUALITY = 10
 
