@@ -1,5 +1,6 @@
 """The edge of a benchmark: a real one on loopback, before a real origin, filled with the pictures."""
 
+import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -38,3 +39,11 @@ def fill(server: Server, pictures: Sequence[str]) -> None:
 
 def contestant(name: str, server: Server, *, detail: str) -> Contestant:
     return Contestant(name, server.pid, server.port, picture_path, detail)
+
+
+def record_bytes(server: Server) -> float:
+    """Memory of the store for one picture, key and bookkeeping included, as the edge tells it."""
+    connection = connected(server.port)
+    store = json.loads(got(connection, "/stats")[1])["store"]
+    connection.close()
+    return float(store["latent_bytes"] / store["objects"])

@@ -16,7 +16,7 @@ from statistics import fmean
 from service.demo.children import origin_server
 from tests.bench import equal_files, photographs
 from tests.bench.contest import SIZES, Result, contest
-from tests.bench.edges import contestant, edge
+from tests.bench.edges import contestant, edge, record_bytes
 from tests.bench.rival_servers import Folders, rivals
 
 ROUNDS = 12
@@ -32,7 +32,7 @@ def main() -> None:
         folders = Folders(*(Path(scratch) / name for name in ("sources", "avif", "jpeg", "")))
         sources = photographs.written(folders.sources)
         files = equal_files.written(sources, avif=folders.avif, jpeg=folders.jpeg)
-        result, missing = _measured(folders, [source.name for source in sources], rounds=rounds)
+        result, missing, record = _measured(folders, [source.name for source in sources], rounds=rounds)
         source_bytes = fmean(source.stat().st_size for source in sources)
     _tell(result, missing)
     found = {
@@ -40,6 +40,7 @@ def main() -> None:
         "source_bytes": source_bytes,
         "missing": missing,
         "bytes": asdict(files),
+        "record_bytes": record,
         "cpu_ms": result.as_json(),
         "edge_over_rival": {
             name: {size: result.ratio(DECODED, name, size) for size in SIZES}
@@ -50,7 +51,7 @@ def main() -> None:
     print(json.dumps(found))
 
 
-def _measured(folders: Folders, pictures: list[str], *, rounds: int) -> tuple[Result, dict[str, str]]:
+def _measured(folders: Folders, pictures: list[str], *, rounds: int) -> tuple[Result, dict[str, str], float]:
     with (
         origin_server(folders.sources, log=folders.scratch / "origin.log") as origin,
         edge(origin.url, pictures, scratch=folders.scratch) as decoding,
@@ -61,7 +62,7 @@ def _measured(folders: Folders, pictures: list[str], *, rounds: int) -> tuple[Re
             contestant(DECODED, decoding, detail="hit"),
             contestant(FROM_MEMORY, remembering, detail="detail=memory"),
         ]
-        return contest([*ours, *present], pictures, rounds=rounds, requests=REQUESTS), missing
+        return contest([*ours, *present], pictures, rounds=rounds, requests=REQUESTS), missing, record_bytes(decoding)
 
 
 def _tell(result: Result, missing: dict[str, str]) -> None:
