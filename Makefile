@@ -41,8 +41,8 @@ bench: $(STAMP) $(RIVALS_STAMP)
 # What the edge is compared with, in an environment of its own; what cannot be had is reported as missing.
 $(RIVALS_STAMP):
 	test -x $(RIVALS)/bin/python || $(PYTHON) -m venv $(RIVALS)
-	for one in uvicorn[standard] thumbor 'pyvips[binary]'; do \
-		$(RIVALS)/bin/pip install --quiet "$$one" || echo "not installed: $$one"; done
+	for one in 'uvicorn uvloop httptools' thumbor 'pyvips[binary]'; do \
+		$(RIVALS)/bin/pip install --quiet $$one || echo "not installed: $$one"; done
 	command -v nginx >/dev/null || test -x /usr/sbin/nginx || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null \
 		&& { apt-get install -y -qq --no-install-recommends nginx-light \
 		|| { apt-get update -qq && apt-get install -y -qq --no-install-recommends nginx-light; }; }; } \

@@ -30,8 +30,9 @@ HOT_SHARE = 0.8
 
 PAGE = """\
 Measured {date} on {machine} (shared, load {load:.1f} at the start): processor time of
-whole process families, medians of {requests} requests in each size, half of the hits for 344 and half for 172. Files are
-of the same pictures at the SSIMULACRA2 of our decoded ones ({high:.0f} at 344, {medium:.0f} at 172, `equal_files.py`).
+whole process families, medians of {requests} requests in each size, half of the hits for 344 and half for 172. Files
+are of the same pictures at the SSIMULACRA2 of our decoded ones ({high:.0f} at 344, {medium:.0f} at 172); of the
+demonstration's photographs, so the bytes are not those of Kodak above.
 
 {table}
 

@@ -1,6 +1,7 @@
 """The edge of a benchmark: a real one on loopback, before a real origin, filled with the pictures."""
 
 import json
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -22,7 +23,8 @@ def picture_path(name: str, size: str) -> str:
 def edge(origin: str, pictures: Sequence[str], *, scratch: Path, workers: int = 1, **settings: str) -> Iterator[Server]:
     """Filled. Without EDGE_HOT_BYTES every request is a decode."""
     port = free_port()
-    command = (sys.executable, "-m", "service", "serve", "--port", str(port), "--workers", str(workers))
+    child = (sys.executable, "-m", "service.demo.child_entry", str(os.getpid()))  # ends with us, whatever becomes of us
+    command = (*child, "serve", "--port", str(port), "--workers", str(workers))
     ours = {"EDGE_ORIGIN": origin, "EDGE_REDIS_URL": "", "EDGE_HOT_BYTES": "0", **settings}
     with started(command, port=port, log=scratch / f"edge-{port}.log", settings=ours) as server:
         fill(server, pictures)

@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
+from typing import NoReturn
 
 from service.demo.children import HOST
 
@@ -32,6 +34,7 @@ def started(
     command: Sequence[str | Path], *, port: int, log: Path, settings: Mapping[str, str] | None = None
 ) -> Iterator[Server]:
     """Run a command as long as the block lasts; the block starts when its port takes connections."""
+    signal.signal(signal.SIGTERM, _leave)
     with log.open("wb") as output:
         child = subprocess.Popen(
             [str(word) for word in command],
@@ -62,6 +65,10 @@ def got(connection: http.client.HTTPConnection, path: str) -> tuple[http.client.
     connection.request("GET", path)
     answer = connection.getresponse()
     return answer, answer.read()
+
+
+def _leave(_signal: int, _frame: FrameType | None) -> NoReturn:
+    raise SystemExit(1)  # as an exception: what was started is ended
 
 
 def _wait(child: subprocess.Popen[bytes], *, port: int, log: Path) -> None:

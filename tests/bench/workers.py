@@ -23,8 +23,8 @@ from tests.bench.servers import Server, connected, got
 
 WORKERS = (1, 2)
 CLIENTS = 16
-SECONDS = 4.0
-TURNS = 4
+SECONDS = 3.0
+TURNS = 3
 _HITS = re.compile(r"^edge_cache_requests_total\{[^}]*status=\"hit\"[^}]*\} (\S+)$", re.MULTILINE)
 
 
