@@ -118,7 +118,9 @@ class Settings(BaseSettings):
     hot_bytes: int = _setting(
         64 * 2**20, "bytes", "Memory of each worker for finished files; 0: every request is a decode.", ge=0
     )
-    batch_items: int = _setting(16, "pictures", "Most pictures synthesised in one call.", ge=1, le=1024)
+    batch_items: int = _setting(
+        16, "pictures", "Most pictures synthesised in one call; on a processor four.", ge=1, le=1024
+    )
     miss: Miss = _setting(
         "latent", "name", "What first clients get: latent, after its encode; or source, resized at once."
     )

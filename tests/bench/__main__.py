@@ -46,7 +46,7 @@ def main() -> None:
         figures.save()
     _tell(figures, console)
     plots.draw(figures, OUT)
-    if arguments.write_readme:
+    if arguments.write_readme and "rivals" in figures.by_script:
         capacity.write_readme(figures)
     console.print(f"plots and figures: {FIGURES.parent}")
     print(json.dumps({one.what + f" <= {one.at_most_ms}": round(one.measured_ms, 3) for one in goals(figures)}))

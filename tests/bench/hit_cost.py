@@ -39,7 +39,7 @@ def main() -> None:
     print("decoded, both sizes: ", "  ".join(f"{part} {share:.1%}" for part, share in shares.items()))
     print(f"an encode (a miss)  {encode_ms:.1f} ms")
     found = {"stages_ms": table, "edge_ms": edges.as_json(), "shares": shares, "encode_ms": encode_ms}
-    print(json.dumps({"requests": rounds * REQUESTS, **found}))
+    print(json.dumps({"requests": edges.rounds * REQUESTS, **found}))
 
 
 def _edges_ms(stages: Stages, sources: list[Path], scratch: Path, *, rounds: int) -> tuple[Result, dict[str, float]]:

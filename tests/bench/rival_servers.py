@@ -49,6 +49,7 @@ http {{
     listen {host}:{port};
     root {folder};
     keepalive_requests 1000000;
+    keepalive_timeout 600s;
   }}
 }}
 """
@@ -102,9 +103,11 @@ def _run(
 def _of_ours(name: str, way: str, python: Path, folder: Path, folders: Folders) -> AbstractContextManager[Contestant]:
     port = free_port()
     uvicorn = ("-m", "uvicorn", "--factory", "rival_app:RivalApp", "--app-dir", HERE, "--lifespan", "off")
-    quiet = ("--log-level", "error", "--no-access-log", "--host", HOST, "--port", str(port))
+    # Its own five seconds are over before it is asked again where there are many rivals.
+    kept = ("--timeout-keep-alive", "600", "--host", HOST, "--port", str(port))
+    quiet = ("--log-level", "error", "--no-access-log")
     settings = {"RIVAL": way, "FOLDER": str(folder), "VIPS_CONCURRENCY": "1"}
-    return _run(name, (python, *uvicorn, *quiet), _by_query, port=port, folders=folders, **settings)
+    return _run(name, (python, *uvicorn, *kept, *quiet), _by_query, port=port, folders=folders, **settings)
 
 
 def _thumbor(folders: Folders) -> AbstractContextManager[Contestant]:

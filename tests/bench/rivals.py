@@ -36,7 +36,7 @@ def main() -> None:
         source_bytes = fmean(source.stat().st_size for source in sources)
     _tell(result, missing)
     found = {
-        "requests": rounds * REQUESTS,
+        "requests": result.rounds * REQUESTS,
         "source_bytes": source_bytes,
         "missing": missing,
         "bytes": asdict(files),
