@@ -11,6 +11,7 @@ from pathlib import Path
 from statistics import fmean
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -37,6 +38,7 @@ class EqualFiles:
 
 def written(sources: Sequence[Path], *, avif: Path, jpeg: Path) -> EqualFiles:
     """The files, under the sources' names: `avif/NAME`, `jpeg/344/NAME`, `jpeg/172/NAME`."""
+    torch.set_num_threads(1)  # two would wait for each other where others use the machine
     codec = Codec.load()
     for folder in (avif, jpeg / str(HIGH_PX), jpeg / str(MEDIUM_PX)):
         folder.mkdir(parents=True)
@@ -76,7 +78,7 @@ def _equal(reference: Pixels, write: Write, score: float) -> bytes:
 
 def _avif(pixels: Pixels, quality: int) -> bytes:
     file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "AVIF", quality=quality, speed=6, subsampling="4:4:4")
+    Image.fromarray(pixels).save(file, "AVIF", quality=quality, speed=6, subsampling="4:4:4", max_threads=1)
     return file.getvalue()
 
 
