@@ -6,6 +6,8 @@ PYTHON ?= python3
 TORCH ?= torch==2.13.0
 VENV := .venv
 STAMP := $(VENV)/.set-up
+RIVALS := .venv-rivals
+RIVALS_STAMP := $(RIVALS)/.set-up
 ARGS ?=
 
 .DEFAULT_GOAL := setup
@@ -31,9 +33,18 @@ lint: $(STAMP)
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
-# Each file of tests/bench is a script whose last line of output is JSON.
-bench: $(STAMP)
-	@set -e; found=; for script in tests/bench/*.py; do \
-		test -e "$$script" || continue; found=1; \
-		echo "== $$script"; $(VENV)/bin/python "$$script" $(ARGS); \
-	done; test -n "$$found" || echo "make bench: no benchmark in tests/bench yet"
+# All benchmarks in ten minutes, one table, plots in out/bench. ARGS=--write-readme puts the figures into the README,
+# ARGS="--again rivals" measures only that.
+bench: $(STAMP) $(RIVALS_STAMP)
+	$(VENV)/bin/python -m tests.bench $(ARGS)
+
+# What the edge is compared with, in an environment of its own; what cannot be had is reported as missing.
+$(RIVALS_STAMP):
+	test -x $(RIVALS)/bin/python || $(PYTHON) -m venv $(RIVALS)
+	for one in 'uvicorn uvloop httptools' thumbor 'pyvips[binary]'; do \
+		$(RIVALS)/bin/pip install --quiet $$one || echo "not installed: $$one"; done
+	command -v nginx >/dev/null || test -x /usr/sbin/nginx || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null \
+		&& { apt-get install -y -qq --no-install-recommends nginx-light \
+		|| { apt-get update -qq && apt-get install -y -qq --no-install-recommends nginx-light; }; }; } \
+		|| echo "not installed: nginx"
+	touch $@

@@ -36,7 +36,9 @@ from service.errors import SettingsError
 from service.origin.client import Limits, OriginClient
 from service.quality import Quality, TargetScore
 from service.readiness import ReadyMark, announced
-from service.render.codec_worker import CodecWorker, WorkerOptions
+from service.render.codec_options import WorkerOptions
+from service.render.codec_queue import QueueLimits
+from service.render.codec_worker import CodecWorker
 from service.render.image_file import ImageLimits
 from service.settings import Settings
 from service.store.connection import Connection, Patience
@@ -219,7 +221,10 @@ def _worker_options(settings: Settings) -> WorkerOptions:
         head=settings.head,
         weights=settings.weights,
         threads=settings.threads,
-        queue_items=settings.queue_items,
-        batch_items=settings.batch_items,
-        refine_items=settings.refine_items,
+        queue=QueueLimits(
+            queue_items=settings.queue_items,
+            batch_items=settings.batch_items,
+            refine_items=settings.refine_items,
+            wait_s=settings.queue_wait_s,
+        ),
     )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from prometheus_client import Counter, Gauge
+from prometheus_client import Counter, Gauge, Histogram
+
+from service.outcomes import Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,3 +41,38 @@ class RenditionCounts:
     def shared(self) -> None:
         """One was being made for another request."""
         self._renditions.labels("shared").inc()
+
+
+class RequestCounts:
+    """Answered requests. What the labels name is looked up once: each look-up takes as long as the counting."""
+
+    def __init__(self, requests: Counter, sent_bytes: Counter, seconds: Histogram) -> None:
+        self._families = (requests, sent_bytes, seconds)
+        self._known: dict[tuple[str, Outcome], tuple[Counter, Counter, Histogram]] = {}
+
+    def answered(self, res: str, outcome: Outcome, *, seconds: float, sent_bytes: int) -> None:
+        """One, in this resolution and with this end."""
+        requests, sent, took = self._known.get((res, outcome)) or self._named(res, outcome)
+        requests.inc()
+        sent.inc(sent_bytes)
+        took.observe(seconds)
+
+    def _named(self, res: str, outcome: Outcome) -> tuple[Counter, Counter, Histogram]:
+        requests, sent, took = self._families
+        labels = (res, outcome.value)
+        self._known[res, outcome] = (requests.labels(*labels), sent.labels(*labels), took.labels(*labels))
+        return self._known[res, outcome]
+
+
+class StageCounts:
+    """The steps of requests, likewise."""
+
+    def __init__(self, seconds: Histogram) -> None:
+        self._family = seconds
+        self._known: dict[str, Histogram] = {}
+
+    def took(self, name: str, seconds: float) -> None:
+        """One step."""
+        if name not in self._known:
+            self._known[name] = self._family.labels(name)
+        self._known[name].observe(seconds)

@@ -110,13 +110,18 @@ class Settings(BaseSettings):
     # use more processors better.
     threads: int = _setting(1, "threads", "Threads of one worker's networks.", ge=1, le=1024)
     queue_items: int = _setting(512, "pictures", "Decodes that may wait; beyond it the edge answers 503.", ge=1)
+    queue_wait_s: float = _setting(
+        1.0, "s", "Longest expected wait of a decode; beyond it the edge answers 503; 0: however long.", ge=0
+    )
     waiters: int = _setting(
         4096, "requests", "Requests that may wait for the fetch of another; beyond it the edge answers 503.", ge=1
     )
     hot_bytes: int = _setting(
         64 * 2**20, "bytes", "Memory of each worker for finished files; 0: every request is a decode.", ge=0
     )
-    batch_items: int = _setting(16, "pictures", "Most pictures synthesised in one call.", ge=1, le=1024)
+    batch_items: int = _setting(
+        16, "pictures", "Most pictures synthesised in one call; on a processor four.", ge=1, le=1024
+    )
     miss: Miss = _setting(
         "latent", "name", "What first clients get: latent, after its encode; or source, resized at once."
     )

@@ -21,7 +21,7 @@ from prometheus_client import (
 )
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
-from service.counts import RenditionCounts, Upstream
+from service.counts import RenditionCounts, RequestCounts, StageCounts, Upstream
 from service.outcomes import Outcome, RefinementOutcome
 from service.timings import Timings
 
@@ -55,15 +55,13 @@ class Telemetry:
     def __init__(self) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # a date beside every series, which nobody reads
         registry = self._registry = CollectorRegistry()
-        self._requests = Counter("edge_cache_requests_total", "Picture requests.", ["res", "status"], registry=registry)
-        self._response_bytes = Counter(
-            "edge_response_bytes_total", "Bytes of pictures sent.", ["res", "status"], registry=registry
+        self._requests = RequestCounts(
+            Counter("edge_cache_requests_total", "Picture requests.", ["res", "status"], registry=registry),
+            Counter("edge_response_bytes_total", "Bytes of pictures sent.", ["res", "status"], registry=registry),
+            Histogram("edge_request_seconds", "Time to answer.", ["res", "status"], buckets=SECONDS, registry=registry),
         )
-        self._request_seconds = Histogram(
-            "edge_request_seconds", "Time to answer.", ["res", "status"], buckets=SECONDS, registry=registry
-        )
-        self._stage_seconds = Histogram(
-            "edge_stage_seconds", "Time of each step.", ["stage"], buckets=STAGE_SECONDS, registry=registry
+        self._stages = StageCounts(
+            Histogram("edge_stage_seconds", "Time of each step.", ["stage"], buckets=STAGE_SECONDS, registry=registry)
         )
         self.origin = Upstream(
             Counter("edge_origin_requests_total", "Fetches from the origin.", ["outcome"], registry=registry),
@@ -140,14 +138,12 @@ class Telemetry:
 
     def request(self, *, res: str, outcome: Outcome, seconds: float, sent_bytes: int) -> None:
         """One answered request."""
-        self._requests.labels(res, outcome.value).inc()
-        self._response_bytes.labels(res, outcome.value).inc(sent_bytes)
-        self._request_seconds.labels(res, outcome.value).observe(seconds)
+        self._requests.answered(res, outcome, seconds=seconds, sent_bytes=sent_bytes)
 
     def stages(self, timings: Timings) -> None:
         """The steps of one request."""
         for stage in timings.stages:
-            self._stage_seconds.labels(stage.name).observe(stage.seconds)
+            self._stages.took(stage.name, stage.seconds)
 
     def encode_skipped(self, reason: str) -> None:
         """A picture that was shown and not stored, although it may be."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,9 @@ from service.web.conditional import Rendered, entity_tag, source_entity_tag
 from service.web.negotiation import Wanted
 
 Pixels = NDArray[np.uint8]
+
+QUICK = {"image/jpeg"}
+"""Files that take less time (0.4 ms at 344) than the way to another thread and back costs both."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +95,15 @@ class Renditions:
         return body
 
     async def _decoded(self, record: Record, wanted: Wanted, timings: Timings) -> bytes:
-        decoded = await self._worker.decode(record.bitstream, size_px=wanted.size_px)
+        at_once = self._worker.is_processor and wanted.media_type in QUICK
+        write = partial(image_file.write, media_type=wanted.media_type) if at_once else None
+        decoded = await self._worker.decode(record.bitstream, size_px=wanted.size_px, write=write)
         timings.add("queue", decoded.queue_s)
         timings.add("entropy", decoded.entropy_s)
         timings.add("synthesis", decoded.synthesis_s)
+        if decoded.file is not None:
+            timings.add("file", decoded.file_s)
+            return decoded.file
         return await self.file(decoded.pixels, wanted, timings)
 
     async def file(self, pixels: Pixels, wanted: Wanted, timings: Timings) -> bytes:

@@ -1,6 +1,8 @@
 """What waits for the codec: bounded queues of decodes, of encodes and of refinements. Touches no pixels.
 
-A full queue refuses at once; a busy one waits. Decodes go first: a hit waits for one encode at most (one to a score
+A full queue refuses at once; a busy one waits. It is full too where a decode would wait longer than clients do: else
+past its limit the codec works for those alone who are about to leave (measured: at three times what it can do, a fifth
+of its pictures were in time). Decodes go first: a hit waits for one encode at most (one to a score
 takes as long as ten). A refinement goes on while neither of them waits, one slice at a time, and stays in its queue
 until it is finished.
 """
@@ -26,7 +28,11 @@ if TYPE_CHECKING:
     from models.refinement import Refinement
 
 Pixels = NDArray[np.uint8]
+Write = Callable[[Pixels], bytes]
 Result = TypeVar("Result")
+
+LEARNING = 0.2
+"""Assumed: of what a round took, this share counts at once. Ten rounds are less than a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +43,9 @@ class Decoded:
     queue_s: float
     entropy_s: float
     synthesis_s: float
+    file: bytes | None = None
+    """What `write` of the job has made of the pixels."""
+    file_s: float = 0.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -74,6 +83,8 @@ class DecodeJob(Job[Decoded]):
 
     bitstream: bytes
     size_px: int
+    write: Write | None = None
+    """What else is done on the codec's thread, while it has the pixels at hand."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -112,13 +123,26 @@ class Round:
     refinement: RefineJob | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueLimits:
+    """How much may wait, and is taken at once."""
+
+    queue_items: int
+    batch_items: int
+    refine_items: int
+    wait_s: float = 0.0
+    """Expected, of a decode; 0: however long."""
+
+
 class CodecQueue:
     """Filled from event loops, emptied by one thread."""
 
-    def __init__(self, *, queue_items: int, batch_items: int, refine_items: int) -> None:
-        self._queue_items = queue_items
-        self._batch_items = batch_items
-        self._refine_items = refine_items
+    def __init__(self, limits: QueueLimits) -> None:
+        self._limits = limits
+        self._decode_s = 0.0
+        """What a decode has taken of late."""
+        self._taken = 0
+        """Decodes that are being done."""
         self._changed = threading.Condition()
         self._decodes: deque[DecodeJob] = deque()
         self._encodes: deque[EncodeJob] = deque()
@@ -134,25 +158,33 @@ class CodecQueue:
         with self._changed:
             match job:
                 case DecodeJob():
-                    self._room(self._decodes, self._queue_items).append(job)
+                    self._check_wait()
+                    self._room(self._decodes, self._limits.queue_items).append(job)
                 case EncodeJob():
-                    self._room(self._encodes, self._queue_items).append(job)
+                    self._room(self._encodes, self._limits.queue_items).append(job)
                 case RefineJob():
                     self._drop_the_gone()
-                    self._room(self._refinements, self._refine_items).append(job)
+                    self._room(self._refinements, self._limits.refine_items).append(job)
             self._changed.notify()
 
-    def take(self) -> Round | None:
-        """Wait for work; None means that there will be no more."""
+    def take(self, *, decodes: int | None = None) -> Round | None:
+        """Wait for work, so many decodes of it at most; None means that there will be no more."""
         with self._changed:
             self._changed.wait_for(lambda: self._closed or len(self) or self._next_refinement())
             if self._closed:
                 return None
             if not len(self):
                 return Round(decodes=[], encode=None, refinement=self._next_refinement())
-            count = min(len(self._decodes), self._batch_items)
-            decodes = [self._decodes.popleft() for _ in range(count)]
-            return Round(decodes, self._encodes.popleft() if self._encodes else None, refinement=None)
+            self._taken = min(len(self._decodes), decodes or self._limits.batch_items, self._limits.batch_items)
+            taken = [self._decodes.popleft() for _ in range(self._taken)]
+            return Round(taken, self._encodes.popleft() if self._encodes else None, refinement=None)
+
+    def decoded(self, *, items: int, seconds: float) -> None:
+        """So long has a round of decodes taken."""
+        with self._changed:
+            self._taken = 0
+            if items:
+                self._decode_s += LEARNING * (seconds / items - self._decode_s)
 
     def finished(self, job: RefineJob) -> None:
         """The next refinement may begin."""
@@ -165,6 +197,16 @@ class CodecQueue:
             self._closed = True
             self._changed.notify_all()
             return [*self._decodes, *self._encodes, *self._refinements]
+
+    def _check_wait(self) -> None:
+        if not self._limits.wait_s or self._wait_s() <= self._limits.wait_s:
+            return
+        self._decodes = deque(job for job in self._decodes if not job.gone)
+        if self._wait_s() > self._limits.wait_s:
+            raise QueueFull(f"{self._wait_s():.1f} s to wait")
+
+    def _wait_s(self) -> float:
+        return (len(self._decodes) + self._taken) * self._decode_s
 
     def _room(self, queue: deque[Result], items: int) -> deque[Result]:
         if self._closed or len(queue) >= items:

@@ -63,6 +63,17 @@ class Connection:
         async with self._servers.any() as server, server.pubsub() as channel:
             yield channel
 
+    async def get(self, key: bytes) -> object:
+        """What is under a key. Raises as `asking` does."""
+        if self._servers.gets is None:
+            async with self.asking() as redis:
+                return await redis.get(key)
+        self._check_patience()
+        try:
+            return await self._servers.gets.get(key)
+        except (TimeoutError, *FAILURES) as error:
+            raise self._translation(error) from error
+
     @asynccontextmanager
     async def asking(self) -> AsyncIterator[Client]:
         """The client for one question. Raises StoreUnavailable, or DamagedRecord for a key of another type."""
@@ -77,19 +88,25 @@ class Connection:
 
     @asynccontextmanager
     async def _translated(self) -> AsyncIterator[None]:
-        if self._clock() < self._alone_until_s:
-            raise self.failure("left alone after a time-out")
+        self._check_patience()
         try:
             async with asyncio.timeout(self._patience.timeout_s):
                 yield
-        except (TimeoutError, RedisTimeoutError) as error:
+        except (TimeoutError, *FAILURES) as error:
+            raise self._translation(error) from error
+
+    def _check_patience(self) -> None:
+        if self._clock() < self._alone_until_s:
+            raise self.failure("left alone after a time-out")
+
+    def _translation(self, error: Exception) -> StoreUnavailable | DamagedRecord:
+        if isinstance(error, TimeoutError | RedisTimeoutError):
             self._alone_until_s = self._clock() + self._patience.retry_s
-            raise self.failure(f"no answer within {self._patience.timeout_s} s") from error
-        except FAILURES as error:
-            if isinstance(error, ResponseError) and str(error).startswith(_WRONG_TYPE):
-                # The store is well: a SET will replace what someone else has put there.
-                raise DamagedRecord("not a string") from error
-            raise self.failure(f"{type(error).__name__}: {error}") from error
+            return self.failure(f"no answer within {self._patience.timeout_s} s")
+        if isinstance(error, ResponseError) and str(error).startswith(_WRONG_TYPE):
+            # The store is well: a SET will replace what someone else has put there.
+            return DamagedRecord("not a string")
+        return self.failure(f"{type(error).__name__}: {error}")
 
     def failure(self, why: str) -> StoreUnavailable:
         """Counted."""

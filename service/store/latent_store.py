@@ -96,8 +96,7 @@ class LatentStore:
 
     async def get(self, key: bytes) -> bytes | None:
         """The string under a key, if there is one. Raises DamagedRecord where there is something else than a string."""
-        async with self._connection.asking() as redis:
-            value = await redis.get(key)
+        value = await self._connection.get(key)
         if value is not None and not isinstance(value, bytes):
             raise self._connection.failure("the store answers with something else than bytes")
         return value

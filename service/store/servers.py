@@ -14,6 +14,8 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisClusterException, RedisError
 
+from service.store.gets import Address, Gets
+
 CLUSTER = "+cluster"
 """At the end of a scheme: redis+cluster://any-of-its-machines:6379. One machine of a cluster looks like a Redis."""
 # Assumed: a GET takes a tenth of a millisecond of this process, so more connections would only take longer to open.
@@ -34,9 +36,14 @@ class Servers:
         scheme, separator, rest = url.partition("://")
         self._url = scheme.removesuffix(CLUSTER) + separator + rest
         self.client: Client = self._of_cluster() if scheme.endswith(CLUSTER) else self._of_one(self._url)
+        address = None if scheme.endswith(CLUSTER) else Address.of(self._url)
+        self.gets = None if address is None else Gets(address, timeout_s=timeout_s)
+        """The short way of the one question that every hit asks, where there is one."""
 
     async def close(self) -> None:
         """Give the connections back."""
+        if self.gets is not None:
+            await self.gets.close()
         await self.client.aclose()
 
     @asynccontextmanager

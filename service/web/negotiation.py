@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import parse_qsl
 
 from models.config import HIGH_PX, MEDIUM_PX
@@ -20,6 +21,7 @@ MEDIA_TYPES = {"jpeg": "image/jpeg", "webp": "image/webp", "avif": "image/avif",
 LATENT_MEDIA_TYPE = "application/vnd.latentedge"
 DEFAULT_MEDIA_TYPE = MEDIA_TYPES["jpeg"]
 
+SHORT_QUERY = 64
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")  # RFC 3986 3.1
 # RFC 9110 12.4.2: at most three decimals, at most 1.
 _WEIGHT = re.compile(r"q=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)", re.IGNORECASE)
@@ -50,6 +52,16 @@ class Query:
 
 def read_query(query: str) -> Query:
     """The arguments of the picture route. Raises BadResolution or BadFormat for one given twice."""
+    return _read_short(query) if len(query) <= SHORT_QUERY else _read(query)
+
+
+@lru_cache(maxsize=256)
+def _read_short(query: str) -> Query:
+    """Everybody asks in the same few ways, and the library takes a while for each."""
+    return _read(query)
+
+
+def _read(query: str) -> Query:
     res: str | None = None
     fmt: str | None = None
     for name, value in parse_qsl(query, keep_blank_values=True):
@@ -82,6 +94,8 @@ def check_image_id(image_id: str) -> None:
     if any(segment in {".", ".."} for segment in image_id.split("/")):
         raise BadImageId("a dot segment")
     # U+FFFD is what the server makes of bytes that are not UTF-8: many paths would become one id.
+    if image_id.isascii() and image_id.isprintable():
+        return
     if any(unicodedata.category(one) in _REFUSED_CATEGORIES or one == "\ufffd" for one in image_id):
         raise BadImageId("a control character")
 

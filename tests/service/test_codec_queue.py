@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from service.errors import QueueFull
-from service.render.codec_queue import CodecQueue, Decoded, DecodeJob, EncodeJob, RefineJob, Round, Search
+from service.render.codec_queue import CodecQueue, Decoded, DecodeJob, EncodeJob, QueueLimits, RefineJob, Round, Search
 
 
 def decode_job(name: bytes = b"", size_px: int = 344) -> DecodeJob:
@@ -32,7 +32,7 @@ def in_loop(story: Callable[[], Coroutine[Any, Any, None]]) -> None:
 
 def test_a_full_queue_refuses_and_a_taken_job_makes_room() -> None:
     async def story() -> None:
-        queue = CodecQueue(queue_items=2, batch_items=1, refine_items=1)
+        queue = CodecQueue(QueueLimits(queue_items=2, batch_items=1, refine_items=1))
         for _ in range(2):
             queue.submit(decode_job())
         with pytest.raises(QueueFull):
@@ -46,7 +46,7 @@ def test_a_full_queue_refuses_and_a_taken_job_makes_room() -> None:
 
 def test_decodes_go_first_and_one_encode_follows_each_round() -> None:
     async def story() -> None:
-        queue = CodecQueue(queue_items=9, batch_items=2, refine_items=1)
+        queue = CodecQueue(QueueLimits(queue_items=9, batch_items=2, refine_items=1))
         encodes = [encode_job(), encode_job()]
         decodes = [decode_job(), decode_job(), decode_job()]
         jobs: list[DecodeJob | EncodeJob | RefineJob] = [*encodes, *decodes]
@@ -63,7 +63,7 @@ def test_decodes_go_first_and_one_encode_follows_each_round() -> None:
 
 def test_a_refinement_waits_until_nothing_else_does_and_keeps_its_place() -> None:
     async def story() -> None:
-        queue = CodecQueue(queue_items=2, batch_items=2, refine_items=2)
+        queue = CodecQueue(QueueLimits(queue_items=2, batch_items=2, refine_items=2))
         first, second, decode = refine_job(), refine_job(), decode_job()
         for job in (first, second):
             queue.submit(job)
@@ -79,7 +79,7 @@ def test_a_refinement_waits_until_nothing_else_does_and_keeps_its_place() -> Non
 
 def test_a_full_queue_of_refinements_refuses_and_one_that_is_given_up_makes_room() -> None:
     async def story() -> None:
-        queue = CodecQueue(queue_items=1, batch_items=1, refine_items=1)
+        queue = CodecQueue(QueueLimits(queue_items=1, batch_items=1, refine_items=1))
         given_up = refine_job()
         queue.submit(given_up)
         with pytest.raises(QueueFull):
@@ -93,7 +93,7 @@ def test_a_full_queue_of_refinements_refuses_and_one_that_is_given_up_makes_room
 
 def test_a_closed_queue_gives_back_what_waits_and_takes_nothing_more() -> None:
     async def story() -> None:
-        queue = CodecQueue(queue_items=2, batch_items=2, refine_items=1)
+        queue = CodecQueue(QueueLimits(queue_items=2, batch_items=2, refine_items=1))
         waiting: list[DecodeJob | EncodeJob | RefineJob] = [decode_job(), encode_job(), refine_job()]
         for job in waiting:
             queue.submit(job)
@@ -101,5 +101,37 @@ def test_a_closed_queue_gives_back_what_waits_and_takes_nothing_more() -> None:
         assert queue.take() is None
         with pytest.raises(QueueFull):
             queue.submit(decode_job())
+
+    in_loop(story)
+
+
+def test_a_decode_that_would_wait_too_long_is_refused() -> None:
+    async def story() -> None:
+        queue = CodecQueue(QueueLimits(queue_items=99, batch_items=1, refine_items=1, wait_s=1.0))
+        jobs = [decode_job() for _ in range(3)]
+        for job in jobs:
+            queue.submit(job)  # nobody knows yet how long one takes
+        queue.decoded(items=2, seconds=5.0)  # at first a fifth of it counts: half a second for each
+        with pytest.raises(QueueFull, match=r"1\.5 s to wait"):
+            queue.submit(decode_job())
+        queue.submit(encode_job())
+        jobs[0].future.cancel()  # nobody waits for that one any more
+        queue.submit(decode_job())
+
+    in_loop(story)
+
+
+def test_one_slow_decode_does_not_close_the_edge() -> None:
+    async def story() -> None:
+        queue = CodecQueue(QueueLimits(queue_items=9, batch_items=1, refine_items=1, wait_s=0.5))
+        queue.submit(decode_job())
+        queue.take()
+        queue.decoded(items=1, seconds=60.0)
+        queue.submit(decode_job())
+        queue.take()
+        with pytest.raises(QueueFull):  # behind that one
+            queue.submit(decode_job())
+        queue.decoded(items=1, seconds=0.01)
+        queue.submit(decode_job())
 
     in_loop(story)

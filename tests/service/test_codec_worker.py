@@ -12,11 +12,12 @@ from skimage import data
 
 from service.errors import CodecFailed, DamagedBitstream
 from service.render import image_file
-from service.render.codec_queue import Decoded, Pixels
-from service.render.codec_worker import CodecWorker, WorkerOptions
+from service.render.codec_options import WorkerOptions
+from service.render.codec_queue import Decoded, Pixels, QueueLimits
+from service.render.codec_worker import CodecWorker
 
 OPTIONS = WorkerOptions(
-    device="cpu", head="auto", weights=None, threads=1, queue_items=8, batch_items=4, refine_items=1
+    device="cpu", head="auto", weights=None, threads=1, queue=QueueLimits(queue_items=8, batch_items=4, refine_items=1)
 )
 QUALITY = 10
 
@@ -108,6 +109,35 @@ def test_a_bad_item_fails_alone(photos: list[Pixels]) -> None:
         assert [type(result) for result in results[:4]] == [Decoded, DamagedBitstream, DamagedBitstream, Decoded]
 
     with_worker(story)
+
+
+def test_a_file_is_written_on_the_codecs_own_thread(photos: list[Pixels]) -> None:
+    async def story(worker: CodecWorker, _seen: Seen) -> None:
+        bitstream = await worker.encode(photos[0], quality=QUALITY)
+        made = await worker.decode(bitstream, size_px=172, write=lambda _: threading.current_thread().name.encode())
+        assert made.file == b"codec"
+        assert worker.is_processor
+
+    with_worker(story)
+
+
+def test_a_file_that_cannot_be_written_fails_alone(photos: list[Pixels], caplog: pytest.LogCaptureFixture) -> None:
+    def fail(_pixels: Pixels) -> bytes:
+        raise ValueError("no such file")
+
+    async def story(worker: CodecWorker, seen: Seen) -> None:
+        bitstream = await worker.encode(photos[0], quality=QUALITY)
+        jobs = [worker.decode(bitstream, size_px=172, write=write) for write in (fail, lambda _: b"file", None)]
+        tasks = await met(worker, seen, jobs)
+        seen.may_go_on.set()
+        failed, written, plain, _ = await asyncio.gather(*tasks, return_exceptions=True)
+        assert isinstance(failed, CodecFailed)
+        assert isinstance(written, Decoded)
+        assert isinstance(plain, Decoded)
+        assert (written.file, plain.file) == (b"file", None)
+
+    with_worker(story)
+    assert "no such file" in caplog.text
 
 
 def test_work_for_those_who_left_is_dropped(photos: list[Pixels]) -> None:

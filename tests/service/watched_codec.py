@@ -6,12 +6,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from service.outcomes import RefinementOutcome
-from service.render.codec_worker import CodecWorker, WorkerOptions
+from service.render.codec_options import WorkerOptions
+from service.render.codec_queue import QueueLimits
+from service.render.codec_worker import CodecWorker
 from service.telemetry import Telemetry
 
 LIMIT_S = 120
 OPTIONS = WorkerOptions(
-    device="cpu", head="auto", weights=None, threads=1, queue_items=8, batch_items=4, refine_items=1
+    device="cpu", head="auto", weights=None, threads=1, queue=QueueLimits(queue_items=8, batch_items=4, refine_items=1)
 )
 
 

@@ -1,0 +1,179 @@
+"""GET over one connection: questions are written as they come and answered in their order. Knows no other command.
+
+Every hit asks one. redis-py takes a connection out of its pool for each, through some thirty calls: a fifth of what a
+hit from memory costs (measured).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Self, cast
+from urllib.parse import urlsplit
+
+import hiredis
+from redis.asyncio.connection import parse_url
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+_SCHEMES = {"redis", "unix"}
+_PORT = 6379
+_INCOMPLETE = object()
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where one server is, and what it is told first."""
+
+    path: str
+    """Of a unix socket; empty for TCP."""
+    host: str
+    port: int
+    greeting: tuple[tuple[str, ...], ...]
+
+    @classmethod
+    def of(cls, url: str) -> Self | None:
+        """None where only redis-py knows the way: TLS, and whatever options an address may have."""
+        parts = urlsplit(url)
+        if parts.scheme not in _SCHEMES or parts.query:
+            return None
+        said = parse_url(url)
+        name, password, database = said.get("username"), said.get("password"), said.get("db")
+        greeting = []
+        if password:
+            greeting.append(("AUTH", name, password) if name else ("AUTH", password))
+        if database:
+            greeting.append(("SELECT", str(database)))
+        return cls(said.get("path") or "", said.get("host") or "localhost", said.get("port") or _PORT, tuple(greeting))
+
+
+class Gets:
+    """All GETs of one process to one server. Raises errors of redis-py, OSError or TimeoutError."""
+
+    def __init__(self, address: Address, *, timeout_s: float) -> None:
+        self._address = address
+        self._timeout_s = timeout_s
+        self._line: _Line | None = None
+        self._opening = asyncio.Lock()
+
+    async def get(self, key: bytes) -> object:
+        """The string under a key, None without one."""
+        if self._line is not None:
+            # Lost since, or now: one more try on a new connection, the server may have been restarted.
+            with suppress(RedisConnectionError):
+                return await self._line.ask(b"GET", key)
+        async with asyncio.timeout(self._timeout_s):
+            return await (await self._opened()).ask(b"GET", key)
+
+    async def close(self) -> None:
+        """Give the connection back."""
+        if self._line is not None:
+            await self._line.close()
+
+    async def _opened(self) -> _Line:
+        async with self._opening:
+            if self._line is None or self._line.is_lost:
+                self._line = await self._open()
+            return self._line
+
+    async def _open(self) -> _Line:
+        loop, address = asyncio.get_running_loop(), self._address
+        line = _Line(self._timeout_s)
+        if address.path:
+            await loop.create_unix_connection(lambda: line, address.path)
+        else:
+            await loop.create_connection(lambda: line, address.host, address.port)
+        try:
+            for words in address.greeting:
+                await line.ask(*(word.encode() for word in words))
+        except BaseException:
+            await line.close()
+            raise
+        return line
+
+
+class _Line(asyncio.Protocol):
+    """One connection, and who waits for its answers. A server that answers too late loses it."""
+
+    def __init__(self, timeout_s: float) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._timeout_s = timeout_s
+        self._answers = hiredis.Reader(notEnoughData=_INCOMPLETE)
+        self._waiting: deque[tuple[asyncio.Future[object], float]] = deque()
+        self._look: asyncio.TimerHandle | None = None
+        self._lost: asyncio.Future[None] = self._loop.create_future()
+        self._transport: asyncio.Transport | None = None
+
+    @property
+    def is_lost(self) -> bool:
+        """Nothing more will be answered."""
+        return self._transport is None or self._transport.is_closing() or self._lost.done()
+
+    async def ask(self, *words: bytes) -> object:
+        """Answered in the order of asking; who leaves meanwhile takes nobody else's answer along."""
+        if self._transport is None or self.is_lost:
+            raise RedisConnectionError("the connection is closed")
+        answer: asyncio.Future[object] = self._loop.create_future()
+        self._waiting.append((answer, self._loop.time() + self._timeout_s))
+        self._transport.write(_written(words))
+        if self._look is None:
+            self._look_after(self._timeout_s)
+        return await answer
+
+    async def close(self) -> None:
+        """Who still waits gets an error."""
+        if self._transport is not None:
+            self._transport.abort()
+            await self._lost
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)  # of a stream; uvloop's are no subclass
+
+    def data_received(self, data: bytes) -> None:
+        self._answers.feed(data)
+        while (answer := self._answers.gets()) is not _INCOMPLETE:
+            waiting, _ = self._waiting.popleft()
+            if waiting.done():
+                continue
+            if isinstance(answer, hiredis.ReplyError):
+                waiting.set_exception(ResponseError(str(answer)))
+            else:
+                waiting.set_result(answer)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._fail(RedisConnectionError(f"the connection was lost: {exc}"))
+        if self._look is not None:
+            self._look.cancel()
+        if not self._lost.done():
+            self._lost.set_result(None)
+
+    def _look_after(self, seconds: float) -> None:
+        # One look for all questions: a timer for each would cost more than the question.
+        self._look = self._loop.call_later(seconds, self._look_for_the_late)
+
+    def _look_for_the_late(self) -> None:
+        self._look = None
+        if not self._waiting:
+            return
+        left_s = self._waiting[0][1] - self._loop.time()
+        if left_s > 0:
+            self._look_after(left_s)
+            return
+        self._fail(RedisTimeoutError(f"no answer within {self._timeout_s} s"))
+        assert self._transport is not None, "questions were written to it"
+        self._transport.abort()
+
+    def _fail(self, error: Exception) -> None:
+        while self._waiting:
+            waiting, _ = self._waiting.popleft()
+            if not waiting.done():
+                waiting.set_exception(error)
+
+
+def _written(words: Sequence[bytes]) -> bytes:
+    """A command in the Redis protocol."""
+    return b"".join([b"*%d\r\n" % len(words), *(b"$%d\r\n%b\r\n" % (len(word), word) for word in words)])

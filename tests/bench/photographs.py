@@ -1,0 +1,18 @@
+"""The pictures of every benchmark: those of the demonstration that are nearest to the size of pictures on the web."""
+
+from pathlib import Path
+
+from service.demo.photographs import write_bundled
+
+COUNT = 12
+# What thumbor's and sharp's figures of the README's goals were measured with.
+USUAL_BYTES = 131_000
+
+
+def written(folder: Path) -> list[Path]:
+    """The files, written anew; nothing else is in the folder."""
+    whole = write_bundled(folder).folder
+    files = sorted(whole.glob("*.jpg"), key=lambda file: abs(file.stat().st_size - USUAL_BYTES))
+    for file in files[COUNT:]:
+        file.unlink()
+    return sorted(files[:COUNT])
