@@ -129,6 +129,11 @@ class Codec(LatentCodec):
         (decoded,) = self.synthesize([self.read(blob)], size_px=HIGH_PX)
         return Ssimulacra2(pixels).score(decoded)
 
+    @property
+    def saves_by_batches(self) -> bool:
+        """Whether pictures that are synthesised together cost less than one by one."""
+        return self._fast is None
+
     def head_id(self, size_px: int) -> bytes:
         """4 bytes that name the head of a size: they change when its pictures may."""
         return self._head_ids[size_px]
