@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Symbols:
-    """One decoded latent, opaque to callers: quality, h1 (22 22, C) integers in float32, q (22 22, coded channels)."""
+    """One decoded latent, opaque to callers: its quality, h1 (22 22, C) and q (22 22, coded channels)."""
 
     quality: int
-    h1: NDArray[np.float32]
+    h1: NDArray[np.int8]
     q: NDArray[np.int16]
 
 
@@ -115,7 +115,7 @@ class LatentCodec:
     def _latents(self, symbols: Sequence[Symbols]) -> tuple[Tensor, Tensor]:
         """A batch's y_hat (B, N, 22, 22) in float32 and its qualities (B,)."""
         quality = torch.tensor([one.quality for one in symbols], device=self.device)
-        h1 = torch.from_numpy(np.stack([one.h1 for one in symbols])).to(self.device)
+        h1 = torch.from_numpy(np.stack([one.h1 for one in symbols])).to(self.device).float()
         grid = h1.view(len(symbols), GRID, GRID, -1).permute(0, 3, 1, 2)
         y_hat = self._networks.hyperprior.dequantise(grid, self._cells(symbols), quality)
         return y_hat, quality

@@ -13,7 +13,7 @@ from models.cpu.matrices import CELLS
 
 if TYPE_CHECKING:
     from models.cpu.latent import Decoded
-    from models.cpu.loops import F32, I16, U8
+    from models.cpu.loops import I8, I16, U8
     from models.hyperprior import Hyperprior
     from models.synthesis import HighHead
     from models.translator import Translator
@@ -37,10 +37,10 @@ class FastDecoder:
 
     def _compile(self, hyper_channels: int, channels: int) -> None:
         """Now, and not within the first request: some seconds on a machine that has never done it."""
-        h1, q = np.zeros((CELLS, hyper_channels), np.float32), np.zeros((CELLS, channels), np.int16)
+        h1, q = np.zeros((CELLS, hyper_channels), np.int8), np.zeros((CELLS, channels), np.int16)
         for size_px in self._heads:
             self.picture(h1, q, quality=0, size_px=size_px)
 
-    def picture(self, h1: F32, q: I16, *, quality: int, size_px: int) -> U8:
+    def picture(self, h1: I8, q: I16, *, quality: int, size_px: int) -> U8:
         """h1 (P, C) and q (P, n) -> (size, size, 3) sRGB, size 344 or 172."""
         return self._heads[size_px].run(self._latent.decode(h1, q, quality), quality)

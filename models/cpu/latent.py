@@ -14,7 +14,7 @@ import torch
 
 from models.config import GRID, QUALITIES
 from models.cpu import loops
-from models.cpu.loops import F32, I16, I32
+from models.cpu.loops import F32, I8, I16, I32
 from models.cpu.matrices import CELLS, Half, filters, matrix, numbers
 from models.machine_code import compiled
 
@@ -96,13 +96,15 @@ class FastLatent:
         weights = torch.from_numpy(self._taps[:, :channels])
         return numbers((seen * weights[:, None]).sum(0) + torch.from_numpy(self._taps_bias[:channels]))
 
-    def decode(self, h1: F32, q: I16, quality: int) -> Decoded:
+    def decode(self, h1: I8, q: I16, quality: int) -> Decoded:
         """h1 (P, C) and q (P, n), in row-major order of cells."""
         channels, board = self._channels[quality], self._board
         steps = self._steps[quality, :channels]
         t = torch.zeros(CELLS + 1, channels)
         quiet, read = Half(CELLS, channels - LOUD), Half(CELLS, channels)
-        compiled(loops.features)(torch.mm(torch.from_numpy(h1), self._read).numpy(), self._read_bias, self._grid)
+        compiled(loops.features)(
+            torch.mm(torch.from_numpy(h1).float(), self._read).numpy(), self._read_bias, self._grid
+        )
         features = torch.from_numpy(self._grid)[1:-1, 1:-1].reshape(CELLS, -1)
         means = torch.mm(features[board.anchors], self._anchor[:, :channels]).numpy()
         compressed = np.empty((len(board.anchors), channels), np.float32)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 F32 = NDArray[np.float32]
 U16 = NDArray[np.uint16]
+I8 = NDArray[np.int8]
 I16 = NDArray[np.int16]
 I32 = NDArray[np.int32]
 U8 = NDArray[np.uint8]
@@ -36,7 +37,7 @@ def _active(value: np.float32) -> np.float32:
     return np.float32(max(value, np.float32(0.1) * value))
 
 
-def risen(z: I16, rise: I32, h1: F32) -> None:
+def risen(z: I16, rise: I32, h1: I8) -> None:
     """z (11, 11, C) and four 3x3 filters a channel (4, 9, C) -> h1 (22, 22, C): scale_path.py's, in integers."""
     side, _, channels = z.shape
     total = np.empty(channels, np.int32)
@@ -50,24 +51,23 @@ def risen(z: I16, rise: I32, h1: F32) -> None:
                     for channel in range(channels):
                         total[channel] += filters[tap, channel] * z[y, x, channel]
             for channel in range(channels):
-                h1[row, column, channel] = np.float32(min(max(total[channel] >> 4, -127), 127))
+                h1[row, column, channel] = min(max(total[channel] >> 4, -127), 127)
 
 
-def hidden(h2: F32, bias: F32, plain: int) -> None:
-    """In place: floor of sums (P, C) and bias, the first channels in -127..127, the others in 0..127."""
-    for place in range(h2.shape[0]):
-        for channel in range(h2.shape[1]):
-            low = np.float32(-127) if channel < plain else np.float32(0)
-            value = np.floor(h2[place, channel] + bias[channel])
-            h2[place, channel] = min(max(value, low), np.float32(127))
-
-
-def indexes(sums: F32, bias: F32, index: U16) -> None:
-    """Floor of sums (P, n) and bias -> scale indexes 0..63."""
+def hidden(sums: I32, bias: I32, plain: int, h2: I8) -> None:
+    """Sums (P, C) and bias, seven bits less: the first channels in -127..127, the others in 0..127."""
     for place in range(sums.shape[0]):
         for channel in range(sums.shape[1]):
-            value = np.floor(sums[place, channel] + bias[channel])
-            index[place, channel] = np.uint16(min(max(value, np.float32(0)), np.float32(63)))
+            value = (sums[place, channel] + bias[channel] + 64) >> 7
+            h2[place, channel] = min(max(value, -127 if channel < plain else 0), 127)
+
+
+def indexes(sums: I32, bias: I32, index: U16) -> None:
+    """Sums (P, n) and bias, seven bits less -> scale indexes 0..63."""
+    for place in range(sums.shape[0]):
+        for channel in range(sums.shape[1]):
+            value = (sums[place, channel] + bias[channel] + 64) >> 7
+            index[place, channel] = np.uint16(min(max(value, 0), 63))
 
 
 def features(read: F32, bias: F32, grid: F32) -> None:
