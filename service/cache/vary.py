@@ -12,6 +12,8 @@ NO_FIELDS: Fields = ()
 # The edge asks for every picture in the same words, so an answer that varies by these is the only one there is.
 _ASKED_ALIKE = frozenset({"accept", "accept-encoding", ""})
 ANY = "*"
+_LETTERS_ALIKE = frozenset({"accept-language"})
+"""Fields whose values mean the same in capitals: language ranges (RFC 4647 2)."""
 
 
 def selecting_names(vary: str) -> tuple[str, ...]:
@@ -35,7 +37,8 @@ def _said(name: str, fields: Fields) -> bytes:
     wanted = name.encode("latin-1")
     values = [value for given, value in fields if given == wanted]
     # RFC 9111 4.1: a field that is not there matches only where it was not there.
-    return _netstring(_normalised(b",".join(values))) if values else b"-,"
+    value = _normalised(b",".join(values))
+    return _netstring(value.lower() if name in _LETTERS_ALIKE else value) if values else b"-,"
 
 
 def _normalised(value: bytes) -> bytes:

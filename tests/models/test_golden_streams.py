@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from models.codec import Codec
 from models.config import HIGH_PX, MEDIUM_PX, QUALITIES
@@ -52,7 +53,9 @@ def test_a_batch_shows_what_each_shows_alone(
 def test_an_encoder_in_another_process_or_precision_writes_the_same_symbols_or_nearly(
     codec: Codec, golden: list[GoldenStream]
 ) -> None:
-    # Encoding is float: a symbol on the edge of rounding may fall to the other side on another machine.
+    # Encoding is float: a symbol on the edge of rounding may fall to the other side on another machine, and more do
+    # in half precision, where now and then a hyper-latent does too.
+    most = 0.001 if codec.dtype == torch.float32 else 0.02
     for one in golden[::9]:
         again = codec.read(codec.encode(soft_photograph(HIGH_PX), quality=one.quality))
-        assert float(np.mean(again.q != codec.read(one.blob).q)) < 0.001
+        assert float(np.mean(again.q != codec.read(one.blob).q)) < most

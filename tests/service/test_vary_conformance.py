@@ -1,8 +1,9 @@
 """The premises and the verdicts of the public HTTP cache tests about Vary, as stories of our own under their names.
 
-https://github.com/http-tests/cache-tests, suites `vary` and `vary-parse`. One of theirs is missing here:
+https://github.com/http-tests/cache-tests, suites `vary` and `vary-parse`. Two of theirs are missing here:
 `vary-normalise-lang-order` wants `en, de` and `de, en` to be one variant. RFC 9110 12.5.4 says that some recipients
-take the order as priority; were they one, a reader of German could be shown English.
+take the order as priority; were they one, a reader of German could be shown English. `vary-normalise-lang-select` wants
+the cache to choose among stored variants by their Content-Language, which is the origin's to do.
 """
 
 import time
@@ -57,6 +58,18 @@ def ask(edge: RunningEdge, lines: Lines) -> httpx.Response:
         ("vary-3-omit", "Foo, Bar, Baz", [("Foo", "1"), ("Baz", "789")], [("Foo", "1"), ("Baz", "789")]),
         ("vary-normalise-space", "Foo", [("Foo", "1,2")], [("Foo", " 1, 2 ")]),
         ("vary-normalise-combine", "Foo", [("Foo", "1, 2")], [("Foo", "1"), ("Foo", "2")]),
+        (
+            "vary-normalise-lang-case",
+            "Accept-Language",
+            [("Accept-Language", "en, de")],
+            [("Accept-Language", "eN, De")],
+        ),
+        (
+            "vary-normalise-lang-space",
+            "Accept-Language",
+            [("Accept-Language", "en, de")],
+            [("Accept-Language", " en ,   de")],
+        ),
     ],
 )
 def test_reused(edge: RunningEdge, origin: ScriptedOrigin, name: str, vary: str, first: Lines, second: Lines) -> None:
