@@ -34,6 +34,7 @@ class FastDecoder:
             HIGH_PX: FastHighHead(high, deviation),
             MEDIUM_PX: FastTranslator(medium, deviation),
         }
+        self._compile(hyperprior.means.read.weight.shape[1], int(hyperprior.coded[0].sum()))
 
     def _compile(self, hyper_channels: int, channels: int) -> None:
         """Now, and not within the first request: some seconds on a machine that has never done it."""

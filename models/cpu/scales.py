@@ -34,6 +34,8 @@ class FastScales:
         self._mix, self._second = weights.mix.to(torch.int8), weights.second.to(torch.int8)
         self._mix_bias: I32 = weights.mix_bias.numpy().astype(np.int32)
         self._bias: I32 = weights.bias.numpy().astype(np.int32)
+        # compiled now, and not within the first request
+        self.indexes(self.risen(np.zeros((channels, GRID // 2, GRID // 2), np.int16)), quality=0, channels=32)
 
     def risen(self, z: I16) -> I8:
         """z (C, 11, 11) -> h1 (P, C)."""

@@ -1,7 +1,10 @@
 """The codec as its users see it: at every quality, alone and in batches, in two precisions."""
 
 import math
+import subprocess
+import sys
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -211,3 +214,30 @@ def test_the_quiet_part_of_a_linear_path_may_be_in_half_precision() -> None:
         whole = networks.head.linear.block
         errors = SplitPointwise(whole, torch.bfloat16)(y) - whole(y)
     assert -10 * math.log10(float(errors.square().mean())) > 70
+
+
+FIRST_REQUEST = """
+import inspect
+
+from models import rans
+from models.codec import Codec
+from models.cpu import loops
+from models.machine_code import compiled
+from tests.models.pictures import photograph
+
+def made():
+    own = [one for name, one in vars(loops).items() if inspect.isfunction(one) and not name.startswith("_")]
+    every = [one for one in own if one.__module__ == loops.__name__] + [rans.push, rans.pop]
+    return [len(compiled(one).signatures) for one in every]
+
+codec = Codec.load(dtype="bfloat16")
+before = made()
+symbols = [codec.read(codec.encode(photograph(), quality=40))]
+for size_px in (344, 172):
+    codec.synthesize(symbols, size_px=size_px)
+assert before == made() and all(before), (before, made())
+"""
+
+
+def test_nothing_is_left_to_compile_within_the_first_request() -> None:
+    subprocess.run([sys.executable, "-c", FIRST_REQUEST], check=True, cwd=Path(__file__).parents[2])
