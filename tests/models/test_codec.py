@@ -99,6 +99,16 @@ def test_an_encoder_in_half_precision_is_as_good(
     assert abs(here - there) < 0.02
 
 
+def test_a_quality_codes_its_first_channels_and_never_fewer_than_a_lower_one(
+    codec: Codec, streams: list[bytes]
+) -> None:
+    counts = [HIGH.coded_channels(quality) for quality in range(QUALITIES)]
+    assert all(count % 32 == 0 for count in counts)
+    assert counts == sorted(counts)
+    assert (counts[0], counts[-1]) == (96, HIGH.latent_channels)
+    assert [codec.read(stream).q.shape[1] for stream in streams[::9]] == counts[::9]
+
+
 @pytest.mark.parametrize("head", ["cpu", "gpu"])
 def test_the_fast_way_on_a_processor_shows_what_the_plain_one_shows(streams: list[bytes], head: str) -> None:
     fast, plain = Codec.load(dtype="bfloat16", head=head), Codec.load(dtype="float32", head=head)

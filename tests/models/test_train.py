@@ -17,7 +17,7 @@ from models.codec import Codec
 from models.config import HIGH, HIGH_PX, MEDIUM_PX
 from models.hyperprior import Quantised
 from models.scores import psnr_db
-from models.training.dataset import read_photograph, training_files
+from models.training.dataset import PhotographSet, read_photograph, training_files
 from models.training.linear_start import block_statistics, neighbour_fit
 from models.training.references import ReferencePictureError
 from models.training.schedule import LAST_RATE, Moment
@@ -84,6 +84,21 @@ def test_a_photograph_is_kept_at_even_sides_with_its_exact_half(photographs: Pat
     whole = Image.fromarray(found.pixels.permute(1, 2, 0).numpy())
     half = whole.resize((172, 172), Image.Resampling.LANCZOS)
     assert Image.fromarray(found.half.permute(1, 2, 0).numpy()).tobytes() == half.tobytes()
+
+
+def test_crops_and_their_halves_show_the_same_places_the_same_way_round(photographs: Path) -> None:
+    drawn = PhotographSet([photographs]).crops(16, size_px=256, generator=torch.Generator().manual_seed(3))
+    assert drawn.pixels.shape == (16, 3, 256, 256)
+    assert drawn.half.shape == (16, 3, 128, 128)
+    apart = (nn.functional.avg_pool2d(drawn.pixels, 2) - drawn.half).abs().mean((1, 2, 3))
+    assert float(apart.max()) < 0.02  # a picture that is mirrored, or two pixels away, is 0.04 and more
+    for wrong in (drawn.half.flip(3), drawn.half.flip(2), drawn.half.roll(2, 2)):
+        assert float((nn.functional.avg_pool2d(drawn.pixels, 2) - wrong).abs().mean()) > 2 * float(apart.mean())
+
+
+def test_a_batch_sees_all_of_the_range_of_qualities(photographs: Path) -> None:
+    quality = PhotographSet([photographs], limit=1).qualities(16, torch.Generator().manual_seed(1))
+    assert [int(one) // 4 for one in quality] == list(range(16))
 
 
 def test_of_div2k_only_the_training_pictures_are_read(tmp_path: Path) -> None:
