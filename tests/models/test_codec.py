@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from models.autoencoder import pad_to_cells
 from models.bitstream import BitstreamError, ForeignBitstream
@@ -19,6 +18,7 @@ from models.config import HIGH, HIGH_PX, MEDIUM_PX, QUALITIES
 from models.layers import SplitPointwise
 from models.pixels import to_tensor
 from models.scores import psnr_db
+from models.training.cost import flop_counter
 from models.training.references import resized
 from tests.models.pictures import checkerboard, flat, noise, photograph
 
@@ -205,7 +205,7 @@ def test_the_head_follows_the_device_unless_it_is_chosen() -> None:
 
 def macs(codec: Codec, stream: bytes, size_px: int) -> int:
     """Multiplications of one decode, exact path and means included; the plain way, which computes all channels."""
-    with FlopCounterMode(display=False) as counter:
+    with flop_counter() as counter:
         codec.plainly([codec.read(stream)], size_px=size_px)
     return int(counter.get_total_flops()) // 2
 

@@ -114,8 +114,10 @@ def test_the_decoders_are_counted_as_they_run(evaluation: Evaluation) -> None:
 
 def test_means_and_the_exact_path_cost_the_same_before_every_head(evaluation: Evaluation) -> None:
     (means_macs,) = {one.means_macs for one in evaluation.decoders}
-    # The scale path alone: 3x3 over z to four times its hidden channels, then to an index for each symbol.
-    assert means_macs > 11 * 11 * 9 * HIGH.hyper_channels * 4 * 96 + 22 * 22 * 96 * HIGH.latent_channels
+    # The exact path, to an index for each coded symbol, and the means' last maps, to all channels of half the cells.
+    exact = 22 * 22 * (HIGH.hyper_channels * 96 + 96 * HIGH.coded_channels(evaluation.default_quality))
+    means = 22 * 11 * (HIGH.feature_channels + HIGH.context_channels) * HIGH.latent_channels
+    assert exact + means < means_macs < 1.6 * (exact + means)
 
 
 def test_refinement_is_measured_on_as_many_pictures_as_asked(evaluation: Evaluation) -> None:
