@@ -13,9 +13,10 @@ import torch
 
 from models.config import GRID, HIGH_PX, MEDIUM_PX
 from models.cpu import loops
-from models.cpu.latent import LOUD, Board
+from models.cpu.latent import Board
 from models.cpu.loops import U8, U16
 from models.cpu.matrices import CELLS, Half, filters, half_matrix, matrix, numbers
+from models.layers import LOUD
 from models.machine_code import compiled
 
 if TYPE_CHECKING:

@@ -16,15 +16,13 @@ from models.config import GRID, QUALITIES
 from models.cpu import loops
 from models.cpu.loops import F32, I8, I16, I32
 from models.cpu.matrices import CELLS, Half, filters, matrix, numbers
+from models.layers import LOUD, activate
 from models.machine_code import compiled
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from models.hyperprior import Hyperprior
-
-LOUD = 32
-"""Channels that the linear paths read in float32; the quiet rest is in bf16, which together is 76 dB from float32."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +33,10 @@ class Board:
     others: I32
     around: I32
     """(P, 4) cells, P where there is none."""
+    others_around: I32
+    """(O, 4) the same of the cells between the anchors."""
     anchors_around: I32
-    """(O, 4) anchors by number, A where there is none."""
+    """(O, 4) these again, as anchors by number, A where there is none."""
 
     @classmethod
     def of_grid(cls) -> Board:
@@ -50,7 +50,7 @@ class Board:
             around[inside, side] = (y * GRID + x)[inside]
         number = np.full(CELLS + 1, len(anchors), np.int32)
         number[anchors] = np.arange(len(anchors))
-        return cls(anchors, others, around, number[around[others]])
+        return cls(anchors, others, around, around[others], number[around[others]])
 
 
 @dataclass(frozen=True)
@@ -70,9 +70,8 @@ class FastLatent:
 
     def __init__(self, hyperprior: Hyperprior) -> None:
         means, self._board = hyperprior.means, Board.of_grid()
-        coded, deviation = hyperprior.coded, hyperprior.deviation
+        deviation = hyperprior.deviation
         every = torch.arange(QUALITIES)
-        self._channels = [int(row.sum()) for row in coded]
         self._steps: F32 = (1 / (hyperprior.gain(every)[:, :, 0, 0] * deviation)).numpy()
         # folds the unit that means.py reads h1 in
         self._read, self._read_bias = matrix(means.read.weight / means.unit), numbers(means.read.bias)
@@ -90,7 +89,7 @@ class FastLatent:
         channels = len(bias)
         empty = torch.zeros(GRID + 2, GRID + 2, channels)
         rows, columns = np.divmod(self._board.others, GRID)
-        empty[rows + 1, columns + 1] = torch.nn.functional.leaky_relu(bias.detach(), 0.1)
+        empty[rows + 1, columns + 1] = activate(bias.detach())
         windows = torch.stack([empty[dy : dy + GRID, dx : dx + GRID] for dy in range(3) for dx in range(3)])
         seen = windows.reshape(9, CELLS, channels)[:, self._board.others]
         weights = torch.from_numpy(self._taps[:, :channels])
@@ -98,7 +97,7 @@ class FastLatent:
 
     def decode(self, h1: I8, q: I16, quality: int) -> Decoded:
         """h1 (P, C) and q (P, n), in row-major order of cells."""
-        channels, board = self._channels[quality], self._board
+        channels, board = q.shape[1], self._board
         steps = self._steps[quality, :channels]
         t = torch.zeros(CELLS + 1, channels)
         quiet, read = Half(CELLS, channels - LOUD), Half(CELLS, channels)
@@ -113,7 +112,7 @@ class FastLatent:
         )
         means = self._between(torch.from_numpy(compressed), channels)
         compiled(loops.decoded_others)(
-            q, means, self._leave_bias, steps, self._shares, board.others, board.around[board.others], LOUD,
+            q, means, self._leave_bias, steps, self._shares, board.others, board.others_around, LOUD,
             t.numpy(), quiet.bits, read.bits,
         )  # fmt: skip
         return Decoded(t, quiet.numbers, read.numbers)

@@ -37,6 +37,11 @@ def _active(value: np.float32) -> np.float32:
     return np.float32(max(value, np.float32(0.1) * value))
 
 
+@njit(inline="always")
+def _compressed(value: np.float32) -> np.float32:
+    return value / np.sqrt(np.float32(1) + abs(value))  # type: ignore[no-any-return]  # numpy leaves sqrt untyped
+
+
 def risen(z: I16, rise: I32, h1: I8) -> None:
     """z (11, 11, C) and four 3x3 filters a channel (4, 9, C) -> h1 (22, 22, C): scale_path.py's, in integers."""
     side, _, channels = z.shape
@@ -88,7 +93,7 @@ def decoded_anchors(
         for channel in range(len(steps)):
             value = np.float32(q[cell, channel]) * steps[channel] + means[anchor, channel] + bias[channel]
             t[cell, channel] = value
-            small = value / np.sqrt(np.float32(1) + abs(value))
+            small = _compressed(value)
             seen[anchor, channel] = small
             read[cell, channel] = _half(small)
         for channel in range(loud, len(steps)):
@@ -147,7 +152,7 @@ def decoded_others(
             value += shares[0, channel] * t[above, channel] + shares[1, channel] * t[left, channel]
             value += shares[2, channel] * t[right, channel] + shares[3, channel] * t[below, channel]
             t[cell, channel] = value
-            read[cell, channel] = _half(value / np.sqrt(np.float32(1) + abs(value)))
+            read[cell, channel] = _half(_compressed(value))
         for channel in range(loud, len(steps)):
             quiet[cell, channel - loud] = _half(t[cell, channel])
 
