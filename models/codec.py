@@ -10,7 +10,6 @@ Nothing here is shared between threads: one thread owns a codec.
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Self
 
 import torch
@@ -21,9 +20,11 @@ from models.config import HIGH_PX, MEDIUM_PX
 from models.cpu.decoder import FastDecoder
 from models.latent_codec import LatentCodec, PictureShapeError, QualityError, Symbols
 from models.layers import set_precision
-from models.pixels import Pixels, to_pixels, to_tensor
+from models.perceptual import Original
+from models.pixels import Pixels, lanczos_half, to_pixels, to_tensor
 from models.rate_control import highest_quality, quality_of_score
-from models.refinement import Refinement, Sought
+from models.readers import Readers
+from models.refinement import Reader, Refinement, Sought
 from models.scores import Ssimulacra2
 from models.synthesis import HighHead
 
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Codec", "MediumCodec", "PictureShapeError", "QualityError", "Symbols", "head_name"]
 
+_MEDIUM_WEIGHT = 0.15
+"""Of the 172 picture's distortion in a search for a 344 head; without it that picture gets 2 % worse (LOG.md)."""
+
 
 class Codec(LatentCodec):
     """344x344 pictures <-> bitstreams; both renditions from one bitstream."""
@@ -43,19 +47,17 @@ class Codec(LatentCodec):
         """Use `load`."""
         super().__init__(checkpoint, checkpoint.high, device=device, dtype=dtype)
         self.head = head
-        self._perceptual = checkpoint.notes.perceptual
-        checkpoint.light.requires_grad_(requires_grad=False)
-        light = head == "high-cpu"
-        high_id = checkpoint.cpu_head_id if light else checkpoint.gpu_head_id
+        light = checkpoint.light.requires_grad_(requires_grad=False).to(device)
+        high_id = checkpoint.cpu_head_id if head == "high-cpu" else checkpoint.gpu_head_id
         self._head_ids = {HIGH_PX: high_id, MEDIUM_PX: checkpoint.medium_head_id}
-        self._head = checkpoint.light.high.to(device) if light else self._networks.head
-        self._translator = checkpoint.light.medium.to(device)
+        self._heads = {"high-gpu": self._networks.head, "high-cpu": light.high, "medium": light.medium}
+        self._head, self._translator = self._heads[head], light.medium
         self._fast: FastDecoder | None = None
         if device == "cpu" and dtype == torch.bfloat16:
             assert isinstance(self._head, HighHead), "the 344 picture's"
             self._fast = FastDecoder(self._networks.hyperprior, high=self._head, medium=self._translator)
-        set_precision(self._head, dtype)
-        set_precision(self._translator, dtype)
+        for network in self._heads.values():
+            set_precision(network, dtype)
 
     @classmethod
     def load(cls, path: Path | None = None, *, device: str = "cpu", dtype: str = "auto", head: str = "auto") -> Self:
@@ -73,26 +75,40 @@ class Codec(LatentCodec):
         """
         if not refine:
             return super().encode(pixels, quality=quality)
-        search = self.refinement(pixels, quality=quality, steps=refine)
+        search = self.refinement([pixels], qualities=[quality], steps=refine)
         while not search.done:
             search.step()
-        return search.bitstream()
+        return search.bitstreams()[0]
 
-    def refinement(self, pixels: Pixels, *, quality: int, steps: int) -> Refinement:
-        """The same search in slices, towards the head in use."""
-        self._check_input(pixels, quality)
-        y = self._analysed(pixels)
+    def refinement(
+        self, pictures: Sequence[Pixels], *, qualities: Sequence[int], steps: int, readers: Readers | None = None
+    ) -> Refinement:
+        """Return the same search of several pictures together, in slices.
+
+        Without `readers` it serves the 344 head in use, and the 172 picture a little, so that it gets no worse.
+        Raises `PictureShapeError` or `QualityError`.
+        """
+        for pixels, quality in zip(pictures, qualities, strict=True):
+            self._check_input(pixels, quality)
+        y = torch.cat([self._analysed(pixels) for pixels in pictures])
         sought = Sought(
-            x=to_tensor(pixels, self.device),
             y=y,
-            start=self._quantised(y, quality),
-            quality=quality,
+            start=self._quantised(y, *qualities),
+            quality=torch.tensor(qualities, device=self.device),
             hyperprior=self._networks.hyperprior,
-            head=self._head,
+            readers=self._readers(pictures, readers or Readers(((self.head, 1.0), ("medium", _MEDIUM_WEIGHT)))),
             rounding=self._rounding,
-            perceptual=self._perceptual,
+            picture_px=HIGH_PX**2,
         )
-        return Refinement(sought, steps=steps, write=partial(self._written, quality=quality))
+        return Refinement(sought, steps=steps, write=lambda coded, of_one: self._written(coded, quality=of_one))
+
+    def _readers(self, pictures: Sequence[Pixels], readers: Readers) -> tuple[Reader, ...]:
+        """Heads by name, each with the pictures that it should give."""
+        high = Original(torch.cat([to_tensor(pixels, self.device) for pixels in pictures]))
+        medium = Original(torch.cat([to_tensor(lanczos_half(pixels), self.device) for pixels in pictures]))
+        return tuple(
+            Reader(self._heads[name], medium if name == "medium" else high, weight) for name, weight in readers.weights
+        )
 
     def encode_to_bytes(self, pixels: Pixels, *, target_bytes: int) -> bytes:
         """The bitstream of the highest quality that takes at most `target_bytes`; raises `TargetError`."""

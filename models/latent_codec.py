@@ -80,8 +80,8 @@ class LatentCodec:
         return y
 
     @torch.no_grad()
-    def _quantised(self, y: Tensor, quality: int) -> Quantised:
-        of_quality = torch.tensor([quality], device=self.device)
+    def _quantised(self, y: Tensor, *qualities: int) -> Quantised:
+        of_quality = torch.tensor(qualities, device=self.device)
         return self._networks.hyperprior.quantise(y, of_quality, rounding=self._rounding)
 
     def _written(self, coded: Quantised, *, quality: int) -> bytes:

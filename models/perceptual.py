@@ -47,6 +47,8 @@ class _Plane:
     square: Tensor
 
     def repeated(self, times: int) -> _Plane:
+        if times == 1:  # repeat() would copy
+            return self
         return _Plane(*(part.repeat(times, 1, 1, 1) for part in (self.whole, self.sampled, self.mean, self.square)))
 
 
@@ -75,6 +77,26 @@ def ssimulacra2_error(x_hat: Tensor, x: Tensor) -> Tensor:
     return error_by_scales(x_hat, x, _scales(x.shape[2], x.shape[3], str(x.device)))
 
 
+class Original:
+    """Pictures x (B, 3, H, W) that many decoded versions are compared with: their half of the formula is computed once.
+
+    A comparison with its gradient takes 58 ms of one core at 344 px instead of 75 (measured, EPYC Zen 4).
+    """
+
+    def __init__(self, x: Tensor) -> None:
+        """Compute all scales of x."""
+        self.x = x
+        self._scales = _scales(x.shape[2], x.shape[3], str(x.device))
+        self._planes = _planes(x, self._scales)
+
+    def distortion(self, x_hat: Tensor, *, perceptual: float) -> Tensor:
+        """Return what `distortion` returns for x_hat (B, 3, >= H, >= W): one version of each picture."""
+        return distortion(x_hat, self.x, perceptual=perceptual, error=lambda cropped, _x: self._error(cropped))
+
+    def _error(self, x_hat: Tensor) -> Tensor:
+        return _error_against(self._planes, x_hat, self._scales)
+
+
 class CompiledError:
     """`ssimulacra2_error` in a few fused kernels for each size: half a minute to compile, for a GPU in training."""
 
@@ -89,15 +111,27 @@ class CompiledError:
 
 def error_by_scales(x_hat: Tensor, x: Tensor, scales: Sequence[Scale]) -> Tensor:
     """The formula alone, of tensors alone: what `torch.compile` is given."""
-    ours, theirs = _linear_light(x_hat), _linear_light(x)
-    error = x_hat.new_zeros(len(x_hat))
+    return _error_against(_planes(x, scales), x_hat, scales)
+
+
+def _error_against(references: Sequence[_Plane], x_hat: Tensor, scales: Sequence[Scale]) -> Tensor:
+    ours, error = _linear_light(x_hat), x_hat.new_zeros(len(x_hat))
+    for number, (reference, scale) in enumerate(zip(references, scales, strict=True)):
+        if number:
+            ours = F.avg_pool2d(ours, 2)
+        versions = len(ours) // len(reference.whole)
+        error = error + _scale_error(reference.repeated(versions), _plane(ours, scale), scale)
+    return error
+
+
+@torch.no_grad()
+def _planes(x: Tensor, scales: Sequence[Scale]) -> list[_Plane]:
+    linear, found = _linear_light(x), []
     for number, scale in enumerate(scales):
         if number:
-            ours, theirs = F.avg_pool2d(ours, 2), F.avg_pool2d(theirs, 2)
-        with torch.no_grad():
-            reference = _plane(theirs, scale).repeated(len(ours) // len(theirs))
-        error = error + _scale_error(reference, _plane(ours, scale), scale)
-    return error
+            linear = F.avg_pool2d(linear, 2)
+        found.append(_plane(linear, scale))
+    return found
 
 
 class Scale(NamedTuple):

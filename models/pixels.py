@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
 Pixels = NDArray[np.uint8]
@@ -23,3 +24,10 @@ def to_pixels(x_hat: Tensor, size_px: int) -> list[Pixels]:
     cropped = x_hat[:, :, :size_px, :size_px].permute(0, 2, 3, 1)
     batch = (cropped * 255).round_().clamp_(0, 255).to(torch.uint8).contiguous().cpu().numpy()
     return list(batch)
+
+
+def lanczos_half(pixels: Pixels) -> Pixels:
+    """Shrink (S, S, 3) to half the side as Pillow's LANCZOS does: what the 172 picture is compared with."""
+    height, width = pixels.shape[:2]
+    half = Image.fromarray(pixels).resize((width // 2, height // 2), Image.Resampling.LANCZOS)
+    return np.asarray(half, dtype=np.uint8)
