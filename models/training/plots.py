@@ -68,7 +68,7 @@ def _lines() -> tuple[_Line, ...]:
     return (
         _Line("JPEG", "JPEG (optimised, progressive, 4:2:0)", "#7a7f87"),
         _Line("WebP", "WebP (method 6)", "#009E73"),
-        _Line("JPEG XL", "JPEG XL (effort 7)", "#E69F00", dashes=(0, (3, 1, 1, 1))),
+        _Line("JPEG XL", "JPEG XL (effort 7)", "#000000", dashes=(0, (3, 1, 1, 1)), width=1.2),
         _Line("AVIF", "AVIF (speed 6, 4:4:4, tune=iq)", "#0072B2"),
         _Line("AVIF tune=ssim", "AVIF (speed 6, 4:4:4, tune=ssim)", "#56B4E9", dashes=(0, (5, 2))),
         _Line("AVIF speed 2 tune=ssim", "AVIF (speed 2, 4:4:4, tune=ssim)", "#56B4E9"),
