@@ -91,7 +91,7 @@ def evaluate(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of pictures.")],
     *,
     output: OutputFolder = Path("runs/evaluate"),
-    quick: Annotated[bool, typer.Option("--quick", help="Fewer pictures and qualities.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer pictures and qualities; no AVIF of speed 2.")] = False,
     refine: Annotated[
         int, typer.Option("--refine", metavar="N", min=0, help="Measure refinement by N steps too; 0: do not.")
     ] = 0,
@@ -101,7 +101,7 @@ def evaluate(
     weights: Weights = None,
     device: Device = "cpu",
 ) -> None:
-    """Rate and distortion against JPEG, WebP and AVIF: tables, plots, sheets, JSON on the last line."""
+    """Rate and distortion against JPEG, WebP, AVIF and JPEG XL: tables, plots, sheets, JSON on the last line."""
     with _extras("demo"):
         from service.commands import model_work
 

@@ -1,181 +1,157 @@
-"""The files we are measured against: JPEG, WebP and AVIF of the same references. The only writer of the anchor cache.
+"""The file formats that we are measured against, with their settings. Writes and reads files in memory, nothing else.
 
-Settings as an operator would choose them for a still picture: JPEG optimised and progressive with Pillow's
-default 4:2:0, WebP method 6 (always 4:2:0), AVIF speed 6 with 4:4:4. File bytes include the container.
+The settings are what an operator would choose for a still picture. `YARDSTICK` is the anchor behind every published
+figure that says "AVIF" and no more. Its tune has a name here because Pillow's default changes silently: libavif 1.3
+(Pillow 12.0, 12.1) takes tune=ssim, libavif 1.4 (Pillow 12.2, 13.0) tune=iq.
 
-AVIF costs about 170 ms an encode and SSIMULACRA2 50 ms a score at 344 px (measured, one core), so results are
-kept on disk by digest of the source file, settings and library versions.
+Every encoder runs on one thread, so that the bytes of a file do not depend on the machine.
 """
 
-import hashlib
 import io
-import json
-import os
-import tempfile
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
+from importlib.util import find_spec
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, features
-from ssimulacra2 import __version__ as ssimulacra2_version
+from PIL import AvifImagePlugin, Image, features
 
-from models.scores import ScoredFile, Ssimulacra2, psnr_db
-from models.training.processors import in_two_processes
-from models.training.references import reference
+Pixels = NDArray[np.uint8]  # (height, width, 3), sRGB
 
-# Raise it when a score or a reference comes out otherwise than before: old entries are then not found.
-_MEASUREMENT = 1
-
+YARDSTICK = "AVIF"
 _BEST_QUALITY = 100
 
 
 @dataclass(frozen=True)
 class Anchor:
     name: str
-    file_format: str  # Pillow's name
     settings: str  # as shown to people; enters the cache key
+    library: str  # with its version; enters the cache key
     qualities: tuple[int, ...]  # 11: BD-rates within 0.5 % of those from 26, mostly (measured)
-    save: Callable[[Image.Image, io.BytesIO, int], None]
-
-
-@dataclass(frozen=True)
-class AnchorJob:
-    path: Path
-    size_px: int
-    anchor_name: str
-
-
-@dataclass(frozen=True)
-class AnchorResult:
-    job: AnchorJob
-    files: tuple[ScoredFile, ...]
+    encode: Callable[[Pixels, int], bytes]
+    decode: Callable[[bytes], Pixels]
+    best_quality: int = _BEST_QUALITY
+    is_slow: bool = False  # seconds a file: left out where the evaluation has to be quick
 
 
 def anchors() -> tuple[Anchor, ...]:
-    return (
-        Anchor(
-            name="JPEG",
-            file_format="JPEG",
-            settings="optimize progressive 4:2:0",
-            qualities=(5, 10, 18, 30, 45, 60, 75, 85, 92, 97, 100),
-            save=_save_jpeg,
-        ),
-        Anchor(
-            name="WebP",
-            file_format="WEBP",
-            settings="method 6 4:2:0",
-            qualities=(0, 8, 20, 40, 60, 75, 83, 90, 95, 98, 100),
-            save=_save_webp,
-        ),
-        Anchor(
-            name="AVIF",
-            file_format="AVIF",
-            settings="speed 6 4:4:4 one thread",
-            qualities=(0, 12, 24, 35, 45, 54, 62, 70, 78, 87, 96),
-            save=_save_avif,
-        ),
-    )
+    """Return the anchors that this installation can write and read, in the order of the tables."""
+    return (_jpeg(), _webp(), *_avifs(), *([_jpeg_xl()] if find_spec("imagecodecs") else []))
 
 
 def anchor(name: str) -> Anchor:
     return next(anchor for anchor in anchors() if anchor.name == name)
 
 
-def measure(jobs: Sequence[AnchorJob], cache: Path) -> Iterator[AnchorResult]:
-    """Results in the order of the jobs, as they come; what is not in the cache is measured."""
-    yield from in_two_processes(partial(_measure_one, cache=cache), jobs)
+def missing_anchors() -> tuple[str, ...]:
+    """Return a sentence for each anchor whose library is not installed."""
+    if find_spec("imagecodecs"):
+        return ()
+    return ("JPEG XL is left out: imagecodecs is not installed (pip install 'latentedge[demo]').",)
 
 
-def default_cache() -> Path:
-    """The platform's folder for what can be made again."""
-    root = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA")
-    return (Path(root) if root else Path.home() / ".cache") / "latentedge"
+def file_within(picture: Pixels, by: Anchor, at_most_bytes: int) -> bytes:
+    """Return the best file of at most that many bytes, or the smallest file where none is small enough."""
+
+    def bytes_of(quality: int) -> int:
+        return len(by.encode(picture, quality))
+
+    quality = max(bisect_right(range(by.best_quality + 1), at_most_bytes, key=bytes_of) - 1, 0)
+    return by.encode(picture, quality)
 
 
-def encode_file(picture: NDArray[np.uint8], by: Anchor, quality: int) -> bytes:
+def libraries() -> str:
+    """Return the names and versions of all libraries that make the files."""
+    return ", ".join(dict.fromkeys([f"Pillow {features.version('pil')}", *(one.library for one in anchors())]))
+
+
+def _jpeg() -> Anchor:
+    turbo = features.version("libjpeg_turbo")
+    return Anchor(
+        name="JPEG",
+        settings="optimised, progressive, 4:2:0",
+        library=f"libjpeg-turbo {turbo}" if turbo else f"libjpeg {features.version('jpg')}",
+        qualities=(5, 10, 18, 30, 45, 60, 75, 85, 92, 97, 100),
+        encode=partial(_encode_by_pillow, file_format="JPEG", optimize=True, progressive=True),
+        decode=_decode_by_pillow,
+    )
+
+
+def _webp() -> Anchor:
+    return Anchor(
+        name="WebP",
+        settings="method 6, 4:2:0",
+        library=f"libwebp {features.version('webp')}",
+        qualities=(0, 8, 20, 40, 60, 75, 83, 90, 95, 98, 100),
+        encode=partial(_encode_by_pillow, file_format="WEBP", method=6),
+        decode=_decode_by_pillow,
+    )
+
+
+def _avifs() -> tuple[Anchor, ...]:
+    """tune=iq looks best at few bytes, tune=ssim has the better PSNR; speed 2 gains with either."""
+    return (
+        _avif(YARDSTICK, speed=6, tune="iq"),
+        _avif("AVIF tune=ssim", speed=6, tune="ssim"),
+        _avif("AVIF speed 2 tune=ssim", speed=2, tune="ssim", is_slow=True),
+    )
+
+
+def _avif(name: str, *, speed: int, tune: str, is_slow: bool = False) -> Anchor:
+    return Anchor(
+        name=name,
+        settings=f"speed {speed}, 4:4:4, tune={tune}",
+        library=f"libavif {features.version('avif')}, libaom {AvifImagePlugin.get_codec_version('aom')}",
+        qualities=(0, 12, 24, 35, 45, 54, 62, 70, 78, 87, 96),
+        encode=partial(
+            _encode_by_pillow,
+            file_format="AVIF",
+            speed=speed,
+            subsampling="4:4:4",
+            max_threads=1,
+            codec="aom",
+            advanced={"tune": tune},
+        ),
+        decode=_decode_by_pillow,
+        best_quality=99,  # 100 is lossless, which libaom refuses to tune
+        is_slow=is_slow,
+    )
+
+
+def _jpeg_xl() -> Anchor:
+    from imagecodecs import jpegxl_version
+
+    return Anchor(
+        name="JPEG XL",
+        settings="effort 7",
+        library=jpegxl_version(),
+        # From 10 on: below 5 libjxl halves the picture, and the curve is no longer monotone (measured).
+        qualities=(10, 20, 30, 43, 55, 66, 76, 85, 92, 96, 99),
+        encode=_encode_jpeg_xl,
+        decode=_decode_jpeg_xl,
+    )
+
+
+def _encode_by_pillow(pixels: Pixels, quality: int, *, file_format: str, **options: object) -> bytes:
     file = io.BytesIO()
-    by.save(Image.fromarray(picture), file, quality)
+    Image.fromarray(pixels).save(file, file_format, quality=quality, **options)
     return file.getvalue()
 
 
-def file_within(picture: NDArray[np.uint8], by: Anchor, at_most_bytes: int) -> bytes:
-    """The best file of at most those bytes, of all qualities; the smallest there is where none is small enough."""
-
-    def bytes_of(quality: int) -> int:
-        return len(encode_file(picture, by, quality))
-
-    quality = max(bisect_right(range(_BEST_QUALITY + 1), at_most_bytes, key=bytes_of) - 1, 0)
-    return encode_file(picture, by, quality)
-
-
-def decode_file(blob: bytes) -> NDArray[np.uint8]:
+def _decode_by_pillow(blob: bytes) -> Pixels:
     with Image.open(io.BytesIO(blob)) as image:
         return np.asarray(image.convert("RGB"), dtype=np.uint8)
 
 
-def score_files(picture: NDArray[np.uint8], by: Anchor) -> tuple[ScoredFile, ...]:
-    perceptual = Ssimulacra2(picture)
-    return tuple(_scored(picture, perceptual, quality, encode_file(picture, by, quality)) for quality in by.qualities)
+def _encode_jpeg_xl(pixels: Pixels, quality: int) -> bytes:
+    from imagecodecs import jpegxl_encode
+
+    return bytes(jpegxl_encode(pixels, level=quality, effort=7, lossless=False, numthreads=1))
 
 
-def _scored(picture: NDArray[np.uint8], perceptual: Ssimulacra2, quality: int, blob: bytes) -> ScoredFile:
-    decoded = decode_file(blob)
-    return ScoredFile(
-        quality=quality,
-        size_bytes=len(blob),
-        psnr_db=psnr_db(picture, decoded),
-        ssimulacra2=perceptual.score(decoded),
-    )
+def _decode_jpeg_xl(blob: bytes) -> Pixels:
+    from imagecodecs import jpegxl_decode
 
-
-def _measure_one(job: AnchorJob, cache: Path) -> AnchorResult:
-    by = anchor(job.anchor_name)
-    kept = cache / "anchors" / f"{_key(job, by)}.json"
-    files = _read(kept)
-    if files is None:
-        files = score_files(reference(job.path, job.size_px), by)
-        _write(kept, files)
-    return AnchorResult(job=job, files=files)
-
-
-def _key(job: AnchorJob, by: Anchor) -> str:
-    what = [
-        hashlib.sha256(job.path.read_bytes()).hexdigest(),
-        str(job.size_px),
-        *(by.name, by.settings, repr(by.qualities)),
-        *(str(features.version(library)) for library in ("pil", "jpg", "libjpeg_turbo", "webp", "avif")),
-        *(ssimulacra2_version, str(_MEASUREMENT)),
-    ]
-    return hashlib.sha256("\n".join(what).encode()).hexdigest()
-
-
-def _read(kept: Path) -> tuple[ScoredFile, ...] | None:
-    try:
-        return tuple(ScoredFile(**entry) for entry in json.loads(kept.read_text()))
-    except (FileNotFoundError, ValueError, TypeError):  # absent, or damaged: measured again and overwritten
-        return None
-
-
-def _write(kept: Path, files: tuple[ScoredFile, ...]) -> None:
-    """A reader sees the whole entry or none, also while two runs measure the same picture."""
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=kept.parent, suffix=".part", delete=False) as part:
-        json.dump([asdict(file) for file in files], part)
-    Path(part.name).replace(kept)
-
-
-def _save_jpeg(image: Image.Image, file: io.BytesIO, quality: int) -> None:
-    image.save(file, "JPEG", quality=quality, optimize=True, progressive=True)
-
-
-def _save_webp(image: Image.Image, file: io.BytesIO, quality: int) -> None:
-    image.save(file, "WEBP", quality=quality, method=6)
-
-
-def _save_avif(image: Image.Image, file: io.BytesIO, quality: int) -> None:
-    # One thread: the bytes of a file must not depend on the machine that measures it.
-    image.save(file, "AVIF", quality=quality, speed=6, subsampling="4:4:4", max_threads=1)
+    return np.asarray(jpegxl_decode(blob, numthreads=1), dtype=np.uint8)

@@ -1,4 +1,4 @@
-"""`latentedge evaluate`: our codec against JPEG, WebP and AVIF on a folder of pictures, from pixels to printed figures.
+"""`latentedge evaluate`: our codec against the anchors on a folder of pictures, from pixels to printed figures.
 
 Reads downwards: references -> anchor files (cached) -> our streams -> figures -> tables, plots, sheets, JSON.
 """
@@ -12,7 +12,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from models.config import HIGH_PX, MEDIUM_PX, QUALITIES
-from models.training.anchors import AnchorJob, AnchorResult, anchors, default_cache, measure
+from models.training.anchor_rates import anchor_rates
+from models.training.anchor_scores import AnchorJob, AnchorResult, default_cache, measure
+from models.training.anchors import YARDSTICK, Anchor, anchors, libraries, missing_anchors
 from models.training.cost import measure_cost
 from models.training.figures import (
     Contender,
@@ -43,7 +45,7 @@ _QUALITIES = 12  # assumed; at least 8 by the rule of the figures
 _QUICK_QUALITIES = 8
 _QUICK_PICTURES = 6
 _TIMED_PICTURES = 8
-_SCATTERED = ("AVIF", "JPEG")  # the best rival and the one that is replaced
+_SCATTERED = (YARDSTICK, "JPEG")  # the rival of the published figures and the one that is replaced
 
 
 @dataclass(frozen=True)
@@ -63,14 +65,17 @@ def evaluate(options: EvaluateOptions) -> Evaluation:
     paths = pictures_in(options.folder)
     if options.quick:
         paths = _spread(paths, _QUICK_PICTURES)
+    for sentence in missing_anchors():
+        print(sentence)
+    rivals = _rivals(options)
     heads = Heads.load(options.weights, options.device)
     qualities = _qualities(options, heads.gpu.default_quality)
     with _progress() as progress:
-        files = _measure_anchors(paths, options.cache or default_cache(), progress)
+        files = _measure_anchors(paths, rivals, options.cache or default_cache(), progress)
         streams = _score_ours(paths, options, qualities, progress)
         pictures = _joined(streams, files)
         refined = _refine(pictures, options, heads=heads, progress=progress) if options.refine_steps else None
-    evaluation = _figures(options, heads, qualities=qualities, pictures=pictures, refined=refined)
+    evaluation = _figures(options, heads, rivals=rivals, qualities=qualities, pictures=pictures, refined=refined)
     _write(evaluation, heads, options.output)
     print_tables(evaluation, Console())
     print(main_figures_line(evaluation))
@@ -82,7 +87,7 @@ def _write(evaluation: Evaluation, heads: Heads, output: Path) -> None:
     write_json(evaluation, output / "evaluation.json")
     plot_curves(evaluation.mean_points, output / "rd.png")
     plot_scatter(evaluation.picture_rates, output / "scatter.png")
-    against_avif = [one for one in evaluation.picture_rates if one.anchor == "AVIF"]
+    against_avif = [one for one in evaluation.picture_rates if one.anchor == YARDSTICK]
     with one_thread():
         write_sheet(against_avif, heads.gpu, output / "sheet.png")
         write_worst(against_avif, heads.gpu, output / "worst.png")
@@ -101,14 +106,20 @@ def _qualities(options: EvaluateOptions, default: int) -> tuple[int, ...]:
     return tuple(sorted({*spread, *pair_qualities(default)}))
 
 
-def _measure_anchors(paths: Sequence[Path], cache: Path, progress: Progress) -> tuple[AnchorResult, ...]:
+def _rivals(options: EvaluateOptions) -> tuple[Anchor, ...]:
+    return tuple(one for one in anchors() if not (options.quick and one.is_slow))
+
+
+def _measure_anchors(
+    paths: Sequence[Path], rivals: Sequence[Anchor], cache: Path, progress: Progress
+) -> tuple[AnchorResult, ...]:
     jobs = [
         AnchorJob(path=path, size_px=size_px, anchor_name=one.name)
         for path in paths
         for size_px in (HIGH_PX, MEDIUM_PX)
-        for one in anchors()
+        for one in rivals
     ]
-    return tuple(progress.track(measure(jobs, cache), total=len(jobs), description="JPEG, WebP, AVIF"))
+    return tuple(progress.track(measure(jobs, cache), total=len(jobs), description="anchor files"))
 
 
 def _score_ours(
@@ -157,18 +168,22 @@ def _figures(
     options: EvaluateOptions,
     heads: Heads,
     *,
+    rivals: Sequence[Anchor],
     qualities: Sequence[int],
     pictures: tuple[PictureScores, ...],
     refined: RefinementFigures | None,
 ) -> Evaluation:
-    names = [one.name for one in anchors()]
+    names = [one.name for one in rivals]
     default = heads.gpu.default_quality
     cost = measure_cost(heads, [reference(one.path, HIGH_PX) for one in pictures[:_TIMED_PICTURES]])
     return Evaluation(
         folder=options.folder.name,
         quick=options.quick,
         default_quality=default,
+        anchor_settings={one.name: one.settings for one in rivals},
+        anchor_libraries=libraries(),
         bd_rates=bd_rates(pictures, names),
+        anchor_rates=anchor_rates(pictures, names, against=YARDSTICK),
         cpu_head_losses=cpu_head_losses(pictures),
         pair_ratios=pair_ratios(pictures, names, pair_qualities(default)),
         translator_gaps=translator_gaps(pictures, qualities),

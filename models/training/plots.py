@@ -68,7 +68,10 @@ def _lines() -> tuple[_Line, ...]:
     return (
         _Line("JPEG", "JPEG (optimised, progressive, 4:2:0)", "#7a7f87"),
         _Line("WebP", "WebP (method 6)", "#009E73"),
-        _Line("AVIF", "AVIF (speed 6, 4:4:4)", "#0072B2"),
+        _Line("JPEG XL", "JPEG XL (effort 7)", "#000000", dashes=(0, (3, 1, 1, 1)), width=1.2),
+        _Line("AVIF", "AVIF (speed 6, 4:4:4, tune=iq)", "#0072B2"),
+        _Line("AVIF tune=ssim", "AVIF (speed 6, 4:4:4, tune=ssim)", "#56B4E9", dashes=(0, (5, 2))),
+        _Line("AVIF speed 2 tune=ssim", "AVIF (speed 2, 4:4:4, tune=ssim)", "#56B4E9"),
         _Line(Ours.ALONE, "medium autoencoder, a stream of its own", "#CC79A7", dashes=(0, (5, 2))),
         _Line(Ours.HIGH_CPU, "latentedge, the light head (high-cpu)", OURS, dashes=(0, (4, 2)), width=1.4, on_top=3),
         _Line(Ours.SHRUNK, "latentedge, decoded to 344, then LANCZOS", OURS, dashes=(0, (1, 1)), width=1.4, on_top=3),

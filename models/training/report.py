@@ -1,10 +1,12 @@
 """An evaluation, and how scripts are told of it: all of it in a JSON file, its main figures in one line of JSON."""
 
 import json
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from models.config import HIGH_PX, MEDIUM_PX
+from models.training.anchor_rates import AnchorRate
 from models.training.cost import DecoderCost, StageTimes
 from models.training.figures import BdRate, MeanPoint, Metric, Ours, PairRatio, PictureScores, TranslatorGap
 from models.training.per_picture import PictureRate
@@ -16,7 +18,10 @@ class Evaluation:
     folder: str
     quick: bool
     default_quality: int
+    anchor_settings: dict[str, str]  # by name, in the order of the tables
+    anchor_libraries: str  # with their versions
     bd_rates: tuple[BdRate, ...]
+    anchor_rates: tuple[AnchorRate, ...]
     cpu_head_losses: tuple[BdRate, ...]  # `high-cpu` against `high-gpu`
     pair_ratios: tuple[PairRatio, ...]
     translator_gaps: tuple[TranslatorGap, ...]
@@ -48,7 +53,7 @@ def main_figures_line(evaluation: Evaluation) -> str:
             "pictures": len(evaluation.pictures),
             "quick": evaluation.quick,
             **{
-                f"bd_{_short(one.ours)}_{one.metric}_{one.anchor.lower()}": _rounded(one.percent, 2)
+                f"bd_{_short(one.ours)}_{one.metric}_{_key(one.anchor)}": _rounded(one.percent, 2)
                 for one in evaluation.bd_rates
             },
             **{
@@ -56,7 +61,12 @@ def main_figures_line(evaluation: Evaluation) -> str:
                 for one in evaluation.cpu_head_losses
             },
             **{
-                f"pair_ratio_{one.metric}_{one.anchor.lower()}": _rounded(one.ratio, 3)
+                f"bd_{_key(one.name)}_{one.metric}_{_key(one.against)}": _rounded(one.percent, 2)
+                for one in evaluation.anchor_rates
+                if one.name != one.against
+            },
+            **{
+                f"pair_ratio_{one.metric}_{_key(one.anchor)}": _rounded(one.ratio, 3)
                 for one in evaluation.pair_ratios
                 if one.quality == evaluation.default_quality
             },
@@ -96,6 +106,11 @@ def _refinement_figures(refinement: RefinementFigures | None) -> dict[str, float
         **{f"refine_{one.metric}_percent": _rounded(one.percent, 2) for one in gains},
         **{f"refine_{one.metric}_percent_per_second": _rounded(one.percent_per_second, 3) for one in gains},
     }
+
+
+def _key(anchor: str) -> str:
+    """Return `avif_tune_ssim` for `AVIF tune=ssim`."""
+    return re.sub(r"\W+", "_", anchor.lower())
 
 
 def _short(ours: Ours) -> str:

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
+from models.training.anchors import YARDSTICK, anchor
 from models.training.per_picture import PictureRate, worst
 from models.training.plots import FAINT, GRID, INK, OURS
 
@@ -34,7 +35,10 @@ def plot_scatter(rates: Sequence[PictureRate], path: Path) -> None:
     panels = figure.subplots(1, len(by_anchor), squeeze=False)[0]
     for axes, (name, of_anchor) in zip(panels, by_anchor.items(), strict=True):
         _draw(axes, name, of_anchor)
-    note = f"Dark: the worst {_NAMED} by both scores together. Shaded: fewer bytes at equal score, by either."
+    note = (
+        f"Dark: the worst {_NAMED} by both scores together. Shaded: fewer bytes at equal score, by either. "
+        f"AVIF: {anchor(YARDSTICK).settings}."
+    )
     figure.supxlabel(note, fontsize=8.5, color=FAINT)
     figure.draw_without_rendering()  # the layout decides how many points a per cent is
     for axes, of_anchor in zip(panels, by_anchor.values(), strict=True):

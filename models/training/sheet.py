@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from models.codec import Codec
 from models.config import HIGH_PX, MEDIUM_PX
-from models.training.anchors import anchor, decode_file, file_within
+from models.training.anchors import YARDSTICK, anchor, file_within
 from models.training.page import Cell, Row, drawn, scored_cell
 from models.training.per_picture import PictureRate, ranked
 from models.training.references import reference
@@ -21,7 +21,10 @@ def write_sheet(rates: Sequence[PictureRate], codec: Codec, path: Path) -> None:
     order = ranked(rates)
     chosen = np.unique(np.linspace(0, len(order) - 1, min(_ROWS, len(order))).round().astype(int))
     rows = [_row(order[index], f"{index + 1} of {len(order)}", codec) for index in chosen]
-    title = f"quality {codec.default_quality}: one stream, two sizes; files of the same bytes beside it"
+    title = (
+        f"quality {codec.default_quality}: one stream, two sizes; files of the same bytes beside it "
+        f"(AVIF: {anchor(YARDSTICK).settings})"
+    )
     drawn(rows, title).save(path, optimize=True)
 
 
@@ -36,12 +39,13 @@ def _row(rate: PictureRate, place: str, codec: Codec) -> Row:
         cells=(
             Cell(high, "original", f"{HIGH_PX} x {HIGH_PX}"),
             scored_cell("latentedge, high", high, ours, size_bytes=len(blob)),
-            *(file_cell(name, high, len(blob)) for name in ("AVIF", "JPEG")),
+            *(file_cell(name, high, len(blob)) for name in (YARDSTICK, "JPEG")),
             scored_cell("latentedge, medium", medium, translated, size_bytes=len(blob)),
         ),
     )
 
 
 def file_cell(name: str, original: NDArray[np.uint8], at_most_bytes: int) -> Cell:
-    blob = file_within(original, anchor(name), at_most_bytes)
-    return scored_cell(f"{name}, same bytes", original, decode_file(blob), size_bytes=len(blob))
+    by = anchor(name)
+    blob = file_within(original, by, at_most_bytes)
+    return scored_cell(f"{name}, same bytes", original, by.decode(blob), size_bytes=len(blob))

@@ -5,18 +5,21 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
+from models.training.anchor_rates import AnchorRate
+from models.training.anchors import YARDSTICK
 from models.training.figures import BdRate, MeanPoint, Metric, Ours, PairRatio
 from models.training.refined import RefinementFigures
 from models.training.report import Evaluation
 
 _PIPED_WIDTH = 110  # a pipe has no width; 80 columns would fold the tables
 _METRIC_LABELS = ((Metric.PSNR, "PSNR"), (Metric.SSIMULACRA2, "SSIMULACRA2"))
+_SHORT_LABELS = {Metric.PSNR: "PSNR", Metric.SSIMULACRA2: "SSIMU2"}
 
 
 def print_tables(evaluation: Evaluation, console: Console) -> None:
     if not console.is_terminal:
         console.width = _PIPED_WIDTH
-    for table in (_bd_table, _heads_table, _pair_table, _curve_table, _cost_table):
+    for table in (_anchor_table, _psnr_table, _ssimulacra2_table, _heads_table, _pair_table, _curve_table, _cost_table):
         console.print(table(evaluation))
     if evaluation.refinement:
         console.print(_refined_table(evaluation.refinement))
@@ -32,21 +35,45 @@ def _table(title: str, *, words: Sequence[str], numbers: Sequence[str], caption:
     return table
 
 
-def _bd_table(evaluation: Evaluation) -> Table:
+def _anchor_table(evaluation: Evaluation) -> Table:
+    """The yardstick has a row of its own, so that every format has its settings in one place."""
+    pictures = len(evaluation.pictures)
     table = _table(
-        f"BD-rate, median of {len(evaluation.pictures)} pictures (negative: fewer bytes)",
-        words=("codec", "size", "score"),
-        numbers=[f"against {name}" for name in _anchor_names(evaluation)],
-        caption="In brackets: pictures with enough common range to have a figure, and with all of it, where not all.",
+        f"The anchors, and their BD-rates at 344 against {YARDSTICK}, median of {pictures} pictures",
+        words=("anchor", "settings"),
+        numbers=[label for _, label in _METRIC_LABELS],
+        caption=f"Made by {evaluation.anchor_libraries}.",
     )
-    for ours in dict.fromkeys(one.ours for one in evaluation.bd_rates):
-        for metric, label in _METRIC_LABELS:
-            rates = [one for one in evaluation.bd_rates if (one.ours, one.metric) == (ours, metric)]
-            table.add_row(ours.value, str(ours.size_px), label, *(_bd_cell(one) for one in rates))
+    for name, settings in evaluation.anchor_settings.items():
+        rates = [one for one in evaluation.anchor_rates if one.name == name]
+        table.add_row(name, settings, *("100 %" if one.name == one.against else _bd_cell(one) for one in rates))
     return table
 
 
-def _bd_cell(one: BdRate) -> str:
+def _psnr_table(evaluation: Evaluation) -> Table:
+    return _bd_table(evaluation, Metric.PSNR)
+
+
+def _ssimulacra2_table(evaluation: Evaluation) -> Table:
+    return _bd_table(evaluation, Metric.SSIMULACRA2)
+
+
+def _bd_table(evaluation: Evaluation, metric: Metric) -> Table:
+    contenders = list(dict.fromkeys(one.ours for one in evaluation.bd_rates))
+    pictures = len(evaluation.pictures)
+    table = _table(
+        f"BD-rate at equal {dict(_METRIC_LABELS)[metric]}, median of {pictures} pictures (negative: fewer bytes)",
+        words=("against",),
+        numbers=["\n".join((*ours.value.split(), str(ours.size_px))) for ours in contenders],
+        caption="In brackets: pictures with enough common range to have a figure, and with all of it, where not all.",
+    )
+    for name in evaluation.anchor_settings:
+        rates = [one for one in evaluation.bd_rates if (one.anchor, one.metric) == (name, metric)]
+        table.add_row(name, *map(_bd_cell, rates))
+    return table
+
+
+def _bd_cell(one: BdRate | AnchorRate) -> str:
     everything = one.pictures + one.left_out
     note = "" if one.whole_range == everything else f" ({one.pictures}, {one.whole_range})"
     return "-" if one.percent is None else f"{_percent(one.percent)}{note}"
@@ -67,18 +94,25 @@ def _heads_table(evaluation: Evaluation) -> Table:
 
 
 def _pair_table(evaluation: Evaluation) -> Table:
+    columns = [(metric, quality) for metric in Metric for quality in _pair_qualities(evaluation)]
     table = _table(
         "One latent against the two files (344 + 172) of the same scores: ratio of bytes",
-        words=("quality", "score"),
-        numbers=[f"{name} pair" for name in _anchor_names(evaluation)],
-        caption="Geometric mean. In brackets: pictures counted, where a format cannot reach our scores on the others.",
+        words=("pair of",),
+        numbers=[
+            f"{_SHORT_LABELS[metric]}\n{quality}{'*' if quality == evaluation.default_quality else ''}"
+            for metric, quality in columns
+        ],
+        caption="Below the score our quality; * the default. Geometric mean. "
+        "In brackets: pictures counted, where a format cannot reach our scores on the others.",
     )
-    for metric, label in _METRIC_LABELS:
-        for quality in sorted({one.quality for one in evaluation.pair_ratios}):
-            ratios = [one for one in evaluation.pair_ratios if (one.metric, one.quality) == (metric, quality)]
-            mark = " (default)" if quality == evaluation.default_quality else ""
-            table.add_row(f"{quality}{mark}", label, *(_pair_cell(one) for one in ratios))
+    for name in evaluation.anchor_settings:
+        ratios = {(one.metric, one.quality): one for one in evaluation.pair_ratios if one.anchor == name}
+        table.add_row(name, *(_pair_cell(ratios[column]) for column in columns))
     return table
+
+
+def _pair_qualities(evaluation: Evaluation) -> list[int]:
+    return sorted({one.quality for one in evaluation.pair_ratios})
 
 
 def _pair_cell(one: PairRatio) -> str:
@@ -177,7 +211,3 @@ def _score_cells(points: Sequence[MeanPoint]) -> list[str]:
 
 def _score(point: MeanPoint, metric: Metric) -> float:
     return point.psnr_db if metric is Metric.PSNR else point.ssimulacra2
-
-
-def _anchor_names(evaluation: Evaluation) -> list[str]:
-    return list(dict.fromkeys(one.anchor for one in evaluation.bd_rates))

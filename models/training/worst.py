@@ -10,6 +10,7 @@ from scipy import ndimage
 
 from models.codec import Codec
 from models.config import HIGH_PX
+from models.training.anchors import YARDSTICK, anchor
 from models.training.page import Cell, Row, drawn, scored_cell
 from models.training.per_picture import PictureRate, worst
 from models.training.references import reference
@@ -26,8 +27,9 @@ def write_worst(rates: Sequence[PictureRate], codec: Codec, path: Path) -> None:
     if not rows:
         return
     title = (
-        f"The {len(rows)} pictures that fare worst against AVIF, quality {codec.default_quality}, beside AVIF files of "
-        f"the same bytes; on the right the window in which we lose most, enlarged {_ENLARGED} times"
+        f"The {len(rows)} pictures that fare worst against AVIF, quality {codec.default_quality}, beside AVIF files "
+        f"({anchor(YARDSTICK).settings}) of the same bytes; on the right the window in which we lose most, "
+        f"enlarged {_ENLARGED} times"
     )
     drawn(rows, title).save(path, optimize=True)
 
@@ -36,7 +38,7 @@ def _row(rate: PictureRate, codec: Codec) -> Row:
     original = reference(rate.path, HIGH_PX)
     blob = codec.encode(original, quality=codec.default_quality)
     (ours,) = codec.synthesize([codec.read(blob)], size_px=HIGH_PX)
-    avif = file_cell("AVIF", original, len(blob))
+    avif = file_cell(YARDSTICK, original, len(blob))
     window = lost_window(original, ours, avif.pixels)
     return Row(
         title=f"{rate.path.stem} ({rate.sentence})",

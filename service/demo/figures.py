@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from service.demo.load import CLIENTS, Answer
-from service.demo.samples import AVIF_SPEED, JPEG_QUALITY
+from service.demo.samples import AVIF_SPEED, AVIF_TUNE, JPEG_QUALITY
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,8 @@ def _store_table(store: StoreFigures) -> Table:
     table = _table(f"{store.pictures:,} pictures, both sizes of each")
     table.caption = (
         f"JPEG: mean of {store.jpeg_pictures} pictures, files, not matched in quality. "
-        f"AVIF: mean of {store.avif_pictures} pictures, files of speed {AVIF_SPEED} 4:4:4 that score the SSIMULACRA2 "
-        "of the edge's renditions; latents of the same pictures. "
+        f"AVIF: mean of {store.avif_pictures} pictures, files of speed {AVIF_SPEED}, 4:4:4, tune={AVIF_TUNE}, "
+        "that score the SSIMULACRA2 of the edge's renditions; latents of the same pictures. "
         "A latent in the store is counted with its header and the store's own overhead."
     )
     for heading in ("kept as", "bytes a picture", "all", "latents take"):

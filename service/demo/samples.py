@@ -19,8 +19,8 @@ from service.settings import Settings
 Picture = NDArray[np.uint8]  # (size, size, 3), sRGB
 SIZES_PX = {"high": HIGH_PX, "medium": MEDIUM_PX}
 JPEG_QUALITY = 80
-AVIF_SPEED = 6
-_AVIF_QUALITIES = 101
+AVIF_SPEED, AVIF_TUNE = 6, "iq"  # the tune by name: Pillow's default depends on its libavif
+_AVIF_QUALITIES = 100  # 100 itself is lossless, which libaom refuses to tune
 _LIMITS = image_file.ImageLimits(source_pixels=Settings.model_fields["source_pixels"].default)
 
 
@@ -94,7 +94,15 @@ def matched_avif_quality(rendition: Rendition) -> int:
 
 
 def avif(pixels: Picture, quality: int) -> bytes:
-    return _file(pixels, "AVIF", quality=quality, speed=AVIF_SPEED, subsampling="4:4:4")
+    return _file(
+        pixels,
+        "AVIF",
+        quality=quality,
+        speed=AVIF_SPEED,
+        subsampling="4:4:4",
+        codec="aom",
+        advanced={"tune": AVIF_TUNE},
+    )
 
 
 def _pixels(blob: bytes) -> Picture:

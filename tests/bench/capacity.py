@@ -10,6 +10,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from models.training.anchors import YARDSTICK, anchor
 from tests.bench.figures import OUT, SIZES, Figures
 from tests.bench.plots import NAME
 
@@ -31,8 +32,8 @@ HOT_SHARE = 0.8
 PAGE = """\
 Measured {date} on {machine} (shared, load {load:.1f} at the start): processor time of
 whole process families, medians of {requests} requests in each size, half of the hits for 344 and half for 172. Files
-are of the same pictures at the SSIMULACRA2 of our decoded ones ({high:.0f} at 344, {medium:.0f} at 172); of the
-demonstration's photographs, so the bytes are not those of Kodak above.
+are of the same pictures at the SSIMULACRA2 of our decoded ones ({high:.0f} at 344, {medium:.0f} at 172; AVIF:
+{avif}); of the demonstration's photographs, so the bytes are not those of Kodak above.
 
 {table}
 
@@ -117,6 +118,7 @@ def page(figures: Figures) -> str:
         beside=_beside_bytes(rivals),
         cpu_hour=CPU_HOUR,
         gib_month=GIB_MONTH,
+        avif=anchor(YARDSTICK).settings,
         plot=PLOT,
     )
 

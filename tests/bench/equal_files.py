@@ -1,27 +1,21 @@
 """What others would keep of the same pictures at the same score: an AVIF of 344 px, and JPEG files of both sizes.
 
 Of each file the lowest quality whose SSIMULACRA2 is at least that of the edge's own picture, so a file is up to one
-step of its quality too good. AVIF: speed 6, 4:4:4; JPEG: optimised and progressive, 4:2:0.
+step of its quality too good. The settings are those of the anchors of `latentedge evaluate`.
 """
 
-import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from PIL import Image
 
 from models.codec import Codec
 from models.config import HIGH_PX, MEDIUM_PX
 from models.scores import Ssimulacra2
+from models.training.anchors import YARDSTICK, Anchor, Pixels, anchor
 from service.render import image_file
-
-Pixels = NDArray[np.uint8]
-Write = Callable[[Pixels, int], bytes]
 
 
 @dataclass(frozen=True)
@@ -39,7 +33,7 @@ class EqualFiles:
 def written(sources: Sequence[Path], *, avif: Path, jpeg: Path) -> EqualFiles:
     """The files, under the sources' names: `avif/NAME`, `jpeg/344/NAME`, `jpeg/172/NAME`."""
     torch.set_num_threads(1)  # two would wait for each other where others use the machine
-    codec = Codec.load()
+    codec, avif_anchor, jpeg_anchor = Codec.load(), anchor(YARDSTICK), anchor("JPEG")
     for folder in (avif, jpeg / str(HIGH_PX), jpeg / str(MEDIUM_PX)):
         folder.mkdir(parents=True)
     rows = []
@@ -49,9 +43,9 @@ def written(sources: Sequence[Path], *, avif: Path, jpeg: Path) -> EqualFiles:
         stream = codec.encode(high, quality=codec.default_quality)
         scores = _scores(codec, stream, {HIGH_PX: high, MEDIUM_PX: medium})
         files = {
-            avif / source.name: _equal(high, _avif, scores[HIGH_PX]),
-            jpeg / str(HIGH_PX) / source.name: _equal(high, _jpeg, scores[HIGH_PX]),
-            jpeg / str(MEDIUM_PX) / source.name: _equal(medium, _jpeg, scores[MEDIUM_PX]),
+            avif / source.name: _equal(high, avif_anchor, scores[HIGH_PX]),
+            jpeg / str(HIGH_PX) / source.name: _equal(high, jpeg_anchor, scores[HIGH_PX]),
+            jpeg / str(MEDIUM_PX) / source.name: _equal(medium, jpeg_anchor, scores[MEDIUM_PX]),
         }
         for path, blob in files.items():
             path.write_bytes(blob)
@@ -64,25 +58,12 @@ def _scores(codec: Codec, stream: bytes, references: Mapping[int, Pixels]) -> di
     return {px: Ssimulacra2(one).score(codec.synthesize(symbols, size_px=px)[0]) for px, one in references.items()}
 
 
-def _equal(reference: Pixels, write: Write, score: float) -> bytes:
+def _equal(reference: Pixels, by: Anchor, score: float) -> bytes:
     """By halving: the score rises with the quality."""
     scale = Ssimulacra2(reference)
     low, high = 1, 97  # of 100, and never the best: files grow without an end there
     while low < high:
         middle = (low + high) // 2
-        with Image.open(io.BytesIO(write(reference, middle))) as picture:
-            good = scale.score(np.asarray(picture.convert("RGB"))) >= score
+        good = scale.score(by.decode(by.encode(reference, middle))) >= score
         low, high = (low, middle) if good else (middle + 1, high)
-    return write(reference, low)
-
-
-def _avif(pixels: Pixels, quality: int) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "AVIF", quality=quality, speed=6, subsampling="4:4:4", max_threads=1)
-    return file.getvalue()
-
-
-def _jpeg(pixels: Pixels, quality: int) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "JPEG", quality=quality, optimize=True, progressive=True)
-    return file.getvalue()
+    return by.encode(reference, low)

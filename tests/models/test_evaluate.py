@@ -3,19 +3,24 @@
 import contextlib
 import io
 import json
+import re
 import shutil
-from dataclasses import dataclass
+import sys
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 import skimage
 from PIL import Image
+from rich.console import Console
 
 from models.codec import Codec
 from models.config import HIGH, HIGH_PX, QUALITIES
+from models.training.anchors import anchors
 from models.training.evaluate import EvaluateOptions, Evaluation, default_quality, evaluate
-from models.training.figures import Metric, Ours
+from models.training.figures import Metric, Ours, pair_qualities
 from models.training.references import ReferencePictureError
+from models.training.tables import print_tables
 from service.cli import run as run_command
 
 PHOTOGRAPHS = ("astronaut.png", "coffee.png")
@@ -39,22 +44,24 @@ def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Run:
     evaluation: Evaluation
     printed: str
+    cache: Path
 
 
 @pytest.fixture(scope="module")
 def run(folder: Path, output: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """One evaluation for all tests: its anchor files alone take ten seconds."""
+    cache = tmp_path_factory.mktemp("cache")
     options = EvaluateOptions(
         folder=folder,
         output=output,
         quick=True,
-        cache=tmp_path_factory.mktemp("cache"),
+        cache=cache,
         refine_steps=REFINE_STEPS,
         refine_pictures=1,
     )
     with contextlib.redirect_stdout(io.StringIO()) as stdout:
         evaluation = evaluate(options)
-    return Run(evaluation, stdout.getvalue())
+    return Run(evaluation, stdout.getvalue(), cache)
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +98,7 @@ def test_every_rendition_of_a_stream_has_the_bytes_of_that_stream(evaluation: Ev
 def test_both_heads_have_their_rows_and_the_light_one_its_loss(evaluation: Evaluation) -> None:
     for ours in (Ours.HIGH, Ours.HIGH_CPU):
         assert {(one.metric, one.anchor) for one in evaluation.bd_rates if one.ours is ours} == {
-            (metric, anchor) for metric in Metric for anchor in ("JPEG", "WebP", "AVIF")
+            (metric, name) for metric in Metric for name in evaluation.anchor_settings
         }
     for one in evaluation.cpu_head_losses:
         assert one.pictures == len(PHOTOGRAPHS)
@@ -145,6 +152,7 @@ def test_the_plots_the_sheets_and_the_figures_are_written(evaluation: Evaluation
 def test_the_last_line_is_the_main_figures_as_json(run: Run) -> None:
     figures = json.loads(run.printed.splitlines()[-1])
     assert figures["pictures"] == len(PHOTOGRAPHS)
+    assert {"bd_344_psnr_avif_tune_ssim", "bd_avif_tune_ssim_psnr_avif", "bd_jpeg_ssimulacra2_avif"} <= figures.keys()
     assert {"bd_344_psnr_jpeg", "pair_ratio_psnr_avif", "translator_gap_db", "default_bytes"} <= figures.keys()
     assert {"cpu_head_loss_percent", "bd_344_cpu_psnr_jpeg", "refine_psnr_percent"} <= figures.keys()
     assert figures["decoder_344_macs"] > figures["decoder_344_cpu_macs"] > figures["decoder_172_macs"]
@@ -152,15 +160,64 @@ def test_the_last_line_is_the_main_figures_as_json(run: Run) -> None:
 
 def test_the_tables_name_every_anchor_and_both_sizes(run: Run) -> None:
     for word in ("JPEG", "WebP", "AVIF", "344", "172", "PSNR", "SSIMULACRA2", "default", *Ours):
-        if word != Ours.SHRUNK:  # in the column LANCZOS
+        if word not in {Ours.SHRUNK, Ours.ALONE}:  # a column LANCZOS, and a heading of several lines
             assert word in run.printed
+    for name, settings in run.evaluation.anchor_settings.items():
+        assert re.search(rf"│ {re.escape(name)} +│ {re.escape(settings)} +│", run.printed)
+    assert "libaom" in run.printed
 
 
 def test_the_tables_fit_a_pipe_unfolded(run: Run) -> None:
     tables = run.printed.splitlines()[:-1]
     assert max(len(line) for line in tables) <= 110
-    assert f"│ {Ours.ALONE} │" in run.printed
     assert "synthesis ms" in run.printed
+
+
+def test_the_tables_fit_with_the_slow_anchor_and_with_figures_that_leave_pictures_out(run: Run) -> None:
+    out = io.StringIO()
+    print_tables(with_slow_anchor(run.evaluation), Console(file=out))
+    lines = out.getvalue().splitlines()
+    assert max(len(line) for line in lines) <= 110
+    itself, psnr, ssimulacra2, pair = [line for line in lines if line.startswith("│ AVIF speed 2 tune=ssim ")]
+    assert [line.count("-12.3 % (19, 17)") for line in (itself, psnr, ssimulacra2)] == [2, 4, 4]
+    assert pair.count("0.12x (19)") == 2 * len(pair_qualities(run.evaluation.default_quality))
+
+
+def with_slow_anchor(evaluation: Evaluation) -> Evaluation:
+    """Return the evaluation with the anchor that `--quick` leaves out, and with cells as wide as they become."""
+    (slow,) = (one for one in anchors() if one.is_slow)
+    names = (*evaluation.anchor_settings, slow.name)
+    bd_rates = [replace(one, percent=-12.3, pictures=19, left_out=5, whole_range=17) for one in evaluation.bd_rates]
+    anchor_rates = [
+        replace(one, percent=-12.3, pictures=19, left_out=5, whole_range=17) for one in evaluation.anchor_rates
+    ]
+    ratios = [replace(one, ratio=0.12, pictures=19, left_out=5) for one in evaluation.pair_ratios]
+    return replace(
+        evaluation,
+        anchor_settings={**evaluation.anchor_settings, slow.name: slow.settings},
+        anchor_rates=tuple(replace(one, name=name) for one in anchor_rates if one.name == "JPEG" for name in names),
+        bd_rates=tuple(replace(one, anchor=name) for one in bd_rates if one.anchor == "JPEG" for name in names),
+        pair_ratios=tuple(replace(one, anchor=name) for one in ratios if one.anchor == "JPEG" for name in names),
+    )
+
+
+def test_a_quick_evaluation_leaves_out_the_slow_anchor(evaluation: Evaluation) -> None:
+    assert list(evaluation.anchor_settings) == [one.name for one in anchors() if not one.is_slow]
+    assert "libaom" in evaluation.anchor_libraries
+
+
+def test_an_anchor_that_is_not_installed_is_left_out_with_one_line(
+    folder: Path, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "imagecodecs", None)  # what Python itself takes for "not installed"
+    (tmp_path / "one").mkdir()
+    shutil.copy(folder / PHOTOGRAPHS[0], tmp_path / "one")
+    options = EvaluateOptions(tmp_path / "one", output=tmp_path, quick=True, cache=run.cache, qualities=(0, 40, 63))
+    with contextlib.redirect_stdout(io.StringIO()) as stdout:
+        evaluation = evaluate(options)
+    assert stdout.getvalue().count("JPEG XL") == 1
+    assert "JPEG XL is left out" in stdout.getvalue().splitlines()[0]
+    assert list(evaluation.anchor_settings) == ["JPEG", "WebP", "AVIF", "AVIF tune=ssim"]
 
 
 def test_the_default_quality_is_the_lowest_that_scores_seventy(folder: Path, tmp_path: Path) -> None:

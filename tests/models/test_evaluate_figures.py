@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from models.training.anchor_rates import anchor_rates
 from models.training.figures import (
     Contender,
     Metric,
@@ -60,6 +61,20 @@ def test_what_the_light_head_loses_is_its_bytes_over_those_of_the_other() -> Non
         assert (one.ours, one.anchor) == (Ours.HIGH_CPU, Ours.HIGH)
         assert one.percent == pytest.approx(25, abs=0.02)
         assert (one.pictures, one.left_out) == (2, 0)
+
+
+def test_anchors_are_measured_against_each_other_at_344() -> None:
+    picture_of_two = picture([*typical().contenders, Contender("AVIF", 344, files(first_bytes=16_000))])
+    rates = anchor_rates([picture_of_two] * 2, ["JPEG", "AVIF"], against="AVIF")
+    assert [(one.name, one.metric) for one in rates] == [(name, one) for name in ("JPEG", "AVIF") for one in Metric]
+    assert [one.percent for one in rates] == pytest.approx([25, 25, 0, 0], abs=0.02)
+    assert {(one.pictures, one.left_out, one.whole_range) for one in rates} == {(2, 0, 2)}
+
+
+def test_anchors_whose_curves_share_too_little_have_no_figure() -> None:
+    apart = picture([*typical().contenders, Contender("AVIF", 344, files(first_bytes=16_000, db_more=30))])
+    psnr = next(one for one in anchor_rates([apart], ["JPEG"], against="AVIF") if one.metric is Metric.PSNR)
+    assert (psnr.percent, psnr.pictures, psnr.left_out) == (None, 0, 1)
 
 
 def test_a_figure_without_overlap_is_absent_and_counted() -> None:

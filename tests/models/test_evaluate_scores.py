@@ -10,7 +10,7 @@ from PIL import Image
 from ssimulacra2 import compute_ssimulacra2
 
 from models.scores import IDENTICAL_PSNR_DB, ScoreError, Ssimulacra2, psnr_db
-from models.training.anchors import anchor, decode_file, encode_file
+from models.training.anchors import anchor
 from models.training.references import ReferencePictureError, pictures_in, reference
 
 Picture = NDArray[np.uint8]
@@ -20,11 +20,15 @@ def square(size_px: int) -> Picture:
     return reference(Path(skimage.__file__).parent / "data" / "astronaut.png", size_px)
 
 
+def by_way_of(picture: Picture, name: str, quality: int) -> Picture:
+    return anchor(name).decode(anchor(name).encode(picture, quality))
+
+
 @pytest.mark.parametrize("name", ["JPEG", "WebP", "AVIF"])
 @pytest.mark.parametrize("quality", [10, 60, 95])
 def test_ssimulacra2_is_the_package_s_own_score(tmp_path: Path, name: str, quality: int) -> None:
     picture = square(344)
-    decoded = decode_file(encode_file(picture, anchor(name), quality))
+    decoded = by_way_of(picture, name, quality)
     paths = tmp_path / "reference.png", tmp_path / "decoded.png"
     for path, pixels in zip(paths, (picture, decoded), strict=True):
         Image.fromarray(pixels).save(path)
@@ -34,8 +38,7 @@ def test_ssimulacra2_is_the_package_s_own_score(tmp_path: Path, name: str, quali
 def test_ssimulacra2_of_a_small_picture_is_on_the_same_scale() -> None:
     """The package's own weights are off by a scale below 225 px: JPEG quality 97 would score about 60."""
     scores = {
-        size_px: Ssimulacra2(square(size_px)).score(decode_file(encode_file(square(size_px), anchor("JPEG"), 97)))
-        for size_px in (344, 172)
+        size_px: Ssimulacra2(square(size_px)).score(by_way_of(square(size_px), "JPEG", 97)) for size_px in (344, 172)
     }
     assert scores[172] == pytest.approx(scores[344], abs=6)
 
