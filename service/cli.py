@@ -93,11 +93,12 @@ def evaluate(
     output: OutputFolder = Path("runs/evaluate"),
     quick: Annotated[bool, typer.Option("--quick", help="Fewer pictures and qualities; no AVIF of speed 2.")] = False,
     refine: Annotated[
-        int, typer.Option("--refine", metavar="N", min=0, help="Measure refinement by N steps too; 0: do not.")
-    ] = 0,
+        list[int] | None,
+        typer.Option("--refine", metavar="N", min=1, help="Measure a search of N steps too; repeatable, resumable."),
+    ] = None,
     refine_pictures: Annotated[
-        int, typer.Option("--refine-pictures", metavar="N", min=1, help="How many pictures are refined.")
-    ] = 6,
+        int, typer.Option("--refine-pictures", metavar="N", min=1, help="How many pictures are searched.")
+    ] = 12,
     weights: Weights = None,
     device: Device = "cpu",
 ) -> None:
@@ -110,7 +111,7 @@ def evaluate(
             folder,
             output=output,
             quick=quick,
-            refine_steps=refine,
+            refine_steps=tuple(refine or ()),
             refine_pictures=refine_pictures,
             weights=weights,
             device=device,

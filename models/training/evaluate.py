@@ -16,6 +16,7 @@ from models.training.anchor_rates import anchor_rates
 from models.training.anchor_scores import AnchorJob, AnchorResult, default_cache, measure
 from models.training.anchors import YARDSTICK, Anchor, anchors, libraries, missing_anchors
 from models.training.cost import measure_cost
+from models.training.deployed import HEADS, DeployedHead, deployed, searched_qualities
 from models.training.figures import (
     Contender,
     Ours,
@@ -31,9 +32,9 @@ from models.training.per_picture import picture_rates
 from models.training.plots import plot_curves
 from models.training.processors import one_thread
 from models.training.references import pictures_in, reference
-from models.training.refined import RefineJob, RefinementFigures, refine_streams, refinement
 from models.training.report import Evaluation, main_figures_line, write_json
 from models.training.scatter import plot_scatter
+from models.training.searched import SearchedPicture, SearchJob, search_streams
 from models.training.sheet import write_sheet
 from models.training.streams import Heads, PictureStreams, StreamJob, contenders, default_quality, score_streams
 from models.training.tables import print_tables
@@ -56,8 +57,8 @@ class EvaluateOptions:
     cache: Path | None = None  # None: the platform's cache folder
     weights: Path | None = None  # None: the released weights
     qualities: tuple[int, ...] | None = None  # None: spread over 0..63
-    refine_steps: int = 0  # 0: refinement is not measured
-    refine_pictures: int = 6
+    refine_steps: tuple[int, ...] = ()  # each has rows of its own; none: the search is not measured
+    refine_pictures: int = 12
     device: str = "cpu"
 
 
@@ -74,8 +75,8 @@ def evaluate(options: EvaluateOptions) -> Evaluation:
         files = _measure_anchors(paths, rivals, options.cache or default_cache(), progress)
         streams = _score_ours(paths, options, qualities, progress)
         pictures = _joined(streams, files)
-        refined = _refine(pictures, options, heads=heads, progress=progress) if options.refine_steps else None
-    evaluation = _figures(options, heads, rivals=rivals, qualities=qualities, pictures=pictures, refined=refined)
+        searched = _search(paths, options, heads.gpu.default_quality, progress)
+    evaluation = _figures(options, heads, rivals=rivals, qualities=qualities, pictures=pictures, searched=searched)
     _write(evaluation, heads, options.output)
     print_tables(evaluation, Console())
     print(main_figures_line(evaluation))
@@ -103,7 +104,8 @@ def _spread(paths: Sequence[Path], count: int) -> tuple[Path, ...]:
 def _qualities(options: EvaluateOptions, default: int) -> tuple[int, ...]:
     count = _QUICK_QUALITIES if options.quick else _QUALITIES
     spread = options.qualities or tuple(int(one) for one in np.linspace(0, QUALITIES - 1, count).round())
-    return tuple(sorted({*spread, *pair_qualities(default)}))
+    searched = searched_qualities(default) if options.refine_steps else ()
+    return tuple(sorted({*spread, *pair_qualities(default), *searched}))
 
 
 def _rivals(options: EvaluateOptions) -> tuple[Anchor, ...]:
@@ -147,21 +149,40 @@ def _joined(streams: Sequence[PictureStreams], files: Sequence[AnchorResult]) ->
     )
 
 
-def _refine(
-    pictures: Sequence[PictureScores], options: EvaluateOptions, *, heads: Heads, progress: Progress
-) -> RefinementFigures:
+def _search(
+    paths: Sequence[Path], options: EvaluateOptions, default: int, progress: Progress
+) -> tuple[SearchedPicture, ...]:
     jobs = [
-        RefineJob(
+        SearchJob(
             path=path,
-            qualities=pair_qualities(heads.gpu.default_quality),
-            steps=options.refine_steps,
+            head=head,
+            qualities=searched_qualities(default),
+            steps=steps,
             weights=options.weights,
             device=options.device,
+            folder=options.output / "searched",
         )
-        for path in _spread([one.path for one in pictures], options.refine_pictures)
+        for steps in options.refine_steps
+        for head in HEADS
+        for path in _spread(paths, options.refine_pictures)
     ]
-    refined = progress.track(refine_streams(jobs), total=len(jobs), description="refinement")
-    return refinement(pictures, tuple(refined), options.refine_steps)
+    return tuple(progress.track(search_streams(jobs), total=len(jobs), description="search"))
+
+
+def _deployed(
+    options: EvaluateOptions,
+    searched: Sequence[SearchedPicture],
+    pictures: Sequence[PictureScores],
+    names: Sequence[str],
+    *,
+    default: int,
+) -> tuple[DeployedHead, ...]:
+    groups = [
+        [one for one in searched if (one.steps, one.head) == (steps, head)]
+        for steps in options.refine_steps
+        for head in HEADS
+    ]
+    return tuple(deployed(group, pictures, names, default=default) for group in groups)
 
 
 def _figures(
@@ -171,7 +192,7 @@ def _figures(
     rivals: Sequence[Anchor],
     qualities: Sequence[int],
     pictures: tuple[PictureScores, ...],
-    refined: RefinementFigures | None,
+    searched: Sequence[SearchedPicture],
 ) -> Evaluation:
     names = [one.name for one in rivals]
     default = heads.gpu.default_quality
@@ -191,7 +212,7 @@ def _figures(
         picture_rates=tuple(one for name in _SCATTERED for one in picture_rates(pictures, name)),
         decoders=cost.decoders,
         times=cost.times,
-        refinement=refined,
+        deployed=_deployed(options, searched, pictures, names, default=default),
         pictures=pictures,
     )
 

@@ -61,6 +61,10 @@ class Ours(StrEnum):
         return HIGH_PX if self in (Ours.HIGH, Ours.HIGH_CPU) else MEDIUM_PX
 
 
+BY_BD_RATE = (Ours.HIGH, Ours.HIGH_CPU, Ours.MEDIUM, Ours.ALONE)
+"""The contenders of the BD-rate tables."""
+
+
 @dataclass(frozen=True)
 class Contender:
     """One codec's files of one picture at one size."""
@@ -131,8 +135,10 @@ def pair_qualities(default: int) -> tuple[int, ...]:
     return tuple(sorted({below, default, above}))
 
 
-def bd_rates(pictures: Sequence[PictureScores], anchor_names: Sequence[str]) -> tuple[BdRate, ...]:
-    contenders = (Ours.HIGH, Ours.HIGH_CPU, Ours.MEDIUM, Ours.ALONE)
+def bd_rates(
+    pictures: Sequence[PictureScores], anchor_names: Sequence[str], contenders: Sequence[Ours] = BY_BD_RATE
+) -> tuple[BdRate, ...]:
+    """Return the rates of some contenders by both scores against every anchor."""
     return tuple(
         _bd_rate(pictures, ours, metric, name) for ours in contenders for metric in Metric for name in anchor_names
     )
@@ -163,27 +169,26 @@ def _bd_rate(pictures: Sequence[PictureScores], ours: Ours, metric: Metric, anch
 
 
 def pair_ratios(
-    pictures: Sequence[PictureScores], anchor_names: Sequence[str], qualities: Sequence[int]
+    pictures: Sequence[PictureScores], anchor_names: Sequence[str], qualities: Sequence[int], *, by: Ours = Ours.HIGH
 ) -> tuple[PairRatio, ...]:
+    """Return the ratios by both scores; `by` is the head that makes our 344 picture."""
     return tuple(
-        _pair_ratio(pictures, name, metric, quality)
+        _pair_ratio(pictures, name, metric, (quality, by))
         for metric in Metric
         for quality in qualities
         for name in anchor_names
     )
 
 
-def _pair_ratio(pictures: Sequence[PictureScores], anchor: str, metric: Metric, quality: int) -> PairRatio:
+def _pair_ratio(pictures: Sequence[PictureScores], anchor: str, metric: Metric, stream: tuple[int, Ours]) -> PairRatio:
+    quality, by = stream
     ratios: list[float] = []
     for picture in pictures:
-        stream = picture.ours_at(Ours.HIGH, quality)
         try:
-            pair_bytes = sum(
-                _matching_bytes(picture, anchor, metric, ours, quality) for ours in (Ours.HIGH, Ours.MEDIUM)
-            )
+            pair_bytes = sum(_matching_bytes(picture, anchor, metric, ours, quality) for ours in (by, Ours.MEDIUM))
         except OutsideCurveError:
             continue
-        ratios.append(stream.size_bytes / pair_bytes)
+        ratios.append(picture.ours_at(by, quality).size_bytes / pair_bytes)
     ratio = geometric_mean(ratios) if ratios else None
     return PairRatio(quality, metric, anchor, ratio=ratio, pictures=len(ratios), left_out=len(pictures) - len(ratios))
 

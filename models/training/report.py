@@ -8,9 +8,9 @@ from pathlib import Path
 from models.config import HIGH_PX, MEDIUM_PX
 from models.training.anchor_rates import AnchorRate
 from models.training.cost import DecoderCost, StageTimes
+from models.training.deployed import DeployedHead
 from models.training.figures import BdRate, MeanPoint, Metric, Ours, PairRatio, PictureScores, TranslatorGap
 from models.training.per_picture import PictureRate
-from models.training.refined import RefinementFigures
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Evaluation:
     picture_rates: tuple[PictureRate, ...]
     decoders: tuple[DecoderCost, ...]
     times: StageTimes
-    refinement: RefinementFigures | None  # None: not asked for
+    deployed: tuple[DeployedHead, ...]  # empty: the search was not measured
     pictures: tuple[PictureScores, ...]
 
     def points(self, ours: Ours) -> list[MeanPoint]:
@@ -79,7 +79,7 @@ def main_figures_line(evaluation: Evaluation) -> str:
             "default_psnr_172_db": round(medium.psnr_db, 2),
             "default_ssimulacra2_172": round(medium.ssimulacra2, 2),
             **_cost_figures(evaluation),
-            **_refinement_figures(evaluation.refinement),
+            **{key: value for one in evaluation.deployed for key, value in _deployed_figures(one).items()},
         }
     )
 
@@ -96,15 +96,18 @@ def _cost_figures(evaluation: Evaluation) -> dict[str, float]:
     }
 
 
-def _refinement_figures(refinement: RefinementFigures | None) -> dict[str, float | None]:
-    if refinement is None:
-        return {}
-    gains = [one for one in refinement.gains if one.ours is Ours.HIGH]
+def _deployed_figures(one: DeployedHead) -> dict[str, float | None]:
+    """Keys end in the head and the steps, as in `gain_344_cpu_172_psnr_searched_40`."""
+    end = f"searched_{one.steps}"
+    head = _short(one.head)
     return {
-        "refine_steps": refinement.steps,
-        "refine_seconds": round(refinement.seconds, 2),
-        **{f"refine_{one.metric}_percent": _rounded(one.percent, 2) for one in gains},
-        **{f"refine_{one.metric}_percent_per_second": _rounded(one.percent_per_second, 3) for one in gains},
+        f"seconds_{head}_{end}": round(one.seconds, 2),
+        **{f"gain_{head}_{_short(gain.ours)}_{gain.metric}_{end}": _rounded(gain.percent, 2) for gain in one.gains},
+        **{
+            f"bd_{head}_{_short(rate.ours)}_{rate.metric}_{_key(rate.anchor)}_{end}": _rounded(rate.percent, 2)
+            for rate in one.rates
+        },
+        **{f"pair_ratio_{head}_{two.metric}_{_key(two.anchor)}_{end}": _rounded(two.ratio, 3) for two in one.pairs},
     }
 
 

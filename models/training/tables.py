@@ -7,8 +7,8 @@ from rich.table import Table
 
 from models.training.anchor_rates import AnchorRate
 from models.training.anchors import YARDSTICK
+from models.training.deployed import DeployedHead
 from models.training.figures import BdRate, MeanPoint, Metric, Ours, PairRatio
-from models.training.refined import RefinementFigures
 from models.training.report import Evaluation
 
 _PIPED_WIDTH = 110  # a pipe has no width; 80 columns would fold the tables
@@ -21,9 +21,10 @@ def print_tables(evaluation: Evaluation, console: Console) -> None:
         console.width = _PIPED_WIDTH
     for table in (_anchor_table, _psnr_table, _ssimulacra2_table, _heads_table, _pair_table, _curve_table, _cost_table):
         console.print(table(evaluation))
-    if evaluation.refinement:
-        console.print(_refined_table(evaluation.refinement))
-        console.print(_gain_table(evaluation.refinement))
+    for one in evaluation.deployed:
+        console.print(_deployed_table(evaluation, one))
+    if evaluation.deployed:
+        console.print(_gain_table(evaluation.deployed))
 
 
 def _table(title: str, *, words: Sequence[str], numbers: Sequence[str], caption: str | None = None) -> Table:
@@ -173,32 +174,53 @@ def _cost_table(evaluation: Evaluation) -> Table:
     return table
 
 
-def _refined_table(refinement: RefinementFigures) -> Table:
-    sides = ("high-gpu", "medium")
+def _deployed_table(evaluation: Evaluation, one: DeployedHead) -> Table:
     table = _table(
-        f"Refinement by {refinement.steps} steps: means of {refinement.pictures} pictures, "
-        f"{refinement.seconds:.1f} s a stream",
-        words=("",),
-        numbers=("quality", "bytes", *(f"{score}\n{side}" for side in sides for score in ("PSNR", "SSIMU2"))),
+        f"As deployed: each latent searched for {one.head.value} in {one.steps} steps; plain -> searched",
+        words=("against",),
+        numbers=(
+            *(f"BD {_SHORT_LABELS[metric]}\n{ours.value}" for ours in (one.head, Ours.MEDIUM) for metric in Metric),
+            *(f"pair {_SHORT_LABELS[metric]}\nquality {evaluation.default_quality}" for metric in Metric),
+        ),
+        caption=f"{one.pictures} pictures at the qualities {', '.join(map(str, one.qualities))}, both ways. "
+        "In brackets: pictures with a figure, where not all.",
     )
-    for name, points in (("plain", refinement.plain), ("refined", refinement.refined)):
-        by_side = [[one for one in points if one.name == ours] for ours in (Ours.HIGH, Ours.MEDIUM)]
-        for high, medium in zip(*by_side, strict=True):
-            table.add_row(name, str(high.quality), f"{high.size_bytes:.0f}", *_score_cells((high, medium)))
+    for name in evaluation.anchor_settings:
+        table.add_row(name, *_bd_changes(one, name), *_pair_changes(one, name))
     return table
 
 
-def _gain_table(refinement: RefinementFigures) -> Table:
+def _bd_changes(one: DeployedHead, anchor: str) -> list[str]:
+    both = zip(one.plain_rates, one.rates, strict=True)
+    return [
+        f"{_number(plain.percent)} -> {_number(found.percent)} %" + (f" ({found.pictures})" if found.left_out else "")
+        for plain, found in both
+        if found.anchor == anchor
+    ]
+
+
+def _pair_changes(one: DeployedHead, anchor: str) -> list[str]:
+    both = zip(one.plain_pairs, one.pairs, strict=True)
+    return [f"{_pair_cell(plain)} -> {_pair_cell(found)}" for plain, found in both if found.anchor == anchor]
+
+
+def _gain_table(heads: Sequence[DeployedHead]) -> Table:
     table = _table(
-        "What refinement gains: bytes at equal score, median over pictures",
-        words=("decoder", "score"),
-        numbers=("BD-rate", "for each second"),
+        "What the search gains: bytes at equal score, median over pictures",
+        words=("searched for", "read by"),
+        numbers=("steps", "seconds", *(f"{label}\n%" for _, label in _METRIC_LABELS), "PSNR\n% a second"),
     )
-    labels = dict(_METRIC_LABELS)
-    for one in refinement.gains:
-        cells = (_percent(figure, digits=2) for figure in (one.percent, one.percent_per_second))
-        table.add_row(one.ours.value, labels[one.metric], *cells)
+    for one in heads:
+        for ours in (one.head, Ours.MEDIUM):
+            psnr, ssimulacra2 = (gain for gain in one.gains if gain.ours is ours)
+            cells = (_percent(gain.percent, digits=2) for gain in (psnr, ssimulacra2))
+            per_second = _percent(psnr.percent_per_second, digits=2)
+            table.add_row(one.head.value, ours.value, str(one.steps), f"{one.seconds:.1f}", *cells, per_second)
     return table
+
+
+def _number(figure: float | None) -> str:
+    return "-" if figure is None else f"{figure:+.1f}"
 
 
 def _percent(figure: float | None, *, digits: int = 1) -> str:
