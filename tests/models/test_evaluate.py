@@ -56,7 +56,7 @@ def run(folder: Path, output: Path, tmp_path_factory: pytest.TempPathFactory) ->
         output=output,
         quick=True,
         cache=cache,
-        refine_steps=REFINE_STEPS,
+        refine_steps=(REFINE_STEPS,),
         refine_pictures=1,
     )
     with contextlib.redirect_stdout(io.StringIO()) as stdout:
@@ -127,12 +127,15 @@ def test_means_and_the_exact_path_cost_the_same_before_every_head(evaluation: Ev
     assert exact + means < means_macs < 1.6 * (exact + means)
 
 
-def test_refinement_is_measured_on_as_many_pictures_as_asked(evaluation: Evaluation) -> None:
-    found = evaluation.refinement
-    assert found is not None
-    assert (found.steps, found.pictures) == (REFINE_STEPS, 1)
-    assert found.seconds > 0
-    assert [(one.name, one.quality) for one in found.plain] == [(one.name, one.quality) for one in found.refined]
+def test_the_search_is_measured_for_both_heads_on_as_many_pictures_as_asked(evaluation: Evaluation) -> None:
+    assert [(one.head, one.steps, one.pictures) for one in evaluation.deployed] == [
+        (Ours.HIGH, REFINE_STEPS, 1),
+        (Ours.HIGH_CPU, REFINE_STEPS, 1),
+    ]
+    for one in evaluation.deployed:
+        assert one.seconds > 0
+        assert {rate.ours for rate in one.rates} == {one.head, Ours.MEDIUM}
+        assert len(one.rates) == len(one.plain_rates)
 
 
 def test_the_plots_the_sheets_and_the_figures_are_written(evaluation: Evaluation, output: Path) -> None:
@@ -146,7 +149,7 @@ def test_the_plots_the_sheets_and_the_figures_are_written(evaluation: Evaluation
     assert written["default_quality"] == evaluation.default_quality
     assert len(written["pictures"]) == len(PHOTOGRAPHS)
     assert len(written["picture_rates"]) == len(PHOTOGRAPHS) * len(("AVIF", "JPEG"))
-    assert written["refinement"]["steps"] == REFINE_STEPS
+    assert [one["steps"] for one in written["deployed"]] == [REFINE_STEPS, REFINE_STEPS]
 
 
 def test_the_last_line_is_the_main_figures_as_json(run: Run) -> None:
@@ -154,7 +157,8 @@ def test_the_last_line_is_the_main_figures_as_json(run: Run) -> None:
     assert figures["pictures"] == len(PHOTOGRAPHS)
     assert {"bd_344_psnr_avif_tune_ssim", "bd_avif_tune_ssim_psnr_avif", "bd_jpeg_ssimulacra2_avif"} <= figures.keys()
     assert {"bd_344_psnr_jpeg", "pair_ratio_psnr_avif", "translator_gap_db", "default_bytes"} <= figures.keys()
-    assert {"cpu_head_loss_percent", "bd_344_cpu_psnr_jpeg", "refine_psnr_percent"} <= figures.keys()
+    assert {"cpu_head_loss_percent", "bd_344_cpu_psnr_jpeg"} <= figures.keys()
+    assert {"gain_344_cpu_172_psnr_searched_2", "bd_344_344_ssimulacra2_avif_searched_2"} <= figures.keys()
     assert figures["decoder_344_macs"] > figures["decoder_344_cpu_macs"] > figures["decoder_172_macs"]
 
 
