@@ -1,10 +1,11 @@
 """Analysis transform g_a: picture -> latent. Heavy on purpose: it runs once a miss, never on a hit.
 
-           +-- unshuffle(stride) -- linear (KLT) ---------------------------------+
+           +-- unshuffle(stride) -- linear ---------------------------------------+
     x -----|                                                                      +--> y
            +-- unshuffle(stride/2) -- 1x1 -- blocks -- unshuffle(2) -- 1x1 -- blocks -- 1x1 (from 0) * deviation
 
-The linear path starts as the Karhunen-Loeve transform of the blocks, so that step 0 is a working transform codec.
+The linear path starts as a Karhunen-Loeve transform of the blocks or as their DCT, so that step 0 is a working
+transform codec.
 """
 
 from __future__ import annotations
@@ -13,23 +14,23 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.config import AutoencoderConfig
+from models.config import AutoencoderConfig, EncoderConfig
 from models.layers import DepthwiseBlock, Pointwise, activate
 
 
 class Analysis(nn.Module):
-    """g_a of one autoencoder."""
+    """g_a of one autoencoder; several analyses may write the latents of one hyperprior."""
 
-    def __init__(self, config: AutoencoderConfig) -> None:
-        """Networks of the widths in `config`; `start_linear` fills in the linear path."""
+    def __init__(self, config: AutoencoderConfig, encoder: EncoderConfig) -> None:
+        """Networks of the widths in `encoder`; `start_linear` fills in the linear path."""
         super().__init__()
-        wide, deep, half = config.encoder_wide, config.encoder_deep, config.stride_px // 2
+        wide, deep, half = encoder.wide, encoder.deep, config.stride_px // 2
         self.stride_px = config.stride_px
         self.linear = Pointwise(config.patch_values, config.latent_channels)
         self.enter = Pointwise(3 * half * half, wide)
-        self.wide = nn.Sequential(*[DepthwiseBlock(wide) for _ in range(config.encoder_wide_blocks)])
+        self.wide = nn.Sequential(*[DepthwiseBlock(wide) for _ in range(encoder.wide_blocks)])
         self.descend = Pointwise(4 * wide, deep)
-        self.deep = nn.Sequential(*[DepthwiseBlock(deep) for _ in range(config.encoder_deep_blocks)])
+        self.deep = nn.Sequential(*[DepthwiseBlock(deep) for _ in range(encoder.deep_blocks)])
         self.leave = Pointwise(deep, config.latent_channels, gain=0)
 
     def forward(self, x: Tensor, deviation: Tensor) -> Tensor:
@@ -44,6 +45,6 @@ class Analysis(nn.Module):
 
     @torch.no_grad()
     def start_linear(self, basis: Tensor, mean: Tensor) -> None:
-        """Set the linear path to y = basis (x - mean): basis (N, P) of orthonormal rows, mean (P,) in 0..1."""
+        """Set the linear path to y = basis (x - mean): basis (N, P), mean (P,) in 0..1."""
         self.linear.weight.copy_(basis)
         self.linear.bias.copy_(-(basis @ (mean - 0.5)))

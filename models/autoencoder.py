@@ -1,67 +1,97 @@
-"""The two autoencoders and what reads the high one's latent beside it, as modules. No bytes here: see codec.py.
+"""All networks of a weights file, as modules. No bytes here: see codec.py.
 
-1. `HighAutoencoder`: 344x344 <-> latent on 22x22; what the store holds. Its own head is `high-gpu`.
+1. `HighAutoencoder`: 344x344 <-> latent on 22x22; what the store holds. Its own head is `high-gpu`, and it may have
+   `medium-gpu` beside it, from the same latent to the medium picture.
 2. `MediumAutoencoder`: 172x172 <-> latent on 22x22; a codec of its own.
-3. `LightHeads`: `high-cpu`, a second synthesis of the high picture for processors, and the
-   translator, from the same latent to the medium picture (`?res=medium`).
+3. `LightNetworks`: what serves the high latent on a processor: `high-cpu`, a second synthesis of the high picture, the
+   translator to the medium picture (`?res=medium`), and perhaps a second, cheaper analysis.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.analysis import Analysis
-from models.config import HIGH, HIGH_CPU_HEAD, HIGH_GPU_HEAD, MEDIUM, MEDIUM_HEAD, TRANSLATOR, AutoencoderConfig
 from models.hyperprior import Hyperprior
 from models.synthesis import HighHead, MediumHead
 from models.translator import Translator
 
+if TYPE_CHECKING:
+    from models.config import Architecture, AutoencoderConfig
+
 
 class HighAutoencoder(nn.Module):
-    """Analysis, hyperprior and head of the high picture."""
+    """Analysis, hyperprior and the heads for a GPU, of the high picture."""
 
-    config: AutoencoderConfig = HIGH
-
-    def __init__(self) -> None:
-        """Networks of the widths in `models.config`."""
+    def __init__(self, architecture: Architecture) -> None:
+        """Networks of the widths in `architecture`."""
         super().__init__()
-        self.analysis = Analysis(HIGH)
-        self.hyperprior = Hyperprior(HIGH)
-        self.head = HighHead(HIGH, HIGH_GPU_HEAD)
+        self.config = architecture.high
+        self.analysis = Analysis(self.config, self.config.encoder)
+        self.hyperprior = Hyperprior(self.config)
+        self.head = HighHead(self.config, architecture.high_gpu)
+        self.medium_head = (
+            Translator(self.config, architecture.medium, architecture.medium_gpu) if architecture.medium_gpu else None
+        )
 
 
 class MediumAutoencoder(nn.Module):
     """Analysis, hyperprior and head of the medium picture."""
 
-    config: AutoencoderConfig = MEDIUM
-
-    def __init__(self) -> None:
-        """Networks of the widths in `models.config`."""
+    def __init__(self, architecture: Architecture) -> None:
+        """Networks of the widths in `architecture`."""
         super().__init__()
-        self.analysis = Analysis(MEDIUM)
-        self.hyperprior = Hyperprior(MEDIUM)
-        self.head = MediumHead(MEDIUM, MEDIUM_HEAD)
+        self.config = architecture.medium
+        self.analysis = Analysis(self.config, self.config.encoder)
+        self.hyperprior = Hyperprior(self.config)
+        self.head = MediumHead(self.config, architecture.medium_head)
 
 
-class LightHeads(nn.Module):
-    """The cheap ways from the high latent to both sizes."""
+class LightNetworks(nn.Module):
+    """The cheap ways from the high latent to both sizes, and the cheap way to it."""
 
-    def __init__(self) -> None:
-        """Networks of the widths in `models.config`."""
+    def __init__(self, architecture: Architecture) -> None:
+        """Networks of the widths in `architecture`."""
         super().__init__()
-        self.high = HighHead(HIGH, HIGH_CPU_HEAD)
-        self.medium = Translator(HIGH, MEDIUM, TRANSLATOR)
+        encoder = architecture.light_encoder
+        self.high = HighHead(architecture.high, architecture.high_cpu)
+        self.medium = Translator(architecture.high, architecture.medium, architecture.medium_cpu)
+        self.analysis = Analysis(architecture.high, encoder) if encoder else None
 
 
 class SharedLatent(nn.Module):
-    """The high autoencoder and all that reads its latent, to be trained together."""
+    """The high autoencoder and all that reads or writes its latent, to be trained together."""
 
-    def __init__(self) -> None:
+    def __init__(self, architecture: Architecture) -> None:
         """Named as in the weights file."""
         super().__init__()
-        self.high = HighAutoencoder()
-        self.light = LightHeads()
+        self.high = HighAutoencoder(architecture)
+        self.light = LightNetworks(architecture)
+
+
+@dataclass(frozen=True)
+class Networks:
+    """All networks of one weights file."""
+
+    architecture: Architecture
+    high: HighAutoencoder
+    medium: MediumAutoencoder
+    light: LightNetworks
+
+    @classmethod
+    def of(cls, architecture: Architecture) -> Self:
+        """New networks, to be filled."""
+        return cls(
+            architecture, HighAutoencoder(architecture), MediumAutoencoder(architecture), LightNetworks(architecture)
+        )
+
+    def parts(self) -> tuple[HighAutoencoder, MediumAutoencoder, LightNetworks]:
+        """The three modules, to be treated alike."""
+        return self.high, self.medium, self.light
 
 
 def pad_to_cells(x: Tensor, config: AutoencoderConfig) -> Tensor:

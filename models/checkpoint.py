@@ -1,8 +1,10 @@
 """The weights file: safetensors in and out, and the digests that name what it decodes to. Nothing is unpickled.
 
-Names in the file: `high.*`, `medium.*` (the two autoencoders, each with `hyperprior.indexes.*` as
-integers and `tables.{symbols,hyper}` as counts), `light.high.*` (the processor's head of the high picture) and
-`light.medium.*` (the translator). Matrices are stored in half precision and computed with in float32.
+Names in the file: `high.*`, `medium.*` (the two autoencoders, each with `hyperprior.indexes.*` as integers and
+`tables.{symbols,hyper}` as counts), `light.high.*` (the processor's head of the high picture), `light.medium.*` (the
+translator) and, where the architecture has them, `high.medium_head.*` (a GPU's head of the medium picture) and
+`light.analysis.*` (the processor's analysis). The metadata tells the architecture, from which the networks are built.
+Matrices are stored in half precision and computed with in float32.
 """
 
 from __future__ import annotations
@@ -11,14 +13,17 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import torch
+from pydantic import TypeAdapter
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from models.autoencoder import HighAutoencoder, LightHeads, MediumAutoencoder
+from models.autoencoder import Networks
 from models.bitstream import STREAM_ID_BYTES
+from models.config import Architecture
+from models.dct import DctSynthesis
 from models.entropy_coder import EntropyCoder
 from models.entropy_model import SCALE_COUNT, support_of
 from models.rounding import Rounding
@@ -27,9 +32,12 @@ from models.scale_path import INTEGER_PARTS, FrozenScaleIndexes, InexactScalePat
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from models.autoencoder import HighAutoencoder, LightNetworks, MediumAutoencoder
+
 RELEASED = Path(__file__).parent / "weights" / "latentedge.safetensors"
 _HEAD_ID_BYTES = 4
-_FORMAT = "latentedge-weights-3"
+_FORMAT = "latentedge-weights-4"
+_Autoencoder = TypeVar("_Autoencoder", "HighAutoencoder", "MediumAutoencoder")
 
 
 class CheckpointError(Exception):
@@ -58,45 +66,58 @@ class Tables:
 
 
 @dataclass(frozen=True)
-class Autoencoding:
+class Autoencoding(Generic[_Autoencoder]):
     """One autoencoder ready to code: its networks, its entropy coder, the id of its streams."""
 
-    networks: HighAutoencoder | MediumAutoencoder
+    networks: _Autoencoder
     coder: EntropyCoder
     rounding: Rounding
     stream_id: bytes
 
 
 @dataclass(frozen=True)
+class HeadIds:
+    """4 bytes for each head, which change when its pictures may."""
+
+    high_gpu: bytes
+    high_cpu: bytes
+    medium_cpu: bytes
+    medium_gpu: bytes
+    """The translator's where the file has no such head."""
+
+
+@dataclass(frozen=True)
 class Checkpoint:
     """All that a weights file holds."""
 
-    high: Autoencoding
-    medium: Autoencoding
-    light: LightHeads
+    architecture: Architecture
+    high: Autoencoding[HighAutoencoder]
+    medium: Autoencoding[MediumAutoencoder]
+    light: LightNetworks
     notes: ReleaseNotes
-    gpu_head_id: bytes
-    cpu_head_id: bytes
-    medium_head_id: bytes
+    head_ids: HeadIds
 
 
-def save(
-    path: Path,
-    *,
-    high: HighAutoencoder,
-    medium: MediumAutoencoder,
-    light: LightHeads,
-    tables: tuple[Tables, Tables],
-    notes: ReleaseNotes,
-) -> None:
-    """Freeze and write; raises `InexactScalePathError` when a scale path is out of bounds."""
-    tensors = _frozen("high", high, tables[0]) | _frozen("medium", medium, tables[1])
-    tensors |= {f"light.{name}": _stored(name, tensor) for name, tensor in light.state_dict().items()}
+def save(path: Path, networks: Networks, *, tables: tuple[Tables, Tables], notes: ReleaseNotes) -> None:
+    """Freeze and write, tables of the high autoencoder first.
+
+    Raises `InexactScalePathError` when a scale path is out of bounds.
+    """
+    tensors = _frozen("high", networks.high, tables[0]) | _frozen("medium", networks.medium, tables[1])
+    tensors |= {f"light.{name}": _stored(name, tensor) for name, tensor in networks.light.state_dict().items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_suffix(".new")
-    save_file(tensors, fresh, metadata={"format": _FORMAT, "notes": json.dumps(asdict(notes))})
+    save_file(tensors, fresh, metadata=_metadata(networks.architecture, notes))
     fresh.chmod(0o644)  # safetensors leaves it to its owner; an image may run as another user
     fresh.replace(path)
+
+
+def _metadata(architecture: Architecture, notes: ReleaseNotes) -> dict[str, str]:
+    return {
+        "format": _FORMAT,
+        "architecture": json.dumps(asdict(architecture)),
+        "notes": json.dumps(asdict(notes)),
+    }
 
 
 def load(path: Path | None = None) -> Checkpoint:
@@ -111,28 +132,44 @@ def load(path: Path | None = None) -> Checkpoint:
     if metadata.get("format") != _FORMAT:
         raise CheckpointError(f"{chosen} is not a {_FORMAT} file")
     try:
-        return _assemble(tensors, ReleaseNotes(**json.loads(metadata["notes"])))
+        architecture = _architecture(metadata["architecture"])
+        return _assemble(architecture, tensors, ReleaseNotes(**json.loads(metadata["notes"])))
     except (KeyError, RuntimeError, TypeError, ValueError, InexactScalePathError) as error:
         raise CheckpointError(f"{chosen} does not fit these networks: {error}") from error
 
 
-def _assemble(tensors: dict[str, Tensor], notes: ReleaseNotes) -> Checkpoint:
-    light = LightHeads()
-    _fill(light, tensors, "light.")
+def _architecture(text: str) -> Architecture:
+    """Raises `ValueError` when the text describes anything that these networks cannot be."""
+    found = TypeAdapter(Architecture).validate_json(text, strict=True)
+    if asdict(found) != json.loads(text):
+        raise ValueError("its architecture has parts that this version does not know")
+    return found
+
+
+def _assemble(architecture: Architecture, tensors: dict[str, Tensor], notes: ReleaseNotes) -> Checkpoint:
+    networks = Networks.of(architecture)
+    _fill(networks.light, tensors, "light.")
     return Checkpoint(
-        high=_autoencoding("high.", HighAutoencoder(), tensors, strength=notes.rounding_strength),
-        medium=_autoencoding("medium.", MediumAutoencoder(), tensors, strength=notes.rounding_strength),
-        light=light.eval(),
+        architecture=architecture,
+        high=_autoencoding("high.", networks.high, tensors, strength=notes.rounding_strength),
+        medium=_autoencoding("medium.", networks.medium, tensors, strength=notes.rounding_strength),
+        light=networks.light.eval(),
         notes=notes,
-        gpu_head_id=_digest(tensors, ("high.head.",), size=_HEAD_ID_BYTES),
-        cpu_head_id=_digest(tensors, ("light.high.",), size=_HEAD_ID_BYTES),
-        medium_head_id=_digest(tensors, ("light.medium.",), size=_HEAD_ID_BYTES),
+        head_ids=_head_ids(architecture, tensors),
     )
 
 
+def _head_ids(architecture: Architecture, tensors: dict[str, Tensor]) -> HeadIds:
+    gpu, cpu, medium, medium_gpu = (
+        _digest(tensors, (prefix,), size=_HEAD_ID_BYTES)
+        for prefix in ("high.head.", "light.high.", "light.medium.", "high.medium_head.")
+    )
+    return HeadIds(gpu, cpu, medium, medium_gpu if architecture.medium_gpu else medium)
+
+
 def _autoencoding(
-    prefix: str, networks: HighAutoencoder | MediumAutoencoder, tensors: dict[str, Tensor], *, strength: float
-) -> Autoencoding:
+    prefix: str, networks: _Autoencoder, tensors: dict[str, Tensor], *, strength: float
+) -> Autoencoding[_Autoencoder]:
     weights = ScaleWeights(*[tensors[f"{prefix}hyperprior.indexes.{name}"].float() for name in INTEGER_PARTS])
     networks.hyperprior.indexes = FrozenScaleIndexes(weights)
     _fill(networks, tensors, prefix)
@@ -171,7 +208,9 @@ def _frozen(prefix: str, networks: HighAutoencoder | MediumAutoencoder, tables: 
 
 
 def _stored(name: str, tensor: Tensor) -> Tensor:
-    """Matrices of the networks in half precision; linear paths, gains and vectors in full."""
+    """Matrices of the networks in half precision; linear paths, gains and vectors in full; places as 16-bit integers."""
+    if not tensor.is_floating_point():
+        return tensor.to(torch.int16).contiguous()
     full = tensor.ndim < 2 or "linear" in name or "log_gain" in name or "quality" in name  # noqa: PLR2004
     return tensor.detach().float().contiguous() if full else tensor.detach().half().contiguous()
 
@@ -179,6 +218,9 @@ def _stored(name: str, tensor: Tensor) -> Tensor:
 def _fill(module: nn.Module, tensors: dict[str, Tensor], prefix: str) -> None:
     state = {name: tensors[prefix + name].float() for name in module.state_dict()}
     module.load_state_dict(state)
+    for part in module.modules():
+        if isinstance(part, DctSynthesis):
+            part.check()
 
 
 def _digest(tensors: dict[str, Tensor], prefixes: tuple[str, ...], *, size: int) -> bytes:

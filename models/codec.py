@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Self
 import torch
 
 from models.bitstream import FLAG_MEDIUM
-from models.checkpoint import Checkpoint, load
+from models.checkpoint import Checkpoint, CheckpointError, load
 from models.config import HIGH_PX, MEDIUM_PX
 from models.cpu.decoder import FastDecoder
+from models.head_choice import chosen_heads, head_name
 from models.latent_codec import LatentCodec, PictureShapeError, QualityError, Symbols
 from models.layers import set_precision
 from models.perceptual import Original
@@ -26,13 +27,14 @@ from models.rate_control import highest_quality, quality_of_score
 from models.readers import Readers
 from models.refinement import Reader, Refinement, Sought
 from models.scores import Ssimulacra2
-from models.synthesis import HighHead
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from torch import Tensor
+
+    from models.analysis import Analysis
 
 __all__ = ["Codec", "MediumCodec", "PictureShapeError", "QualityError", "Symbols", "head_name"]
 
@@ -43,30 +45,48 @@ _MEDIUM_WEIGHT = 0.3
 class Codec(LatentCodec):
     """344x344 pictures <-> bitstreams; both renditions from one bitstream."""
 
-    def __init__(self, checkpoint: Checkpoint, *, device: str, dtype: torch.dtype, head: str) -> None:
+    def __init__(
+        self, checkpoint: Checkpoint, *, device: str, dtype: torch.dtype, head: str, encoder: str = "auto"
+    ) -> None:
         """Use `load`."""
         super().__init__(checkpoint, checkpoint.high, device=device, dtype=dtype)
         self.head = head
         light = checkpoint.light.requires_grad_(requires_grad=False).to(device)
-        high_id = checkpoint.cpu_head_id if head == "high-cpu" else checkpoint.gpu_head_id
-        self._head_ids = {HIGH_PX: high_id, MEDIUM_PX: checkpoint.medium_head_id}
-        self._heads = {"high-gpu": self._networks.head, "high-cpu": light.high, "medium": light.medium}
-        self._head, self._translator = self._heads[head], light.medium
+        self._analysis = _analysis(checkpoint, encoder, device)
+        heads = chosen_heads(checkpoint, head)
+        self._head_ids = {HIGH_PX: heads.high_id, MEDIUM_PX: heads.medium_id}
+        self._heads = {"high-gpu": self._networks.head, "high-cpu": light.high, "medium": heads.medium}
+        self._head, self._translator = heads.high, heads.medium
         self._fast: FastDecoder | None = None
         if device == "cpu" and dtype == torch.bfloat16:
-            assert isinstance(self._head, HighHead), "the 344 picture's"
             self._fast = FastDecoder(self._networks.hyperprior, high=self._head, medium=self._translator)
         for network in self._heads.values():
             set_precision(network, dtype)
 
     @classmethod
-    def load(cls, path: Path | None = None, *, device: str = "cpu", dtype: str = "auto", head: str = "auto") -> Self:
+    def load(
+        cls,
+        path: Path | None = None,
+        *,
+        device: str = "cpu",
+        dtype: str = "auto",
+        head: str = "auto",
+        encoder: str = "auto",
+    ) -> Self:
         """Read a weights file, the released one by default; raises `CheckpointError`.
 
-        `head` chooses who makes the 344 picture: "cpu" the light `high-cpu`, "gpu" the better `high-gpu`, "auto" the
-        one of the device. Either reads every latent; only `head_id(344)` differs.
+        `head` chooses the heads: "cpu" the light ones (`high-cpu` and the translator), "gpu" the better ones
+        (`high-gpu`, and `medium-gpu` where the file has one), "auto" those of the device. All of them read every
+        latent; only the head ids differ. `encoder` chooses the analysis: "light" the cheaper one, "wide" the better
+        one, "auto" the light one on a CPU where the file has one. The stream id is the same.
         """
-        return cls(load(path), device=device, dtype=head_dtype(dtype, device), head=head_name(head, device))
+        return cls(
+            load(path),
+            device=device,
+            dtype=head_dtype(dtype, device),
+            head=head_name(head, device),
+            encoder=encoder,
+        )
 
     def encode(self, pixels: Pixels, *, quality: int, refine: int = 0) -> bytes:
         """(344, 344, 3) sRGB -> bitstream; `refine` steps of search make it better, at about 0.1 s each on one core.
@@ -209,9 +229,13 @@ def head_dtype(name: str, device: str) -> torch.dtype:
     return {"float32": torch.float32, "bfloat16": torch.bfloat16}[name]
 
 
-def head_name(name: str, device: str) -> str:
-    """The head that makes the 344 picture: `auto` is the one of the device."""
-    names = {"auto": "high-cpu" if device == "cpu" else "high-gpu", "cpu": "high-cpu", "gpu": "high-gpu"}
-    if name not in names:
-        raise ValueError(f"a head is auto, cpu or gpu, not {name!r}")
-    return names[name]
+def _analysis(checkpoint: Checkpoint, name: str, device: str) -> Analysis:
+    """The analysis of that name; `auto` is the light one on a CPU, where the file has one."""
+    if name not in {"auto", "light", "wide"}:
+        raise ValueError(f"an encoder is auto, light or wide, not {name!r}")
+    wide, light = checkpoint.high.networks.analysis, checkpoint.light.analysis
+    if name == "light" and light is None:
+        raise CheckpointError("these weights have no light encoder")
+    if light is None or name == "wide" or (name == "auto" and device != "cpu"):
+        return wide
+    return light

@@ -1,4 +1,4 @@
-"""Sizes and widths of the networks. Standard library only, no behaviour.
+"""Sizes and widths of the networks, and the two named architectures. Standard library only, no behaviour.
 
 Letters used throughout `models`: x picture, y latent, z hyper-latent, `_hat` decoded, q quantised residual (a symbol),
 B batch, N latent channels, H W grid height and width.
@@ -7,7 +7,8 @@ B batch, N latent channels, H W grid height and width.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 HIGH_PX = 344
 """Side of the picture that is encoded, and of the `high` rendition."""
@@ -29,26 +30,53 @@ LAMBDA_LAST = 0.4
 """The same for quality 63 (derived: uniform step 8/255, see `quality_step`; about 40 dB)."""
 
 
+LinearPath = Literal["matrix", "dct"]
+"""How the linear path of a head maps a latent to pixels: by a full matrix, or by gains and a separable inverse DCT."""
+_LARGEST = 1 << 13
+"""No width, count or side is larger: a damaged file must not ask for the memory of a planet."""
+
+
+class _Widths:
+    """A group of widths and counts, all of them in 0..8192."""
+
+    def __post_init__(self) -> None:
+        """Raise `ValueError` when a number is out of range."""
+        for name, value in vars(self).items():
+            if isinstance(value, int) and not 0 <= value <= _LARGEST:
+                raise ValueError(f"{name} is {value}, expected 0..{_LARGEST}")
+
+
 @dataclass(frozen=True)
-class AutoencoderConfig:
+class EncoderConfig(_Widths):
+    """Widths of one analysis."""
+
+    wide: int
+    """Channels at twice the latent grid."""
+    wide_blocks: int
+    deep: int
+    """Channels on the latent grid."""
+    deep_blocks: int
+
+
+@dataclass(frozen=True)
+class AutoencoderConfig(_Widths):
     """Widths of one autoencoder and its entropy model."""
 
     size_px: int
     stride_px: int
     latent_channels: int
+    basis: Literal["klt", "dct"]
+    """What the latent starts as: principal components of blocks, or the DCT coefficients of largest variance."""
     hyper_channels: int
     energy_groups: int
     """Hyper-latent channels that start as the log energy of a group of latent channels."""
-    encoder_wide: int
-    """Channels of the analysis at twice the latent grid."""
-    encoder_wide_blocks: int
-    encoder_deep: int
-    """Channels of the analysis on the latent grid."""
-    encoder_deep_blocks: int
+    encoder: EncoderConfig
     feature_channels: int
-    """Channels that the hyper-latent and the decoded anchors tell the means in."""
+    """Channels of the features that the means are computed from."""
+    context_reads: int
+    """Latent channels of the decoded anchors, the first ones, that the means of the other cells read."""
     context_channels: int
-    """Channels of the mean of what lies between the anchors, before its last layer."""
+    """Channels of the means between the anchors, before the last layer."""
 
     @property
     def padded_px(self) -> int:
@@ -71,9 +99,12 @@ class AutoencoderConfig:
 
 
 @dataclass(frozen=True)
-class HighHeadConfig:
+class HighHeadConfig(_Widths):
     """Widths of a synthesis of the high picture."""
 
+    linear: LinearPath
+    reads: int
+    """Latent channels, the first ones, that the network reads; the linear path reads them all."""
     deep: int
     """Channels on the latent grid."""
     deep_blocks: int
@@ -83,7 +114,7 @@ class HighHeadConfig:
 
 
 @dataclass(frozen=True)
-class MediumHeadConfig:
+class MediumHeadConfig(_Widths):
     """Widths of the synthesis of the medium picture: all of it on the latent grid."""
 
     width: int
@@ -91,9 +122,10 @@ class MediumHeadConfig:
 
 
 @dataclass(frozen=True)
-class TranslatorConfig:
-    """Widths of the translator from the high latent to the medium picture."""
+class TranslatorConfig(_Widths):
+    """Widths of a translator from the high latent to the medium picture."""
 
+    linear: LinearPath
     edges: int
     """Linear features that a cell shows its four neighbours: LANCZOS reaches across cells (measured, ceiling of a
     linear map at qualities 38 and 63: pointwise 38.4 and 44.9 dB, 16 shared features 38.6 and 46.0, 32 38.8 and 46.8,
@@ -102,39 +134,94 @@ class TranslatorConfig:
     blocks: int
 
 
-HIGH = AutoencoderConfig(
-    size_px=HIGH_PX,
-    stride_px=16,
-    latent_channels=384,
-    hyper_channels=64,
-    energy_groups=32,
-    encoder_wide=160,
-    encoder_wide_blocks=5,
-    encoder_deep=320,
-    encoder_deep_blocks=6,
-    feature_channels=96,
-    context_channels=128,
-)
-MEDIUM = AutoencoderConfig(
+@dataclass(frozen=True)
+class Architecture:
+    """All networks of one weights file."""
+
+    high: AutoencoderConfig
+    medium: AutoencoderConfig
+    high_gpu: HighHeadConfig
+    """Head `high-gpu`: the better 344 picture."""
+    high_cpu: HighHeadConfig
+    """Head `high-cpu`: the cheaper one."""
+    medium_head: MediumHeadConfig
+    """Head of the medium autoencoder."""
+    medium_cpu: TranslatorConfig
+    """The translator, the head of the 172 picture on a processor."""
+    medium_gpu: TranslatorConfig | None
+    """Head `medium-gpu`: a better 172 picture. Without it the translator serves everywhere."""
+    light_encoder: EncoderConfig | None
+    """A cheaper analysis that writes the same streams. Without it there is one analysis."""
+
+    def __post_init__(self) -> None:
+        """Raise `ValueError` when a head inverts a DCT that the latent does not start as."""
+        paths = {self.high_gpu.linear, self.high_cpu.linear, self.medium_cpu.linear}
+        if self.medium_gpu is not None:
+            paths.add(self.medium_gpu.linear)
+        if "dct" in paths and self.high.basis != "dct":
+            raise ValueError("a head with a DCT path needs a latent that starts as a DCT")
+
+
+_SMALL_ENCODER = EncoderConfig(wide=160, wide_blocks=5, deep=320, deep_blocks=6)
+_MEDIUM = AutoencoderConfig(
     size_px=MEDIUM_PX,
     stride_px=8,
     latent_channels=192,
+    basis="klt",
     hyper_channels=48,
     energy_groups=24,
-    encoder_wide=64,
-    encoder_wide_blocks=2,
-    encoder_deep=160,
-    encoder_deep_blocks=3,
+    encoder=EncoderConfig(wide=64, wide_blocks=2, deep=160, deep_blocks=3),
     feature_channels=64,
+    context_reads=192,
     context_channels=96,
 )
-HIGH_GPU_HEAD = HighHeadConfig(deep=192, deep_blocks=3, wide=128, wide_blocks=6)
-"""`high-gpu`: at most 25 kMAC/px by design."""
-HIGH_CPU_HEAD = HighHeadConfig(deep=128, deep_blocks=1, wide=48, wide_blocks=2)
-"""`high-cpu`: at most 0.35 GMAC a picture with means and exact path, by design."""
-MEDIUM_HEAD = MediumHeadConfig(width=56, blocks=2)
-TRANSLATOR = TranslatorConfig(edges=20, width=112, blocks=2)
-"""With means and exact path: at most 0.2 GMAC a picture, by design."""
+RELEASED = Architecture(
+    high=AutoencoderConfig(
+        size_px=HIGH_PX,
+        stride_px=16,
+        latent_channels=384,
+        basis="klt",
+        hyper_channels=64,
+        energy_groups=32,
+        encoder=_SMALL_ENCODER,
+        feature_channels=96,
+        context_reads=384,
+        context_channels=128,
+    ),
+    medium=_MEDIUM,
+    # at most 25 kMAC/px
+    high_gpu=HighHeadConfig(linear="matrix", reads=384, deep=192, deep_blocks=3, wide=128, wide_blocks=6),
+    # at most 0.35 GMAC a picture with means and exact path
+    high_cpu=HighHeadConfig(linear="matrix", reads=384, deep=128, deep_blocks=1, wide=48, wide_blocks=2),
+    medium_head=MediumHeadConfig(width=56, blocks=2),
+    # at most 0.2 GMAC a picture with means and exact path
+    medium_cpu=TranslatorConfig(linear="matrix", edges=20, width=112, blocks=2),
+    medium_gpu=None,
+    light_encoder=None,
+)
+"""The networks of the released weights."""
+NEXT = Architecture(
+    high=replace(
+        RELEASED.high,
+        basis="dct",
+        # 6.7 GMAC
+        encoder=EncoderConfig(wide=256, wide_blocks=6, deep=512, deep_blocks=6),
+        context_reads=96,
+    ),
+    medium=_MEDIUM,
+    # 6.8 GMAC: a GPU serves it
+    high_gpu=HighHeadConfig(linear="matrix", reads=384, deep=384, deep_blocks=4, wide=256, wide_blocks=10),
+    high_cpu=HighHeadConfig(linear="dct", reads=256, deep=96, deep_blocks=1, wide=40, wide_blocks=2),
+    medium_head=RELEASED.medium_head,
+    # at most 0.2 GMAC a picture with means and exact path, as before
+    medium_cpu=TranslatorConfig(linear="dct", edges=20, width=112, blocks=4),
+    # 0.8 GMAC
+    medium_gpu=TranslatorConfig(linear="matrix", edges=20, width=256, blocks=5),
+    light_encoder=_SMALL_ENCODER,
+)
+"""The networks of the next model: a new stream id."""
+ARCHITECTURES = {"released": RELEASED, "next": NEXT}
+"""By the names that `latentedge train` knows."""
 
 
 def quality_lambda(quality: float) -> float:

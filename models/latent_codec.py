@@ -50,7 +50,7 @@ class LatentCodec:
 
     _flags = 0
 
-    def __init__(self, checkpoint: Checkpoint, autoencoding: Autoencoding, *, device: str, dtype: torch.dtype) -> None:
+    def __init__(self, checkpoint: Checkpoint, autoencoding: Autoencoding[Any], *, device: str, dtype: torch.dtype) -> None:
         self.device, self.dtype = device, dtype
         self.default_quality = checkpoint.notes.default_quality
         self.stream_id = autoencoding.stream_id
@@ -60,6 +60,7 @@ class LatentCodec:
         assert isinstance(indexes, FrozenScaleIndexes), "a weights file holds integers"
         self._scales = FastScales(indexes.weights)
         self._networks = autoencoding.networks.to(device).requires_grad_(requires_grad=False)
+        self._analysis = self._networks.analysis
 
     @property
     def size_px(self) -> int:
@@ -76,7 +77,7 @@ class LatentCodec:
         x = pad_to_cells(to_tensor(pixels, self.device), self._networks.config)
         # as it was trained: half precision moves a latent by less than its rounding, and no decoder sees it
         with torch.autocast(self.device, dtype=torch.bfloat16, enabled=self.dtype == torch.bfloat16):
-            y: Tensor = self._networks.analysis(x, self._networks.hyperprior.deviation)
+            y: Tensor = self._analysis(x, self._networks.hyperprior.deviation)
         return y
 
     @torch.no_grad()

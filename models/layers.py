@@ -116,8 +116,13 @@ class ReadsLatent(Protocol):
 
 
 def enter(network: ReadsLatent, y_hat: Tensor, *, quality: Tensor, deviation: Tensor) -> Tensor:
-    """First layer of every network that reads a latent: compressed, 1x1, a gain per channel and quality."""
-    h: Tensor = activate(network.enter(compress(y_hat / deviation[:, None, None]).to(network.enter.weight.dtype)))
+    """First layer of every network that reads a latent: compressed, 1x1, a gain per channel and quality.
+
+    It reads the first channels, as many as its weights have columns.
+    """
+    reads, dtype = network.enter.weight.shape[1], network.enter.weight.dtype
+    seen = compress(y_hat[:, :reads] / deviation[:reads, None, None])
+    h: Tensor = activate(network.enter(seen.to(dtype)))
     gain: Tensor = network.quality(quality)[:, :, None, None]
     return h * gain.to(h.dtype)
 

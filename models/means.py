@@ -5,7 +5,8 @@ h1 (of z_hat) -- 1x1 --+-- 1x1 -----------------------------------------------> 
 y_hat of anchors --+-- compressed, 1x1 -+-- depthwise 3x3, 1x1, 1x1 --+-------> mu of the others
                    +-- four neighbours of each channel (start: mean) -+
 
-Half of the cells are anchors, half are not: each 1x1 map is computed on the cells where it counts. Such cells are lists
+Half of the cells are anchors, half are not: each 1x1 map is computed on the cells where it counts. The 1x1 map of the
+anchors reads their first channels only, as many as the architecture says. Such cells are lists
 (B, P, C), P of the H W cells of the grid. h1 is what the exact path has risen z_hat to, on the latent's own grid.
 """
 
@@ -69,7 +70,7 @@ class Means(nn.Module):
         self.read = Pointwise(config.hyper_channels, features, gain=1.7)
         self.anchor = Pointwise(features, channels, gain=0)
         self.neighbours = nn.Parameter(torch.zeros(4, channels))
-        self.enter = Pointwise(channels, features)
+        self.enter = Pointwise(config.context_reads, features)
         self.spatial = nn.Conv2d(2 * features, 2 * features, 3, padding=1, groups=2 * features)
         self.mix = Pointwise(2 * features, config.context_channels)
         self.leave = Pointwise(config.context_channels, channels, gain=0)
@@ -84,7 +85,8 @@ class Means(nn.Module):
 
     def of_others(self, features: Tensor, anchors: Tensor, deviation: Tensor, board: Checkerboard) -> Tensor:
         """Means (B, P, N) of the cells between, from the decoded anchors (B, P, N)."""
-        seen = activate(self.enter.of_cells(compress(anchors / deviation)))
+        reads = self.enter.weight.shape[1]
+        seen = activate(self.enter.of_cells(compress(anchors[..., :reads] / deviation[:reads])))
         blank = activate(self.enter.bias).expand(len(seen), len(board.others), -1)  # the map of an empty cell
         h = self.spatial(torch.cat([board.joined(seen, blank), features], dim=1))
         h = activate(self.mix.of_cells(board.take(h, board.others)))

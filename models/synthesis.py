@@ -1,6 +1,6 @@
 """Synthesis transforms g_s, the heads: latent -> picture. Light on purpose: one of them runs on every hit.
 
-    y_hat --+-- linear 1x1 ------------------------------------------- shuffle(stride) --+--> x_hat
+    y_hat --+-- linear: a 1x1 map and shuffle(stride), or gains and an inverse DCT ------+--> x_hat
             +-- compress(y_hat / deviation) -- 1x1 * quality -- blocks -- 1x1 (from 0) -- shuffle -+
 
 `HighHead` works at twice the latent grid before its last shuffle, `MediumHead` on the latent grid only: no tensor of
@@ -14,11 +14,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.config import AutoencoderConfig, HighHeadConfig, MediumHeadConfig
+from models.dct import DctSynthesis
 from models.layers import QUALITY_KNOTS, DepthwiseBlock, Pointwise, QualityTable, activate, enter
 
 
 class LinearSynthesis(nn.Module):
-    """The linear path of a head: y_hat -> picture, a 1x1 map and a shuffle."""
+    """A linear path by a full matrix: y_hat -> picture, a 1x1 map and a shuffle."""
 
     def __init__(self, config: AutoencoderConfig) -> None:
         """A map from the latent channels to the values of one block."""
@@ -34,8 +35,8 @@ class LinearSynthesis(nn.Module):
 
     @torch.no_grad()
     def start(self, basis: Tensor, mean: Tensor) -> None:
-        """Set to x = basis^T y + mean, the inverse of `Analysis.start_linear`."""
-        self.block.weight.copy_(basis.T)
+        """Set to x = basis y + mean, basis (P, N) the inverse of that of `Analysis.start_linear`."""
+        self.block.weight.copy_(basis)
         self.block.bias.copy_(mean)
 
 
@@ -45,8 +46,10 @@ class HighHead(nn.Module):
     def __init__(self, config: AutoencoderConfig, head: HighHeadConfig) -> None:
         """Networks of the widths in `head`."""
         super().__init__()
-        self.linear = LinearSynthesis(config)
-        self.enter = Pointwise(config.latent_channels, head.deep)
+        self.linear: LinearSynthesis | DctSynthesis = (
+            DctSynthesis(config.latent_channels, config.stride_px) if head.linear == "dct" else LinearSynthesis(config)
+        )
+        self.enter = Pointwise(head.reads, head.deep)
         self.quality = QualityTable(torch.ones(QUALITY_KNOTS, head.deep))
         self.deep = nn.Sequential(*[DepthwiseBlock(head.deep) for _ in range(head.deep_blocks)])
         self.ascend = Pointwise(head.deep, 4 * head.wide)

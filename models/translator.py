@@ -1,11 +1,13 @@
-"""The translator: latent of the high picture -> medium picture, all of it on the 22x22 grid until the last shuffle.
+"""The translators: latent of the high picture -> medium picture, all of it on the 22x22 grid until the last shuffle.
 
-    y_high --+-- linear 1x1 (closed form) ------------------------------------------+
-             +-- linear 1x1 to edges -- four neighbours -- linear 1x1 (closed form) -+-- shuffle(8) --> x_hat
-             +-- compress(y / deviation) 1x1 * quality -- depthwise blocks -- 1x1 ---+
+    y_high --+-- linear: 1x1, or gains and the inverse DCT of the low 8x8 frequencies ---+
+             +-- linear 1x1 to edges -- four neighbours (and the cell) -- linear 1x1 ----+-- shuffle(8) --> x_hat
+             +-- compress(y / deviation) 1x1 * quality -- depthwise blocks -- 1x1 -------+
 
-It starts as the least-squares linear map, neighbours in view, and is trained on pixels. A pointwise map trained on the
-error between two latents stalls, and a stop at the medium autoencoder's latent costs multiplications (see the README).
+A translator starts as a least-squares linear map, neighbours in view, and is trained on pixels. A pointwise map trained
+on the error between two latents stalls, and a stop at the medium autoencoder's latent costs multiplications (see the
+README). With a DCT path the edges of the cell itself are seen too: half the coefficients of a block are not quite the
+LANCZOS half of the block.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.config import AutoencoderConfig, TranslatorConfig
+from models.dct import DctSynthesis
 from models.layers import QUALITY_KNOTS, DepthwiseBlock, Pointwise, QualityTable, enter, four_neighbours
 
 
@@ -25,9 +28,14 @@ class Translator(nn.Module):
         """From the latent of `source` to pictures of the size of `target`."""
         super().__init__()
         self.stride_px = target.stride_px
-        self.linear = Pointwise(source.latent_channels, target.patch_values)
+        by_dct = config.linear == "dct"
+        self.linear: Pointwise | DctSynthesis = (
+            DctSynthesis(source.latent_channels, target.stride_px)
+            if by_dct
+            else Pointwise(source.latent_channels, target.patch_values)
+        )
         self.linear_edges = Pointwise(source.latent_channels, config.edges)
-        self.linear_across = Pointwise(4 * config.edges, target.patch_values)
+        self.linear_across = Pointwise((5 if by_dct else 4) * config.edges, target.patch_values)
         self.enter = Pointwise(source.latent_channels, config.width)
         self.quality = QualityTable(torch.ones(QUALITY_KNOTS, config.width))
         self.blocks = nn.Sequential(*[DepthwiseBlock(config.width) for _ in range(config.blocks)])
@@ -36,13 +44,19 @@ class Translator(nn.Module):
     def forward(self, y_hat: Tensor, *, quality: Tensor, deviation: Tensor) -> Tensor:
         """y_hat (B, N, H, W) of the high picture, quality (B,) -> x_hat (B, 3, 8 H, 8 W), about 0..1."""
         h = enter(self, y_hat, quality=quality, deviation=deviation)
+        detail: Tensor = self.leave(self.blocks(h)).float()
         with torch.autocast(y_hat.device.type, enabled=False):
             y_hat = y_hat.float()
-            linear: Tensor = self.linear(y_hat) + self._across(y_hat)
-        detail: Tensor = self.leave(self.blocks(h)).float()
+            detail = detail + self._across(y_hat)
+            linear: Tensor = self.linear(y_hat)
+        if isinstance(self.linear, DctSynthesis):
+            return linear + F.pixel_shuffle(detail, self.stride_px)
         return F.pixel_shuffle(linear + detail, self.stride_px)
 
     def _across(self, y_hat: Tensor) -> Tensor:
         edges = self.linear_edges(y_hat)
-        shares: Tensor = self.linear_across(torch.cat(four_neighbours(edges), dim=1))
+        seen = four_neighbours(edges)
+        if isinstance(self.linear, DctSynthesis):
+            seen = (*seen, edges)
+        shares: Tensor = self.linear_across(torch.cat(seen, dim=1))
         return shares

@@ -1,0 +1,37 @@
+"""Which heads of a weights file make the pictures. All heads read every latent; only their ids differ."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from models.checkpoint import Checkpoint
+    from models.synthesis import HighHead
+    from models.translator import Translator
+
+
+@dataclass(frozen=True)
+class ChosenHeads:
+    """The head of each size, and the 4 bytes that name it."""
+
+    high: HighHead
+    high_id: bytes
+    medium: Translator
+    medium_id: bytes
+
+
+def head_name(name: str, device: str) -> str:
+    """The head that makes the 344 picture: `auto` is the one of the device."""
+    names = {"auto": "high-cpu" if device == "cpu" else "high-gpu", "cpu": "high-cpu", "gpu": "high-gpu"}
+    if name not in names:
+        raise ValueError(f"a head is auto, cpu or gpu, not {name!r}")
+    return names[name]
+
+
+def chosen_heads(checkpoint: Checkpoint, head: str) -> ChosenHeads:
+    """The heads that go with `head`: beside `high-gpu` the 172 picture is made by `medium-gpu` if the file has one."""
+    networks, light, ids = checkpoint.high.networks, checkpoint.light, checkpoint.head_ids
+    if head == "high-cpu":
+        return ChosenHeads(light.high, ids.high_cpu, light.medium, ids.medium_cpu)
+    return ChosenHeads(networks.head, ids.high_gpu, networks.medium_head or light.medium, ids.medium_gpu)
