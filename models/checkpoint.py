@@ -13,7 +13,7 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING
 
 import torch
 from pydantic import TypeAdapter
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 RELEASED = Path(__file__).parent / "weights" / "latentedge.safetensors"
 _HEAD_ID_BYTES = 4
 _FORMAT = "latentedge-weights-4"
-_Autoencoder = TypeVar("_Autoencoder", "HighAutoencoder", "MediumAutoencoder")
 
 
 class CheckpointError(Exception):
@@ -66,10 +65,10 @@ class Tables:
 
 
 @dataclass(frozen=True)
-class Autoencoding(Generic[_Autoencoder]):
+class Autoencoding:
     """One autoencoder ready to code: its networks, its entropy coder, the id of its streams."""
 
-    networks: _Autoencoder
+    networks: HighAutoencoder | MediumAutoencoder
     coder: EntropyCoder
     rounding: Rounding
     stream_id: bytes
@@ -91,8 +90,8 @@ class Checkpoint:
     """All that a weights file holds."""
 
     architecture: Architecture
-    high: Autoencoding[HighAutoencoder]
-    medium: Autoencoding[MediumAutoencoder]
+    high: Autoencoding
+    medium: Autoencoding
     light: LightNetworks
     notes: ReleaseNotes
     head_ids: HeadIds
@@ -168,8 +167,8 @@ def _head_ids(architecture: Architecture, tensors: dict[str, Tensor]) -> HeadIds
 
 
 def _autoencoding(
-    prefix: str, networks: _Autoencoder, tensors: dict[str, Tensor], *, strength: float
-) -> Autoencoding[_Autoencoder]:
+    prefix: str, networks: HighAutoencoder | MediumAutoencoder, tensors: dict[str, Tensor], *, strength: float
+) -> Autoencoding:
     weights = ScaleWeights(*[tensors[f"{prefix}hyperprior.indexes.{name}"].float() for name in INTEGER_PARTS])
     networks.hyperprior.indexes = FrozenScaleIndexes(weights)
     _fill(networks, tensors, prefix)
@@ -208,7 +207,7 @@ def _frozen(prefix: str, networks: HighAutoencoder | MediumAutoencoder, tables: 
 
 
 def _stored(name: str, tensor: Tensor) -> Tensor:
-    """Matrices of the networks in half precision; linear paths, gains and vectors in full; places as 16-bit integers."""
+    """Matrices in half precision; linear paths, gains and vectors in full; places of coefficients as integers."""
     if not tensor.is_floating_point():
         return tensor.to(torch.int16).contiguous()
     full = tensor.ndim < 2 or "linear" in name or "log_gain" in name or "quality" in name  # noqa: PLR2004

@@ -53,14 +53,15 @@ class DctSynthesis(nn.Module):
             blocks = self.inverse @ (cells @ self.inverse.T)
             x_hat = blocks.movedim(3, -1) @ self.colours + self.bias  # (B, H, W, S, S, 3)
             side = self.stride_px
-            return x_hat.permute(0, 5, 1, 3, 2, 4).reshape(batch, 3, height * side, width * side)
+            pixels: Tensor = x_hat.permute(0, 5, 1, 3, 2, 4)
+            return pixels.reshape(batch, 3, height * side, width * side)
 
     def _coefficients(self, y_hat: Tensor) -> Tensor:
         """Each channel at the place of its coefficient, zero elsewhere, what is too fine for the block left out."""
         cells, side = y_hat.permute(0, 2, 3, 1) * self.gain, self.stride_px
         blank = cells.new_zeros(*cells.shape[:3], 3 * side * side + 1)
         placed = blank.index_copy(3, self.places, cells)
-        return placed[..., :-1].unflatten(3, (3, side, side))
+        return placed[..., :-1].reshape(*placed.shape[:3], 3, side, side)
 
     @torch.no_grad()
     def start(self, order: Tensor, colours: Tensor, mean: Tensor) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from models.autoencoder import HighAutoencoder
+
 if TYPE_CHECKING:
     from models.checkpoint import Checkpoint
     from models.synthesis import HighHead
@@ -32,6 +34,7 @@ def head_name(name: str, device: str) -> str:
 def chosen_heads(checkpoint: Checkpoint, head: str) -> ChosenHeads:
     """The heads that go with `head`: beside `high-gpu` the 172 picture is made by `medium-gpu` if the file has one."""
     networks, light, ids = checkpoint.high.networks, checkpoint.light, checkpoint.head_ids
+    assert isinstance(networks, HighAutoencoder), "the autoencoder of the high picture"
     if head == "high-cpu":
         return ChosenHeads(light.high, ids.high_cpu, light.medium, ids.medium_cpu)
     return ChosenHeads(networks.head, ids.high_gpu, networks.medium_head or light.medium, ids.medium_gpu)

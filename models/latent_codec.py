@@ -50,7 +50,7 @@ class LatentCodec:
 
     _flags = 0
 
-    def __init__(self, checkpoint: Checkpoint, autoencoding: Autoencoding[Any], *, device: str, dtype: torch.dtype) -> None:
+    def __init__(self, checkpoint: Checkpoint, autoencoding: Autoencoding, *, device: str, dtype: torch.dtype) -> None:
         self.device, self.dtype = device, dtype
         self.default_quality = checkpoint.notes.default_quality
         self.stream_id = autoencoding.stream_id

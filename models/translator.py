@@ -55,8 +55,8 @@ class Translator(nn.Module):
 
     def _across(self, y_hat: Tensor) -> Tensor:
         edges = self.linear_edges(y_hat)
-        seen = four_neighbours(edges)
+        seen = list(four_neighbours(edges))
         if isinstance(self.linear, DctSynthesis):
-            seen = (*seen, edges)
+            seen.append(edges)
         shares: Tensor = self.linear_across(torch.cat(seen, dim=1))
         return shares

@@ -131,6 +131,9 @@ def train(
         Path | None, typer.Option("--from", metavar="FILE", help="Weights to go on from, not the closed-form start.")
     ] = None,
     stage: Annotated[str, typer.Option("--stage", help=stages.sentence())] = "all",
+    architecture: Annotated[
+        str, typer.Option("--architecture", help="Networks to train: released or next.")
+    ] = "released",
     threads: Annotated[int, typer.Option("--threads", min=1, help="Threads of the arithmetic.")] = 2,
     seed: Annotated[int, typer.Option("--seed", help="Of crops, qualities and starts.")] = 0,
     rate: Annotated[float, typer.Option("--rate", min=0, help="Learning rate.")] = 2.5e-3,
@@ -156,6 +159,7 @@ def train(
             resume=resume,
             start=start,
             stage=stage,
+            architecture=model_work.architecture_of(architecture),
             threads=threads,
             seed=seed,
             device=device,

@@ -10,6 +10,7 @@ from models.config import HIGH_PX, MEDIUM_PX
 from models.cpu.heads import FastHighHead, FastTranslator
 from models.cpu.latent import FastLatent
 from models.cpu.matrices import CELLS
+from models.dct import DctSynthesis
 
 if TYPE_CHECKING:
     from models.cpu.latent import Decoded
@@ -28,7 +29,8 @@ class FastDecoder:
 
     def __init__(self, hyperprior: Hyperprior, *, high: HighHead, medium: Translator) -> None:
         """Takes the networks as they are in float32."""
-        self._latent = FastLatent(hyperprior)
+        paths = (high.linear, medium.linear)
+        self._latent = FastLatent(hyperprior, with_quiet=not all(isinstance(one, DctSynthesis) for one in paths))
         deviation = hyperprior.deviation
         self._heads: dict[int, _Fast] = {
             HIGH_PX: FastHighHead(high, deviation),

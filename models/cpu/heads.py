@@ -1,22 +1,21 @@
 """y_hat to pixels of one picture on a processor: synthesis.py and translator.py once more.
 
 Matrix products are torch's, in bf16; all that lies between them is one compiled loop each (loops.py), over memory that
-is kept from picture to picture. Linear paths have the deviations folded into their weights.
+is kept from picture to picture. The linear paths are in linear_paths.py.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 
-from models.config import GRID, HIGH_PX, MEDIUM_PX
+from models.config import GRID
 from models.cpu import loops
 from models.cpu.latent import Board
+from models.cpu.linear_paths import high_pixels, medium_pixels
 from models.cpu.loops import U8, U16
-from models.cpu.matrices import CELLS, Half, filters, half_matrix, matrix, numbers
-from models.layers import LOUD
+from models.cpu.matrices import CELLS, Half, filters, half_matrix, interleaved, matrix, numbers
 from models.machine_code import compiled
 
 if TYPE_CHECKING:
@@ -59,33 +58,19 @@ class _Entry:
 
     def run(self, decoded: Decoded, quality: int) -> Tensor:
         """Gives the grid with its border as a matrix, ((H + 2)(W + 2), C)."""
-        sums = self._sums.product(decoded.read, self._weight[: decoded.read.shape[1]])
+        read = decoded.read[:, : len(self._weight)]
+        sums = self._sums.product(read, self._weight[: read.shape[1]])
         compiled(loops.entered)(sums, self._bias, self._gains[quality], self._square)
         for block in self._blocks:
             block.add_to(self._square)
         return self.grid.numbers
 
 
-class _LinearPath:
-    """y_hat -> pixels of its block, in the order row, column, colour."""
-
-    def __init__(self, weight: Tensor, deviation: Tensor) -> None:
-        values = weight.shape[0]
-        folded = _interleaved(weight.detach() * deviation).T
-        self._loud, self._quiet = folded[:LOUD].contiguous(), folded[LOUD:].to(torch.bfloat16).contiguous()
-        self._loud_sums, self.quiet = torch.empty(CELLS, values), Half(CELLS, values)
-
-    def run(self, decoded: Decoded) -> Tensor:
-        """The loud share (P, values) in float32; the quiet one is in `quiet`."""
-        self.quiet.product(decoded.quiet, self._quiet[: decoded.quiet.shape[1]])
-        return torch.mm(decoded.t[:-1, :LOUD], self._loud, out=self._loud_sums)
-
-
 class FastHighHead:
     """`HighHead`: y_hat -> the 344 picture."""
 
     def __init__(self, head: HighHead, deviation: Tensor) -> None:
-        self._linear, self._entry = _LinearPath(head.linear.block.weight, deviation), _Entry(head, head.deep)
+        self._entry = _Entry(head, head.deep)
         wide, fine = head.ascend.weight.shape[0] // 4, 2 * GRID
         self._ascend, self._ascend_bias = (
             half_matrix(_shuffled(head.ascend.weight)),
@@ -95,10 +80,10 @@ class FastHighHead:
         self._grid = Half((fine + 2) ** 2, wide)
         self._square: U16 = self._grid.bits.reshape(fine + 2, fine + 2, wide)
         self._blocks = [_Block(block, fine * fine) for block in head.wide]  # type: ignore[arg-type]  # as above
-        self._leave = half_matrix(_interleaved(head.leave.weight))
+        self._leave = half_matrix(interleaved(head.leave.weight))
         self._detail = Half((fine + 2) ** 2, self._leave.shape[1])
-        tiled = _interleaved(head.leave.bias).view(8, 1, 8, 3).repeat(2, 2, 1, 1).reshape(-1)
-        self._bias = numbers(_interleaved(head.linear.block.bias) + tiled)
+        tiled = interleaved(head.leave.bias).view(8, 1, 8, 3).repeat(2, 2, 1, 1).reshape(-1)
+        self._pixels = high_pixels(head.linear, deviation, bias=tiled)
 
     def run(self, decoded: Decoded, quality: int) -> U8:
         """(344, 344, 3)."""
@@ -107,46 +92,38 @@ class FastHighHead:
         for block in self._blocks:
             block.add_to(self._square)
         detail = self._detail.product(self._grid.numbers, self._leave)
-        loud, pixels = self._linear.run(decoded), np.empty((HIGH_PX, 3 * HIGH_PX), np.uint8)
-        compiled(loops.pixels_of_two)(loud.numpy(), self._linear.quiet.bits, detail, self._bias, HIGH_PX, pixels)
-        return pixels.reshape(HIGH_PX, HIGH_PX, 3)
+        return self._pixels.run(decoded, detail)
 
 
 class FastTranslator:
     """`Translator`: y_hat -> the 172 picture."""
 
     def __init__(self, translator: Translator, deviation: Tensor) -> None:
-        self._linear, self._entry = (
-            _LinearPath(translator.linear.weight, deviation),
-            _Entry(translator, translator.blocks),
-        )
+        self._entry = _Entry(translator, translator.blocks)
         self._edges = matrix(translator.linear_edges.weight * deviation)
         self._edges_bias = translator.linear_edges.bias.detach()
         self._seen = torch.zeros(CELLS + 1, len(self._edges_bias))
-        self._around = torch.from_numpy(Board.of_grid().around.reshape(-1)).long()
-        self._across = matrix(_interleaved(translator.linear_across.weight))
-        self._leave = half_matrix(_interleaved(translator.leave.weight))
+        self._around = _cells_around(len(self._edges_bias), translator.linear_across.weight.shape[1])
+        self._across = matrix(interleaved(translator.linear_across.weight))
+        self._leave = half_matrix(interleaved(translator.leave.weight))
         self._detail = Half((GRID + 2) ** 2, self._leave.shape[1])
-        biases = (translator.linear, translator.linear_across, translator.leave)
-        self._bias = numbers(_interleaved(sum((layer.bias for layer in biases), torch.zeros(()))))
+        bias = interleaved(translator.linear_across.bias + translator.leave.bias)
+        self._pixels = medium_pixels(translator.linear, deviation, bias=bias)
 
     def run(self, decoded: Decoded, quality: int) -> U8:
         """(172, 172, 3)."""
         detail = self._detail.product(self._entry.run(decoded, quality), self._leave)
         torch.addmm(self._edges_bias, decoded.t[:-1], self._edges[: decoded.t.shape[1]], out=self._seen[:-1])
         across = self._seen.index_select(0, self._around).view(CELLS, -1)
-        loud, pixels = (
-            self._linear.run(decoded).addmm_(across, self._across),
-            np.empty((MEDIUM_PX, 3 * MEDIUM_PX), np.uint8),
-        )
-        compiled(loops.pixels_of_one)(loud.numpy(), self._linear.quiet.bits, detail, self._bias, MEDIUM_PX, pixels)
-        return pixels.reshape(MEDIUM_PX, MEDIUM_PX, 3)
+        return self._pixels.run(decoded, torch.mm(across, self._across), detail)
 
 
-def _interleaved(weight: Tensor) -> Tensor:
-    """The first dimension from colour, row, column to row, column, colour."""
-    side = int((weight.shape[0] // 3) ** 0.5)
-    return weight.detach().view(3, side, side, -1).permute(1, 2, 0, 3).reshape(weight.shape)
+def _cells_around(edges: int, seen: int) -> Tensor:
+    """The cells whose edges a cell sees: four neighbours, and itself where `seen` values are five times `edges`."""
+    around = torch.from_numpy(Board.of_grid().around).long()
+    if seen > around.shape[1] * edges:
+        around = torch.cat([around, torch.arange(CELLS)[:, None]], dim=1)
+    return around.reshape(-1)
 
 
 def _shuffled(weight: Tensor) -> Tensor:

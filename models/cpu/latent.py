@@ -60,7 +60,7 @@ class Decoded:
     t: Tensor
     """(P + 1, n) in float32, the last row zero."""
     quiet: Tensor
-    """(P, n - 32) of t, in bf16."""
+    """(P, n - 32) of t, in bf16, or (P, 0) where no linear path reads it."""
     read: Tensor
     """(P, n) compressed, in bf16."""
 
@@ -68,8 +68,9 @@ class Decoded:
 class FastLatent:
     """The means in two passes, and y_hat."""
 
-    def __init__(self, hyperprior: Hyperprior) -> None:
-        means, self._board = hyperprior.means, Board.of_grid()
+    def __init__(self, hyperprior: Hyperprior, *, with_quiet: bool) -> None:
+        """`with_quiet` says whether a linear path by a full matrix reads the latent."""
+        means, self._board, self._with_quiet = hyperprior.means, Board.of_grid(), with_quiet
         deviation = hyperprior.deviation
         every = torch.arange(QUALITIES)
         self._steps: F32 = (1 / (hyperprior.gain(every)[:, :, 0, 0] * deviation)).numpy()
@@ -100,19 +101,20 @@ class FastLatent:
         channels, board = q.shape[1], self._board
         steps = self._steps[quality, :channels]
         t = torch.zeros(CELLS + 1, channels)
-        quiet, read = Half(CELLS, channels - LOUD), Half(CELLS, channels)
+        loud = LOUD if self._with_quiet else channels
+        quiet, read = Half(CELLS, channels - loud), Half(CELLS, channels)
         compiled(loops.features)(
             torch.mm(torch.from_numpy(h1).float(), self._read).numpy(), self._read_bias, self._grid
         )
         features = torch.from_numpy(self._grid)[1:-1, 1:-1].reshape(CELLS, -1)
         means = torch.mm(features[board.anchors], self._anchor[:, :channels]).numpy()
-        compressed = np.empty((len(board.anchors), channels), np.float32)
+        compressed = np.empty((len(board.anchors), min(channels, len(self._enter))), np.float32)
         compiled(loops.decoded_anchors)(
-            q, means, self._anchor_bias, steps, board.anchors, LOUD, t.numpy(), quiet.bits, compressed, read.bits
+            q, means, self._anchor_bias, steps, board.anchors, loud, t.numpy(), quiet.bits, compressed, read.bits
         )
         means = self._between(torch.from_numpy(compressed), channels)
         compiled(loops.decoded_others)(
-            q, means, self._leave_bias, steps, self._shares, board.others, board.others_around, LOUD,
+            q, means, self._leave_bias, steps, self._shares, board.others, board.others_around, loud,
             t.numpy(), quiet.bits, read.bits,
         )  # fmt: skip
         return Decoded(t, quiet.numbers, read.numbers)
@@ -120,7 +122,7 @@ class FastLatent:
     def _between(self, compressed: Tensor, channels: int) -> F32:
         """Means of the cells between the anchors, but for the shares of their neighbours and the bias."""
         board = self._board
-        seen = torch.mm(compressed, self._enter[:channels]).numpy()
+        seen = torch.mm(compressed, self._enter[: compressed.shape[1]]).numpy()
         compiled(loops.activated_wide)(seen, self._enter_bias)
         mixed = np.empty((len(board.others), 2 * seen.shape[1]), np.float32)
         compiled(loops.between)(

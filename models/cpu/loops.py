@@ -22,7 +22,7 @@ U8 = NDArray[np.uint8]
 
 
 @njit(inline="always")
-def _wide(bits: np.uint16) -> np.float32:
+def wide(bits: np.uint16) -> np.float32:
     return np.uint32(np.uint32(bits) << np.uint32(16)).view(np.float32)
 
 
@@ -87,15 +87,20 @@ def features(read: F32, bias: F32, grid: F32) -> None:
 def decoded_anchors(
     q: I16, means: F32, bias: F32, steps: F32, cells: I32, loud: int, t: F32, quiet: U16, seen: F32, read: U16
 ) -> None:
-    """t = q step + mean of the anchors (A,), in deviations; quiet: its later channels; seen and read: compressed."""
+    """t = q step + mean of the anchors (A,), in deviations; quiet: its later channels; read: t compressed.
+
+    seen: the first channels of t compressed, in float32.
+    """
+    context = seen.shape[1]
     for anchor in range(len(cells)):
         cell = cells[anchor]
         for channel in range(len(steps)):
             value = np.float32(q[cell, channel]) * steps[channel] + means[anchor, channel] + bias[channel]
             t[cell, channel] = value
             small = _compressed(value)
-            seen[anchor, channel] = small
             read[cell, channel] = _half(small)
+            if channel < context:
+                seen[anchor, channel] = small
         for channel in range(loud, len(steps)):
             quiet[cell, channel - loud] = _half(t[cell, channel])
 
@@ -163,7 +168,7 @@ def entered(sums: U16, bias: F32, gain: F32, grid: U16) -> None:
     for place in range(sums.shape[0]):
         row, column = place // width + 1, place % width + 1
         for channel in range(sums.shape[1]):
-            grid[row, column, channel] = _half(gain[channel] * _active(_wide(sums[place, channel]) + bias[channel]))
+            grid[row, column, channel] = _half(gain[channel] * _active(wide(sums[place, channel]) + bias[channel]))
 
 
 def depthwise(grid: U16, weights: F32, bias: F32, out: U16) -> None:
@@ -174,15 +179,15 @@ def depthwise(grid: U16, weights: F32, bias: F32, out: U16) -> None:
         for channel in range(channels):
             out[place, channel] = _half(
                 bias[channel]
-                + weights[0, channel] * _wide(grid[row, column, channel])
-                + weights[1, channel] * _wide(grid[row, column + 1, channel])
-                + weights[2, channel] * _wide(grid[row, column + 2, channel])
-                + weights[3, channel] * _wide(grid[row + 1, column, channel])
-                + weights[4, channel] * _wide(grid[row + 1, column + 1, channel])
-                + weights[5, channel] * _wide(grid[row + 1, column + 2, channel])
-                + weights[6, channel] * _wide(grid[row + 2, column, channel])
-                + weights[7, channel] * _wide(grid[row + 2, column + 1, channel])
-                + weights[8, channel] * _wide(grid[row + 2, column + 2, channel])
+                + weights[0, channel] * wide(grid[row, column, channel])
+                + weights[1, channel] * wide(grid[row, column + 1, channel])
+                + weights[2, channel] * wide(grid[row, column + 2, channel])
+                + weights[3, channel] * wide(grid[row + 1, column, channel])
+                + weights[4, channel] * wide(grid[row + 1, column + 1, channel])
+                + weights[5, channel] * wide(grid[row + 1, column + 2, channel])
+                + weights[6, channel] * wide(grid[row + 2, column, channel])
+                + weights[7, channel] * wide(grid[row + 2, column + 1, channel])
+                + weights[8, channel] * wide(grid[row + 2, column + 2, channel])
             )
 
 
@@ -190,7 +195,7 @@ def activated(sums: U16, bias: F32) -> None:
     """In place, (P, C)."""
     for place in range(sums.shape[0]):
         for channel in range(sums.shape[1]):
-            sums[place, channel] = _half(_active(_wide(sums[place, channel]) + bias[channel]))
+            sums[place, channel] = _half(_active(wide(sums[place, channel]) + bias[channel]))
 
 
 def activated_wide(sums: F32, bias: F32) -> None:
@@ -206,8 +211,8 @@ def added(sums: U16, bias: F32, grid: U16) -> None:
     for place in range(sums.shape[0]):
         row, column = place // width + 1, place % width + 1
         for channel in range(sums.shape[1]):
-            value = _wide(sums[place, channel]) + bias[channel]
-            grid[row, column, channel] = _half(_wide(grid[row, column, channel]) + value)
+            value = wide(sums[place, channel]) + bias[channel]
+            grid[row, column, channel] = _half(wide(grid[row, column, channel]) + value)
 
 
 def ascended(sums: U16, bias: F32, grid: U16) -> None:
@@ -218,7 +223,7 @@ def ascended(sums: U16, bias: F32, grid: U16) -> None:
             place = (row // 2 + 1) * (width // 2 + 2) + column // 2 + 1
             first = (2 * (row % 2) + column % 2) * channels
             for channel in range(channels):
-                value = _wide(sums[place, first + channel]) + bias[first + channel]
+                value = wide(sums[place, first + channel]) + bias[first + channel]
                 grid[row + 1, column + 1, channel] = _half(_active(value))
 
 
@@ -233,8 +238,8 @@ def pixels_of_two(loud: F32, quiet: U16, detail: U16, bias: F32, side: int, out:
                 fine = (y // 8 + 1) * (2 * width + 2) + 2 * cell_column + half + 1
                 at, fine_at = 48 * (y % 16) + 24 * half, 24 * (y % 8)
                 for value_at in range(24 if left < side else 0):
-                    value = loud[cell, at + value_at] + bias[at + value_at] + _wide(quiet[cell, at + value_at])
-                    value = (value + _wide(detail[fine, fine_at + value_at])) * np.float32(255) + np.float32(0.5)
+                    value = loud[cell, at + value_at] + bias[at + value_at] + wide(quiet[cell, at + value_at])
+                    value = (value + wide(detail[fine, fine_at + value_at])) * np.float32(255) + np.float32(0.5)
                     out[y, 3 * left + value_at] = np.uint8(min(max(value, np.float32(0)), np.float32(255)))
 
 
@@ -247,6 +252,6 @@ def pixels_of_one(loud: F32, quiet: U16, detail: U16, bias: F32, side: int, out:
             fine = (y // 8 + 1) * (width + 2) + cell_column + 1
             left = 8 * cell_column
             for value_at in range(24 if left + 8 <= side else 3 * (side - left)):
-                value = loud[cell, at + value_at] + bias[at + value_at] + _wide(quiet[cell, at + value_at])
-                value = (value + _wide(detail[fine, at + value_at])) * np.float32(255) + np.float32(0.5)
+                value = loud[cell, at + value_at] + bias[at + value_at] + wide(quiet[cell, at + value_at])
+                value = (value + wide(detail[fine, at + value_at])) * np.float32(255) + np.float32(0.5)
                 out[y, 3 * left + value_at] = np.uint8(min(max(value, np.float32(0)), np.float32(255)))

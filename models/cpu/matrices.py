@@ -46,3 +46,9 @@ def filters(layer: torch.nn.Conv2d) -> tuple[F32, F32]:
     """Depthwise 3x3 as (9, C) and the bias."""
     assert layer.bias is not None, "every depthwise layer here has a bias"
     return numbers(layer.weight[:, 0].flatten(1).T), numbers(layer.bias)
+
+
+def interleaved(weight: Tensor) -> Tensor:
+    """The first dimension from colour, row, column to row, column, colour."""
+    side = int((weight.shape[0] // 3) ** 0.5)
+    return weight.detach().view(3, side, side, -1).permute(1, 2, 0, 3).reshape(weight.shape)

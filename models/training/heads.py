@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from models.autoencoder import HighAutoencoder, LightHeads, MediumAutoencoder
+from models.autoencoder import HighAutoencoder, LightNetworks, MediumAutoencoder
 from models.training.heads_validation import HeadsValidation, Ways
 from models.training.losses import decoded_latent, linear_groups, picture_loss
 from models.training.note_translator import NoteTranslator
@@ -35,17 +35,18 @@ class HeadsTask:
     def __init__(self, photographs: PhotographSet, options: TrainOptions, folder: Path) -> None:
         """Reads what the run in `folder` or its start has, and the medium autoencoder for the note's translator."""
         self._photographs, self._options, self._folder = photographs, options, folder
-        self._high = HighAutoencoder().to(options.device).requires_grad_(requires_grad=False)
-        light = LightHeads().to(options.device)
+        self._high = HighAutoencoder(options.architecture).to(options.device).requires_grad_(requires_grad=False)
+        light = LightNetworks(options.architecture).to(options.device)
         for networks in (self._high, light):
             fill(networks, folder, start=options.start)
         self._light = light
         self.model: nn.Module = light
-        self._note = NoteTranslator(self._medium()) if options.note else None
+        self._note = NoteTranslator(options.architecture, self._medium()) if options.note else None
         self._validation = HeadsValidation(options.valid) if options.valid else None
 
     def _medium(self) -> MediumAutoencoder:
-        medium = MediumAutoencoder().to(self._options.device).requires_grad_(requires_grad=False)
+        medium = MediumAutoencoder(self._options.architecture).to(self._options.device)
+        medium.requires_grad_(requires_grad=False)
         fill(medium, self._folder, start=self._options.start)
         return medium
 
@@ -75,5 +76,5 @@ class HeadsTask:
         """How far the translator is behind its rival, and the light head behind the better one."""
         if self._validation is None:
             return {}
-        assert isinstance(averaged, LightHeads)
+        assert isinstance(averaged, LightNetworks)
         return self._validation.score(Ways(averaged, self._high, self._note))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from models.autoencoder import HighAutoencoder, LightHeads, pad_to_cells
+from models.autoencoder import HighAutoencoder, LightNetworks, pad_to_cells
 from models.config import HIGH_PX, MEDIUM_PX
 from models.pixels import to_pixels, to_tensor
 from models.scores import psnr_db
@@ -38,7 +38,7 @@ class _Pair:
 class Ways:
     """What makes pictures of a high latent: the light heads, the head of `high`, the note's translator if any."""
 
-    light: LightHeads
+    light: LightNetworks
     high: HighAutoencoder
     note: NoteTranslator | None
 

@@ -1,7 +1,8 @@
 """Stage `high`: the high autoencoder and all that reads its latent, together, so that the latent suits every reader.
 
-The linear paths start in closed form: analysis and `high-gpu` as the Karhunen-Loeve transform, `high-cpu` as the same,
-the translator as the least-squares map from a cell and its neighbours to the pixels of the LANCZOS half.
+The linear paths start in closed form: the analyses as a transform of the blocks, both heads of the high picture as its
+inverse, the heads of the medium picture as least-squares maps from a cell and its neighbours to the pixels of the
+LANCZOS half.
 """
 
 from __future__ import annotations
@@ -13,20 +14,28 @@ import torch
 from torch import Tensor, nn
 
 from models.autoencoder import SharedLatent
+from models.config import HIGH_PX
 from models.perceptual import CompiledError
-from models.training.linear_start import start_linear
+from models.training.light_encoder import latent_loss
+from models.training.linear_start import start_linear, start_synthesis
 from models.training.losses import linear_groups, padded, picture_loss, rate_loss
 from models.training.options import batch_of
-from models.training.translator_start import start_translator
+from models.training.translator_start import start_translator, translator_examples
 from models.training.validation import Watch
 
 if TYPE_CHECKING:
     from models.perceptual import Error
+    from models.synthesis import HighHead
     from models.training.dataset import Crops, PhotographSet
     from models.training.options import TrainOptions
+    from models.translator import Translator
 
-_GPU_SHARE, _CPU_SHARE, _MEDIUM_SHARE = 0.55, 0.45, 0.2
-"""Weights of the distortions by `high-gpu`, `high-cpu` (1 together: rate is weighed against one picture) and medium."""
+_HIGH_SHARES = (0.55, 0.45)
+"""Weights of the distortions by `high-gpu` and `high-cpu` (1 together: rate is weighed against one picture)."""
+_MEDIUM_SHARES = (0.15, 0.1)
+"""The same by the translator and by `medium-gpu`, where there is one."""
+_LIGHT_ENCODER_SHARE = 0.5
+"""Weight of what the light encoder loses where its latent is not the wide one's (assumed: no other part feels it)."""
 
 
 class JointTask:
@@ -37,11 +46,8 @@ class JointTask:
     def __init__(self, photographs: PhotographSet, options: TrainOptions) -> None:
         """Starts from the closed forms."""
         self._photographs, self._options = photographs, options
-        self._networks = SharedLatent().to(options.device)
-        high, light = self._networks.high, self._networks.light
-        start_linear(high, photographs, seed=options.seed)
-        light.high.linear.load_state_dict(high.head.linear.state_dict())
-        start_translator(light.medium, high, photographs, seed=options.seed)
+        self._networks = SharedLatent(options.architecture).to(options.device)
+        start_shared(self._networks, photographs, seed=options.seed)
         self._error: Error | None = None
         if options.device.startswith("cuda"):
             from models.training.fast_layers import speed_up  # triton is there where a GPU is
@@ -49,7 +55,7 @@ class JointTask:
             speed_up(self._networks)
             self._error = CompiledError()
         self.model: nn.Module = self._networks
-        self._watch = Watch(options, size_px=high.config.size_px) if options.valid else None
+        self._watch = Watch(options, size_px=HIGH_PX) if options.valid else None
 
     def loss(self, generator: torch.Generator | None, *, whole_pictures: bool) -> Tensor:
         """Rate and the three distortions of a batch of crops, or of whole pictures in the last part."""
@@ -59,22 +65,35 @@ class JointTask:
         return self._loss(crops, quality, None if whole_pictures else self._error)
 
     def _loss(self, crops: Crops, quality: Tensor, error: Error | None) -> Tensor:
-        high, light, options = self._networks.high, self._networks.light, self._options
+        high, options = self._networks.high, self._options
         x, deviation = crops.pixels.contiguous(memory_format=torch.channels_last), high.hyperprior.deviation
         half_precision = torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=options.half_precision)
         with half_precision:
             y = high.analysis(padded(x, high), deviation)
         rate = high.hyperprior(y, quality)
         with half_precision:
-            by_gpu, by_cpu, medium = (
-                head(rate.y_hat, quality=quality, deviation=deviation) for head in (high.head, light.high, light.medium)
+            highs, mediums = (
+                torch.cat([head(rate.y_hat, quality=quality, deviation=deviation).float() for head in heads])
+                for heads in self._heads()
             )
         measure = partial(picture_loss, perceptual=options.perceptual, error=error)
-        by_gpu_loss, by_cpu_loss = measure(torch.cat([by_gpu.float(), by_cpu.float()]), x, quality)
-        medium_loss = measure(medium.float(), crops.half, quality).sum()
-        distortions = _GPU_SHARE * by_gpu_loss + _CPU_SHARE * by_cpu_loss + _MEDIUM_SHARE * medium_loss
-        loss: Tensor = rate_loss(rate, x, quality) + distortions
+        distortions = _weighed(measure(highs, x, quality), _HIGH_SHARES)
+        distortions = distortions + _weighed(measure(mediums, crops.half, quality), _MEDIUM_SHARES)
+        loss: Tensor = rate_loss(rate, x, quality) + distortions + self._light_encoder_loss(x, y, quality)
         return loss
+
+    def _heads(self) -> tuple[list[HighHead], list[Translator]]:
+        high, light = self._networks.high, self._networks.light
+        mediums = [light.medium] if high.medium_head is None else [light.medium, high.medium_head]
+        return [high.head, light.high], mediums
+
+    def _light_encoder_loss(self, x: Tensor, y: Tensor, quality: Tensor) -> Tensor:
+        high, analysis = self._networks.high, self._networks.light.analysis
+        if analysis is None:
+            return y.new_zeros(())
+        with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=self._options.half_precision):
+            found = analysis(padded(x, high), high.hyperprior.deviation)
+        return _LIGHT_ENCODER_SHARE * latent_loss(found, y, hyperprior=high.hyperprior, quality=quality)
 
     def groups(self, rate: float) -> list[dict[str, object]]:
         """All parameters, the linear paths slower."""
@@ -84,3 +103,19 @@ class JointTask:
         """Rate-distortion against JPEG on the validation pictures, and on as many that are trained on."""
         assert isinstance(averaged, SharedLatent)
         return self._watch.score(averaged.high) if self._watch else {}
+
+
+def start_shared(networks: SharedLatent, photographs: PhotographSet, *, seed: int) -> None:
+    """Set all linear paths in closed form, on the device of the networks."""
+    high, light = networks.high, networks.light
+    found = start_linear(high, photographs, seed=seed)
+    start_synthesis(light.high.linear, found)
+    if light.analysis is not None:
+        light.analysis.start_linear(found.basis, found.mean)
+    examples = translator_examples(high, photographs, seed=seed)
+    for head in filter(None, (light.medium, high.medium_head)):
+        start_translator(head, examples, found.dct)
+
+
+def _weighed(losses: Tensor, shares: tuple[float, ...]) -> Tensor:
+    return sum((share * loss for share, loss in zip(shares, losses, strict=False)), losses.new_zeros(()))

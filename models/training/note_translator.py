@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from models.autoencoder import MediumAutoencoder
-from models.config import HIGH, MEDIUM
+from models.config import Architecture
 from models.layers import Pointwise, activate
 from models.training.losses import medium_latent
 
@@ -21,13 +21,13 @@ _RATE = 1e-3
 class NoteTranslator:
     """The MLP, its own optimizer, and the frozen medium autoencoder whose latents it is to meet."""
 
-    def __init__(self, medium: MediumAutoencoder) -> None:
+    def __init__(self, architecture: Architecture, medium: MediumAutoencoder) -> None:
         """Three layers, from a random start, on the device of the medium autoencoder."""
         self._medium = medium
         maps = [
-            Pointwise(HIGH.latent_channels, _HIDDEN),
+            Pointwise(architecture.high.latent_channels, _HIDDEN),
             Pointwise(_HIDDEN, _HIDDEN),
-            Pointwise(_HIDDEN, MEDIUM.latent_channels),
+            Pointwise(_HIDDEN, architecture.medium.latent_channels),
         ]
         self.layers = nn.ModuleList(maps).to(medium.hyperprior.deviation.device)
         self._optimizer = torch.optim.Adam(self.layers.parameters(), lr=_RATE)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.config import HIGH_PX
+from models.config import HIGH_PX, RELEASED, Architecture
 
 CROP_PX = 256
 SHARES = {"medium": 0.15, "high": 0.85}
@@ -25,6 +25,8 @@ class TrainOptions:
     start: Path | None = None
     """A weights file to go on from, instead of the closed-form start."""
     stage: str = "all"
+    architecture: Architecture = RELEASED
+    """Networks to train; those of `start` have to fit."""
     threads: int = 2
     seed: int = 0
     device: str = "cpu"

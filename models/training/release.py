@@ -9,7 +9,7 @@ import torch
 from rich.console import Console
 from rich.progress import track
 
-from models.autoencoder import HighAutoencoder, LightHeads, MediumAutoencoder
+from models.autoencoder import HighAutoencoder, MediumAutoencoder, Networks
 from models.checkpoint import ReleaseNotes, Tables, save
 from models.codec import Codec
 from models.config import QUALITIES
@@ -58,26 +58,29 @@ def release(
 
     Rounding strength and default quality are measured on `options.valid`; without it the assumed ones stay.
     """
-    high, medium, light = HighAutoencoder(), MediumAutoencoder(), LightHeads()
-    for module in (high, medium, light):
+    networks = Networks.of(options.architecture)
+    for module in networks.parts():
         fill(module, run, start=options.start)
         module.eval()
     seed, valid = options.seed, options.valid
-    tables = (_counted_tables(high, photographs, seed=seed), _counted_tables(medium, photographs, seed=seed))
+    tables = (
+        _counted_tables(networks.high, photographs, seed=seed),
+        _counted_tables(networks.medium, photographs, seed=seed),
+    )
     notes = ReleaseNotes(24, rounding_strength=_STRENGTHS[0], perceptual=options.perceptual, trained=trained)
-    save(target, high=high, medium=medium, light=light, tables=tables, notes=notes)
+    save(target, networks, tables=tables, notes=notes)
     if valid is None:
         return notes
     notes = replace(notes, rounding_strength=_best_strength(target, valid))
-    save(target, high=high, medium=medium, light=light, tables=tables, notes=notes)
-    notes = replace(notes, default_quality=default_quality(Codec.load(target, head="gpu"), valid))
-    save(target, high=high, medium=medium, light=light, tables=tables, notes=notes)
+    save(target, networks, tables=tables, notes=notes)
+    notes = replace(notes, default_quality=default_quality(Codec.load(target, head="gpu", encoder="wide"), valid))
+    save(target, networks, tables=tables, notes=notes)
     return notes
 
 
 def _best_strength(weights: Path, valid: Path) -> float:
     """The rounding strength with the lowest BD-rate against JPEG on every fourth validation picture."""
-    codec = Codec.load(weights, head="gpu")
+    codec = Codec.load(weights, head="gpu", encoder="wide")
     squares = [reference(file, codec.size_px) for file in pictures_in(valid)[::4]]
     anchors = [jpeg_curve(square) for square in squares]
 

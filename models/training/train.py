@@ -16,7 +16,7 @@ import torch
 from rich.console import Console
 
 from models.autoencoder import MediumAutoencoder
-from models.config import MEDIUM
+from models.config import MEDIUM_PX
 from models.training.curves import plot_gap
 from models.training.dataset import PhotographSet
 from models.training.heads import HeadsTask
@@ -42,11 +42,11 @@ class MediumTask:
 
     def __init__(self, photographs: PhotographSet, options: TrainOptions) -> None:
         """Starts from the closed-form linear transform."""
-        self._networks = MediumAutoencoder().to(options.device)
+        self._networks = MediumAutoencoder(options.architecture).to(options.device)
         self.model: nn.Module = self._networks
         self._photographs, self._options = photographs, options
         start_linear(self._networks, photographs, seed=options.seed)
-        self._watch = Watch(options, size_px=MEDIUM.size_px) if options.valid else None
+        self._watch = Watch(options, size_px=MEDIUM_PX) if options.valid else None
 
     def loss(self, generator: torch.Generator | None, *, whole_pictures: bool) -> Tensor:
         """Rate-distortion loss of a batch of the halves of crops, or of whole pictures in the last part."""

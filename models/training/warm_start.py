@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from safetensors.torch import load_file
 
-from models.autoencoder import HighAutoencoder, LightHeads, MediumAutoencoder, SharedLatent
+from models.autoencoder import HighAutoencoder, LightNetworks, MediumAutoencoder, SharedLatent
 from models.scale_path import INTEGER_PARTS, ScaleIndexes, ScaleWeights
 
 if TYPE_CHECKING:
@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 _INDEXES = "hyperprior.indexes."
+
+
+class UnfitStartError(Exception):
+    """The weights to go on from are of another architecture."""
 
 
 class StageMissingError(Exception):
@@ -38,14 +42,17 @@ def fill(networks: nn.Module, run: Path, *, start: Path | None) -> None:
 
 
 def warm_start(networks: nn.Module, weights: Path) -> None:
-    """Fill networks from a weights file that `models.checkpoint` has accepted."""
+    """Fill networks from a weights file that `models.checkpoint` has accepted; raises `UnfitStartError`.
+
+    Blocks that the file does not have start as the identity; whatever else it lacks stays as it is.
+    """
     tensors, prefix = load_file(weights), _prefix(networks)
     state = networks.state_dict()
     for name in state:
         if _INDEXES in name:
             continue
         if prefix + name in tensors:
-            state[name].copy_(tensors[prefix + name])
+            _copy(state[name], tensors[prefix + name], prefix + name)
         elif ".narrow." in name:
             state[name].zero_()  # a block that the file does not have starts as the identity
     for name, part in networks.named_modules():
@@ -54,11 +61,20 @@ def warm_start(networks: nn.Module, weights: Path) -> None:
             part.thaw(ScaleWeights(*integers))
 
 
+def _copy(own: Tensor, stored: Tensor, name: str) -> None:
+    if own.shape != stored.shape:
+        raise UnfitStartError(
+            f"the weights to go on from are of another architecture: {name} is {tuple(stored.shape)}, "
+            f"expected {tuple(own.shape)}"
+        )
+    own.copy_(stored)
+
+
 def _homes(networks: nn.Module) -> tuple[tuple[str, str], ...]:
     """Stages that train these networks, the last that did first, and how their names begin there."""
     if isinstance(networks, MediumAutoencoder):
         return (("medium", ""),)
-    if isinstance(networks, LightHeads):
+    if isinstance(networks, LightNetworks):
         return (("heads", ""), ("high", "light."))
     return (("high", "high."),)
 

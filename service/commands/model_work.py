@@ -3,15 +3,16 @@
 from pathlib import Path
 
 from models.checkpoint import CheckpointError, load
+from models.config import ARCHITECTURES, Architecture
 from models.training.evaluate import EvaluateOptions
 from models.training.evaluate import evaluate as run_evaluation
 from models.training.references import ReferencePictureError
 from models.training.train import STAGES, TrainOptions
 from models.training.train import train as run_training
-from models.training.warm_start import StageMissingError
+from models.training.warm_start import StageMissingError, UnfitStartError
 from service.commands.failure import CommandFailure
 
-__all__ = ["EvaluateOptions", "TrainOptions", "evaluate", "train"]
+__all__ = ["EvaluateOptions", "TrainOptions", "architecture_of", "evaluate", "train"]
 
 
 def evaluate(options: EvaluateOptions) -> None:
@@ -20,6 +21,13 @@ def evaluate(options: EvaluateOptions) -> None:
         run_evaluation(options)
     except (CheckpointError, ReferencePictureError) as error:
         raise CommandFailure(f"latentedge: {error}") from error
+
+
+def architecture_of(name: str) -> Architecture:
+    """The networks of that name."""
+    if name not in ARCHITECTURES:
+        raise CommandFailure(f"latentedge: --architecture is {' or '.join(ARCHITECTURES)}, not {name!r}")
+    return ARCHITECTURES[name]
 
 
 def train(options: TrainOptions) -> None:
@@ -31,7 +39,7 @@ def train(options: TrainOptions) -> None:
         _must_be_folder(folder)
     try:
         run_training(options)
-    except (ReferencePictureError, StageMissingError) as error:
+    except (ReferencePictureError, StageMissingError, UnfitStartError) as error:
         raise CommandFailure(f"latentedge: {error}") from error
 
 

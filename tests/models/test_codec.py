@@ -14,10 +14,11 @@ from models.autoencoder import pad_to_cells
 from models.bitstream import BitstreamError, ForeignBitstream
 from models.checkpoint import load
 from models.codec import Codec, MediumCodec, PictureShapeError, QualityError, Symbols, head_name
-from models.config import HIGH, HIGH_PX, MEDIUM_PX, QUALITIES
+from models.config import HIGH_PX, MEDIUM_PX, QUALITIES, RELEASED
 from models.layers import SplitPointwise
 from models.pixels import to_tensor
 from models.scores import psnr_db
+from models.synthesis import LinearSynthesis
 from models.training.cost import flop_counter
 from models.training.references import resized
 from tests.models.pictures import checkerboard, flat, noise, photograph
@@ -102,10 +103,10 @@ def test_an_encoder_in_half_precision_is_as_good(
 def test_a_quality_codes_its_first_channels_and_never_fewer_than_a_lower_one(
     codec: Codec, streams: list[bytes]
 ) -> None:
-    counts = [HIGH.coded_channels(quality) for quality in range(QUALITIES)]
+    counts = [RELEASED.high.coded_channels(quality) for quality in range(QUALITIES)]
     assert all(count % 32 == 0 for count in counts)
     assert counts == sorted(counts)
-    assert (counts[0], counts[-1]) == (96, HIGH.latent_channels)
+    assert (counts[0], counts[-1]) == (96, RELEASED.high.latent_channels)
     assert [codec.read(stream).q.shape[1] for stream in streams[::9]] == counts[::9]
 
 
@@ -220,7 +221,8 @@ def test_decoders_keep_their_budgets(streams: list[bytes]) -> None:
 def test_the_quiet_part_of_a_linear_path_may_be_in_half_precision() -> None:
     networks = load().high.networks
     with torch.no_grad():
-        y = networks.analysis(pad_to_cells(to_tensor(photograph()), HIGH), networks.hyperprior.deviation)
+        y = networks.analysis(pad_to_cells(to_tensor(photograph()), RELEASED.high), networks.hyperprior.deviation)
+        assert isinstance(networks.head.linear, LinearSynthesis)
         whole = networks.head.linear.block
         errors = SplitPointwise(whole, torch.bfloat16)(y) - whole(y)
     assert -10 * math.log10(float(errors.square().mean())) > 70

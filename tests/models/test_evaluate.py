@@ -15,7 +15,7 @@ from PIL import Image
 from rich.console import Console
 
 from models.codec import Codec
-from models.config import HIGH, HIGH_PX, QUALITIES
+from models.config import HIGH_PX, QUALITIES, RELEASED
 from models.training.anchors import anchors
 from models.training.evaluate import EvaluateOptions, Evaluation, default_quality, evaluate
 from models.training.figures import Metric, Ours, pair_qualities
@@ -122,8 +122,10 @@ def test_the_decoders_are_counted_as_they_run(evaluation: Evaluation) -> None:
 def test_means_and_the_exact_path_cost_the_same_before_every_head(evaluation: Evaluation) -> None:
     (means_macs,) = {one.means_macs for one in evaluation.decoders}
     # The exact path, to an index for each coded symbol, and the means' last maps, to all channels of half the cells.
-    exact = 22 * 22 * (HIGH.hyper_channels * 96 + 96 * HIGH.coded_channels(evaluation.default_quality))
-    means = 22 * 11 * (HIGH.feature_channels + HIGH.context_channels) * HIGH.latent_channels
+    exact = (
+        22 * 22 * (RELEASED.high.hyper_channels * 96 + 96 * RELEASED.high.coded_channels(evaluation.default_quality))
+    )
+    means = 22 * 11 * (RELEASED.high.feature_channels + RELEASED.high.context_channels) * RELEASED.high.latent_channels
     assert exact + means < means_macs < 1.6 * (exact + means)
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from models.config import HIGH
+from models.config import RELEASED
 from models.cpu.scales import FastScales
 from models.scale_path import (
     INTEGER_PARTS,
@@ -22,7 +22,7 @@ Ints = NDArray[np.int64]
 
 def weights(seed: int, *, spread: float = 1.0) -> ScaleWeights:
     torch.manual_seed(seed)
-    path = ScaleIndexes(HIGH)
+    path = ScaleIndexes(RELEASED.high)
     with torch.no_grad():
         path.rise.copy_(torch.randn_like(path.rise) * 2 * spread)
         path.mix.copy_(torch.randn_like(path.mix) * 0.3 * spread)
@@ -51,7 +51,7 @@ def in_integers(z: Ints, quality: int, of: ScaleWeights) -> tuple[Ints, Ints]:
 def test_float32_gives_what_integers_give(seed: int) -> None:
     of = weights(seed)
     rng = np.random.default_rng(seed)
-    z = rng.integers(-15, 16, size=(4, HIGH.hyper_channels, 11, 11))
+    z = rng.integers(-15, 16, size=(4, RELEASED.high.hyper_channels, 11, 11))
     qualities = [0, 21, 42, 63]
     h1, index = FrozenScaleIndexes(of)(torch.from_numpy(z), torch.tensor(qualities))
     for place, (picture, quality) in enumerate(zip(z, qualities, strict=True)):
@@ -64,18 +64,18 @@ def test_float32_gives_what_integers_give(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(4))
 def test_the_fast_path_gives_what_integers_give(seed: int, channels: int) -> None:
     of, quality = weights(seed), 16 * seed
-    z = np.random.default_rng(seed).integers(-15, 16, size=(HIGH.hyper_channels, 11, 11))
+    z = np.random.default_rng(seed).integers(-15, 16, size=(RELEASED.high.hyper_channels, 11, 11))
     h1, index = in_integers(z, quality, of)
     fast = FastScales(of)
     found = fast.risen(z.astype(np.int16))
-    assert np.array_equal(found, h1.reshape(HIGH.hyper_channels, -1).T)
+    assert np.array_equal(found, h1.reshape(RELEASED.high.hyper_channels, -1).T)
     expected = index[:channels].reshape(channels, -1).T
     assert np.array_equal(fast.indexes(found, quality=quality, channels=channels), expected)
 
 
 def test_an_index_does_not_depend_on_the_batch_or_on_the_order_of_sums() -> None:
     of = weights(7)
-    z = torch.from_numpy(np.random.default_rng(1).integers(-15, 16, size=(64, HIGH.hyper_channels, 11, 11)))
+    z = torch.from_numpy(np.random.default_rng(1).integers(-15, 16, size=(64, RELEASED.high.hyper_channels, 11, 11)))
     quality = torch.arange(64)
     path = FrozenScaleIndexes(of)
     _, whole = path(z, quality)
@@ -88,8 +88,10 @@ def test_an_index_does_not_depend_on_the_batch_or_on_the_order_of_sums() -> None
 
 def test_what_is_trained_gives_the_integers_that_are_stored() -> None:
     torch.manual_seed(3)
-    path = ScaleIndexes(HIGH)
-    z = torch.from_numpy(np.random.default_rng(3).integers(-15, 16, size=(2, HIGH.hyper_channels, 11, 11)).astype("f4"))
+    path = ScaleIndexes(RELEASED.high)
+    z = torch.from_numpy(
+        np.random.default_rng(3).integers(-15, 16, size=(2, RELEASED.high.hyper_channels, 11, 11)).astype("f4")
+    )
     quality = torch.tensor([10, 50])
     for trained, stored in zip(path(z, quality), FrozenScaleIndexes(path.integers())(z, quality), strict=True):
         assert torch.equal(trained, stored)

@@ -12,13 +12,15 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from models.autoencoder import HighAutoencoder, MediumAutoencoder, pad_to_cells
-from models.checkpoint import RELEASED, CheckpointError, load
+from models.checkpoint import RELEASED as RELEASED_FILE
+from models.checkpoint import CheckpointError, load
 from models.codec import Codec
-from models.config import HIGH, HIGH_PX, MEDIUM_PX
+from models.config import HIGH_PX, MEDIUM_PX, RELEASED
 from models.hyperprior import Quantised
 from models.scores import psnr_db
 from models.training.dataset import PhotographSet, read_photograph, training_files
-from models.training.linear_start import block_statistics, neighbour_fit
+from models.training.linear_start import klt_statistics
+from models.training.neighbour_fit import neighbour_fit
 from models.training.references import ReferencePictureError
 from models.training.schedule import LAST_RATE, Moment
 from models.training.train import TrainOptions, train
@@ -57,7 +59,7 @@ def test_the_average_is_short_at_first_and_long_later() -> None:
 
 def test_the_basis_of_blocks_is_orthonormal_and_in_order_of_variance() -> None:
     pairs = torch.randn(500, 2, 12, generator=torch.Generator().manual_seed(0)) * torch.arange(1, 13)
-    found = block_statistics(pairs, 8)
+    found = klt_statistics(pairs, 8)
     assert torch.allclose(found.basis @ found.basis.T, torch.eye(8), atol=1e-4)
     assert all(high >= low for high, low in pairwise(found.deviation.tolist()))
     assert float(found.deviation[0]) == pytest.approx(12, rel=0.15)
@@ -135,8 +137,8 @@ def test_a_run_in_miniature_makes_weights_and_goes_on_where_it_stopped(photograp
 
 
 def test_training_goes_on_from_released_weights() -> None:
-    networks = HighAutoencoder()
-    warm_start(networks, RELEASED)
+    networks = HighAutoencoder(RELEASED)
+    warm_start(networks, RELEASED_FILE)
     released = load().high.networks
     x = torch.from_numpy(photograph("coffee").copy()).permute(2, 0, 1)[None].float() / 255
     found, expected = (coded(one, x) for one in (networks, released))
@@ -147,12 +149,12 @@ def test_training_goes_on_from_released_weights() -> None:
 
 
 def test_a_deeper_network_starts_as_the_shallower_one_of_the_file(tmp_path: Path) -> None:
-    last_block = f"high.analysis.deep.{HIGH.encoder_deep_blocks - 1}."
-    tensors = {name: tensor for name, tensor in load_file(RELEASED).items() if not name.startswith(last_block)}
+    last_block = f"high.analysis.deep.{RELEASED.high.encoder.deep_blocks - 1}."
+    tensors = {name: tensor for name, tensor in load_file(RELEASED_FILE).items() if not name.startswith(last_block)}
     save_file(tensors, tmp_path / "shallower.safetensors")
-    deeper, shallower = HighAutoencoder(), HighAutoencoder()
+    deeper, shallower = HighAutoencoder(RELEASED), HighAutoencoder(RELEASED)
     warm_start(deeper, tmp_path / "shallower.safetensors")
-    warm_start(shallower, RELEASED)
+    warm_start(shallower, RELEASED_FILE)
     shallower.analysis.deep = nn.Sequential(*list(shallower.analysis.deep)[:-1])
     x = torch.rand(1, 3, 64, 64)
     expected = shallower.analysis(x, shallower.hyperprior.deviation)

@@ -1,0 +1,131 @@
+"""The linear paths of a head on a processor, and the pixels: everything else of the head is added to them.
+
+Either a full matrix by torch's products, its first inputs in float32 and the rest in bf16, or the inverse DCT, whose
+loop (dct_loops.py) goes straight on to the pixels.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import torch
+
+from models.config import HIGH_PX, MEDIUM_PX
+from models.cpu import dct_loops, loops
+from models.cpu.loops import F32, I32, U8, U16
+from models.cpu.matrices import CELLS, Half, interleaved, numbers
+from models.dct import DctSynthesis
+from models.layers import LOUD
+from models.machine_code import compiled
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from models.cpu.latent import Decoded
+    from models.layers import Pointwise
+    from models.synthesis import LinearSynthesis
+
+
+class HighPixels(Protocol):
+    """The 344 picture from the linear path, and the detail of the network at twice the grid."""
+
+    def run(self, decoded: Decoded, detail: U16) -> U8: ...
+
+
+class MediumPixels(Protocol):
+    """The 172 picture from the linear path, the share across cells (P, 8 8 3) and the detail on the same grid."""
+
+    def run(self, decoded: Decoded, across: Tensor, detail: U16) -> U8: ...
+
+
+def high_pixels(linear: LinearSynthesis | DctSynthesis, deviation: Tensor, *, bias: Tensor) -> HighPixels:
+    """`bias` (16 16 3) is the network's."""
+    if isinstance(linear, DctSynthesis):
+        return _HighByDct(linear, deviation, bias=bias)
+    return _HighByMatrix(linear.block, deviation, bias=bias)
+
+
+def medium_pixels(linear: Pointwise | DctSynthesis, deviation: Tensor, *, bias: Tensor) -> MediumPixels:
+    """`bias` (8 8 3) is that of everything but the linear path."""
+    if isinstance(linear, DctSynthesis):
+        return _MediumByDct(linear, deviation, bias=bias)
+    return _MediumByMatrix(linear, deviation, bias=bias)
+
+
+class _Matrix:
+    """y_hat -> values of a block, in the order row, column, colour; the deviations are folded into the weights."""
+
+    def __init__(self, linear: Pointwise, deviation: Tensor, bias: Tensor) -> None:
+        values = linear.weight.shape[0]
+        folded = interleaved(linear.weight.detach() * deviation).T
+        self._loud, self._quiet = folded[:LOUD].contiguous(), folded[LOUD:].to(torch.bfloat16).contiguous()
+        self._loud_sums, self.quiet = torch.empty(CELLS, values), Half(CELLS, values)
+        self.bias = numbers(interleaved(linear.bias) + bias)
+
+    def run(self, decoded: Decoded) -> Tensor:
+        """The loud share (P, values) in float32; the quiet one is in `quiet`."""
+        self.quiet.product(decoded.quiet, self._quiet[: decoded.quiet.shape[1]])
+        return torch.mm(decoded.t[:-1, :LOUD], self._loud, out=self._loud_sums)
+
+
+class _HighByMatrix:
+    def __init__(self, linear: Pointwise, deviation: Tensor, *, bias: Tensor) -> None:
+        self._matrix = _Matrix(linear, deviation, bias)
+
+    def run(self, decoded: Decoded, detail: U16) -> U8:
+        matrix, pixels = self._matrix, _blank(HIGH_PX)
+        loud = matrix.run(decoded).numpy()
+        compiled(loops.pixels_of_two)(loud, matrix.quiet.bits, detail, matrix.bias, HIGH_PX, pixels)
+        return pixels.reshape(HIGH_PX, HIGH_PX, 3)
+
+
+class _MediumByMatrix:
+    def __init__(self, linear: Pointwise, deviation: Tensor, *, bias: Tensor) -> None:
+        self._matrix = _Matrix(linear, deviation, bias)
+
+    def run(self, decoded: Decoded, across: Tensor, detail: U16) -> U8:
+        matrix, pixels = self._matrix, _blank(MEDIUM_PX)
+        loud = matrix.run(decoded).add_(across).numpy()
+        compiled(loops.pixels_of_one)(loud, matrix.quiet.bits, detail, matrix.bias, MEDIUM_PX, pixels)
+        return pixels.reshape(MEDIUM_PX, MEDIUM_PX, 3)
+
+
+class _Dct:
+    """Gains with the deviations folded in, places, and the inverse beside its transpose, as the loops read them."""
+
+    def __init__(self, linear: DctSynthesis, deviation: Tensor, bias: Tensor) -> None:
+        side = linear.stride_px
+        self.gain: F32 = numbers(linear.gain * deviation)
+        self.places: I32 = linear.places.numpy().astype(np.int32)
+        self.inverse: F32 = numbers(torch.cat([linear.inverse, linear.inverse.T]))
+        self.colours: F32 = numbers(linear.colours)
+        self.bias: F32 = numbers(linear.bias.detach().repeat(side * side) + bias)
+
+
+class _HighByDct:
+    def __init__(self, linear: DctSynthesis, deviation: Tensor, *, bias: Tensor) -> None:
+        self._dct = _Dct(linear, deviation, bias)
+
+    def run(self, decoded: Decoded, detail: U16) -> U8:
+        dct, pixels, t = self._dct, _blank(HIGH_PX), decoded.t.numpy()
+        compiled(dct_loops.pixels_of_two_by_dct)(
+            t, dct.gain, dct.places, dct.inverse, dct.colours, detail, dct.bias, HIGH_PX, pixels
+        )
+        return pixels.reshape(HIGH_PX, HIGH_PX, 3)
+
+
+class _MediumByDct:
+    def __init__(self, linear: DctSynthesis, deviation: Tensor, *, bias: Tensor) -> None:
+        self._dct = _Dct(linear, deviation, bias)
+
+    def run(self, decoded: Decoded, across: Tensor, detail: U16) -> U8:
+        dct, pixels, t = self._dct, _blank(MEDIUM_PX), decoded.t.numpy()
+        compiled(dct_loops.pixels_of_one_by_dct)(
+            t, dct.gain, dct.places, dct.inverse, dct.colours, across.numpy(), detail, dct.bias, MEDIUM_PX, pixels
+        )
+        return pixels.reshape(MEDIUM_PX, MEDIUM_PX, 3)
+
+
+def _blank(side_px: int) -> U8:
+    return np.empty((side_px, 3 * side_px), np.uint8)

@@ -1,0 +1,94 @@
+"""Least-squares maps of a cell and its four neighbours, the neighbours seen through few features. Tensors in and out.
+
+Letters: n examples, N channels of a cell, M values to be met. `around` (n, 5 N) holds a cell, then the cells above,
+left, right and below. Features are the leading directions of what cells contribute (reduced-rank regression, Izenman
+1975).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_RIDGE = 1e-3
+_CELLS = 5
+
+
+@dataclass(frozen=True)
+class NeighbourFit:
+    """target = centre x + across (edges x of the four neighbours) + bias; r2 is the mean over values."""
+
+    centre: Tensor
+    edges: Tensor
+    across: Tensor
+    bias: Tensor
+    r2: float
+
+
+@dataclass(frozen=True)
+class EdgesFit:
+    """target = across (edges x of the four neighbours and, last, of the cell) + bias; met (n, M) is that sum."""
+
+    edges: Tensor
+    across: Tensor
+    bias: Tensor
+    met: Tensor
+
+
+def neighbour_fit(around: Tensor, target: Tensor, *, edges: int) -> NeighbourFit:
+    """Ridge fit of target (n, M): all of the cell, and the best `edges` features of its neighbours."""
+    channels = around.shape[1] // _CELLS
+    x, y = around.double(), target.double()
+    shares = _ridge(x, y)[channels:-1].view(_CELLS - 1, channels, -1)
+    features = _features(x[:, :channels], shares, edges=edges)
+    cell, *neighbours = torch.split(x, channels, dim=1)
+    seen = torch.cat([cell, *[one @ features for one in neighbours]], dim=1)
+    weight = _ridge(seen, y)
+    return NeighbourFit(
+        centre=weight[:channels].T.float(),
+        edges=features.T.float(),
+        across=weight[channels:-1].T.float(),
+        bias=weight[-1].float(),
+        r2=explained(seen @ weight[:-1] + weight[-1], y),
+    )
+
+
+def edges_fit(around: Tensor, target: Tensor, *, edges: int) -> EdgesFit:
+    """Ridge fit of target (n, M) by the best `edges` features of all five cells."""
+    channels = around.shape[1] // _CELLS
+    x, y = around.double(), target.double()
+    shares = _ridge(x, y)[:-1].view(_CELLS, channels, -1)
+    features = _features(x[:, :channels], shares, edges=edges)
+    cell, *neighbours = torch.split(x, channels, dim=1)
+    seen = torch.cat([one @ features for one in (*neighbours, cell)], dim=1)
+    weight = _ridge(seen, y)
+    met = seen @ weight[:-1] + weight[-1]
+    return EdgesFit(features.T.float(), weight[:-1].T.float(), weight[-1].float(), met.float())
+
+
+def explained(met: Tensor, target: Tensor) -> float:
+    """R^2, the mean over values."""
+    return float(1 - ((target - met).square().mean(0) / target.var(0)).mean())
+
+
+def _features(cell: Tensor, shares: Tensor, *, edges: int) -> Tensor:
+    """The leading directions (N, edges) of the shares (cells, N, M), by the spread that they cause."""
+    spread = torch.cov(cell.T) + 1e-8 * torch.eye(cell.shape[1], dtype=cell.dtype)
+    scale = torch.linalg.cholesky(spread)
+    spilled = torch.cat([scale.T @ share for share in shares], dim=1)
+    directions = torch.linalg.svd(spilled, full_matrices=False)[0]
+    features: Tensor = torch.linalg.solve(scale.T, directions[:, :edges])
+    return features
+
+
+def _ridge(x: Tensor, y: Tensor) -> Tensor:
+    """Weights (columns of x + 1, columns of y), the last row the constant."""
+    x = torch.cat([x, torch.ones(len(x), 1, dtype=x.dtype)], dim=1)
+    gram = x.T @ x
+    weight: Tensor = torch.linalg.solve(gram + _RIDGE * torch.eye(len(gram), dtype=x.dtype), x.T @ y)
+    return weight
