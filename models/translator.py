@@ -1,13 +1,12 @@
 """The translators: latent of the high picture -> medium picture, all of it on the 22x22 grid until the last shuffle.
 
-    y_high --+-- linear: 1x1, or gains and the inverse DCT of the low 8x8 frequencies ---+
-             +-- linear 1x1 to edges -- four neighbours (and the cell) -- linear 1x1 ----+-- shuffle(8) --> x_hat
-             +-- compress(y / deviation) 1x1 * quality -- depthwise blocks -- 1x1 -------+
+    y_high --+-- linear: 1x1, or gains and an inverse DCT to half the side ----------+
+             +-- linear 1x1 to edges -- four neighbours -- linear 1x1 ---------------+-- shuffle(8) --> x_hat
+             +-- compress(y / deviation) 1x1 * quality -- depthwise blocks -- 1x1 ---+
 
 A translator starts as a least-squares linear map, neighbours in view, and is trained on pixels. A pointwise map trained
 on the error between two latents stalls, and a stop at the medium autoencoder's latent costs multiplications (see the
-README). With a DCT path the edges of the cell itself are seen too: half the coefficients of a block are not quite the
-LANCZOS half of the block.
+README).
 """
 
 from __future__ import annotations
@@ -28,14 +27,13 @@ class Translator(nn.Module):
         """From the latent of `source` to pictures of the size of `target`."""
         super().__init__()
         self.stride_px = target.stride_px
-        by_dct = config.linear == "dct"
         self.linear: Pointwise | DctSynthesis = (
             DctSynthesis(source.latent_channels, target.stride_px)
-            if by_dct
+            if config.linear == "dct"
             else Pointwise(source.latent_channels, target.patch_values)
         )
         self.linear_edges = Pointwise(source.latent_channels, config.edges)
-        self.linear_across = Pointwise((5 if by_dct else 4) * config.edges, target.patch_values)
+        self.linear_across = Pointwise(4 * config.edges, target.patch_values)
         self.enter = Pointwise(source.latent_channels, config.width)
         self.quality = QualityTable(torch.ones(QUALITY_KNOTS, config.width))
         self.blocks = nn.Sequential(*[DepthwiseBlock(config.width) for _ in range(config.blocks)])
@@ -55,8 +53,5 @@ class Translator(nn.Module):
 
     def _across(self, y_hat: Tensor) -> Tensor:
         edges = self.linear_edges(y_hat)
-        seen = list(four_neighbours(edges))
-        if isinstance(self.linear, DctSynthesis):
-            seen.append(edges)
-        shares: Tensor = self.linear_across(torch.cat(seen, dim=1))
+        shares: Tensor = self.linear_across(torch.cat(four_neighbours(edges), dim=1))
         return shares

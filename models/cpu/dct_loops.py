@@ -26,15 +26,15 @@ def pixels_of_two_by_dct(
     t: F32, gain: F32, places: I32, inverse: F32, colours: F32, detail: U16, bias: F32, side: int, out: U8
 ) -> None:
     """Coefficients t (P, n) and detail at twice the grid, with a border ((2 H + 2)(2 W + 2), 8 8 3) -> (S, S 3)."""
-    flat, planes, row = np.zeros(3 * 256 + 1, np.float32), np.empty((3, 16), np.float32), np.empty(48, np.float32)
-    coefficients, partly = flat[:768].reshape(3, 16, 16), np.empty((3, 16, 16), np.float32)
+    flat, row, transposed = np.zeros(3 * 256, np.float32), np.empty(48, np.float32), inverse.T.copy()
+    coefficients, partly = flat.reshape(3, 16, 16), np.empty((3, 16, 16), np.float32)
     for cell in range(_GRID * _GRID):
         cell_row, cell_column = cell // _GRID, cell % _GRID
         for channel in range(t.shape[1]):
             flat[places[channel]] = gain[channel] * t[cell, channel]
         _columns(coefficients, inverse, partly)
         for i in range(min(16, side - 16 * cell_row)):
-            _row(partly, i, inverse, planes, colours, row)
+            _row(partly, i, transposed, colours, row)
             fine = (2 * cell_row + i // 8 + 1) * (2 * _GRID + 2) + 2 * cell_column + 1
             at, y = 24 * (i % 8), 16 * cell_row + i
             for half in range(2):
@@ -48,8 +48,8 @@ def pixels_of_one_by_dct(
     t: F32, gain: F32, places: I32, inverse: F32, colours: F32, across: F32, detail: U16, bias: F32, side: int, out: U8
 ) -> None:
     """Coefficients t (P, n), across (P, 8 8 3), detail on the same grid with a border -> (S, S 3)."""
-    flat, planes, row = np.zeros(3 * 64 + 1, np.float32), np.empty((3, 8), np.float32), np.empty(24, np.float32)
-    coefficients, partly = flat[:192].reshape(3, 8, 8), np.empty((3, 8, 8), np.float32)
+    flat, row, transposed = np.zeros(3 * 256, np.float32), np.empty(24, np.float32), inverse.T.copy()
+    coefficients, partly = flat.reshape(3, 16, 16), np.empty((3, 8, 16), np.float32)
     for cell in range(_GRID * _GRID):
         cell_row, cell_column = cell // _GRID, cell % _GRID
         for channel in range(t.shape[1]):
@@ -57,7 +57,7 @@ def pixels_of_one_by_dct(
         _columns(coefficients, inverse, partly)
         fine, left = (cell_row + 1) * (_GRID + 2) + cell_column + 1, 24 * cell_column
         for i in range(min(8, side - 8 * cell_row)):
-            _row(partly, i, inverse, planes, colours, row)
+            _row(partly, i, transposed, colours, row)
             for value_at in range(min(24, 3 * side - left)):
                 value = row[value_at] + across[cell, 24 * i + value_at] + bias[24 * i + value_at]
                 out[8 * cell_row + i, left + value_at] = _level(value + wide(detail[fine, 24 * i + value_at]))
@@ -65,32 +65,32 @@ def pixels_of_one_by_dct(
 
 @njit(inline="always")
 def _columns(coefficients: F32, inverse: F32, partly: F32) -> None:
-    """Inverse over vertical frequencies: partly[c, i, v] = sum of inverse[i, u] coefficients[c, u, v] over u."""
-    colours, side, _ = partly.shape
-    for colour in range(colours):
-        for i in range(side):
-            for v in range(side):
-                partly[colour, i, v] = np.float32(0)
-            for u in range(side):
-                weight = inverse[i, u]
-                for v in range(side):
-                    partly[colour, i, v] += weight * coefficients[colour, u, v]
+    """Inverse over vertical frequencies: partly[c, i, v] = sum of inverse[i, u] coefficients[c, u, v] over u.
+
+    Three colours at once, each a sum in a register: 0.43 ms a picture. Even and odd frequencies apart, which take half
+    the products, are not compiled to vectors: 1.1 ms.
+    """
+    for i in range(inverse.shape[0]):
+        for v in range(16):
+            first, second, third = np.float32(0), np.float32(0), np.float32(0)
+            for u in range(16):
+                first += inverse[i, u] * coefficients[0, u, v]
+                second += inverse[i, u] * coefficients[1, u, v]
+                third += inverse[i, u] * coefficients[2, u, v]
+            partly[0, i, v] = first
+            partly[1, i, v] = second
+            partly[2, i, v] = third
 
 
 @njit(inline="always")
-def _row(partly: F32, i: int, inverse: F32, planes: F32, colours: F32, row: F32) -> None:
+def _row(partly: F32, i: int, transposed: F32, colours: F32, row: F32) -> None:
     """Inverse over horizontal frequencies of one row of pixels, in red, green and blue in turn."""
-    side = planes.shape[1]
-    for colour in range(3):
-        for j in range(side):
-            planes[colour, j] = np.float32(0)
-        for v in range(side):
-            value = partly[colour, i, v]
-            for j in range(side):
-                planes[colour, j] += value * inverse[side + v, j]
-    for j in range(side):
-        first, second, third = planes[0, j], planes[1, j], planes[2, j]
-        for channel in range(3):
-            row[3 * j + channel] = (
-                first * colours[0, channel] + second * colours[1, channel] + third * colours[2, channel]
-            )
+    for j in range(transposed.shape[1]):
+        first, second, third = np.float32(0), np.float32(0), np.float32(0)
+        for v in range(16):
+            first += partly[0, i, v] * transposed[v, j]
+            second += partly[1, i, v] * transposed[v, j]
+            third += partly[2, i, v] * transposed[v, j]
+        row[3 * j] = first * colours[0, 0] + second * colours[1, 0] + third * colours[2, 0]
+        row[3 * j + 1] = first * colours[0, 1] + second * colours[1, 1] + third * colours[2, 1]
+        row[3 * j + 2] = first * colours[0, 2] + second * colours[1, 2] + third * colours[2, 2]

@@ -103,7 +103,7 @@ class FastTranslator:
         self._edges = matrix(translator.linear_edges.weight * deviation)
         self._edges_bias = translator.linear_edges.bias.detach()
         self._seen = torch.zeros(CELLS + 1, len(self._edges_bias))
-        self._around = _cells_around(len(self._edges_bias), translator.linear_across.weight.shape[1])
+        self._around = torch.from_numpy(Board.of_grid().around.reshape(-1)).long()
         self._across = matrix(interleaved(translator.linear_across.weight))
         self._leave = half_matrix(interleaved(translator.leave.weight))
         self._detail = Half((GRID + 2) ** 2, self._leave.shape[1])
@@ -116,14 +116,6 @@ class FastTranslator:
         torch.addmm(self._edges_bias, decoded.t[:-1], self._edges[: decoded.t.shape[1]], out=self._seen[:-1])
         across = self._seen.index_select(0, self._around).view(CELLS, -1)
         return self._pixels.run(decoded, torch.mm(across, self._across), detail)
-
-
-def _cells_around(edges: int, seen: int) -> Tensor:
-    """The cells whose edges a cell sees: four neighbours, and itself where `seen` values are five times `edges`."""
-    around = torch.from_numpy(Board.of_grid().around).long()
-    if seen > around.shape[1] * edges:
-        around = torch.cat([around, torch.arange(CELLS)[:, None]], dim=1)
-    return around.reshape(-1)
 
 
 def _shuffled(weight: Tensor) -> Tensor:

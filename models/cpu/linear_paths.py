@@ -92,13 +92,13 @@ class _MediumByMatrix:
 
 
 class _Dct:
-    """Gains with the deviations folded in, places, and the inverse beside its transpose, as the loops read them."""
+    """Gains with the deviations folded in, places and the inverse, as the loops read them."""
 
     def __init__(self, linear: DctSynthesis, deviation: Tensor, bias: Tensor) -> None:
         side = linear.stride_px
         self.gain: F32 = numbers(linear.gain * deviation)
         self.places: I32 = linear.places.numpy().astype(np.int32)
-        self.inverse: F32 = numbers(torch.cat([linear.inverse, linear.inverse.T]))
+        self.inverse: F32 = numbers(linear.inverse)
         self.colours: F32 = numbers(linear.colours)
         self.bias: F32 = numbers(linear.bias.detach().repeat(side * side) + bias)
 

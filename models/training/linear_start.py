@@ -64,7 +64,7 @@ def dct_statistics(pairs: Tensor, channels: int) -> BlockStatistics:
     """Statistics of the same pairs: the `channels` coefficients of the 16x16 DCT of largest variance."""
     blocks = pairs[:, 0].double().reshape(-1, 3, BLOCK_PX**2)
     mean, colours = blocks.mean((0, 2)), _colour_axes(blocks)
-    rows = dct_matrix(BLOCK_PX).double()
+    rows = dct_matrix().double()
     whole = torch.einsum("ck,ui,vj->cuvkij", colours, rows, rows).reshape(3 * BLOCK_PX**2, -1)
     flat_mean = mean.repeat_interleave(BLOCK_PX**2)
     variance = ((blocks.flatten(1) - flat_mean) @ whole.T).var(0)

@@ -32,7 +32,7 @@ class NeighbourFit:
 
 @dataclass(frozen=True)
 class EdgesFit:
-    """target = across (edges x of the four neighbours and, last, of the cell) + bias; met (n, M) is that sum."""
+    """target = across (edges x of the four neighbours) + bias; met (n, M) is that sum."""
 
     edges: Tensor
     across: Tensor
@@ -59,13 +59,13 @@ def neighbour_fit(around: Tensor, target: Tensor, *, edges: int) -> NeighbourFit
 
 
 def edges_fit(around: Tensor, target: Tensor, *, edges: int) -> EdgesFit:
-    """Ridge fit of target (n, M) by the best `edges` features of all five cells."""
+    """Ridge fit of target (n, M) by the best `edges` features of the neighbours alone."""
     channels = around.shape[1] // _CELLS
-    x, y = around.double(), target.double()
-    shares = _ridge(x, y)[:-1].view(_CELLS, channels, -1)
-    features = _features(x[:, :channels], shares, edges=edges)
-    cell, *neighbours = torch.split(x, channels, dim=1)
-    seen = torch.cat([one @ features for one in (*neighbours, cell)], dim=1)
+    y = target.double()
+    cell, *neighbours = torch.split(around.double(), channels, dim=1)
+    shares = _ridge(torch.cat(neighbours, dim=1), y)[:-1].view(_CELLS - 1, channels, -1)
+    features = _features(cell, shares, edges=edges)
+    seen = torch.cat([one @ features for one in neighbours], dim=1)
     weight = _ridge(seen, y)
     met = seen @ weight[:-1] + weight[-1]
     return EdgesFit(features.T.float(), weight[:-1].T.float(), weight[-1].float(), met.float())

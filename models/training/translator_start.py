@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
+from PIL import Image
 from torch.nn import functional as F
 
-from models.dct import DctSynthesis, dct_matrix
+from models.dct import BLOCK_PX, DctSynthesis, dct_matrix
 from models.layers import four_neighbours
 from models.training.losses import decoded_latent
 from models.training.neighbour_fit import edges_fit, explained, neighbour_fit
@@ -67,12 +69,10 @@ def start_translator(translator: Translator, examples: Examples, dct: DctBasis |
 
 
 def _fit_by_dct(translator: Translator, linear: DctSynthesis, examples: Examples) -> float:
-    """Gains of the low coefficients first, then edges for what they leave."""
-    channels = len(linear.gain)
-    cells = examples.around[:, :channels]
-    linear.gain.copy_(_fitted_gains(linear, cells, examples.target))
-    pixels = linear(cells[:, :, None, None].to(linear.gain.device)).cpu()
-    straight = F.pixel_unshuffle(pixels, _HALF_STRIDE_PX).flatten(1)
+    """LANCZOS of the cell first, then edges for the taps that lie in the neighbours."""
+    linear.inverse.copy_(_lanczos_half() @ dct_matrix().T)
+    cells = examples.around[:, : len(linear.gain), None, None]
+    straight = F.pixel_unshuffle(linear(cells.to(linear.gain.device)).cpu(), _HALF_STRIDE_PX).flatten(1)
     fit = edges_fit(examples.around, examples.target - straight, edges=len(translator.linear_edges.weight))
     translator.linear_edges.weight.copy_(fit.edges)
     translator.linear_across.weight.copy_(fit.across)
@@ -81,17 +81,12 @@ def _fit_by_dct(translator: Translator, linear: DctSynthesis, examples: Examples
     return explained(straight + fit.met, examples.target)
 
 
-def _fitted_gains(linear: DctSynthesis, cells: Tensor, target: Tensor) -> Tensor:
-    """The gain (N,) of each channel that meets its coefficient of the half best; 1 where it has none."""
-    rows = dct_matrix(_HALF_STRIDE_PX)
-    pixels = target.view(-1, 3, _HALF_STRIDE_PX, _HALF_STRIDE_PX) - linear.bias.cpu()[:, None, None]
-    met = torch.einsum("ck,ui,vj,nkij->ncuv", linear.colours.cpu(), rows, rows, pixels).flatten(1)
-    places = linear.places.cpu()
-    inside = places < met.shape[1]
-    wanted = met[:, places[inside]]
-    gains = torch.ones(len(places))
-    gains[inside] = (cells[:, inside] * wanted).sum(0) / cells[:, inside].square().sum(0).clamp_min(1e-9)
-    return gains
+def _lanczos_half() -> Tensor:
+    """(8, 16): the taps of LANCZOS to half the side that lie within a block, as Pillow has them far from any border."""
+    taps = np.eye(5 * BLOCK_PX, dtype=np.float32)
+    halved = Image.fromarray(taps).resize((len(taps), len(taps) // 2), Image.Resampling.LANCZOS)
+    within = np.array(halved)[2 * _HALF_STRIDE_PX : 3 * _HALF_STRIDE_PX, 2 * BLOCK_PX : 3 * BLOCK_PX]
+    return torch.from_numpy(within.copy())
 
 
 def _inner(grid: Tensor) -> Tensor:
