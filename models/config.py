@@ -216,7 +216,7 @@ NEXT = Architecture(
     # at most 0.2 GMAC a picture with means and exact path, as before
     medium_cpu=TranslatorConfig(linear="dct", edges=20, width=112, blocks=4),
     # 0.8 GMAC
-    medium_gpu=TranslatorConfig(linear="matrix", edges=20, width=256, blocks=5),
+    medium_gpu=TranslatorConfig(linear="dct", edges=48, width=256, blocks=5),
     light_encoder=_SMALL_ENCODER,
 )
 """The networks of the next model: a new stream id."""

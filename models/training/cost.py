@@ -53,7 +53,7 @@ class Cost:
 def measure_cost(heads: Heads, references: Sequence[NDArray[np.uint8]]) -> Cost:
     codec, quality = heads.gpu, heads.gpu.default_quality
     blobs = [codec.encode(picture, quality=quality) for picture in references]
-    decoders = ((Ours.HIGH, heads.gpu), (Ours.HIGH_CPU, heads.cpu), (Ours.MEDIUM, heads.gpu))
+    decoders = ((Ours.HIGH, heads.gpu), (Ours.HIGH_CPU, heads.cpu), (Ours.MEDIUM, heads.cpu))
     with one_thread():
         return Cost(
             decoders=tuple(_decoder_cost(of_head, ours, blobs) for ours, of_head in decoders),

@@ -1,4 +1,4 @@
-"""The light heads on a few validation pictures while they are trained, from one set of decoded latents."""
+"""Heads and encoders on a few validation pictures while they are trained, from one set of decoded latents."""
 
 from __future__ import annotations
 
@@ -16,11 +16,14 @@ from models.training import rd
 from models.training.references import pictures_in, reference, resized
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from numpy.typing import NDArray
-    from torch import Tensor
+    from torch import Tensor, nn
 
+    from models.analysis import Analysis
+    from models.hyperprior import Quantised
     from models.training.note_translator import NoteTranslator
 
 _PICTURES = 5
@@ -45,14 +48,17 @@ class Ways:
 
 @dataclass(frozen=True)
 class _Scores:
-    """PSNR in dB of each way from one latent."""
+    """PSNR in dB of each way from one latent; bits and PSNR by `high-gpu` of the light encoder's latent."""
 
     bits: float
     gpu_head: float
     cpu_head: float
     medium: float
+    medium_gpu: float | None
     rival: float
     note: float | None
+    light_bits: float
+    light_gpu_head: float
 
 
 class HeadsValidation:
@@ -66,8 +72,11 @@ class HeadsValidation:
 
     @torch.no_grad()
     def score(self, ways: Ways) -> dict[str, float]:
-        """gap_db and gap_db_Q: the translator behind decode-344-then-LANCZOS; gap_note_db: the note's MLP behind it;
-        bd_cpu_head: per cent of bytes that `high-cpu` needs more than `high-gpu`.
+        """Figures, where the networks that they are about exist.
+
+        gap_db and gap_db_Q: the translator behind decode-344-then-LANCZOS; gap_gpu_db: `medium-gpu` behind it;
+        gap_note_db: the note's MLP behind it; bd_cpu_head: per cent of bytes that `high-cpu` needs more than
+        `high-gpu`; bd_light_encoder: per cent of bytes that the light encoder needs more than the wide one.
         """
         rows = [[_scores(ways, pair, quality) for quality in _QUALITIES] for pair in self._pairs]
         figures = {
@@ -75,37 +84,61 @@ class HeadsValidation:
             for column, quality in enumerate(_QUALITIES)
         }
         figures["gap_db"] = float(np.mean(list(figures.values())))
-        figures["bd_cpu_head"] = rd.percent_or_nan([_head_curves(row) for row in rows], _WIDE_RANGE)
+        figures["bd_cpu_head"] = _bd_rate(rows, lambda one: rd.RatePoint(round(one.bits), one.cpu_head))
+        if ways.light.analysis is not None:
+            figures["bd_light_encoder"] = _bd_rate(
+                rows, lambda one: rd.RatePoint(round(one.light_bits), one.light_gpu_head)
+            )
+        if ways.high.medium_head is not None:
+            figures["gap_gpu_db"] = _mean_gap(rows, lambda one: one.medium_gpu)
         if ways.note is not None:
-            figures["gap_note_db"] = float(np.mean([one.rival - (one.note or 0.0) for row in rows for one in row]))
+            figures["gap_note_db"] = _mean_gap(rows, lambda one: one.note)
         return figures
 
 
-def _head_curves(row: list[_Scores]) -> tuple[rd.Curve, rd.Curve]:
-    cpu, gpu = (
-        rd.curve(rd.RatePoint(round(one.bits), getattr(one, head)) for one in row) for head in ("cpu_head", "gpu_head")
-    )
-    return cpu, gpu
+def _mean_gap(rows: list[list[_Scores]], psnr: Callable[[_Scores], float | None]) -> float:
+    """How far a way is behind decode-344-then-LANCZOS, in dB."""
+    return float(np.mean([one.rival - (psnr(one) or 0.0) for row in rows for one in row]))
+
+
+def _bd_rate(rows: list[list[_Scores]], point: Callable[[_Scores], rd.RatePoint]) -> float:
+    """Per cent of bits that a way needs more than the wide encoder with `high-gpu`."""
+    pairs = [
+        (rd.curve(map(point, row)), rd.curve(rd.RatePoint(round(one.bits), one.gpu_head) for one in row))
+        for row in rows
+    ]
+    return rd.percent_or_nan(pairs, _WIDE_RANGE)
 
 
 def _scores(ways: Ways, pair: _Pair, quality: int) -> _Scores:
     light, high, note = ways.light, ways.high, ways.note
     device = next(light.parameters()).device.type
     x, of_quality = pad_to_cells(to_tensor(pair.high, device), high.config), torch.tensor([quality], device=device)
-    deviation = high.hyperprior.deviation
-    coded = high.hyperprior.quantise(high.analysis(x, deviation), of_quality)
-    y_hat = coded.y_hat
+    coded = _coded(high, high.analysis, x, of_quality)
+    by_light = coded if light.analysis is None else _coded(high, light.analysis, x, of_quality)
 
-    def psnr(x_hat: Tensor, truth: NDArray[np.uint8]) -> float:
+    def psnr(head: nn.Module, truth: NDArray[np.uint8], y_hat: Tensor = coded.y_hat) -> float:
+        x_hat = head(y_hat, quality=of_quality, deviation=high.hyperprior.deviation)
         return psnr_db(truth, to_pixels(x_hat, truth.shape[0])[0])
 
-    x_gpu = high.head(y_hat, quality=of_quality, deviation=deviation)
-    x_medium = light.medium(y_hat, quality=of_quality, deviation=deviation)
+    x_gpu = high.head(coded.y_hat, quality=of_quality, deviation=high.hyperprior.deviation)
+    decoded = to_pixels(x_gpu, HIGH_PX)[0]
     return _Scores(
         bits=float(high.hyperprior.coded_bits(coded, of_quality)),
-        gpu_head=psnr(x_gpu, pair.high),
-        cpu_head=psnr(light.high(y_hat, quality=of_quality, deviation=deviation), pair.high),
-        medium=psnr(x_medium, pair.medium),
-        rival=psnr_db(pair.medium, resized(to_pixels(x_gpu, HIGH_PX)[0], MEDIUM_PX)),
-        note=psnr(note.pictures(y_hat, of_quality), pair.medium) if note else None,
+        gpu_head=psnr_db(pair.high, decoded),
+        cpu_head=psnr(light.high, pair.high),
+        medium=psnr(light.medium, pair.medium),
+        medium_gpu=psnr(high.medium_head, pair.medium) if high.medium_head else None,
+        rival=psnr_db(pair.medium, resized(decoded, MEDIUM_PX)),
+        note=_psnr_of_note(note, coded.y_hat, of_quality, pair.medium) if note else None,
+        light_bits=float(high.hyperprior.coded_bits(by_light, of_quality)),
+        light_gpu_head=psnr(high.head, pair.high, by_light.y_hat),
     )
+
+
+def _coded(high: HighAutoencoder, analysis: Analysis, x: Tensor, quality: Tensor) -> Quantised:
+    return high.hyperprior.quantise(analysis(x, high.hyperprior.deviation), quality)
+
+
+def _psnr_of_note(note: NoteTranslator, y_hat: Tensor, quality: Tensor, truth: NDArray[np.uint8]) -> float:
+    return psnr_db(truth, to_pixels(note.pictures(y_hat, quality), truth.shape[0])[0])

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from models.autoencoder import SharedLatent
 from models.config import HIGH_PX
 from models.perceptual import CompiledError
+from models.training.heads_validation import HeadsValidation, Ways
 from models.training.light_encoder import latent_loss
 from models.training.linear_start import start_linear, start_synthesis
 from models.training.losses import linear_groups, padded, picture_loss, rate_loss
@@ -56,6 +57,7 @@ class JointTask:
             self._error = CompiledError()
         self.model: nn.Module = self._networks
         self._watch = Watch(options, size_px=HIGH_PX) if options.valid else None
+        self._ways = HeadsValidation(options.valid) if options.valid else None
 
     def loss(self, generator: torch.Generator | None, *, whole_pictures: bool) -> Tensor:
         """Rate and the three distortions of a batch of crops, or of whole pictures in the last part."""
@@ -100,9 +102,11 @@ class JointTask:
         return linear_groups(self.model, rate)
 
     def score(self, averaged: nn.Module) -> dict[str, float]:
-        """Rate-distortion against JPEG on the validation pictures, and on as many that are trained on."""
+        """Rate-distortion against JPEG, and what the other heads and the light encoder lose."""
         assert isinstance(averaged, SharedLatent)
-        return self._watch.score(averaged.high) if self._watch else {}
+        if self._watch is None or self._ways is None:
+            return {}
+        return self._watch.score(averaged.high) | self._ways.score(Ways(averaged.light, averaged.high, None))
 
 
 def start_shared(networks: SharedLatent, photographs: PhotographSet, *, seed: int) -> None:

@@ -121,7 +121,7 @@ def score_stream(blob: bytes, heads: Heads, scorers: Scorers) -> StreamScores:
     quality = symbols[0].quality
     (high,) = heads.gpu.synthesize(symbols, size_px=HIGH_PX)
     (high_cpu,) = heads.cpu.synthesize(symbols, size_px=HIGH_PX)
-    (medium,) = heads.gpu.synthesize(symbols, size_px=MEDIUM_PX)
+    (medium,) = heads.cpu.synthesize(symbols, size_px=MEDIUM_PX)
     return StreamScores(
         high=scorers.high.scored(high, quality, blob),
         high_cpu=scorers.high.scored(high_cpu, quality, blob),

@@ -26,6 +26,7 @@ from models.training.schedule import LAST_RATE, Moment
 from models.training.train import TrainOptions, train
 from models.training.warm_start import StageMissingError, warm_start
 from tests.models.pictures import photograph
+from tests.models.tiny import TINY
 
 NAMES = ("astronaut", "coffee", "rocket")
 
@@ -114,7 +115,9 @@ def test_of_div2k_only_the_training_pictures_are_read(tmp_path: Path) -> None:
 
 
 def test_a_run_in_miniature_makes_weights_and_goes_on_where_it_stopped(photographs: Path, tmp_path: Path) -> None:
-    options = TrainOptions(data=[photographs], valid=None, minutes=0.08, output=tmp_path, threads=1, batch=2)
+    options = TrainOptions(
+        data=[photographs], valid=None, minutes=0.08, output=tmp_path, threads=1, batch=2, architecture=TINY
+    )
     train(options)
     codec = Codec.load(tmp_path / "latentedge.safetensors")
     truth = photograph("coffee")
