@@ -35,7 +35,7 @@ _HIGH_SHARES = (0.55, 0.45)
 """Weights of the distortions by `high-gpu` and `high-cpu` (1 together: rate is weighed against one picture)."""
 _MEDIUM_SHARES = (0.15, 0.1)
 """The same by the translator and by `medium-gpu`, where there is one."""
-_LIGHT_ENCODER_SHARE = 0.5
+_LIGHT_ENCODER_SHARE = 0.1
 """Weight of what the light encoder loses where its latent is not the wide one's (assumed: no other part feels it)."""
 
 

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 _DEVIATION_FLOOR = 1e-3
 _PAIRS, _PAIRS_EACH = 60_000, 2_000
 """Pairs of blocks that the statistics rest on (assumed: 80 for each of 768 dimensions), and most for each picture."""
+_COLOURED_EVERY = 8
+"""Every such block is enough for three colour axes."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ def klt_statistics(pairs: Tensor, channels: int) -> BlockStatistics:
 def dct_statistics(pairs: Tensor, channels: int) -> BlockStatistics:
     """Statistics of the same pairs: the `channels` coefficients of the 16x16 DCT of largest variance."""
     blocks = pairs[:, 0].double().reshape(-1, 3, BLOCK_PX**2)
-    mean, colours = blocks.mean((0, 2)), _colour_axes(blocks)
+    mean, colours = blocks.mean((0, 2)), _colour_axes(blocks[::_COLOURED_EVERY])
     rows = dct_matrix().double()
     whole = torch.einsum("ck,ui,vj->cuvkij", colours, rows, rows).reshape(3 * BLOCK_PX**2, -1)
     flat_mean = mean.repeat_interleave(BLOCK_PX**2)
