@@ -36,6 +36,7 @@ from service.errors import SettingsError
 from service.origin.client import Limits, OriginClient
 from service.quality import Quality, TargetScore
 from service.readiness import ReadyMark, announced
+from service.refine_for import read_refine_for
 from service.render.codec_options import WorkerOptions
 from service.render.codec_queue import QueueLimits
 from service.render.codec_worker import CodecWorker
@@ -225,6 +226,9 @@ def _worker_options(settings: Settings) -> WorkerOptions:
             queue_items=settings.queue_items,
             batch_items=settings.batch_items,
             refine_items=settings.refine_items,
+            refine_batch=settings.refine_batch,
             wait_s=settings.queue_wait_s,
         ),
+        readers=read_refine_for(settings.refine_for),
+        lost_head=settings.lost_head,
     )

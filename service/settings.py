@@ -4,58 +4,27 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, FilePath, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from service.addresses import read_origin, read_parent, read_store
 from service.cache.forwarding import Forward, read_forward
 from service.cache.negative_ttls import NegativeTtls, read_negative_ttls
 from service.cache.record import REFINEMENT_CAP
 from service.errors import SettingsError
 from service.quality import Quality, read_quality
+from service.refine_for import read_refine_for
 
 PREFIX = "EDGE_"
 Device = Literal["auto", "cpu", "cuda"]
 Head = Literal["auto", "cpu", "gpu"]
+LostHead = Literal["cpu", "same"]
 Miss = Literal["latent", "source"]
 
 
 def _setting(default: Any, unit: str, sentence: str, **bounds: Any) -> Any:  # noqa: ANN401  (Field's own types)
     return Field(default, description=sentence, json_schema_extra={"unit": unit}, **bounds)
-
-
-def _parts(url: str) -> SplitResult:
-    """Finds what only the first connection would stumble over."""
-    parts = urlsplit(url)
-    try:
-        usable = parts.port != 0
-    except ValueError:  # no number, or above 65535; its own message quotes the address, which may hold a password
-        usable = False
-    if not usable:
-        raise ValueError("must have a port of 1 to 65535, or none")
-    return parts
-
-
-def _origin(url: str) -> str:
-    parts = _parts(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ValueError("must be an http:// or https:// address")
-    if not url.isprintable() or " " in url:
-        raise ValueError("must have neither spaces nor control characters")
-    if parts.query or parts.fragment:
-        raise ValueError("must have neither query nor fragment")
-    return url.rstrip("/")
-
-
-def _parent(url: str) -> str:
-    return _origin(url) if url else ""
-
-
-def _store(url: str) -> str:
-    if url and _parts(url).scheme not in {"redis", "rediss", "unix", "redis+cluster", "rediss+cluster"}:
-        raise ValueError("must be a redis://, rediss://, unix://, redis+cluster:// or rediss+cluster:// address")
-    return url
 
 
 def _token(token: str) -> str:
@@ -68,22 +37,27 @@ def _quality(value: object) -> Quality | None:
     return None if value is None else read_quality(value)
 
 
+def _refine_for(text: str) -> str:
+    read_refine_for(text)
+    return text
+
+
 class Settings(BaseSettings):
     """One edge. A time or a size of 0 turns its feature off."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, extra="ignore", frozen=True)
 
-    origin: Annotated[str, AfterValidator(_origin)] = _setting(
+    origin: Annotated[str, AfterValidator(read_origin)] = _setting(
         ..., "address", "Where the pictures come from; an id is appended to it. Required."
     )
-    parent: Annotated[str, AfterValidator(_parent)] = _setting(
+    parent: Annotated[str, AfterValidator(read_parent)] = _setting(
         "", "address", "Another edge, asked for its latents before the origin is asked for the picture; empty: none."
     )
     parent_timeout_s: float = _setting(10.0, "s", "Time for one whole answer of the parent.", gt=0, le=600)
     parent_retry_s: float = _setting(
         1.0, "s", "How long a parent that is down or too slow is left alone.", ge=0, le=3600
     )
-    redis_url: Annotated[str, AfterValidator(_store)] = _setting(
+    redis_url: Annotated[str, AfterValidator(read_store)] = _setting(
         "", "address", "The Redis or Valkey to use, redis+cluster:// for a cluster; empty starts an embedded Valkey."
     )
     store_bytes: int = _setting(256 * 2**20, "bytes", "Memory of the embedded Valkey.", ge=4 * 2**20)
@@ -96,6 +70,9 @@ class Settings(BaseSettings):
     head: Head = _setting(
         "auto", "name", "What makes the 344 picture: cpu (light) or gpu (better); auto: by the device."
     )
+    lost_head: LostHead = _setting(
+        "cpu", "name", "What makes the 344 picture after the GPU has failed: cpu (light), or the same as before."
+    )
     weights: FilePath | None = _setting(None, "path", "Another weights file than the released one.")
     quality: Annotated[Quality | None, NoDecode, BeforeValidator(_quality)] = _setting(
         None,
@@ -103,7 +80,19 @@ class Settings(BaseSettings):
         "Quality of new latents; empty: the weights' own; auto:70: for each picture the lowest with SSIMULACRA2 70.",
     )
     refine: int = _setting(
-        0, "steps", "Search for a better latent after a miss, while nothing else waits.", ge=0, le=REFINEMENT_CAP
+        0,
+        "steps",
+        "Search for a better latent after a miss, while nothing else waits: 40 on a processor, 400 on a GPU; 0: none.",
+        ge=0,
+        le=REFINEMENT_CAP,
+    )
+    refine_for: Annotated[str, AfterValidator(_refine_for)] = _setting(
+        "auto",
+        "heads",
+        "Whose pictures the search improves, such as high-gpu=0.55,high-cpu=0.45,medium=0.2; auto: of the head in use.",
+    )
+    refine_batch: int = _setting(
+        16, "pictures", "Most pictures searched for together on a GPU; on a processor one.", ge=1, le=1024
     )
     refine_items: int = _setting(64, "pictures", "Searches that may wait; beyond it a latent stays as it is.", ge=1)
     # One: measured, two threads on two busy processors wait for each other and take 20 times as long. More workers

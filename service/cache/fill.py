@@ -207,7 +207,8 @@ class Filler:
         return replace(filled, skipped=why, fenced=fenced)
 
     async def _put(self, filled: Filled, delivered: Source | Latent, bitstream: bytes, work: Work) -> Filled:
-        record = recorded(delivered, bitstream, generation=work.generation, now_s=self._now())
+        image_id, now_s = work.place.image_id, self._now()
+        record = recorded(delivered, bitstream, image_id=image_id, generation=work.generation, now_s=now_s)
         return _stored(replace(filled, record=record), await self._shelf.put(record, work.grant), work)
 
     def _failed(self, known: Record, error: OriginError, work: Work) -> Filled:
@@ -222,7 +223,9 @@ class Filler:
 
     async def _confirmed(self, work: Work, known: Found, fields: OriginFields, storage: Storage) -> Filled:
         """The latent is as good as before: its dates are renewed, and nothing is encoded."""
-        record = renewed(known.record, fields, storage, generation=work.generation)
+        # A record of an earlier version gets its id now.
+        named = replace(known.record, image_id=work.place.image_id)
+        record = renewed(named, fields, storage, generation=work.generation)
         filled = replace(work.brought(), record=record)
         if storage.obstacle is not None or work.grant is None:
             return filled

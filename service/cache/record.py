@@ -1,6 +1,9 @@
 """What the store holds for one picture: a packed header, then the bitstream, one CRC-32 over all. No I/O, no clock.
 
-    magic 3, version 1, CRC-32 4 | fields and lengths (FIXED) | origin etag | what is passed on | tags (TAG) | bitstream
+    magic 3, version 1, CRC-32 4 | fields and lengths | origin etag | what is passed on | tags | image id | bitstream
+
+Version 4 had no image id, and one byte for the refinement. It is still read, so that an upgrade does not empty a cache;
+everything is written as version 5.
 
 Every length has a cap that is checked before it is used. The whole value is written and read at once: a field that is
 changed in place would leave a wrong checksum, and under eviction a stub of a record.
@@ -15,18 +18,22 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from zlib import crc32
 
+from service.cache.field_reader import FieldReader
 from service.cache.origin_fields import NOTHING, PASSED_ON, PassedOn
 from service.cache.tags import TAGS_CAP, tags_fit
 from service.errors import DamagedRecord, ForeignRecord
 
 MAGIC = b"LEr"
-VERSION = 4
+VERSION = 5
 PREFIX = struct.Struct(">3sBI")
 # born_ms, filled_ms, lifetime_s, swr_s, sie_s, source digest, source bytes, conventional high and medium bytes,
-# stream id, quality, refinement, generation, status, number of tags, lengths of the etag and of each field that is
-# passed on.
+# stream id, quality, refinement, generation, status, number of tags, lengths of the etag, of each field that is passed
+# on and of the image id.
 # An origin may claim an age that reaches back beyond the epoch, so born_ms has a sign.
-FIXED = struct.Struct(">qQIII16sIII4sBBQHB7H")
+FIXED = struct.Struct(">qQIII16sIII4sBHQHB7HH")
+FIXED_OF_VERSION = {4: struct.Struct(">qQIII16sIII4sBBQHB7H"), VERSION: FIXED}
+"""The layouts that are read."""
+
 TAG = struct.Struct(">B")
 
 # Caps (assumed): generous for what origins send; a record with all of them full is still below 64 KiB of header.
@@ -40,8 +47,11 @@ PASSED_ON_CAPS_BYTES = {
     "vary": 128,
 }
 BITSTREAM_CAP_BYTES = 2**20 + 2**10
-REFINEMENT_CAP = 2**8 - 1
-"""The largest refinement number that the header holds."""
+ID_CAP_BYTES = 4 * 512
+"""Derived: an image id has at most 512 characters."""
+REFINEMENT_CAP = 2**16 - 1
+"""The most steps of search that the header holds. Two bytes, though one would do for most searches: the number is part
+of the entity tag, so two searches of different length must never have the same one."""
 
 DIGEST_BYTES = 16
 _TEXT_CAPS_BYTES = (ETAG_CAP_BYTES, *(PASSED_ON_CAPS_BYTES[name] for name in PASSED_ON))
@@ -69,6 +79,8 @@ class Record:
     stream_id: bytes
     quality: int
     refinement: int = 0
+    """How many steps a better bitstream was searched for. Entity tags are made of it: a search that begins with a
+    stored record is longer than the one before, so that the tag changes with the bytes."""
     generation: int = 0
     """The latest purge of any kind before the origin was asked: see `purges`."""
     status: int = HTTPStatus.OK
@@ -77,6 +89,8 @@ class Record:
     passed: PassedOn = NOTHING
     tags: tuple[str, ...] = ()
     """The names under which it is purged."""
+    image_id: str = ""
+    """Under which the origin has the picture; empty in a record of version 4."""
 
 
 def record_key(image_id: str, *, origin: str) -> bytes:
@@ -117,6 +131,7 @@ def pack(record: Record) -> bytes:
     """The record as one string for the store."""
     _assert_caps(record)
     texts = [record.origin_etag, *(getattr(record.passed, name) for name in PASSED_ON)]
+    image_id = record.image_id.encode()
     fixed = FIXED.pack(
         record.born_ms,
         record.filled_ms,
@@ -134,21 +149,25 @@ def pack(record: Record) -> bytes:
         record.status,
         len(record.tags),
         *map(len, texts),
+        len(image_id),
     )
-    body = b"".join([fixed, "".join(texts).encode("ascii"), *map(_pack_tag, record.tags), record.bitstream])
+    body = b"".join([fixed, "".join(texts).encode("ascii"), *map(_pack_tag, record.tags), image_id, record.bitstream])
     return PREFIX.pack(MAGIC, VERSION, _checksum(VERSION, body)) + body
 
 
 def unpack(value: bytes) -> Record:
     """The record in a string of the store. Raises DamagedRecord or ForeignRecord."""
-    body = _checked_body(value)
-    fields = FIXED.unpack_from(body)
-    tag_count, *lengths = fields[14:]
-    if tag_count > TAGS_CAP or any(length > cap for length, cap in zip(lengths, _TEXT_CAPS_BYTES, strict=True)):
+    fixed, body = _layout_and_body(value)
+    fields = fixed.unpack_from(body)
+    tag_count, *lengths = fields[14:22]
+    id_bytes = fields[22] if fixed is FIXED else 0
+    caps = zip((*lengths, id_bytes), (*_TEXT_CAPS_BYTES, ID_CAP_BYTES), strict=True)
+    if tag_count > TAGS_CAP or any(length > cap for length, cap in caps):
         raise DamagedRecord("a length above its cap")
-    reader = _Reader(body, FIXED.size)
-    etag, *passed = map(reader.text, lengths)
-    tags = tuple(reader.tag() for _ in range(tag_count))
+    reader = FieldReader(body, fixed.size)
+    etag, *passed = map(reader.ascii, lengths)
+    tags = tuple(_read_tag(reader) for _ in range(tag_count))
+    image_id = reader.utf8(id_bytes)
     bitstream = reader.rest()
     if not 0 < len(bitstream) <= BITSTREAM_CAP_BYTES:
         raise DamagedRecord("an impossible length of the bitstream")
@@ -171,6 +190,7 @@ def unpack(value: bytes) -> Record:
         origin_etag=etag,
         passed=PassedOn(**dict(zip(PASSED_ON, passed, strict=True))),
         tags=tags,
+        image_id=image_id,
     )
 
 
@@ -182,8 +202,8 @@ def _checksum(version: int, body: bytes) -> int:
     return crc32(body, crc32(MAGIC + bytes([version])))
 
 
-def _checked_body(value: bytes) -> bytes:
-    if len(value) < PREFIX.size + FIXED.size:
+def _layout_and_body(value: bytes) -> tuple[struct.Struct, bytes]:
+    if len(value) < PREFIX.size:
         raise DamagedRecord("shorter than a header")
     magic, version, checksum = PREFIX.unpack_from(value)
     if magic != MAGIC:
@@ -191,13 +211,21 @@ def _checked_body(value: bytes) -> bytes:
     body = value[PREFIX.size :]
     if checksum != _checksum(version, body):
         raise DamagedRecord("the checksum does not match")
-    if version != VERSION:
+    fixed = FIXED_OF_VERSION.get(version)
+    if fixed is None:
         raise ForeignRecord(f"record version {version}")
-    return body
+    if len(body) < fixed.size:
+        raise DamagedRecord("shorter than a header")
+    return fixed, body
 
 
 def _pack_tag(tag: str) -> bytes:
     return TAG.pack(len(tag)) + tag.encode("ascii")
+
+
+def _read_tag(reader: FieldReader) -> str:
+    (name_bytes,) = TAG.unpack(reader.take(TAG.size))
+    return reader.ascii(name_bytes)
 
 
 def _assert_caps(record: Record) -> None:
@@ -207,30 +235,4 @@ def _assert_caps(record: Record) -> None:
     assert tags_fit(record.tags)
     assert 0 < len(record.bitstream) <= BITSTREAM_CAP_BYTES
     assert len(record.source_digest) == DIGEST_BYTES
-
-
-@dataclass(slots=True)
-class _Reader:
-    """Takes fields off the front and never beyond the end."""
-
-    body: bytes
-    at: int
-
-    def take(self, count: int) -> bytes:
-        if count > len(self.body) - self.at:
-            raise DamagedRecord("a field reaches beyond the end")
-        self.at += count
-        return self.body[self.at - count : self.at]
-
-    def text(self, count: int) -> str:
-        field = self.take(count)
-        if not field.isascii():
-            raise DamagedRecord("a text that is not ASCII")
-        return field.decode("ascii")
-
-    def tag(self) -> str:
-        (name_bytes,) = TAG.unpack(self.take(TAG.size))
-        return self.text(name_bytes)
-
-    def rest(self) -> bytes:
-        return self.body[self.at :]
+    assert len(record.image_id.encode()) <= ID_CAP_BYTES

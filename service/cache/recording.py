@@ -11,7 +11,7 @@ from service.cache.record import ETAG_CAP_BYTES, Record, fits
 from service.cache.source import Latent, Source
 
 
-def recorded(delivered: Source | Latent, bitstream: bytes, *, generation: int, now_s: float) -> Record:
+def recorded(delivered: Source | Latent, bitstream: bytes, *, image_id: str, generation: int, now_s: float) -> Record:
     """A new record; the generation is from before the origin was asked."""
     fields, storage, header = delivered.fields, delivered.storage, parse(bitstream)
     facts = delivered.facts if isinstance(delivered, Latent) else delivered.prepared.facts
@@ -34,6 +34,7 @@ def recorded(delivered: Source | Latent, bitstream: bytes, *, generation: int, n
         passed=fields.passed,
         generation=generation,
         tags=fields.tags,
+        image_id=image_id,
     )
 
 

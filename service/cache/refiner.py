@@ -18,8 +18,8 @@ from service.cache.record import Record, pack
 from service.errors import CodecFailed, QueueFull, StoreUnavailable
 from service.outcomes import RefinementOutcome
 from service.quality import Quality, TargetScore
-from service.render.codec_queue import Search
 from service.render.codec_worker import CodecWorker
+from service.render.jobs import Search
 from service.store.latent_store import LatentStore
 from service.telemetry import Telemetry
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from service.render.codec_queue import QueueLimits
+
+if TYPE_CHECKING:
+    from models.readers import Readers
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +21,10 @@ class WorkerOptions:
     weights: Path | None
     threads: int
     queue: QueueLimits
+    readers: Readers | None = None
+    """For which heads better latents are searched for; None leaves it to the codec."""
+    lost_head: str = "cpu"
+    """Which head makes the 344 picture after the accelerator has failed: `cpu`, or the `same`."""
 
 
 class Observer(Protocol):
@@ -30,7 +37,7 @@ class Observer(Protocol):
         """So many jobs are waiting now."""
 
     def refinement_stepped(self, *, seconds: float) -> None:
-        """One slice of a refinement is done: a hit that came meanwhile has waited for it."""
+        """One slice of a search is done: a hit that came meanwhile has waited for it."""
 
     def device_lost(self) -> None:
         """The accelerator failed; the processor goes on."""

@@ -2,125 +2,37 @@
 
 A full queue refuses at once; a busy one waits. It is full too where a decode would wait longer than clients do: else
 past its limit the codec works for those alone who are about to leave (measured: at three times what it can do, a fifth
-of its pictures were in time). Decodes go first: a hit waits for one encode at most (one to a score
-takes as long as ten). A refinement goes on while neither of them waits, one slice at a time, and stays in its queue
-until it is finished.
+of its pictures were in time). Decodes go first: a hit waits for one encode at most (one to a score takes as long as
+ten). A refinement goes on while neither of them waits, one slice at a time, and stays in its queue until it is
+finished.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import threading
-import time
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Generic, TypeVar
+from dataclasses import dataclass
+from itertools import islice
+from typing import TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
+from service.errors import QueueFull
+from service.render.jobs import DecodeJob, EncodeJob, RefineJob
+from service.render.search_batch import SearchBatch
 
-from service.errors import CodecError, QueueFull
-from service.quality import Quality, TargetScore
-
-if TYPE_CHECKING:
-    from models.refinement import Refinement
-
-Pixels = NDArray[np.uint8]
-Write = Callable[[Pixels], bytes]
-Result = TypeVar("Result")
+AnyJob = DecodeJob | EncodeJob | RefineJob
+Waiting = TypeVar("Waiting")
 
 LEARNING = 0.2
 """Assumed: of what a round took, this share counts at once. Ten rounds are less than a second."""
 
 
 @dataclass(frozen=True, slots=True)
-class Decoded:
-    """A picture, and where its time went."""
-
-    pixels: Pixels
-    queue_s: float
-    entropy_s: float
-    synthesis_s: float
-    file: bytes | None = None
-    """What `write` of the job has made of the pixels."""
-    file_s: float = 0.0
-
-
-@dataclass(slots=True, kw_only=True)
-class Job(Generic[Result]):
-    """Work for the codec's thread, and the future on an event loop that waits for it."""
-
-    future: asyncio.Future[Result]
-    submitted_s: float = field(default_factory=time.perf_counter)
-
-    @property
-    def gone(self) -> bool:
-        """Whether nobody waits any more."""
-        return self.future.done()
-
-    def succeed(self, result: Result) -> None:
-        """Called on the codec's thread."""
-        self._deliver(lambda: self.future.set_result(result))
-
-    def fail(self, error: CodecError) -> None:
-        """Called on the codec's thread."""
-        self._deliver(lambda: self.future.set_exception(error))
-
-    def _deliver(self, settle: Callable[[], None]) -> None:
-        def settle_once() -> None:
-            if not self.future.done():
-                settle()
-
-        with contextlib.suppress(RuntimeError):  # the loop was closed: so nobody waits
-            self.future.get_loop().call_soon_threadsafe(settle_once)
-
-
-@dataclass(slots=True, kw_only=True)
-class DecodeJob(Job[Decoded]):
-    """A bitstream that is to become a rendition."""
-
-    bitstream: bytes
-    size_px: int
-    write: Write | None = None
-    """What else is done on the codec's thread, while it has the pixels at hand."""
-
-
-@dataclass(slots=True, kw_only=True)
-class EncodeJob(Job[bytes]):
-    """A high picture that is to become a bitstream."""
-
-    pixels: Pixels
-    quality: Quality
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Search:
-    """What is looked for: a better bitstream of this quality, which still has the score that was promised."""
-
-    quality: int
-    steps: int
-    target: TargetScore | None = None
-
-
-@dataclass(slots=True, kw_only=True)
-class RefineJob(Job[bytes | None]):
-    """A high picture for which a better bitstream is looked for."""
-
-    pixels: Pixels
-    search: Search
-    refinement: Refinement | None = None
-    """How far it is; the codec's thread alone touches it."""
-
-
-@dataclass(frozen=True, slots=True)
 class Round:
-    """What the codec's thread takes at once. A refinement is only there where nothing else is."""
+    """What the codec's thread takes at once. A search is only there where nothing else is."""
 
     decodes: list[DecodeJob]
     encode: EncodeJob | None
-    refinement: RefineJob | None
+    search: SearchBatch | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +42,8 @@ class QueueLimits:
     queue_items: int
     batch_items: int
     refine_items: int
+    refine_batch: int = 1
+    """Most pictures that are searched for together."""
     wait_s: float = 0.0
     """Expected, of a decode; 0: however long."""
 
@@ -147,13 +61,15 @@ class CodecQueue:
         self._decodes: deque[DecodeJob] = deque()
         self._encodes: deque[EncodeJob] = deque()
         self._refinements: deque[RefineJob] = deque()
+        self._search: SearchBatch | None = None
+        """What was taken of the refinements."""
         self._closed = False
 
     def __len__(self) -> int:
         """How many wait, without those that have all the time in the world."""
         return len(self._decodes) + len(self._encodes)
 
-    def submit(self, job: DecodeJob | EncodeJob | RefineJob) -> None:
+    def submit(self, job: AnyJob) -> None:
         """Raises QueueFull."""
         with self._changed:
             match job:
@@ -167,17 +83,18 @@ class CodecQueue:
                     self._room(self._refinements, self._limits.refine_items).append(job)
             self._changed.notify()
 
-    def take(self, *, decodes: int | None = None) -> Round | None:
-        """Wait for work, so many decodes of it at most; None means that there will be no more."""
+    def take(self, *, decodes: int | None = None, searches: int | None = None) -> Round | None:
+        """Wait for work, so many decodes or pictures of a search at most; None means that there will be no more."""
+        together = min(searches or self._limits.refine_batch, self._limits.refine_batch)
         with self._changed:
-            self._changed.wait_for(lambda: self._closed or len(self) or self._next_refinement())
+            self._changed.wait_for(lambda: self._closed or len(self) or self._next_search(together))
             if self._closed:
                 return None
             if not len(self):
-                return Round(decodes=[], encode=None, refinement=self._next_refinement())
+                return Round(decodes=[], encode=None, search=self._next_search(together))
             self._taken = min(len(self._decodes), decodes or self._limits.batch_items, self._limits.batch_items)
             taken = [self._decodes.popleft() for _ in range(self._taken)]
-            return Round(taken, self._encodes.popleft() if self._encodes else None, refinement=None)
+            return Round(taken, self._encodes.popleft() if self._encodes else None, search=None)
 
     def decoded(self, *, items: int, seconds: float) -> None:
         """So long has a round of decodes taken."""
@@ -187,11 +104,18 @@ class CodecQueue:
                 self._decode_s += LEARNING * (seconds / items - self._decode_s)
 
     def finished(self, job: RefineJob) -> None:
-        """The next refinement may begin."""
+        """The job has its answer and leaves the queue."""
         with self._changed:
             self._refinements = deque(one for one in self._refinements if one is not job)
 
-    def close(self) -> list[DecodeJob | EncodeJob | RefineJob]:
+    def part(self, search: SearchBatch) -> None:
+        """Search for each picture of a failed batch alone: one that cannot be searched for must not fail the others."""
+        with self._changed:
+            for job in search.left:
+                job.alone = True
+            self._search = None
+
+    def close(self) -> list[AnyJob]:
         """End `take`; returns what nobody will take any more."""
         with self._changed:
             self._closed = True
@@ -208,14 +132,24 @@ class CodecQueue:
     def _wait_s(self) -> float:
         return (len(self._decodes) + self._taken) * self._decode_s
 
-    def _room(self, queue: deque[Result], items: int) -> deque[Result]:
+    def _room(self, queue: deque[Waiting], items: int) -> deque[Waiting]:
         if self._closed or len(queue) >= items:
             raise QueueFull(f"{len(queue)} are waiting")
         return queue
 
-    def _next_refinement(self) -> RefineJob | None:
+    def _next_search(self, together: int) -> SearchBatch | None:
         self._drop_the_gone()
-        return self._refinements[0] if self._refinements else None
+        if self._search is None or self._search.is_over:
+            self._search = SearchBatch(self._alike(together)) if self._refinements else None
+        return self._search
+
+    def _alike(self, together: int) -> list[RefineJob]:
+        """The longest waiting job, and those that can be searched for with it."""
+        first = self._refinements[0]
+        if first.alone:
+            return [first]
+        alike = (job for job in self._refinements if not job.alone and job.search.steps == first.search.steps)
+        return list(islice(alike, together))
 
     def _drop_the_gone(self) -> None:
         self._refinements = deque(job for job in self._refinements if not job.gone)

@@ -2,7 +2,7 @@
 
     take what is queued -> entropy decode, item by item -> one synthesis per size -> files that are cheap -> futures
                         -> then one encode, if one waits
-    nothing is queued   -> one slice of a refinement
+    nothing is queued   -> one slice of a search for better latents
 
 No delay is ever added to form a batch: batches form by themselves while the device is busy. One thread is one
 processor's work; past one processor there are more worker processes.
@@ -22,8 +22,10 @@ from typing import TYPE_CHECKING, TypeVar
 from service.errors import CodecFailed, DamagedBitstream
 from service.quality import Quality, TargetScore
 from service.render.codec_options import Observer, WorkerOptions
-from service.render.codec_queue import CodecQueue, Decoded, DecodeJob, EncodeJob, Pixels, RefineJob, Search, Write
+from service.render.codec_queue import AnyJob, CodecQueue
 from service.render.heap import keep_freed_memory
+from service.render.jobs import Decoded, DecodeJob, EncodeJob, Pixels, RefineJob, Search, Write
+from service.render.search_batch import SearchBatch
 
 if TYPE_CHECKING:
     from models.codec import Codec, Symbols
@@ -99,7 +101,7 @@ class CodecWorker:
         self._submit(RefineJob(future=future, pixels=pixels, search=search))
         return await future
 
-    def _submit(self, job: DecodeJob | EncodeJob | RefineJob) -> None:
+    def _submit(self, job: AnyJob) -> None:
         self._queue.submit(job)
         self._observer.queue_changed(items=len(self._queue))
 
@@ -108,23 +110,27 @@ class CodecWorker:
     def _run(self, loaded: asyncio.Future[None]) -> None:
         keep_freed_memory()
         try:
-            self._codec = self._load(self._chosen_device())
+            self._codec = self._load(self._chosen_device(), head=self._options.head)
         except Exception as error:  # noqa: BLE001  (whatever it is, it belongs to whoever starts the edge)
             loaded.get_loop().call_soon_threadsafe(loaded.set_exception, error)
             return
         loaded.get_loop().call_soon_threadsafe(loaded.set_result, None)
-        while (work := self._queue.take(decodes=self._most_together())) is not None:
+        while (work := self._queue.take(decodes=self._most_together(), searches=self._most_searches())) is not None:
             self._observer.queue_changed(items=len(self._queue))
             self._decode([job for job in work.decodes if not job.gone])
             if work.encode is not None and not work.encode.gone:
                 self._encode(work.encode)
-            if work.refinement is not None:
-                self._refine(work.refinement)
+            if work.search is not None:
+                self._advance(work.search)
 
     def _most_together(self) -> int | None:
         if not self.codec.saves_by_batches:
             return 1
         return PROCESSOR_ITEMS if self.is_processor else None
+
+    def _most_searches(self) -> int | None:
+        # A processor gains nothing by several together, and a hit would wait for a slice of all of them.
+        return 1 if self.is_processor else None
 
     def _chosen_device(self) -> str:
         import torch
@@ -134,10 +140,10 @@ class CodecWorker:
             return "cuda" if torch.cuda.is_available() else "cpu"
         return self._options.device
 
-    def _load(self, device: str) -> Codec:
+    def _load(self, device: str, *, head: str) -> Codec:
         from models.codec import Codec
 
-        return Codec.load(self._options.weights, device=device, head=self._options.head)
+        return Codec.load(self._options.weights, device=device, head=head)
 
     def _decode(self, jobs: list[DecodeJob]) -> None:
         started_s = time.perf_counter()
@@ -197,24 +203,25 @@ class CodecWorker:
         else:
             job.succeed(bitstream)
 
-    def _refine(self, job: RefineJob) -> None:
+    def _advance(self, search: SearchBatch) -> None:
         started_s = time.perf_counter()
         try:
-            self._refine_on(job)
+            answered = search.advance(self.codec, self._options.readers)
         except Exception as error:  # noqa: BLE001  (likewise; the device may only be too small for it, so it is kept)
-            self._queue.finished(job)
-            self._failed([job], error)
+            self._search_failed(search, error)
+        else:
+            if answered is not None:
+                self._queue.finished(answered)
         self._observer.refinement_stepped(seconds=time.perf_counter() - started_s)
 
-    def _refine_on(self, job: RefineJob) -> None:
-        """One slice: the start, a step or the end."""
-        if job.refinement is None:
-            job.refinement = self.codec.refinement(job.pixels, quality=job.search.quality, steps=job.search.steps)
-        elif not job.refinement.done:
-            job.refinement.step()
-        else:
+    def _search_failed(self, search: SearchBatch, error: Exception) -> None:
+        if len(search.left) > 1:
+            logging.getLogger(__name__).warning("a search of several pictures failed; each goes on alone: %s", error)
+            self._queue.part(search)
+            return
+        for job in search.left:
             self._queue.finished(job)
-            job.succeed(_kept(self.codec, job, job.refinement.bitstream()))
+        self._failed(search.left, error)
 
     def _on_some_device(self, call: Callable[[Codec], Result]) -> Result:
         try:
@@ -224,10 +231,14 @@ class CodecWorker:
                 raise
             logging.getLogger(__name__).exception("the device failed; the processor goes on")
         self._observer.device_lost()
-        self._codec = self._load("cpu")
+        self._codec = self._load("cpu", head=self._head_after_loss())
         return call(self._codec)
 
-    def _failed(self, jobs: Sequence[DecodeJob | EncodeJob | RefineJob], error: Exception) -> None:
+    def _head_after_loss(self) -> str:
+        # Entity tags follow from the head, so a client's copy by another head is not confirmed.
+        return self.codec.head.removeprefix("high-") if self._options.lost_head == "same" else "cpu"
+
+    def _failed(self, jobs: Sequence[AnyJob], error: Exception) -> None:
         logging.getLogger(__name__).error("the codec failed", exc_info=error)
         for job in jobs:
             job.fail(CodecFailed(str(error)))
@@ -237,10 +248,3 @@ def _encoded(codec: Codec, job: EncodeJob) -> bytes:
     if isinstance(job.quality, TargetScore):
         return codec.encode_to_score(job.pixels, ssimulacra2=job.quality.ssimulacra2)
     return codec.encode(job.pixels, quality=job.quality)
-
-
-def _kept(codec: Codec, job: RefineJob, bitstream: bytes) -> bytes | None:
-    """None where the search, which weighs errors against bytes, has given away the score that was promised."""
-    if job.search.target is None:
-        return bitstream
-    return bitstream if codec.ssimulacra2(job.pixels, bitstream) >= job.search.target.ssimulacra2 else None

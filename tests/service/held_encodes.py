@@ -8,8 +8,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from service.render.codec_queue import EncodeJob
 from service.render.codec_worker import CodecWorker
+from service.render.jobs import EncodeJob
 
 LIMIT_S = 60
 

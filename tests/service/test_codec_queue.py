@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from service.errors import QueueFull
-from service.render.codec_queue import CodecQueue, Decoded, DecodeJob, EncodeJob, QueueLimits, RefineJob, Round, Search
+from service.render.codec_queue import AnyJob, CodecQueue, QueueLimits, Round
+from service.render.jobs import Decoded, DecodeJob, EncodeJob, RefineJob, Search
+from service.render.search_batch import SearchBatch
 
 
 def decode_job(name: bytes = b"", size_px: int = 344) -> DecodeJob:
@@ -21,9 +23,20 @@ def encode_job() -> EncodeJob:
     return EncodeJob(future=future, pixels=np.zeros((344, 344, 3), np.uint8), quality=0)
 
 
-def refine_job() -> RefineJob:
+def refine_job(steps: int = 1) -> RefineJob:
     future: asyncio.Future[bytes | None] = asyncio.get_running_loop().create_future()
-    return RefineJob(future=future, pixels=np.zeros((344, 344, 3), np.uint8), search=Search(quality=0, steps=1))
+    return RefineJob(future=future, pixels=np.zeros((344, 344, 3), np.uint8), search=Search(quality=0, steps=steps))
+
+
+def search_of(queue: CodecQueue, *, searches: int | None = None) -> SearchBatch:
+    taken = queue.take(searches=searches)
+    assert taken is not None
+    assert taken.search is not None
+    return taken.search
+
+
+def names(search: SearchBatch) -> list[int]:
+    return [id(job) for job in search.left]
 
 
 def in_loop(story: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -49,7 +62,7 @@ def test_decodes_go_first_and_one_encode_follows_each_round() -> None:
         queue = CodecQueue(QueueLimits(queue_items=9, batch_items=2, refine_items=1))
         encodes = [encode_job(), encode_job()]
         decodes = [decode_job(), decode_job(), decode_job()]
-        jobs: list[DecodeJob | EncodeJob | RefineJob] = [*encodes, *decodes]
+        jobs: list[AnyJob] = [*encodes, *decodes]
         for job in jobs:
             queue.submit(job)
         first, second = queue.take(), queue.take()
@@ -67,12 +80,73 @@ def test_a_refinement_waits_until_nothing_else_does_and_keeps_its_place() -> Non
         first, second, decode = refine_job(), refine_job(), decode_job()
         for job in (first, second):
             queue.submit(job)
-        assert queue.take() == Round([], encode=None, refinement=first)
+        search = search_of(queue)
+        assert search.left == (first,)
         queue.submit(decode)
-        assert queue.take() == Round([decode], encode=None, refinement=None)
-        assert queue.take() == Round([], encode=None, refinement=first)
+        assert queue.take() == Round([decode], encode=None, search=None)
+        assert search_of(queue) is search
         queue.finished(first)
-        assert queue.take() == Round([], encode=None, refinement=second)
+        first.future.set_result(None)
+        assert search_of(queue).left == (second,)
+
+    in_loop(story)
+
+
+def test_pictures_that_wait_for_searches_of_the_same_length_are_searched_for_together() -> None:
+    async def story() -> None:
+        queue = CodecQueue(QueueLimits(queue_items=1, batch_items=1, refine_items=9, refine_batch=3))
+        jobs = [refine_job(steps) for steps in (5, 5, 7, 5, 5)]
+        for job in jobs:
+            queue.submit(job)
+        search = search_of(queue)
+        assert names(search) == [id(jobs[place]) for place in (0, 1, 3)]
+        queue.submit(refine_job(5))
+        assert search_of(queue) is search  # what came later is not part of it
+        for job in search.left:
+            queue.finished(job)
+            job.future.set_result(None)
+        assert names(search_of(queue)) == [id(jobs[2])]
+
+    in_loop(story)
+
+
+def test_a_device_that_gains_nothing_by_it_takes_one_picture_at_a_time() -> None:
+    async def story() -> None:
+        queue = CodecQueue(QueueLimits(queue_items=1, batch_items=1, refine_items=9, refine_batch=3))
+        jobs = [refine_job(), refine_job()]
+        for job in jobs:
+            queue.submit(job)
+        assert names(search_of(queue, searches=1)) == [id(jobs[0])]
+
+    in_loop(story)
+
+
+def test_a_search_goes_on_while_anybody_waits_for_it() -> None:
+    async def story() -> None:
+        queue = CodecQueue(QueueLimits(queue_items=1, batch_items=1, refine_items=9, refine_batch=2))
+        jobs = [refine_job() for _ in range(3)]
+        for job in jobs:
+            queue.submit(job)
+        search = search_of(queue)
+        jobs[0].future.cancel()
+        assert search_of(queue) is search
+        jobs[1].future.cancel()
+        assert names(search_of(queue)) == [id(jobs[2])]
+
+    in_loop(story)
+
+
+def test_the_pictures_of_a_search_that_failed_are_searched_for_one_by_one() -> None:
+    async def story() -> None:
+        queue = CodecQueue(QueueLimits(queue_items=1, batch_items=1, refine_items=9, refine_batch=2))
+        jobs = [refine_job() for _ in range(3)]
+        for job in jobs:
+            queue.submit(job)
+        queue.part(search_of(queue))
+        for job in jobs:
+            assert names(search_of(queue)) == [id(job)]
+            queue.finished(job)
+            job.future.set_result(None)
 
     in_loop(story)
 
@@ -94,7 +168,7 @@ def test_a_full_queue_of_refinements_refuses_and_one_that_is_given_up_makes_room
 def test_a_closed_queue_gives_back_what_waits_and_takes_nothing_more() -> None:
     async def story() -> None:
         queue = CodecQueue(QueueLimits(queue_items=2, batch_items=2, refine_items=1))
-        waiting: list[DecodeJob | EncodeJob | RefineJob] = [decode_job(), encode_job(), refine_job()]
+        waiting: list[AnyJob] = [decode_job(), encode_job(), refine_job()]
         for job in waiting:
             queue.submit(job)
         assert queue.close() == waiting

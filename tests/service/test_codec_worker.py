@@ -14,8 +14,9 @@ from models.codec import Codec
 from service.errors import CodecFailed, DamagedBitstream
 from service.render import image_file
 from service.render.codec_options import WorkerOptions
-from service.render.codec_queue import Decoded, Pixels, QueueLimits
+from service.render.codec_queue import QueueLimits
 from service.render.codec_worker import CodecWorker
+from service.render.jobs import Decoded, Pixels
 
 OPTIONS = WorkerOptions(
     device="cpu", head="auto", weights=None, threads=1, queue=QueueLimits(queue_items=8, batch_items=4, refine_items=1)
@@ -60,8 +61,8 @@ def photos() -> list[Pixels]:
 class WithoutBf16(CodecWorker):
     """As on a processor without it, where pictures that are decoded together cost less."""
 
-    def _load(self, device: str) -> Codec:
-        return Codec.load(device=device, dtype="float32")
+    def _load(self, device: str, *, head: str) -> Codec:
+        return Codec.load(device=device, dtype="float32", head=head)
 
 
 def with_worker(

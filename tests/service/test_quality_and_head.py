@@ -14,7 +14,7 @@ from skimage import data
 from models.scores import Ssimulacra2
 from service.cache.record import record_key, unpack
 from service.render import image_file
-from service.render.codec_queue import Pixels
+from service.render.jobs import Pixels
 from service.settings import read_settings
 from service.store.embedded import EmbeddedValkey
 from tests.service.running_edge import RunningEdge, running_edge

@@ -28,7 +28,7 @@ SAMPLE = Record(
     conventional_medium_bytes=8_690,
     stream_id=b"\xde\xad\xbe\xef",
     quality=21,
-    refinement=1,
+    refinement=400,
     generation=1_795_000_000_123,
     status=203,
     origin_etag='"v1"',
@@ -41,8 +41,16 @@ SAMPLE = Record(
         vary="Accept",
     ),
     tags=("cats", "photo:7"),
+    image_id="cats/größe.jpg",
 )
 GOLDEN = bytes.fromhex(
+    "4c45720565abf05e0000018bcfe5687b0000018bcfe57d5000000e100000003c00015180000102030405060708090a0b0c0d"
+    "0e0f0002000000007336000021f2deadbeef150190000001a1ee565e7b00cb020004000c000a0001001d001d000600102276"
+    "31226d61782d6167653d333630306d61782d6167653d3630305475652c203134204e6f7620323032332032323a31333a3230"
+    "20474d5453756e2c2031332053657020323032302031323a32363a343020474d5441636365707404636174730770686f746f"
+    "3a37636174732f6772c3b6c39f652e6a7067746865206c6174656e74"
+)
+GOLDEN_OF_VERSION_4 = bytes.fromhex(
     "4c457204180d07460000018bcfe5687b0000018bcfe57d5000000e100000003c00015180000102030405060708090a0b0c0d"
     "0e0f0002000000007336000021f2deadbeef1501000001a1ee565e7b00cb020004000c000a0001001d001d0006227631226d"
     "61782d6167653d333630306d61782d6167653d3630305475652c203134204e6f7620323032332032323a31333a323020474d"
@@ -51,10 +59,15 @@ GOLDEN = bytes.fromhex(
 )
 
 
-def test_the_bytes_are_those_of_version_4() -> None:
+def test_the_bytes_are_those_of_version_5() -> None:
     """A change of these bytes is a new version, or every store in the field is misread."""
     assert pack(SAMPLE) == GOLDEN
     assert unpack(GOLDEN) == SAMPLE
+
+
+def test_a_record_of_version_4_is_read_and_has_no_id() -> None:
+    """An upgrade does not empty a cache."""
+    assert unpack(GOLDEN_OF_VERSION_4) == replace(SAMPLE, refinement=1, image_id="")
 
 
 uint32 = st.integers(0, 2**32 - 1)
@@ -84,7 +97,7 @@ def shortened(text: str, *, cap_bytes: int) -> str:
         conventional_medium_bytes=uint32,
         stream_id=st.binary(min_size=4, max_size=4),
         quality=st.integers(0, 63),
-        refinement=st.integers(0, 255),
+        refinement=st.integers(0, 65535),
         generation=st.integers(0, 2**64 - 1),
         status=st.integers(200, 299),
         origin_etag=ascii_text,
@@ -93,6 +106,7 @@ def shortened(text: str, *, cap_bytes: int) -> str:
             **{name: ascii_text.map(partial(shortened, cap_bytes=cap)) for name, cap in CAPS.items()},
         ),
         tags=st.lists(names, max_size=TAGS_CAP).map(tuple),
+        image_id=st.text(st.characters(exclude_categories=["Cs"]), max_size=512),
     )
 )
 def test_every_record_comes_back_as_it_was(record: Record) -> None:
@@ -105,23 +119,28 @@ def test_noise_is_a_typed_error(noise: bytes) -> None:
         unpack(noise)
 
 
-def test_every_truncation_is_seen() -> None:
-    for length in range(len(GOLDEN)):
+VERSIONS = pytest.mark.parametrize("golden", [GOLDEN, GOLDEN_OF_VERSION_4], ids=["5", "4"])
+
+
+@VERSIONS
+def test_every_truncation_is_seen(golden: bytes) -> None:
+    for length in range(len(golden)):
         with pytest.raises(DamagedRecord):
-            unpack(GOLDEN[:length])
+            unpack(golden[:length])
 
 
-def test_every_flipped_bit_is_seen() -> None:
-    for position in range(len(GOLDEN) * 8):
-        damaged = bytearray(GOLDEN)
+@VERSIONS
+def test_every_flipped_bit_is_seen(golden: bytes) -> None:
+    for position in range(len(golden) * 8):
+        damaged = bytearray(golden)
         damaged[position // 8] ^= 1 << position % 8
         with pytest.raises(DamagedRecord):
             unpack(bytes(damaged))
 
 
-def test_another_version_is_foreign_not_damaged() -> None:
+@pytest.mark.parametrize("version", [3, 6])
+def test_another_version_is_foreign_not_damaged(version: int) -> None:
     body = GOLDEN[records.PREFIX.size :]
-    version = records.VERSION + 1
     value = records.PREFIX.pack(records.MAGIC, version, records._checksum(version, body)) + body
     with pytest.raises(ForeignRecord):
         unpack(value)
@@ -132,7 +151,7 @@ def test_lengths_are_not_believed_even_under_a_right_checksum() -> None:
     seeded = random.Random(2)
     for _ in range(3000):
         wrong = bytearray(body)
-        for position in range(records.FIXED.size - 15, records.FIXED.size):
+        for position in range(records.FIXED.size - 17, records.FIXED.size):
             wrong[position] = seeded.choice((0, 1, 4, 12, 200, 255))
         checksum = records._checksum(records.VERSION, bytes(wrong))
         value = records.PREFIX.pack(records.MAGIC, records.VERSION, checksum) + bytes(wrong)
@@ -142,6 +161,13 @@ def test_lengths_are_not_believed_even_under_a_right_checksum() -> None:
             continue
 
 
+def test_an_id_that_is_no_text_is_damage_even_under_a_right_checksum() -> None:
+    body = GOLDEN[records.PREFIX.size :].replace("größe".encode(), b"gr\xff\xffe\xff\xff")
+    value = records.PREFIX.pack(records.MAGIC, records.VERSION, records._checksum(records.VERSION, body)) + body
+    with pytest.raises(DamagedRecord, match="UTF-8"):
+        unpack(value)
+
+
 def test_keys_are_short_and_tell_ids_and_origins_apart() -> None:
     keys = {record_key(image_id, origin=origin) for image_id in ("a", "b") for origin in ("http://o", "http://p")}
     assert len(keys) == 4
@@ -149,5 +175,5 @@ def test_keys_are_short_and_tell_ids_and_origins_apart() -> None:
 
 
 def test_a_record_costs_little_beside_its_latent() -> None:
-    bare = replace(SAMPLE, origin_etag="", passed=NOTHING, tags=())
+    bare = replace(SAMPLE, origin_etag="", passed=NOTHING, tags=(), image_id="")
     assert len(pack(bare)) - len(bare.bitstream) <= 100

@@ -18,7 +18,7 @@ from service.errors import CodecFailed, QueueFull
 from service.outcomes import RefinementOutcome
 from service.quality import TargetScore
 from service.render import image_file
-from service.render.codec_queue import Pixels, Search
+from service.render.jobs import Pixels, Search
 from service.store.connection import Connection, Patience
 from service.store.embedded import EmbeddedValkey
 from service.store.latent_store import LatentStore
@@ -28,7 +28,7 @@ FRESH = {"Cache-Control": "public, max-age=600"}
 QUALITY = 20
 STEPS = 3
 SEARCH = Search(quality=QUALITY, steps=STEPS)
-LONG_SEARCH = replace(SEARCH, steps=255)
+LONG_SEARCH = replace(SEARCH, steps=65535)
 RULES = RefineRules(steps=STEPS, quality=QUALITY)
 KEY = b"p:astronaut"
 
@@ -197,7 +197,7 @@ def test_a_picture_for_which_there_is_no_room_keeps_its_first_latent(valkey: Emb
         bench.refiner.offer(b"p:another", bench.record, high)
         assert await bench.watch.outcomes.get() is RefinementOutcome.REFUSED
 
-    with_an_offer(valkey, high, story, replace(RULES, steps=255))
+    with_an_offer(valkey, high, story, replace(RULES, steps=65535))
 
 
 @pytest.mark.parametrize(("score", "outcome"), [(0, RefinementOutcome.STORED), (99, RefinementOutcome.UNCHANGED)])

@@ -91,7 +91,7 @@ def test_hits_are_answered_while_a_refinement_takes_its_time(
     """And an edge that is stopped meanwhile does not finish it."""
     for name in ("/cat", "/dog"):
         origin.script(name, Reply(photo, headers=FRESH))
-    with refining_edge(origin, valkey, refine=255, refine_items=1) as edge:
+    with refining_edge(origin, valkey, refine=65535, refine_items=1) as edge:
         tags = {edge.get("/image/cat").headers["etag"] for _ in range(4)}
         assert len(tags) == 1
         assert "stored" in edge.get("/image/dog").headers["cache-status"]  # and there is no room for its refinement

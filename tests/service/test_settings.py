@@ -4,6 +4,7 @@ import pytest
 
 from service.errors import SettingsError
 from service.quality import TargetScore
+from service.refine_for import read_refine_for
 from service.settings import Settings, read_settings, table
 
 ORIGIN = "http://origin.example"
@@ -25,7 +26,9 @@ def test_every_fault_is_reported_at_once(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("EDGE_QUALITY", "64")
     monkeypatch.setenv("EDGE_DEVICE", "tpu")
     monkeypatch.setenv("EDGE_HEAD", "high-cpu")
-    monkeypatch.setenv("EDGE_REFINE", "256")  # more than a record can tell
+    monkeypatch.setenv("EDGE_REFINE", "65536")  # more than a record can tell
+    monkeypatch.setenv("EDGE_REFINE_FOR", "high-tpu=1")
+    monkeypatch.setenv("EDGE_LOST_HEAD", "gpu")
     monkeypatch.setenv("EDGE_REDIS_URL", "memcached://:secret@host")
     monkeypatch.setenv("EDGE_WEIGHTS", "/no/such/file")
     with pytest.raises(SettingsError) as caught:
@@ -36,6 +39,8 @@ def test_every_fault_is_reported_at_once(monkeypatch: pytest.MonkeyPatch) -> Non
         "EDGE_DEVICE",
         "EDGE_HEAD",
         "EDGE_REFINE",
+        "EDGE_REFINE_FOR",
+        "EDGE_LOST_HEAD",
         "EDGE_REDIS_URL",
         "EDGE_WEIGHTS",
     }
@@ -82,6 +87,16 @@ def test_an_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("EDGE_ORIGIN", ORIGIN + "/")
     monkeypatch.setenv("EDGE_QUALITY", "")
     assert read_settings() == Settings(origin=ORIGIN)
+
+
+@pytest.mark.parametrize("heads", ["auto", "high-cpu=1", "high-gpu=0.55,high-cpu=0.45,medium=0.2"])
+def test_a_search_is_for_the_head_in_use_or_for_heads_by_weight(heads: str) -> None:
+    settings = read_settings(origin=ORIGIN, refine_for=heads)
+    assert settings.environment()["EDGE_REFINE_FOR"] == heads
+    readers = read_refine_for(heads)
+    assert (readers is None) == (heads == "auto")
+    if readers is not None:
+        assert [f"{name}={weight:g}" for name, weight in readers.weights] == heads.split(",")
 
 
 @pytest.mark.parametrize("quality", [None, 7, TargetScore(71.25)])

@@ -27,6 +27,7 @@ class Watch(Telemetry):
         self.holds = threading.Event()
         self.may_go_on = threading.Event()
         self._holds_after = holds_after
+        self.devices_lost = 0
 
     def refinement_stepped(self, *, seconds: float) -> None:
         super().refinement_stepped(seconds=seconds)
@@ -38,6 +39,10 @@ class Watch(Telemetry):
     def batch_done(self, *, size_px: int, items: int) -> None:
         super().batch_done(size_px=size_px, items=items)
         self.log.append("decode")
+
+    def device_lost(self) -> None:
+        super().device_lost()
+        self.devices_lost += 1
 
     def refinement(self, outcome: RefinementOutcome) -> None:
         super().refinement(outcome)

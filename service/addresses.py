@@ -1,0 +1,44 @@
+"""The addresses among the settings, checked before anything connects. No I/O.
+
+No message quotes an address: it may hold a password.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import SplitResult, urlsplit
+
+
+def _parts(url: str) -> SplitResult:
+    """Split an address, and find what only the first connection would stumble over."""
+    parts = urlsplit(url)
+    try:
+        usable = parts.port != 0
+    except ValueError:  # no number, or above 65535; its own message quotes the address, which may hold a password
+        usable = False
+    if not usable:
+        raise ValueError("must have a port of 1 to 65535, or none")
+    return parts
+
+
+def read_origin(url: str) -> str:
+    """Return the address of an origin without a slash at its end. Raises ValueError."""
+    parts = _parts(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("must be an http:// or https:// address")
+    if not url.isprintable() or " " in url:
+        raise ValueError("must have neither spaces nor control characters")
+    if parts.query or parts.fragment:
+        raise ValueError("must have neither query nor fragment")
+    return url.rstrip("/")
+
+
+def read_parent(url: str) -> str:
+    """Return the address of a parent likewise; it may be empty. Raises ValueError."""
+    return read_origin(url) if url else ""
+
+
+def read_store(url: str) -> str:
+    """Return the address of a store; it may be empty. Raises ValueError."""
+    if url and _parts(url).scheme not in {"redis", "rediss", "unix", "redis+cluster", "rediss+cluster"}:
+        raise ValueError("must be a redis://, rediss://, unix://, redis+cluster:// or rediss+cluster:// address")
+    return url

@@ -1,0 +1,99 @@
+"""What the codec is asked for: decodes, encodes and searches, each with the future that waits for it. Does nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.errors import CodecError
+from service.quality import Quality, TargetScore
+
+Pixels = NDArray[np.uint8]
+Write = Callable[[Pixels], bytes]
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A picture, and where its time went."""
+
+    pixels: Pixels
+    queue_s: float
+    entropy_s: float
+    synthesis_s: float
+    file: bytes | None = None
+    """What `write` of the job has made of the pixels."""
+    file_s: float = 0.0
+
+
+@dataclass(slots=True, kw_only=True)
+class Job(Generic[Result]):
+    """Work for the codec's thread, and the future on an event loop that waits for it."""
+
+    future: asyncio.Future[Result]
+    submitted_s: float = field(default_factory=time.perf_counter)
+
+    @property
+    def gone(self) -> bool:
+        """Whether nobody waits any more."""
+        return self.future.done()
+
+    def succeed(self, result: Result) -> None:
+        """Called on the codec's thread."""
+        self._deliver(lambda: self.future.set_result(result))
+
+    def fail(self, error: CodecError) -> None:
+        """Called on the codec's thread."""
+        self._deliver(lambda: self.future.set_exception(error))
+
+    def _deliver(self, settle: Callable[[], None]) -> None:
+        def settle_once() -> None:
+            if not self.future.done():
+                settle()
+
+        with contextlib.suppress(RuntimeError):  # the loop was closed: so nobody waits
+            self.future.get_loop().call_soon_threadsafe(settle_once)
+
+
+@dataclass(slots=True, kw_only=True)
+class DecodeJob(Job[Decoded]):
+    """A bitstream that is to become a rendition."""
+
+    bitstream: bytes
+    size_px: int
+    write: Write | None = None
+    """What else is done on the codec's thread, while it has the pixels at hand."""
+
+
+@dataclass(slots=True, kw_only=True)
+class EncodeJob(Job[bytes]):
+    """A high picture that is to become a bitstream."""
+
+    pixels: Pixels
+    quality: Quality
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Search:
+    """What is looked for: a better bitstream of this quality, which still has the score that was promised."""
+
+    quality: int
+    steps: int
+    target: TargetScore | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class RefineJob(Job[bytes | None]):
+    """A high picture for which a better bitstream is searched for."""
+
+    pixels: Pixels
+    search: Search
+    alone: bool = False
+    """Whether it is searched for by itself, since a search of several together has failed."""

@@ -1,0 +1,72 @@
+"""Pictures whose better latents are searched for together, slice by slice. Used by the codec's thread alone.
+
+    start (all pictures) -> a step (all pictures) ... -> the answer for one picture ...
+
+A hit that comes meanwhile waits for one slice.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from service.render.jobs import RefineJob
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from models.codec import Codec
+    from models.readers import Readers
+    from models.refinement import Refinement
+
+
+class SearchBatch:
+    """One search for pictures that take the same number of steps."""
+
+    def __init__(self, jobs: Sequence[RefineJob]) -> None:
+        self._jobs = tuple(jobs)
+        self._answered = 0
+        self._refinement: Refinement | None = None
+        self._found: list[bytes] = []
+
+    @property
+    def left(self) -> tuple[RefineJob, ...]:
+        """The jobs without an answer yet."""
+        return self._jobs[self._answered :]
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nobody waits for an answer any more."""
+        return all(job.gone for job in self.left)
+
+    def advance(self, codec: Codec, readers: Readers | None) -> RefineJob | None:
+        """Do one slice; return the job that it has answered, if any."""
+        if self._refinement is None:
+            self._refinement = self._begun(codec, readers)
+        elif not self._refinement.done:
+            self._refinement.step()
+        else:
+            return self._answer(codec, self._refinement)
+        return None
+
+    def _begun(self, codec: Codec, readers: Readers | None) -> Refinement:
+        return codec.refinement(
+            [job.pixels for job in self._jobs],
+            qualities=[job.search.quality for job in self._jobs],
+            steps=self._jobs[0].search.steps,
+            readers=readers,
+        )
+
+    def _answer(self, codec: Codec, refinement: Refinement) -> RefineJob:
+        self._found = self._found or refinement.bitstreams()
+        job, bitstream = self._jobs[self._answered], self._found[self._answered]
+        if not job.gone:
+            job.succeed(bitstream if _is_as_promised(codec, job, bitstream) else None)
+        self._answered += 1
+        return job
+
+
+def _is_as_promised(codec: Codec, job: RefineJob, bitstream: bytes) -> bool:
+    """Whether the score that was promised is still reached: the search may trade errors for bytes."""
+    if job.search.target is None:
+        return True
+    return codec.ssimulacra2(job.pixels, bitstream) >= job.search.target.ssimulacra2
