@@ -35,6 +35,7 @@ Weights = Annotated[
 ]
 Device = Annotated[str, typer.Option("--device", help="cpu or cuda.")]
 Head = Annotated[str, typer.Option("--head", help="What makes the 344 picture: auto (by the device), cpu or gpu.")]
+HEADS_HELP = "Whose pictures the search improves: auto (of the head in use), or such as high-gpu=0.55,high-cpu=0.45."
 Port = Annotated[int, typer.Option("--port", min=0, max=65535, help="TCP port.")]
 
 
@@ -50,16 +51,31 @@ def encode(
     target_ssimulacra2: Annotated[
         float | None, typer.Option("--target-ssimulacra2", metavar="S", help="The smallest of at least this score.")
     ] = None,
-    refine: Annotated[int, typer.Option("--refine", metavar="N", help="Steps of search for a better latent.")] = 0,
+    refine: Annotated[
+        int, typer.Option("--refine", metavar="N", help="Steps of search for a better latent: 40 to 400; 0: none.")
+    ] = 0,
+    refine_for: Annotated[str, typer.Option("--refine-for", metavar="HEADS", help=HEADS_HELP)] = "auto",
+    refine_batch: Annotated[
+        int | None,
+        typer.Option("--refine-batch", metavar="N", help="Files searched for together.", show_default="1, on a GPU 64"),
+    ] = None,
     weights: Weights = None,
     device: Device = "cpu",
     head: Head = "auto",
 ) -> None:
     """Encode pictures to DIR/<stem>.le: the centre square at 344x344; a 344x344 picture is taken as it is."""
     from service.commands import encoding, latent_files
+    from service.commands.codec_choice import CodecChoice
 
-    wish = encoding.Wish(quality, target_bytes=target_bytes, target_ssimulacra2=target_ssimulacra2, refine=refine)
-    latent_files.encode(files, output=output, wish=wish, codec=latent_files.CodecChoice(weights, device, head))
+    wish = encoding.Wish(
+        quality,
+        target_bytes=target_bytes,
+        target_ssimulacra2=target_ssimulacra2,
+        refine=refine,
+        refine_for=refine_for,
+        refine_batch=refine_batch,
+    )
+    latent_files.encode(files, output=output, wish=wish, codec=CodecChoice(weights, device, head))
 
 
 @app.command()
@@ -74,16 +90,18 @@ def decode(
 ) -> None:
     """Decode latents (.le) to DIR/<stem>.png."""
     from service.commands import latent_files
+    from service.commands.codec_choice import CodecChoice
 
-    latent_files.decode(files, output=output, res=res, codec=latent_files.CodecChoice(weights, device, head))
+    latent_files.decode(files, output=output, res=res, codec=CodecChoice(weights, device, head))
 
 
 @app.command()
 def info(files: Files, *, weights: Weights = None) -> None:
     """Print the header, the sizes and the bits per pixel of latents (.le), after checking them whole."""
     from service.commands import latent_files
+    from service.commands.codec_choice import CodecChoice
 
-    latent_files.info(files, codec=latent_files.CodecChoice(weights, "cpu", "auto"))
+    latent_files.info(files, codec=CodecChoice(weights, "cpu", "auto"))
 
 
 @app.command()
@@ -182,6 +200,46 @@ def serve(
     from service.commands import serving
 
     serving.serve(host=host, port=port, workers=workers)
+
+
+@app.command(cls=SettingsCommand)
+def refine(
+    *,
+    store: Annotated[
+        str, typer.Option("--store", metavar="URL", envvar="EDGE_REDIS_URL", help="The store of the edges.")
+    ],
+    origin: Annotated[
+        str, typer.Option("--origin", metavar="URL", envvar="EDGE_ORIGIN", help="Where their pictures come from.")
+    ],
+    steps: Annotated[
+        int, typer.Option("--steps", metavar="N", min=1, help="Steps of search: 40 on a processor, 400 on a GPU.")
+    ],
+    refine_for: Annotated[
+        str, typer.Option("--refine-for", metavar="HEADS", envvar="EDGE_REFINE_FOR", help=HEADS_HELP)
+    ] = "auto",
+    per_minute: Annotated[
+        float, typer.Option("--per-minute", metavar="N", min=0, help="Most pictures a minute; 0: no limit.")
+    ] = 60.0,
+    origin_requests: Annotated[
+        int, typer.Option("--origin-requests", metavar="N", min=1, help="Most requests to the origin at a time.")
+    ] = 2,
+) -> None:
+    """Replace the latents of a filled cache by better ones, hottest first; an interrupted run is simply started again.
+
+    Everything else is set by the environment, as for the edges.
+    """
+    from service.commands import better_latents
+
+    better_latents.refine(
+        better_latents.RefineOrder(
+            store=store,
+            origin=origin,
+            steps=steps,
+            refine_for=refine_for,
+            per_minute=per_minute,
+            origin_requests=origin_requests,
+        )
+    )
 
 
 @app.command()

@@ -1,5 +1,8 @@
-"""How the command line encodes a picture: at a quality, within so many bytes or to a score; refined or not."""
+"""How the command line encodes a picture: at a quality, within so many bytes or to a score; searched for or not."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,6 +13,7 @@ from models.bitstream import parse
 from models.config import QUALITIES
 from service.commands.failure import CommandFailure, FileFailure
 from service.quality import BEST_SCORE
+from service.refine_for import AUTO, read_refine_for
 
 if TYPE_CHECKING:  # torch is imported when a codec is loaded, not before
     from models.codec import Codec
@@ -25,6 +29,9 @@ class Wish:
     target_bytes: int | None
     target_ssimulacra2: float | None
     refine: int
+    refine_for: str = AUTO
+    refine_batch: int | None = None
+    """Files that are searched for together; None leaves it to the device."""
 
     def check(self) -> None:
         """Raises CommandFailure."""
@@ -37,38 +44,66 @@ class Wish:
             raise CommandFailure(f"latentedge: --target-bytes is 1 or more, not {self.target_bytes}")
         if self.target_ssimulacra2 is not None and not 0 <= self.target_ssimulacra2 <= BEST_SCORE:
             raise CommandFailure(f"latentedge: --target-ssimulacra2 is 0 to 100, not {self.target_ssimulacra2}")
+        self._check_search()
+
+    def _check_search(self) -> None:
         if self.refine < 0:
             raise CommandFailure(f"latentedge: --refine is 0 or more, not {self.refine}")
+        if self.refine_batch is not None and self.refine_batch < 1:
+            raise CommandFailure(f"latentedge: --refine-batch is 1 or more, not {self.refine_batch}")
+        try:
+            read_refine_for(self.refine_for)
+        except ValueError as error:
+            raise CommandFailure(f"latentedge: --refine-for: {error}") from error
 
 
-def encoded(codec: "Codec", pixels: Pixels, wish: Wish) -> bytes:
-    """The bitstream; raises FileFailure where this picture cannot be what is wished for."""
-    if wish.target_bytes is None and wish.target_ssimulacra2 is None:
-        quality = codec.default_quality if wish.quality is None else wish.quality
-        return codec.encode(pixels, quality=quality, refine=wish.refine)
-    first = _on_target(codec, pixels, wish)
-    if not wish.refine:
-        return first
-    refined = codec.encode(pixels, quality=parse(first).quality, refine=wish.refine)
-    # The search weighs bytes against errors: it may trade a few of the one for the other.
-    return refined if _is_as_wished(codec, pixels, wish, blob=refined) else first
+@dataclass(frozen=True)
+class Plain:
+    """A picture and its bitstream without a search."""
+
+    pixels: Pixels
+    bitstream: bytes
+
+    @property
+    def quality(self) -> int:
+        """At which it was encoded."""
+        return parse(self.bitstream).quality
 
 
-def _on_target(codec: "Codec", pixels: Pixels, wish: Wish) -> bytes:
+def encoded(codec: Codec, pixels: Pixels, wish: Wish) -> Plain:
+    """Encode without a search; raises FileFailure where this picture cannot be what is wished for."""
     if wish.target_bytes is not None:
-        return _within(codec, pixels, wish.target_bytes)
-    assert wish.target_ssimulacra2 is not None, "one of the two targets is given"
-    return _reaching(codec, pixels, wish.target_ssimulacra2)
+        return Plain(pixels, _within(codec, pixels, wish.target_bytes))
+    if wish.target_ssimulacra2 is not None:
+        return Plain(pixels, _reaching(codec, pixels, wish.target_ssimulacra2))
+    quality = codec.default_quality if wish.quality is None else wish.quality
+    return Plain(pixels, codec.encode(pixels, quality=quality))
 
 
-def _reaching(codec: "Codec", pixels: Pixels, target_ssimulacra2: float) -> bytes:
+def searched(codec: Codec, plain: Sequence[Plain], wish: Wish, *, stepped: Callable[[], None]) -> list[bytes]:
+    """Search for a better bitstream of each picture, for all together; `stepped` is called after each step."""
+    search = codec.refinement(
+        [one.pixels for one in plain],
+        qualities=[one.quality for one in plain],
+        steps=wish.refine,
+        readers=read_refine_for(wish.refine_for),
+    )
+    while not search.done:
+        search.step()
+        stepped()
+    found = zip(plain, search.bitstreams(), strict=True)
+    # The search weighs bytes against errors: it may trade a few of the one for the other.
+    return [better if _is_as_wished(codec, one.pixels, wish, blob=better) else one.bitstream for one, better in found]
+
+
+def _reaching(codec: Codec, pixels: Pixels, target_ssimulacra2: float) -> bytes:
     blob = codec.encode_to_score(pixels, ssimulacra2=target_ssimulacra2)
     if parse(blob).quality == QUALITIES - 1 and (score := codec.ssimulacra2(pixels, blob)) < target_ssimulacra2:
         raise FileFailure(f"SSIMULACRA2 is {score:.2f} at the best quality there is")
     return blob
 
 
-def _within(codec: "Codec", pixels: Pixels, target_bytes: int) -> bytes:
+def _within(codec: Codec, pixels: Pixels, target_bytes: int) -> bytes:
     from models.rate_control import TargetError
 
     try:
@@ -77,8 +112,9 @@ def _within(codec: "Codec", pixels: Pixels, target_bytes: int) -> bytes:
         raise FileFailure(str(error)) from error
 
 
-def _is_as_wished(codec: "Codec", pixels: Pixels, wish: Wish, *, blob: bytes) -> bool:
+def _is_as_wished(codec: Codec, pixels: Pixels, wish: Wish, *, blob: bytes) -> bool:
     if wish.target_bytes is not None:
         return len(blob) <= wish.target_bytes
-    assert wish.target_ssimulacra2 is not None, "one of the two targets is given"
-    return codec.ssimulacra2(pixels, blob) >= wish.target_ssimulacra2
+    if wish.target_ssimulacra2 is not None:
+        return codec.ssimulacra2(pixels, blob) >= wish.target_ssimulacra2
+    return True

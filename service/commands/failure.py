@@ -1,11 +1,17 @@
 """How a command fails: one line on stderr for each thing that the user can mend, and exit code 2. No I/O but that."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import Progress, TaskID
+
+from service.commands.progress import progress_bar
+
+Result = TypeVar("Result")
 
 USER_ERROR = 2
 
@@ -24,21 +30,57 @@ def complain(line: str) -> None:
     print(flat.encode(errors="replace").decode(), file=sys.stderr)  # noqa: T201  (stderr is the point)
 
 
+class FileRun:
+    """A run over files: a bad one is complained of and passed over."""
+
+    def __init__(self, bar: Progress, *, files: TaskID, steps: TaskID | None) -> None:
+        """Use `file_run`."""
+        self._bar = bar
+        self._files = files
+        self._steps = steps
+        self.failures = 0
+
+    def attempt(self, path: Path, work: Callable[[], Result]) -> Result | None:
+        """Do something with a file; None where that fails."""
+        try:
+            return work()
+        except FileFailure as failure:
+            self.failures += 1
+            complain(f"{path}: {failure}")
+        return None
+
+    def advance(self, files: int) -> None:
+        """So many more files are done, well or badly."""
+        self._bar.advance(self._files, files)
+
+    def begin_steps(self) -> None:
+        """The steps of some files begin."""
+        if self._steps is not None:
+            self._bar.reset(self._steps)
+
+    def step(self) -> None:
+        """One of them is made."""
+        if self._steps is not None:
+            self._bar.advance(self._steps)
+
+
+@contextmanager
+def file_run(files: Sequence[Path], *, title: str, steps: int = 0) -> Iterator[FileRun]:
+    """Show how far a run is, in files and in the steps of each; fail at its end if any file has failed."""
+    with progress_bar(wanted=len(files) > 1 or steps > 0) as bar:
+        of_files = bar.add_task(title, total=len(files))
+        run = FileRun(bar, files=of_files, steps=bar.add_task("searching", total=steps) if steps else None)
+        yield run
+    if run.failures:
+        raise SystemExit(USER_ERROR)
+
+
 def for_each_file(files: Sequence[Path], work: Callable[[Path], None], *, title: str) -> None:
     """Do every file that can be done; then fail if any could not."""
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    failures = 0
-    # The bar redirects stderr while it is drawn, so that a failure is printed above it.
-    with Progress(*columns, console=console, disable=not (console.is_terminal and len(files) > 1)) as progress:
-        for path in progress.track(files, description=title):
-            try:
-                work(path)
-            except FileFailure as failure:
-                failures += 1
-                complain(f"{path}: {failure}")
-    if failures:
-        raise SystemExit(USER_ERROR)
+    with file_run(files, title=title) as run:
+        for path in files:
+            run.attempt(path, partial(work, path))
+            run.advance(1)
 
 
 def reason(error: OSError) -> str:

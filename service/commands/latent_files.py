@@ -2,9 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 import typer
@@ -12,48 +10,27 @@ from numpy.typing import NDArray
 
 from models.bitstream import MAX_WORDS_BYTES, Bitstream, BitstreamError, parse
 from models.config import HIGH_PX, MEDIUM_PX
+from service.commands.codec_choice import CodecChoice
 from service.commands.encoding import Wish, encoded
 from service.commands.failure import CommandFailure, FileFailure, for_each_file, reason
+from service.commands.searched_files import Places, encode_searched
 from service.commands.whole_file import write_whole
 from service.errors import DamagedPicture, NotAPicture, PictureTooLarge, SourceError
-from service.settings import Head, Settings
-
-if TYPE_CHECKING:  # torch is imported when a codec is loaded, not before
-    from models.codec import Codec
+from service.settings import Settings
 
 SIZES_PX = {"high": HIGH_PX, "medium": MEDIUM_PX}
-HEADS = get_args(Head)
-
-
-@dataclass(frozen=True)
-class CodecChoice:
-    weights: Path | None  # None: the released ones
-    device: str
-    head: str
-
-    def load(self) -> "Codec":
-        from models.checkpoint import CheckpointError
-        from models.codec import Codec
-
-        if self.device not in {"cpu", "cuda"}:
-            raise CommandFailure(f"latentedge: --device is cpu or cuda, not {self.device!r}")
-        if self.head not in HEADS:
-            raise CommandFailure(f"latentedge: --head is auto, cpu or gpu, not {self.head!r}")
-        try:
-            return Codec.load(self.weights, device=self.device, head=self.head)
-        except CheckpointError as error:
-            raise CommandFailure(f"latentedge: no codec: {error}") from error
-        except (AssertionError, RuntimeError) as error:  # torch without CUDA raises the one, no GPU the other
-            raise CommandFailure(f"latentedge: no codec on {self.device}: {error}") from error
 
 
 def encode(files: Sequence[Path], *, output: Path, wish: Wish, codec: CodecChoice) -> None:
     wish.check()
     targets = _Targets(output, suffix=".le")
     loaded = codec.load()
+    if wish.refine:
+        encode_searched(files, places=Places(_read_square, targets.write), wish=wish, codec=loaded)
+        return
 
     def encode_one(path: Path) -> None:
-        targets.write(path, encoded(loaded, _read_square(path), wish))
+        targets.write(path, encoded(loaded, _read_square(path), wish).bitstream)
 
     for_each_file(files, encode_one, title="encoding")
 

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from redis.asyncio import Redis
+
 from service.store.connection import Connection
+from service.store.hotness import hottest_first
 from service.store.sampling import Sample, sampled
 
 # Valkey 8.1 has SET ... IFEQ for this; Redis 7 has not.
@@ -96,10 +99,18 @@ class LatentStore:
 
     async def get(self, key: bytes) -> bytes | None:
         """The string under a key, if there is one. Raises DamagedRecord where there is something else than a string."""
-        value = await self._connection.get(key)
-        if value is not None and not isinstance(value, bytes):
-            raise self._connection.failure("the store answers with something else than bytes")
-        return value
+        return self._string(await self._connection.get(key))
+
+    async def peek(self, key: bytes) -> bytes | None:
+        """The same, but it does not count as a use of the key, by which the store chooses what to evict."""
+        async with self._connection.asking() as redis:
+            # A cluster's client chooses a connection for each command, so there it counts.
+            value = await (_untouched(redis, key) if isinstance(redis, Redis) else redis.get(key))
+        return self._string(value)
+
+    async def hottest(self, *, prefix: bytes) -> list[bytes]:
+        """All keys with a prefix, those first that are asked for most often, or were asked for last."""
+        return await hottest_first(self._connection, prefix=prefix)
 
     async def put(self, key: bytes, value: bytes, *, ttl_s: int, under: Token, beside: Beside | None = None) -> bool:
         """Store a string for a time and end the lease; whether it was still held.
@@ -162,6 +173,11 @@ class LatentStore:
         async with self._connection.asking_each() as servers:
             return await sampled(servers, prefix=prefix, size=size)
 
+    def _string(self, value: object) -> bytes | None:
+        if value is not None and not isinstance(value, bytes):
+            raise self._connection.failure("the store answers with something else than bytes")
+        return value
+
     async def _written(
         self, script: str, key: bytes, value: bytes, ttl_s: int, under: Token, beside: Beside | None
     ) -> bool:
@@ -172,3 +188,15 @@ class LatentStore:
     async def _told(self, script: str, keys: tuple[bytes, ...], arguments: tuple[bytes | int, ...]) -> object:
         async with self._connection.asking() as redis:
             return await redis.eval(script, len(keys), *keys, *arguments)
+
+
+async def _untouched(redis: Redis, key: bytes) -> object:
+    pipeline = redis.pipeline(transaction=False)
+    pipeline.client_no_touch("ON")
+    pipeline.get(key)
+    pipeline.client_no_touch("OFF")
+    # A server that does not know the first and the last (Redis before 7.2) answers the second all the same.
+    _, value, _ = await pipeline.execute(raise_on_error=False)
+    if isinstance(value, Exception):
+        raise value
+    return value

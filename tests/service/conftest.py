@@ -10,8 +10,12 @@ import redis
 from PIL import Image
 from skimage import data
 
+from models.codec import Codec
+from service.render import image_file
 from service.settings import read_settings
 from service.store.embedded import EmbeddedValkey
+from tests.command_line import Shell
+from tests.service.filled_cache import FilledCache
 from tests.service.running_edge import RunningEdge, running_edge
 from tests.service.scripted_origin import ScriptedOrigin
 from tests.service.stored import afresh
@@ -93,6 +97,26 @@ def store(session_valkey: EmbeddedValkey) -> Iterator[redis.Redis]:
     """The store of `edge`, looked at directly."""
     with redis.Redis.from_url(session_valkey.url) as direct:
         yield direct
+
+
+@pytest.fixture(scope="session")
+def blurred() -> bytes:
+    """The latent of a blur of that photograph: every search for the photograph itself finds a better one."""
+    picture = image_file.square(data.astronaut(), 172)  # type: ignore[no-untyped-call]
+    return Codec.load().encode(image_file.square(picture, 344), quality=20)
+
+
+@pytest.fixture
+def cache(valkey: EmbeddedValkey, origin: ScriptedOrigin, photo: bytes, blurred: bytes) -> Iterator[FilledCache]:
+    """A store of its own that is to be filled with that photograph under several ids."""
+    with redis.Redis.from_url(valkey.url) as direct:
+        yield FilledCache(valkey, direct, origin, source=photo, bitstream=blurred)
+
+
+@pytest.fixture
+def latentedge(capfd: pytest.CaptureFixture[str]) -> Shell:
+    """The command line."""
+    return Shell(capfd)
 
 
 @pytest.fixture

@@ -1,0 +1,155 @@
+"""refine: runs through a filled cache and replaces its latents by better ones. Composes the run, and tells its result.
+
+What the options do not say is set as for an edge, by the environment: weights, device, head, limits of the origin.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+import typer
+
+from service.cache.candidates import SweepAim
+from service.cache.pace import BackOff, Pace
+from service.cache.record import KEY_PREFIX, generations_key
+from service.cache.sweep import Sweep, SweepTally
+from service.cache.unchanged_source import Politeness, UnchangedSources
+from service.commands.codec_choice import codec_failures
+from service.commands.failure import CommandFailure
+from service.commands.progress import progress_bar
+from service.errors import CodecFailed, SettingsError, StoreUnavailable
+from service.origin.client import Limits, OriginClient
+from service.outcomes import SweepOutcome
+from service.quality import TargetScore
+from service.refine_for import read_refine_for
+from service.render.codec_options import WorkerOptions
+from service.render.codec_queue import QueueLimits
+from service.render.codec_worker import CodecWorker
+from service.render.image_file import ImageLimits
+from service.settings import Settings, read_settings
+from service.store.connection import Connection, Patience
+from service.store.generation_store import GenerationStore
+from service.store.latent_store import LatentStore
+from service.telemetry import Telemetry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefineOrder:
+    """What is to be refined, for how long, and how fast."""
+
+    store: str
+    origin: str
+    steps: int
+    refine_for: str
+    per_minute: float
+    origin_requests: int
+
+
+def refine(order: RefineOrder) -> None:
+    """Run through the cache; print one line of JSON at the end, also of a run that is interrupted."""
+    settings = _settings(order)
+    try:
+        asyncio.run(_run(order, settings))
+    except StoreUnavailable as error:
+        raise CommandFailure(f"latentedge refine: the store does not answer: {error}") from error
+    except CodecFailed as error:
+        raise CommandFailure(f"latentedge refine: the search fails: {error}") from error
+
+
+def _settings(order: RefineOrder) -> Settings:
+    if not order.store:
+        raise CommandFailure("latentedge refine: --store is missing: the store of the edges")
+    given = {"redis_url": order.store, "origin": order.origin, "refine": order.steps, "refine_for": order.refine_for}
+    try:
+        return read_settings(**given)
+    except SettingsError as error:
+        raise CommandFailure(f"latentedge refine: {error}") from error
+
+
+async def _run(order: RefineOrder, settings: Settings) -> None:
+    async with AsyncExitStack() as closing:
+        worker = await _worker(settings, closing)
+        connection = Connection(
+            settings.redis_url,
+            patience=Patience(timeout_s=settings.store_timeout_s, retry_s=settings.store_retry_s),
+            observer=Telemetry(),
+        )
+        closing.push_async_callback(connection.close)
+        store = LatentStore(connection)
+        sweep = Sweep(
+            _aim(settings, worker),
+            store=store,
+            generations=GenerationStore(connection, generations_key(settings.origin)),
+            sources=_sources(order, settings, closing),
+            worker=worker,
+        )
+        await _swept(sweep, await store.hottest(prefix=KEY_PREFIX), at_once=_at_once(settings, worker))
+
+
+async def _swept(sweep: Sweep, keys: Sequence[bytes], *, at_once: int) -> None:
+    started_s = time.monotonic()
+    try:
+        with progress_bar() as bar:
+            task = bar.add_task("refining", total=len(keys))
+            await sweep.run(keys, at_once=at_once, done=lambda: bar.advance(task))
+    finally:
+        typer.echo(_summary(sweep.tally, seconds=time.monotonic() - started_s))
+
+
+async def _worker(settings: Settings, closing: AsyncExitStack) -> CodecWorker:
+    options = WorkerOptions(
+        device=settings.device,
+        head=settings.head,
+        weights=settings.weights,
+        threads=settings.threads,
+        queue=QueueLimits(
+            queue_items=1,
+            batch_items=1,
+            refine_items=2 * settings.refine_batch,  # one batch is searched for, the next one waits
+            refine_batch=settings.refine_batch,
+        ),
+        readers=read_refine_for(settings.refine_for),
+    )
+    worker = CodecWorker(options, Telemetry())
+    closing.push_async_callback(worker.close)
+    with codec_failures(settings.device):
+        await worker.start()
+    return worker
+
+
+def _at_once(settings: Settings, worker: CodecWorker) -> int:
+    """One picture, or one batch, more than is searched for: its source is fetched meanwhile."""
+    return 2 if worker.is_processor else 2 * settings.refine_batch
+
+
+def _aim(settings: Settings, worker: CodecWorker) -> SweepAim:
+    return SweepAim(
+        origin=settings.origin,
+        stream_id=worker.codec.stream_id,
+        steps=settings.refine,
+        target=settings.quality if isinstance(settings.quality, TargetScore) else None,
+    )
+
+
+def _sources(order: RefineOrder, settings: Settings, closing: AsyncExitStack) -> UnchangedSources:
+    limits = Limits(source_bytes=settings.source_bytes, timeout_s=settings.origin_timeout_s)
+    client = OriginClient(settings.origin, limits=limits, observer=Telemetry().origin)
+    closing.push_async_callback(client.close)
+    politeness = Politeness(
+        pace=Pace(order.per_minute, clock=time.monotonic, sleep=asyncio.sleep),
+        back_off=BackOff(sleep=asyncio.sleep),
+        requests=order.origin_requests,
+    )
+    return UnchangedSources(client, limits=ImageLimits(settings.source_pixels), politeness=politeness)
+
+
+def _summary(tally: SweepTally, *, seconds: float) -> str:
+    """One line of JSON; every outcome is in it."""
+    outcomes = {outcome.value: tally.outcomes[outcome] for outcome in SweepOutcome}
+    sizes = {"first_bytes": tally.first_bytes, "refined_bytes": tally.refined_bytes}
+    return json.dumps({"keys": tally.outcomes.total(), **outcomes, **sizes, "seconds": round(seconds, 1)})

@@ -1,0 +1,48 @@
+"""Which codec a command works with, and how it fails if there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, get_args
+
+from service.commands.failure import CommandFailure
+from service.settings import Head
+
+if TYPE_CHECKING:  # torch is imported when a codec is loaded, not before
+    from models.codec import Codec
+
+HEADS = get_args(Head)
+
+
+@dataclass(frozen=True)
+class CodecChoice:
+    weights: Path | None  # None: the released ones
+    device: str
+    head: str
+
+    def load(self) -> Codec:
+        """Raises CommandFailure."""
+        from models.codec import Codec
+
+        if self.device not in {"cpu", "cuda"}:
+            raise CommandFailure(f"latentedge: --device is cpu or cuda, not {self.device!r}")
+        if self.head not in HEADS:
+            raise CommandFailure(f"latentedge: --head is auto, cpu or gpu, not {self.head!r}")
+        with codec_failures(self.device):
+            return Codec.load(self.weights, device=self.device, head=self.head)
+
+
+@contextmanager
+def codec_failures(device: str) -> Iterator[None]:
+    """Tell what can be mended when a codec is loaded: the weights, or the device."""
+    from models.checkpoint import CheckpointError
+
+    try:
+        yield
+    except CheckpointError as error:
+        raise CommandFailure(f"latentedge: no codec: {error}") from error
+    except (AssertionError, RuntimeError) as error:  # torch without CUDA raises the one, no GPU the other
+        raise CommandFailure(f"latentedge: no codec on {device}: {error}") from error

@@ -1,0 +1,135 @@
+"""How a run through a cache treats the origin: by a clock that the tests move, and with no wait but theirs."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+
+from service.cache.pace import LONGEST_WAIT_S, BackOff, Pace
+from service.cache.unchanged_source import Politeness, UnchangedSources
+from service.origin.client import Fetched, Limits, OriginClient
+from service.outcomes import SweepOutcome
+from service.render.image_file import ImageLimits
+from service.telemetry import Telemetry
+from tests.service.filled_cache import FilledCache
+from tests.service.scripted_origin import Reply
+
+
+class Clock:
+    """Time passes when somebody sleeps, and only then."""
+
+    def __init__(self) -> None:
+        self.now_s = 100.0
+        self.slept_s: list[float] = []
+
+    def __call__(self) -> float:
+        return self.now_s
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept_s.append(seconds)
+        self.now_s += seconds
+
+
+class BusyMeter(OriginClient):
+    """A client that knows how many of its requests are under way."""
+
+    under_way = most = 0
+
+    async def fetch(self, image_id: str, **given: Any) -> Fetched:  # noqa: ANN401  (the client's own options)
+        self.under_way += 1
+        self.most = max(self.most, self.under_way)
+        try:
+            return await super().fetch(image_id, **given)
+        finally:
+            self.under_way -= 1
+
+
+Story = Callable[[UnchangedSources, BusyMeter], Coroutine[Any, Any, None]]
+
+
+def with_sources(cache: FilledCache, clock: Clock, story: Story, *, per_minute: float = 0, requests: int = 1) -> None:
+    async def told() -> None:
+        limits = Limits(source_bytes=10**7, timeout_s=60)
+        client = BusyMeter(cache.origin.url, limits=limits, observer=Telemetry().origin)
+        politeness = Politeness(
+            pace=Pace(per_minute, clock=clock, sleep=clock.sleep),
+            back_off=BackOff(sleep=clock.sleep),
+            requests=requests,
+        )
+        await story(UnchangedSources(client, limits=ImageLimits(10**7), politeness=politeness), client)
+        await client.close()
+
+    asyncio.run(told())
+
+
+def test_pictures_are_spread_evenly_over_a_minute(cache: FilledCache) -> None:
+    clock = Clock()
+    cache.origin.script("/cat", *[Reply(cache.source)] * 4)
+
+    async def story(sources: UnchangedSources, _client: BusyMeter) -> None:
+        for _ in range(3):
+            assert not isinstance(await sources.high(cache.record("cat")), SweepOutcome)
+        assert clock.slept_s == [6, 6]
+        clock.now_s += 60  # a search took its time: what was not used up is not made up for
+        await sources.high(cache.record("cat"))
+        assert clock.slept_s == [6, 6]
+
+    with_sources(cache, clock, story, per_minute=10)
+
+
+def test_no_rate_is_no_wait(cache: FilledCache) -> None:
+    clock = Clock()
+    cache.origin.script("/cat", *[Reply(cache.source)] * 2)
+
+    async def story(sources: UnchangedSources, _client: BusyMeter) -> None:
+        for _ in range(2):
+            await sources.high(cache.record("cat"))
+
+    with_sources(cache, clock, story)
+    assert clock.slept_s == []
+
+
+def test_an_origin_that_keeps_failing_is_left_alone_longer_and_longer(cache: FilledCache) -> None:
+    clock = Clock()
+    broken = [Reply(status=503)] * 9
+    cache.origin.script("/cat", *broken, Reply(cache.source), Reply(status=429), Reply(status=404), Reply(status=500))
+
+    async def story(sources: UnchangedSources, _client: BusyMeter) -> None:
+        for _ in broken:
+            assert await sources.high(cache.record("cat")) is SweepOutcome.ORIGIN_FAILED
+        assert clock.slept_s == [1, 2, 4, 8, 16, 32, LONGEST_WAIT_S]
+        assert not isinstance(await sources.high(cache.record("cat")), SweepOutcome)
+        clock.slept_s.clear()
+        for _ in range(3):  # an answer between two failures: not in a row
+            assert await sources.high(cache.record("cat")) is SweepOutcome.ORIGIN_FAILED
+        assert clock.slept_s == []
+
+    with_sources(cache, clock, story)
+
+
+@pytest.mark.parametrize("requests", [1, 3])
+def test_the_origin_has_so_many_requests_at_a_time(cache: FilledCache, requests: int) -> None:
+    gate = threading.Event()
+    held = [Reply(cache.source, gate=gate) for _ in range(requests)]
+    cache.origin.script("/cat", *held, *[Reply(cache.source)] * 3)
+
+    async def story(sources: UnchangedSources, client: BusyMeter) -> None:
+        asking = [asyncio.create_task(sources.high(cache.record("cat"))) for _ in range(requests + 3)]
+        await asyncio.to_thread(lambda: [one.arrived.wait(60) for one in held])
+        assert client.under_way == requests
+        gate.set()
+        await asyncio.gather(*asking)
+        assert client.most == requests
+
+    with_sources(cache, Clock(), story, requests=requests)
+
+
+def test_what_the_origin_has_now_may_be_too_large(cache: FilledCache) -> None:
+    cache.origin.script("/cat", Reply(bytes(10**7 + 1)))
+
+    async def story(sources: UnchangedSources, _client: BusyMeter) -> None:
+        assert await sources.high(cache.record("cat")) is SweepOutcome.UNUSABLE
+
+    with_sources(cache, Clock(), story)
