@@ -17,7 +17,7 @@ from service.cli import run
 from service.settings import table
 from tests.command_line import Outcome, Shell, assert_one_line_each, photograph
 
-COMMANDS = ("encode", "decode", "info", "evaluate", "train", "serve", "origin", "demo")
+COMMANDS = ("encode", "decode", "info", "evaluate", "train", "serve", "refine", "purge", "origin", "demo")
 
 
 @pytest.fixture
@@ -206,6 +206,25 @@ def test_every_bad_picture_gets_its_line_and_the_good_one_is_done(
         ("encode", "--target-ssimulacra2", "100.5", "--output", "OUT", "FILE"),
         ("encode", "--target-ssimulacra2", "nan", "--output", "OUT", "FILE"),
         ("encode", "--refine", "-1", "--output", "OUT", "FILE"),
+        ("encode", "--refine", "1", "--refine-batch", "0", "--output", "OUT", "FILE"),
+        ("encode", "--refine", "1", "--refine-for", "high-tpu=1", "--output", "OUT", "FILE"),
+        ("encode", "--refine", "1", "--refine-for", "", "--output", "OUT", "FILE"),
+        ("refine", "--store", "redis://s.example", "--origin", "http://o.example"),
+        ("refine", "--store", "redis://s.example", "--steps", "1"),
+        ("refine", "--store", "", "--origin", "http://o.example", "--steps", "1"),
+        ("refine", "--store", "http://s.example", "--origin", "ftp://o.example", "--steps", "65536"),
+        ("refine", "--store", "redis://s.example", "--origin", "http://o.example", "--steps", "0"),
+        (
+            "refine",
+            "--store",
+            "redis://s.example",
+            "--origin",
+            "http://o.example",
+            "--steps",
+            "1",
+            "--per-minute",
+            "-1",
+        ),
         ("decode", "--head", "gpus", "--output", "OUT", "FILE"),
         ("decode", "--res", "low", "--output", "OUT", "FILE"),
         ("origin", "--dir", "MISSING", "--port", "0"),

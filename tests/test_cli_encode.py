@@ -107,6 +107,43 @@ def test_what_is_refined_keeps_to_its_target(
         assert score(codec, pixels(china), blob) >= TARGET_SSIMULACRA2
 
 
+@pytest.mark.parametrize("batch", [1, 2, 64])
+def test_files_are_searched_for_in_batches_and_a_bad_one_stops_none(
+    latentedge: Shell, codec: Codec, china: Path, tmp_path: Path, batch: int
+) -> None:
+    bad, other = tmp_path / "bad.png", tmp_path / "other.png"
+    bad.write_bytes(b"no picture")
+    Image.fromarray(pixels(china)[::-1, ::-1]).save(other)
+    arguments = ("--refine", 2, "--refine-batch", batch, "--output", tmp_path / "out")
+    outcome = latentedge("encode", "--quality", 30, *arguments, china, bad, other)
+    assert outcome.code == 2
+    assert_one_line_each(outcome, [bad])
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["china.le", "other.le"]
+    for path in (china, other):
+        blob = (tmp_path / "out" / f"{path.stem}.le").read_bytes()
+        assert parse(blob).quality == 30
+        assert score(codec, pixels(path), blob) > TARGET_SSIMULACRA2
+
+
+def test_one_picture_of_a_batch_that_misses_its_target_is_its_failure_alone(
+    latentedge: Shell, codec: Codec, china: Path, noise: Path, tmp_path: Path
+) -> None:
+    arguments = ("--target-ssimulacra2", TARGET_SSIMULACRA2, "--refine", 2, "--refine-batch", 2)
+    outcome = latentedge("encode", *arguments, "--output", tmp_path / "out", noise, china)
+    assert outcome.code == 2
+    assert_one_line_each(outcome, [noise])
+    assert score(codec, pixels(china), (tmp_path / "out" / "china.le").read_bytes()) >= TARGET_SSIMULACRA2
+
+
+def test_a_search_is_for_the_heads_that_are_named(latentedge: Shell, codec: Codec, china: Path, tmp_path: Path) -> None:
+    for heads in ("high-cpu=1", "high-gpu=1"):
+        arguments = ("--quality", 20, "--refine", 8, "--refine-for", heads)
+        assert latentedge("encode", *arguments, "--output", tmp_path / heads, china).code == 0
+    for_cpu, for_gpu = ((tmp_path / heads / "china.le").read_bytes() for heads in ("high-cpu=1", "high-gpu=1"))
+    assert for_cpu != for_gpu
+    assert parse(for_cpu).quality == parse(for_gpu).quality == codec.read(for_cpu).quality
+
+
 def test_either_head_decodes_a_latent_and_medium_has_but_one(latentedge: Shell, china: Path, tmp_path: Path) -> None:
     assert latentedge("encode", "--quality", 30, "--output", tmp_path, china).code == 0
     decoded = {}

@@ -5,9 +5,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from service.cache.record import generations_key, lease_key, record_key
+from service.cache.record import generations_key, lease_key, record_key, unpack
 from service.settings import read_settings
+from tests.command_line import Shell
 from tests.service.cluster import Cluster, cluster_in
+from tests.service.filled_cache import STEPS, summary
 from tests.service.running_edge import RunningEdge, running_edge
 from tests.service.scripted_origin import Reply, ScriptedOrigin
 from tests.service.test_lease import LIMIT_S, asked_of
@@ -69,6 +71,18 @@ def test_pictures_spread_over_the_machines(
     assert {key for keys in held for key in keys if key.startswith(b"p:")} == {
         record_key(name, origin=origin.url) for name in PICTURES
     }
+
+
+def test_the_pictures_of_all_machines_are_refined_together(
+    edge: RunningEdge, latentedge: Shell, cluster: Cluster, origin: ScriptedOrigin, photo: bytes
+) -> None:
+    for name in PICTURES[:4]:
+        origin.script(f"/{name}", *[Reply(photo, headers=CATS)] * 2)
+        edge.get(f"/image/{name}?res=medium")
+    options = ("--store", cluster.url, "--origin", origin.url, "--steps", STEPS, "--per-minute", 0)
+    counts = summary(latentedge("refine", *options))
+    assert counts["keys"] == counts["stored"] + counts["unchanged"] == 4
+    assert {unpack(node.get(key)).refinement for node in cluster.nodes for key in node.scan_iter("p:*")} == {STEPS}
 
 
 def test_the_census_counts_all_machines(

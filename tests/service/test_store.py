@@ -11,9 +11,10 @@ from typing import TypeVar
 import pytest
 import redis
 
-from service.errors import StoreUnavailable
+from service.errors import DamagedRecord, StoreUnavailable
 from service.store.connection import Connection, Patience
 from service.store.embedded import EmbeddedValkey
+from service.store.hotness import PAGE
 from service.store.latent_store import Beside, LatentStore, Token
 from service.store.sampling import Sample
 from tests.service.paused import paused
@@ -318,3 +319,27 @@ def test_the_server_ends_with_its_parent(end: signal.Signals | None, valkey_prog
                 parent.send_signal(end)
             with pytest.raises(redis.exceptions.ConnectionError):
                 direct.blpop(["never"], timeout=20)
+
+
+def test_the_hottest_keys_of_many_pages_come_first(valkey: EmbeddedValkey) -> None:
+    with client(valkey) as direct:
+        direct.set("made", "")
+        dump = direct.dump("made")
+        with direct.pipeline(transaction=False) as pipeline:
+            for number in range(3 * PAGE):
+                pipeline.restore(f"p:{number:04}", 60_000, dump, frequency=number % 200)
+            pipeline.execute()
+    keys = ask(valkey.url, lambda store: store.hottest(prefix=b"p:"))
+    assert len(set(keys)) == 3 * PAGE
+    heat = [int(key.removeprefix(b"p:")) % 200 for key in keys]
+    assert heat == sorted(heat, reverse=True)
+
+
+def test_a_peek_finds_what_a_question_finds(valkey: EmbeddedValkey) -> None:
+    with client(valkey) as direct:
+        direct.set("p:1", b"\x00latent\xff")
+        direct.rpush("p:2", "of someone else")
+    assert ask(valkey.url, lambda store: store.peek(b"p:1")) == b"\x00latent\xff"
+    assert ask(valkey.url, lambda store: store.peek(b"p:none")) is None
+    with pytest.raises(DamagedRecord):
+        ask(valkey.url, lambda store: store.peek(b"p:2"))

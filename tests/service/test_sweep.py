@@ -122,3 +122,11 @@ def test_each_picture_keeps_the_score_that_it_was_promised(
     assert refined(latentedge, cache) == {"keys": 1, "unchanged": 1}
     assert cache.stored("cat") == replace(record, refinement=STEPS)
     assert refined(latentedge, cache) == {"keys": 1, "searched": 1}
+
+
+def test_a_store_that_does_not_answer_is_one_line(latentedge: Shell, cache: FilledCache) -> None:
+    cache.direct.shutdown(nosave=True)
+    outcome = latentedge(*cache.arguments())
+    assert outcome.code == 2
+    (line,) = outcome.err.splitlines()
+    assert line.startswith("latentedge refine: the store does not answer: ")
