@@ -129,7 +129,7 @@ class CodecWorker:
         return PROCESSOR_ITEMS if self.is_processor else None
 
     def _most_searches(self) -> int | None:
-        # A processor gains nothing by several together, and a hit would wait for a slice of all of them.
+        # A processor gains 10 % at most by several together, and a hit would wait for a slice of all (LOG.md).
         return 1 if self.is_processor else None
 
     def _chosen_device(self) -> str:
