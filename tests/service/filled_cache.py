@@ -56,6 +56,15 @@ class FilledCache:
         self.direct.set(self.key(name), pack(record), ex=TTL_S)
         return record
 
+    def put_used(
+        self, name: str, *, frequency: int | None = None, idletime: int | None = None, refinement: int = 0
+    ) -> None:
+        """Put a record as the store would have it after so many uses, or so many seconds without one."""
+        self.direct.set("made", pack(self.record(name, refinement=refinement)))
+        dump = self.direct.dump("made")
+        assert isinstance(dump, bytes)
+        self.direct.restore(self.key(name), TTL_S * 1000, dump, frequency=frequency, idletime=idletime)
+
     def stored(self, image_id: str) -> Record:
         value = self.direct.get(self.key(image_id))
         assert isinstance(value, bytes)

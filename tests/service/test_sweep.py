@@ -27,16 +27,14 @@ def test_a_better_latent_takes_the_place_of_the_stored_one(latentedge: Shell, ca
     assert (told["first_bytes"], told["refined_bytes"]) == (len(record.bitstream), len(stored.bitstream))
 
 
-@pytest.mark.parametrize(("policy", "heat"), [("volatile-lfu", "frequency"), ("allkeys-lru", "idletime")])
-def test_the_hottest_pictures_come_first(latentedge: Shell, cache: FilledCache, policy: str, heat: str) -> None:
+@pytest.mark.parametrize("policy", ["volatile-lfu", "allkeys-lru"])
+def test_the_hottest_pictures_come_first(latentedge: Shell, cache: FilledCache, policy: str) -> None:
     cache.direct.config_set("maxmemory-policy", policy)
-    frequencies = {"cold": 3, "hot": 200, "warm": 50}
-    for name, frequency in frequencies.items():
-        value = pack(cache.record(name))
-        cache.direct.set("made", value)
-        dump = cache.direct.dump("made")
-        shown = {heat: frequency if heat == "frequency" else 10_000 - frequency}
-        cache.direct.restore(cache.key(name), TTL_S * 1000, dump, **shown)
+    for name, frequency in {"cold": 3, "hot": 200, "warm": 50}.items():
+        if policy == "volatile-lfu":
+            cache.put_used(name, frequency=frequency)
+        else:
+            cache.put_used(name, idletime=10_000 - frequency)
         cache.origin.script(f"/{name}", Reply(cache.source))
     assert refined(latentedge, cache) == {"keys": 3, "stored": 3}
     assert cache.asked() == ["hot", "warm", "cold"]
@@ -44,8 +42,7 @@ def test_the_hottest_pictures_come_first(latentedge: Shell, cache: FilledCache, 
 
 def test_looking_at_a_record_is_no_use_of_it(latentedge: Shell, cache: FilledCache) -> None:
     """Else a run would tell the store that all pictures are wanted alike, just as it has to evict some."""
-    cache.direct.set("made", pack(cache.record("cat", refinement=STEPS)))
-    cache.direct.restore(cache.key("cat"), TTL_S * 1000, cache.direct.dump("made"), frequency=0)
+    cache.put_used("cat", frequency=0, refinement=STEPS)
     assert refined(latentedge, cache) == {"keys": 1, "searched": 1}
     assert cache.direct.object("FREQ", cache.key("cat")) == 0
 

@@ -24,7 +24,7 @@ FRESH = {"Cache-Control": "public, max-age=600"}
 LIMIT_S = 120
 
 
-def meanwhile(latentedge: Shell, cache: FilledCache, happens: Callable[[], None]) -> Outcome:
+def meanwhile(latentedge: Shell, cache: FilledCache, happens: Callable[[], object]) -> Outcome:
     """Run through the cache; something happens between a look at the record and the end of its search."""
     gate = threading.Event()
     reply = Reply(cache.source, gate=gate)
@@ -53,8 +53,11 @@ def test_a_purge_during_the_search_wins(latentedge: Shell, cache: FilledCache) -
 
 def test_a_purge_by_tag_during_the_search_wins(latentedge: Shell, cache: FilledCache) -> None:
     record = cache.put("cat", tags=("cats",), generation=5)
-    table = {"latest": 6, "hard:cats": 6}
-    outcome = meanwhile(latentedge, cache, lambda: cache.direct.hset(generations_key(cache.origin.url), mapping=table))
+
+    def purge() -> None:
+        cache.direct.hset(generations_key(cache.origin.url), mapping={"latest": 6, "hard:cats": 6})
+
+    outcome = meanwhile(latentedge, cache, purge)
     assert summary(outcome) == {"keys": 1, "superseded": 1}
     assert cache.stored("cat") == record
 
