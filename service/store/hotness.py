@@ -40,8 +40,8 @@ async def hottest_first(connection: Connection, *, prefix: bytes) -> list[bytes]
 
 
 async def _page(server: Redis, cursor: int, prefix: bytes) -> _Page:
-    policy = str((await server.info("memory"))["maxmemory_policy"])
-    counts_uses = policy.endswith("lfu")
+    policy = (await server.info("memory")).get("maxmemory_policy", "")
+    counts_uses = str(policy).endswith("lfu")
     following, keys = await server.scan(cursor, match=prefix + b"*", count=PAGE)
     pipeline = server.pipeline(transaction=False)
     for key in keys:

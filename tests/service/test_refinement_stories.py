@@ -6,7 +6,12 @@ from contextlib import contextmanager
 import pytest
 import redis
 
+from models.codec import Codec
+from models.readers import Readers
 from service.cache.record import record_key, unpack
+from service.render import image_file
+from service.render.image_file import ImageLimits
+from service.render.jobs import Pixels
 from service.settings import read_settings
 from service.store.embedded import EmbeddedValkey
 from tests.service.running_edge import RunningEdge, running_edge
@@ -70,6 +75,34 @@ def test_the_entity_tag_changes_with_the_latent_and_the_old_one_matches_no_more(
         assert figures["stored"] == edge.metric('edge_refinements_total{outcome="stored"}') == 1
         assert figures["first_bytes"] - figures["refined_bytes"] == len(first_record.bitstream) - len(refined.bitstream)
         assert figures["seconds"] > 0
+
+
+def test_the_search_is_for_the_heads_that_the_operator_names(
+    valkey: EmbeddedValkey, origin: ScriptedOrigin, photo: bytes
+) -> None:
+    heads = "high-gpu=0.6,medium=0.4"
+    origin.script("/cat", Reply(photo, headers=FRESH))
+    key = record_key("cat", origin=origin.url)
+    with (
+        redis.Redis.from_url(valkey.url) as store,
+        writes_to(store, key) as written,
+        refining_edge(origin, valkey, refine=STEPS, refine_for=heads) as edge,
+    ):
+        edge.get("/image/cat")
+        written()
+        written()
+        stored = unpack(store.get(key))
+    high = image_file.square(image_file.read(photo, limits=ImageLimits(10**7)).pixels, 344)
+    assert stored.bitstream == searched(high, quality=stored.quality, heads=heads)
+    assert stored.bitstream != searched(high, quality=stored.quality, heads="high-cpu=1,medium=0.15")
+
+
+def searched(high: Pixels, *, quality: int, heads: str) -> bytes:
+    search = Codec.load().refinement([high], qualities=[quality], steps=STEPS, readers=Readers.read(heads))
+    while not search.done:
+        search.step()
+    (found,) = search.bitstreams()
+    return found
 
 
 def test_the_client_of_a_miss_does_not_wait_for_the_refinement(
