@@ -37,7 +37,7 @@ def _table(title: str, *, words: Sequence[str], numbers: Sequence[str], caption:
 
 
 def _anchor_table(evaluation: Evaluation) -> Table:
-    """The yardstick has a row of its own, so that every format has its settings in one place."""
+    """Return the table of all settings; the yardstick has a row too, without rates."""
     pictures = len(evaluation.pictures)
     table = _table(
         f"The anchors, and their BD-rates at 344 against {YARDSTICK}, median of {pictures} pictures",
@@ -47,7 +47,7 @@ def _anchor_table(evaluation: Evaluation) -> Table:
     )
     for name, settings in evaluation.anchor_settings.items():
         rates = [one for one in evaluation.anchor_rates if one.name == name]
-        table.add_row(name, settings, *("100 %" if one.name == one.against else _bd_cell(one) for one in rates))
+        table.add_row(name, settings, *("" if one.name == one.against else _bd_cell(one) for one in rates))
     return table
 
 

@@ -49,7 +49,7 @@ class Run:
 
 @pytest.fixture(scope="module")
 def run(folder: Path, output: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """One evaluation for all tests: its anchor files alone take ten seconds."""
+    """One evaluation for all tests: its anchor files alone take longer than most tests."""
     cache = tmp_path_factory.mktemp("cache")
     options = EvaluateOptions(
         folder=folder,
