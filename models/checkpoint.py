@@ -103,7 +103,7 @@ def save(path: Path, networks: Networks, *, tables: tuple[Tables, Tables], notes
     Raises `InexactScalePathError` when a scale path is out of bounds.
     """
     tensors = _frozen("high", networks.high, tables[0]) | _frozen("medium", networks.medium, tables[1])
-    tensors |= {f"light.{name}": _stored(name, tensor) for name, tensor in networks.light.state_dict().items()}
+    tensors |= {f"light.{name}": stored(name, tensor) for name, tensor in networks.light.state_dict().items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_suffix(".new")
     save_file(tensors, fresh, metadata=_metadata(networks.architecture, notes))
@@ -194,7 +194,7 @@ def _frozen(prefix: str, networks: HighAutoencoder | MediumAutoencoder, tables: 
     weights = indexes.integers()
     FrozenScaleIndexes(weights)  # checks the bound
     tensors = {
-        name: _stored(name, tensor)
+        name: stored(name, tensor)
         for name, tensor in networks.state_dict().items()
         if "hyperprior.indexes." not in name
     }
@@ -206,7 +206,7 @@ def _frozen(prefix: str, networks: HighAutoencoder | MediumAutoencoder, tables: 
     return {f"{prefix}.{name}": tensor.contiguous() for name, tensor in tensors.items()}
 
 
-def _stored(name: str, tensor: Tensor) -> Tensor:
+def stored(name: str, tensor: Tensor) -> Tensor:
     """Matrices in half precision; linear paths, gains and vectors in full; places of coefficients as integers."""
     if not tensor.is_floating_point():
         return tensor.to(torch.int16).contiguous()

@@ -115,13 +115,16 @@ class Hyperprior(nn.Module):
         log_gain: Tensor = self.log_gain(quality)
         return torch.exp(log_gain)[:, :, None, None]
 
-    def forward(self, y: Tensor, quality: Tensor) -> RateEstimate:
-        """Training pass: rounding straight-through into y_hat, uniform noise for the rate (mixed quantisation)."""
+    def forward(self, y: Tensor, quality: Tensor, *, rounding: Rounding | None = None) -> RateEstimate:
+        """Training pass: rounding straight-through into y_hat, uniform noise for the rate (mixed quantisation).
+
+        Symbols are rounded to the nearest integer, or as `rounding` decides.
+        """
         gain = self.gain(quality)
         gained = y * gain
         z = self.analysis(gained)
         z_bits = -torch.log2(self.hyper_latents.mass(clamp_toward(z + _noise(z), -HYPER_LIMIT, HYPER_LIMIT), quality))
-        coded = self._quantise(gained, gain, z=z, quality=quality)
+        coded = self._quantise(gained, gain, z=z, quality=quality, rounding=rounding)
         residual = gained - coded.mu
         y_bits = -torch.log2(self.symbols.mass(residual + _noise(residual), coded.index))
         y_bits = y_bits * self.coded[quality][:, :, None, None]
@@ -153,7 +156,9 @@ class Hyperprior(nn.Module):
             if rounding is None:
                 return round_straight(residual) * (of_cells >= 1)
             steps = gain[:, None, :, 0, 0]
-            return rounding(residual, index=of_cells, gain=steps, quality=quality) * (of_cells >= 1)
+            chosen = rounding(residual, index=of_cells, gain=steps, quality=quality)
+            # straight-through; the sum is exact, since both are multiples of the residual's last bit
+            return (residual + (chosen - residual).detach()) * (of_cells >= 1)
 
         (q, mu), (q_others, mu_others) = self.two_passes(h1, quality, board, symbols)
         q, mu = board.joined(q, q_others), board.joined(mu, mu_others)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from models.entropy_model import SCALE_COUNT, support_of
+from models.entropy_model import SCALE_COUNT, SymbolModel, support_of
 from models.layers import quality_lambdas
 
 _LARGEST = 64
@@ -40,6 +40,15 @@ class Rounding:
             beyond = cost[-1:].expand(max(0, _LARGEST + 1 - len(cost))) + 8.0  # an escape: dear, however far
             rows.append(torch.cat([cost, beyond])[: _LARGEST + 1])
         return cls(torch.stack(rows).float(), strength)
+
+    @classmethod
+    @torch.no_grad()
+    def from_likelihoods(cls, model: SymbolModel, *, strength: float) -> Rounding:
+        """Costs by the smooth likelihoods as they are now: a training has no tables yet."""
+        device = model.share.device
+        index = torch.arange(SCALE_COUNT, device=device).float()[:, None]
+        q = torch.arange(_LARGEST + 1, device=device).float().expand(SCALE_COUNT, -1)
+        return cls(-torch.log2(model.mass(q, index)), strength)
 
     def __call__(self, v: Tensor, *, index: Tensor, gain: Tensor, quality: Tensor) -> Tensor:
         """v, index and gain of the same or broadcast shapes (B, ., .), quality (B,) -> q, integers held in float32."""

@@ -140,34 +140,53 @@ def evaluate(
 @app.command()
 def train(
     *,
-    data: Annotated[list[Path], typer.Option("--data", metavar="DIR", help="A folder of photographs; repeatable.")],
+    data: Annotated[
+        list[Path], typer.Option("--data", metavar="PATH", help="A folder or a pack of photographs; repeatable.")
+    ],
     minutes: Annotated[float, typer.Option("--minutes", min=0.1, help="Time budget, decay of the rate included.")],
-    output: OutputFolder = Path("runs/train"),
+    output: OutputFolder = stages.DEFAULTS.output,
     valid: Annotated[Path | None, typer.Option("--valid", metavar="DIR", help="Photographs to validate on.")] = None,
     resume: Annotated[Path | None, typer.Option("--resume", metavar="DIR", help="A run folder to go on in.")] = None,
     start: Annotated[
         Path | None, typer.Option("--from", metavar="FILE", help="Weights to go on from, not the closed-form start.")
     ] = None,
-    stage: Annotated[str, typer.Option("--stage", help=stages.sentence())] = "all",
+    flat: Annotated[
+        Path | None,
+        typer.Option("--from-flat", metavar="DIR", help="A stage's folder whose flat weights this run goes on from."),
+    ] = None,
+    stage: Annotated[str, typer.Option("--stage", help=stages.sentence())] = stages.DEFAULTS.stage,
     architecture: Annotated[
         str, typer.Option("--architecture", help="Networks to train: released or next.")
     ] = "released",
-    threads: Annotated[int, typer.Option("--threads", min=1, help="Threads of the arithmetic.")] = 2,
-    seed: Annotated[int, typer.Option("--seed", help="Of crops, qualities and starts.")] = 0,
-    rate: Annotated[float, typer.Option("--rate", min=0, help="Learning rate.")] = 2.5e-3,
-    batch: Annotated[int, typer.Option("--batch", min=1, help="Crops in a step; a GPU has room for 32.")] = 8,
+    threads: Annotated[
+        int, typer.Option("--threads", min=1, help="Threads of the arithmetic.")
+    ] = stages.DEFAULTS.threads,
+    seed: Annotated[int, typer.Option("--seed", help="Of crops, qualities and starts.")] = stages.DEFAULTS.seed,
+    rate: Annotated[float, typer.Option("--rate", min=0, help="Learning rate.")] = stages.RECIPE.rate,
+    batch: Annotated[
+        int, typer.Option("--batch", min=1, help="Crops in a step; a GPU has room for 32.")
+    ] = stages.RECIPE.batch,
+    crop_px: Annotated[
+        int, typer.Option("--crop", metavar="PX", min=64, max=256, help="Side of a crop.")
+    ] = stages.RECIPE.crop_px,
+    optimizer: Annotated[str, typer.Option("--optimizer", help="muon or adamw.")] = stages.RECIPE.optimizer,
+    contest_s: Annotated[
+        float,
+        typer.Option("--contest", metavar="S", min=0, help="Try each optimizer for S seconds, go on with the better."),
+    ] = stages.DEFAULTS.contest_s,
     perceptual: Annotated[
-        float, typer.Option("--perceptual", min=0, max=1, help="Share of SSIMULACRA2 in the distortion.")
-    ] = 0.15,
+        float, typer.Option("--perceptual", min=0, max=1, help="Share of SSIMULACRA2 in the decay's distortion.")
+    ] = stages.RECIPE.perceptual,
     note: Annotated[
         bool, typer.Option("--note", help="Train the research note's translator beside ours, to compare.")
-    ] = False,
-    device: Device = "cpu",
+    ] = stages.DEFAULTS.note,
+    device: Device = stages.DEFAULTS.device,
 ) -> None:
     """Train the codec within a time budget."""
     with _extras("demo"):
         from service.commands import model_work
 
+    recipe = model_work.Recipe(batch=batch, crop_px=crop_px, rate=rate, optimizer=optimizer, perceptual=perceptual)
     model_work.train(
         model_work.TrainOptions(
             data=data,
@@ -176,17 +195,33 @@ def train(
             output=output,
             resume=resume,
             start=start,
+            flat=flat,
             stage=stage,
             architecture=model_work.architecture_of(architecture),
             threads=threads,
             seed=seed,
             device=device,
-            rate=rate,
-            batch=batch,
-            perceptual=perceptual,
+            contest_s=contest_s,
             note=note,
+            recipe=recipe,
         )
     )
+
+
+@app.command()
+def pack(
+    *,
+    data: Annotated[list[Path], typer.Option("--data", metavar="DIR", help="A folder of photographs; repeatable.")],
+    output: Annotated[Path, typer.Option("--output", metavar="FILE", help="The pack to write.")],
+    most_bytes: Annotated[
+        int, typer.Option("--most-bytes", metavar="B", min=1, help="Largest size of the pack.")
+    ] = stages.PACK_BYTES,
+) -> None:
+    """Re-encode photographs so that they fit one file of a given size, for `train --data FILE` elsewhere."""
+    with _extras("demo"):
+        from service.commands import model_work
+
+    typer.echo(model_work.pack(model_work.PackOptions(data, output, most_bytes=most_bytes)))
 
 
 @app.command(cls=SettingsCommand)

@@ -17,7 +17,7 @@ from service.cli import run
 from service.settings import table
 from tests.command_line import Outcome, Shell, assert_one_line_each, photograph
 
-COMMANDS = ("encode", "decode", "info", "evaluate", "train", "serve", "refine", "purge", "origin", "demo")
+COMMANDS = ("encode", "decode", "info", "evaluate", "train", "pack", "serve", "refine", "purge", "origin", "demo")
 
 
 @pytest.fixture
@@ -227,6 +227,12 @@ def test_every_bad_picture_gets_its_line_and_the_good_one_is_done(
         ),
         ("decode", "--head", "gpus", "--output", "OUT", "FILE"),
         ("decode", "--res", "low", "--output", "OUT", "FILE"),
+        ("train", "--data", "MISSING", "--minutes", "1"),
+        ("train", "--data", "FILE", "--minutes", "1"),
+        ("train", "--data", "FILE", "--minutes", "1", "--optimizer", "sgd"),
+        ("train", "--data", "FILE", "--minutes", "1", "--from-flat", "OUT"),
+        ("train", "--data", "FILE", "--minutes", "1", "--stage", "high", "--from-flat", "MISSING"),
+        ("pack", "--data", "MISSING", "--output", "OUT"),
         ("origin", "--dir", "MISSING", "--port", "0"),
         ("origin", "--dir", "OUT", "--port", "65536"),
         ("demo", "--photos", "MISSING", "--port", "0"),

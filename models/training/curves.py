@@ -1,37 +1,71 @@
-"""A picture of a training from its log.jsonl: what the figures did over the minutes."""
+"""A picture of a training from its log.jsonl: what the figures did, over all runs that it consists of."""
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from models.training.training_log import lines_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+
+    from matplotlib.axes import Axes
+
+Line = dict[str, Any]
+_FLAT_COLOUR, _DECAY_COLOUR = "#2a6f97", "#c1121f"
 
 
 def plot_training(log: Path, picture: Path) -> None:
-    """Draw every logged figure that is a BD-rate, a gap or a loss over the minutes; nothing to draw writes nothing."""
+    """Draw every figure that is a BD-rate, a gap or a loss over the steps; nothing to draw writes nothing.
+
+    The flat parts of all runs are one line; the decay of each is a branch of it.
+    """
     import matplotlib as mpl
 
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
-    lines = [json.loads(line) for line in log.read_text().splitlines()]
-    names = sorted({name for line in lines for name in line if name.startswith(("bd_", "gap_", "loss"))})
-    drawn = {name: [(line["minutes"], line[name]) for line in lines if line.get(name) is not None] for name in names}
-    drawn = {name: points for name, points in drawn.items() if points}
-    if not drawn:
+    lines = lines_of(log)
+    names = sorted({name for line in lines for name in line if name.startswith(("bd_", "gap_", "loss", "fixed_loss"))})
+    names = [name for name in names if any(line.get(name) is not None for line in lines)]
+    if not names:
         return
-    figure, panels = plt.subplots(len(drawn), 1, figsize=(7, 2.4 * len(drawn)), sharex=True, squeeze=False)
-    for axes, (name, points) in zip(panels[:, 0], drawn.items(), strict=True):
-        axes.plot(*zip(*points, strict=True), marker="o", color="#2a6f97", linewidth=1.6, markersize=4)
-        axes.set_title(name, loc="left", fontsize=10)
-        axes.grid(color="#dddddd", linewidth=0.6)
-        axes.spines[["top", "right"]].set_visible(False)
-    panels[-1, 0].set_xlabel("minutes of training")
+    figure, panels = plt.subplots(len(names), 1, figsize=(7, 2.4 * len(names)), sharex=True, squeeze=False)
+    for axes, name in zip(panels[:, 0], names, strict=True):
+        _draw(axes, [line for line in lines if line.get(name) is not None], name)
+    panels[0, 0].legend(frameon=False, fontsize=8)
+    panels[-1, 0].set_xlabel("steps")
     figure.tight_layout()
     figure.savefig(picture, dpi=120)
     plt.close(figure)
+
+
+def _draw(axes: Axes, lines: list[Line], name: str) -> None:
+    flat = [line for line in lines if line["phase"] == "flat"]
+    _draw_part(axes, flat, name, kind=("o-", _FLAT_COLOUR, "flat"))
+    for branch in _branches(lines):
+        _draw_part(axes, branch, name, kind=("o--", _DECAY_COLOUR, f"decay of run {branch[-1]['run']}"))
+    axes.set_title(name, loc="left", fontsize=10)
+    axes.grid(color="#dddddd", linewidth=0.6)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _draw_part(axes: Axes, lines: list[Line], name: str, *, kind: tuple[str, str, str]) -> None:
+    style, colour, label = kind
+    steps, figures = [line["step"] for line in lines], [line[name] for line in lines]
+    axes.plot(steps, figures, style, color=colour, label=label, linewidth=1.6, markersize=4)
+
+
+def _branches(lines: list[Line]) -> Iterator[list[Line]]:
+    """The decay of each run, from its last line of the flat part on."""
+    for _run, of_run in groupby(lines, key=lambda line: line["run"]):
+        flat_and_decay = list(of_run)
+        decay = [line for line in flat_and_decay if line["phase"] != "flat"]
+        if decay:
+            flat = [line for line in flat_and_decay if line["phase"] == "flat"]
+            yield flat[-1:] + decay
 
 
 def plot_gap(log: Path, picture: Path) -> None:
@@ -41,7 +75,7 @@ def plot_gap(log: Path, picture: Path) -> None:
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
-    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    lines = lines_of(log)
     figure, axes = plt.subplots(figsize=(8, 4.2))
     ours, note = ("gap_db", "ours, from the linear fit on", "#2a6f97"), ("gap_note_db", "the note's MLP", "#c1121f")
     for name, label, color in (ours, note):

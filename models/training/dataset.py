@@ -1,4 +1,7 @@
-"""Photographs for training: read once, kept as uint8 about the scale they are served at, with their LANCZOS halves."""
+"""Photographs for training: read once, kept as uint8 about the scale they are served at, with their LANCZOS halves.
+
+One of them at one scale is read in picture_file.py.
+"""
 
 from __future__ import annotations
 
@@ -8,23 +11,22 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
-from PIL import Image
 from rich.progress import track
 
 from models.config import HIGH_PX, QUALITIES
-from models.training.references import pictures_in
+from models.training.options import batch_of
+from models.training.picture_file import read_photograph, training_files
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from numpy.typing import NDArray
     from torch import Tensor
 
-_LONG_TO_SHORT = 1.5
-"""Longer pictures are cut at the centre."""
+    from models.training.options import Recipe
+    from models.training.schedule import Phase
+
 SHORT_SIDES_PX = (HIGH_PX, 276, 400)
 """Every photograph is kept at the scale that is served, a smaller and a larger one: a mild change as augmentation."""
 _SHARES = (0.6, 0.2, 0.2)
@@ -36,14 +38,6 @@ _PATCHED_PICTURES, _PAIRS_EACH = 16, 64
 
 
 @dataclass(frozen=True)
-class Photograph:
-    """One picture at one scale: (3, H, W) uint8, and its LANCZOS half (3, H/2, W/2)."""
-
-    pixels: Tensor
-    half: Tensor
-
-
-@dataclass(frozen=True)
 class Crops:
     """A batch in 0..1: pictures (B, 3, S, S) and the same places of their halves (B, 3, S/2, S/2)."""
 
@@ -51,25 +45,9 @@ class Crops:
     half: Tensor
 
 
-def training_files(folder: Path) -> tuple[Path, ...]:
-    """The pictures below a folder; of DIV2K's own layout only the training pictures (DIV2K_train_HR/0001.png ...)."""
-    div2k = folder / "DIV2K_train_HR"
-    return pictures_in(div2k if div2k.is_dir() else folder)
-
-
-def read_photograph(file: Path, *, short_side_px: int) -> Photograph:
-    """The picture with its short side at `short_side_px` (even sides, long side cut at the centre), and its half."""
-    with Image.open(file) as image:
-        rgb = image.convert("RGB")
-    scale = short_side_px / min(rgb.size)
-    long_px = round(min(_LONG_TO_SHORT * short_side_px, max(rgb.size) * scale)) // 2 * 2
-    size = (short_side_px, long_px) if rgb.width <= rgb.height else (long_px, short_side_px)
-    width, height = size[0] / scale, size[1] / scale
-    left, top = max(0.0, (rgb.width - width) / 2), max(0.0, (rgb.height - height) / 2)
-    box = (left, top, min(rgb.width, left + width), min(rgb.height, top + height))
-    whole = rgb.resize(size, Image.Resampling.LANCZOS, box=box)
-    half = whole.resize((size[0] // 2, size[1] // 2), Image.Resampling.LANCZOS)
-    return Photograph(_tensor(np.asarray(whole)), _tensor(np.asarray(half)))
+def available_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0))
 
 
 @dataclass(frozen=True)
@@ -118,9 +96,9 @@ class PhotographSet:
     """All photographs of the given folders in the memory of a device."""
 
     def __init__(self, folders: Sequence[Path], *, limit: int | None = None, device: str = "cpu") -> None:
-        """Read every picture at all scales; raises `ReferencePictureError` when a folder has none."""
+        """Read every picture at all scales; raises `ReferencePictureError` when a folder or a pack has none."""
         files = [file for folder in folders for file in training_files(folder)][:limit]
-        with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        with ThreadPoolExecutor(available_cores()) as pool:
             jobs = pool.map(lambda file: [read_photograph(file, short_side_px=px) for px in SHORT_SIDES_PX], files)
             photographs = [one for scales in track(jobs, total=len(files), description="reading") for one in scales]
         self.files, self.device = len(files), device
@@ -141,8 +119,24 @@ class PhotographSet:
 
     def qualities(self, batch: int, generator: torch.Generator | None) -> Tensor:
         """(B,) int64, one at random from each of B equal ranges: a batch sees all of the range."""
+        return (self._spread(batch, generator) * QUALITIES).long().clamp_max(QUALITIES - 1)
+
+    def wanted_qualities(self, batch: int, recipe: Recipe, generator: torch.Generator | None) -> Tensor:
+        """(B,) int64 as the recipe wants them, one at random from each of B equally likely ranges."""
+        chances = _quality_chances(recipe, self.device)
+        found = torch.searchsorted(chances, self._spread(batch, generator), right=True)
+        return found.clamp_max(QUALITIES - 1)
+
+    def _spread(self, batch: int, generator: torch.Generator | None) -> Tensor:
+        """(B,) in 0..1, one at random from each of B equal ranges."""
         draws = _Dice(batch, generator, self.device)()
-        return ((torch.arange(batch, device=self.device) + draws) * (QUALITIES / batch)).long().clamp_max(QUALITIES - 1)
+        return (torch.arange(batch, device=self.device) + draws) / batch
+
+    def batch(self, recipe: Recipe, phase: Phase, generator: torch.Generator | None) -> tuple[Crops, Tensor]:
+        """What a step of a phase trains on: crops or whole pictures, and their qualities (B,)."""
+        size_px, count = batch_of(recipe, whole_pictures=phase.whole_pictures)
+        crops = self.crops(count, size_px=size_px, generator=generator)
+        return crops, self.wanted_qualities(count, recipe, generator)
 
     def _places(self, dice: _Dice, *, size_px: int) -> _Places:
         scales, chances = _scales(size_px, self.device)
@@ -168,6 +162,15 @@ class PhotographSet:
                 pairs = torch.stack([blocks[:, :-1], blocks[:, 1:]], dim=2).flatten(0, 1)
                 rows.append(pairs[torch.randperm(len(pairs), generator=generator)[:_PAIRS_EACH]])
         return torch.cat(rows)
+
+
+@cache
+def _quality_chances(recipe: Recipe, device: str) -> Tensor:
+    """(QUALITIES,) cumulated chances of the qualities."""
+    first, last = recipe.wanted_qualities
+    chances = torch.full((QUALITIES,), (1 - recipe.wanted_share) / QUALITIES)
+    chances[first : last + 1] += recipe.wanted_share / (last + 1 - first)
+    return chances.cumsum(0).to(device)
 
 
 @cache
@@ -223,7 +226,3 @@ def block_vectors(pixels: Tensor, stride_px: int) -> Tensor:
     height, width = (side // stride_px * stride_px for side in pixels.shape[1:])
     blocks = torch.nn.functional.pixel_unshuffle(pixels[None, :, :height, :width], stride_px)
     return blocks[0].permute(1, 2, 0)
-
-
-def _tensor(pixels: NDArray[np.uint8]) -> Tensor:
-    return torch.from_numpy(pixels.copy()).permute(2, 0, 1).contiguous()

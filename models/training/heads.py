@@ -14,9 +14,8 @@ from torch import Tensor, nn
 
 from models.autoencoder import HighAutoencoder, LightNetworks, MediumAutoencoder
 from models.training.heads_validation import HeadsValidation, Ways
-from models.training.losses import decoded_latent, linear_groups, picture_loss
+from models.training.losses import decoded_latent, picture_loss
 from models.training.note_translator import NoteTranslator
-from models.training.options import batch_of
 from models.training.warm_start import fill
 
 if TYPE_CHECKING:
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
 
     from models.training.dataset import PhotographSet
     from models.training.options import TrainOptions
+    from models.training.schedule import Phase
 
 
 class HeadsTask:
@@ -50,27 +50,21 @@ class HeadsTask:
         fill(medium, self._folder, start=self._options.start)
         return medium
 
-    def loss(self, generator: torch.Generator | None, *, whole_pictures: bool) -> Tensor:
+    def loss(self, generator: torch.Generator | None, *, phase: Phase) -> Tensor:
         """Both heads' errors on one batch of decoded latents."""
-        size_px, batch = batch_of(self._options, whole_pictures=whole_pictures)
-        crops = self._photographs.crops(batch, size_px=size_px, generator=generator)
-        quality = self._photographs.qualities(batch, generator)
+        crops, quality = self._photographs.batch(self._options.recipe, phase, generator)
         half = self._options.half_precision
-        y_hat = decoded_latent(self._high, crops.pixels, quality, half_precision=half)
-        if self._note is not None:
+        y_hat = decoded_latent(self._high, crops.pixels, quality, half_precision=half, phase=phase)
+        if self._note is not None and torch.is_grad_enabled():  # without gradients the loss is only measured
             self._note.learn(y_hat, crops.half, quality)
         with torch.autocast(y_hat.device.type, dtype=torch.bfloat16, enabled=half):
             x_hat = self._light.high(y_hat, quality=quality, deviation=self._high.hyperprior.deviation)
             x_half = self._light.medium(y_hat, quality=quality, deviation=self._high.hyperprior.deviation)
         high, medium = (
-            picture_loss(found, truth, quality, perceptual=self._options.perceptual)
+            picture_loss(found, truth, quality, perceptual=phase.perceptual)
             for found, truth in ((x_hat, crops.pixels), (x_half, crops.half))
         )
         return (high + medium).sum()
-
-    def groups(self, rate: float) -> list[dict[str, object]]:
-        """All parameters, the linear paths slower."""
-        return linear_groups(self.model, rate)
 
     def score(self, averaged: nn.Module) -> dict[str, float]:
         """How far the translator is behind its rival, and the light head behind the better one."""

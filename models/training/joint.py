@@ -19,8 +19,7 @@ from models.perceptual import CompiledError
 from models.training.heads_validation import HeadsValidation, Ways
 from models.training.light_encoder import latent_loss
 from models.training.linear_start import start_linear, start_synthesis
-from models.training.losses import linear_groups, padded, picture_loss, rate_loss
-from models.training.options import batch_of
+from models.training.losses import padded, picture_loss, rate_loss, sent_rounding
 from models.training.translator_start import start_translator, translator_examples
 from models.training.validation import Watch
 
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from models.synthesis import HighHead
     from models.training.dataset import Crops, PhotographSet
     from models.training.options import TrainOptions
+    from models.training.schedule import Phase
     from models.translator import Translator
 
 _HIGH_SHARES = (0.55, 0.45)
@@ -48,7 +48,8 @@ class JointTask:
         """Starts from the closed forms."""
         self._photographs, self._options = photographs, options
         self._networks = SharedLatent(options.architecture).to(options.device)
-        start_shared(self._networks, photographs, seed=options.seed)
+        if options.flat is None:
+            start_shared(self._networks, photographs, seed=options.seed)
         self._error: Error | None = None
         if options.device.startswith("cuda"):
             from models.training.fast_layers import speed_up  # triton is there where a GPU is
@@ -59,26 +60,25 @@ class JointTask:
         self._watch = Watch(options, size_px=HIGH_PX) if options.valid else None
         self._ways = HeadsValidation(options.valid) if options.valid else None
 
-    def loss(self, generator: torch.Generator | None, *, whole_pictures: bool) -> Tensor:
+    def loss(self, generator: torch.Generator | None, *, phase: Phase) -> Tensor:
         """Rate and the three distortions of a batch of crops, or of whole pictures in the last part."""
-        size_px, batch = batch_of(self._options, whole_pictures=whole_pictures)
-        crops = self._photographs.crops(batch, size_px=size_px, generator=generator)
-        quality = self._photographs.qualities(batch, generator)
-        return self._loss(crops, quality, None if whole_pictures else self._error)
+        crops, quality = self._photographs.batch(self._options.recipe, phase, generator)
+        return self._loss(crops, quality, phase)
 
-    def _loss(self, crops: Crops, quality: Tensor, error: Error | None) -> Tensor:
+    def _loss(self, crops: Crops, quality: Tensor, phase: Phase) -> Tensor:
         high, options = self._networks.high, self._options
         x, deviation = crops.pixels.contiguous(memory_format=torch.channels_last), high.hyperprior.deviation
         half_precision = torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=options.half_precision)
         with half_precision:
             y = high.analysis(padded(x, high), deviation)
-        rate = high.hyperprior(y, quality)
+        rate = high.hyperprior(y, quality, rounding=sent_rounding(high.hyperprior, phase))
         with half_precision:
             highs, mediums = (
                 torch.cat([head(rate.y_hat, quality=quality, deviation=deviation).float() for head in heads])
                 for heads in self._heads()
             )
-        measure = partial(picture_loss, perceptual=options.perceptual, error=error)
+        error = None if phase.whole_pictures else self._error
+        measure = partial(picture_loss, perceptual=phase.perceptual, error=error)
         distortions = _weighed(measure(highs, x, quality), _HIGH_SHARES)
         distortions = distortions + _weighed(measure(mediums, crops.half, quality), _MEDIUM_SHARES)
         loss: Tensor = rate_loss(rate, x, quality) + distortions + self._light_encoder_loss(x, y, quality)
@@ -96,10 +96,6 @@ class JointTask:
         with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=self._options.half_precision):
             found = analysis(padded(x, high), high.hyperprior.deviation)
         return _LIGHT_ENCODER_SHARE * latent_loss(found, y, hyperprior=high.hyperprior, quality=quality)
-
-    def groups(self, rate: float) -> list[dict[str, object]]:
-        """All parameters, the linear paths slower."""
-        return linear_groups(self.model, rate)
 
     def score(self, averaged: nn.Module) -> dict[str, float]:
         """Rate-distortion against JPEG, and what the other heads and the light encoder lose."""

@@ -1,161 +1,240 @@
-"""The training loop of one stage: a time budget, averaged weights, a state that can be resumed, a log and a plot."""
+"""The training loop of one stage: it follows the timetable, writes the weights as it goes, logs, and can be stopped.
+
+Whatever ends it (an exception, SIGTERM, kill -9, a step that hangs), the folder holds the flat and the averaged weights
+of at most `write_every` of the minutes ago (kept.py). A run that was stopped goes on from state.pt; one that came to
+its end leaves none, and a later run goes on from its flat weights.
+"""
 
 from __future__ import annotations
 
-import json
 import math
-import time
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from contextlib import suppress
+from dataclasses import asdict, replace
+from statistics import fmean
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-from torch.optim.swa_utils import AveragedModel
 
+from models.training.contest import winner
 from models.training.curves import plot_training
-from models.training.schedule import Moment
-from models.training.steps import optimizer_of, stepper
+from models.training.kept import AVERAGED, DONE, FLAT, Kept, NotFiniteError, Stand, keep, kept
+from models.training.run import Run
+from models.training.schedule import FLAT as FLAT_PHASE
+from models.training.schedule import Phase, Timetable
+from models.training.steps import Task
+from models.training.stopwatch import Deadline, end_process
+from models.training.training_log import LOG, TrainingLog
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from collections.abc import Callable
+    from pathlib import Path
 
-    from models.training.options import TrainOptions
+    from torch import nn
 
-_SAVE_EVERY_S = 120.0
-_LONGEST_AVERAGE = 0.999
+    from models.training.options import Recipe, TrainOptions
+    from models.training.stopwatch import Stopwatch
+
+_STATE = "state.pt"
+_STATE_EVERY_S = 120.0
 
 
-class DivergedError(Exception):
-    """The training lost itself before there was anything to go back to."""
-
-
-class Task(Protocol):
+class Stage(Task, Protocol):
     """One stage as the loop sees it."""
 
-    model: nn.Module
     validate_every_s: float
 
-    def loss(self, generator: torch.Generator | None, *, whole_pictures: bool) -> Tensor:
-        """Loss of one fresh batch."""
-
-    def groups(self, rate: float) -> list[dict[str, object]]:
-        """Parameter groups with their learning rates."""
-
     def score(self, averaged: nn.Module) -> dict[str, float]:
-        """Figures on the validation pictures."""
+        """Figures on the validation pictures; empty without any."""
 
 
-@dataclass
-class _Run:
-    """The loop's own state: what is saved and what a resumed run continues from."""
+def run_stage(
+    task: Stage,
+    folder: Path,
+    *,
+    budget_s: float,
+    options: TrainOptions,
+    watch: Stopwatch,
+    end: Callable[[], None] = end_process,
+) -> None:
+    """Spend what is left of `budget_s` on one stage; `watch` tells what is spent already.
 
-    averaged: AveragedModel
-    optimizer: torch.optim.Optimizer
-    base: list[float]
-    """Learning rates of the groups before the schedule."""
-    step: int = 0
-    spent_s: float = 0.0
-
-
-def run_stage(task: Task, folder: Path, *, minutes: float, options: TrainOptions) -> None:
-    """Spend `minutes` on one stage, or what is left of them when its folder holds an unfinished state."""
+    `end` is called when a step hangs after everything should have been written.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    run = _start(task, options)
-    budget_s = minutes * 60
-    _resume(run, task, folder, budget_s)
-    steps = stepper(task, run.optimizer, seed=options.seed + run.step, device=options.device)
-    if run.step == 0:
-        _record(task, run, folder)
-    with Progress(
-        TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(), TextColumn("{task.fields[figures]}")
-    ) as bar:
-        shown = bar.add_task(folder.name, total=budget_s, figures="")
-        saved_s, scored_s, before = run.spent_s, run.spent_s, time.monotonic()
-        while not (moment := Moment(run.spent_s, budget_s, run.step)).over:
-            steps.set_rates([rate * moment.rate() for rate in run.base])
-            loss = steps.step(whole_pictures=moment.whole_pictures)
-            _average(run.averaged.module, task.model, decay=moment.average_decay(_LONGEST_AVERAGE))
-            if run.step % steps.read_every == 0:
-                value = float(loss)  # waits for the device: what is spent is known again
-                if not math.isfinite(value):
-                    _go_back(run, task, folder)
-                    steps = stepper(task, run.optimizer, seed=options.seed + run.step, device=options.device)
-                    continue
-                bar.update(shown, completed=run.spent_s, figures=f"step {run.step} loss {value:.3f}")
-            now = time.monotonic()
-            run.spent_s, before, run.step = run.spent_s + now - before, now, run.step + 1
-            if run.spent_s - saved_s > _SAVE_EVERY_S and math.isfinite(float(loss)):
-                saved_s = run.spent_s
-                _save(run, task, folder)
-            if run.spent_s - scored_s > task.validate_every_s:
-                scored_s = run.spent_s
-                _record(task, run, folder, loss=float(loss))
-                before = time.monotonic()  # validation is not charged to the budget
-    _save(run, task, folder)
-    _record(task, run, folder)
-    plot_training(folder / "log.jsonl", folder / "curve.png")
+    loop = _Loop(task, folder, budget_s=budget_s, options=options, watch=watch)
+    Console().print(str(loop.timetable))
+    loop.begin()
+    loop.train(end)
+    plot_training(folder / LOG, folder / "curve.png")
 
 
-def _start(task: Task, options: TrainOptions) -> _Run:
-    optimizer = optimizer_of(task.groups(options.rate), device=options.device)
-    base = [float(group["lr"]) for group in optimizer.param_groups]
-    return _Run(AveragedModel(task.model, use_buffers=False), optimizer, base)
+class _Loop:
+    """One run, and where it stands between two steps."""
 
+    _run: Run
 
-def _go_back(run: _Run, task: Task, folder: Path) -> None:
-    """After a loss that is no number: the last state that was saved, at half the rate."""
-    if not (folder / "state.pt").exists():
-        raise DivergedError(f"the loss is no number at step {run.step}, before anything was saved")
-    spent_s = run.spent_s
-    _resume(run, task, folder, float("inf"))
-    run.base, run.spent_s = [rate / 2 for rate in run.base], spent_s
-    Console().print(f"the loss was no number: back to step {run.step}, at half the rate")
+    def __init__(self, task: Stage, folder: Path, *, budget_s: float, options: TrainOptions, watch: Stopwatch) -> None:
+        """Takes up the folder's unfinished state, or flat weights, or else the task's own start."""
+        self._task, self._folder, self._options, self._watch = task, folder, options, watch
+        self._log = TrainingLog(folder)
+        self._phase = FLAT_PHASE
+        self._losses: list[float] = []
+        """Read since the last line of the log."""
+        self._damping = 1.0
+        """Factor on the rate, halved whenever the training went back."""
+        self._before = Stand(run=0)
+        """How far the weights had come that this run goes on from."""
+        self._state = self._unfinished()
+        if self._state:
+            self._before = Stand(**self._state["before"])
+        elif flat := self._flat_weights():
+            flat.fill(task.model)
+            self._before = flat.stand
+        self.timetable = Timetable.of(options.recipe, budget_s, again=self._before.run > 0)
+        if self._state:
+            self._phase = self.timetable.phase(self._state["spent_s"])
+            watch.add(self._state["spent_s"])
 
+    def begin(self) -> None:
+        """Choose the optimizer, make every phase ready, and write the first files."""
+        recipe = self._options.recipe
+        if self._state:
+            self._run = self._new_run(replace(recipe, optimizer=self._state["optimizer"]), step=self._before.step)
+            self._run.restore(self._state)
+        elif self._options.contest_s and not self._before.run:
+            self._run = winner(self._task, self._options, timetable=self.timetable, watch=self._watch)
+        else:
+            self._run = self._new_run(recipe, step=self._before.step)
+        self._run.prepare(self.timetable.phases)
+        self._state_s = self._logged_s = self._watch.spent_s
+        if not self._before.run and not self._state:
+            self._record(None)
+        self._state = None
+        self._write()
 
-@torch.no_grad()
-def _average(averaged: nn.Module, model: nn.Module, *, decay: float) -> None:
-    torch._foreach_lerp_(list(averaged.parameters()), list(model.parameters()), 1 - decay)
+    def train(self, end: Callable[[], None]) -> None:
+        """Follow the timetable to its end; on the way out, whatever the reason, write what is good."""
+        columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+        with Progress(*columns, TextColumn("{task.fields[figures]}")) as bar:
+            shown = bar.add_task(self._folder.name, total=self.timetable.decay_until_s, figures="")
 
+            def show(spent_s: float, loss: float) -> None:
+                bar.update(shown, completed=spent_s, figures=f"step {self._run.step} loss {loss:.3f}")
 
-def _save(run: _Run, task: Task, folder: Path) -> None:
-    state = {
-        "model": task.model.state_dict(),
-        "averaged": run.averaged.module.state_dict(),
-        "optimizer": run.optimizer.state_dict(),
-        "step": run.step,
-        "spent_s": run.spent_s,
-        "base": run.base,
-    }
-    fresh = folder / "state.new"
-    torch.save(state, fresh)
-    fresh.replace(folder / "state.pt")
+            try:
+                self._follow(show, end)
+            except BaseException:
+                with suppress(Exception):  # the device may be gone: then what was written last must do
+                    self._write()
+                raise
+        self._finish()
 
+    def _follow(self, show: Callable[[float, float], None], end: Callable[[], None]) -> None:
+        with Deadline(self._watch, self.timetable.written_by_s, end=end) as deadline:
+            while not self.timetable.is_over(spent_s := self._watch.spent_s):
+                loss = self._steps(spent_s)
+                show(spent_s, loss)
+                self._look(loss)
+                deadline.show_life()
+            self._phase = replace(self._phase, name=DONE)
+            keep(self._folder / AVERAGED, self._run.averaged, self._stand)
 
-def _resume(run: _Run, task: Task, folder: Path, budget_s: float) -> None:
-    """Go on from the folder's state: within its budget, or (when that was used up) from its averaged weights afresh."""
-    path = folder / "state.pt"
-    if not path.exists():
-        return
-    state = torch.load(path, weights_only=True)
-    run.averaged.module.load_state_dict(state["averaged"])
-    if state["spent_s"] >= budget_s - 1:
-        task.model.load_state_dict(state["averaged"])
-        return
-    task.model.load_state_dict(state["model"])
-    run.optimizer.load_state_dict(state["optimizer"])
-    run.base, run.step, run.spent_s = state["base"], state["step"], state["spent_s"]
+    def _steps(self, spent_s: float) -> float:
+        """Some steps at one rate, until the device is waited for: gives the loss of the last."""
+        rate = self._damping * self.timetable.rate(spent_s, self._run.own_steps)
+        for _ in range(self._run.read_every):
+            loss = self._run.advance(self._phase, rate=rate)
+        return float(loss)
 
+    def _look(self, loss: float) -> None:
+        """Do what is due; after a loss that is no number go back to the weights that were written last."""
+        if not math.isfinite(loss):
+            self._go_back()
+            return
+        phase = self.timetable.phase(self._watch.spent_s)
+        try:
+            if phase != self._phase:
+                self._enter(phase)
+            self._do_what_is_due(loss)
+        except NotFiniteError:
+            self._go_back()
 
-def _record(task: Task, run: _Run, folder: Path, *, loss: float | None = None) -> None:
-    """One line of log.jsonl: figures of the averaged weights on the validation pictures."""
-    figures = task.score(run.averaged.module)
-    line = {"step": run.step, "minutes": round(run.spent_s / 60, 2), "loss": loss, **figures}
-    with (folder / "log.jsonl").open("a") as log:
-        log.write(json.dumps(line) + "\n")
-    Console().print(
-        " ".join(
-            f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}" for name, value in line.items()
-        )
-    )
+    def _enter(self, phase: Phase) -> None:
+        """The flat weights are final when the decay begins; what a write takes decides when the decay has to end."""
+        began_s = self._watch.spent_s
+        if self._phase == FLAT_PHASE:
+            self._write()
+            self.timetable = self.timetable.leaving(2 * (self._watch.spent_s - began_s))
+            self._record(None)
+        self._phase = phase
+        self._write()
+
+    def _do_what_is_due(self, loss: float) -> None:
+        spent_s, recipe, budget_s = self._watch.spent_s, self._options.recipe, self.timetable.budget_s
+        if spent_s - self._written_s > recipe.write_every * budget_s:
+            self._write()
+        if spent_s - self._state_s > _STATE_EVERY_S:
+            self._write_state()
+        watched_s = self._task.validate_every_s if self._options.valid else recipe.measure_every * budget_s
+        self._losses.append(loss)
+        if spent_s - self._logged_s > watched_s:
+            self._record(fmean(self._losses))
+
+    @property
+    def _stand(self) -> Stand:
+        minutes = round(self._before.minutes + self._watch.spent_s / 60, 3)
+        return Stand(self._before.run + 1, self._run.step, minutes, self._phase.name)
+
+    def _write(self) -> None:
+        """Both files while the flat part lasts, the averaged weights alone in the decay."""
+        if self._phase == FLAT_PHASE:
+            keep(self._folder / FLAT, self._task.model, self._stand)
+        keep(self._folder / AVERAGED, self._run.averaged, self._stand)
+        self._written_s = self._watch.spent_s
+
+    def _record(self, loss: float | None) -> None:
+        """One line of the log; scores on validation pictures are not charged to the budget."""
+        stand, figures = self._stand, {"loss": loss, "fixed_loss": self._run.fixed_loss()}
+        with self._watch.paused():
+            figures |= self._task.score(self._run.averaged)
+        self._log.add(stand, figures, optimizer=self._run.recipe.optimizer)
+        self._logged_s = self._watch.spent_s
+        self._losses.clear()
+
+    def _finish(self) -> None:
+        (self._folder / _STATE).unlink(missing_ok=True)
+        self._record(None)
+
+    def _unfinished(self) -> dict[str, Any] | None:
+        path = self._folder / _STATE
+        return torch.load(path, weights_only=True) if path.exists() else None
+
+    def _flat_weights(self) -> Kept | None:
+        if self._options.flat is None:
+            return None
+        self._log.begin_with(self._options.flat)
+        return kept(self._options.flat, FLAT)
+
+    def _new_run(self, recipe: Recipe, *, step: int) -> Run:
+        options = self._options
+        return Run(self._task, recipe, seed=options.seed, device=options.device, step=step)
+
+    def _write_state(self) -> None:
+        """All that a stopped run needs to go on as if it had not been stopped."""
+        fresh = self._folder / "state.new"
+        own = {"spent_s": self._watch.spent_s, "before": asdict(self._before)}
+        torch.save(self._run.state() | own | {"optimizer": self._run.recipe.optimizer}, fresh)
+        fresh.replace(self._folder / _STATE)
+        self._state_s = self._watch.spent_s
+
+    def _go_back(self) -> None:
+        """Train on from the weights that were written last, at half the rate, with a new warm-up."""
+        lost_at = self._run.step
+        last = kept(self._folder, FLAT if self._phase == FLAT_PHASE else AVERAGED)
+        last.fill(self._task.model)
+        self._run = self._new_run(self._run.recipe, step=last.stand.step)
+        self._run.prepare(self.timetable.phases)
+        self._damping /= 2
+        Console().print(f"no numbers any more at step {lost_at}: back to step {last.stand.step}, at half the rate")

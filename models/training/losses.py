@@ -9,13 +9,16 @@ import torch
 from models.autoencoder import pad_to_cells
 from models.layers import quality_lambdas
 from models.perceptual import distortion
+from models.rounding import Rounding
+from models.training.schedule import FLAT
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from models.autoencoder import HighAutoencoder, MediumAutoencoder
-    from models.hyperprior import RateEstimate
+    from models.hyperprior import Hyperprior, RateEstimate
     from models.perceptual import Error
+    from models.training.schedule import Phase
 
 _LAMBDA_MIDDLE = 0.02
 _BALANCE = 0.42
@@ -34,22 +37,33 @@ def padded(x: Tensor, model: HighAutoencoder | MediumAutoencoder) -> Tensor:
     return pad_to_cells(x, model.config) if x.shape[2] == model.config.size_px else x
 
 
+def sent_rounding(hyperprior: Hyperprior, phase: Phase) -> Rounding | None:
+    """How the encoder will round, so that heads learn on the symbols that are sent; None: to the nearest integer.
+
+    The costs come from the smooth likelihoods of this very step: a table of 64 x 65 numbers, which is nothing beside
+    the step, is never out of date, and is computed on the device, so that a recording holds it too.
+    """
+    if not phase.rounding_strength:
+        return None
+    return Rounding.from_likelihoods(hyperprior.symbols, strength=phase.rounding_strength)
+
+
 def codec_loss(
     model: HighAutoencoder | MediumAutoencoder,
     x: Tensor,
     quality: Tensor,
     *,
     half_precision: bool,
-    perceptual: float = 0.0,
+    phase: Phase,
 ) -> Tensor:
     """bits per pixel + lambda * distortion of one autoencoder, balanced over qualities. The latent stays in float32."""
     deviation = model.hyperprior.deviation
     with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=half_precision):
         y = model.analysis(padded(x, model), deviation)
-    rate = model.hyperprior(y, quality)
+    rate = model.hyperprior(y, quality, rounding=sent_rounding(model.hyperprior, phase))
     with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=half_precision):
         x_hat = model.head(rate.y_hat, quality=quality, deviation=deviation)
-    return rate_loss(rate, x, quality) + picture_loss(x_hat, x, quality, perceptual=perceptual).sum()
+    return rate_loss(rate, x, quality) + picture_loss(x_hat, x, quality, perceptual=phase.perceptual).sum()
 
 
 def rate_loss(rate: RateEstimate, x: Tensor, quality: Tensor) -> Tensor:
@@ -68,11 +82,13 @@ def picture_loss(x_hat: Tensor, x: Tensor, quality: Tensor, *, perceptual: float
 
 
 @torch.no_grad()
-def decoded_latent(model: HighAutoencoder, x: Tensor, quality: Tensor, *, half_precision: bool) -> Tensor:
+def decoded_latent(
+    model: HighAutoencoder, x: Tensor, quality: Tensor, *, half_precision: bool, phase: Phase = FLAT
+) -> Tensor:
     """y_hat of the frozen high autoencoder, as the edge will decode it."""
     with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=half_precision):
         y = model.analysis(padded(x, model), model.hyperprior.deviation)
-    return model.hyperprior.quantise(y, quality).y_hat
+    return model.hyperprior.quantise(y, quality, rounding=sent_rounding(model.hyperprior, phase)).y_hat
 
 
 @torch.no_grad()
@@ -80,10 +96,3 @@ def medium_latent(model: MediumAutoencoder, x: Tensor) -> Tensor:
     """Latent of the medium picture before rounding."""
     y: Tensor = model.analysis(padded(x, model), model.hyperprior.deviation)
     return y
-
-
-def linear_groups(model: nn.Module, rate: float) -> list[dict[str, object]]:
-    """A tenth of the learning rate for the linear paths: the full rate destroys the linear start (see LOG.md)."""
-    linear = [parameter for name, parameter in model.named_parameters() if "linear" in name]
-    rest = [parameter for name, parameter in model.named_parameters() if "linear" not in name]
-    return [{"params": linear, "lr": 0.1 * rate}, {"params": rest, "lr": rate}]

@@ -5,7 +5,9 @@ reference is not made from the 344 one: that would favour whoever decodes 344 fi
 """
 
 import io
+import zipfile
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +15,12 @@ from PIL import Image, ImageCms, ImageOps
 
 _SUFFIXES = frozenset({".avif", ".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 
-
 # What Pillow raises for files that are damaged, foreign, absurdly large or have a broken colour profile.
-_UNREADABLE = (OSError, SyntaxError, Image.DecompressionBombError, ImageCms.PyCMSError)
+UNREADABLE = (OSError, SyntaxError, Image.DecompressionBombError, ImageCms.PyCMSError)
+
+
+PictureFile: TypeAlias = Path | zipfile.Path
+"""A picture on disk, or a member of a zip file."""
 
 
 class ReferencePictureError(Exception):
@@ -30,13 +35,13 @@ def pictures_in(folder: Path) -> tuple[Path, ...]:
     return tuple(found)
 
 
-def reference(path: Path, size_px: int) -> NDArray[np.uint8]:
+def reference(path: PictureFile, size_px: int) -> NDArray[np.uint8]:
     """(size, size, 3) sRGB; a picture of that very size comes back as it is."""
     try:
-        with Image.open(path) as opened:
+        with path.open("rb") as file, Image.open(file) as opened:
             upright = ImageOps.exif_transpose(opened)
             return resized(_square(_srgb(upright)), size_px)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise ReferencePictureError(f"cannot read {path}: {error}") from error
 
 

@@ -67,7 +67,7 @@ def release(
         _counted_tables(networks.high, photographs, seed=seed),
         _counted_tables(networks.medium, photographs, seed=seed),
     )
-    notes = ReleaseNotes(24, rounding_strength=_STRENGTHS[0], perceptual=options.perceptual, trained=trained)
+    notes = ReleaseNotes(24, rounding_strength=_STRENGTHS[0], perceptual=options.recipe.perceptual, trained=trained)
     save(target, networks, tables=tables, notes=notes)
     if valid is None:
         return notes

@@ -1,46 +1,109 @@
-"""How a time budget is spent: learning rate, averaging and crop size as functions of the share that is gone. Pure."""
+"""How the minutes of a training are spent: warm-up, flat, decay (arXiv 2405.18392), writing. Pure, no clock.
+
+    |-- warm-up --|------------- flat ------------|------- decay (1 - sqrt) ------|-- spare --|
+    0           steps                            70 %       crops | whole pictures 95 %      100 %
+
+The flat part is one long training: a later run goes on from its last weights, and its decay is a branch that ends in
+weights worth a release. All weights are written before the spare part begins.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-WARM_UP_STEPS = 60
-FLAT_SHARE = 0.45
-"""Share of the budget at full learning rate; the decay takes the rest and ends inside the budget."""
-WHOLE_PICTURES_FROM = 0.9
-"""From here on whole 344 pictures instead of crops (stage 2 of the design)."""
-LAST_RATE = 0.01
+if TYPE_CHECKING:
+    from models.training.options import Recipe
 
 
 @dataclass(frozen=True)
-class Moment:
-    """Where a run stands."""
+class Phase:
+    """What a step of one part of the schedule computes."""
 
-    spent_s: float
+    name: str
+    whole_pictures: bool = False
+    perceptual: float = 0.0
+    """Share of SSIMULACRA2 in the distortion."""
+    rounding_strength: float = 0.0
+    """Of rate-distortion optimised rounding; 0 rounds to the nearest integer."""
+
+
+FLAT = Phase("flat")
+
+
+@dataclass(frozen=True)
+class Timetable:
+    """When each part ends, in seconds since the training began."""
+
+    warm_up_steps: int
+    last_rate: float
+    flat_until_s: float
+    crops_until_s: float
+    decay_until_s: float
+    written_by_s: float
     budget_s: float
-    step: int
+    decays: tuple[Phase, Phase]
+    """On crops, on whole pictures."""
+
+    @classmethod
+    def of(cls, recipe: Recipe, budget_s: float, *, again: bool) -> Timetable:
+        """Divide `budget_s`; `again`: the training goes on from flat weights and warms up for fewer steps."""
+        flat_until_s, decay_until_s = recipe.flat_until * budget_s, recipe.decay_until * budget_s
+        crops = Phase("decay", perceptual=recipe.perceptual, rounding_strength=recipe.rounding_strength)
+        return cls(
+            warm_up_steps=recipe.warm_up_again_steps if again else recipe.warm_up_steps,
+            last_rate=recipe.last_rate,
+            flat_until_s=flat_until_s,
+            crops_until_s=decay_until_s - recipe.whole_pictures_share * (decay_until_s - flat_until_s),
+            decay_until_s=decay_until_s,
+            written_by_s=decay_until_s,
+            budget_s=budget_s,
+            decays=(crops, replace(crops, name="whole pictures", whole_pictures=True)),
+        )
+
+    def leaving(self, write_s: float) -> Timetable:
+        """The same with a decay that ends early enough for a write of `write_s`."""
+        end_s = max(self.flat_until_s, self.written_by_s - write_s)
+        share = (self.crops_until_s - self.flat_until_s) / (self.decay_until_s - self.flat_until_s)
+        crops_until_s = self.flat_until_s + share * (end_s - self.flat_until_s)
+        return replace(self, crops_until_s=crops_until_s, decay_until_s=end_s)
 
     @property
-    def share(self) -> float:
-        """Share of the budget that is gone, 0..1."""
-        return min(1.0, self.spent_s / self.budget_s)
+    def phases(self) -> tuple[Phase, ...]:
+        """All of them, in order."""
+        return (FLAT, *self.decays)
 
-    @property
-    def over(self) -> bool:
-        """Whether the budget is used up."""
-        return self.spent_s >= self.budget_s
+    def phase(self, spent_s: float) -> Phase:
+        """The part that a moment lies in."""
+        if spent_s < self.flat_until_s:
+            return FLAT
+        return self.decays[spent_s >= self.crops_until_s]
 
-    @property
-    def whole_pictures(self) -> bool:
-        """Whether the run has reached its last part, on whole pictures."""
-        return self.share >= WHOLE_PICTURES_FROM
+    def is_over(self, spent_s: float) -> bool:
+        """Whether the decay has ended."""
+        return spent_s >= self.decay_until_s
 
-    def rate(self) -> float:
-        """Factor on every learning rate: warm-up, flat, then down to `LAST_RATE` along a cosine-like square."""
-        warm = min(1.0, (self.step + 1) / WARM_UP_STEPS)
-        left = min(1.0, (1 - self.share) / (1 - FLAT_SHARE))
-        return warm * max(LAST_RATE, left * left * (3 - 2 * left))
+    def rate(self, spent_s: float, step: int) -> float:
+        """Factor on every learning rate; `step` counts from the start of this run's warm-up."""
+        warm = min(1.0, (step + 1) / self.warm_up_steps)
+        if spent_s < self.flat_until_s:
+            return warm
+        gone = min(1.0, (spent_s - self.flat_until_s) / max(1e-9, self.decay_until_s - self.flat_until_s))
+        return warm * max(self.last_rate, 1 - math.sqrt(gone))
 
-    def average_decay(self, longest: float) -> float:
-        """Decay of the weight average: short at the start, `longest` later."""
-        return min(longest, (1 + self.step) / (20 + self.step))
+    def __str__(self) -> str:
+        """One line for each part, in minutes and seconds."""
+        ends = (
+            ("flat, squared error", self.flat_until_s),
+            ("decay on crops, with SSIMULACRA2", self.crops_until_s),
+            ("decay on whole pictures", self.decay_until_s),
+            ("everything is written by", self.written_by_s),
+            ("spare", self.budget_s),
+        )
+        return "\n".join(f"until {end_s // 60:3.0f} min {end_s % 60:4.1f} s: {name}" for name, end_s in ends)
+
+
+def average_decay(step: int, longest: float) -> float:
+    """Decay of the weight average: short at the start, `longest` later."""
+    return min(longest, (1 + step) / (20 + step))

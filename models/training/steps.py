@@ -12,15 +12,24 @@ from typing import TYPE_CHECKING, Protocol
 import torch
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable
 
-    from torch import Tensor
+    from torch import Tensor, nn
 
-    from models.training.loop import Task
+    from models.training.optimizers import Optimizers
+    from models.training.schedule import Phase
 
-_CLIP = 1.0
 _REHEARSALS = 3
 """Steps before a recording: libraries choose their kernels in them."""
+
+
+class Task(Protocol):
+    """One stage as its steps see it."""
+
+    model: nn.Module
+
+    def loss(self, generator: torch.Generator | None, *, phase: Phase) -> Tensor:
+        """Loss of one fresh batch; without a generator it is drawn on the device."""
 
 
 class Steps(Protocol):
@@ -29,27 +38,11 @@ class Steps(Protocol):
     read_every: int
     """Steps between two looks at the loss, which wait for the device."""
 
-    def set_rates(self, rates: Sequence[float]) -> None:
-        """Learning rates of the parameter groups, from now on."""
+    def prepare(self, phases: Iterable[Phase]) -> None:
+        """Compile and record what these phases need; trains nothing."""
 
-    def step(self, *, whole_pictures: bool) -> Tensor:
+    def step(self, phase: Phase) -> Tensor:
         """Train on one batch; gives its loss."""
-
-
-def optimizer_of(groups: list[dict[str, object]], *, device: str) -> torch.optim.Optimizer:
-    """AdamW; on a GPU such that a recording can hold it."""
-    on_gpu = device.startswith("cuda")
-    if on_gpu:
-        groups = [{**group, "lr": torch.tensor(group["lr"], device=device)} for group in groups]
-    return torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=0.0, fused=on_gpu, capturable=on_gpu)
-
-
-def stepper(task: Task, optimizer: torch.optim.Optimizer, *, seed: int, device: str) -> Steps:
-    """Whatever the device is best served with."""
-    if device.startswith("cuda"):
-        torch.cuda.manual_seed(seed)
-        return RecordedSteps(task, optimizer)
-    return EagerSteps(task, optimizer, torch.Generator().manual_seed(seed))
 
 
 class EagerSteps:
@@ -57,54 +50,60 @@ class EagerSteps:
 
     read_every = 1
 
-    def __init__(self, task: Task, optimizer: torch.optim.Optimizer, generator: torch.Generator | None) -> None:
+    def __init__(self, task: Task, optimizers: Optimizers, *, clip: float, generator: torch.Generator | None) -> None:
         """Without a generator pictures are drawn on the device."""
-        self._task, self._optimizer, self._generator = task, optimizer, generator
+        self._task, self._optimizers, self._clip, self._generator = task, optimizers, clip, generator
 
-    def set_rates(self, rates: Sequence[float]) -> None:
-        for group, rate in zip(self._optimizer.param_groups, rates, strict=True):
-            if isinstance(group["lr"], torch.Tensor):
-                group["lr"].fill_(rate)
-            else:
-                group["lr"] = rate
+    def prepare(self, phases: Iterable[Phase]) -> None:
+        """Nothing is recorded."""
 
-    def step(self, *, whole_pictures: bool) -> Tensor:
-        self._optimizer.zero_grad(set_to_none=True)
-        loss = self._task.loss(self._generator, whole_pictures=whole_pictures)
+    def step(self, phase: Phase) -> Tensor:
+        self._optimizers.zero_grad()
+        loss = self._task.loss(self._generator, phase=phase)
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves Tensor.backward untyped
-        torch.nn.utils.clip_grad_norm_(self._task.model.parameters(), _CLIP, foreach=True)
-        self._optimizer.step()
+        torch.nn.utils.clip_grad_norm_(self._task.model.parameters(), self._clip, foreach=True)
+        self._optimizers.step()
         return loss.detach()
 
 
 class RecordedSteps:
-    """The same, recorded as a CUDA graph for crops and another for whole pictures."""
+    """The same, recorded as one CUDA graph for each phase."""
 
     read_every = 20
 
-    def __init__(self, task: Task, optimizer: torch.optim.Optimizer) -> None:
-        """Records at the first step of each kind."""
-        self._eager = EagerSteps(task, optimizer, None)
-        self._recordings: dict[bool, tuple[torch.cuda.CUDAGraph, Tensor]] = {}
+    def __init__(self, task: Task, optimizers: Optimizers, *, clip: float) -> None:
+        """Records when it is told to prepare a phase."""
+        self._eager = EagerSteps(task, optimizers, clip=clip, generator=None)
+        self._optimizers = optimizers
+        self._recordings: dict[Phase, tuple[torch.cuda.CUDAGraph, Tensor]] = {}
 
-    def set_rates(self, rates: Sequence[float]) -> None:
-        self._eager.set_rates(rates)
+    def prepare(self, phases: Iterable[Phase]) -> None:
+        for phase in phases:
+            if phase not in self._recordings:
+                with self._optimizers.untouched():
+                    self._recordings[phase] = self._recorded(phase)
 
-    def step(self, *, whole_pictures: bool) -> Tensor:
-        if whole_pictures not in self._recordings:
-            self._recordings[whole_pictures] = self._recorded(whole_pictures=whole_pictures)
-        graph, loss = self._recordings[whole_pictures]
+    def step(self, phase: Phase) -> Tensor:
+        graph, loss = self._recordings[phase]
         graph.replay()
         return loss
 
-    def _recorded(self, *, whole_pictures: bool) -> tuple[torch.cuda.CUDAGraph, Tensor]:
+    def _recorded(self, phase: Phase) -> tuple[torch.cuda.CUDAGraph, Tensor]:
         aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         aside.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(aside):
             for _ in range(_REHEARSALS):
-                self._eager.step(whole_pictures=whole_pictures)
+                self._eager.step(phase)
         torch.cuda.current_stream().wait_stream(aside)
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
-            loss = self._eager.step(whole_pictures=whole_pictures)
+            loss = self._eager.step(phase)
         return graph, loss
+
+
+def steps_of(task: Task, optimizers: Optimizers, *, clip: float, seed: int, device: str) -> Steps:
+    """Recorded steps on a GPU, eager ones elsewhere."""
+    if device.startswith("cuda"):
+        torch.cuda.manual_seed(seed)
+        return RecordedSteps(task, optimizers, clip=clip)
+    return EagerSteps(task, optimizers, clip=clip, generator=torch.Generator().manual_seed(seed))

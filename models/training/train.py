@@ -2,13 +2,13 @@
 
 Stages: `medium` trains its autoencoder, `high` the other one and all that reads its latent, each from a closed-form
 linear start; `heads` trains the light heads further on frozen latents; `release` makes the weights file; `all` does all
-but `heads`. A stage writes into its folder of the run: state.pt (to resume; it holds the averaged weights too),
-log.jsonl (rate-distortion on the validation pictures as it goes) and curve.png.
+but `heads`. A stage writes into its folder of the run: flat and averaged weights (kept.py), state.pt while it is not at
+its end, log.jsonl (losses, and rate-distortion on the validation pictures, as it goes) and curve.png.
 """
 
 from __future__ import annotations
 
-import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,16 +21,22 @@ from models.training.curves import plot_gap
 from models.training.dataset import PhotographSet
 from models.training.heads import HeadsTask
 from models.training.joint import JointTask
+from models.training.kept import FLAT
 from models.training.linear_start import start_linear
-from models.training.loop import Task, run_stage
-from models.training.losses import codec_loss, linear_groups
-from models.training.options import SHARES, STAGES, TrainOptions, batch_of
+from models.training.loop import Stage, run_stage
+from models.training.losses import codec_loss
+from models.training.options import SHARES, STAGES, TrainOptions
 from models.training.release import release
+from models.training.stopwatch import Stopwatch
+from models.training.training_log import LOG, lines_of
 from models.training.validation import Watch
 from models.training.warm_start import warm_start
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+    from models.training.schedule import Phase
+    from models.training.stopwatch import Clock
 
 __all__ = ["STAGES", "TrainOptions", "train"]
 
@@ -45,34 +51,26 @@ class MediumTask:
         self._networks = MediumAutoencoder(options.architecture).to(options.device)
         self.model: nn.Module = self._networks
         self._photographs, self._options = photographs, options
-        start_linear(self._networks, photographs, seed=options.seed)
+        if options.flat is None:
+            start_linear(self._networks, photographs, seed=options.seed)
         self._watch = Watch(options, size_px=MEDIUM_PX) if options.valid else None
 
-    def loss(self, generator: torch.Generator | None, *, whole_pictures: bool) -> Tensor:
+    def loss(self, generator: torch.Generator | None, *, phase: Phase) -> Tensor:
         """Rate-distortion loss of a batch of the halves of crops, or of whole pictures in the last part."""
-        size_px, batch = batch_of(self._options, whole_pictures=whole_pictures)
-        crops = self._photographs.crops(2 * batch, size_px=size_px, generator=generator)
-        x = crops.half.contiguous(memory_format=torch.channels_last)
         options = self._options
-        return codec_loss(
-            self._networks,
-            x,
-            self._photographs.qualities(len(x), generator),
-            half_precision=options.half_precision,
-            perceptual=options.perceptual,
-        )
-
-    def groups(self, rate: float) -> list[dict[str, object]]:
-        """All parameters, the linear paths slower."""
-        return linear_groups(self.model, rate)
+        recipe = replace(options.recipe, batch=2 * options.recipe.batch)  # halves have a quarter of the area
+        crops, quality = self._photographs.batch(recipe, phase, generator)
+        x = crops.half.contiguous(memory_format=torch.channels_last)
+        return codec_loss(self._networks, x, quality, half_precision=options.half_precision, phase=phase)
 
     def score(self, averaged: nn.Module) -> dict[str, float]:
         """Rate-distortion against JPEG on the validation pictures, and on as many that are trained on."""
         return self._watch.score(averaged) if self._watch else {}  # type: ignore[arg-type]
 
 
-def train(options: TrainOptions) -> None:
+def train(options: TrainOptions, *, clock: Clock | None = None) -> None:
     """Run the stages that `options.stage` names, in `options.output` (or going on in `options.resume`)."""
+    watch = Stopwatch(clock)
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
     if options.device.startswith("cuda"):
@@ -84,20 +82,28 @@ def train(options: TrainOptions) -> None:
     for stage in SHARES if options.stage == "all" else (options.stage,):
         if stage != "release":
             share = SHARES[stage] if options.stage == "all" else 1.0
-            task = _task(stage, photographs, options, folder)
+            goes_on = _going_on(options, folder / stage)
+            task = _task(stage, photographs, goes_on, folder)
             if options.start is not None:
                 warm_start(task.model, options.start)
-            run_stage(task, folder / stage, minutes=share * options.minutes, options=options)
+            run_stage(task, folder / stage, budget_s=60 * share * options.minutes, options=goes_on, watch=watch)
+            watch = Stopwatch(clock)
         if stage == "heads" and options.valid is not None:
-            plot_gap(folder / stage / "log.jsonl", folder / stage / "gap.png")
+            plot_gap(folder / stage / LOG, folder / stage / "gap.png")
     if options.stage in {"all", "release"}:
         _release(folder, photographs, options)
 
 
+def _going_on(options: TrainOptions, folder: Path) -> TrainOptions:
+    """The flat weights that an earlier run left in the folder come before those that were named."""
+    return replace(options, flat=folder) if (folder / FLAT).exists() else options
+
+
 def _release(folder: Path, photographs: PhotographSet, options: TrainOptions) -> None:
-    logs = {stage: folder / stage / "log.jsonl" for stage in STAGES}
-    minutes = {stage: _last(log)["minutes"] for stage, log in logs.items() if log.exists()}
-    trained = ", ".join(f"{stage} {spent:.0f} min" for stage, spent in minutes.items())
+    logs = {stage: folder / stage / LOG for stage in STAGES}
+    trained = ", ".join(
+        f"{stage} {lines_of(log)[-1]['minutes']:.0f} min" for stage, log in logs.items() if log.exists()
+    )
     notes = release(
         folder,
         folder / "latentedge.safetensors",
@@ -108,12 +114,7 @@ def _release(folder: Path, photographs: PhotographSet, options: TrainOptions) ->
     Console().print(notes)
 
 
-def _last(log: Path) -> dict[str, float]:
-    line: dict[str, float] = json.loads(log.read_text().splitlines()[-1])
-    return line
-
-
-def _task(stage: str, photographs: PhotographSet, options: TrainOptions, folder: Path) -> Task:
+def _task(stage: str, photographs: PhotographSet, options: TrainOptions, folder: Path) -> Stage:
     if stage == "medium":
         return MediumTask(photographs, options)
     if stage == "high":

@@ -14,16 +14,16 @@ from models.autoencoder import HighAutoencoder, MediumAutoencoder, pad_to_cells
 from models.pixels import to_pixels, to_tensor
 from models.scores import Ssimulacra2, psnr_db
 from models.training import rd
-from models.training.dataset import training_files
+from models.training.picture_file import training_files
 from models.training.references import pictures_in, reference
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
     from models.training.options import TrainOptions
+    from models.training.references import PictureFile
 
 PICTURES = 12
 QUALITIES = (4, 16, 28, 40, 52, 63)
@@ -71,7 +71,7 @@ class Watch:
 class CodecValidation:
     """A fixed handful of pictures with their JPEG curves."""
 
-    def __init__(self, files: tuple[Path, ...], *, size_px: int) -> None:
+    def __init__(self, files: tuple[PictureFile, ...], *, size_px: int) -> None:
         """Every n-th of the files, `PICTURES` in all."""
         chosen = files[:: max(1, len(files) // PICTURES)][:PICTURES]
         self._pictures = [_picture(reference(file, size_px)) for file in chosen]

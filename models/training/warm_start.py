@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import torch
 from safetensors.torch import load_file
 
 from models.autoencoder import HighAutoencoder, LightNetworks, MediumAutoencoder, SharedLatent
 from models.scale_path import INTEGER_PARTS, ScaleIndexes, ScaleWeights
+from models.training.kept import AVERAGED, has_averaged, kept
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,9 +29,8 @@ class StageMissingError(Exception):
 def fill(networks: nn.Module, run: Path, *, start: Path | None) -> None:
     """The averaged weights of the run's stage that trains these networks, or those of the file that it starts from."""
     for stage, prefix in _homes(networks):
-        state = run / stage / "state.pt"
-        if state.exists():
-            averaged: dict[str, Tensor] = torch.load(state, weights_only=True, map_location="cpu")["averaged"]
+        if has_averaged(run / stage):
+            averaged = kept(run / stage, AVERAGED).tensors
             own = {name.removeprefix(prefix): part for name, part in averaged.items() if name.startswith(prefix)}
             networks.load_state_dict(own)
             return

@@ -1,4 +1,4 @@
-"""evaluate and train: the only door from the service to models.training."""
+"""evaluate, pack and train: the only door from the service to models.training."""
 
 from pathlib import Path
 
@@ -6,13 +6,25 @@ from models.checkpoint import CheckpointError, load
 from models.config import ARCHITECTURES, Architecture
 from models.training.evaluate import EvaluateOptions
 from models.training.evaluate import evaluate as run_evaluation
+from models.training.kept import KeptWeightsError
+from models.training.options import OPTIMIZERS, STAGES, Recipe, TrainOptions
+from models.training.pack import PackError, PackFigures, PackOptions
+from models.training.pack import pack as run_packing
 from models.training.references import ReferencePictureError
-from models.training.train import STAGES, TrainOptions
 from models.training.train import train as run_training
 from models.training.warm_start import StageMissingError, UnfitStartError
 from service.commands.failure import CommandFailure
 
-__all__ = ["EvaluateOptions", "TrainOptions", "architecture_of", "evaluate", "train"]
+__all__ = [
+    "EvaluateOptions",
+    "PackOptions",
+    "Recipe",
+    "TrainOptions",
+    "architecture_of",
+    "evaluate",
+    "pack",
+    "train",
+]
 
 
 def evaluate(options: EvaluateOptions) -> None:
@@ -33,13 +45,29 @@ def architecture_of(name: str) -> Architecture:
 def train(options: TrainOptions) -> None:
     if options.stage != "all" and options.stage not in STAGES:
         raise CommandFailure(f"latentedge: --stage is all, {', '.join(STAGES)}, not {options.stage!r}")
+    if options.recipe.optimizer not in OPTIMIZERS:
+        raise CommandFailure(f"latentedge: --optimizer is {' or '.join(OPTIMIZERS)}, not {options.recipe.optimizer!r}")
+    if options.flat is not None and options.stage in {"all", "release"}:
+        raise CommandFailure("latentedge: --from-flat holds the weights of one stage: name it by --stage")
     if options.start is not None:
         _must_be_weights(options.start)
-    for folder in (*options.data, *filter(None, (options.valid, options.resume))):
+    for source in options.data:
+        if not source.exists():
+            raise CommandFailure(f"{source}: neither a folder nor a pack")
+    for folder in filter(None, (options.valid, options.resume, options.flat)):
         _must_be_folder(folder)
     try:
         run_training(options)
-    except (ReferencePictureError, StageMissingError, UnfitStartError) as error:
+    except (KeptWeightsError, ReferencePictureError, StageMissingError, UnfitStartError) as error:
+        raise CommandFailure(f"latentedge: {error}") from error
+
+
+def pack(options: PackOptions) -> PackFigures:
+    for folder in options.data:
+        _must_be_folder(folder)
+    try:
+        return run_packing(options)
+    except (PackError, ReferencePictureError) as error:
         raise CommandFailure(f"latentedge: {error}") from error
 
 

@@ -22,8 +22,10 @@ from models.config import HIGH_PX, MEDIUM_PX, NEXT, RELEASED, Architecture
 from models.scores import psnr_db
 from models.training.cost import flop_counter
 from models.training.light_encoder import latent_loss
+from models.training.options import Recipe
 from models.training.train import TrainOptions, train
 from models.training.warm_start import UnfitStartError, warm_start
+from tests.models.counted_clock import CountedClock
 from tests.models.pictures import photograph
 from tests.models.tiny import TINY
 
@@ -43,12 +45,13 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
         TrainOptions(
             data=[photographs],
             valid=None,
-            minutes=0.02,
+            minutes=1,
             output=folder / "run",
             threads=1,
-            batch=2,
             architecture=TINY,
-        )
+            recipe=Recipe(batch=2, crop_px=128, fixed_batches=1),
+        ),
+        clock=CountedClock(),
     )
     return folder / "run" / "latentedge.safetensors"
 
@@ -217,6 +220,7 @@ from pathlib import Path
 from models.codec import Codec
 from models.cpu import dct_loops
 from models.machine_code import compiled
+from tests.models.counted_clock import CountedClock
 from tests.models.pictures import photograph
 
 def made():

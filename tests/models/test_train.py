@@ -1,6 +1,5 @@
-"""Training: budget and schedule, the closed forms, and a run in miniature that ends in weights that work."""
+"""Training: the closed forms, and a run in miniature that ends in weights that work."""
 
-import json
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -18,13 +17,16 @@ from models.codec import Codec
 from models.config import HIGH_PX, MEDIUM_PX, RELEASED
 from models.hyperprior import Quantised
 from models.scores import psnr_db
-from models.training.dataset import PhotographSet, read_photograph, training_files
+from models.training.dataset import PhotographSet
 from models.training.linear_start import klt_statistics
 from models.training.neighbour_fit import neighbour_fit
+from models.training.options import Recipe, TrainOptions
+from models.training.picture_file import read_photograph, training_files
 from models.training.references import ReferencePictureError
-from models.training.schedule import LAST_RATE, Moment
-from models.training.train import TrainOptions, train
+from models.training.train import train
+from models.training.training_log import LOG, lines_of
 from models.training.warm_start import StageMissingError, warm_start
+from tests.models.counted_clock import CountedClock
 from tests.models.pictures import photograph
 from tests.models.tiny import TINY
 
@@ -37,25 +39,6 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in NAMES:
         Image.fromarray(photograph(name, 400)).save(folder / f"{name}.png")
     return folder
-
-
-def test_the_rate_falls_to_its_end_within_the_budget() -> None:
-    rates = [Moment(spent_s=spent_s, budget_s=100, step=1000).rate() for spent_s in range(101)]
-    assert rates[0] == rates[40] == 1
-    assert all(later <= earlier for earlier, later in pairwise(rates))
-    assert rates[-1] == LAST_RATE
-
-
-def test_the_rate_warms_up_and_whole_pictures_come_last() -> None:
-    assert Moment(0, 100, step=0).rate() < 0.05
-    assert not Moment(80, 100, step=9).whole_pictures
-    assert Moment(90, 100, step=9).whole_pictures
-    assert Moment(100, 100, step=9).over
-
-
-def test_the_average_is_short_at_first_and_long_later() -> None:
-    assert Moment(0, 1, step=0).average_decay(0.998) == 0.05
-    assert Moment(0, 1, step=10**6).average_decay(0.998) == 0.998
 
 
 def test_the_basis_of_blocks_is_orthonormal_and_in_order_of_variance() -> None:
@@ -114,27 +97,30 @@ def test_of_div2k_only_the_training_pictures_are_read(tmp_path: Path) -> None:
         training_files(tmp_path)
 
 
-def test_a_run_in_miniature_makes_weights_and_goes_on_where_it_stopped(photographs: Path, tmp_path: Path) -> None:
+def test_a_run_in_miniature_makes_weights_and_goes_on_from_its_flat_ones(photographs: Path, tmp_path: Path) -> None:
+    recipe = Recipe(batch=2, crop_px=128, fixed_batches=1, warm_up_steps=5)
     options = TrainOptions(
-        data=[photographs], valid=None, minutes=0.08, output=tmp_path, threads=1, batch=2, architecture=TINY
+        data=[photographs], valid=None, minutes=1, output=tmp_path, threads=1, recipe=recipe, architecture=TINY
     )
-    train(options)
+    train(options, clock=CountedClock())
     codec = Codec.load(tmp_path / "latentedge.safetensors")
     truth = photograph("coffee")
     symbols = [codec.read(codec.encode(truth, quality=40))]
     assert psnr_db(truth, codec.synthesize(symbols, size_px=HIGH_PX)[0]) > 28
     medium = codec.synthesize(symbols, size_px=MEDIUM_PX)[0]
     assert psnr_db(photograph("coffee", MEDIUM_PX), medium) > 28
-    assert logged_steps(tmp_path / "high") == sorted({0, stopped_at(tmp_path / "high")})
 
-    stopped = stopped_at(tmp_path / "high")
-    train(replace(options, stage="high", minutes=0.25))
-    assert stopped_at(tmp_path / "high") > stopped
-    # step 0 is logged once: the second call went on, it did not start again
-    assert logged_steps(tmp_path / "high").count(0) == 1
+    first = lines_of(tmp_path / "high" / LOG)
+    train(replace(options, stage="high"), clock=CountedClock())
+    second = lines_of(tmp_path / "high" / LOG)[len(first) :]
+    assert {line["run"] for line in second} == {2}
+    # the second run goes on where the flat part of the first ended, not where its decay did
+    flat_end = max(line["step"] for line in first if line["phase"] == "flat")
+    assert first[-1]["step"] > flat_end
+    assert second[0]["step"] > flat_end
 
-    train(replace(options, stage="heads", valid=photographs, note=True, perceptual=0.5))
-    last = json.loads((tmp_path / "heads" / "log.jsonl").read_text().splitlines()[-1])
+    train(replace(options, stage="heads", valid=photographs, note=True), clock=CountedClock())
+    last = lines_of(tmp_path / "heads" / LOG)[-1]
     assert last["gap_db"] < last["gap_note_db"]
     assert (tmp_path / "heads" / "gap.png").exists()
 
@@ -168,14 +154,6 @@ def test_a_deeper_network_starts_as_the_shallower_one_of_the_file(tmp_path: Path
 def coded(networks: HighAutoencoder | MediumAutoencoder, x: torch.Tensor) -> Quantised:
     y = networks.analysis(pad_to_cells(x, networks.config), networks.hyperprior.deviation)
     return networks.hyperprior.quantise(y, torch.tensor([31]))
-
-
-def logged_steps(stage: Path) -> list[int]:
-    return [json.loads(line)["step"] for line in (stage / "log.jsonl").read_text().splitlines()]
-
-
-def stopped_at(stage: Path) -> int:
-    return logged_steps(stage)[-1]
 
 
 def test_a_stage_that_lacks_its_foundation_says_so(photographs: Path, tmp_path: Path) -> None:

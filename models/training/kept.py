@@ -1,0 +1,103 @@
+"""The weights of a training on disk: what a later training goes on from, and what is released.
+
+    flat.safetensors        as they were when the flat part ended, or a moment ago while it lasts
+    averaged.safetensors    their running average: what is released, best at the end of the decay
+
+Matrices are in half precision and linear paths in full, as in a release (checkpoint.py); the optimizers' state is not
+kept. A file is replaced as a whole, so that it is complete whenever the program dies.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from models.checkpoint import stored
+from models.training.parts import join
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch import Tensor, nn
+
+FLAT, AVERAGED = "flat.safetensors", "averaged.safetensors"
+DONE = "done"
+"""The phase of averaged weights whose decay has ended."""
+_FORMAT = "latentedge-training-1"
+
+
+class KeptWeightsError(Exception):
+    """There are no such weights in a folder, or they are damaged or of other networks."""
+
+
+class NotFiniteError(KeptWeightsError):
+    """The training has lost itself: its loss or its weights are no numbers any more."""
+
+
+@dataclass(frozen=True)
+class Stand:
+    """How far a training has come: over all of its runs, and in which phase its present one is."""
+
+    run: int = 1
+    step: int = 0
+    minutes: float = 0.0
+    phase: str = "flat"
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Weights by name, and how far they were trained."""
+
+    tensors: dict[str, Tensor]
+    stand: Stand
+
+    def fill(self, model: nn.Module) -> None:
+        """Copy them into networks of the same shapes; raises `KeptWeightsError`."""
+        try:
+            model.load_state_dict({name: tensor.float() for name, tensor in self.tensors.items()})
+        except RuntimeError as error:
+            raise KeptWeightsError(f"the weights are of other networks: {error}") from error
+
+
+@torch.no_grad()
+def keep(path: Path, model: nn.Module, stand: Stand) -> None:
+    """Write the weights of `model`; raises `NotFiniteError` and leaves the file as it was when they are no numbers."""
+    tensors = {name: stored(name, tensor).cpu() for name, tensor in model.state_dict().items()}
+    if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
+        raise NotFiniteError(f"weights are no numbers at step {stand.step}")
+    fresh = path.with_suffix(".new")
+    save_file(tensors, fresh, metadata={"format": _FORMAT} | {name: str(one) for name, one in asdict(stand).items()})
+    fresh.replace(path)
+
+
+def kept(folder: Path, name: str) -> Kept:
+    """Read FLAT or AVERAGED of a stage's folder, joining their parts first (parts.py); raises `KeptWeightsError`."""
+    path = folder / name
+    try:
+        join(path)
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {of: file.get_tensor(of) for of in file.keys()}  # noqa: SIM118  a safetensors file, not a dict
+    except (OSError, SafetensorError) as error:
+        raise KeptWeightsError(f"no {name} in {folder}: {error}") from error
+    return Kept(tensors, _stand(path, metadata))
+
+
+def has_averaged(folder: Path) -> bool:
+    """Whether a stage's folder has averaged weights, whole or in parts."""
+    return any(folder.glob(f"{AVERAGED}*"))
+
+
+def _stand(path: Path, metadata: dict[str, str]) -> Stand:
+    if metadata.get("format") != _FORMAT:
+        raise KeptWeightsError(f"{path} is not a {_FORMAT} file")
+    return Stand(
+        run=int(metadata["run"]),
+        step=int(metadata["step"]),
+        minutes=float(metadata["minutes"]),
+        phase=metadata["phase"],
+    )

@@ -1,0 +1,64 @@
+"""A file in parts of limited size, for a transfer that takes no larger ones, and whole again. Standard library only.
+
+A part is named `NAME.DIGEST.I-of-N`: the digest is the whole file's, so that parts of two versions do not mix, and what
+is joined is known to be what was split. A file that is small enough stays as it is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+
+MOST_BYTES = 15 << 20
+_DIGEST_CHARACTERS = 16
+_NAME = re.compile(r"(?P<name>.+)\.(?P<digest>[0-9a-f]{16})\.(?P<number>\d+)-of-(?P<count>\d+)")
+
+
+class PartsError(OSError):
+    """The parts of a file are not complete, or damaged."""
+
+
+def split(file: Path, folder: Path, *, most_bytes: int = MOST_BYTES) -> list[Path]:
+    """Write `file` into `folder` as parts of at most `most_bytes`, or as it is."""
+    content = file.read_bytes()
+    count = -(-len(content) // most_bytes)
+    folder.mkdir(parents=True, exist_ok=True)
+    if count <= 1:
+        whole = folder / file.name
+        whole.write_bytes(content)
+        return [whole]
+    parts = [folder / f"{file.name}.{_digest(content)}.{number}-of-{count}" for number in range(1, count + 1)]
+    for number, part in enumerate(parts):
+        part.write_bytes(content[number * most_bytes : (number + 1) * most_bytes])
+    return parts
+
+
+def join(file: Path) -> None:
+    """Make `file` out of the parts beside it, unless it is there or there are none; raises `PartsError`."""
+    if file.exists():
+        return
+    sets: dict[tuple[str, int], dict[int, Path]] = {}
+    for part in file.parent.glob(f"{file.name}.*-of-*"):
+        if (found := _NAME.fullmatch(part.name)) and found["name"] == file.name:
+            sets.setdefault((found["digest"], int(found["count"])), {})[int(found["number"])] = part
+    if len(sets) > 1:
+        raise PartsError(f"{file.parent} holds parts of {len(sets)} versions of {file.name}")
+    for (digest, count), parts in sets.items():
+        _write_joined(file, parts, digest=digest, count=count)
+
+
+def _write_joined(file: Path, parts: dict[int, Path], *, digest: str, count: int) -> None:
+    missing = [number for number in range(1, count + 1) if number not in parts]
+    if missing:
+        raise PartsError(f"of the {count} parts of {file.name} these are missing: {missing}")
+    content = b"".join(parts[number].read_bytes() for number in range(1, count + 1))
+    if _digest(content) != digest:
+        raise PartsError(f"the parts of {file.name} are damaged")
+    fresh = file.with_suffix(".new")
+    fresh.write_bytes(content)
+    fresh.replace(file)
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:_DIGEST_CHARACTERS]

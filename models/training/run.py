@@ -1,0 +1,103 @@
+"""A model in training: its weights, their average, its optimizers, and the step that moves them. No clock, no files."""
+
+from __future__ import annotations
+
+import copy
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from models.training.optimizers import optimizers_of
+from models.training.schedule import FLAT, average_decay
+from models.training.steps import steps_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from torch import Tensor, nn
+
+    from models.training.options import Recipe
+    from models.training.schedule import Phase
+    from models.training.steps import Task
+
+
+class Run:
+    """One training of a task's model in place."""
+
+    def __init__(self, task: Task, recipe: Recipe, *, seed: int, device: str, step: int = 0) -> None:
+        """Goes on from the weights that the model has, at `step` of a longer training."""
+        self.task, self.recipe, self.step = task, recipe, step
+        self.own_steps = 0
+        """Since this run began: what warm-up and averaging count."""
+        self.averaged = copy.deepcopy(task.model).requires_grad_(requires_grad=False)
+        self.optimizers = optimizers_of(task.model, recipe, device=device)
+        self._steps = steps_of(task, self.optimizers, clip=recipe.clip, seed=seed + step, device=device)
+
+    @property
+    def read_every(self) -> int:
+        """Steps between two looks at a loss, which wait for the device."""
+        return self._steps.read_every
+
+    def prepare(self, phases: Iterable[Phase]) -> None:
+        """Compile what these phases need, so that none of them waits for it later."""
+        self._steps.prepare(phases)
+
+    def advance(self, phase: Phase, *, rate: float) -> Tensor:
+        """Train one step at this factor on all rates, and average; gives its loss."""
+        self.optimizers.set_rate(rate)
+        loss = self._steps.step(phase)
+        self._average(average_decay(self.own_steps, self.recipe.longest_average))
+        self.step += 1
+        self.own_steps += 1
+        return loss
+
+    def fixed_loss(self) -> float:
+        """Loss of the averaged weights on the fixed crops, as the flat part counts it."""
+        with torch.no_grad(), self._averaged_in_place(), torch.random.fork_rng():
+            torch.manual_seed(0)  # the noise of the likelihoods
+            draws = [torch.Generator().manual_seed(seed) for seed in range(self.recipe.fixed_batches)]
+            losses = [self.task.loss(draw, phase=FLAT) for draw in draws]
+        return float(torch.stack(losses).mean())
+
+    def state(self) -> dict[str, Any]:
+        """What `restore` takes."""
+        return {
+            "model": self.task.model.state_dict(),
+            "averaged": self.averaged.state_dict(),
+            "optimizers": self.optimizers.state(),
+            "step": self.step,
+            "own_steps": self.own_steps,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on where `state` was taken; before anything is prepared."""
+        self.task.model.load_state_dict(state["model"])
+        self.averaged.load_state_dict(state["averaged"])
+        self.optimizers.restore(state["optimizers"])
+        self.step, self.own_steps = state["step"], state["own_steps"]
+
+    @torch.no_grad()
+    def _average(self, decay: float) -> None:
+        torch._foreach_lerp_(list(self.averaged.parameters()), list(self.task.model.parameters()), 1 - decay)
+
+    @contextmanager
+    def _averaged_in_place(self) -> Iterator[None]:
+        """Let the model hold the averaged weights in this block, at the same addresses."""
+        own = parameters_of(self.task.model)
+        copy_parameters(parameters_of(self.averaged), self.task.model)
+        try:
+            yield
+        finally:
+            copy_parameters(own, self.task.model)
+
+
+def parameters_of(model: nn.Module) -> list[Tensor]:
+    """A copy of all parameters."""
+    return [one.detach().clone() for one in model.parameters()]
+
+
+@torch.no_grad()
+def copy_parameters(parameters: list[Tensor], model: nn.Module) -> None:
+    """Give a model these parameters, in place: recordings go on reading the same memory."""
+    torch._foreach_copy_(list(model.parameters()), parameters)

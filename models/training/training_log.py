@@ -1,0 +1,47 @@
+"""log.jsonl: one line for each look at a training, over all of its runs."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from models.training.kept import Stand
+
+LOG = "log.jsonl"
+
+
+class TrainingLog:
+    """The log of one stage's folder."""
+
+    def __init__(self, folder: Path) -> None:
+        """Nothing is written before the first line."""
+        self._file = folder / LOG
+
+    def add(self, stand: Stand, figures: Mapping[str, float | None], *, optimizer: str) -> None:
+        """Write one line, and print it."""
+        line = {**asdict(stand), "optimizer": optimizer, **figures}
+        with self._file.open("a") as log:
+            log.write(json.dumps(line) + "\n")
+        shown = " ".join(f"{name}={_short(value)}" for name, value in line.items() if value is not None)
+        Console().print(shown, soft_wrap=True)
+
+    def begin_with(self, earlier: Path) -> None:
+        """Go on with the lines of an earlier run's folder, unless there are lines already."""
+        if not self._file.exists() and (earlier / LOG).exists():
+            self._file.write_text((earlier / LOG).read_text())
+
+
+def lines_of(log: Path) -> list[dict[str, Any]]:
+    """All lines of a log."""
+    return [json.loads(line) for line in log.read_text().splitlines()]
+
+
+def _short(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
