@@ -1,4 +1,4 @@
-# setup demo test lint bench: each does the set-up it needs by itself.
+# setup demo test lint bench rehearse-lease: each does the set-up it needs by itself.
 # An outsider's PyPI serves torch as the CUDA build on Linux; to have another, put it into .venv first
 # (python3 -m venv .venv && .venv/bin/pip install ...): a torch that is already there is kept.
 
@@ -11,7 +11,7 @@ RIVALS_STAMP := $(RIVALS)/.set-up
 ARGS ?=
 
 .DEFAULT_GOAL := setup
-.PHONY: setup demo test lint bench
+.PHONY: setup demo test lint bench rehearse-lease
 
 setup: $(STAMP)
 
@@ -37,6 +37,10 @@ lint: $(STAMP)
 # ARGS="--again rivals" measures only that.
 bench: $(STAMP) $(RIVALS_STAMP)
 	$(VENV)/bin/python -m tests.bench $(ARGS)
+
+# Two trainings of two minutes each on a processor, as on a GPU that is lent for minutes: killed, resumed, released.
+rehearse-lease: $(STAMP)
+	$(VENV)/bin/python -m tests.rehearse_lease $(ARGS)
 
 # What the edge is compared with, in an environment of its own; what cannot be had is reported as missing.
 $(RIVALS_STAMP):

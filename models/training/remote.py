@@ -1,0 +1,141 @@
+"""A training on a machine that is lent for minutes: start it so that it outlives the shell, and bring its files away.
+
+    python -m models.training.remote start RUN [--wheels DIR] [--caches DIR] -- --data PACK --minutes 11 ...
+    python -m models.training.remote bring RUN OUT --until flat --wait 540
+    python -m models.training.remote bring RUN OUT --until done --wait 540
+
+`start` installs wheels beside the run, unpacks the compilers' caches of an earlier lease and starts `latentedge train`
+in a process session of its own; its options follow `--`. `bring` waits for the end of the flat part or of the
+training, for `--wait` seconds at most, and copies what there is in parts of limited size (parts.py): until `flat` the
+flat weights and the caches, until `done` the averaged weights; the log comes each time. Standard library only: it runs
+before any wheel is there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tarfile
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from models.training.parts import join, split
+
+_CACHES = "caches"
+_ARCHIVE = "caches.tar.gz"
+_STAGE = "high"
+_OUTPUT, _PROCESS = "output.log", "process"
+_LOOK_S = 0.5
+
+
+def start(run: Path, *, wheels: Path | None, caches: Path | None, train: list[str]) -> int:
+    """Start the training; gives the id of its process."""
+    run.mkdir(parents=True, exist_ok=True)
+    environment = dict(os.environ)
+    if wheels is not None:
+        environment["PYTHONPATH"] = os.pathsep.join((str(_installed(wheels, run / "site")), str(Path.cwd())))
+    if caches is not None:
+        _unpack(caches, run)
+    for compiler in ("TORCHINDUCTOR", "TRITON"):
+        environment[f"{compiler}_CACHE_DIR"] = str(run.resolve() / _CACHES / compiler.lower())
+    command = [sys.executable, "-m", "service", "train", "--stage", _STAGE, "--output", str(run), *train]
+    with (run / _OUTPUT).open("ab") as output:
+        process = subprocess.Popen(  # noqa: S603  our own command
+            command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+        )
+    (run / _PROCESS).write_text(str(process.pid))
+    return process.pid
+
+
+def bring(run: Path, out: Path, *, until: str, wait_s: float) -> list[Path]:
+    """Wait, then copy; gives the files that were written into `out`."""
+    end_s = time.monotonic() + wait_s
+    while _is_alive(run) and time.monotonic() < end_s and not (until == "flat" and _is_past_flat(run)):
+        time.sleep(_LOOK_S)
+    out.mkdir(parents=True, exist_ok=True)
+    if until == "flat":
+        _pack_caches(run)
+        chosen = [run / _STAGE / "flat.safetensors", run / _ARCHIVE]
+    else:
+        chosen = [run / _STAGE / "averaged.safetensors", run / _STAGE / "curve.png"]
+    chosen += [run / _STAGE / "log.jsonl", run / _OUTPUT]
+    return [part for file in chosen if file.exists() for part in split(file, out)]
+
+
+def _installed(wheels: Path, target: Path) -> Path:
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--no-compile", "--upgrade"]
+    subprocess.run([*pip, "--target", str(target), *map(str, sorted(wheels.glob("*.whl")))], check=True)  # noqa: S603
+    return target.resolve()
+
+
+def _unpack(caches: Path, run: Path) -> None:
+    join(caches / _ARCHIVE)
+    if (caches / _ARCHIVE).exists():
+        with tarfile.open(caches / _ARCHIVE) as archive:
+            archive.extractall(run, filter="data")
+
+
+def _pack_caches(run: Path) -> None:
+    """What the compilers have left by now; a file that one of them is just renaming comes the next time."""
+    if (run / _CACHES).is_dir():
+        with tarfile.open(run / _ARCHIVE, "w:gz") as archive:
+            for file in sorted((run / _CACHES).rglob("*")):
+                with suppress(FileNotFoundError):
+                    archive.add(file, file.relative_to(run), recursive=False)
+
+
+def _is_past_flat(run: Path) -> bool:
+    """The flat weights are final when the averaged ones are of another phase."""
+    return _phase(run / _STAGE / "averaged.safetensors") not in {None, "flat"}
+
+
+def _phase(weights: Path) -> str | None:
+    """What a safetensors file tells of itself: a length, and that many bytes of JSON."""
+    if not weights.exists():
+        return None
+    with weights.open("rb") as file:
+        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+    phase: str = header["__metadata__"]["phase"]
+    return phase
+
+
+def _is_alive(run: Path) -> bool:
+    try:
+        os.kill(int((run / _PROCESS).read_text()), 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def main(words: list[str]) -> None:
+    """Follow a command line; what follows `--` is for `latentedge train`."""
+    end = words.index("--") if "--" in words else len(words)
+    found = _parser().parse_args(words[:end])
+    if found.command == "start":
+        print("process", start(found.run, wheels=found.wheels, caches=found.caches, train=words[end + 1 :]))
+    else:
+        for file in bring(found.run, found.out, until=found.until, wait_s=found.wait):
+            print(f"{file.stat().st_size:>12,} B  {file}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="remote", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    starting = commands.add_parser("start", help="start a training that outlives this shell")
+    starting.add_argument("run", type=Path)
+    starting.add_argument("--wheels", type=Path, help="a folder of wheels that the machine lacks")
+    starting.add_argument("--caches", type=Path, help="a folder that an earlier `bring --until flat` has filled")
+    bringing = commands.add_parser("bring", help="wait for a phase and copy the files")
+    bringing.add_argument("run", type=Path)
+    bringing.add_argument("out", type=Path)
+    bringing.add_argument("--until", choices=("flat", "done"), default="done")
+    bringing.add_argument("--wait", type=float, default=0, metavar="S", help="seconds to wait at most")
+    return parser
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
