@@ -15,6 +15,7 @@ from models.config import HIGH_PX, MEDIUM_PX, QUALITIES
 from models.training.anchor_rates import anchor_rates
 from models.training.anchor_scores import AnchorJob, AnchorResult, default_cache, measure
 from models.training.anchors import YARDSTICK, Anchor, anchors, libraries, missing_anchors
+from models.training.before_after import write_before_after
 from models.training.cost import measure_cost
 from models.training.deployed import HEADS, DeployedHead, deployed, searched_qualities
 from models.training.figures import (
@@ -77,13 +78,13 @@ def evaluate(options: EvaluateOptions) -> Evaluation:
         pictures = _joined(streams, files)
         searched = _search(paths, options, heads.gpu.default_quality, progress)
     evaluation = _figures(options, heads, rivals=rivals, qualities=qualities, pictures=pictures, searched=searched)
-    _write(evaluation, heads, options.output)
+    _write(evaluation, heads, searched, options.output)
     print_tables(evaluation, Console())
     print(main_figures_line(evaluation))
     return evaluation
 
 
-def _write(evaluation: Evaluation, heads: Heads, output: Path) -> None:
+def _write(evaluation: Evaluation, heads: Heads, searched: Sequence[SearchedPicture], output: Path) -> None:
     output.mkdir(parents=True, exist_ok=True)
     write_json(evaluation, output / "evaluation.json")
     plot_curves(evaluation.mean_points, output / "rd.png")
@@ -92,6 +93,10 @@ def _write(evaluation: Evaluation, heads: Heads, output: Path) -> None:
     with one_thread():
         write_sheet(against_avif, heads.gpu, output / "sheet.png")
         write_worst(against_avif, heads.gpu, output / "worst.png")
+        if searched:
+            write_before_after(
+                searched, heads.gpu if searched[0].head is Ours.HIGH else heads.cpu, output / "searched.png"
+            )
 
 
 def _spread(paths: Sequence[Path], count: int) -> tuple[Path, ...]:

@@ -37,7 +37,13 @@ class SearchedPicture:
     head: Ours
     steps: int
     streams: tuple[StreamScores, ...]
+    bitstreams: tuple[bytes, ...]
     seconds: tuple[float, ...]  # each encode as a whole, one thread; on a CPU the processor's own time
+
+    def bitstream_at(self, quality: int) -> bytes:
+        """Return the stream of a quality that was searched."""
+        qualities = [one.high.quality for one in self.streams]
+        return self.bitstreams[qualities.index(quality)]
 
 
 def search_streams(jobs: Sequence[SearchJob]) -> Iterator[SearchedPicture]:
@@ -61,7 +67,14 @@ def _search_picture(job: SearchJob) -> SearchedPicture:
                 _keep(job.folder, name, quality, found=found)
         kept = [one for one in (_kept(job.folder, name, quality) for quality in job.qualities) if one is not None]
         streams = tuple(score_stream(one.bitstream, heads, scorers) for one in kept)
-    return SearchedPicture(job.path, job.head, job.steps, streams, tuple(one.seconds for one in kept))
+    return SearchedPicture(
+        path=job.path,
+        head=job.head,
+        steps=job.steps,
+        streams=streams,
+        bitstreams=tuple(one.bitstream for one in kept),
+        seconds=tuple(one.seconds for one in kept),
+    )
 
 
 def _batches(job: SearchJob, qualities: Sequence[int]) -> list[list[int]]:

@@ -147,6 +147,8 @@ def test_the_plots_the_sheets_and_the_figures_are_written(evaluation: Evaluation
     for name in ("sheet.png", "worst.png"):
         with Image.open(output / name) as sheet:
             assert sheet.height > len(PHOTOGRAPHS) * HIGH_PX
+    with Image.open(output / "searched.png") as sheet:
+        assert sheet.height > HIGH_PX
     written = json.loads((output / "evaluation.json").read_text())
     assert written["default_quality"] == evaluation.default_quality
     assert len(written["pictures"]) == len(PHOTOGRAPHS)

@@ -33,7 +33,8 @@ def searched(name: str, *, share: float, seconds: float, head: Ours = Ours.HIGH)
     """The same scores for a share of the bytes, at four of the qualities."""
     chosen = [one for one in files(first_bytes=10_000) if one.quality in SEARCHED]
     smaller = [replace(one, size_bytes=round(one.size_bytes * share)) for one in chosen]
-    return SearchedPicture(Path(name), head, 30, tuple(every_way(one) for one in smaller), (seconds,) * len(SEARCHED))
+    streams, blobs = tuple(every_way(one) for one in smaller), tuple(bytes([one.quality]) for one in smaller)
+    return SearchedPicture(Path(name), head, 30, streams, blobs, (seconds,) * len(SEARCHED))
 
 
 def compared(streams: list[SearchedPicture]) -> DeployedHead:
@@ -98,6 +99,7 @@ def test_a_search_that_was_interrupted_goes_on_with_what_it_has(tmp_path: Path) 
     kept.write_text(kept.read_text().replace("}", ', "kept": true}'))
     (again,) = search_streams([job])
     assert again.streams == first.streams
+    assert again.bitstream_at(30) == first.bitstream_at(30) == streams[1].read_bytes()
     assert again.seconds[1] == first.seconds[1]
     assert "kept" in kept.read_text()
     assert streams[0].with_suffix(".json").exists()
