@@ -18,8 +18,8 @@ def write_before_after(searched: Sequence[SearchedPicture], codec: Codec, path: 
     """Write a page of the first pictures at the default quality; `codec` decodes by the head that was searched for."""
     rows = [_row(one, codec) for one in searched[:_ROWS]]
     title = (
-        f"quality {codec.default_quality} by {codec.head}: the plain stream, and what {searched[0].steps} steps of search "
-        "found; on the right the window in which the search gains most, enlarged"
+        f"quality {codec.default_quality} by {codec.head}: the plain stream, and what {searched[0].steps} steps of "
+        "search found; on the right the window in which the search gains most, enlarged"
     )
     drawn(rows, title).save(path, optimize=True)
 
