@@ -9,15 +9,17 @@ from statistics import mean
 
 import numpy as np
 
-from models.config import QUALITIES
+from models.config import HIGH_PX, QUALITIES
 from models.training.figures import (
     BdRate,
     Contender,
+    MeanPoint,
     Metric,
     Ours,
     PairRatio,
     PictureScores,
     bd_rates,
+    mean_points,
     pair_ratios,
 )
 from models.training.rd import Curve, CurveError, ScoreRange, median_bd_rate
@@ -55,6 +57,16 @@ class DeployedHead:
     rates: tuple[BdRate, ...]  # in the order of `plain_rates`
     plain_pairs: tuple[PairRatio, ...]
     pairs: tuple[PairRatio, ...]  # at the default quality, in the order of `plain_pairs`
+    plain_means: tuple[MeanPoint, ...]
+    means: tuple[MeanPoint, ...]  # of the anchors too
+
+    def points(self, name: str) -> list[MeanPoint]:
+        """Return the mean curve at 344 of an anchor or of our searched streams."""
+        return _at_344(self.means, name)
+
+    def plain_points(self, ours: Ours) -> list[MeanPoint]:
+        """Return the mean curve at 344 of our plain streams."""
+        return _at_344(self.plain_means, ours)
 
 
 def searched_qualities(default: int) -> tuple[int, ...]:
@@ -82,7 +94,13 @@ def deployed(
         rates=bd_rates(after, anchors, sides),
         plain_pairs=pair_ratios(plain, anchors, [default], by=head),
         pairs=pair_ratios(after, anchors, [default], by=head),
+        plain_means=mean_points(plain),
+        means=mean_points(after),
     )
+
+
+def _at_344(means: Sequence[MeanPoint], name: str) -> list[MeanPoint]:
+    return [one for one in means if (one.name, one.size_px) == (name, HIGH_PX)]
 
 
 def _qualities(one: SearchedPicture) -> tuple[int, ...]:

@@ -29,6 +29,7 @@ from models.training.figures import (
     pair_ratios,
     translator_gaps,
 )
+from models.training.gain_plot import plot_gains
 from models.training.per_picture import picture_rates
 from models.training.plots import plot_curves
 from models.training.processors import one_thread
@@ -94,6 +95,7 @@ def _write(evaluation: Evaluation, heads: Heads, searched: Sequence[SearchedPict
         write_sheet(against_avif, heads.gpu, output / "sheet.png")
         write_worst(against_avif, heads.gpu, output / "worst.png")
         if searched:
+            plot_gains(evaluation.deployed, output / "gains.png")
             write_before_after(
                 searched, heads.gpu if searched[0].head is Ours.HIGH else heads.cpu, output / "searched.png"
             )

@@ -141,7 +141,7 @@ def test_the_search_is_measured_for_both_heads_on_as_many_pictures_as_asked(eval
 
 
 def test_the_plots_the_sheets_and_the_figures_are_written(evaluation: Evaluation, output: Path) -> None:
-    for name in ("rd.png", "scatter.png"):
+    for name in ("rd.png", "scatter.png", "gains.png"):
         with Image.open(output / name) as plot:
             assert min(plot.size) > 800
     for name in ("sheet.png", "worst.png"):
