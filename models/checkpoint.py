@@ -22,7 +22,7 @@ from safetensors.torch import save_file
 
 from models.autoencoder import Networks
 from models.bitstream import STREAM_ID_BYTES
-from models.config import Architecture
+from models.config import QUALITIES, Architecture
 from models.dct import DctSynthesis
 from models.entropy_coder import EntropyCoder
 from models.entropy_model import SCALE_COUNT, support_of
@@ -132,8 +132,8 @@ def load(path: Path | None = None) -> Checkpoint:
         raise CheckpointError(f"{chosen} is not a {_FORMAT} file")
     try:
         architecture = _architecture(metadata["architecture"])
-        return _assemble(architecture, tensors, ReleaseNotes(**json.loads(metadata["notes"])))
-    except (KeyError, RuntimeError, TypeError, ValueError, InexactScalePathError) as error:
+        return _assemble(architecture, tensors, _notes(metadata["notes"]))
+    except (ArithmeticError, KeyError, RuntimeError, TypeError, ValueError, InexactScalePathError) as error:
         raise CheckpointError(f"{chosen} does not fit these networks: {error}") from error
 
 
@@ -142,6 +142,14 @@ def _architecture(text: str) -> Architecture:
     found = TypeAdapter(Architecture).validate_json(text, strict=True)
     if asdict(found) != json.loads(text):
         raise ValueError("its architecture has parts that this version does not know")
+    return found
+
+
+def _notes(text: str) -> ReleaseNotes:
+    """Raises `ValueError` when a note is missing or of another type, or when no stream can have the default quality."""
+    found = TypeAdapter(ReleaseNotes).validate_json(text)
+    if not 0 <= found.default_quality < QUALITIES:
+        raise ValueError(f"its default quality is 0 to {QUALITIES - 1}, not {found.default_quality}")
     return found
 
 

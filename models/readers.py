@@ -30,7 +30,7 @@ class Readers:
         if len(set(names)) < len(names):
             raise ReadersError(f"a head is named twice in {text!r}")
         if not any(name != "medium" for name in names):
-            raise ReadersError(f"{text!r} names no head of the 344 picture: that is what a quality is about")
+            raise ReadersError(f"{text!r} names no head of the 344 picture, which the quality is defined for")
         return cls(weights)
 
     def __str__(self) -> str:

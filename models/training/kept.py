@@ -1,6 +1,6 @@
 """The weights of a training on disk: what a later training goes on from, and what is released.
 
-    flat.safetensors        as they were when the flat part ended, or a moment ago while it lasts
+    flat.safetensors        the latest weights of the flat part; final once it has ended
     averaged.safetensors    their running average: what is released, best at the end of the decay
 
 Matrices are in half precision and linear paths in full, as in a release (checkpoint.py); the optimizers' state is not
@@ -35,7 +35,7 @@ class KeptWeightsError(Exception):
 
 
 class NotFiniteError(KeptWeightsError):
-    """The training has lost itself: its loss or its weights are no numbers any more."""
+    """The training has diverged: its loss or its weights are not finite."""
 
 
 @dataclass(frozen=True)
@@ -65,10 +65,10 @@ class Kept:
 
 @torch.no_grad()
 def keep(path: Path, model: nn.Module, stand: Stand) -> None:
-    """Write the weights of `model`; raises `NotFiniteError` and leaves the file as it was when they are no numbers."""
+    """Write the weights of `model`; raises `NotFiniteError` and leaves the file unchanged when they are not finite."""
     tensors = {name: stored(name, tensor).cpu() for name, tensor in model.state_dict().items()}
     if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
-        raise NotFiniteError(f"weights are no numbers at step {stand.step}")
+        raise NotFiniteError(f"the weights are not finite at step {stand.step}")
     fresh = path.with_suffix(".new")
     save_file(tensors, fresh, metadata={"format": _FORMAT} | {name: str(one) for name, one in asdict(stand).items()})
     fresh.replace(path)
@@ -95,9 +95,12 @@ def has_averaged(folder: Path) -> bool:
 def _stand(path: Path, metadata: dict[str, str]) -> Stand:
     if metadata.get("format") != _FORMAT:
         raise KeptWeightsError(f"{path} is not a {_FORMAT} file")
-    return Stand(
-        run=int(metadata["run"]),
-        step=int(metadata["step"]),
-        minutes=float(metadata["minutes"]),
-        phase=metadata["phase"],
-    )
+    try:
+        return Stand(
+            run=int(metadata["run"]),
+            step=int(metadata["step"]),
+            minutes=float(metadata["minutes"]),
+            phase=metadata["phase"],
+        )
+    except (KeyError, ValueError) as error:
+        raise KeptWeightsError(f"{path} does not tell how far it was trained: {error}") from error

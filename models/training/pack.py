@@ -1,7 +1,7 @@
 """A pack: the photographs of a training in one zip of AVIF files, re-encoded so that they stay below a given size.
 
-A machine that is lent for minutes gets its photographs in one transfer. The pack holds what training looks at
-(dataset.py): each photograph at the largest of its scales, the long side cut. `PhotographSet` reads a pack where it
+Photographs reach a machine that is lent for minutes in one transfer. The pack holds each photograph at the largest
+scale that training uses (dataset.py), with the long side cut. `PhotographSet` reads a pack where it
 reads a folder.
 """
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _SAMPLE = 50
 """Photographs that the quality is chosen on, and that the loss is measured on."""
 _SPARE = 0.01
-"""Share of the size that is left free: the sample predicts the total within about a per cent."""
+"""Share of the size limit that stays free: the sample predicts the total to about 1 %."""
 _BEST_QUALITY = 95
 _SPEED = 6
 

@@ -1,4 +1,4 @@
-"""A training on a machine that is lent for minutes: start it so that it outlives the shell, and bring its files away.
+"""Start a training on a lent machine so that it outlives the shell, and copy its files away.
 
     python -m models.training.remote start RUN [--wheels DIR] [--caches DIR] -- --data PACK --minutes 11 ...
     python -m models.training.remote bring RUN OUT --until flat --wait 540

@@ -40,7 +40,7 @@ class WallClock:
 
 
 class Stopwatch:
-    """Seconds since it was started, but for those that were paused."""
+    """Return the seconds since the start, without the pauses."""
 
     def __init__(self, clock: Clock | None = None, *, spent_s: float = 0.0) -> None:
         """Starts at `spent_s`."""

@@ -35,13 +35,13 @@ ATTEMPTS = 2
 
 @dataclass(slots=True)
 class SweepTally:
-    """What a run has come to so far."""
+    """The result of a run so far."""
 
     outcomes: Counter[SweepOutcome] = field(default_factory=Counter)
     first_bytes: int = 0
     """Of the latents that were replaced."""
     refined_bytes: int = 0
-    """Of those that replaced them."""
+    """Of the latents that replaced them."""
 
     def replaced(self, *, first_bytes: int, refined_bytes: int) -> None:
         """Add the sizes of one latent and of its better one."""

@@ -13,7 +13,7 @@ from models.training.pack import pack as run_packing
 from models.training.references import ReferencePictureError
 from models.training.train import train as run_training
 from models.training.warm_start import StageMissingError, UnfitStartError
-from service.commands.failure import CommandFailure
+from service.commands.failure import CommandFailure, reason
 
 __all__ = [
     "EvaluateOptions",
@@ -69,6 +69,8 @@ def pack(options: PackOptions) -> PackFigures:
         return run_packing(options)
     except (PackError, ReferencePictureError) as error:
         raise CommandFailure(f"latentedge: {error}") from error
+    except OSError as error:
+        raise CommandFailure(f"{options.output}: {reason(error)}") from error
 
 
 def _must_be_weights(file: Path) -> None:

@@ -47,7 +47,7 @@ async def _page(server: Redis, cursor: int, prefix: bytes) -> _Page:
     for key in keys:
         pipeline.object("FREQ" if counts_uses else "IDLETIME", key)
     answers = await pipeline.execute(raise_on_error=False) if keys else []
-    # A key that is over by now has no answer.
+    # A key that has expired since the scan has no answer.
     pairs = zip(keys, answers, strict=True)
     known = [(key, answer) for key, answer in pairs if isinstance(key, bytes) and isinstance(answer, int)]
     return _Page(int(following), {key: answer if counts_uses else -answer for key, answer in known})
