@@ -206,6 +206,7 @@ def test_every_bad_picture_gets_its_line_and_the_good_one_is_done(
         ("encode", "--target-ssimulacra2", "100.5", "--output", "OUT", "FILE"),
         ("encode", "--target-ssimulacra2", "nan", "--output", "OUT", "FILE"),
         ("encode", "--refine", "-1", "--output", "OUT", "FILE"),
+        ("encode", "--refine", "65536", "--output", "OUT", "FILE"),
         ("encode", "--refine", "1", "--refine-batch", "0", "--output", "OUT", "FILE"),
         ("encode", "--refine", "1", "--refine-for", "high-tpu=1", "--output", "OUT", "FILE"),
         ("encode", "--refine", "1", "--refine-for", "", "--output", "OUT", "FILE"),
@@ -280,6 +281,26 @@ def test_serve_reports_its_settings_in_one_line() -> None:
     assert len(outcome.stderr.splitlines()) == 1, outcome.stderr
     assert "EDGE_ORIGIN" in outcome.stderr
     assert "EDGE_QUALITY" in outcome.stderr
+
+
+@pytest.mark.parametrize(
+    "address", ["redis://:s3cret@s.example/0?db=x", "redis://:s3cret@s.example?bogus=1", "redis+cluster://s3cret@s?x=1"]
+)
+@pytest.mark.parametrize("command", [("serve",), ("refine", "--steps", "1")])
+def test_a_store_address_that_the_client_cannot_use_gets_one_line_without_its_password(
+    command: tuple[str, ...], address: str
+) -> None:
+    outcome = subprocess.run(
+        [sys.executable, "-m", "service", *command],
+        env=dict(os.environ) | {"EDGE_ORIGIN": "http://origin.example", "EDGE_REDIS_URL": address},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert outcome.returncode == 2
+    assert len(outcome.stderr.splitlines()) == 1, outcome.stderr
+    assert "EDGE_REDIS_URL" in outcome.stderr
+    assert "s3cret" not in outcome.stderr
 
 
 def test_the_two_ports_of_an_edge_differ() -> None:

@@ -62,8 +62,8 @@ def run_stage(
 
     `end` is called when a step hangs after everything should have been written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     loop = _Loop(task, folder, budget_s=budget_s, options=options, watch=watch)
+    folder.mkdir(parents=True, exist_ok=True)
     Console().print(str(loop.timetable))
     loop.begin()
     loop.train(end)
@@ -214,8 +214,10 @@ class _Loop:
     def _flat_weights(self) -> Kept | None:
         if self._options.flat is None:
             return None
+        found = kept(self._options.flat, FLAT)  # what is no weights is refused before anything is written
+        self._folder.mkdir(parents=True, exist_ok=True)
         self._log.begin_with(self._options.flat)
-        return kept(self._options.flat, FLAT)
+        return found
 
     def _new_run(self, recipe: Recipe, *, step: int) -> Run:
         options = self._options

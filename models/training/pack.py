@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
+from rich.console import Console
 from rich.progress import track
 
 from models.scores import Ssimulacra2, psnr_db
@@ -81,8 +82,13 @@ def pack(options: PackOptions) -> PackFigures:
     sample = sources[:: -(-len(sources) // _SAMPLE)]
     with ThreadPoolExecutor(options.threads or available_cores()) as pool:
         quality = _quality_that_fits(sources, sample, options.most_bytes, pool)
-        while (size_bytes := _written(sources, options.output, quality, pool)) > options.most_bytes:
+        fresh = options.output.with_suffix(".new")
+        while (size_bytes := _written(sources, fresh, quality, pool)) > options.most_bytes:
+            if not quality:
+                fresh.unlink()
+                raise PackError(f"{len(sources)} photographs do not fit {options.most_bytes} bytes at any quality")
             quality -= 1
+        fresh.replace(options.output)
         scores = list(pool.map(lambda source: _score(source, quality), sample))
     psnr, ssimulacra2 = np.mean(scores, axis=0).tolist()
     return PackFigures(len(sources), size_bytes, quality, psnr, ssimulacra2, len(sample))
@@ -119,16 +125,15 @@ def _quality_that_fits(
     return low
 
 
-def _written(sources: Sequence[_Source], target: Path, quality: int, pool: ThreadPoolExecutor) -> int:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    fresh = target.with_suffix(".new")
+def _written(sources: Sequence[_Source], fresh: Path, quality: int, pool: ThreadPoolExecutor) -> int:
+    fresh.parent.mkdir(parents=True, exist_ok=True)
     files = pool.map(lambda source: _encoded(_pixels(source), quality), sources)
     with zipfile.ZipFile(fresh, "w", zipfile.ZIP_STORED) as archive:
-        bar = track(zip(sources, files, strict=True), total=len(sources), description=f"packing at quality {quality}")
-        for source, content in bar:
+        pairs, title = zip(sources, files, strict=True), f"packing at quality {quality}"
+        # on stderr: stdout carries the figures
+        for source, content in track(pairs, total=len(sources), description=title, console=Console(stderr=True)):
             archive.writestr(source.name, content)
-    fresh.replace(target)
-    return target.stat().st_size
+    return fresh.stat().st_size
 
 
 def _pixels(source: _Source) -> NDArray[np.uint8]:

@@ -118,6 +118,8 @@ def main(words: list[str]) -> None:
     if found.command == "start":
         print("process", start(found.run, wheels=found.wheels, caches=found.caches, train=words[end + 1 :]))
     else:
+        if not (found.run / _PROCESS).exists():
+            raise SystemExit(f"{found.run}: no training was started there")
         for file in bring(found.run, found.out, until=found.until, wait_s=found.wait):
             print(f"{file.stat().st_size:>12,} B  {file}")
 

@@ -35,6 +35,7 @@ from service.settings import Settings, read_settings
 from service.store.connection import Connection, Patience
 from service.store.generation_store import GenerationStore
 from service.store.latent_store import LatentStore
+from service.store.servers import Servers
 from service.telemetry import Telemetry
 
 
@@ -66,9 +67,11 @@ def _settings(order: RefineOrder) -> Settings:
         raise CommandFailure("latentedge refine: --store is missing: the store of the edges")
     given = {"redis_url": order.store, "origin": order.origin, "refine": order.steps, "refine_for": order.refine_for}
     try:
-        return read_settings(**given)
+        settings = read_settings(**given)
+        Servers.check(settings.redis_url)
     except SettingsError as error:
         raise CommandFailure(f"latentedge refine: {error}") from error
+    return settings
 
 
 async def _run(order: RefineOrder, settings: Settings) -> None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from models.bitstream import parse
 from models.config import QUALITIES
+from service.cache.record import REFINEMENT_CAP
 from service.commands.failure import CommandFailure, FileFailure
 from service.quality import BEST_SCORE
 from service.refine_for import AUTO, read_refine_for
@@ -47,8 +48,8 @@ class Wish:
         self._check_search()
 
     def _check_search(self) -> None:
-        if self.refine < 0:
-            raise CommandFailure(f"latentedge: --refine is 0 or more, not {self.refine}")
+        if not 0 <= self.refine <= REFINEMENT_CAP:
+            raise CommandFailure(f"latentedge: --refine is 0 to {REFINEMENT_CAP}, not {self.refine}")
         if self.refine_batch is not None and self.refine_batch < 1:
             raise CommandFailure(f"latentedge: --refine-batch is 1 or more, not {self.refine_batch}")
         try:

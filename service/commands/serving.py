@@ -9,9 +9,12 @@ def serve(*, host: str, port: int, workers: int) -> None:
     from service.errors import SettingsError
     from service.serving import run
     from service.settings import read_settings
+    from service.store.servers import Servers
 
     try:
         settings = read_settings()
+        if settings.redis_url:
+            Servers.check(settings.redis_url)
     except SettingsError as error:
         raise CommandFailure(f"latentedge: {error}") from error
     if settings.admin_port and settings.admin_port == port:

@@ -14,6 +14,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisClusterException, RedisError
 
+from service.errors import SettingsError
 from service.store.gets import Address, Gets
 
 CLUSTER = "+cluster"
@@ -39,6 +40,21 @@ class Servers:
         address = None if scheme.endswith(CLUSTER) else Address.of(self._url)
         self.gets = None if address is None else Gets(address, timeout_s=timeout_s)
         """The short way of the one question that every hit asks, where there is one."""
+
+    @classmethod
+    def check(cls, url: str) -> None:
+        """Raise SettingsError where the client cannot use an address. Nothing is connected.
+
+        Its parameters (`?db=1`) are the client's own, so it is asked itself. No message quotes the address: it may
+        hold a password.
+        """
+        try:
+            client = cls(url, timeout_s=1.0).client
+            if isinstance(client, Redis):
+                client.connection_pool.make_connection()  # type: ignore[no-untyped-call]  # redis-py leaves it untyped
+        except (ValueError, TypeError, *FAILURES) as error:
+            fault = "EDGE_REDIS_URL: has a parameter that the client does not know, or with a value that it cannot use"
+            raise SettingsError([fault]) from error
 
     async def close(self) -> None:
         """Give the connections back."""

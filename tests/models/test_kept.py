@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from models.training.kept import AVERAGED, FLAT, KeptWeightsError, NotFiniteError, Stand, has_averaged, keep, kept
@@ -72,6 +73,9 @@ def test_missing_damaged_and_foreign_weights_are_typed_errors(tmp_path: Path) ->
     with pytest.raises(KeptWeightsError, match=r"no flat\.safetensors"):
         kept(tmp_path, FLAT)
     (tmp_path / FLAT).write_bytes(b"not weights")
+    with pytest.raises(KeptWeightsError):
+        kept(tmp_path, FLAT)
+    save_file(Network().state_dict(), tmp_path / FLAT)  # weights, but of no training
     with pytest.raises(KeptWeightsError):
         kept(tmp_path, FLAT)
     keep(tmp_path / FLAT, Network(width=4), STAND)

@@ -65,6 +65,14 @@ def test_photographs_that_fit_at_no_quality_are_a_typed_error(folder: Path, tmp_
     assert not list(tmp_path.iterdir())
 
 
+def test_a_pack_that_cannot_be_made_small_enough_leaves_the_old_one(folder: Path, tmp_path: Path) -> None:
+    target = tmp_path / "photographs.zip"
+    target.write_bytes(b"the old pack")
+    with pytest.raises(PackError):
+        pack(PackOptions([folder], target, most_bytes=100))
+    assert target.read_bytes() == b"the old pack"
+
+
 def test_two_photographs_of_one_name_are_a_typed_error(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(PackError, match="one name"):
         pack(PackOptions([folder, folder], tmp_path / "photographs.zip"))

@@ -10,7 +10,7 @@ import pytest
 from torch import nn
 
 from models.training.kept import AVERAGED, FLAT, Stand, keep, kept
-from models.training.remote import bring
+from models.training.remote import bring, main
 
 REMOTE = (sys.executable, "-m", "models.training.remote")
 
@@ -51,6 +51,12 @@ def test_nobody_waits_longer_than_he_wants(ended: Path, tmp_path: Path) -> None:
     keep(ended / "high" / AVERAGED, nn.Linear(3, 3), Stand(step=5))  # still flat
     assert bring(ended, tmp_path / "out", until="flat", wait_s=0)
     assert bring(ended, tmp_path / "out", until="done", wait_s=0)
+
+
+def test_nothing_is_brought_from_where_nothing_was_started(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="no training was started there"):
+        main(["bring", str(tmp_path / "run"), str(tmp_path / "out")])
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_training_outlives_its_starter_and_tells_what_went_wrong(tmp_path: Path) -> None:
