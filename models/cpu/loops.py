@@ -59,19 +59,19 @@ def risen(z: I16, rise: I32, h1: I8) -> None:
                 h1[row, column, channel] = min(max(total[channel] >> 4, -127), 127)
 
 
-def hidden(sums: I32, bias: I32, plain: int, h2: I8) -> None:
+def hidden(sums: I32 | F32, bias: I32, plain: int, h2: I8 | F32) -> None:
     """Sums (P, C) and bias, seven bits less: the first channels in -127..127, the others in 0..127."""
     for place in range(sums.shape[0]):
         for channel in range(sums.shape[1]):
-            value = (sums[place, channel] + bias[channel] + 64) >> 7
+            value = (np.int32(sums[place, channel]) + bias[channel] + 64) >> 7
             h2[place, channel] = min(max(value, -127 if channel < plain else 0), 127)
 
 
-def indexes(sums: I32, bias: I32, index: U16) -> None:
+def indexes(sums: I32 | F32, bias: I32, index: U16) -> None:
     """Sums (P, n) and bias, seven bits less -> scale indexes 0..63."""
     for place in range(sums.shape[0]):
         for channel in range(sums.shape[1]):
-            value = (sums[place, channel] + bias[channel] + 64) >> 7
+            value = (np.int32(sums[place, channel]) + bias[channel] + 64) >> 7
             index[place, channel] = np.uint16(min(max(value, 0), 63))
 
 

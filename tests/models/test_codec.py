@@ -26,12 +26,12 @@ from tests.models.pictures import checkerboard, flat, noise, photograph
 
 @pytest.fixture(scope="module")
 def codec() -> Codec:
-    return Codec.load(dtype="float32")
+    return Codec.load(kernels="float32")
 
 
 @pytest.fixture(scope="module")
 def half_codec() -> Codec:
-    return Codec.load(dtype="bfloat16")
+    return Codec.load(kernels="bfloat16")
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +112,7 @@ def test_a_quality_codes_its_first_channels_and_never_fewer_than_a_lower_one(
 
 @pytest.mark.parametrize("head", ["cpu", "gpu"])
 def test_the_fast_way_on_a_processor_shows_what_the_plain_one_shows(streams: list[bytes], head: str) -> None:
-    fast, plain = Codec.load(dtype="bfloat16", head=head), Codec.load(dtype="float32", head=head)
+    fast, plain = Codec.load(kernels="bfloat16", head=head), Codec.load(kernels="float32", head=head)
     for stream in streams[::7]:
         symbols = [fast.read(stream)]
         for size_px in (HIGH_PX, MEDIUM_PX):
@@ -154,7 +154,7 @@ def test_a_flat_picture_takes_little_and_stays_flat(codec: Codec) -> None:
 
 
 def test_the_medium_autoencoder_is_a_codec_of_its_own(codec: Codec) -> None:
-    medium = MediumCodec.load(dtype="float32")
+    medium = MediumCodec.load(kernels="float32")
     truth = photograph(size_px=MEDIUM_PX)
     streams = [medium.encode(truth, quality=quality) for quality in (0, 31, 63)]
     scores = [psnr_db(truth, medium.synthesize([medium.read(stream)])[0]) for stream in streams]
@@ -184,7 +184,7 @@ def test_ids_name_stream_and_heads(codec: Codec) -> None:
 
 
 def test_both_heads_read_one_latent_and_only_the_high_pictures_head_id_tells_them_apart(streams: list[bytes]) -> None:
-    light, better = (Codec.load(dtype="float32", head=head) for head in ("cpu", "gpu"))
+    light, better = (Codec.load(kernels="float32", head=head) for head in ("cpu", "gpu"))
     assert (light.head, better.head) == ("high-cpu", "high-gpu")
     assert light.stream_id == better.stream_id
     assert light.head_id(HIGH_PX) != better.head_id(HIGH_PX)
@@ -242,7 +242,7 @@ def made():
     every = [one for one in own if one.__module__ == loops.__name__] + [rans.push, rans.pop]
     return [len(compiled(one).signatures) for one in every]
 
-codec = Codec.load(dtype="bfloat16")
+codec = Codec.load(kernels="bfloat16")
 before = made()
 symbols = [codec.read(codec.encode(photograph(), quality=40))]
 for size_px in (344, 172):

@@ -64,7 +64,7 @@ def test_a_file_says_which_networks_it_holds(weights: Path) -> None:
 @pytest.mark.parametrize("encoder", ["light", "wide"])
 @pytest.mark.parametrize("head", ["cpu", "gpu"])
 def test_both_encoders_write_what_all_heads_read(weights: Path, encoder: str, head: str) -> None:
-    writer, reader = Codec.load(weights, encoder=encoder), Codec.load(weights, dtype="float32", head=head)
+    writer, reader = Codec.load(weights, encoder=encoder), Codec.load(weights, kernels="float32", head=head)
     assert writer.stream_id == reader.stream_id
     blobs = [writer.encode(photograph("coffee"), quality=quality) for quality in QUALITIES]
     symbols = [reader.read(blob) for blob in blobs]
@@ -79,7 +79,8 @@ def test_both_encoders_write_what_all_heads_read(weights: Path, encoder: str, he
 def test_the_fast_way_on_a_processor_shows_what_the_plain_one_shows(weights: Path, tmp_path: Path, head: str) -> None:
     unsettled(weights, tmp_path / "unsettled.safetensors")
     fast, plain = (
-        Codec.load(tmp_path / "unsettled.safetensors", dtype=dtype, head=head) for dtype in ("bfloat16", "float32")
+        Codec.load(tmp_path / "unsettled.safetensors", kernels=kernels, head=head)
+        for kernels in ("bfloat16", "float32")
     )
     for quality in QUALITIES:
         symbols = [fast.read(fast.encode(photograph("coffee"), quality=quality))]
@@ -227,7 +228,7 @@ def made():
     own = [one for one in vars(dct_loops).values() if inspect.isfunction(one)]
     return [len(compiled(one).signatures) for one in own if one.__module__ == dct_loops.__name__]
 
-codec = Codec.load(Path(sys.argv[1]), dtype="bfloat16")
+codec = Codec.load(Path(sys.argv[1]), kernels="bfloat16")
 before = made()
 symbols = [codec.read(codec.encode(photograph(), quality=40))]
 for size_px in (344, 172):

@@ -62,7 +62,7 @@ class WithoutBf16(CodecWorker):
     """As on a processor without it, where pictures that are decoded together cost less."""
 
     def _load(self, device: str, *, head: str) -> Codec:
-        return Codec.load(device=device, dtype="float32", head=head)
+        return Codec.load(device=device, kernels="float32", head=head)
 
 
 def with_worker(
