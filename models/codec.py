@@ -59,10 +59,10 @@ class Codec(LatentCodec):
         self._head_ids = {HIGH_PX: heads.high_id, MEDIUM_PX: heads.medium_id}
         self._heads = {"high-gpu": self._networks.head, "high-cpu": light.high, "medium": heads.medium}
         self._head, self._translator = heads.high, heads.medium
-        self._fast: FastDecoder | None = None
-        dtype = _DTYPES[kernels.heads]
-        if device == "cpu" and dtype == torch.bfloat16:
-            self._fast = FastDecoder(self._networks.hyperprior, high=self._head, medium=self._translator)
+        dtype, self._fast = _DTYPES[kernels.heads], None
+        if device == "cpu":
+            hyperprior = self._networks.hyperprior
+            self._fast = FastDecoder(hyperprior, high=self._head, medium=self._translator, dtype=dtype)
         for network in self._heads.values():
             set_precision(network, dtype)
 

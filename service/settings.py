@@ -109,7 +109,7 @@ class Settings(BaseSettings):
         64 * 2**20, "bytes", "Memory of each worker for finished files; 0: every request is a decode.", ge=0
     )
     batch_items: int = _setting(
-        16, "pictures", "Most pictures synthesised in one call; on a processor four.", ge=1, le=1024
+        16, "pictures", "Most pictures synthesised in one call; on a processor one.", ge=1, le=1024
     )
     miss: Miss = _setting(
         "latent", "name", "What first clients get: latent, after its encode; or source, resized at once."

@@ -13,8 +13,8 @@ import torch
 
 from models.config import GRID
 from models.cpu import loops
-from models.cpu.loops import I8, I16, I32, U16
 from models.cpu.matrices import CELLS
+from models.cpu.number_formats import I8, I16, I32, U16
 from models.cpu.products import exact_product
 from models.machine_code import compiled
 from models.scale_path import PLAIN

@@ -110,15 +110,18 @@ def test_a_quality_codes_its_first_channels_and_never_fewer_than_a_lower_one(
     assert [codec.read(stream).q.shape[1] for stream in streams[::9]] == counts[::9]
 
 
+@pytest.mark.parametrize(("kernels", "least_db"), [("bfloat16", 54), ("float32", 75)])
 @pytest.mark.parametrize("head", ["cpu", "gpu"])
-def test_the_fast_way_on_a_processor_shows_what_the_plain_one_shows(streams: list[bytes], head: str) -> None:
-    fast, plain = Codec.load(kernels="bfloat16", head=head), Codec.load(kernels="float32", head=head)
+def test_the_fast_way_on_a_processor_shows_what_the_plain_one_shows(
+    streams: list[bytes], head: str, kernels: str, least_db: float
+) -> None:
+    fast, plain = Codec.load(kernels=kernels, head=head), Codec.load(kernels="float32", head=head)
     for stream in streams[::7]:
         symbols = [fast.read(stream)]
         for size_px in (HIGH_PX, MEDIUM_PX):
             (here,), (there,) = fast.synthesize(symbols, size_px=size_px), plain.plainly(symbols, size_px=size_px)
-            # bf16 behind y_hat is 55 dB and more from float32; a tap or a neighbour out of place is 40 dB
-            assert psnr_db(there, here) > 52
+            # a tap or a neighbour out of place is 40 dB
+            assert psnr_db(there, here) > least_db
 
 
 @pytest.mark.parametrize("count", [2, 7, 64])
@@ -229,7 +232,7 @@ def test_the_quiet_part_of_a_linear_path_may_be_in_half_precision() -> None:
 
 
 FIRST_REQUEST = """
-import inspect
+import inspect, sys
 
 from models import rans
 from models.codec import Codec
@@ -242,7 +245,7 @@ def made():
     every = [one for one in own if one.__module__ == loops.__name__] + [rans.push, rans.pop]
     return [len(compiled(one).signatures) for one in every]
 
-codec = Codec.load(kernels="bfloat16")
+codec = Codec.load(kernels=sys.argv[1])
 before = made()
 symbols = [codec.read(codec.encode(photograph(), quality=40))]
 for size_px in (344, 172):
@@ -251,5 +254,6 @@ assert before == made() and all(before), (before, made())
 """
 
 
-def test_nothing_is_left_to_compile_within_the_first_request() -> None:
-    subprocess.run([sys.executable, "-c", FIRST_REQUEST], check=True, cwd=Path(__file__).parents[2])
+@pytest.mark.parametrize("kernels", ["float32", "exact=int8,heads=bfloat16,analysis=float32"])
+def test_nothing_is_left_to_compile_within_the_first_request(kernels: str) -> None:
+    subprocess.run([sys.executable, "-c", FIRST_REQUEST, kernels], check=True, cwd=Path(__file__).parents[2])
