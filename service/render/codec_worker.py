@@ -138,7 +138,8 @@ class CodecWorker:
     def _load(self, device: str, *, head: str) -> Codec:
         from models.codec import Codec
 
-        return Codec.load(self._options.weights, device=device, head=head)
+        options = self._options
+        return Codec.load(options.weights, device=device, head=head, kernels=options.kernels)
 
     def _decode(self, jobs: list[DecodeJob]) -> None:
         started_s = time.perf_counter()

@@ -19,7 +19,12 @@ from service.render.codec_worker import CodecWorker
 from service.render.jobs import Decoded, Pixels
 
 OPTIONS = WorkerOptions(
-    device="cpu", head="auto", weights=None, threads=1, queue=QueueLimits(queue_items=8, batch_items=4, refine_items=1)
+    device="cpu",
+    head="auto",
+    kernels="auto",
+    weights=None,
+    threads=1,
+    queue=QueueLimits(queue_items=8, batch_items=4, refine_items=1),
 )
 QUALITY = 10
 
