@@ -25,6 +25,12 @@ def _compressed(value: np.float32) -> np.float32:
     return value / np.sqrt(np.float32(1) + abs(value))  # type: ignore[no-any-return]  # numpy leaves sqrt untyped
 
 
+@njit(inline="always")
+def _scaled(total: np.int32 | np.float32, bias: np.int32) -> np.int32:
+    """Return a sum and its bias, seven bits less; in 32 bits throughout, where Python's numbers would make it 64."""
+    return np.int32(np.int32(np.int32(np.int32(total) + bias) + np.int32(64)) >> np.int32(7))
+
+
 def risen(z: I16, rise: I32, h1: I8) -> None:
     """z (11, 11, C) and four 3x3 filters a channel (4, 9, C) -> h1 (22, 22, C): scale_path.py's, in integers."""
     side, _, channels = z.shape
@@ -46,16 +52,16 @@ def hidden(sums: I32 | F32, bias: I32, plain: int, h2: I8 | F32) -> None:
     """Sums (P, C) and bias, seven bits less: the first channels in -127..127, the others in 0..127."""
     for place in range(sums.shape[0]):
         for channel in range(sums.shape[1]):
-            value = (np.int32(sums[place, channel]) + bias[channel] + 64) >> 7
-            h2[place, channel] = min(max(value, -127 if channel < plain else 0), 127)
+            least = np.int32(-127) if channel < plain else np.int32(0)
+            h2[place, channel] = min(max(_scaled(sums[place, channel], bias[channel]), least), np.int32(127))
 
 
 def indexes(sums: I32 | F32, bias: I32, index: U16) -> None:
     """Sums (P, n) and bias, seven bits less -> scale indexes 0..63."""
     for place in range(sums.shape[0]):
         for channel in range(sums.shape[1]):
-            value = (np.int32(sums[place, channel]) + bias[channel] + 64) >> 7
-            index[place, channel] = np.uint16(min(max(value, 0), 63))
+            value = _scaled(sums[place, channel], bias[channel])
+            index[place, channel] = np.uint16(min(max(value, np.int32(0)), np.int32(63)))
 
 
 def features(read: F32, bias: F32, grid: F32) -> None:
