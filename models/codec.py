@@ -18,6 +18,7 @@ from models.bitstream import FLAG_MEDIUM
 from models.checkpoint import Checkpoint, CheckpointError, load
 from models.config import HIGH_PX, MEDIUM_PX
 from models.cpu.decoder import FastDecoder
+from models.cpu.kernels import Kernels
 from models.head_choice import chosen_heads, head_name
 from models.latent_codec import LatentCodec, PictureShapeError, QualityError, Symbols
 from models.layers import set_precision
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Codec", "MediumCodec", "PictureShapeError", "QualityError", "Symbols", "head_name"]
 
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 _MEDIUM_WEIGHT = 0.3
 """Of the 172 picture's distortion in a search for a 344 head; without it that picture gets 2 % worse (LOG.md)."""
 
@@ -46,10 +48,10 @@ class Codec(LatentCodec):
     """344x344 pictures <-> bitstreams; both renditions from one bitstream."""
 
     def __init__(
-        self, checkpoint: Checkpoint, *, device: str, dtype: torch.dtype, head: str, encoder: str = "auto"
+        self, checkpoint: Checkpoint, *, device: str, kernels: Kernels, head: str, encoder: str = "auto"
     ) -> None:
         """Use `load`."""
-        super().__init__(checkpoint, checkpoint.high, device=device, dtype=dtype)
+        super().__init__(checkpoint, checkpoint.high, device=device, kernels=kernels)
         self.head = head
         light = checkpoint.light.requires_grad_(requires_grad=False).to(device)
         self._analysis = _analysis(checkpoint, encoder, device)
@@ -57,9 +59,10 @@ class Codec(LatentCodec):
         self._head_ids = {HIGH_PX: heads.high_id, MEDIUM_PX: heads.medium_id}
         self._heads = {"high-gpu": self._networks.head, "high-cpu": light.high, "medium": heads.medium}
         self._head, self._translator = heads.high, heads.medium
-        self._fast: FastDecoder | None = None
-        if device == "cpu" and dtype == torch.bfloat16:
-            self._fast = FastDecoder(self._networks.hyperprior, high=self._head, medium=self._translator)
+        dtype, self._fast = _DTYPES[kernels.heads], None
+        if device == "cpu":
+            hyperprior = self._networks.hyperprior
+            self._fast = FastDecoder(hyperprior, high=self._head, medium=self._translator, dtype=dtype)
         for network in self._heads.values():
             set_precision(network, dtype)
 
@@ -69,21 +72,23 @@ class Codec(LatentCodec):
         path: Path | None = None,
         *,
         device: str = "cpu",
-        dtype: str = "auto",
+        kernels: str = "auto",
         head: str = "auto",
         encoder: str = "auto",
     ) -> Self:
-        """Read a weights file, the released one by default; raises `CheckpointError`.
+        """Read a weights file, the released one by default; raises `CheckpointError` or `KernelsError`.
 
-        `head` chooses the heads: "cpu" the light ones (`high-cpu` and the translator), "gpu" the better ones
-        (`high-gpu`, and `medium-gpu` where the file has one), "auto" those of the device. All of them read every
-        latent; only the head ids differ. `encoder` chooses the analysis: "light" the cheaper one, "wide" the better
-        one, "auto" the light one on a CPU where the file has one. The stream id is the same.
+        `kernels` names the number formats that products are computed in, as models/cpu/kernels.py reads them; what it
+        leaves open is measured. Symbols are read the same in all of them. `head` chooses the heads: "cpu" the light
+        ones (`high-cpu` and the translator), "gpu" the better ones (`high-gpu`, and `medium-gpu` where the file has
+        one), "auto" those of the device. All of them read every latent; only the head ids differ. `encoder` chooses
+        the analysis: "light" the cheaper one, "wide" the better one, "auto" the light one on a CPU where the file has
+        one. The stream id is the same.
         """
         return cls(
             load(path),
             device=device,
-            dtype=head_dtype(dtype, device),
+            kernels=Kernels.forced(kernels, device=device),
             head=head_name(head, device),
             encoder=encoder,
         )
@@ -203,30 +208,22 @@ class MediumCodec(LatentCodec):
 
     _flags = FLAG_MEDIUM
 
-    def __init__(self, checkpoint: Checkpoint, *, device: str, dtype: torch.dtype) -> None:
+    def __init__(self, checkpoint: Checkpoint, *, device: str, kernels: Kernels) -> None:
         """Use `load`."""
-        super().__init__(checkpoint, checkpoint.medium, device=device, dtype=dtype)
+        super().__init__(checkpoint, checkpoint.medium, device=device, kernels=kernels)
         self._head = checkpoint.medium.networks.head
-        set_precision(self._head, dtype)
+        set_precision(self._head, _DTYPES[kernels.heads])
 
     @classmethod
-    def load(cls, path: Path | None = None, *, device: str = "cpu", dtype: str = "auto") -> Self:
-        """Read a weights file, the released one by default; raises `CheckpointError`."""
-        return cls(load(path), device=device, dtype=head_dtype(dtype, device))
+    def load(cls, path: Path | None = None, *, device: str = "cpu", kernels: str = "auto") -> Self:
+        """Read a weights file, the released one by default; raises `CheckpointError` or `KernelsError`."""
+        return cls(load(path), device=device, kernels=Kernels.forced(kernels, device=device))
 
     @torch.inference_mode()
     def synthesize(self, symbols: Sequence[Symbols]) -> list[Pixels]:
         """A batch of latents -> pictures (172, 172, 3) sRGB."""
         y_hat, quality = self._latents(symbols)
         return to_pixels(self._head(y_hat, quality=quality, deviation=self._networks.hyperprior.deviation), MEDIUM_PX)
-
-
-def head_dtype(name: str, device: str) -> torch.dtype:
-    """Precision of the heads: `auto` is bf16 where the device computes in it."""
-    if name == "auto":
-        has_bf16 = device != "cpu" or torch.cpu._is_avx512_bf16_supported()  # noqa: SLF001  the only public way is /proc/cpuinfo
-        return torch.bfloat16 if has_bf16 else torch.float32
-    return {"float32": torch.float32, "bfloat16": torch.bfloat16}[name]
 
 
 def _analysis(checkpoint: Checkpoint, name: str, device: str) -> Analysis:

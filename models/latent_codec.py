@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from models.checkpoint import Autoencoding, Checkpoint
+    from models.cpu.kernels import Kernels
     from models.hyperprior import Quantised
     from models.pixels import Pixels
 
@@ -50,15 +51,15 @@ class LatentCodec:
 
     _flags = 0
 
-    def __init__(self, checkpoint: Checkpoint, autoencoding: Autoencoding, *, device: str, dtype: torch.dtype) -> None:
-        self.device, self.dtype = device, dtype
+    def __init__(self, checkpoint: Checkpoint, autoencoding: Autoencoding, *, device: str, kernels: Kernels) -> None:
+        self.device, self.kernels = device, kernels
         self.default_quality = checkpoint.notes.default_quality
         self.stream_id = autoencoding.stream_id
         self._coder = autoencoding.coder
         self._rounding = autoencoding.rounding
         indexes = autoencoding.networks.hyperprior.indexes
         assert isinstance(indexes, FrozenScaleIndexes), "a weights file holds integers"
-        self._scales = FastScales(indexes.weights)
+        self._scales = FastScales(indexes.weights, kernel=kernels.exact)
         self._networks = autoencoding.networks.to(device).requires_grad_(requires_grad=False)
         self._analysis = self._networks.analysis
 
@@ -76,7 +77,7 @@ class LatentCodec:
     def _analysed(self, pixels: Pixels) -> Tensor:
         x = pad_to_cells(to_tensor(pixels, self.device), self._networks.config)
         # as it was trained: half precision moves a latent by less than its rounding, and no decoder sees it
-        with torch.autocast(self.device, dtype=torch.bfloat16, enabled=self.dtype == torch.bfloat16):
+        with torch.autocast(self.device, dtype=torch.bfloat16, enabled=self.kernels.analysis == "bfloat16"):
             y: Tensor = self._analysis(x, self._networks.hyperprior.deviation)
         return y
 

@@ -210,6 +210,7 @@ def _codec_figures(worker: CodecWorker, quality: Quality) -> CodecFigures:
     return CodecFigures(
         device=codec.device,
         head=codec.head,
+        kernels=str(codec.kernels),
         stream_id=codec.stream_id.hex(),
         quality=None if isinstance(quality, TargetScore) else quality,
         target_ssimulacra2=quality.ssimulacra2 if isinstance(quality, TargetScore) else None,
@@ -220,6 +221,7 @@ def _worker_options(settings: Settings) -> WorkerOptions:
     return WorkerOptions(
         device=settings.device,
         head=settings.head,
+        kernels=settings.kernels,
         weights=settings.weights,
         threads=settings.threads,
         queue=QueueLimits(

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, FilePath, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from models.cpu.kernels import forced_formats
 from service.addresses import read_origin, read_parent, read_store
 from service.cache.forwarding import Forward, read_forward
 from service.cache.negative_ttls import NegativeTtls, read_negative_ttls
@@ -31,6 +32,11 @@ def _token(token: str) -> str:
     if not token.isascii() or not token.isprintable() or token != token.strip():
         raise ValueError("must be printable ASCII without spaces around it")
     return token
+
+
+def _kernels(text: str) -> str:
+    forced_formats(text)
+    return text
 
 
 def _quality(value: object) -> Quality | None:
@@ -73,6 +79,12 @@ class Settings(BaseSettings):
     lost_head: LostHead = _setting(
         "cpu", "name", "What makes the 344 picture after the GPU has failed: cpu (light), or the same as before."
     )
+    kernels: Annotated[str, AfterValidator(_kernels)] = _setting(
+        "auto",
+        "formats",
+        "Number formats of the codec's products: auto (measured at start), float32, bfloat16, or"
+        " exact=int8,heads=float32,analysis=bfloat16; what a list leaves out is measured.",
+    )
     weights: FilePath | None = _setting(None, "path", "Another weights file than the released one.")
     quality: Annotated[Quality | None, NoDecode, BeforeValidator(_quality)] = _setting(
         None,
@@ -109,7 +121,7 @@ class Settings(BaseSettings):
         64 * 2**20, "bytes", "Memory of each worker for finished files; 0: every request is a decode.", ge=0
     )
     batch_items: int = _setting(
-        16, "pictures", "Most pictures synthesised in one call; on a processor four.", ge=1, le=1024
+        16, "pictures", "Most pictures synthesised in one call; on a processor one.", ge=1, le=1024
     )
     miss: Miss = _setting(
         "latent", "name", "What first clients get: latent, after its encode; or source, resized at once."

@@ -114,8 +114,8 @@ def medium_start() -> list[str | Path]:
 def check_streams(weights: Path) -> None:
     """A stream of each quality: read the same by every head and precision, and the same picture to 0.05 dB."""
     torch.set_num_threads(1)
-    by_head = {head: Codec.load(weights, dtype="float32", head=head) for head in ("gpu", "cpu")}
-    in_half = {head: Codec.load(weights, dtype="bfloat16", head=head) for head in ("gpu", "cpu")}
+    by_head = {head: Codec.load(weights, kernels="float32", head=head) for head in ("gpu", "cpu")}
+    in_half = {head: Codec.load(weights, kernels="bfloat16", head=head) for head in ("gpu", "cpu")}
     blobs = [by_head["gpu"].encode(soft_photograph(HIGH_PX), quality=quality) for quality in range(QUALITIES)]
     worst_db = 0.0
     for head, codec in by_head.items():

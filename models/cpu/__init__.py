@@ -1,1 +1,1 @@
-"""The decoder once more, for processors with bf16: fewer passes over memory than torch makes, the same pictures."""
+"""The decoder once more, for processors: fewer passes over memory than torch makes, the same pictures."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from models.cpu.loops import F32, I32, U8, U16, wide
+from models.cpu.number_formats import F32, I32, U8, Kept, wide
 
 _GRID = 22
 
@@ -23,7 +23,7 @@ def _level(value: np.float32) -> np.uint8:
 
 
 def pixels_of_two_by_dct(
-    t: F32, gain: F32, places: I32, inverse: F32, colours: F32, detail: U16, bias: F32, side: int, out: U8
+    t: F32, gain: F32, places: I32, inverse: F32, colours: F32, detail: Kept, bias: F32, side: int, out: U8
 ) -> None:
     """Coefficients t (P, n) and detail at twice the grid, with a border ((2 H + 2)(2 W + 2), 8 8 3) -> (S, S 3)."""
     flat, row, transposed = np.zeros(3 * 256, np.float32), np.empty(48, np.float32), inverse.T.copy()
@@ -45,7 +45,7 @@ def pixels_of_two_by_dct(
 
 
 def pixels_of_one_by_dct(
-    t: F32, gain: F32, places: I32, inverse: F32, colours: F32, across: F32, detail: U16, bias: F32, side: int, out: U8
+    t: F32, gain: F32, places: I32, inverse: F32, colours: F32, across: F32, detail: Kept, bias: F32, side: int, out: U8
 ) -> None:
     """Coefficients t (P, n), across (P, 8 8 3), detail on the same grid with a border -> (S, S 3)."""
     flat, row, transposed = np.zeros(3 * 256, np.float32), np.empty(24, np.float32), inverse.T.copy()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
+import torch
 
 from models.config import HIGH_PX, MEDIUM_PX
 from models.cpu.heads import FastHighHead, FastTranslator
@@ -14,7 +15,7 @@ from models.dct import DctSynthesis
 
 if TYPE_CHECKING:
     from models.cpu.latent import Decoded
-    from models.cpu.loops import I8, I16, U8
+    from models.cpu.number_formats import I8, I16, U8
     from models.hyperprior import Hyperprior
     from models.synthesis import HighHead
     from models.translator import Translator
@@ -27,14 +28,15 @@ class _Fast(Protocol):
 class FastDecoder:
     """Both sizes of a picture. Not for two threads at once: what a step writes is kept for the next."""
 
-    def __init__(self, hyperprior: Hyperprior, *, high: HighHead, medium: Translator) -> None:
-        """Takes the networks as they are in float32."""
-        paths = (high.linear, medium.linear)
-        self._latent = FastLatent(hyperprior, with_quiet=not all(isinstance(one, DctSynthesis) for one in paths))
+    def __init__(self, hyperprior: Hyperprior, *, high: HighHead, medium: Translator, dtype: torch.dtype) -> None:
+        """Takes the networks as they are in float32; `dtype`, which may be bfloat16, is of everything behind y_hat."""
+        by_matrix = not all(isinstance(one, DctSynthesis) for one in (high.linear, medium.linear))
+        reads_quiet = by_matrix and dtype != torch.float32
+        self._latent = FastLatent(hyperprior, dtype=dtype, with_quiet=reads_quiet)
         deviation = hyperprior.deviation
         self._heads: dict[int, _Fast] = {
-            HIGH_PX: FastHighHead(high, deviation),
-            MEDIUM_PX: FastTranslator(medium, deviation),
+            HIGH_PX: FastHighHead(high, deviation, dtype=dtype),
+            MEDIUM_PX: FastTranslator(medium, deviation, dtype=dtype),
         }
         self._compile(hyperprior.means.read.weight.shape[1], int(hyperprior.coded[0].sum()))
 

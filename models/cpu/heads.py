@@ -1,7 +1,7 @@
 """y_hat to pixels of one picture on a processor: synthesis.py and translator.py once more.
 
-Matrix products are torch's, in bf16; all that lies between them is one compiled loop each (loops.py), over memory that
-is kept from picture to picture. The linear paths are in linear_paths.py.
+Matrix products are torch's, in float32 or bf16; all that lies between them is one compiled loop each (loops.py),
+over memory that is kept from picture to picture. The linear paths are in linear_paths.py.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from models.config import GRID
 from models.cpu import loops
 from models.cpu.latent import Board
 from models.cpu.linear_paths import high_pixels, medium_pixels
-from models.cpu.loops import U8, U16
-from models.cpu.matrices import CELLS, Half, filters, half_matrix, interleaved, matrix, numbers
+from models.cpu.matrices import CELLS, Sheet, filters, interleaved, matrix, numbers
+from models.cpu.number_formats import U8, Kept
 from models.machine_code import compiled
 
 if TYPE_CHECKING:
@@ -30,16 +30,16 @@ if TYPE_CHECKING:
 class _Block:
     """A `DepthwiseBlock` on a grid with a border."""
 
-    def __init__(self, block: DepthwiseBlock, cells: int) -> None:
+    def __init__(self, block: DepthwiseBlock, cells: int, dtype: torch.dtype) -> None:
         self._taps, self._taps_bias = filters(block.spatial)
-        self._widen, self._widen_bias = half_matrix(block.widen.weight), numbers(block.widen.bias)
-        self._narrow, self._narrow_bias = half_matrix(block.narrow.weight), numbers(block.narrow.bias)
+        self._widen, self._widen_bias = matrix(block.widen.weight, dtype), numbers(block.widen.bias)
+        self._narrow, self._narrow_bias = matrix(block.narrow.weight, dtype), numbers(block.narrow.bias)
         channels, wide = self._widen.shape
-        self._near, self._wide, self._sums = Half(cells, channels), Half(cells, wide), Half(cells, channels)
+        self._near, self._wide, self._sums = (Sheet(cells, width, dtype) for width in (channels, wide, channels))
 
-    def add_to(self, grid: U16) -> None:
+    def add_to(self, grid: Kept) -> None:
         """In place."""
-        compiled(loops.depthwise)(grid, self._taps, self._taps_bias, self._near.bits)
+        compiled(loops.depthwise)(grid, self._taps, self._taps_bias, self._near.kept)
         wide = self._wide.product(self._near.numbers, self._widen)
         compiled(loops.activated)(wide, self._widen_bias)
         compiled(loops.added)(self._sums.product(self._wide.numbers, self._narrow), self._narrow_bias, grid)
@@ -48,13 +48,13 @@ class _Block:
 class _Entry:
     """The first layer of a network that reads a latent, and the blocks on the latent grid."""
 
-    def __init__(self, network: HighHead | Translator, blocks: torch.nn.Sequential) -> None:
-        self._weight, self._bias = half_matrix(network.enter.weight), numbers(network.enter.bias)
+    def __init__(self, network: HighHead | Translator, blocks: torch.nn.Sequential, dtype: torch.dtype) -> None:
+        self._weight, self._bias = matrix(network.enter.weight, dtype), numbers(network.enter.bias)
         self._gains = numbers(network.quality.table())
         width = len(self._bias)
-        self._sums, self.grid = Half(CELLS, width), Half((GRID + 2) ** 2, width)
-        self._square: U16 = self.grid.bits.reshape(GRID + 2, GRID + 2, width)
-        self._blocks = [_Block(block, CELLS) for block in blocks]  # type: ignore[arg-type]  # a Sequential of blocks
+        self._sums, self.grid = Sheet(CELLS, width, dtype), Sheet((GRID + 2) ** 2, width, dtype)
+        self._square: Kept = self.grid.kept.reshape(GRID + 2, GRID + 2, width)
+        self._blocks = [_Block(block, CELLS, dtype) for block in blocks]  # type: ignore[arg-type]  # a Sequential of blocks
 
     def run(self, decoded: Decoded, quality: int) -> Tensor:
         """Gives the grid with its border as a matrix, ((H + 2)(W + 2), C)."""
@@ -69,21 +69,21 @@ class _Entry:
 class FastHighHead:
     """`HighHead`: y_hat -> the 344 picture."""
 
-    def __init__(self, head: HighHead, deviation: Tensor) -> None:
-        self._entry = _Entry(head, head.deep)
+    def __init__(self, head: HighHead, deviation: Tensor, *, dtype: torch.dtype) -> None:
+        self._entry = _Entry(head, head.deep, dtype)
         wide, fine = head.ascend.weight.shape[0] // 4, 2 * GRID
         self._ascend, self._ascend_bias = (
-            half_matrix(_shuffled(head.ascend.weight)),
+            matrix(_shuffled(head.ascend.weight), dtype),
             numbers(_shuffled(head.ascend.bias)),
         )
-        self._coarse = Half((GRID + 2) ** 2, 4 * wide)
-        self._grid = Half((fine + 2) ** 2, wide)
-        self._square: U16 = self._grid.bits.reshape(fine + 2, fine + 2, wide)
-        self._blocks = [_Block(block, fine * fine) for block in head.wide]  # type: ignore[arg-type]  # as above
-        self._leave = half_matrix(interleaved(head.leave.weight))
-        self._detail = Half((fine + 2) ** 2, self._leave.shape[1])
+        self._coarse = Sheet((GRID + 2) ** 2, 4 * wide, dtype)
+        self._grid = Sheet((fine + 2) ** 2, wide, dtype)
+        self._square: Kept = self._grid.kept.reshape(fine + 2, fine + 2, wide)
+        self._blocks = [_Block(block, fine * fine, dtype) for block in head.wide]  # type: ignore[arg-type]  # as above
+        self._leave = matrix(interleaved(head.leave.weight), dtype)
+        self._detail = Sheet((fine + 2) ** 2, self._leave.shape[1], dtype)
         tiled = interleaved(head.leave.bias).view(8, 1, 8, 3).repeat(2, 2, 1, 1).reshape(-1)
-        self._pixels = high_pixels(head.linear, deviation, bias=tiled)
+        self._pixels = high_pixels(head.linear, deviation, bias=tiled, dtype=dtype)
 
     def run(self, decoded: Decoded, quality: int) -> U8:
         """(344, 344, 3)."""
@@ -98,17 +98,17 @@ class FastHighHead:
 class FastTranslator:
     """`Translator`: y_hat -> the 172 picture."""
 
-    def __init__(self, translator: Translator, deviation: Tensor) -> None:
-        self._entry = _Entry(translator, translator.blocks)
+    def __init__(self, translator: Translator, deviation: Tensor, *, dtype: torch.dtype) -> None:
+        self._entry = _Entry(translator, translator.blocks, dtype)
         self._edges = matrix(translator.linear_edges.weight * deviation)
         self._edges_bias = translator.linear_edges.bias.detach()
         self._seen = torch.zeros(CELLS + 1, len(self._edges_bias))
         self._around = torch.from_numpy(Board.of_grid().around.reshape(-1)).long()
         self._across = matrix(interleaved(translator.linear_across.weight))
-        self._leave = half_matrix(interleaved(translator.leave.weight))
-        self._detail = Half((GRID + 2) ** 2, self._leave.shape[1])
+        self._leave = matrix(interleaved(translator.leave.weight), dtype)
+        self._detail = Sheet((GRID + 2) ** 2, self._leave.shape[1], dtype)
         bias = interleaved(translator.linear_across.bias + translator.leave.bias)
-        self._pixels = medium_pixels(translator.linear, deviation, bias=bias)
+        self._pixels = medium_pixels(translator.linear, deviation, bias=bias, dtype=dtype)
 
     def run(self, decoded: Decoded, quality: int) -> U8:
         """(172, 172, 3)."""

@@ -14,8 +14,8 @@ import torch
 
 from models.config import GRID, QUALITIES
 from models.cpu import loops
-from models.cpu.loops import F32, I8, I16, I32
-from models.cpu.matrices import CELLS, Half, filters, matrix, numbers
+from models.cpu.matrices import CELLS, Sheet, filters, matrix, numbers
+from models.cpu.number_formats import F32, I8, I16, I32
 from models.layers import LOUD, activate
 from models.machine_code import compiled
 
@@ -60,17 +60,17 @@ class Decoded:
     t: Tensor
     """(P + 1, n) in float32, the last row zero."""
     quiet: Tensor
-    """(P, n - 32) of t, in bf16, or (P, 0) where no linear path reads it."""
+    """(P, n - 32) of t, in bf16, or (P, 0) where nothing reads it: in float32, or without a full matrix."""
     read: Tensor
-    """(P, n) compressed, in bf16."""
+    """(P, n) compressed, in the format of the heads."""
 
 
 class FastLatent:
     """The means in two passes, and y_hat."""
 
-    def __init__(self, hyperprior: Hyperprior, *, with_quiet: bool) -> None:
-        """`with_quiet` says whether a linear path by a full matrix reads the latent."""
-        means, self._board, self._with_quiet = hyperprior.means, Board.of_grid(), with_quiet
+    def __init__(self, hyperprior: Hyperprior, *, dtype: torch.dtype, with_quiet: bool) -> None:
+        """`dtype` is that of the heads; `with_quiet` says whether a linear path reads the quiet channels in it."""
+        means, self._board, self._dtype, self._with_quiet = hyperprior.means, Board.of_grid(), dtype, with_quiet
         deviation = hyperprior.deviation
         every = torch.arange(QUALITIES)
         self._steps: F32 = (1 / (hyperprior.gain(every)[:, :, 0, 0] * deviation)).numpy()
@@ -102,7 +102,7 @@ class FastLatent:
         steps = self._steps[quality, :channels]
         t = torch.zeros(CELLS + 1, channels)
         loud = LOUD if self._with_quiet else channels
-        quiet, read = Half(CELLS, channels - loud), Half(CELLS, channels)
+        quiet, read = Sheet(CELLS, channels - loud, self._dtype), Sheet(CELLS, channels, self._dtype)
         compiled(loops.features)(
             torch.mm(torch.from_numpy(h1).float(), self._read).numpy(), self._read_bias, self._grid
         )
@@ -110,12 +110,12 @@ class FastLatent:
         means = torch.mm(features[board.anchors], self._anchor[:, :channels]).numpy()
         compressed = np.empty((len(board.anchors), min(channels, len(self._enter))), np.float32)
         compiled(loops.decoded_anchors)(
-            q, means, self._anchor_bias, steps, board.anchors, loud, t.numpy(), quiet.bits, compressed, read.bits
+            q, means, self._anchor_bias, steps, board.anchors, loud, t.numpy(), quiet.kept, compressed, read.kept
         )
         means = self._between(torch.from_numpy(compressed), channels)
         compiled(loops.decoded_others)(
             q, means, self._leave_bias, steps, self._shares, board.others, board.others_around, loud,
-            t.numpy(), quiet.bits, read.bits,
+            t.numpy(), quiet.kept, read.kept,
         )  # fmt: skip
         return Decoded(t, quiet.numbers, read.numbers)
 
@@ -123,11 +123,11 @@ class FastLatent:
         """Means of the cells between the anchors, but for the shares of their neighbours and the bias."""
         board = self._board
         seen = torch.mm(compressed, self._enter[: compressed.shape[1]]).numpy()
-        compiled(loops.activated_wide)(seen, self._enter_bias)
+        compiled(loops.activated)(seen, self._enter_bias)
         mixed = np.empty((len(board.others), 2 * seen.shape[1]), np.float32)
         compiled(loops.between)(
             seen, self._blank, self._grid, self._taps, self._taps_bias, board.others, board.anchors_around, mixed
         )
         h = torch.mm(torch.from_numpy(mixed), self._mix)
-        compiled(loops.activated_wide)(h.numpy(), self._mix_bias)
+        compiled(loops.activated)(h.numpy(), self._mix_bias)
         return torch.mm(h, self._leave[:, :channels]).numpy()

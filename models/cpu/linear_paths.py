@@ -1,7 +1,7 @@
 """The linear paths of a head on a processor, and the pixels: everything else of the head is added to them.
 
-Either a full matrix by torch's products, its first inputs in float32 and the rest in bf16, or the inverse DCT, whose
-loop (dct_loops.py) goes straight on to the pixels.
+Either a full matrix by torch's products, its first inputs in float32 and the rest in the format of the heads, or the
+inverse DCT, whose loop (dct_loops.py) goes straight on to the pixels.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import torch
 
 from models.config import HIGH_PX, MEDIUM_PX
 from models.cpu import dct_loops, loops
-from models.cpu.loops import F32, I32, U8, U16
-from models.cpu.matrices import CELLS, Half, interleaved, numbers
+from models.cpu.matrices import CELLS, Sheet, interleaved, numbers
+from models.cpu.number_formats import F32, I32, U8, Kept
 from models.dct import DctSynthesis
 from models.layers import LOUD
 from models.machine_code import compiled
@@ -30,64 +30,73 @@ if TYPE_CHECKING:
 class HighPixels(Protocol):
     """The 344 picture from the linear path, and the detail of the network at twice the grid."""
 
-    def run(self, decoded: Decoded, detail: U16) -> U8: ...
+    def run(self, decoded: Decoded, detail: Kept) -> U8: ...
 
 
 class MediumPixels(Protocol):
     """The 172 picture from the linear path, the share across cells (P, 8 8 3) and the detail on the same grid."""
 
-    def run(self, decoded: Decoded, across: Tensor, detail: U16) -> U8: ...
+    def run(self, decoded: Decoded, across: Tensor, detail: Kept) -> U8: ...
 
 
-def high_pixels(linear: LinearSynthesis | DctSynthesis, deviation: Tensor, *, bias: Tensor) -> HighPixels:
+def high_pixels(
+    linear: LinearSynthesis | DctSynthesis, deviation: Tensor, *, bias: Tensor, dtype: torch.dtype
+) -> HighPixels:
     """`bias` (16 16 3) is the network's."""
     if isinstance(linear, DctSynthesis):
         return _HighByDct(linear, deviation, bias=bias)
-    return _HighByMatrix(linear.block, deviation, bias=bias)
+    return _HighByMatrix(_Matrix(linear.block, deviation, bias=bias, dtype=dtype))
 
 
-def medium_pixels(linear: Pointwise | DctSynthesis, deviation: Tensor, *, bias: Tensor) -> MediumPixels:
+def medium_pixels(
+    linear: Pointwise | DctSynthesis, deviation: Tensor, *, bias: Tensor, dtype: torch.dtype
+) -> MediumPixels:
     """`bias` (8 8 3) is that of everything but the linear path."""
     if isinstance(linear, DctSynthesis):
         return _MediumByDct(linear, deviation, bias=bias)
-    return _MediumByMatrix(linear, deviation, bias=bias)
+    return _MediumByMatrix(_Matrix(linear, deviation, bias=bias, dtype=dtype))
 
 
 class _Matrix:
     """y_hat -> values of a block, in the order row, column, colour; the deviations are folded into the weights."""
 
-    def __init__(self, linear: Pointwise, deviation: Tensor, bias: Tensor) -> None:
+    def __init__(self, linear: Pointwise, deviation: Tensor, *, bias: Tensor, dtype: torch.dtype) -> None:
         values = linear.weight.shape[0]
         folded = interleaved(linear.weight.detach() * deviation).T
-        self._loud, self._quiet = folded[:LOUD].contiguous(), folded[LOUD:].to(torch.bfloat16).contiguous()
-        self._loud_sums, self.quiet = torch.empty(CELLS, values), Half(CELLS, values)
+        self._sheet = None if dtype == torch.float32 else Sheet(CELLS, values, dtype)
+        loud = len(folded) if self._sheet is None else LOUD
+        self._loud, self._quiet = folded[:loud].contiguous(), folded[loud:].to(dtype).contiguous()
+        self._loud_sums = torch.empty(CELLS, values)
         self.bias = numbers(interleaved(linear.bias) + bias)
 
-    def run(self, decoded: Decoded) -> Tensor:
-        """The loud share (P, values) in float32; the quiet one is in `quiet`."""
-        self.quiet.product(decoded.quiet, self._quiet[: decoded.quiet.shape[1]])
-        return torch.mm(decoded.t[:-1, :LOUD], self._loud, out=self._loud_sums)
+    def run(self, decoded: Decoded) -> tuple[Tensor, Kept | None]:
+        """Both shares (P, values), the loud one in float32; in float32 all of it is loud."""
+        t = decoded.t[:-1, : len(self._loud)]
+        loud = torch.mm(t, self._loud[: t.shape[1]], out=self._loud_sums)
+        if self._sheet is None:
+            return loud, None
+        return loud, self._sheet.product(decoded.quiet, self._quiet[: decoded.quiet.shape[1]])
 
 
 class _HighByMatrix:
-    def __init__(self, linear: Pointwise, deviation: Tensor, *, bias: Tensor) -> None:
-        self._matrix = _Matrix(linear, deviation, bias)
+    def __init__(self, matrix: _Matrix) -> None:
+        self._matrix = matrix
 
-    def run(self, decoded: Decoded, detail: U16) -> U8:
+    def run(self, decoded: Decoded, detail: Kept) -> U8:
         matrix, pixels = self._matrix, _blank(HIGH_PX)
-        loud = matrix.run(decoded).numpy()
-        compiled(loops.pixels_of_two)(loud, matrix.quiet.bits, detail, matrix.bias, HIGH_PX, pixels)
+        loud, quiet = matrix.run(decoded)
+        compiled(loops.pixels_of_two)(loud.numpy(), quiet, detail, matrix.bias, HIGH_PX, pixels)
         return pixels.reshape(HIGH_PX, HIGH_PX, 3)
 
 
 class _MediumByMatrix:
-    def __init__(self, linear: Pointwise, deviation: Tensor, *, bias: Tensor) -> None:
-        self._matrix = _Matrix(linear, deviation, bias)
+    def __init__(self, matrix: _Matrix) -> None:
+        self._matrix = matrix
 
-    def run(self, decoded: Decoded, across: Tensor, detail: U16) -> U8:
+    def run(self, decoded: Decoded, across: Tensor, detail: Kept) -> U8:
         matrix, pixels = self._matrix, _blank(MEDIUM_PX)
-        loud = matrix.run(decoded).add_(across).numpy()
-        compiled(loops.pixels_of_one)(loud, matrix.quiet.bits, detail, matrix.bias, MEDIUM_PX, pixels)
+        loud, quiet = matrix.run(decoded)
+        compiled(loops.pixels_of_one)(loud.add_(across).numpy(), quiet, detail, matrix.bias, MEDIUM_PX, pixels)
         return pixels.reshape(MEDIUM_PX, MEDIUM_PX, 3)
 
 
@@ -107,7 +116,7 @@ class _HighByDct:
     def __init__(self, linear: DctSynthesis, deviation: Tensor, *, bias: Tensor) -> None:
         self._dct = _Dct(linear, deviation, bias)
 
-    def run(self, decoded: Decoded, detail: U16) -> U8:
+    def run(self, decoded: Decoded, detail: Kept) -> U8:
         dct, pixels, t = self._dct, _blank(HIGH_PX), decoded.t.numpy()
         compiled(dct_loops.pixels_of_two_by_dct)(
             t, dct.gain, dct.places, dct.inverse, dct.colours, detail, dct.bias, HIGH_PX, pixels
@@ -119,7 +128,7 @@ class _MediumByDct:
     def __init__(self, linear: DctSynthesis, deviation: Tensor, *, bias: Tensor) -> None:
         self._dct = _Dct(linear, deviation, bias)
 
-    def run(self, decoded: Decoded, across: Tensor, detail: U16) -> U8:
+    def run(self, decoded: Decoded, across: Tensor, detail: Kept) -> U8:
         dct, pixels, t = self._dct, _blank(MEDIUM_PX), decoded.t.numpy()
         compiled(dct_loops.pixels_of_one_by_dct)(
             t, dct.gain, dct.places, dct.inverse, dct.colours, across.numpy(), detail, dct.bias, MEDIUM_PX, pixels

@@ -1,7 +1,7 @@
 """What lies between the matrix products of a decode on a processor, each step one loop over memory. Arrays only.
 
-Written in Python and compiled by numba, which lets the interpreter lock go and uses the processor's vectors. Numbers in
-half precision are bf16, kept as their 16 bits; a loop widens them, computes in float32 and rounds to nearest even.
+Written in Python and compiled by numba, which lets the interpreter lock go and uses the processor's vectors. Numbers
+between products are kept in float32 or bf16 (number_formats.py); a loop computes in float32 and rounds once.
 Grids that a 3x3 filter reads have a border of one empty cell.
 
 Letters: P cells of a grid in row-major order, C channels, n coded channels, A anchors, O cells between them.
@@ -11,25 +11,8 @@ from __future__ import annotations
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
-F32 = NDArray[np.float32]
-U16 = NDArray[np.uint16]
-I8 = NDArray[np.int8]
-I16 = NDArray[np.int16]
-I32 = NDArray[np.int32]
-U8 = NDArray[np.uint8]
-
-
-@njit(inline="always")
-def wide(bits: np.uint16) -> np.float32:
-    return np.uint32(np.uint32(bits) << np.uint32(16)).view(np.float32)
-
-
-@njit(inline="always")
-def _half(value: np.float32) -> np.uint16:
-    bits = np.float32(value).view(np.uint32)
-    return np.uint16(np.uint32(bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16))
+from models.cpu.number_formats import F32, I8, I16, I32, U8, U16, Kept, kept, wide
 
 
 @njit(inline="always")
@@ -40,6 +23,12 @@ def _active(value: np.float32) -> np.float32:
 @njit(inline="always")
 def _compressed(value: np.float32) -> np.float32:
     return value / np.sqrt(np.float32(1) + abs(value))  # type: ignore[no-any-return]  # numpy leaves sqrt untyped
+
+
+@njit(inline="always")
+def _scaled(total: np.int32 | np.float32, bias: np.int32) -> np.int32:
+    """Return a sum and its bias, seven bits less; in 32 bits throughout, where Python's numbers would make it 64."""
+    return np.int32(np.int32(np.int32(np.int32(total) + bias) + np.int32(64)) >> np.int32(7))
 
 
 def risen(z: I16, rise: I32, h1: I8) -> None:
@@ -59,20 +48,20 @@ def risen(z: I16, rise: I32, h1: I8) -> None:
                 h1[row, column, channel] = min(max(total[channel] >> 4, -127), 127)
 
 
-def hidden(sums: I32, bias: I32, plain: int, h2: I8) -> None:
+def hidden(sums: I32 | F32, bias: I32, plain: int, h2: I8 | F32) -> None:
     """Sums (P, C) and bias, seven bits less: the first channels in -127..127, the others in 0..127."""
     for place in range(sums.shape[0]):
         for channel in range(sums.shape[1]):
-            value = (sums[place, channel] + bias[channel] + 64) >> 7
-            h2[place, channel] = min(max(value, -127 if channel < plain else 0), 127)
+            least = np.int32(-127) if channel < plain else np.int32(0)
+            h2[place, channel] = min(max(_scaled(sums[place, channel], bias[channel]), least), np.int32(127))
 
 
-def indexes(sums: I32, bias: I32, index: U16) -> None:
+def indexes(sums: I32 | F32, bias: I32, index: U16) -> None:
     """Sums (P, n) and bias, seven bits less -> scale indexes 0..63."""
     for place in range(sums.shape[0]):
         for channel in range(sums.shape[1]):
-            value = (sums[place, channel] + bias[channel] + 64) >> 7
-            index[place, channel] = np.uint16(min(max(value, 0), 63))
+            value = _scaled(sums[place, channel], bias[channel])
+            index[place, channel] = np.uint16(min(max(value, np.int32(0)), np.int32(63)))
 
 
 def features(read: F32, bias: F32, grid: F32) -> None:
@@ -85,7 +74,7 @@ def features(read: F32, bias: F32, grid: F32) -> None:
 
 
 def decoded_anchors(
-    q: I16, means: F32, bias: F32, steps: F32, cells: I32, loud: int, t: F32, quiet: U16, seen: F32, read: U16
+    q: I16, means: F32, bias: F32, steps: F32, cells: I32, loud: int, t: F32, quiet: Kept, seen: F32, read: Kept
 ) -> None:
     """t = q step + mean of the anchors (A,), in deviations; quiet: its later channels; read: t compressed.
 
@@ -98,11 +87,11 @@ def decoded_anchors(
             value = np.float32(q[cell, channel]) * steps[channel] + means[anchor, channel] + bias[channel]
             t[cell, channel] = value
             small = _compressed(value)
-            read[cell, channel] = _half(small)
+            read[cell, channel] = kept(small, read)
             if channel < context:
                 seen[anchor, channel] = small
         for channel in range(loud, len(steps)):
-            quiet[cell, channel - loud] = _half(t[cell, channel])
+            quiet[cell, channel - loud] = kept(t[cell, channel], quiet)
 
 
 def between(
@@ -142,8 +131,8 @@ def between(
 
 
 def decoded_others(
-    q: I16, means: F32, bias: F32, steps: F32, shares: F32, cells: I32, around: I32, loud: int, t: F32, quiet: U16,
-    read: U16,
+    q: I16, means: F32, bias: F32, steps: F32, shares: F32, cells: I32, around: I32, loud: int, t: F32, quiet: Kept,
+    read: Kept,
 ) -> None:  # fmt: skip
     """t = q step + mean + the shares (4, n) of the four neighbours, of the cells between; the last row of t is zero.
 
@@ -157,27 +146,28 @@ def decoded_others(
             value += shares[0, channel] * t[above, channel] + shares[1, channel] * t[left, channel]
             value += shares[2, channel] * t[right, channel] + shares[3, channel] * t[below, channel]
             t[cell, channel] = value
-            read[cell, channel] = _half(_compressed(value))
+            read[cell, channel] = kept(_compressed(value), read)
         for channel in range(loud, len(steps)):
-            quiet[cell, channel - loud] = _half(t[cell, channel])
+            quiet[cell, channel - loud] = kept(t[cell, channel], quiet)
 
 
-def entered(sums: U16, bias: F32, gain: F32, grid: U16) -> None:
+def entered(sums: Kept, bias: F32, gain: F32, grid: Kept) -> None:
     """Activated sums (H W, C) times a gain, into a grid with a border."""
     width = grid.shape[1] - 2
     for place in range(sums.shape[0]):
         row, column = place // width + 1, place % width + 1
         for channel in range(sums.shape[1]):
-            grid[row, column, channel] = _half(gain[channel] * _active(wide(sums[place, channel]) + bias[channel]))
+            value = gain[channel] * _active(wide(sums[place, channel]) + bias[channel])
+            grid[row, column, channel] = kept(value, grid)
 
 
-def depthwise(grid: U16, weights: F32, bias: F32, out: U16) -> None:
+def depthwise(grid: Kept, weights: F32, bias: F32, out: Kept) -> None:
     """3x3 filters (9, C) over a grid with a border -> (H W, C)."""
     width, channels = grid.shape[1] - 2, grid.shape[2]
     for place in range(out.shape[0]):
         row, column = place // width, place % width
         for channel in range(channels):
-            out[place, channel] = _half(
+            value = (
                 bias[channel]
                 + weights[0, channel] * wide(grid[row, column, channel])
                 + weights[1, channel] * wide(grid[row, column + 1, channel])
@@ -189,33 +179,27 @@ def depthwise(grid: U16, weights: F32, bias: F32, out: U16) -> None:
                 + weights[7, channel] * wide(grid[row + 2, column + 1, channel])
                 + weights[8, channel] * wide(grid[row + 2, column + 2, channel])
             )
+            out[place, channel] = kept(value, out)
 
 
-def activated(sums: U16, bias: F32) -> None:
+def activated(sums: Kept, bias: F32) -> None:
     """In place, (P, C)."""
     for place in range(sums.shape[0]):
         for channel in range(sums.shape[1]):
-            sums[place, channel] = _half(_active(wide(sums[place, channel]) + bias[channel]))
+            sums[place, channel] = kept(_active(wide(sums[place, channel]) + bias[channel]), sums)
 
 
-def activated_wide(sums: F32, bias: F32) -> None:
-    """In place, (P, C), in float32."""
-    for place in range(sums.shape[0]):
-        for channel in range(sums.shape[1]):
-            sums[place, channel] = _active(sums[place, channel] + bias[channel])
-
-
-def added(sums: U16, bias: F32, grid: U16) -> None:
+def added(sums: Kept, bias: F32, grid: Kept) -> None:
     """A residual (H W, C) and its bias onto a grid with a border."""
     width = grid.shape[1] - 2
     for place in range(sums.shape[0]):
         row, column = place // width + 1, place % width + 1
         for channel in range(sums.shape[1]):
             value = wide(sums[place, channel]) + bias[channel]
-            grid[row, column, channel] = _half(wide(grid[row, column, channel]) + value)
+            grid[row, column, channel] = kept(wide(grid[row, column, channel]) + value, grid)
 
 
-def ascended(sums: U16, bias: F32, grid: U16) -> None:
+def ascended(sums: Kept, bias: F32, grid: Kept) -> None:
     """Activated sums ((H + 2)(W + 2), 4 C) of a grid with a border, the 4 in the order row, column: twice as fine."""
     width, channels = grid.shape[1] - 2, grid.shape[2]
     for row in range(grid.shape[0] - 2):
@@ -224,10 +208,10 @@ def ascended(sums: U16, bias: F32, grid: U16) -> None:
             first = (2 * (row % 2) + column % 2) * channels
             for channel in range(channels):
                 value = wide(sums[place, first + channel]) + bias[first + channel]
-                grid[row + 1, column + 1, channel] = _half(_active(value))
+                grid[row + 1, column + 1, channel] = kept(_active(value), grid)
 
 
-def pixels_of_two(loud: F32, quiet: U16, detail: U16, bias: F32, side: int, out: U8) -> None:
+def pixels_of_two(loud: F32, quiet: Kept | None, detail: Kept, bias: F32, side: int, out: U8) -> None:
     """Linear path (P, 16 16 3) and detail at twice the grid, with a border ((2 H + 2)(2 W + 2), 8 8 3) -> (S, S 3)."""
     width = 22
     for y in range(side):
@@ -238,12 +222,14 @@ def pixels_of_two(loud: F32, quiet: U16, detail: U16, bias: F32, side: int, out:
                 fine = (y // 8 + 1) * (2 * width + 2) + 2 * cell_column + half + 1
                 at, fine_at = 48 * (y % 16) + 24 * half, 24 * (y % 8)
                 for value_at in range(24 if left < side else 0):
-                    value = loud[cell, at + value_at] + bias[at + value_at] + wide(quiet[cell, at + value_at])
+                    value = loud[cell, at + value_at] + bias[at + value_at]
+                    if quiet is not None:
+                        value += wide(quiet[cell, at + value_at])
                     value = (value + wide(detail[fine, fine_at + value_at])) * np.float32(255) + np.float32(0.5)
                     out[y, 3 * left + value_at] = np.uint8(min(max(value, np.float32(0)), np.float32(255)))
 
 
-def pixels_of_one(loud: F32, quiet: U16, detail: U16, bias: F32, side: int, out: U8) -> None:
+def pixels_of_one(loud: F32, quiet: Kept | None, detail: Kept, bias: F32, side: int, out: U8) -> None:
     """Linear path (P, 8 8 3) and detail on the same grid, with a border ((H + 2)(W + 2), 8 8 3) -> (S, S 3)."""
     width = 22
     for y in range(side):
@@ -252,6 +238,8 @@ def pixels_of_one(loud: F32, quiet: U16, detail: U16, bias: F32, side: int, out:
             fine = (y // 8 + 1) * (width + 2) + cell_column + 1
             left = 8 * cell_column
             for value_at in range(24 if left + 8 <= side else 3 * (side - left)):
-                value = loud[cell, at + value_at] + bias[at + value_at] + wide(quiet[cell, at + value_at])
+                value = loud[cell, at + value_at] + bias[at + value_at]
+                if quiet is not None:
+                    value += wide(quiet[cell, at + value_at])
                 value = (value + wide(detail[fine, at + value_at])) * np.float32(255) + np.float32(0.5)
                 out[y, 3 * left + value_at] = np.uint8(min(max(value, np.float32(0)), np.float32(255)))

@@ -1,4 +1,4 @@
-"""Weights as the right factors of products, and memory that torch sees as numbers and the loops as bits."""
+"""Weights as the right factors of products, and memory that torch and the loops share."""
 
 from __future__ import annotations
 
@@ -11,21 +11,22 @@ from models.config import GRID
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from models.cpu.loops import F32, U16
+    from models.cpu.number_formats import F32, Kept
 
 CELLS = GRID * GRID
 
 
-class Half:
-    """A matrix in bf16, for torch as numbers, for the loops as bits."""
+class Sheet:
+    """A matrix in float32 or bf16, for torch as `numbers`, for the loops as they keep them (number_formats.py)."""
 
-    def __init__(self, rows: int, columns: int) -> None:
-        self.numbers = torch.zeros(rows, columns, dtype=torch.bfloat16)
-        self.bits: U16 = self.numbers.view(torch.uint16).numpy()
+    def __init__(self, rows: int, columns: int, dtype: torch.dtype) -> None:
+        self.numbers = torch.zeros(rows, columns, dtype=dtype)
+        held = self.numbers.view(torch.uint16) if dtype == torch.bfloat16 else self.numbers
+        self.kept: Kept = held.numpy()
 
-    def product(self, left: Tensor, right: Tensor) -> U16:
+    def product(self, left: Tensor, right: Tensor) -> Kept:
         torch.mm(left, right, out=self.numbers)
-        return self.bits
+        return self.kept
 
 
 def numbers(values: Tensor) -> F32:
@@ -33,13 +34,9 @@ def numbers(values: Tensor) -> F32:
     return found
 
 
-def matrix(weight: Tensor) -> Tensor:
+def matrix(weight: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
     """(O, C) as the right factor of a product, (C, O)."""
-    return weight.detach().T.contiguous()
-
-
-def half_matrix(weight: Tensor) -> Tensor:
-    return matrix(weight).to(torch.bfloat16)
+    return weight.detach().T.contiguous().to(dtype)
 
 
 def filters(layer: torch.nn.Conv2d) -> tuple[F32, F32]:

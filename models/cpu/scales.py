@@ -1,23 +1,26 @@
 """The exact path once more, for one picture on a processor: z -> h1 -> scale indexes, in integers throughout.
 
-The same integers as scale_path.py's, which is the reference in the tests: 8 bits in, 32 bits out.
+The same integers as scale_path.py's, which is the reference in the tests. Products are of 8 bits or in float32,
+whichever the processor does sooner (kernels.py): `scale_path.check_exact` has found every sum to be below 2^24.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from models.config import GRID
 from models.cpu import loops
-from models.cpu.loops import I8, I16, I32, U16
 from models.cpu.matrices import CELLS
+from models.cpu.number_formats import I8, I16, I32, U16
+from models.cpu.products import exact_product
 from models.machine_code import compiled
 from models.scale_path import PLAIN
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from models.scale_path import ScaleWeights
@@ -26,12 +29,13 @@ if TYPE_CHECKING:
 class FastScales:
     """Frozen integers, as they lie best."""
 
-    def __init__(self, weights: ScaleWeights) -> None:
-        """Takes weights that `scale_path.check_exact` has accepted."""
+    def __init__(self, weights: ScaleWeights, *, kernel: str) -> None:
+        """Takes weights that `scale_path.check_exact` has accepted; `kernel` is int8 or float32."""
         channels = weights.rise.shape[0] // 4
         by_place = weights.rise.view(channels, 4, 9).permute(1, 2, 0)
         self._rise = by_place.contiguous().numpy().astype(np.int32)
-        self._mix, self._second = weights.mix.to(torch.int8), weights.second.to(torch.int8)
+        self._multiply = exact_product(kernel)
+        self._mix, self._second = self._multiply.right(weights.mix), self._multiply.right(weights.second)
         self._mix_bias: I32 = weights.mix_bias.numpy().astype(np.int32)
         self._bias: I32 = weights.bias.numpy().astype(np.int32)
         # compiled now, and not within the first request
@@ -45,14 +49,13 @@ class FastScales:
 
     def indexes(self, h1: I8, *, quality: int, channels: int) -> U16:
         """h1 (P, C) -> scale indexes (P, channels) of the first channels."""
-        h2 = np.empty((CELLS, len(self._mix)), np.int8)
-        compiled(loops.hidden)(_product(h1, self._mix), self._mix_bias, PLAIN, h2)
+        h2 = torch.empty(CELLS, self._mix.shape[1], dtype=self._multiply.dtype)
+        sums = self._sums(torch.from_numpy(h1).to(self._multiply.dtype), self._mix)
+        compiled(loops.hidden)(sums, self._mix_bias, PLAIN, h2.numpy())
         index = np.empty((CELLS, channels), np.uint16)
-        compiled(loops.indexes)(_product(h2, self._second[:channels]), self._bias[quality], index)
+        compiled(loops.indexes)(self._sums(h2, self._second[:, :channels]), self._bias[quality], index)
         return index
 
-
-def _product(left: I8, weight: Tensor) -> I32:
-    """(P, C) times the transpose of (O, C), in 32 bits: torch has no public name for it."""
-    product: I32 = torch._int_mm(torch.from_numpy(left), weight.T).numpy()  # noqa: SLF001
-    return product
+    def _sums(self, left: Tensor, right: Tensor) -> NDArray[Any]:
+        sums: NDArray[Any] = self._multiply(left, right).numpy()
+        return sums

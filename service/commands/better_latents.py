@@ -108,6 +108,7 @@ async def _worker(settings: Settings, closing: AsyncExitStack) -> CodecWorker:
     options = WorkerOptions(
         device=settings.device,
         head=settings.head,
+        kernels=settings.kernels,
         weights=settings.weights,
         threads=settings.threads,
         queue=QueueLimits(

@@ -84,7 +84,7 @@ def _encoder(edge_url: str) -> Callable[[Picture], bytes]:
     """The edge's own codec, to know the bytes of single latents: the store tells only the sum."""
     settings = read_settings(origin=edge_url)  # of the same environment as the edge's; the origin plays no part
     try:
-        codec = Codec.load(settings.weights, head=settings.head)
+        codec = Codec.load(settings.weights, head=settings.head, kernels=settings.kernels)
     except CheckpointError as error:
         raise CommandFailure(f"latentedge: no codec: {error}") from error
     if isinstance(settings.quality, TargetScore):

@@ -18,6 +18,7 @@ class WorkerOptions:
 
     device: str
     head: str
+    kernels: str
     weights: Path | None
     threads: int
     queue: QueueLimits

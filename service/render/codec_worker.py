@@ -32,10 +32,6 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-PROCESSOR_ITEMS = 4
-"""On a processor without bf16. Measured: a picture of four together takes 9.2 ms at 344 and 6.6 at 172, alone 11.7
-and 9.6, one of sixteen 9.9 and 7.2: so many do not fit into a processor's cache, and the first waits for the last."""
-
 
 @dataclass(frozen=True, slots=True)
 class _Read:
@@ -124,9 +120,8 @@ class CodecWorker:
                 self._advance(work.search)
 
     def _most_together(self) -> int | None:
-        if not self.codec.saves_by_batches:
-            return 1
-        return PROCESSOR_ITEMS if self.is_processor else None
+        """Return 1 on a processor, where pictures together cost as much as one by one and the first would wait."""
+        return None if self.codec.saves_by_batches else 1
 
     def _most_searches(self) -> int | None:
         # A processor gains 10 % at most by several together, and a hit would wait for a slice of all (LOG.md).
@@ -143,7 +138,8 @@ class CodecWorker:
     def _load(self, device: str, *, head: str) -> Codec:
         from models.codec import Codec
 
-        return Codec.load(self._options.weights, device=device, head=head)
+        options = self._options
+        return Codec.load(options.weights, device=device, head=head, kernels=options.kernels)
 
     def _decode(self, jobs: list[DecodeJob]) -> None:
         started_s = time.perf_counter()

@@ -23,6 +23,8 @@ class CodecFigures:
     device: str
     head: str
     """The network that makes the 344 picture."""
+    kernels: str
+    """The number formats of its matrix products."""
     stream_id: str
     quality: int | None
     """None where each picture has its own, by this score:"""

@@ -86,6 +86,7 @@ def _run(name: str) -> Any:  # noqa: ANN401  (what a script says)
 def _tell(figures: Figures, console: Console) -> None:
     console.rule(f"{figures.machine}, {figures.date}, load at the start {figures.load:.1f}")
     if "hit_cost" in figures.by_script:
+        console.print("kernels:", figures.by_script["hit_cost"].get("kernels", "not told by that run"))
         console.print(_goals_table(figures))
     if "rivals" in figures.by_script:
         console.print(_rivals_table(figures.by_script["rivals"]))

@@ -37,8 +37,15 @@ def main() -> None:
         print(f"{size}  edge     {decoded_ms:.2f} ms, of which around the stages {decoded_ms - row['sum']:.2f}")
         print(f"{size}  the file still in memory  {edges.ms(FROM_MEMORY, size):.3f} ms")
     print("decoded, both sizes: ", "  ".join(f"{part} {share:.1%}" for part, share in shares.items()))
+    print(f"kernels: {stages.kernels}")
     print(f"an encode (a miss)  {encode_ms:.1f} ms")
-    found = {"stages_ms": table, "edge_ms": edges.as_json(), "shares": shares, "encode_ms": encode_ms}
+    found = {
+        "stages_ms": table,
+        "edge_ms": edges.as_json(),
+        "shares": shares,
+        "encode_ms": encode_ms,
+        "kernels": stages.kernels,
+    }
     print(json.dumps({"requests": edges.rounds * REQUESTS, **found}))
 
 

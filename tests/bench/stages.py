@@ -65,6 +65,10 @@ class Stages:
             row["sum"] = sum(row.values())
         return table
 
+    @property
+    def kernels(self) -> str:
+        return str(self._codec.kernels)
+
     def encode_ms(self) -> float:
         """Of a miss."""
         times = []

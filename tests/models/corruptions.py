@@ -84,7 +84,7 @@ def steady_ms(codec: Codec, blob: bytes, took_ms: float) -> float:
 
 def main(cases: int) -> Report:
     torch.set_num_threads(1)
-    codec, rng, report = Codec.load(dtype="float32"), random.Random(20261122), Report()
+    codec, rng, report = Codec.load(kernels="float32"), random.Random(20261122), Report()
     pictures = [photograph(), photograph("coffee"), flat(90)]
     streams = [codec.encode(picture, quality=quality) for picture in pictures for quality in (0, 24, 63)]
     truths = [codec.read(stream) for stream in streams]

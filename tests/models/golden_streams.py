@@ -60,7 +60,7 @@ def read_all() -> list[GoldenStream]:
 
 def write_all() -> None:
     torch.set_num_threads(1)
-    gpu, cpu = (Codec.load(dtype="float32", head=head) for head in ("gpu", "cpu"))
+    gpu, cpu = (Codec.load(kernels="float32", head=head) for head in ("gpu", "cpu"))
     blobs = [gpu.encode(soft_photograph(HIGH_PX), quality=quality) for quality in range(QUALITIES)]
     shown = [[score(gpu, one, HIGH_PX), score(cpu, one, HIGH_PX), score(gpu, one, MEDIUM_PX)] for one in blobs]
     entries = [(f"{quality:02}.le", blob) for quality, blob in enumerate(blobs)]

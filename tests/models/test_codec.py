@@ -26,12 +26,12 @@ from tests.models.pictures import checkerboard, flat, noise, photograph
 
 @pytest.fixture(scope="module")
 def codec() -> Codec:
-    return Codec.load(dtype="float32")
+    return Codec.load(kernels="float32")
 
 
 @pytest.fixture(scope="module")
 def half_codec() -> Codec:
-    return Codec.load(dtype="bfloat16")
+    return Codec.load(kernels="bfloat16")
 
 
 @pytest.fixture(scope="module")
@@ -110,15 +110,18 @@ def test_a_quality_codes_its_first_channels_and_never_fewer_than_a_lower_one(
     assert [codec.read(stream).q.shape[1] for stream in streams[::9]] == counts[::9]
 
 
+@pytest.mark.parametrize(("kernels", "least_db"), [("bfloat16", 54), ("float32", 75)])
 @pytest.mark.parametrize("head", ["cpu", "gpu"])
-def test_the_fast_way_on_a_processor_shows_what_the_plain_one_shows(streams: list[bytes], head: str) -> None:
-    fast, plain = Codec.load(dtype="bfloat16", head=head), Codec.load(dtype="float32", head=head)
+def test_the_fast_way_on_a_processor_shows_what_the_plain_one_shows(
+    streams: list[bytes], head: str, kernels: str, least_db: float
+) -> None:
+    fast, plain = Codec.load(kernels=kernels, head=head), Codec.load(kernels="float32", head=head)
     for stream in streams[::7]:
         symbols = [fast.read(stream)]
         for size_px in (HIGH_PX, MEDIUM_PX):
             (here,), (there,) = fast.synthesize(symbols, size_px=size_px), plain.plainly(symbols, size_px=size_px)
-            # bf16 behind y_hat is 55 dB and more from float32; a tap or a neighbour out of place is 40 dB
-            assert psnr_db(there, here) > 52
+            # a tap or a neighbour out of place is 40 dB
+            assert psnr_db(there, here) > least_db
 
 
 @pytest.mark.parametrize("count", [2, 7, 64])
@@ -154,7 +157,7 @@ def test_a_flat_picture_takes_little_and_stays_flat(codec: Codec) -> None:
 
 
 def test_the_medium_autoencoder_is_a_codec_of_its_own(codec: Codec) -> None:
-    medium = MediumCodec.load(dtype="float32")
+    medium = MediumCodec.load(kernels="float32")
     truth = photograph(size_px=MEDIUM_PX)
     streams = [medium.encode(truth, quality=quality) for quality in (0, 31, 63)]
     scores = [psnr_db(truth, medium.synthesize([medium.read(stream)])[0]) for stream in streams]
@@ -184,7 +187,7 @@ def test_ids_name_stream_and_heads(codec: Codec) -> None:
 
 
 def test_both_heads_read_one_latent_and_only_the_high_pictures_head_id_tells_them_apart(streams: list[bytes]) -> None:
-    light, better = (Codec.load(dtype="float32", head=head) for head in ("cpu", "gpu"))
+    light, better = (Codec.load(kernels="float32", head=head) for head in ("cpu", "gpu"))
     assert (light.head, better.head) == ("high-cpu", "high-gpu")
     assert light.stream_id == better.stream_id
     assert light.head_id(HIGH_PX) != better.head_id(HIGH_PX)
@@ -229,7 +232,7 @@ def test_the_quiet_part_of_a_linear_path_may_be_in_half_precision() -> None:
 
 
 FIRST_REQUEST = """
-import inspect
+import inspect, sys
 
 from models import rans
 from models.codec import Codec
@@ -242,7 +245,7 @@ def made():
     every = [one for one in own if one.__module__ == loops.__name__] + [rans.push, rans.pop]
     return [len(compiled(one).signatures) for one in every]
 
-codec = Codec.load(dtype="bfloat16")
+codec = Codec.load(kernels=sys.argv[1])
 before = made()
 symbols = [codec.read(codec.encode(photograph(), quality=40))]
 for size_px in (344, 172):
@@ -251,5 +254,6 @@ assert before == made() and all(before), (before, made())
 """
 
 
-def test_nothing_is_left_to_compile_within_the_first_request() -> None:
-    subprocess.run([sys.executable, "-c", FIRST_REQUEST], check=True, cwd=Path(__file__).parents[2])
+@pytest.mark.parametrize("kernels", ["float32", "exact=int8,heads=bfloat16,analysis=float32"])
+def test_nothing_is_left_to_compile_within_the_first_request(kernels: str) -> None:
+    subprocess.run([sys.executable, "-c", FIRST_REQUEST, kernels], check=True, cwd=Path(__file__).parents[2])

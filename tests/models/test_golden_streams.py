@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 
 from models.codec import Codec
 from models.config import HIGH_PX, MEDIUM_PX, QUALITIES
@@ -15,19 +14,21 @@ def golden() -> list[GoldenStream]:
     return read_all()
 
 
-@pytest.fixture(
-    scope="module", params=[("float32", "gpu"), ("bfloat16", "gpu"), ("float32", "cpu"), ("bfloat16", "cpu")]
-)
+FULL = "exact=float32,heads=float32,analysis=float32"
+HALF = "exact=int8,heads=bfloat16,analysis=bfloat16"
+
+
+@pytest.fixture(scope="module", params=[(FULL, "gpu"), (HALF, "gpu"), (FULL, "cpu"), (HALF, "cpu")])
 def codec(request: pytest.FixtureRequest) -> Codec:
-    dtype, head = request.param
-    return Codec.load(dtype=dtype, head=head)
+    kernels, head = request.param
+    return Codec.load(kernels=kernels, head=head)
 
 
 def test_there_is_one_for_each_quality(golden: list[GoldenStream]) -> None:
     assert [one.quality for one in golden] == list(range(QUALITIES))
 
 
-def test_each_is_read_whatever_the_precision(codec: Codec, golden: list[GoldenStream]) -> None:
+def test_each_is_read_whatever_the_kernels(codec: Codec, golden: list[GoldenStream]) -> None:
     # Decoding ends where encoding began only if all symbols are the same: reading at all proves it.
     assert [codec.read(one.blob).quality for one in golden] == list(range(QUALITIES))
 
@@ -55,7 +56,7 @@ def test_an_encoder_in_another_process_or_precision_writes_the_same_symbols_or_n
 ) -> None:
     # Encoding is float: a symbol on the edge of rounding may fall to the other side on another machine, and more do
     # in half precision, where now and then a hyper-latent does too.
-    most = 0.001 if codec.dtype == torch.float32 else 0.02
+    most = 0.001 if codec.kernels.analysis == "float32" else 0.02
     for one in golden[::9]:
         again = codec.read(codec.encode(soft_photograph(HIGH_PX), quality=one.quality))
         assert float(np.mean(again.q != codec.read(one.blob).q)) < most

@@ -64,7 +64,7 @@ def test_a_file_says_which_networks_it_holds(weights: Path) -> None:
 @pytest.mark.parametrize("encoder", ["light", "wide"])
 @pytest.mark.parametrize("head", ["cpu", "gpu"])
 def test_both_encoders_write_what_all_heads_read(weights: Path, encoder: str, head: str) -> None:
-    writer, reader = Codec.load(weights, encoder=encoder), Codec.load(weights, dtype="float32", head=head)
+    writer, reader = Codec.load(weights, encoder=encoder), Codec.load(weights, kernels="float32", head=head)
     assert writer.stream_id == reader.stream_id
     blobs = [writer.encode(photograph("coffee"), quality=quality) for quality in QUALITIES]
     symbols = [reader.read(blob) for blob in blobs]
@@ -75,17 +75,20 @@ def test_both_encoders_write_what_all_heads_read(weights: Path, encoder: str, he
         assert scores[2] > 28
 
 
+@pytest.mark.parametrize(("kernels", "least_db"), [("bfloat16", 55), ("float32", 75)])
 @pytest.mark.parametrize("head", ["cpu", "gpu"])
-def test_the_fast_way_on_a_processor_shows_what_the_plain_one_shows(weights: Path, tmp_path: Path, head: str) -> None:
+def test_the_fast_way_on_a_processor_shows_what_the_plain_one_shows(
+    weights: Path, tmp_path: Path, head: str, kernels: str, least_db: float
+) -> None:
     unsettled(weights, tmp_path / "unsettled.safetensors")
     fast, plain = (
-        Codec.load(tmp_path / "unsettled.safetensors", dtype=dtype, head=head) for dtype in ("bfloat16", "float32")
+        Codec.load(tmp_path / "unsettled.safetensors", kernels=one, head=head) for one in (kernels, "float32")
     )
     for quality in QUALITIES:
         symbols = [fast.read(fast.encode(photograph("coffee"), quality=quality))]
         for size_px in (HIGH_PX, MEDIUM_PX):
             (here,), (there,) = fast.synthesize(symbols, size_px=size_px), plain.plainly(symbols, size_px=size_px)
-            assert psnr_db(there, here) > 52
+            assert psnr_db(there, here) > least_db
 
 
 def unsettled(weights: Path, target: Path) -> None:
@@ -227,7 +230,7 @@ def made():
     own = [one for one in vars(dct_loops).values() if inspect.isfunction(one)]
     return [len(compiled(one).signatures) for one in own if one.__module__ == dct_loops.__name__]
 
-codec = Codec.load(Path(sys.argv[1]), dtype="bfloat16")
+codec = Codec.load(Path(sys.argv[1]), kernels=sys.argv[2])
 before = made()
 symbols = [codec.read(codec.encode(photograph(), quality=40))]
 for size_px in (344, 172):
@@ -236,5 +239,7 @@ assert before == made() and all(before), (before, made())
 """
 
 
-def test_nothing_is_left_to_compile_within_the_first_request(weights: Path) -> None:
-    subprocess.run([sys.executable, "-c", FIRST_REQUEST, str(weights)], check=True, cwd=Path(__file__).parents[2])
+@pytest.mark.parametrize("kernels", ["float32", "bfloat16"])
+def test_nothing_is_left_to_compile_within_the_first_request(weights: Path, kernels: str) -> None:
+    command = [sys.executable, "-c", FIRST_REQUEST, str(weights), kernels]
+    subprocess.run(command, check=True, cwd=Path(__file__).parents[2])

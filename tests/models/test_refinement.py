@@ -39,7 +39,7 @@ def test_steps_make_it_better_and_every_decoder_reads_it(codec: Codec) -> None:
     refined = codec.encode(photograph(), quality=QUALITY, refine=24)
     assert refined != plain
     assert cost(codec, refined) < cost(codec, plain)
-    symbols = Codec.load(head="gpu", dtype="float32").read(refined)
+    symbols = Codec.load(head="gpu", kernels="float32").read(refined)
     assert symbols.quality == QUALITY
     assert np.array_equal(symbols.h1, codec.read(plain).h1)
 

@@ -60,13 +60,14 @@ def test_float32_gives_what_integers_give(seed: int) -> None:
         assert np.array_equal(index[place].numpy(), expected)
 
 
+@pytest.mark.parametrize("kernel", ["int8", "float32"])
 @pytest.mark.parametrize("channels", [96, 384])
 @pytest.mark.parametrize("seed", range(4))
-def test_the_fast_path_gives_what_integers_give(seed: int, channels: int) -> None:
+def test_the_fast_path_gives_what_integers_give(seed: int, channels: int, kernel: str) -> None:
     of, quality = weights(seed), 16 * seed
     z = np.random.default_rng(seed).integers(-15, 16, size=(RELEASED.high.hyper_channels, 11, 11))
     h1, index = in_integers(z, quality, of)
-    fast = FastScales(of)
+    fast = FastScales(of, kernel=kernel)
     found = fast.risen(z.astype(np.int16))
     assert np.array_equal(found, h1.reshape(RELEASED.high.hyper_channels, -1).T)
     expected = index[:channels].reshape(channels, -1).T

@@ -20,7 +20,9 @@ from tests.service.server_process import Server, serving
 
 FRESH = {"Cache-Control": "max-age=600"}
 LIMIT_S = 60
-CODEC = CodecFigures(device="cpu", head="cpu", stream_id="00", quality=20, target_ssimulacra2=None)
+CODEC = CodecFigures(
+    device="cpu", head="cpu", kernels="heads=float32", stream_id="00", quality=20, target_ssimulacra2=None
+)
 
 
 @pytest.fixture

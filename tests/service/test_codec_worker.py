@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from skimage import data
 
-from models.codec import Codec
+from models.codec import Codec, Symbols
 from service.errors import CodecFailed, DamagedBitstream
 from service.render import image_file
 from service.render.codec_options import WorkerOptions
@@ -19,7 +19,12 @@ from service.render.codec_worker import CodecWorker
 from service.render.jobs import Decoded, Pixels
 
 OPTIONS = WorkerOptions(
-    device="cpu", head="auto", weights=None, threads=1, queue=QueueLimits(queue_items=8, batch_items=4, refine_items=1)
+    device="cpu",
+    head="auto",
+    kernels="auto",
+    weights=None,
+    threads=1,
+    queue=QueueLimits(queue_items=8, batch_items=4, refine_items=1),
 )
 QUALITY = 10
 
@@ -58,11 +63,22 @@ def photos() -> list[Pixels]:
     return [image_file.square(picture, 344) for picture in pictures]
 
 
-class WithoutBf16(CodecWorker):
-    """As on a processor without it, where pictures that are decoded together cost less."""
+class ByBatches(Codec):
+    """Decodes by the networks' own modules, which take several pictures at once, as on a GPU."""
+
+    @property
+    def saves_by_batches(self) -> bool:
+        return True
+
+    def synthesize(self, symbols: Sequence[Symbols], *, size_px: int) -> list[Pixels]:
+        return self.plainly(symbols, size_px=size_px)
+
+
+class AsOnAGpu(CodecWorker):
+    """Decodes together what waits together."""
 
     def _load(self, device: str, *, head: str) -> Codec:
-        return Codec.load(device=device, dtype="float32", head=head)
+        return ByBatches.load(device=device, kernels="float32", head=head)
 
 
 def with_worker(
@@ -105,7 +121,7 @@ def test_requests_that_wait_together_are_decoded_together(photos: list[Pixels]) 
         for one, other in zip(alone, together, strict=False):
             assert np.abs(one.astype(int) - other.pixels).max() <= 2
 
-    with_worker(story, WithoutBf16)
+    with_worker(story, AsOnAGpu)
 
 
 def test_a_bad_item_fails_alone(photos: list[Pixels]) -> None:

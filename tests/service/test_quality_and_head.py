@@ -22,6 +22,7 @@ from tests.service.scripted_origin import Reply, ScriptedOrigin
 
 FRESH = {"Cache-Control": "public, max-age=600"}
 TARGET = 60
+FLOAT32 = "exact=float32,heads=float32,analysis=float32"
 
 
 @contextmanager
@@ -77,10 +78,11 @@ def test_a_head_changes_the_entity_tag_of_what_it_draws_and_no_record(
 ) -> None:
     origin.script("/cat", Reply(photo, headers=FRESH))
     sizes = ("high", "medium")
-    with special_edge(origin, valkey, head="cpu") as edge:
+    with special_edge(origin, valkey, head="cpu", kernels=FLOAT32) as edge:
         light = {res: edge.get(f"/image/cat?res={res}&fmt=png") for res in sizes}
         assert edge.stats()["codec"]["head"] == "high-cpu"
-    with special_edge(origin, valkey, head="gpu") as edge:
+        assert edge.stats()["codec"]["kernels"] == FLOAT32
+    with special_edge(origin, valkey, head="gpu", kernels=FLOAT32) as edge:
         better = {res: edge.get(f"/image/cat?res={res}&fmt=png") for res in sizes}
         assert edge.stats()["codec"]["head"] == "high-gpu"
     assert all(answer.headers["cache-status"].startswith("latentedge; hit;") for answer in better.values())

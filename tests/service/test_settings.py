@@ -26,6 +26,7 @@ def test_every_fault_is_reported_at_once(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("EDGE_QUALITY", "64")
     monkeypatch.setenv("EDGE_DEVICE", "tpu")
     monkeypatch.setenv("EDGE_HEAD", "high-cpu")
+    monkeypatch.setenv("EDGE_KERNELS", "heads=int4")
     monkeypatch.setenv("EDGE_REFINE", "65536")  # more than a record can tell
     monkeypatch.setenv("EDGE_REFINE_FOR", "high-tpu=1")
     monkeypatch.setenv("EDGE_LOST_HEAD", "gpu")
@@ -38,6 +39,7 @@ def test_every_fault_is_reported_at_once(monkeypatch: pytest.MonkeyPatch) -> Non
         "EDGE_QUALITY",
         "EDGE_DEVICE",
         "EDGE_HEAD",
+        "EDGE_KERNELS",
         "EDGE_REFINE",
         "EDGE_REFINE_FOR",
         "EDGE_LOST_HEAD",

@@ -13,7 +13,12 @@ from service.telemetry import Telemetry
 
 LIMIT_S = 120
 OPTIONS = WorkerOptions(
-    device="cpu", head="auto", weights=None, threads=1, queue=QueueLimits(queue_items=8, batch_items=4, refine_items=1)
+    device="cpu",
+    head="auto",
+    kernels="auto",
+    weights=None,
+    threads=1,
+    queue=QueueLimits(queue_items=8, batch_items=4, refine_items=1),
 )
 
 

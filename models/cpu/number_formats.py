@@ -1,0 +1,72 @@
+"""How the loops hold numbers: float32 as it is, or bf16 as its 16 bits, which numba does not know as a number.
+
+A loop reads by `wide`, computes in float32 and writes by `kept`. It is compiled once for each format that it is given;
+the format is that of the array, so nothing is decided while it runs.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numba import njit, types
+from numba.extending import overload
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+F32 = NDArray[np.float32]
+U16 = NDArray[np.uint16]
+I8 = NDArray[np.int8]
+I16 = NDArray[np.int16]
+I32 = NDArray[np.int32]
+U8 = NDArray[np.uint8]
+Kept = NDArray[np.uint16] | NDArray[np.float32]
+"""Numbers in either format."""
+
+
+def wide(number: np.uint16 | np.float32) -> np.float32:
+    """Return a kept number in float32."""
+    return number if isinstance(number, np.float32) else _of_half(number)
+
+
+def kept(value: np.float32, like: Kept) -> Any:  # noqa: ANN401  (the type of an element of `like`)
+    """Return a number in the format of an array, rounded to the nearest, to even."""
+    return value if like.dtype == np.float32 else _half(value)
+
+
+@njit(inline="always")
+def _of_half(bits: np.uint16) -> np.float32:
+    return np.uint32(np.uint32(bits) << np.uint32(16)).view(np.float32)
+
+
+@njit(inline="always")
+def _half(value: np.float32) -> np.uint16:
+    bits = np.float32(value).view(np.uint32)
+    return np.uint16(np.uint32(bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16))
+
+
+# numba compares names and annotations of the parameters of an overload and of what it returns
+
+
+@overload(wide, inline="always")
+def _wide_of(number: object) -> Callable[..., Any]:
+    def as_it_is(number: object) -> object:
+        return number
+
+    def of_half(number: object) -> object:
+        return _of_half(number)  # type: ignore[arg-type]  # of the type that numba has found
+
+    return as_it_is if isinstance(number, types.Float) else of_half
+
+
+@overload(kept, inline="always")
+def _kept_of(value: object, like: types.Array) -> Callable[..., Any]:  # noqa: ARG001  (its type is not looked at)
+    def as_it_is(value: object, like: types.Array) -> object:  # noqa: ARG001  (likewise)
+        return np.float32(value)  # type: ignore[arg-type]  # of the type that numba has found
+
+    def half(value: object, like: types.Array) -> object:  # noqa: ARG001  (likewise)
+        return _half(value)  # type: ignore[arg-type]  # likewise
+
+    return as_it_is if isinstance(like.dtype, types.Float) else half
