@@ -95,7 +95,7 @@ def train(options: TrainOptions, *, clock: Clock | None = None) -> None:
 
 
 def _going_on(options: TrainOptions, folder: Path) -> TrainOptions:
-    """The flat weights that an earlier run left in the folder come before those that were named."""
+    """Return the flat weights of an earlier run in the folder, or else of the folder that was named."""
     return replace(options, flat=folder) if (folder / FLAT).exists() else options
 
 

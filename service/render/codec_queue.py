@@ -144,7 +144,7 @@ class CodecQueue:
         return self._search
 
     def _alike(self, together: int) -> list[RefineJob]:
-        """The longest waiting job, and those that can be searched for with it."""
+        """Return the job that has waited longest, and the jobs that can be searched together with it."""
         first = self._refinements[0]
         if first.alone:
             return [first]
