@@ -95,7 +95,7 @@ def train(options: TrainOptions, *, clock: Clock | None = None) -> None:
 
 
 def _going_on(options: TrainOptions, folder: Path) -> TrainOptions:
-    """Return the flat weights of an earlier run in the folder, or else of the folder that was named."""
+    """Return options that go on from the folder's own flat weights, where an earlier run left some there."""
     return replace(options, flat=folder) if (folder / FLAT).exists() else options
 
 
