@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 
 FORMATS: Mapping[str, tuple[str, ...]] = {
     "exact": ("int8", "float32"),
@@ -78,7 +79,9 @@ def _choices() -> str:
     return ", ".join(f"{group}={'|'.join(names)}" for group, names in FORMATS.items())
 
 
+@cache
 def _quickest(group: str, device: str) -> str:
+    """Measure once a process: all codecs of a process then write the same streams."""
     if device != "cpu" and group != "exact":  # reading stays on the processor
         return "bfloat16"
     from models.cpu import timing
