@@ -5,7 +5,8 @@
     analysis   the encoder's networks: float32 or bfloat16
 
 A processor without instructions for a format still computes in it, up to fifty times slower, and no public call of
-torch tells which it is. Therefore each choice is measured when a codec is loaded, unless it is forced.
+torch tells which it is. Therefore each choice is measured once a process, when it first loads a codec, unless it is
+forced.
 """
 
 from __future__ import annotations
