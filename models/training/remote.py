@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import subprocess
 import sys
@@ -26,7 +27,7 @@ from pathlib import Path
 from models.training.parts import join, split
 
 _CACHES = "caches"
-_ARCHIVE = "caches.tar.gz"
+_ARCHIVE = "caches.tar.xz"
 _STAGE = "high"
 _OUTPUT, _PROCESS = "output.log", "process"
 _LOOK_S = 0.5
@@ -51,19 +52,26 @@ def start(run: Path, *, wheels: Path | None, caches: Path | None, train: list[st
     return process.pid
 
 
-def bring(run: Path, out: Path, *, until: str, wait_s: float) -> list[Path]:
-    """Wait, then copy; gives the files that were written into `out`."""
+def bring(run: Path, out: Path, *, until: str, wait_s: float, most_bytes: float = math.inf) -> list[Path]:
+    """Wait, then copy; gives the files that were written into `out`.
+
+    The compilers' caches, which save two minutes at most, stay behind where all files would exceed `most_bytes`.
+    """
     end_s = time.monotonic() + wait_s
     while _is_alive(run) and time.monotonic() < end_s and not (until == "flat" and _is_past_flat(run)):
         time.sleep(_LOOK_S)
     out.mkdir(parents=True, exist_ok=True)
+    names = ("flat.safetensors",) if until == "flat" else ("averaged.safetensors", "curve.png")
+    chosen = [run / _STAGE / name for name in (*names, "log.jsonl")] + [run / _OUTPUT]
     if until == "flat":
         _pack_caches(run)
-        chosen = [run / _STAGE / "flat.safetensors", run / _ARCHIVE]
-    else:
-        chosen = [run / _STAGE / "averaged.safetensors", run / _STAGE / "curve.png"]
-    chosen += [run / _STAGE / "log.jsonl", run / _OUTPUT]
+        if sum(_size_bytes(file) for file in (*chosen, run / _ARCHIVE)) <= most_bytes:
+            chosen.append(run / _ARCHIVE)
     return [part for file in chosen if file.exists() for part in split(file, out)]
+
+
+def _size_bytes(file: Path) -> int:
+    return file.stat().st_size if file.exists() else 0
 
 
 def _installed(wheels: Path, target: Path) -> Path:
@@ -82,7 +90,7 @@ def _unpack(caches: Path, run: Path) -> None:
 def _pack_caches(run: Path) -> None:
     """What the compilers have left by now; a file that one of them is just renaming comes the next time."""
     if (run / _CACHES).is_dir():
-        with tarfile.open(run / _ARCHIVE, "w:gz") as archive:
+        with tarfile.open(run / _ARCHIVE, "w:xz") as archive:
             for file in sorted((run / _CACHES).rglob("*")):
                 with suppress(FileNotFoundError):
                     archive.add(file, file.relative_to(run), recursive=False)
@@ -120,7 +128,7 @@ def main(words: list[str]) -> None:
     else:
         if not (found.run / _PROCESS).exists():
             raise SystemExit(f"{found.run}: no training was started there")
-        for file in bring(found.run, found.out, until=found.until, wait_s=found.wait):
+        for file in bring(found.run, found.out, until=found.until, wait_s=found.wait, most_bytes=found.most_bytes):
             print(f"{file.stat().st_size:>12,} B  {file}")
 
 
@@ -136,6 +144,7 @@ def _parser() -> argparse.ArgumentParser:
     bringing.add_argument("out", type=Path)
     bringing.add_argument("--until", choices=("flat", "done"), default="done")
     bringing.add_argument("--wait", type=float, default=0, metavar="S", help="seconds to wait at most")
+    bringing.add_argument("--most-bytes", type=float, default=math.inf, metavar="B", help="what can be brought at once")
     return parser
 
 

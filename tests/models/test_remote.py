@@ -41,9 +41,16 @@ def test_flat_weights_come_as_soon_as_the_decay_has_begun(ended: Path, tmp_path:
     (ended / "caches" / "triton").mkdir(parents=True)
     (ended / "caches" / "triton" / "kernel.cubin").write_bytes(b"code")
     files = bring(ended, tmp_path / "out", until="flat", wait_s=3600)
-    assert [file.name for file in files] == [FLAT, "caches.tar.gz", "log.jsonl", "output.log"]
-    with tarfile.open(tmp_path / "out" / "caches.tar.gz") as archive:
+    assert [file.name for file in files] == [FLAT, "log.jsonl", "output.log", "caches.tar.xz"]
+    with tarfile.open(tmp_path / "out" / "caches.tar.xz") as archive:
         assert archive.getmember("caches/triton/kernel.cubin").size == 4
+
+
+def test_caches_that_would_exceed_the_limit_stay_behind(ended: Path, tmp_path: Path) -> None:
+    (ended / "caches").mkdir()
+    (ended / "caches" / "kernel.cubin").write_bytes(os.urandom(10_000))
+    files = bring(ended, tmp_path / "out", until="flat", wait_s=0, most_bytes=10_000)
+    assert [file.name for file in files] == [FLAT, "log.jsonl", "output.log"]
 
 
 def test_nobody_waits_longer_than_he_wants(ended: Path, tmp_path: Path) -> None:
@@ -60,9 +67,9 @@ def test_nothing_is_brought_from_where_nothing_was_started(tmp_path: Path) -> No
 
 
 def test_a_training_outlives_its_starter_and_tells_what_went_wrong(tmp_path: Path) -> None:
-    caches = tmp_path / "caches.tar.gz"
+    caches = tmp_path / "caches.tar.xz"
     (tmp_path / "caches").mkdir()
-    with tarfile.open(caches, "w:gz") as archive:
+    with tarfile.open(caches, "w:xz") as archive:
         archive.add(tmp_path / "caches", "caches")
     options = ["--data", str(tmp_path / "nothing"), "--minutes", "1"]
     start = [*REMOTE, "start", str(tmp_path / "run"), "--caches", str(tmp_path), "--", *options]
