@@ -1,4 +1,4 @@
-# setup demo test lint bench rehearse-lease: each does the set-up it needs by itself.
+# setup demo test lint bench rehearse-lease gpu-check: each does the set-up it needs by itself.
 # An outsider's PyPI serves torch as the CUDA build on Linux; to have another, put it into .venv first
 # (python3 -m venv .venv && .venv/bin/pip install ...): a torch that is already there is kept.
 
@@ -11,7 +11,7 @@ RIVALS_STAMP := $(RIVALS)/.set-up
 ARGS ?=
 
 .DEFAULT_GOAL := setup
-.PHONY: setup demo test lint bench rehearse-lease
+.PHONY: setup demo test lint bench rehearse-lease gpu-check
 
 setup: $(STAMP)
 
@@ -41,6 +41,11 @@ bench: $(STAMP) $(RIVALS_STAMP)
 # Two trainings of two minutes each on a processor, as on a GPU that is lent for minutes: killed, resumed, released.
 rehearse-lease: $(STAMP)
 	$(VENV)/bin/python -m tests.rehearse_lease $(ARGS)
+
+# Everything that has to be run on a GPU, in three minutes; figures and a plot in out/gpu_check.
+# Without a GPU: make gpu-check ARGS="--device cpu --quick"
+gpu-check: $(STAMP)
+	$(VENV)/bin/python -m tests.gpu_check $(ARGS)
 
 # What the edge is compared with, in an environment of its own; what cannot be had is reported as missing.
 $(RIVALS_STAMP):

@@ -1,5 +1,6 @@
-# The edge. Targets: cpu (the default of docker-compose.yml) and gpu.
+# The edge. Targets: cpu (the default of docker-compose.yml) and gpu (its profile gpu).
 #   docker build -f docker/edge.Dockerfile --target cpu -t latentedge:cpu .
+#   docker build -f docker/edge.Dockerfile --target gpu -t latentedge:gpu . && docker run --gpus 1 latentedge:gpu
 # TORCH is what pip is told to install, options included. A plain torch from PyPI is the CUDA build on Linux, which the
 # gpu target wants and the cpu target merely carries: give the cpu target another index's build to save some gigabytes.
 

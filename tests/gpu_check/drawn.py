@@ -36,7 +36,8 @@ def _lines(axes: Axes, rows: Sequence[Row], name: str) -> None:
         if name in row:
             lines[f"{row['head']}, {row['size_px']} px"].append((row["batch"], row[name]))
     for label, points in sorted(lines.items()):
-        axes.loglog(*zip(*sorted(points), strict=True), "o-", label=label)
+        axes.semilogy(*zip(*sorted(points), strict=True), "o-", label=label)
+    axes.set_xscale("log", base=2)
     axes.set_xlabel("pictures in a batch")
     if lines:
         axes.legend(fontsize=8)
@@ -52,7 +53,7 @@ def _responses(axes: Axes, rows: Sequence[Row]) -> None:
     bars = axes.barh(names, [row.get("per_s", 0.0) for row in rows], color=COLOURS[0])
     axes.bar_label(bars, [_latency(row) for row in rows], fontsize=8, padding=2)
     axes.invert_yaxis()
-    axes.margins(x=0.35)
+    axes.margins(x=0.6)
     axes.tick_params(axis="y", labelsize=7)
     axes.set_xlabel("whole responses a second, every one a decode")
 

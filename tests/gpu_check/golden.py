@@ -14,7 +14,7 @@ from tests.models.golden_streams import GoldenStream, read_all, soft_photograph
 
 SIZES_PX = (HIGH_PX, MEDIUM_PX)
 MOST_DB = 0.05
-BATCHES = (1, 3, 16, 64)
+BATCHES = (1, 3, 64)
 
 
 @dataclass(frozen=True)

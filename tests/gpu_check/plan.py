@@ -22,7 +22,7 @@ class Stage:
 
 
 PLAN = (
-    Stage("golden", 20),
+    Stage("golden", 28),
     Stage("from_symbols", 24),
     Stage("serving", 85),
     Stage("from_streams", 18),

@@ -16,9 +16,9 @@ from service.settings import table
 from tests.bench import photographs
 from tests.bench.edges import edge, picture_path
 from tests.bench.servers import Server
-from tests.gpu_check.use_meter import metered
 from tests.gpu_check.load import START_S, Heard, Load, heard
 from tests.gpu_check.task import Task
+from tests.gpu_check.use_meter import metered
 
 SIZES = ("172", "344")
 SHARE, CALM = 0.7, "344"
