@@ -19,13 +19,13 @@ from tests.bench import photographs
 from tests.bench.edges import picture_path
 from tests.bench.processor_time import family
 from tests.bench.servers import Server, connected, got
+from tests.gpu_check.edge_metrics import totals
 from tests.gpu_check.load import Load, heard
 from tests.gpu_check.serving import Case, started
 from tests.gpu_check.task import Task
 
 SIGNALLED = Path(__file__).parent / "lost_device"
 WORKERS = 1
-_LOST = "edge_devices_lost_total"
 _LARGE, _SMALL = 2**30, 2**21
 
 
@@ -74,12 +74,9 @@ def _tell(task: Task, server: Server, names: Sequence[str], what: str, **setting
 
 def _standing(server: Server, path: str) -> _Standing:
     connection = connected(server.port)
-    lines = got(connection, "/metrics")[1].decode().splitlines()
     answer, _ = got(connection, path)
     connection.close()
-    return _Standing(
-        sum(float(line.split()[1]) for line in lines if line.startswith(_LOST)), str(answer.headers["ETag"])
-    )
+    return _Standing(totals(server)["edge_devices_lost_total"], str(answer.headers["ETag"]))
 
 
 def _signal(server: Server) -> int:

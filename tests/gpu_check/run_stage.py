@@ -15,7 +15,7 @@ from tests.gpu_check.journal import LOG, Journal
 from tests.gpu_check.plan import PLAN, Stage
 from tests.gpu_check.task import Task
 
-IMPORTED = ["torch", "numba", "scipy.ndimage", "models.codec", "service.render.image_file"]
+IMPORTED = ["torch", "numba", "scipy.ndimage", "models.codec", "service.render.image_file", "tests.gpu_check.drawn"]
 GRACE_S = 4.0
 """What a stage may take beyond its time before it is killed."""
 _DUMP_S = 0.5

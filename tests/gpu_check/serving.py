@@ -16,6 +16,7 @@ from service.settings import table
 from tests.bench import photographs
 from tests.bench.edges import edge, picture_path
 from tests.bench.servers import Server
+from tests.gpu_check.edge_metrics import batch_sizes
 from tests.gpu_check.load import START_S, Heard, Load, heard
 from tests.gpu_check.task import Task
 from tests.gpu_check.use_meter import metered
@@ -104,6 +105,8 @@ def _measure(task: Task, case: Case, server: Server, names: Sequence[str]) -> No
             if size == CALM:
                 calm = replace(of_size, per_s=max(1.0, SHARE * found.per_s))
                 _row(task, case, server, calm, f"at 70 % {size}")
+    with task.journal.tried(f"{case}, batches"):
+        task.journal.row("batches", workers=case.workers, **case.settings, mean_items=batch_sizes(server))
 
 
 def warm(load: Load) -> None:
