@@ -14,13 +14,14 @@ import os
 import sys
 import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from tests.gpu_check.budget import Clock, allotted_s
 from tests.gpu_check.drawn import draw
 from tests.gpu_check.journal import LOG, ROWS, Journal, read_rows
 from tests.gpu_check.machine import described
 from tests.gpu_check.plan import PLAN
-from tests.gpu_check.run_stage import GRACE_S, Order, run_stage
+from tests.gpu_check.run_stage import GRACE_S, Order, imported_s, run_stage
 from tests.gpu_check.summary import Summary, summary
 
 FIGURES = "figures.json"
@@ -33,7 +34,9 @@ def main() -> None:
     found.out.mkdir(parents=True, exist_ok=True)
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command line does, before anything imports torch
     if not found.redraw:
-        _measure(found.out, found)
+        with TemporaryDirectory() as scratch:  # a stage that is killed cannot tidy up behind itself
+            os.environ["TMPDIR"] = scratch
+            _measure(found.out, found)
     rows, kept = read_rows(found.out), _kept(found.out)
     draw(rows, found.out, title=str(kept["machine"]))
     print(json.dumps(kept))
@@ -55,7 +58,9 @@ def _measure(folder: Path, found: argparse.Namespace) -> None:
     clock = Clock.of(found.seconds - PLOT_S)
     for name in (ROWS, LOG):
         (folder / name).unlink(missing_ok=True)
-    Journal(folder, "machine").row("machine", **described(found.device), date=time.strftime("%Y-%m-%d"))
+    journal = Journal(folder, "machine")
+    journal.row("machine", **described(found.device), date=time.strftime("%Y-%m-%d"))
+    journal.row("imports", seconds=imported_s())
     stages = [stage for stage in PLAN if not found.only or stage.name in found.only]
     for number, stage in enumerate(stages):
         later = [one.weight for one in stages[number + 1 :]]

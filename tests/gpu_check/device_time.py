@@ -29,7 +29,9 @@ def device_time(call: Callable[[], object], *, device: str) -> DeviceTime:
         if on_gpu:
             torch.cuda.synchronize()
     field = "self_device_time_total" if on_gpu else "self_cpu_time_total"
-    events = sorted(found.key_averages(), key=lambda one: -float(getattr(one, field)))
+    # Calls of the driver are events too, without time of the device.
+    events = [one for one in found.key_averages() if getattr(one, field) > 0]
+    events.sort(key=lambda one: -float(getattr(one, field)))
     kernels = [one for one in events if not one.key.startswith(_COPIES)]
     copies = [one for one in events if one.key.startswith(_COPIES)]
     return DeviceTime(

@@ -26,7 +26,7 @@ PLAN = (
     Stage("from_symbols", 24),
     Stage("serving", 85),
     Stage("from_streams", 18),
-    Stage("failures", 25),
-    Stage("encoding", 12),
+    Stage("failures", 30),
+    Stage("encoding", 16),
     Stage("marked_tests", 14),
 )

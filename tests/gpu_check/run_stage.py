@@ -38,6 +38,15 @@ def forking() -> multiprocessing.context.ForkServerContext:
     return context
 
 
+def imported_s() -> float:
+    """Import what all stages need, before the time of the first one begins; gives the seconds."""
+    began_s = time.monotonic()
+    first = forking().Process(target=_start_torch)
+    first.start()
+    first.join()
+    return time.monotonic() - began_s
+
+
 def run_stage(stage: Stage, order: Order, *, seconds: float) -> None:
     """Run it, and write down how it ended."""
     journal, began_s = Journal(order.folder, stage.name), time.monotonic()
