@@ -12,8 +12,11 @@ from models.config import HIGH_PX, MEDIUM_PX
 from models.device.decoder import DeviceDecoder
 from models.device.packing import Inputs, Packing
 from models.device_errors import DeviceLost, watching
+from models.layers import shuffled
 from models.pixels import Pixels
 from models.scores import psnr_db
+from models.synthesis import HighHead
+from models.translator import Translator
 from tests.models.golden_streams import read_all
 
 LARGEST = 4
@@ -38,7 +41,7 @@ def symbols(codec: Codec) -> list[Symbols]:
 
 
 def decoder_of(codec: Codec, *, largest: int = LARGEST) -> DeviceDecoder:
-    heads = {HIGH_PX: codec._head, MEDIUM_PX: codec._translator}
+    heads: dict[int, HighHead | Translator] = {HIGH_PX: codec._head, MEDIUM_PX: codec._translator}
     return DeviceDecoder(codec._networks.hyperprior, heads, device="cpu", largest=largest)
 
 
@@ -71,6 +74,13 @@ def test_pictures_stay_what_they_are_while_later_ones_are_made(decoder: DeviceDe
     assert all(np.array_equal(one, copy) for one, copy in zip(kept, copies, strict=True))
     assert all(np.array_equal(one, other) for one, other in zip(later[0], later[2], strict=True))
     assert not np.array_equal(later[0][0], later[1][0])
+
+
+def test_a_shuffle_leaves_the_channels_of_a_place_together() -> None:
+    x = torch.randn(2, 12, 5, 4).contiguous(memory_format=torch.channels_last)
+    found = shuffled(x, 2)
+    assert torch.equal(found, torch.nn.functional.pixel_shuffle(x, 2))
+    assert found.is_contiguous(memory_format=torch.channels_last)
 
 
 def test_nothing_is_made_of_nothing(decoder: DeviceDecoder) -> None:
