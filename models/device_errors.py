@@ -66,5 +66,5 @@ def halved_once(call: Callable[[Sequence[Item]], Result], items: Sequence[Item])
 def _check_device(device: str, error: RuntimeError, probe: Callable[[str], None]) -> None:
     try:
         probe(device)
-    except RuntimeError:
+    except (RuntimeError, AssertionError):  # torch asserts that it was built for the device
         raise DeviceLost(f"{device} has failed: {error}") from error
