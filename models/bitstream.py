@@ -102,9 +102,12 @@ def _head(bitstream: Bitstream) -> bytes:
     )
 
 
-def checksum(bitstream: Bitstream, symbols: bytes) -> int:
+def checksum(bitstream: Bitstream, *symbols: bytes | memoryview) -> int:
     """CRC-32 over the header bytes and the symbols: where the entropy coder starts, and where decoding has to end."""
-    return zlib.crc32(symbols, zlib.crc32(_head(bitstream)))
+    found = zlib.crc32(_head(bitstream))
+    for part in symbols:
+        found = zlib.crc32(part, found)
+    return found
 
 
 def build(bitstream: Bitstream) -> bytes:

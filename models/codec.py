@@ -5,7 +5,8 @@
 
 `read` is exact and runs on the CPU, one bitstream at a time, so that a bad one fails alone. `synthesize` takes a batch;
 means and y_hat are in float32, only what follows y_hat may be bf16 (its 8 bits would misplace a mean by 0.2 steps).
-Nothing here is shared between threads: one thread owns a codec.
+cpu/ holds the quick decoder of a processor, device/ the one of an accelerator.
+Any thread may `read`; everything else belongs to one thread.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from models.checkpoint import Checkpoint, CheckpointError, load
 from models.config import HIGH_PX, MEDIUM_PX
 from models.cpu.decoder import FastDecoder
 from models.cpu.kernels import Kernels
+from models.device.decoder import DeviceDecoder
 from models.head_choice import chosen_heads, head_name
 from models.latent_codec import LatentCodec, PictureShapeError, QualityError, Symbols
 from models.layers import set_precision
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from models.analysis import Analysis
+    from models.cpu.decoder import Made
+    from models.device.decoder import Ticket
 
 __all__ = ["Codec", "MediumCodec", "PictureShapeError", "QualityError", "Symbols", "head_name"]
 
@@ -59,12 +63,15 @@ class Codec(LatentCodec):
         self._head_ids = {HIGH_PX: heads.high_id, MEDIUM_PX: heads.medium_id}
         self._heads = {"high-gpu": self._networks.head, "high-cpu": light.high, "medium": heads.medium}
         self._head, self._translator = heads.high, heads.medium
-        dtype, self._fast = _DTYPES[kernels.heads], None
-        if device == "cpu":
-            hyperprior = self._networks.hyperprior
-            self._fast = FastDecoder(hyperprior, high=self._head, medium=self._translator, dtype=dtype)
+        self._decoder = self._ready(_DTYPES[kernels.heads])
+
+    def _ready(self, dtype: torch.dtype) -> FastDecoder | DeviceDecoder:
+        """Bring the heads into their format, and return what decodes by them on this device."""
+        hyperprior, high, medium = self._networks.hyperprior, self._head, self._translator
+        fast = FastDecoder(hyperprior, high=high, medium=medium, dtype=dtype) if self.device == "cpu" else None
         for network in self._heads.values():
             set_precision(network, dtype)
+        return fast or DeviceDecoder(hyperprior, {HIGH_PX: high, MEDIUM_PX: medium}, device=self.device)
 
     @classmethod
     def load(
@@ -173,24 +180,28 @@ class Codec(LatentCodec):
     @property
     def saves_by_batches(self) -> bool:
         """Whether pictures that are synthesised together cost less than one by one."""
-        return self._fast is None
+        return not isinstance(self._decoder, FastDecoder)
 
     def head_id(self, size_px: int) -> bytes:
         """4 bytes that name the head of a size: they change when its pictures may."""
         return self._head_ids[size_px]
 
-    @torch.inference_mode()
     def synthesize(self, symbols: Sequence[Symbols], *, size_px: int) -> list[Pixels]:
-        """A batch of latents -> pictures (size, size, 3) sRGB, size 344 or 172."""
+        """A batch of latents -> pictures (size, size, 3) sRGB, size 344 or 172; raises `DeviceLost`.
+
+        A batch that an accelerator has no memory for is made in halves; `torch.OutOfMemoryError` where that fails too.
+        """
+        return self.submit(symbols, size_px=size_px).pictures()
+
+    def submit(self, symbols: Sequence[Symbols], *, size_px: int) -> Ticket | Made:
+        """Start `synthesize`; the ticket's `pictures()` wait for it. A processor makes the pictures at once."""
         if size_px not in self._head_ids:
             raise ValueError(f"no head makes {size_px} px")
-        if self._fast is None:
-            return self.plainly(symbols, size_px=size_px)
-        return [self._fast.picture(one.h1, one.q, quality=one.quality, size_px=size_px) for one in symbols]
+        return self._decoder.submit(symbols, size_px=size_px)
 
     @torch.inference_mode()
     def plainly(self, symbols: Sequence[Symbols], *, size_px: int) -> list[Pixels]:
-        """The same by the networks' own modules: on a GPU, and the reference of the fast way on a processor."""
+        """The same by the networks' own modules: the reference of the fast ways on a processor and on a GPU."""
         return self._pictures(*self._latents(symbols), size_px)
 
     @torch.inference_mode()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from itertools import chain
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -13,12 +16,18 @@ from models.autoencoder import pad_to_cells
 from models.bitstream import Bitstream, ForeignBitstream
 from models.config import GRID, QUALITIES
 from models.cpu.scales import FastScales
+from models.device.precision import keep_float32
+from models.device_errors import halved_once, watching
 from models.pixels import to_tensor
-from models.rans import LARGEST
+from models.rans import LARGEST, SKIPPED
 from models.scale_path import FrozenScaleIndexes
 
+_ENCODED_TOGETHER = 32
+"""Assumed: pictures on a GPU at once; its memory holds a gigabyte of their activations."""
+_ENTROPY_CODERS = 8
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
     from torch import Tensor
@@ -52,11 +61,13 @@ class LatentCodec:
     _flags = 0
 
     def __init__(self, checkpoint: Checkpoint, autoencoding: Autoencoding, *, device: str, kernels: Kernels) -> None:
+        keep_float32(device)
         self.device, self.kernels = device, kernels
         self.default_quality = checkpoint.notes.default_quality
         self.stream_id = autoencoding.stream_id
         self._coder = autoencoding.coder
-        self._rounding = autoencoding.rounding
+        self._rounding = autoencoding.rounding.to(device)
+        self._coders = ThreadPoolExecutor(min(_ENTROPY_CODERS, os.cpu_count() or 1), thread_name_prefix="entropy")
         indexes = autoencoding.networks.hyperprior.indexes
         assert isinstance(indexes, FrozenScaleIndexes), "a weights file holds integers"
         self._scales = FastScales(indexes.weights, kernel=kernels.exact)
@@ -70,14 +81,36 @@ class LatentCodec:
 
     def encode(self, pixels: Pixels, *, quality: int) -> bytes:
         """(size, size, 3) sRGB -> bitstream; raises `PictureShapeError` or `QualityError`."""
-        self._check_input(pixels, quality)
-        return self._written(self._quantised(self._analysed(pixels), quality), quality=quality)
+        return self.encode_together([pixels], qualities=[quality])[0]
+
+    def encode_together(self, pictures: Sequence[Pixels], *, qualities: Sequence[int]) -> list[bytes]:
+        """Encode several pictures, together on an accelerator and one by one on a processor, which gains nothing.
+
+        Raises as `encode` does, and `DeviceLost`.
+        """
+        asked = list(zip(pictures, qualities, strict=True))
+        for pixels, quality in asked:
+            self._check_input(pixels, quality)
+        together = 1 if self.device == "cpu" else _ENCODED_TOGETHER
+        written: list[list[bytes]] = []
+        with watching(self.device):
+            for start in range(0, len(asked), together):
+                written += halved_once(self._encoded, asked[start : start + together])
+        return list(chain.from_iterable(written))
+
+    def _encoded(self, asked: Sequence[tuple[Pixels, int]]) -> list[bytes]:
+        pictures, qualities = zip(*asked, strict=True)
+        coded = self._quantised(self._analysed(*pictures), *qualities)
+        symbols = zip(_integers(coded.z_hat), _integers(coded.q.permute(0, 2, 3, 1)), qualities, strict=True)
+        if len(asked) == 1:
+            return [self._entropy_coded(*one) for one in symbols]
+        return list(self._coders.map(lambda one: self._entropy_coded(*one), symbols))
 
     @torch.no_grad()
-    def _analysed(self, pixels: Pixels) -> Tensor:
-        x = pad_to_cells(to_tensor(pixels, self.device), self._networks.config)
+    def _analysed(self, *pictures: Pixels) -> Tensor:
+        x = pad_to_cells(to_tensor(np.stack(pictures), self.device), self._networks.config)
         # as it was trained: half precision moves a latent by less than its rounding, and no decoder sees it
-        with torch.autocast(self.device, dtype=torch.bfloat16, enabled=self.kernels.analysis == "bfloat16"):
+        with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=self.kernels.analysis == "bfloat16"):
             y: Tensor = self._analysis(x, self._networks.hyperprior.deviation)
         return y
 
@@ -87,13 +120,20 @@ class LatentCodec:
         return self._networks.hyperprior.quantise(y, of_quality, rounding=self._rounding)
 
     def _written(self, coded: Quantised, *, quality: int) -> bytes:
+        """Write the one picture that `coded` holds."""
+        (z,), (q,) = _integers(coded.z_hat), _integers(coded.q.permute(0, 2, 3, 1))
+        return self._entropy_coded(z, q, quality)
+
+    def _entropy_coded(self, z: NDArray[np.int16], q: NDArray[np.int16], quality: int) -> bytes:
+        """Z (C, 11, 11) and q (22, 22, N) -> bitstream; a cell's channels together is the coding order."""
         side = self.size_px
         blank = Bitstream(self.stream_id, quality, self._flags, width_px=side, height_px=side, words=b"")
         channels = self._networks.config.coded_channels(quality)
-        z, index = _integers(coded.z_hat[0], np.int16), _integers(_by_cell(coded.index[:, :channels]), np.uint16)
-        # photographs stay below 2,000 (measured)
-        q = _integers(_by_cell(coded.q[:, :channels].clamp(-LARGEST, LARGEST)), np.int16)
-        seal = bitstream.checksum(blank, _sealed(z, q))
+        q = q[..., :channels].reshape(-1)
+        # as a reader finds them, whatever device the symbols come from
+        index = self._scales.indexes(self._scales.risen(z), quality=quality, channels=channels).reshape(-1)
+        q = np.where(index == SKIPPED, np.int16(0), q)
+        seal = bitstream.checksum(blank, *_sealed(z, q))
         return bitstream.build(replace(blank, words=self._coder.encode(z, q, index, quality=quality, seal=seal)))
 
     def round_with(self, strength: float) -> None:
@@ -102,7 +142,7 @@ class LatentCodec:
 
     @torch.inference_mode()
     def read(self, blob: bytes) -> Symbols:
-        """Entropy-decode one bitstream; raises a `BitstreamError`."""
+        """Entropy-decode one bitstream; raises a `BitstreamError`. Several threads may read at once."""
         parsed = bitstream.parse(blob)
         if parsed.flags != self._flags or parsed.stream_id != self.stream_id:
             raise ForeignBitstream(f"stream id {parsed.stream_id.hex()}, these weights read {self.stream_id.hex()}")
@@ -111,7 +151,7 @@ class LatentCodec:
         h1, channels = self._scales.risen(z), self._networks.config.coded_channels(parsed.quality)
         index = self._scales.indexes(h1, quality=parsed.quality, channels=channels)
         q = decoding.symbols(index.reshape(-1))
-        decoding.check(seal=bitstream.checksum(parsed, _sealed(z, q)))
+        decoding.check(seal=bitstream.checksum(parsed, *_sealed(z, q)))
         return Symbols(parsed.quality, h1, q.reshape(-1, channels))
 
     def _latents(self, symbols: Sequence[Symbols]) -> tuple[Tensor, Tensor]:
@@ -124,10 +164,10 @@ class LatentCodec:
 
     def _cells(self, symbols: Sequence[Symbols]) -> Tensor:
         """q (B, N, 22, 22) of a batch, channels_last; zero in the channels that a quality does not code."""
-        cells = torch.zeros(len(symbols), GRID * GRID, self._networks.config.latent_channels)
+        cells = np.zeros((len(symbols), GRID * GRID, self._networks.config.latent_channels), np.int16)
         for row, one in zip(cells, symbols, strict=True):
-            row[:, : one.q.shape[1]] = torch.from_numpy(one.q)
-        return cells.to(self.device).view(len(symbols), GRID, GRID, -1).permute(0, 3, 1, 2)
+            row[:, : one.q.shape[1]] = one.q
+        return torch.from_numpy(cells).to(self.device).float().view(len(symbols), GRID, GRID, -1).permute(0, 3, 1, 2)
 
     def _check_input(self, pixels: Pixels, quality: int) -> None:
         if pixels.shape != (self.size_px, self.size_px, 3) or pixels.dtype != np.uint8:
@@ -138,16 +178,12 @@ class LatentCodec:
             raise QualityError(f"quality {quality} is not in 0..{QUALITIES - 1}")
 
 
-def _by_cell(grid: Tensor) -> Tensor:
-    """(1, N, H, W) -> (H W N,), the channels of a cell together: the coding order, which is channels_last's own."""
-    return grid[0].permute(1, 2, 0).reshape(-1)
+def _sealed(*symbols: NDArray[np.int16]) -> Iterator[memoryview]:
+    """What the checksum covers beside the header: views where the bytes already lie in its order."""
+    return (np.ascontiguousarray(part, "<i2").data.cast("B") for part in symbols)
 
 
-def _sealed(z: NDArray[np.int16], q: NDArray[np.int16]) -> bytes:
-    """What the checksum covers beside the header."""
-    return z.astype("<i2", copy=False).tobytes() + q.astype("<i2", copy=False).tobytes()
-
-
-def _integers(tensor: Tensor, kind: type[np.integer[Any]]) -> NDArray[Any]:
-    """Integers held in float32, as integers on the CPU."""
-    return tensor.cpu().numpy().astype(kind)
+def _integers(tensor: Tensor) -> NDArray[np.int16]:
+    """Integers held in float32, as integers on the CPU; photographs stay below 2,000 (measured)."""
+    found: NDArray[np.int16] = tensor.clamp(-LARGEST, LARGEST).to(torch.int16).cpu().numpy()
+    return found

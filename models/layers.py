@@ -172,6 +172,14 @@ def four_neighbours(x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return padded[:, :, :-2, 1:-1], padded[:, :, 1:-1, :-2], padded[:, :, 1:-1, 2:], padded[:, :, 2:, 1:-1]
 
 
+def shuffled(x: Tensor, factor: int) -> Tensor:
+    """`F.pixel_shuffle` that leaves the channels of a place together: torch's own does so on a processor only."""
+    batch, channels, height, width = x.shape
+    parts = x.permute(0, 2, 3, 1).reshape(batch, height, width, channels // factor**2, factor, factor)
+    places = parts.permute(0, 1, 4, 2, 5, 3).reshape(batch, height * factor, width * factor, -1)
+    return places.permute(0, 3, 1, 2)
+
+
 def round_straight(x: Tensor) -> Tensor:
     """Round half up; gradient of the identity (straight-through)."""
     return x + (torch.floor(x + 0.5) - x).detach()

@@ -13,9 +13,9 @@ Pixels = NDArray[np.uint8]
 
 
 def to_tensor(pixels: Pixels, device: str = "cpu") -> Tensor:
-    """(H, W, 3) uint8 -> (1, 3, H, W) in 0..1, channels_last."""
-    writable = np.array(pixels)  # torch warns about read-only arrays, which is what Pillow gives
-    x = torch.from_numpy(writable).to(device).permute(2, 0, 1)[None]
+    """(H, W, 3) or (B, H, W, 3) uint8 -> (B, 3, H, W) in 0..1, channels_last."""
+    writable = np.array(pixels).reshape(-1, *pixels.shape[-3:])  # torch warns about read-only arrays, as Pillow's are
+    x = torch.from_numpy(writable).to(device).permute(0, 3, 1, 2)
     return (x.float() / 255).contiguous(memory_format=torch.channels_last)
 
 

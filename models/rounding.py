@@ -11,7 +11,7 @@ orthonormal (it starts as one). The rate is that of the tables in use. Cf. the R
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -49,6 +49,10 @@ class Rounding:
         index = torch.arange(SCALE_COUNT, device=device).float()[:, None]
         q = torch.arange(_LARGEST + 1, device=device).float().expand(SCALE_COUNT, -1)
         return cls(-torch.log2(model.mass(q, index)), strength)
+
+    def to(self, device: str) -> Rounding:
+        """Return the same for latents on a device."""
+        return replace(self, bits=self.bits.to(device))
 
     def __call__(self, v: Tensor, *, index: Tensor, gain: Tensor, quality: Tensor) -> Tensor:
         """v, index and gain of the same or broadcast shapes (B, ., .), quality (B,) -> q, integers held in float32."""

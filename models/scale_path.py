@@ -119,19 +119,24 @@ class FrozenScaleIndexes(nn.Module):
         """Raises `InexactScalePathError` unless every sum stays below 2^24 for any z_hat."""
         super().__init__()
         check_exact(weights)
-        self.weights = weights
+        for part in INTEGER_PARTS:
+            self.register_buffer(part, getattr(weights, part), persistent=False)
+
+    @property
+    def weights(self) -> ScaleWeights:
+        """The integers, on the device of this module."""
+        return ScaleWeights(*(getattr(self, part) for part in INTEGER_PARTS))
 
     @torch.no_grad()
     def forward(self, z_hat: Tensor, quality: Tensor) -> tuple[Tensor, Tensor]:
-        """As `ScaleIndexes`; on the device of z_hat, since its arithmetic is the same on every one."""
+        """As `ScaleIndexes`; its arithmetic is the same on every device."""
         h1 = self.risen(z_hat)
-        weights = ScaleWeights(*(getattr(self.weights, part).to(z_hat.device) for part in INTEGER_PARTS))
-        return h1, _indexes(h1, quality, weights)
+        return h1, _indexes(h1, quality, self.weights)
 
     @torch.no_grad()
     def risen(self, z_hat: Tensor) -> Tensor:
         """h1 alone."""
-        return _risen(z_hat, self.weights.rise.to(z_hat.device))
+        return _risen(z_hat, self.weights.rise)
 
 
 def check_exact(weights: ScaleWeights) -> None:

@@ -14,15 +14,28 @@ from models.cpu.matrices import CELLS
 from models.dct import DctSynthesis
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from models.cpu.latent import Decoded
     from models.cpu.number_formats import I8, I16, U8
     from models.hyperprior import Hyperprior
+    from models.latent_codec import Symbols
     from models.synthesis import HighHead
     from models.translator import Translator
 
 
 class _Fast(Protocol):
     def run(self, decoded: Decoded, quality: int) -> U8: ...
+
+
+class Made:
+    """Pictures that are there already: what a processor answers where a device answers a ticket."""
+
+    def __init__(self, pictures: list[U8]) -> None:
+        self._pictures = pictures
+
+    def pictures(self) -> list[U8]:
+        return self._pictures
 
 
 class FastDecoder:
@@ -45,6 +58,11 @@ class FastDecoder:
         h1, q = np.zeros((CELLS, hyper_channels), np.int8), np.zeros((CELLS, channels), np.int16)
         for size_px in self._heads:
             self.picture(h1, q, quality=0, size_px=size_px)
+
+    @torch.inference_mode()
+    def submit(self, symbols: Sequence[Symbols], *, size_px: int) -> Made:
+        """Make the pictures now, one after the other."""
+        return Made([self.picture(one.h1, one.q, quality=one.quality, size_px=size_px) for one in symbols])
 
     def picture(self, h1: I8, q: I16, *, quality: int, size_px: int) -> U8:
         """h1 (P, C) and q (P, n) -> (size, size, 3) sRGB, size 344 or 172."""

@@ -1,0 +1,172 @@
+"""From symbols to pixels on an accelerator, many pictures at once; the networks' own modules are the tests' reference.
+
+    host's thread   pack -> copy in -> unpack, networks, round -> copy out -> wait
+    lane in                 [======]
+    lane work                        [========================]
+    lane out                                                    [======]
+
+Each batch has one of two places on the device for what comes in and goes out, so that the host packs a batch and copies
+it while the one before it is computed. The lanes wait for each other on the device, and only `Ticket.pictures` blocks.
+One thread calls `submit`; tickets may be awaited by any.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from models.device.buckets import Buckets
+from models.device.lanes import HostMemory, Lane, Mark
+from models.device.networks import DeviceLatent, DevicePicture
+from models.device.packing import Inputs, Packing
+from models.device_errors import finish_work, halved_once, watching
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from torch import Tensor
+
+    from models.hyperprior import Hyperprior
+    from models.latent_codec import Symbols
+    from models.pixels import Pixels
+    from models.synthesis import HighHead
+    from models.translator import Translator
+
+LARGEST_BATCH = 128
+"""Assumed: past it a device is busy enough, and a picture waits longer."""
+_PACKERS = 4
+"""Threads that pack; one copies some 30,000 pictures a second (derived: 280 kB each at 10 GB/s)."""
+_ROWS_A_TASK = 16
+
+
+@dataclass
+class _Place:
+    """Memory on the device for one batch, and the points in the lanes that free it."""
+
+    packed: Tensor
+    pixels: Tensor
+    unpacked: Mark
+    returned: Mark
+
+
+@dataclass(frozen=True)
+class _Batch:
+    packing: Packing
+    pixels: Tensor
+    returned: Mark
+
+
+class Ticket:
+    """Pictures that are being made."""
+
+    def __init__(self, batches: Sequence[_Batch], device: str) -> None:
+        self._batches, self._device = batches, device
+
+    def pictures(self) -> list[Pixels]:
+        """Wait for the pictures (S, S, 3), in the order of their symbols; raises `DeviceLost`.
+
+        Pictures of one batch share its memory, which stays while one of them does: copy what is kept for long.
+        """
+        found: list[Pixels] = []
+        for batch in self._batches:
+            with watching(self._device):
+                batch.returned.wait()
+            rows = batch.pixels.numpy()
+            by_picture = sorted(zip(batch.packing.order, rows, strict=True), key=lambda pair: pair[0])
+            found += [row for _, row in by_picture]
+        return found
+
+
+class DeviceDecoder:
+    """Both sizes of pictures."""
+
+    def __init__(
+        self,
+        hyperprior: Hyperprior,
+        heads: Mapping[int, HighHead | Translator],
+        *,
+        device: str,
+        largest: int = LARGEST_BATCH,
+    ) -> None:
+        """Take the networks where they are, on `device`, in their own formats; `largest` is a power of two."""
+        self._device, self._memory = device, HostMemory(device)
+        self._in, self._work, self._out = Lane(device), Lane(device), Lane(device)
+        self._packers = ThreadPoolExecutor(_PACKERS, thread_name_prefix="pack")
+        channels, hyper_channels = len(hyperprior.deviation), hyperprior.means.read.weight.shape[1]
+        with torch.inference_mode():
+            latent = DeviceLatent(hyperprior)
+            networks = {size_px: DevicePicture(latent, head, size_px) for size_px, head in heads.items()}
+            self._inputs = Inputs.zeros(largest, hyper_channels=hyper_channels, channels=channels, device=device)
+            finish_work(device)  # what was filled on the default stream
+            self._buckets = Buckets(networks, self._inputs, self._work)
+            self._places = [self._place(max(heads)) for _ in range(2)]
+
+    def _place(self, size_px: int) -> _Place:
+        largest, inputs = self._buckets.largest, self._inputs
+        most_bytes = 8 + 2 * inputs.q[0].numel() + inputs.h1[0].numel()
+        packed, pixels = (
+            torch.empty(largest * each, dtype=torch.uint8, device=self._device) for each in (most_bytes, 3 * size_px**2)
+        )
+        return _Place(packed, pixels, Mark(), Mark())
+
+    @property
+    def largest(self) -> int:
+        """Most pictures that are computed at once."""
+        return self._buckets.largest
+
+    @torch.inference_mode()
+    def submit(self, symbols: Sequence[Symbols], *, size_px: int) -> Ticket:
+        """Start to make pictures; raises `DeviceLost` or, if half as many do not fit either, `OutOfMemoryError`."""
+        batches: list[_Batch] = []
+        with watching(self._device):
+            for start in range(0, len(symbols), self.largest):
+                together = symbols[start : start + self.largest]
+                batches += halved_once(lambda part: self._start(part, size_px), together)
+        return Ticket(batches, self._device)
+
+    def _start(self, symbols: Sequence[Symbols], size_px: int) -> _Batch:
+        packing, place = Packing.of(symbols), self._places[0]
+        self._places.reverse()
+        packed = place.packed[: packing.size_bytes]
+        host = self._packed(packing, symbols)
+        with self._in as lane:
+            lane.after(place.unpacked)
+            packed.copy_(host, non_blocking=True)
+            arrived = lane.mark()
+        pixels = self._computed(packing, place, arrived, size_px)
+        returned = self._returned(pixels, place, self._work.mark())
+        return _Batch(packing, returned, place.returned)
+
+    def _packed(self, packing: Packing, symbols: Sequence[Symbols]) -> Tensor:
+        host = self._memory.empty(packing.size_bytes)
+        array, count = host.numpy(), len(symbols)
+        packing.write_qualities(array, symbols)
+        tasks = [range(start, min(start + _ROWS_A_TASK, count)) for start in range(0, count, _ROWS_A_TASK)]
+        if len(tasks) == 1:
+            packing.write_rows(array, symbols, tasks[0])
+        else:
+            list(self._packers.map(lambda rows: packing.write_rows(array, symbols, rows), tasks))
+        return host
+
+    def _computed(self, packing: Packing, place: _Place, arrived: Mark, size_px: int) -> Tensor:
+        batch = len(packing.order)
+        pixels = place.pixels[: 3 * batch * size_px**2].view(batch, size_px, size_px, 3)
+        with self._work as lane:
+            lane.after(arrived)
+            packing.unpack(place.packed, self._inputs)
+            place.unpacked = lane.mark()
+            made = self._buckets.run(size_px, batch)
+            lane.after(place.returned)
+            pixels.copy_(made)
+        return pixels
+
+    def _returned(self, pixels: Tensor, place: _Place, computed: Mark) -> Tensor:
+        host = self._memory.empty(*pixels.shape)
+        with self._out as lane:
+            lane.after(computed)
+            host.copy_(pixels, non_blocking=True)
+            place.returned = lane.mark()
+        return host

@@ -1,0 +1,110 @@
+"""Packed symbols -> levels of pixels on a device: means.py, hyperprior.py's `dequantise` and a head, once more.
+
+Means are in float32, as everywhere; the head is the codec's own module in its own format. No step depends on a number
+in the batch, so that the whole can be captured as a CUDA graph. Latents are held in standard deviations,
+t = y_hat / deviation, and the two halves of the checkerboard as lists of cells that are chosen by index.
+
+    q, h1 --+-- anchors: t = q step + mean --------------+--> y_hat --> head --> round, clamp --> (B, S, S, 3)
+            +-- others: t = q step + mean + 4 neighbours +
+
+Letters: B pictures, P = 484 cells, A anchors, O others, N latent channels, F features.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from models.config import GRID, QUALITIES
+from models.cpu.latent import Board
+from models.cpu.matrices import CELLS
+from models.layers import activate, compress
+
+if TYPE_CHECKING:
+    from models.hyperprior import Hyperprior
+    from models.means import Means
+    from models.synthesis import HighHead
+    from models.translator import Translator
+
+
+class DeviceLatent(nn.Module):
+    """The means in two passes, and y_hat."""
+
+    def __init__(self, hyperprior: Hyperprior) -> None:
+        """Share the weights of `hyperprior`, on its device; tables over quality are computed once."""
+        super().__init__()
+        self.means: Means = hyperprior.means
+        self.deviation = hyperprior.deviation
+        every = torch.arange(QUALITIES, device=self.deviation.device)
+        self.steps = (1 / (hyperprior.gain(every)[:, :, 0, 0] * self.deviation)).detach()
+        """(QUALITIES, N) in deviations."""
+        self.coded = hyperprior.coded
+        self._place(Board.of_grid())
+
+    def _place(self, board: Board) -> None:
+        anchors, others, around = (
+            torch.from_numpy(places).long() for places in (board.anchors, board.others, board.anchors_around)
+        )
+        row_major = torch.empty(CELLS, dtype=torch.int64)
+        row_major[torch.cat([anchors, others])] = torch.arange(CELLS)
+        device = self.deviation.device
+        self.anchors, self.others, self.row_major = anchors.to(device), others.to(device), row_major.to(device)
+        self.around = [around[:, side].contiguous().to(device) for side in range(4)]
+        """The anchors above, left, right and below of each other cell; A, a row of zeros, beyond the grid."""
+
+    def forward(self, quality: Tensor, h1: Tensor, q: Tensor) -> Tensor:
+        """Quality (B,), h1 (B, P, C) and q (B, P, N) -> y_hat (B, N, 22, 22), channels_last."""
+        step, coded = self.steps[quality][:, None], self.coded[quality][:, None]
+        features = activate(self.means.read.of_cells(h1.float() / self.means.unit))
+        mean = self.means.anchor.of_cells(features.index_select(1, self.anchors))
+        t_anchors = torch.addcmul(q.index_select(1, self.anchors) * step, mean, coded)
+        mean = self._between(t_anchors, features)
+        t_others = torch.addcmul(q.index_select(1, self.others) * step, mean, coded) + self._neighbours(t_anchors)
+        t = torch.cat([t_anchors, t_others], dim=1).index_select(1, self.row_major)
+        return _grid(t * self.deviation)
+
+    def _between(self, t_anchors: Tensor, features: Tensor) -> Tensor:
+        """Means (B, O, N) of the others, but for the shares of their neighbours."""
+        means = self.means
+        seen = activate(means.enter.of_cells(compress(t_anchors[..., : means.enter.weight.shape[1]])))
+        blank = activate(means.enter.bias).expand(len(seen), len(self.others), -1)
+        cells = torch.cat([seen, blank], dim=1).index_select(1, self.row_major)
+        h = (
+            means.spatial(_grid(torch.cat([cells, features], dim=2)))
+            .permute(0, 2, 3, 1)
+            .flatten(1, 2)
+            .index_select(1, self.others)
+        )
+        mu: Tensor = means.leave.of_cells(activate(means.mix.of_cells(h)))
+        return mu
+
+    def _neighbours(self, t_anchors: Tensor) -> Tensor:
+        """Weighted sum (B, O, N) of the four anchors around each other cell."""
+        padded = torch.cat([t_anchors, t_anchors.new_zeros(len(t_anchors), 1, t_anchors.shape[2])], dim=1)
+        shares = self.means.neighbours
+        total = padded.index_select(1, self.around[0]) * shares[0]
+        for side in (1, 2, 3):
+            total = torch.addcmul(total, padded.index_select(1, self.around[side]), shares[side])
+        return total
+
+
+def _grid(cells: Tensor) -> Tensor:
+    """(B, P, C) -> (B, C, 22, 22), channels_last."""
+    return cells.view(len(cells), GRID, GRID, -1).permute(0, 3, 1, 2)
+
+
+class DevicePicture(nn.Module):
+    """One size of picture from symbols."""
+
+    def __init__(self, latent: DeviceLatent, head: HighHead | Translator, size_px: int) -> None:
+        super().__init__()
+        self.latent, self.head, self.size_px = latent, head, size_px
+
+    def forward(self, quality: Tensor, h1: Tensor, q: Tensor) -> Tensor:
+        """As `DeviceLatent` -> (B, S, S, 3): levels 0..255, cropped, integers held in float32."""
+        y_hat = self.latent(quality, h1, q)
+        x_hat: Tensor = self.head(y_hat, quality=quality, deviation=self.latent.deviation)
+        cropped = x_hat[:, :, : self.size_px, : self.size_px].permute(0, 2, 3, 1)
+        return (cropped * 255).round_().clamp_(0, 255)
