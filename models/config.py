@@ -180,48 +180,38 @@ RELEASED = Architecture(
         size_px=HIGH_PX,
         stride_px=16,
         latent_channels=384,
-        basis="klt",
+        basis="dct",
         hyper_channels=64,
         energy_groups=32,
-        encoder=_SMALL_ENCODER,
-        feature_channels=96,
-        context_reads=384,
-        context_channels=128,
-    ),
-    medium=_MEDIUM,
-    # at most 25 kMAC/px
-    high_gpu=HighHeadConfig(linear="matrix", reads=384, deep=192, deep_blocks=3, wide=128, wide_blocks=6),
-    # at most 0.35 GMAC a picture with means and exact path
-    high_cpu=HighHeadConfig(linear="matrix", reads=384, deep=128, deep_blocks=1, wide=48, wide_blocks=2),
-    medium_head=MediumHeadConfig(width=56, blocks=2),
-    # at most 0.2 GMAC a picture with means and exact path
-    medium_cpu=TranslatorConfig(linear="matrix", edges=20, width=112, blocks=2),
-    medium_gpu=None,
-    light_encoder=None,
-)
-"""The networks of the released weights."""
-NEXT = Architecture(
-    high=replace(
-        RELEASED.high,
-        basis="dct",
         # 6.7 GMAC
         encoder=EncoderConfig(wide=256, wide_blocks=6, deep=512, deep_blocks=6),
+        feature_channels=96,
         context_reads=96,
+        context_channels=128,
     ),
-    medium=_MEDIUM,
+    medium=AutoencoderConfig(
+        size_px=MEDIUM_PX,
+        stride_px=8,
+        latent_channels=192,
+        basis="klt",
+        hyper_channels=48,
+        energy_groups=24,
+        encoder=EncoderConfig(wide=64, wide_blocks=2, deep=160, deep_blocks=3),
+        feature_channels=64,
+        context_reads=192,
+        context_channels=96,
+    ),
     # 6.8 GMAC: a GPU serves it
     high_gpu=HighHeadConfig(linear="matrix", reads=384, deep=384, deep_blocks=4, wide=256, wide_blocks=10),
     high_cpu=HighHeadConfig(linear="dct", reads=256, deep=96, deep_blocks=1, wide=40, wide_blocks=2),
-    medium_head=RELEASED.medium_head,
-    # at most 0.2 GMAC a picture with means and exact path, as before
+    medium_head=MediumHeadConfig(width=56, blocks=2),
+    # at most 0.2 GMAC a picture with means and exact path
     medium_cpu=TranslatorConfig(linear="dct", edges=20, width=112, blocks=4),
     # 0.8 GMAC
     medium_gpu=TranslatorConfig(linear="dct", edges=48, width=256, blocks=5),
-    light_encoder=_SMALL_ENCODER,
+    light_encoder=EncoderConfig(wide=160, wide_blocks=5, deep=320, deep_blocks=6),
 )
-"""The networks of the next model: a new stream id."""
-ARCHITECTURES = {"released": RELEASED, "next": NEXT}
-"""By the names that `latentedge train` knows."""
+"""The networks of the released weights."""
 
 
 def quality_lambda(quality: float) -> float:

@@ -155,9 +155,6 @@ def train(
         typer.Option("--from-flat", metavar="DIR", help="A stage's folder whose flat weights this run goes on from."),
     ] = None,
     stage: Annotated[str, typer.Option("--stage", help=stages.sentence())] = stages.DEFAULTS.stage,
-    architecture: Annotated[
-        str, typer.Option("--architecture", help="Networks to train: released or next.")
-    ] = "released",
     threads: Annotated[
         int, typer.Option("--threads", min=1, help="Threads of the arithmetic.")
     ] = stages.DEFAULTS.threads,
@@ -197,7 +194,6 @@ def train(
             start=start,
             flat=flat,
             stage=stage,
-            architecture=model_work.architecture_of(architecture),
             threads=threads,
             seed=seed,
             device=device,

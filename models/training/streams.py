@@ -37,8 +37,10 @@ class Heads:
 
     @classmethod
     def load(cls, weights: Path | None, device: str) -> Self:
+        """Load both on any device; the first writes with the encoder of a GPU, which is slow on a processor."""
         return cls(
-            gpu=Codec.load(weights, device=device, head="gpu"), cpu=Codec.load(weights, device=device, head="cpu")
+            gpu=Codec.load(weights, device=device, head="gpu", encoder="wide"),
+            cpu=Codec.load(weights, device=device, head="cpu"),
         )
 
 

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from models.checkpoint import CheckpointError, load
-from models.config import ARCHITECTURES, Architecture
 from models.training.evaluate import EvaluateOptions
 from models.training.evaluate import evaluate as run_evaluation
 from models.training.kept import KeptWeightsError
@@ -20,7 +19,6 @@ __all__ = [
     "PackOptions",
     "Recipe",
     "TrainOptions",
-    "architecture_of",
     "evaluate",
     "pack",
     "train",
@@ -33,13 +31,6 @@ def evaluate(options: EvaluateOptions) -> None:
         run_evaluation(options)
     except (CheckpointError, ReferencePictureError) as error:
         raise CommandFailure(f"latentedge: {error}") from error
-
-
-def architecture_of(name: str) -> Architecture:
-    """The networks of that name."""
-    if name not in ARCHITECTURES:
-        raise CommandFailure(f"latentedge: --architecture is {' or '.join(ARCHITECTURES)}, not {name!r}")
-    return ARCHITECTURES[name]
 
 
 def train(options: TrainOptions) -> None:

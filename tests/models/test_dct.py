@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 from scipy.fft import idctn
 
-from models.config import NEXT
+from models.config import RELEASED
 from models.dct import DctSynthesis
 from models.training.linear_start import DctBasis, dct_statistics
 from models.training.translator_start import Examples, start_translator
@@ -58,8 +58,8 @@ def test_gains_scale_their_channels_alone() -> None:
 
 
 def test_the_path_to_half_the_side_is_lanczos_within_the_block() -> None:
-    config, found = NEXT.medium_cpu, drawn_basis(NEXT.high.latent_channels)
-    translator = Translator(NEXT.high, NEXT.medium, config)
+    config, found = RELEASED.medium_cpu, drawn_basis(RELEASED.high.latent_channels)
+    translator = Translator(RELEASED.high, RELEASED.medium, config)
     draw = torch.Generator().manual_seed(3)
     around, target = (torch.randn(3000, width, generator=draw) for width in (5 * len(found.order), 192))
     start_translator(translator, Examples(around, target), found)

@@ -2,11 +2,11 @@
 
 from dataclasses import replace
 
-from models.config import NEXT, Architecture, EncoderConfig, HighHeadConfig, MediumHeadConfig, TranslatorConfig
+from models.config import RELEASED, Architecture, EncoderConfig, HighHeadConfig, MediumHeadConfig, TranslatorConfig
 
 TINY = Architecture(
     high=replace(
-        NEXT.high,
+        RELEASED.high,
         latent_channels=160,
         hyper_channels=16,
         energy_groups=8,
@@ -16,7 +16,7 @@ TINY = Architecture(
         context_channels=24,
     ),
     medium=replace(
-        NEXT.medium,
+        RELEASED.medium,
         latent_channels=64,
         hyper_channels=16,
         energy_groups=8,
