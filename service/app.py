@@ -41,6 +41,7 @@ from service.render.codec_options import WorkerOptions
 from service.render.codec_queue import QueueLimits
 from service.render.codec_worker import CodecWorker
 from service.render.image_file import ImageLimits
+from service.render.picture_codec import PictureCodec
 from service.settings import Settings
 from service.store.connection import Connection, Patience
 from service.store.generation_store import GenerationStore
@@ -98,7 +99,7 @@ async def _started(settings: Settings, drain: Drain, closing: AsyncExitStack) ->
     worker = CodecWorker(_worker_options(settings), telemetry)
     closing.push_async_callback(worker.close)
     await worker.start()
-    quality = worker.codec.default_quality if settings.quality is None else settings.quality
+    quality = worker.names.default_quality if settings.quality is None else settings.quality
     connection = Connection(
         settings.redis_url,
         patience=Patience(timeout_s=settings.store_timeout_s, retry_s=settings.store_retry_s),
@@ -167,9 +168,9 @@ async def _started(settings: Settings, drain: Drain, closing: AsyncExitStack) ->
     )
 
 
-def _shelf(settings: Settings, store: LatentStore, generations: Generations, worker: CodecWorker) -> Shelf:
+def _shelf(settings: Settings, store: LatentStore, generations: Generations, worker: PictureCodec) -> Shelf:
     refusals = Refusals(store, _freshness_rules(settings), now=time.time)
-    books = Books(origin=settings.origin, stream_id=worker.codec.stream_id)
+    books = Books(origin=settings.origin, stream_id=worker.names.stream_id)
     return Shelf(store, books, generations=generations, refusals=refusals, now=time.time)
 
 
@@ -185,7 +186,7 @@ def _parent(settings: Settings, intake: Intake, telemetry: Telemetry, closing: A
     return Parent(client, intake=intake, retry_s=settings.parent_retry_s, telemetry=telemetry)
 
 
-def _encoder(settings: Settings, worker: CodecWorker, quality: Quality) -> Encoder:
+def _encoder(settings: Settings, worker: PictureCodec, quality: Quality) -> Encoder:
     rules = EncodeRules(quality, source_first=settings.miss == "source", behind_items=settings.miss_items)
     return Encoder(rules, worker=worker, admission=Admission(settings.admission_s, clock=time.monotonic))
 
@@ -204,13 +205,13 @@ def _freshness_rules(settings: Settings) -> FreshnessRules:
     )
 
 
-def _codec_figures(worker: CodecWorker, quality: Quality) -> CodecFigures:
+def _codec_figures(worker: PictureCodec, quality: Quality) -> CodecFigures:
     """As it is now: a device that fails takes its head along."""
-    codec = worker.codec
+    codec = worker.names
     return CodecFigures(
         device=codec.device,
         head=codec.head,
-        kernels=str(codec.kernels),
+        kernels=codec.kernels,
         stream_id=codec.stream_id.hex(),
         quality=None if isinstance(quality, TargetScore) else quality,
         target_ssimulacra2=quality.ssimulacra2 if isinstance(quality, TargetScore) else None,
