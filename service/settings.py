@@ -21,6 +21,7 @@ PREFIX = "EDGE_"
 Device = Literal["auto", "cpu", "cuda"]
 Head = Literal["auto", "cpu", "gpu"]
 LostHead = Literal["cpu", "same"]
+Decoder = Literal["auto", "thread", "process"]
 Miss = Literal["latent", "source"]
 
 
@@ -78,6 +79,11 @@ class Settings(BaseSettings):
     )
     lost_head: LostHead = _setting(
         "cpu", "name", "What makes the 344 picture after the GPU has failed: cpu (light), or the same as before."
+    )
+    decoder: Decoder = _setting(
+        "auto",
+        "name",
+        "Where the codec runs: on a thread of each worker, or in one process for all; auto: process with a GPU.",
     )
     kernels: Annotated[str, AfterValidator(_kernels)] = _setting(
         "auto",

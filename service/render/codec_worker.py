@@ -76,6 +76,11 @@ class CodecWorker:
         return self._loaded[1]
 
     @property
+    def is_there(self) -> bool:
+        """Whether it takes work: always, between start and close."""
+        return True
+
+    @property
     def is_processor(self) -> bool:
         """Whether the codec's thread works on the processor itself: then nothing is gained by going to another."""
         return self.names.device == "cpu"

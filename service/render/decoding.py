@@ -72,7 +72,9 @@ class Decoding:
         return None
 
     def _symbols(self, latent: bytes | Symbols) -> Symbols:
-        return self._on_device(lambda codec: codec.read(latent)) if isinstance(latent, bytes) else latent
+        if isinstance(latent, bytes):
+            return self._on_device(lambda codec: codec.read(latent))
+        return self._on_device(lambda codec: _fitting(codec, latent))
 
     def _synthesize(self, batch: list[_Read], size_px: int) -> None:
         started_s = time.perf_counter()
@@ -95,6 +97,14 @@ class Decoding:
             return [picture for one in symbols for picture in self._pictures([one], size_px)]
         self._observer.batch_done(size_px=size_px, items=len(symbols))
         return pictures
+
+
+def _fitting(codec: Codec, symbols: Symbols) -> Symbols:
+    """Return the symbols; the compiled loops check no bounds, so what another process has read is checked here."""
+    channels = (symbols.h1.shape[1], symbols.q.shape[1])
+    if channels != codec.symbol_channels(symbols.quality):
+        raise ValueError(f"symbols with {channels} channels, quality {symbols.quality}")
+    return symbols
 
 
 def _finish(job: DecodeJob, decoded: Decoded) -> None:

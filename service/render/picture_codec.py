@@ -40,11 +40,21 @@ class CodecNames:
 
 
 class PictureCodec(Protocol):
-    """Started when the cache gets it; closed by whoever has started it."""
+    """Made, then started, then used, then closed."""
+
+    async def start(self) -> None:
+        """Raises what loading the weights raises."""
+
+    async def close(self) -> None:
+        """Whoever still waits gets an error."""
 
     @property
     def names(self) -> CodecNames:
         """The names of the codec that decodes now."""
+
+    @property
+    def is_there(self) -> bool:
+        """Whether it takes work now: a decoder process may be away for a moment."""
 
     @property
     def is_processor(self) -> bool:
