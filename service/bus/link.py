@@ -66,6 +66,8 @@ class Link:
 
     def close(self) -> None:
         """Nothing is sent or received any more."""
+        if self._socket.closed:
+            return
         if self._loop is not None:
             self._loop.remove_reader(self._socket.fileno())
             self._loop.remove_reader(self._monitor.fileno())
