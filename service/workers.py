@@ -12,6 +12,7 @@ import socket
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from multiprocessing import connection
 from types import FrameType
 
 from uvicorn import Config
@@ -21,6 +22,21 @@ from uvicorn.supervisors.multiprocess import Process
 STARTUP_FAILURE = 3  # uvicorn's
 
 
+class WatchedProcess(Process):
+    """A process whose end is noticed at once, even if it ends between a ping and its answer."""
+
+    def ping(self, timeout: float = 5) -> bool:
+        """Whether it answers in time; uvicorn's own method waits for the whole time where the process has ended."""
+        try:
+            self.parent_conn.send(b"ping")
+            if self.parent_conn not in connection.wait([self.parent_conn, self.process.sentinel], timeout):
+                return False
+            self.parent_conn.recv()
+        except (OSError, EOFError):
+            return False
+        return True
+
+
 @dataclass(frozen=True)
 class Listening:
     """A server that is to be, and where it listens."""
@@ -28,9 +44,9 @@ class Listening:
     config: Config
     sockets: Sequence[socket.socket]
 
-    def process(self) -> Process:
+    def process(self) -> WatchedProcess:
         """One more process of it, started."""
-        process = Process(self.config, list(self.sockets))
+        process = WatchedProcess(self.config, list(self.sockets))
         process.start()
         return process
 
@@ -43,7 +59,7 @@ class Workers(Multiprocess):
         super().__init__(pictures.config, list(pictures.sockets))
         self._beside = beside
         self._on_death = on_death
-        self._beside_processes: list[Process] = []
+        self._beside_processes: list[WatchedProcess] = []
         signal.signal(signal.SIGTERM, self._leave)
 
     def init_processes(self) -> None:
