@@ -1,6 +1,6 @@
 """The one thread that owns the device, and the only user of models.codec here. Knows no requests and no records.
 
-    take what is queued -> the decodes (decoding.py) -> then the encodes that were taken
+    take what is queued -> the decodes (decoding.py) -> then the encodes that were taken (encoding.py)
     nothing is queued   -> one slice of a search for better latents
 
 No delay is ever added to form a batch: batches form by themselves while the device is busy. One thread is one
@@ -14,16 +14,16 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 from service.errors import CodecFailed
-from service.quality import Quality, TargetScore
+from service.quality import Quality
 from service.render.codec_options import Observer, WorkerOptions
 from service.render.codec_queue import AnyJob, CodecQueue, Round, Together
 from service.render.decoding import Decoding
+from service.render.encoding import Encoding
 from service.render.failures import fail_jobs
 from service.render.heap import keep_freed_memory
 from service.render.jobs import Decoded, DecodeJob, EncodeJob, FutureWaiter, Pixels, RefineJob, Search, Write
@@ -50,7 +50,7 @@ class CodecWorker:
         self._options = options
         self._observer = observer
         self._queue = CodecQueue(options.queue)
-        self._decoding = Decoding(self._on_some_device, observer)
+        self._decoding, self._encoding = Decoding(self._on_some_device, observer), Encoding(self._on_some_device)
         self._loaded: tuple[Codec, CodecNames] | None = None
         self._thread: threading.Thread | None = None
 
@@ -165,8 +165,10 @@ class CodecWorker:
         if not self._codec.saves_by_batches:
             return
         size_px, quality = self._codec.size_px, self.names.default_quality
-        symbols = self._codec.read(self._codec.encode(np.zeros((size_px, size_px, 3), np.uint8), quality=quality))
-        for items in _batch_sizes(self._options.queue.batch_items):
+        most = self._options.queue.batch_items
+        blank = [np.zeros((size_px, size_px, 3), np.uint8)] * most
+        symbols = self._codec.read(self._codec.encode_together(blank, qualities=[quality] * most)[0])
+        for items in _batch_sizes(most):
             for one_size_px in self.names.head_ids:
                 self._codec.synthesize([symbols] * items, size_px=one_size_px)
 
@@ -179,13 +181,7 @@ class CodecWorker:
         return self._loaded[0]
 
     def _encode(self, jobs: Sequence[EncodeJob]) -> None:
-        for job in jobs:
-            try:
-                bitstream = self._on_some_device(partial(_encoded, job=job))
-            except Exception as error:  # noqa: BLE001  (one picture's failure is never another's, nor the thread's)
-                fail_jobs([job], error)
-            else:
-                job.succeed(bitstream)
+        self._encoding.encode(jobs)
 
     def _advance(self, search: SearchBatch) -> None:
         started_s = time.perf_counter()
@@ -230,9 +226,3 @@ class CodecWorker:
 def _batch_sizes(most: int) -> list[int]:
     """Return 1, 2, 4 ... and the largest."""
     return [*(2**power for power in range((most - 1).bit_length())), most]
-
-
-def _encoded(codec: Codec, job: EncodeJob) -> bytes:
-    if isinstance(job.quality, TargetScore):
-        return codec.encode_to_score(job.pixels, ssimulacra2=job.quality.ssimulacra2)
-    return codec.encode(job.pixels, quality=job.quality)

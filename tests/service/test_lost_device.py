@@ -23,8 +23,8 @@ QUALITY = 10
 class FailingDevice(Codec):
     """A codec whose device fails at the first encode."""
 
-    def encode(self, pixels: Pixels, *, quality: int, refine: int = 0) -> bytes:
-        raise DeviceLost(f"no device for {pixels.shape}, quality {quality}, {refine} steps")
+    def encode_together(self, pictures: Sequence[Pixels], *, qualities: Sequence[int]) -> list[bytes]:
+        raise DeviceLost(f"no device for {len(pictures)} pictures of qualities {qualities}")
 
 
 class OnAFailingDevice(CodecWorker):
