@@ -111,11 +111,6 @@ class LatentCodec:
             return [self._entropy_coded(*one) for one in symbols]
         return list(self._coders.map(lambda one: self._entropy_coded(*one), symbols))
 
-    def encode_together(self, pictures: Sequence[Pixels], *, qualities: Sequence[int]) -> list[bytes]:
-        """Encode several pictures. Raises as `encode` does."""
-        asked = zip(pictures, qualities, strict=True)
-        return [LatentCodec.encode(self, pixels, quality=quality) for pixels, quality in asked]
-
     @torch.no_grad()
     def _analysed(self, *pictures: Pixels) -> Tensor:
         x = pad_to_cells(to_tensor(np.stack(pictures), self.device), self._networks.config)
