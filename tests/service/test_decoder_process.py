@@ -91,9 +91,8 @@ def test_a_decoder_that_is_killed_comes_back_and_no_request_hangs_or_gets_anothe
             load.wait_for(200, count=10)
             first = decoder_of(server)
             os.kill(first, signal.SIGKILL)
-            load.wait_for(503, count=1)
             assert server.get("/livez").status_code == 200
-            load.wait_for(200, count=10)
+            load.wait_for(200, count=5 * CLIENTS)  # more than the first decoder can have answered before its end
             assert decoder_of(server) != first
         figures = server.get("/stats").json()
         assert figures["codec"]["device"] == "cpu"
