@@ -79,6 +79,11 @@ class LatentCodec:
         """Side of the pictures that are encoded."""
         return self._networks.config.size_px
 
+    def symbol_channels(self, quality: int) -> tuple[int, int]:
+        """Return the channels of h1 and of q in the symbols of a quality."""
+        config = self._networks.config
+        return config.hyper_channels, config.coded_channels(quality)
+
     def encode(self, pixels: Pixels, *, quality: int) -> bytes:
         """(size, size, 3) sRGB -> bitstream; raises `PictureShapeError` or `QualityError`."""
         return self.encode_together([pixels], qualities=[quality])[0]

@@ -11,6 +11,8 @@ from socket import gethostname
 
 from fastapi import FastAPI
 
+from service.bus.decoder_client import DecoderClient
+from service.bus.symbol_reader import SymbolReader
 from service.cache.admission import Admission
 from service.cache.census import Census
 from service.cache.edge_cache import EdgeCache
@@ -36,11 +38,10 @@ from service.errors import SettingsError
 from service.origin.client import Limits, OriginClient
 from service.quality import Quality, TargetScore
 from service.readiness import ReadyMark, announced
-from service.refine_for import read_refine_for
-from service.render.codec_options import WorkerOptions
-from service.render.codec_queue import QueueLimits
+from service.render.codec_options import WorkerOptions, waiting_messages
 from service.render.codec_worker import CodecWorker
 from service.render.image_file import ImageLimits
+from service.render.picture_codec import PictureCodec
 from service.settings import Settings
 from service.store.connection import Connection, Patience
 from service.store.generation_store import GenerationStore
@@ -61,10 +62,11 @@ FILE_THREADS = 2
 STDOUT = 1
 
 
-def create_app(settings: Settings, *, mark: ReadyMark | None = None) -> FastAPI:
+def create_app(settings: Settings, *, mark: ReadyMark | None = None, decoder: str | None = None) -> FastAPI:
     """An edge for one event loop. It needs a store: `serving.run` starts one where the settings name none.
 
-    With a mark it tells the process behind EDGE_ADMIN_PORT how it is.
+    With a mark it tells the process behind EDGE_ADMIN_PORT how it is. `decoder` is the address of the decoder process;
+    without one the codec runs on a thread here.
     """
     if not settings.redis_url:
         raise SettingsError(["EDGE_REDIS_URL: needed here; `latentedge serve` starts a store by itself"])
@@ -80,7 +82,7 @@ def create_app(settings: Settings, *, mark: ReadyMark | None = None) -> FastAPI:
         assert isinstance(app, EdgeApp), "made below"
         drain.watch()
         async with AsyncExitStack() as closing:
-            app.services = await _started(settings, drain, closing)
+            app.services = await _started(settings, drain, closing, decoder=decoder)
             if mark is not None:
                 await closing.enter_async_context(announced(mark, app.services.admin.codec))
             # What is there now stays. Measured: a full collection of it keeps everyone waiting for 0.2 s.
@@ -93,12 +95,12 @@ def create_app(settings: Settings, *, mark: ReadyMark | None = None) -> FastAPI:
     return app
 
 
-async def _started(settings: Settings, drain: Drain, closing: AsyncExitStack) -> Services:
+async def _started(settings: Settings, drain: Drain, closing: AsyncExitStack, *, decoder: str | None) -> Services:
     telemetry = Telemetry()
-    worker = CodecWorker(_worker_options(settings), telemetry)
+    worker = _codec(settings, telemetry, decoder)
     closing.push_async_callback(worker.close)
     await worker.start()
-    quality = worker.codec.default_quality if settings.quality is None else settings.quality
+    quality = worker.names.default_quality if settings.quality is None else settings.quality
     connection = Connection(
         settings.redis_url,
         patience=Patience(timeout_s=settings.store_timeout_s, retry_s=settings.store_retry_s),
@@ -167,9 +169,9 @@ async def _started(settings: Settings, drain: Drain, closing: AsyncExitStack) ->
     )
 
 
-def _shelf(settings: Settings, store: LatentStore, generations: Generations, worker: CodecWorker) -> Shelf:
+def _shelf(settings: Settings, store: LatentStore, generations: Generations, worker: PictureCodec) -> Shelf:
     refusals = Refusals(store, _freshness_rules(settings), now=time.time)
-    books = Books(origin=settings.origin, stream_id=worker.codec.stream_id)
+    books = Books(origin=settings.origin, stream_id=worker.names.stream_id)
     return Shelf(store, books, generations=generations, refusals=refusals, now=time.time)
 
 
@@ -185,7 +187,7 @@ def _parent(settings: Settings, intake: Intake, telemetry: Telemetry, closing: A
     return Parent(client, intake=intake, retry_s=settings.parent_retry_s, telemetry=telemetry)
 
 
-def _encoder(settings: Settings, worker: CodecWorker, quality: Quality) -> Encoder:
+def _encoder(settings: Settings, worker: PictureCodec, quality: Quality) -> Encoder:
     rules = EncodeRules(quality, source_first=settings.miss == "source", behind_items=settings.miss_items)
     return Encoder(rules, worker=worker, admission=Admission(settings.admission_s, clock=time.monotonic))
 
@@ -204,33 +206,25 @@ def _freshness_rules(settings: Settings) -> FreshnessRules:
     )
 
 
-def _codec_figures(worker: CodecWorker, quality: Quality) -> CodecFigures:
-    """As it is now: a device that fails takes its head along."""
-    codec = worker.codec
+def _codec_figures(worker: PictureCodec, quality: Quality) -> CodecFigures | None:
+    """As it is now: a device that fails takes its head along. None while the decoder is away."""
+    if not worker.is_there:
+        return None
+    codec = worker.names
     return CodecFigures(
         device=codec.device,
         head=codec.head,
-        kernels=str(codec.kernels),
+        kernels=codec.kernels,
         stream_id=codec.stream_id.hex(),
         quality=None if isinstance(quality, TargetScore) else quality,
         target_ssimulacra2=quality.ssimulacra2 if isinstance(quality, TargetScore) else None,
     )
 
 
-def _worker_options(settings: Settings) -> WorkerOptions:
-    return WorkerOptions(
-        device=settings.device,
-        head=settings.head,
-        kernels=settings.kernels,
-        weights=settings.weights,
-        threads=settings.threads,
-        queue=QueueLimits(
-            queue_items=settings.queue_items,
-            batch_items=settings.batch_items,
-            refine_items=settings.refine_items,
-            refine_batch=settings.refine_batch,
-            wait_s=settings.queue_wait_s,
-        ),
-        readers=read_refine_for(settings.refine_for),
-        lost_head=settings.lost_head,
-    )
+def _codec(settings: Settings, telemetry: Telemetry, decoder: str | None) -> PictureCodec:
+    """Return the codec of this process, or the way to the decoder process at this address."""
+    options = WorkerOptions.of(settings)
+    if decoder is None:
+        return CodecWorker(options, telemetry)
+    reader = SymbolReader(settings.weights, kernels=settings.kernels, threads=settings.threads)
+    return DecoderClient(decoder, reader, waiting=waiting_messages(options.queue))

@@ -20,11 +20,13 @@ EdgeError
 │   └── OriginTooSlow    504
 ├── CodecError
 │   ├── QueueFull        503  refused at once, with Retry-After
+│   │   └── DecoderAway       the decoder process has died or does not answer, and will be back
 │   ├── CodecFailed      500
 │   └── DamagedBitstream      never reaches a client: the record is refetched
 ├── RecordError               never reaches a client: a miss, counted
 │   ├── DamagedRecord
 │   └── ForeignRecord         another layout, or a bitstream of other weights
+├── DamagedMessage            never reaches a client: the decoder and its workers drop it
 ├── StoreUnavailable          never reaches a client: the picture is resized from the origin
 └── Leaving              503  the edge is stopped, and this request has taken too long to be finished
 """
@@ -193,6 +195,13 @@ class QueueFull(CodecError):
     retry_after_s = 1
 
 
+class DecoderAway(QueueFull):
+    """The decoder process has died or did not answer in time; the parent starts it again."""
+
+    public = "The edge's decoder is away for a moment."
+    report = True
+
+
 class CodecFailed(CodecError):
     """The networks raised, on the last device there is."""
 
@@ -213,6 +222,10 @@ class DamagedRecord(RecordError):
 
 class ForeignRecord(RecordError):
     """Whole, but of another layout or other weights."""
+
+
+class DamagedMessage(EdgeError):
+    """A message between a worker and the decoder that cannot be read."""
 
 
 class StoreUnavailable(EdgeError):

@@ -44,6 +44,11 @@ class ReadyMark:
             self._locked.close()
         self._locked, self._told = locked, codec
 
+    def withdraw(self) -> None:
+        """This worker cannot decode now."""
+        self._told = None
+        self._path.unlink(missing_ok=True)
+
     def clear(self) -> None:
         """No more requests, for good."""
         self._cleared = True
@@ -60,6 +65,8 @@ async def announced(mark: ReadyMark, codec: Callable[[], CodecFigures | None]) -
         while True:
             if (now := codec()) is not None:
                 mark.set(now)
+            else:
+                mark.withdraw()
             await asyncio.sleep(LOOK_S)
 
     announcing = asyncio.create_task(announce())

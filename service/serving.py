@@ -16,11 +16,14 @@ from typing import NoReturn
 
 import uvicorn
 from fastapi import FastAPI
+from starlette.applications import Starlette
 
 from service.admin import create_admin_app
 from service.app import create_app
+from service.decoder import create_decoder_app
 from service.log_lines import log_to
 from service.readiness import ReadyMark
+from service.render.accelerator import has_accelerator
 from service.settings import Settings, read_settings
 from service.store.embedded import EmbeddedValkey
 from service.telemetry import MULTIPROCESS_VARIABLE, forget_worker
@@ -38,7 +41,8 @@ def run(settings: Settings, *, host: str, port: int, workers: int = 1) -> None:
         if not settings.redis_url:
             embedded = closing.enter_context(EmbeddedValkey(limit_bytes=settings.store_bytes))
             settings = settings.model_copy(update={"redis_url": embedded.url})
-        if workers == 1 and not settings.admin_port:
+        settings = settings.model_copy(update={"decoder": _where_the_codec_runs(settings)})
+        if workers == 1 and not settings.admin_port and settings.decoder == "thread":
             log_to(sys.stderr)
             with suppress(KeyboardInterrupt):  # Ctrl-C, after everything has ended in order
                 uvicorn.Server(_config(create_app(settings), settings, host=host, port=port)).run()
@@ -52,12 +56,29 @@ def run(settings: Settings, *, host: str, port: int, workers: int = 1) -> None:
 
 def _workers(settings: Settings, *, host: str, port: int, workers: int) -> Workers:
     pictures = _config("service.serving:worker_app", settings, host=host, port=port, workers=workers)
-    admin = _config("service.serving:admin_app", settings, host=host, port=settings.admin_port)
     return Workers(
         Listening(pictures, [pictures.bind_socket()]),
-        admin=Listening(admin, [admin.bind_socket()]) if settings.admin_port else None,
+        beside=_beside(settings, host=host),
         on_death=forget_worker,
     )
+
+
+def _beside(settings: Settings, *, host: str) -> list[Listening]:
+    beside = []
+    if settings.decoder == "process":
+        beside.append(Listening(_config("service.serving:decoder_app", settings, host=host, port=0), []))
+    if settings.admin_port:
+        admin = _config("service.serving:admin_app", settings, host=host, port=settings.admin_port)
+        beside.append(Listening(admin, [admin.bind_socket()]))
+    return beside
+
+
+def _where_the_codec_runs(settings: Settings) -> str:
+    """Return `thread` or `process`: a GPU has one process, so that batches form of what all workers want."""
+    if settings.decoder != "auto":
+        return settings.decoder
+    on_gpu = settings.device == "cuda" or (settings.device == "auto" and has_accelerator())
+    return "process" if on_gpu else "thread"
 
 
 def worker_app() -> FastAPI:
@@ -65,7 +86,18 @@ def worker_app() -> FastAPI:
     _end_with_parent()
     log_to(sys.stderr)
     settings = read_settings()
-    return create_app(settings, mark=ReadyMark(_shared()) if settings.admin_port else None)
+    return create_app(
+        settings,
+        mark=ReadyMark(_shared()) if settings.admin_port else None,
+        decoder=_bus() if settings.decoder == "process" else None,
+    )
+
+
+def decoder_app() -> Starlette:
+    """The process that decodes for the workers."""
+    _end_with_parent(signal.SIGTERM)  # it ignores SIGINT
+    log_to(sys.stderr)
+    return create_decoder_app(read_settings(), address=_bus())
 
 
 def admin_app() -> FastAPI:
@@ -77,6 +109,10 @@ def admin_app() -> FastAPI:
 
 def _shared() -> Path:
     return Path(os.environ[MULTIPROCESS_VARIABLE])
+
+
+def _bus() -> str:
+    return f"ipc://{_shared() / 'bus'}"
 
 
 def _config(app: FastAPI | str, settings: Settings, *, host: str, port: int, workers: int = 1) -> uvicorn.Config:
@@ -99,13 +135,16 @@ def _leave(_signal: int, _frame: FrameType | None) -> NoReturn:
     raise SystemExit(0)
 
 
-def _end_with_parent() -> None:
-    """A worker whose parent was killed would keep the port, with nobody left to stop it."""
+def _end_with_parent(by: signal.Signals = signal.SIGINT) -> None:
+    """A worker whose parent was killed would keep the port, with nobody left to stop it.
+
+    SIGINT ends it in order, but without the delay of SIGTERM: nobody waits for that.
+    """
     parent = multiprocessing.parent_process()
     assert parent is not None, "a worker is started by uvicorn"
 
     def watch() -> None:
         multiprocessing.connection.wait([parent.sentinel])
-        os.kill(os.getpid(), signal.SIGINT)  # in order, but without the delay of SIGTERM: nobody waits for it
+        os.kill(os.getpid(), by)
 
     threading.Thread(target=watch, name="parent-watch", daemon=True).start()

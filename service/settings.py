@@ -21,6 +21,7 @@ PREFIX = "EDGE_"
 Device = Literal["auto", "cpu", "cuda"]
 Head = Literal["auto", "cpu", "gpu"]
 LostHead = Literal["cpu", "same"]
+Decoder = Literal["auto", "thread", "process"]
 Miss = Literal["latent", "source"]
 
 
@@ -79,6 +80,11 @@ class Settings(BaseSettings):
     lost_head: LostHead = _setting(
         "cpu", "name", "What makes the 344 picture after the GPU has failed: cpu (light), or the same as before."
     )
+    decoder: Decoder = _setting(
+        "auto",
+        "name",
+        "Where the codec runs: on a thread of each worker, or in one process for all; auto: process with a GPU.",
+    )
     kernels: Annotated[str, AfterValidator(_kernels)] = _setting(
         "auto",
         "formats",
@@ -110,9 +116,14 @@ class Settings(BaseSettings):
     # One: measured, two threads on two busy processors wait for each other and take 20 times as long. More workers
     # use more processors better.
     threads: int = _setting(1, "threads", "Threads of one worker's networks.", ge=1, le=1024)
-    queue_items: int = _setting(512, "pictures", "Decodes that may wait; beyond it the edge answers 503.", ge=1)
+    queue_items: int = _setting(
+        512, "pictures", "Decodes that may wait, and encodes; beyond it the edge answers 503.", ge=1
+    )
     queue_wait_s: float = _setting(
-        1.0, "s", "Longest expected wait of a decode; beyond it the edge answers 503; 0: however long.", ge=0
+        1.0,
+        "s",
+        "Longest expected wait of a decode or an encode; beyond it the edge answers 503; 0: however long.",
+        ge=0,
     )
     waiters: int = _setting(
         4096, "requests", "Requests that may wait for the fetch of another; beyond it the edge answers 503.", ge=1

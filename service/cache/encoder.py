@@ -10,7 +10,7 @@ from service.cache.admission import Admission
 from service.cache.source import Pixels
 from service.errors import QueueFull
 from service.quality import Quality
-from service.render.codec_worker import CodecWorker
+from service.render.picture_codec import PictureCodec
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class EncodeRules:
 class Encoder:
     """For all fills of a process."""
 
-    def __init__(self, rules: EncodeRules, *, worker: CodecWorker, admission: Admission) -> None:
+    def __init__(self, rules: EncodeRules, *, worker: PictureCodec, admission: Admission) -> None:
         self._rules = rules
         self._worker = worker
         self._admission = admission
@@ -41,7 +41,7 @@ class Encoder:
     @property
     def stream_id(self) -> bytes:
         """Of the weights in use."""
-        return self._worker.codec.stream_id
+        return self._worker.names.stream_id
 
     def note(self, key: bytes) -> None:
         """Someone asked for what is not there."""
@@ -52,13 +52,13 @@ class Encoder:
         return self._admission.admits(key)
 
     async def encode(self, high: Pixels) -> bytes:
-        """Raises QueueFull or CodecFailed."""
+        """Return the bitstream that a client waits for. Raises QueueFull or CodecFailed."""
         return await self._worker.encode(high, quality=self._rules.quality)
 
     async def encode_behind(self, high: Pixels) -> bytes:
         """The same, for nobody who waits: refused as soon as `behind_items` wait."""
         with self._place():
-            return await self.encode(high)
+            return await self._worker.encode(high, quality=self._rules.quality, patient=True)
 
     @contextmanager
     def _place(self) -> Iterator[None]:

@@ -25,8 +25,8 @@ from service.cache.tags import tags_fit
 from service.errors import CodecFailed, DamagedBitstream, DamagedLatent, ForeignLatent
 from service.origin.client import Fetched
 from service.render import image_file
-from service.render.codec_worker import CodecWorker
 from service.render.image_file import ImageLimits
+from service.render.picture_codec import PictureCodec
 from service.timings import Timings
 from service.web.negotiation import LATENT_MEDIA_TYPE
 
@@ -42,7 +42,7 @@ class Intake:
         rules: FreshnessRules,
         *,
         image_limits: ImageLimits,
-        worker: CodecWorker,
+        worker: PictureCodec,
         threads: Executor,
         draw: Callable[[], float] = random.random,
     ) -> None:
@@ -109,7 +109,7 @@ class Intake:
             raise ForeignLatent(str(error)) from error
         except BitstreamError as error:
             raise DamagedLatent(str(error)) from error
-        if bitstream.flags or bitstream.stream_id != self._worker.codec.stream_id:
+        if bitstream.flags or bitstream.stream_id != self._worker.names.stream_id:
             raise ForeignLatent(f"stream id {bitstream.stream_id.hex()}, flags {bitstream.flags}")
 
     async def _decoded(self, bitstream: bytes, size_px: int) -> Pixels:

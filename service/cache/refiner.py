@@ -18,8 +18,8 @@ from service.cache.record import Record, pack
 from service.errors import CodecFailed, QueueFull, StoreUnavailable
 from service.outcomes import RefinementOutcome
 from service.quality import Quality, TargetScore
-from service.render.codec_worker import CodecWorker
 from service.render.jobs import Search
+from service.render.picture_codec import PictureCodec
 from service.store.latent_store import LatentStore
 from service.telemetry import Telemetry
 
@@ -41,7 +41,7 @@ class RefineRules:
 class Refiner:
     """Refines what it is offered, each picture once; 0 steps turn it off."""
 
-    def __init__(self, rules: RefineRules, *, store: LatentStore, worker: CodecWorker, telemetry: Telemetry) -> None:
+    def __init__(self, rules: RefineRules, *, store: LatentStore, worker: PictureCodec, telemetry: Telemetry) -> None:
         self._rules = rules
         self._store = store
         self._worker = worker

@@ -22,7 +22,7 @@ from service.cache.record import Record
 from service.cache.s3_fifo import S3Fifo
 from service.counts import RenditionCounts
 from service.render import image_file
-from service.render.codec_worker import CodecWorker
+from service.render.picture_codec import PictureCodec
 from service.timings import Timings
 from service.web.conditional import Rendered, entity_tag, source_entity_tag
 from service.web.negotiation import Wanted
@@ -45,7 +45,7 @@ class Renditions:
     """Made on demand, unless they are still in memory."""
 
     def __init__(
-        self, worker: CodecWorker, threads: Executor, *, memory: S3Fifo, counts: RenditionCounts, waiters: int
+        self, worker: PictureCodec, threads: Executor, *, memory: S3Fifo, counts: RenditionCounts, waiters: int
     ) -> None:
         self._worker = worker
         self._threads = threads
@@ -62,7 +62,7 @@ class Renditions:
                 source_digest=record.source_digest,
                 quality=record.quality,
                 stream_id=record.stream_id,
-                head_id=self._worker.codec.head_id(wanted.size_px),
+                head_id=self._worker.names.head_ids[wanted.size_px],
                 size_px=wanted.size_px,
                 media_type=wanted.media_type,
                 refinement=record.refinement,

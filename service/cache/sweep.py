@@ -21,8 +21,8 @@ from service.cache.record import Record, pack
 from service.cache.unchanged_source import UnchangedSources
 from service.errors import CodecFailed, RecordError
 from service.outcomes import SweepOutcome
-from service.render.codec_worker import CodecWorker
 from service.render.jobs import Search
+from service.render.picture_codec import PictureCodec
 from service.store.generation_store import GenerationStore
 from service.store.latent_store import LatentStore
 
@@ -68,7 +68,7 @@ class Sweep:
         store: LatentStore,
         generations: GenerationStore,
         sources: UnchangedSources,
-        worker: CodecWorker,
+        worker: PictureCodec,
     ) -> None:
         self._aim = aim
         self._store = store

@@ -134,7 +134,7 @@ def _at_once(settings: Settings, worker: CodecWorker) -> int:
 def _aim(settings: Settings, worker: CodecWorker) -> SweepAim:
     return SweepAim(
         origin=settings.origin,
-        stream_id=worker.codec.stream_id,
+        stream_id=worker.names.stream_id,
         steps=settings.refine,
         target=settings.quality if isinstance(settings.quality, TargetScore) else None,
     )

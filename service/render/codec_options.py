@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, Self
 
+from service.refine_for import read_refine_for
 from service.render.codec_queue import QueueLimits
+from service.settings import Settings
 
 if TYPE_CHECKING:
     from models.readers import Readers
@@ -26,6 +28,31 @@ class WorkerOptions:
     """For which heads better latents are searched for; None leaves it to the codec."""
     lost_head: str = "cpu"
     """Which head makes the 344 picture after the accelerator has failed: `cpu`, or the `same`."""
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """Return what the settings say of the codec."""
+        return cls(
+            device=settings.device,
+            head=settings.head,
+            kernels=settings.kernels,
+            weights=settings.weights,
+            threads=settings.threads,
+            queue=QueueLimits(
+                queue_items=settings.queue_items,
+                batch_items=settings.batch_items,
+                refine_items=settings.refine_items,
+                refine_batch=settings.refine_batch,
+                wait_s=settings.queue_wait_s,
+            ),
+            readers=read_refine_for(settings.refine_for),
+            lost_head=settings.lost_head,
+        )
+
+
+def waiting_messages(limits: QueueLimits) -> int:
+    """Return how many messages may wait on the way to a decoder and back: as many as its queues hold."""
+    return 2 * limits.queue_items + limits.refine_items
 
 
 class Observer(Protocol):

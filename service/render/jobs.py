@@ -1,4 +1,4 @@
-"""What the codec is asked for: decodes, encodes and searches, each with the future that waits for it. Does nothing."""
+"""What the codec is asked for: decodes, encodes and searches, each with whoever waits for the answer. Does no work."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +15,13 @@ from numpy.typing import NDArray
 from service.errors import CodecError
 from service.quality import Quality, TargetScore
 
+if TYPE_CHECKING:
+    from models.latent_codec import Symbols
+
 Pixels = NDArray[np.uint8]
 Write = Callable[[Pixels], bytes]
 Result = TypeVar("Result")
+Awaited_contra = TypeVar("Awaited_contra", contravariant=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,24 +37,37 @@ class Decoded:
     file_s: float = 0.0
 
 
-@dataclass(slots=True, kw_only=True)
-class Job(Generic[Result]):
-    """Work for the codec's thread, and the future on an event loop that waits for it."""
-
-    future: asyncio.Future[Result]
-    submitted_s: float = field(default_factory=time.perf_counter)
+class Waiter(Protocol[Awaited_contra]):
+    """The side that waits for a job. Its methods are called on the codec's thread."""
 
     @property
     def gone(self) -> bool:
         """Whether nobody waits any more."""
+
+    def succeed(self, result: Awaited_contra) -> None:
+        """Deliver the result."""
+
+    def fail(self, error: CodecError) -> None:
+        """Deliver the error."""
+
+
+@dataclass(frozen=True, slots=True)
+class FutureWaiter(Generic[Result]):
+    """A future of an event loop of this process."""
+
+    future: asyncio.Future[Result]
+
+    @property
+    def gone(self) -> bool:
+        """Whether the future was cancelled or has its result."""
         return self.future.done()
 
     def succeed(self, result: Result) -> None:
-        """Called on the codec's thread."""
+        """Set the result, on the loop's own thread."""
         self._deliver(lambda: self.future.set_result(result))
 
     def fail(self, error: CodecError) -> None:
-        """Called on the codec's thread."""
+        """Set the exception, on the loop's own thread."""
         self._deliver(lambda: self.future.set_exception(error))
 
     def _deliver(self, settle: Callable[[], None]) -> None:
@@ -63,10 +80,31 @@ class Job(Generic[Result]):
 
 
 @dataclass(slots=True, kw_only=True)
-class DecodeJob(Job[Decoded]):
-    """A bitstream that is to become a rendition."""
+class Job(Generic[Result]):
+    """Work for the codec's thread."""
 
-    bitstream: bytes
+    waiter: Waiter[Result]
+    submitted_s: float = field(default_factory=time.perf_counter)
+
+    @property
+    def gone(self) -> bool:
+        """Whether nobody waits any more."""
+        return self.waiter.gone
+
+    def succeed(self, result: Result) -> None:
+        """Deliver the result to whoever waits."""
+        self.waiter.succeed(result)
+
+    def fail(self, error: CodecError) -> None:
+        """Deliver the error to whoever waits."""
+        self.waiter.fail(error)
+
+
+@dataclass(slots=True, kw_only=True)
+class DecodeJob(Job[Decoded]):
+    """A latent that is to become a rendition: its bitstream, or its symbols where another process has read them."""
+
+    latent: bytes | Symbols
     size_px: int
     write: Write | None = None
     """What else is done on the codec's thread, while it has the pixels at hand."""
@@ -78,6 +116,8 @@ class EncodeJob(Job[bytes]):
 
     pixels: Pixels
     quality: Quality
+    patient: bool = False
+    """Whether no client waits for it, so that the expected wait does not matter."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

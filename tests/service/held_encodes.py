@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import pytest
@@ -27,10 +27,11 @@ def held_encodes() -> Iterator[HeldEncodes]:
     """The real encodes, only later."""
     held, encode = HeldEncodes(), CodecWorker._encode
 
-    def later(worker: CodecWorker, job: EncodeJob) -> None:
-        held.begun.set()
-        assert held.may_go_on.wait(LIMIT_S), "held for ever"
-        encode(worker, job)
+    def later(worker: CodecWorker, jobs: Sequence[EncodeJob]) -> None:
+        if jobs:
+            held.begun.set()
+            assert held.may_go_on.wait(LIMIT_S), "held for ever"
+        encode(worker, jobs)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(CodecWorker, "_encode", later)

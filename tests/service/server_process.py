@@ -72,7 +72,7 @@ def serving(tmp_path: Path, origin: str, *, workers: int = 1, **settings: object
     ):
         assert parent.stderr is not None
         said = []
-        processes = workers + ("admin_port" in settings)
+        processes = workers + ("admin_port" in settings) + (settings.get("decoder") == "process")
         for line in parent.stderr:
             said.append(line)
             # One worker listens after it has started, several share a socket that is there before.

@@ -2,34 +2,44 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from service.errors import QueueFull
-from service.render.codec_queue import AnyJob, CodecQueue, QueueLimits, Round
-from service.render.jobs import Decoded, DecodeJob, EncodeJob, RefineJob, Search
+from service.render.codec_queue import AnyJob, CodecQueue, QueueLimits, Round, Together
+from service.render.jobs import Decoded, DecodeJob, EncodeJob, FutureWaiter, Job, RefineJob, Search
 from service.render.search_batch import SearchBatch
 
 
 def decode_job(name: bytes = b"", size_px: int = 344) -> DecodeJob:
     future: asyncio.Future[Decoded] = asyncio.get_running_loop().create_future()
-    return DecodeJob(future=future, bitstream=name, size_px=size_px)
+    return DecodeJob(waiter=FutureWaiter(future), latent=name, size_px=size_px)
 
 
-def encode_job() -> EncodeJob:
+def encode_job(*, patient: bool = False) -> EncodeJob:
     future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-    return EncodeJob(future=future, pixels=np.zeros((344, 344, 3), np.uint8), quality=0)
+    return EncodeJob(waiter=FutureWaiter(future), pixels=np.zeros((344, 344, 3), np.uint8), quality=0, patient=patient)
 
 
 def refine_job(steps: int = 1) -> RefineJob:
     future: asyncio.Future[bytes | None] = asyncio.get_running_loop().create_future()
-    return RefineJob(future=future, pixels=np.zeros((344, 344, 3), np.uint8), search=Search(quality=0, steps=steps))
+    pixels, search = np.zeros((344, 344, 3), np.uint8), Search(quality=0, steps=steps)
+    return RefineJob(waiter=FutureWaiter(future), pixels=pixels, search=search)
 
 
-def search_of(queue: CodecQueue, *, searches: int | None = None) -> SearchBatch:
-    taken = queue.take(searches=searches)
+MOST = Together(decodes=99, encodes=1, searches=99)
+
+
+def future_of(job: Job[Any]) -> asyncio.Future[Any]:
+    assert isinstance(job.waiter, FutureWaiter)
+    return job.waiter.future
+
+
+def search_of(queue: CodecQueue, *, searches: int = 99) -> SearchBatch:
+    taken = queue.take(replace(MOST, searches=searches))
     assert taken is not None
     assert taken.search is not None
     return taken.search
@@ -51,7 +61,7 @@ def test_a_full_queue_refuses_and_a_taken_job_makes_room() -> None:
         with pytest.raises(QueueFull):
             queue.submit(decode_job())
         queue.submit(encode_job())  # has a queue of its own: hits do not keep misses out
-        assert queue.take() is not None
+        assert queue.take(MOST) is not None
         queue.submit(decode_job())
 
     in_loop(story)
@@ -65,11 +75,11 @@ def test_decodes_go_first_and_one_encode_follows_each_round() -> None:
         jobs: list[AnyJob] = [*encodes, *decodes]
         for job in jobs:
             queue.submit(job)
-        first, second = queue.take(), queue.take()
+        first, second = queue.take(MOST), queue.take(MOST)
         assert first is not None
         assert second is not None
-        assert (first.decodes, first.encode) == (decodes[:2], encodes[0])
-        assert (second.decodes, second.encode) == (decodes[2:], encodes[1])
+        assert (first.decodes, first.encodes) == (decodes[:2], encodes[:1])
+        assert (second.decodes, second.encodes) == (decodes[2:], encodes[1:])
 
     in_loop(story)
 
@@ -83,10 +93,10 @@ def test_a_refinement_waits_until_nothing_else_does_and_keeps_its_place() -> Non
         search = search_of(queue)
         assert search.left == (first,)
         queue.submit(decode)
-        assert queue.take() == Round([decode], encode=None, search=None)
+        assert queue.take(MOST) == Round([decode], encodes=[], search=None)
         assert search_of(queue) is search
         queue.finished(first)
-        first.future.set_result(None)
+        future_of(first).set_result(None)
         assert search_of(queue).left == (second,)
 
     in_loop(story)
@@ -104,7 +114,7 @@ def test_pictures_that_wait_for_searches_of_the_same_length_are_searched_for_tog
         assert search_of(queue) is search  # what came later is not part of it
         for job in search.left:
             queue.finished(job)
-            job.future.set_result(None)
+            future_of(job).set_result(None)
         assert names(search_of(queue)) == [id(jobs[2])]
 
     in_loop(story)
@@ -128,9 +138,9 @@ def test_a_search_goes_on_while_anybody_waits_for_it() -> None:
         for job in jobs:
             queue.submit(job)
         search = search_of(queue)
-        jobs[0].future.cancel()
+        future_of(jobs[0]).cancel()
         assert search_of(queue) is search
-        jobs[1].future.cancel()
+        future_of(jobs[1]).cancel()
         assert names(search_of(queue)) == [id(jobs[2])]
 
     in_loop(story)
@@ -146,7 +156,7 @@ def test_the_pictures_of_a_search_that_failed_are_searched_for_one_by_one() -> N
         for job in jobs:
             assert names(search_of(queue)) == [id(job)]
             queue.finished(job)
-            job.future.set_result(None)
+            future_of(job).set_result(None)
 
     in_loop(story)
 
@@ -159,7 +169,7 @@ def test_a_full_queue_of_refinements_refuses_and_one_that_is_given_up_makes_room
         with pytest.raises(QueueFull):
             queue.submit(refine_job())
         queue.submit(decode_job())  # of another queue
-        given_up.future.cancel()
+        future_of(given_up).cancel()
         queue.submit(refine_job())
 
     in_loop(story)
@@ -172,7 +182,7 @@ def test_a_closed_queue_gives_back_what_waits_and_takes_nothing_more() -> None:
         for job in waiting:
             queue.submit(job)
         assert queue.close() == waiting
-        assert queue.take() is None
+        assert queue.take(MOST) is None
         with pytest.raises(QueueFull):
             queue.submit(decode_job())
 
@@ -181,15 +191,17 @@ def test_a_closed_queue_gives_back_what_waits_and_takes_nothing_more() -> None:
 
 def test_a_decode_that_would_wait_too_long_is_refused() -> None:
     async def story() -> None:
-        queue = CodecQueue(QueueLimits(queue_items=99, batch_items=1, refine_items=1, wait_s=1.0))
+        queue = CodecQueue(QueueLimits(queue_items=99, batch_items=2, refine_items=1, wait_s=1.0))
         jobs = [decode_job() for _ in range(3)]
-        for job in jobs:
+        for job in (decode_job(), decode_job()):
             queue.submit(job)  # nobody knows yet how long one takes
-        queue.decoded(items=2, seconds=5.0)  # at first a fifth of it counts: half a second for each
+        queue.take(MOST)
+        queue.decoded(seconds=5.0)  # at first a fifth of it counts: half a second for each
+        for job in jobs:
+            queue.submit(job)
         with pytest.raises(QueueFull, match=r"1\.5 s to wait"):
             queue.submit(decode_job())
-        queue.submit(encode_job())
-        jobs[0].future.cancel()  # nobody waits for that one any more
+        future_of(jobs[0]).cancel()  # nobody waits for that one any more
         queue.submit(decode_job())
 
     in_loop(story)
@@ -199,13 +211,61 @@ def test_one_slow_decode_does_not_close_the_edge() -> None:
     async def story() -> None:
         queue = CodecQueue(QueueLimits(queue_items=9, batch_items=1, refine_items=1, wait_s=0.5))
         queue.submit(decode_job())
-        queue.take()
-        queue.decoded(items=1, seconds=60.0)
+        queue.take(MOST)
+        queue.decoded(seconds=60.0)
         queue.submit(decode_job())
-        queue.take()
+        queue.take(MOST)
         with pytest.raises(QueueFull):  # behind that one
             queue.submit(decode_job())
-        queue.decoded(items=1, seconds=0.01)
+        queue.decoded(seconds=0.01)
         queue.submit(decode_job())
+
+    in_loop(story)
+
+
+def test_an_encode_that_would_wait_too_long_is_refused_unless_no_client_waits_for_it() -> None:
+    async def story() -> None:
+        queue = CodecQueue(QueueLimits(queue_items=99, batch_items=1, refine_items=1, wait_s=1.0))
+        queue.submit(encode_job())
+        queue.take(MOST)
+        queue.encoded(seconds=3.0)  # 0.6 s for each
+        jobs = [encode_job(), encode_job()]
+        for job in jobs:
+            queue.submit(job)
+        with pytest.raises(QueueFull, match=r"1\.2 s to wait"):
+            queue.submit(encode_job())
+        queue.submit(encode_job(patient=True))
+        queue.submit(decode_job())  # goes before all of them
+        for job in jobs:
+            future_of(job).cancel()
+        queue.submit(encode_job())
+
+    in_loop(story)
+
+
+def test_an_encode_waits_for_the_decodes_before_it() -> None:
+    async def story() -> None:
+        queue = CodecQueue(QueueLimits(queue_items=99, batch_items=1, refine_items=1, wait_s=1.0))
+        queue.submit(decode_job())
+        queue.take(MOST)
+        queue.decoded(seconds=6.0)  # 1.2 s for each
+        queue.submit(decode_job())
+        with pytest.raises(QueueFull):
+            queue.submit(encode_job())
+        queue.begin_anew()  # on another device, whose pace nobody knows yet
+        queue.submit(encode_job())
+
+    in_loop(story)
+
+
+def test_encodes_are_taken_together_where_the_device_gains_by_it() -> None:
+    async def story() -> None:
+        queue = CodecQueue(QueueLimits(queue_items=9, batch_items=2, refine_items=1))
+        jobs = [encode_job() for _ in range(3)]
+        for job in jobs:
+            queue.submit(job)
+        taken = queue.take(replace(MOST, encodes=8))
+        assert taken is not None
+        assert taken.encodes == jobs[:2]
 
     in_loop(story)

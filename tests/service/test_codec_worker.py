@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import Any
 
@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from skimage import data
 
-from models.codec import Codec, Symbols
 from service.errors import CodecFailed, DamagedBitstream
 from service.render import image_file
 from service.render.codec_options import WorkerOptions
 from service.render.codec_queue import QueueLimits
 from service.render.codec_worker import CodecWorker
 from service.render.jobs import Decoded, Pixels
+from tests.service.batching_codec import AsOnAGpu, Seen
 
 OPTIONS = WorkerOptions(
     device="cpu",
@@ -29,30 +29,6 @@ OPTIONS = WorkerOptions(
 QUALITY = 10
 
 
-class Seen:
-    """What an observer was told. It can keep the codec's thread busy: that thread calls it between two jobs."""
-
-    def __init__(self) -> None:
-        self.batches: list[tuple[int, int]] = []
-        self.may_go_on = threading.Event()
-        self.may_go_on.set()
-        self.holds = threading.Event()
-
-    def batch_done(self, *, size_px: int, items: int) -> None:
-        self.batches.append((size_px, items))
-
-    def queue_changed(self, *, items: int) -> None:
-        if threading.current_thread().name == "codec":
-            self.holds.set()
-            assert self.may_go_on.wait(60), f"held for ever, {items} waiting"
-
-    def refinement_stepped(self, *, seconds: float) -> None:
-        raise AssertionError(f"{seconds} s for a refinement that nobody has asked for")
-
-    def device_lost(self) -> None:
-        raise AssertionError("there is only the processor here")
-
-
 def in_loop(story: Callable[[], Coroutine[Any, Any, None]]) -> None:
     asyncio.run(story())
 
@@ -61,24 +37,6 @@ def in_loop(story: Callable[[], Coroutine[Any, Any, None]]) -> None:
 def photos() -> list[Pixels]:
     pictures = [data.astronaut(), data.coffee(), data.chelsea()]  # type: ignore[no-untyped-call]
     return [image_file.square(picture, 344) for picture in pictures]
-
-
-class ByBatches(Codec):
-    """Decodes by the networks' own modules, which take several pictures at once, as on a GPU."""
-
-    @property
-    def saves_by_batches(self) -> bool:
-        return True
-
-    def synthesize(self, symbols: Sequence[Symbols], *, size_px: int) -> list[Pixels]:
-        return self.plainly(symbols, size_px=size_px)
-
-
-class AsOnAGpu(CodecWorker):
-    """Decodes together what waits together."""
-
-    def _load(self, device: str, *, head: str) -> Codec:
-        return ByBatches.load(device=device, kernels="float32", head=head)
 
 
 def with_worker(

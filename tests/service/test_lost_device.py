@@ -2,16 +2,20 @@
 
 import asyncio
 import logging
+import threading
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 from skimage import data
 
-from models.codec import Codec
+from models.codec import Codec, Symbols
+from models.device_errors import DeviceLost
 from service.render import image_file
 from service.render.codec_worker import CodecWorker
 from service.render.jobs import Pixels
-from tests.service.watched_codec import OPTIONS, Watch
+from service.render.picture_codec import CodecNames
+from tests.service.watched_codec import LIMIT_S, OPTIONS, Watch
 
 QUALITY = 10
 
@@ -19,8 +23,8 @@ QUALITY = 10
 class FailingDevice(Codec):
     """A codec whose device fails at the first encode."""
 
-    def encode(self, pixels: Pixels, *, quality: int, refine: int = 0) -> bytes:
-        raise RuntimeError(f"no device for {pixels.shape}, quality {quality}, {refine} steps")
+    def encode_together(self, pictures: Sequence[Pixels], *, qualities: Sequence[int]) -> list[bytes]:
+        raise DeviceLost(f"no device for {len(pictures)} pictures of qualities {qualities}")
 
 
 class OnAFailingDevice(CodecWorker):
@@ -55,17 +59,81 @@ def test_the_operator_chooses_the_head_that_goes_on(
         worker = OnAFailingDevice(replace(OPTIONS, device="cuda", head=head, lost_head=lost_head), watch)
         await worker.start()
         try:
-            first = (worker.codec.head, worker.codec.head_id(344))
+            first = (worker.names.head, worker.names.head_ids[344])
             bitstream = await worker.encode(picture, quality=QUALITY)
             assert watch.devices_lost == 1
-            assert (worker.codec.device, worker.codec.head) == ("cpu", goes_on_by)
+            assert (worker.names.device, worker.names.head) == ("cpu", goes_on_by)
             # Entity tags are made of the head's id: they change with the head, and only with it.
-            assert (worker.codec.head_id(344) == first[1]) == (goes_on_by == first[0])
+            assert (worker.names.head_ids[344] == first[1]) == (goes_on_by == first[0])
             shown = (await worker.decode(bitstream, size_px=344)).pixels
-            reference = Codec.load(head=goes_on_by.removeprefix("high-"), kernels=str(worker.codec.kernels))
+            reference = Codec.load(head=goes_on_by.removeprefix("high-"), kernels=worker.names.kernels)
             (expected,) = reference.synthesize([reference.read(bitstream)], size_px=344)
             assert (shown == expected).all()
         finally:
+            await worker.close()
+
+    asyncio.run(story())
+
+
+class SmallDevice(Codec):
+    """A codec whose device has no room for more than one picture at once; its first batch waits for the test."""
+
+    def begin(self) -> None:
+        self.tried: list[int] = []
+        self.busy, self.may_go_on = threading.Event(), threading.Event()
+
+    @property
+    def saves_by_batches(self) -> bool:
+        return True
+
+    def synthesize(self, symbols: Sequence[Symbols], *, size_px: int) -> list[Pixels]:
+        self.tried.append(len(symbols))
+        self.busy.set()
+        assert self.may_go_on.wait(LIMIT_S), "held for ever"
+        if len(symbols) > 1:
+            raise RuntimeError("out of memory")
+        return self.plainly(symbols, size_px=size_px)
+
+
+class OnASmallDevice(CodecWorker):
+    """Begins on a device that is too small for the batches that form, and passes for an accelerator."""
+
+    small: SmallDevice
+
+    def _load(self, device: str, *, head: str) -> Codec:
+        assert device == "cuda", "the device was given up"
+        self.small = SmallDevice.load(kernels="float32", head=head)
+        self.small.begin()
+        return self.small
+
+    def _use(self, codec: Codec) -> None:
+        self._loaded = (codec, replace(CodecNames.of(codec), device="cuda"))
+
+    def _warm_up(self) -> None:
+        """Leave it out: this device would fail it."""
+
+
+def test_a_batch_that_fails_costs_no_device_and_its_items_go_on_one_by_one(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.CRITICAL)
+    picture = image_file.square(data.astronaut(), 344)  # type: ignore[no-untyped-call]
+    bitstream = Codec.load().encode(picture, quality=QUALITY)
+
+    async def story() -> None:
+        watch = Watch()
+        worker = OnASmallDevice(replace(OPTIONS, device="cuda"), watch)
+        await worker.start()
+        try:
+            first = asyncio.create_task(worker.decode(bitstream, size_px=172))
+            await asyncio.to_thread(worker.small.busy.wait, LIMIT_S)
+            others = [asyncio.create_task(worker.decode(bitstream, size_px=172)) for _ in range(3)]
+            await asyncio.sleep(0)  # one turn of the loop: they are all submitted
+            worker.small.may_go_on.set()
+            shown = await asyncio.gather(first, *others)
+            assert worker.small.tried == [1, 3, 1, 1, 1]
+            assert len({one.pixels.tobytes() for one in shown}) == 1
+            assert watch.devices_lost == 0
+        finally:
+            worker.small.may_go_on.set()
             await worker.close()
 
     asyncio.run(story())

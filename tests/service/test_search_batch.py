@@ -28,8 +28,8 @@ TOGETHER = replace(OPTIONS, queue=replace(OPTIONS.queue, refine_items=8, refine_
 class AsOnAnAccelerator(CodecWorker):
     """Takes several pictures together, as where that costs less."""
 
-    def _most_searches(self) -> int | None:
-        return None
+    def _most_searches(self) -> int:
+        return self._options.queue.refine_batch
 
 
 @pytest.fixture(scope="module")

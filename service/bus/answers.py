@@ -1,0 +1,132 @@
+"""What the decoder answers: dataclasses <-> frames. No I/O."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from enum import IntEnum
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from service.bus.arrays import Buffer, pixel_frame, read_pixels
+from service.bus.fields import Header, Kind
+from service.errors import CodecError, CodecFailed, DamagedBitstream, DamagedMessage, QueueFull
+from service.render.jobs import Pixels
+from service.render.picture_codec import CodecNames
+
+
+class Fault(IntEnum):
+    """Which error a failure is."""
+
+    CODEC_FAILED = 1
+    QUEUE_FULL = 2
+    DAMAGED_BITSTREAM = 3
+
+
+_ERRORS: dict[Fault, type[CodecError]] = {
+    Fault.CODEC_FAILED: CodecFailed,
+    Fault.QUEUE_FULL: QueueFull,
+    Fault.DAMAGED_BITSTREAM: DamagedBitstream,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """The codec's names; also sent to every worker when the processor has taken over from an accelerator."""
+
+    names: CodecNames
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """The pixels of a decode."""
+
+    pixels: Pixels
+    queue_s: float
+    synthesis_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """The bitstream of an encode or a search; None where a search has found no better one."""
+
+    bitstream: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """The error of a request."""
+
+    fault: Fault
+    sentence: str
+
+    @classmethod
+    def of(cls, error: CodecError) -> Failure:
+        """Return the failure that stands for an error."""
+        fault = next((fault for fault, kind in _ERRORS.items() if isinstance(error, kind)), Fault.CODEC_FAILED)
+        return cls(fault, str(error))
+
+    def error(self) -> CodecError:
+        """Return the error that this failure stands for."""
+        return _ERRORS[self.fault](self.sentence)
+
+
+Answer = Names | Picture | Encoded | Failure
+
+
+class _NamesBody(BaseModel):
+    """The names as JSON, bytes as hexadecimal digits."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    device: str
+    head: str
+    kernels: str
+    stream_id: str
+    default_quality: int
+    head_ids: dict[int, str]
+
+
+def build_answer(number: int, answer: Answer) -> list[Buffer]:
+    """Return the frames of an answer."""
+    match answer:
+        case Names(names):
+            return [Header(Kind.NAMES, number).build(), _written(names)]
+        case Picture(pixels, queue_s, synthesis_s):
+            fields = (len(pixels), queue_s, synthesis_s)
+            return [Header(Kind.PICTURE, number, fields).build(), pixel_frame(pixels)]
+        case Encoded(bitstream):
+            header = Header(Kind.NOTHING if bitstream is None else Kind.BITSTREAM, number).build()
+            return [header] if bitstream is None else [header, bitstream]
+        case Failure(fault, sentence):
+            return [Header(Kind.FAILURE, number, (fault,)).build(), sentence.encode("utf-8", "replace")]
+
+
+def parse_answer(header: Header, frames: list[Buffer]) -> Answer:
+    """Read the frames behind a header. Raises DamagedMessage."""
+    match header.kind, header.fields, frames:
+        case Kind.NAMES, _, [body]:
+            return Names(_read(bytes(body)))
+        case Kind.PICTURE, (int(size_px), float(queue_s), float(synthesis_s)), _:
+            return Picture(read_pixels(frames, height_px=size_px, width_px=size_px), queue_s, synthesis_s)
+        case Kind.NOTHING, _, []:
+            return Encoded(None)
+        case Kind.BITSTREAM, _, [body]:
+            return Encoded(bytes(body))
+        case Kind.FAILURE, (int(fault),), [body] if fault in Fault.__members__.values():
+            return Failure(Fault(fault), bytes(body).decode("utf-8", "replace"))
+    raise DamagedMessage(f"{header.kind.name} with {len(frames)} frames is no answer")
+
+
+def _written(names: CodecNames) -> bytes:
+    ids = {size_px: head_id.hex() for size_px, head_id in names.head_ids.items()}
+    body = _NamesBody(**asdict(names) | {"stream_id": names.stream_id.hex(), "head_ids": ids})
+    return body.model_dump_json().encode()
+
+
+def _read(body: bytes) -> CodecNames:
+    try:
+        read = _NamesBody.model_validate_json(body)
+        head_ids = {size_px: bytes.fromhex(head_id) for size_px, head_id in read.head_ids.items()}
+        return CodecNames(**read.model_dump() | {"stream_id": bytes.fromhex(read.stream_id), "head_ids": head_ids})
+    except (ValidationError, ValueError) as error:
+        raise DamagedMessage(f"the names of the codec: {error}") from error

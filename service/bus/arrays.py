@@ -1,0 +1,60 @@
+"""Symbols and pixels <-> the raw bytes of a frame. Copies nothing but what has to be widened."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.config import GRID, QUALITIES
+from service.errors import DamagedMessage
+from service.render.jobs import Pixels
+
+if TYPE_CHECKING:
+    from models.latent_codec import Symbols
+
+Buffer = bytes | bytearray | memoryview
+CELLS = GRID * GRID
+_CHANNELS = 3
+_TYPES: dict[int, np.dtype[Any]] = {1: np.dtype("<i1"), 2: np.dtype("<i2")}
+
+
+def symbol_frames(symbols: Symbols) -> tuple[int, list[memoryview]]:
+    """Return the bytes of one symbol of q, and the frames of h1 and q. Nearly all q fit into one byte."""
+    q = symbols.q
+    narrow = bool(q.size == 0 or (q.min() >= -128 and q.max() <= 127))  # noqa: PLR2004  (int8)
+    kind = _TYPES[1 if narrow else 2]
+    return kind.itemsize, [_flat(symbols.h1), _flat(np.ascontiguousarray(q, kind))]
+
+
+def read_symbols(frames: list[Buffer], *, quality: int, symbol_bytes: int) -> Symbols:
+    """Return the symbols; h1 is a view of its frame. Raises DamagedMessage."""
+    from models.latent_codec import Symbols
+
+    if quality >= QUALITIES or symbol_bytes not in _TYPES or len(frames) != 2:  # noqa: PLR2004  (h1 and q)
+        raise DamagedMessage(f"symbols of quality {quality}, {symbol_bytes} bytes each, in {len(frames)} frames")
+    h1, q = _cells(frames[0], _TYPES[1]), _cells(frames[1], _TYPES[symbol_bytes])
+    return Symbols(quality, h1, q.astype(np.int16))
+
+
+def pixel_frame(pixels: Pixels) -> memoryview:
+    """Return the frame of a picture."""
+    return _flat(pixels)
+
+
+def read_pixels(frames: list[Buffer], *, height_px: int, width_px: int) -> Pixels:
+    """Return (height, width, 3) as a view of the frame. Raises DamagedMessage."""
+    if len(frames) != 1 or len(frames[0]) != height_px * width_px * _CHANNELS:
+        raise DamagedMessage(f"not the pixels of {width_px} x {height_px}")
+    return np.frombuffer(frames[0], np.uint8).reshape(height_px, width_px, _CHANNELS)
+
+
+def _cells(frame: Buffer, kind: np.dtype[Any]) -> NDArray[Any]:
+    if not len(frame) or len(frame) % (CELLS * kind.itemsize):
+        raise DamagedMessage(f"{len(frame)} bytes are no whole channels")
+    return np.frombuffer(frame, kind).reshape(CELLS, -1)
+
+
+def _flat(array: NDArray[Any]) -> memoryview:
+    return np.ascontiguousarray(array).data.cast("B")

@@ -1,0 +1,73 @@
+"""The fixed part of a message between an HTTP worker and the decoder: one header frame. Standard library only.
+
+    prefix   magic "LB", version, kind, number of the request
+    fields   what the kind needs, in the order of its layout
+
+All numbers are little-endian. A header of another magic, version or length is refused.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from enum import IntEnum
+
+from service.errors import DamagedMessage
+
+MAGIC = b"LB"
+VERSION = 1
+_PREFIX = struct.Struct("<2sBBQ")
+
+
+class Kind(IntEnum):
+    """What a message is. Requests are below 16, answers are not."""
+
+    HELLO = 1
+    DECODE = 2
+    ENCODE = 3
+    REFINE = 4
+    CANCEL = 5
+    NAMES = 16
+    PICTURE = 17
+    BITSTREAM = 18
+    NOTHING = 19
+    FAILURE = 20
+
+
+_LAYOUTS = {
+    Kind.DECODE: struct.Struct("<HBBd"),  # size_px, quality, bytes of one symbol of q, deadline_s
+    Kind.ENCODE: struct.Struct("<HHBdBd"),  # height_px, width_px, quality, target, patient, deadline_s
+    Kind.REFINE: struct.Struct("<HHBdI"),  # height_px, width_px, quality, target, steps
+    Kind.PICTURE: struct.Struct("<Hdd"),  # size_px, queue_s, synthesis_s
+    Kind.FAILURE: struct.Struct("<B"),  # which error
+}
+_EMPTY = struct.Struct("<")
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """The first frame of a message."""
+
+    kind: Kind
+    number: int
+    """Of the request; an answer bears that of its request. 0 belongs to no request."""
+    fields: tuple[int | float, ...] = ()
+
+    def build(self) -> bytes:
+        """Return the frame."""
+        layout = _LAYOUTS.get(self.kind, _EMPTY)
+        return _PREFIX.pack(MAGIC, VERSION, self.kind, self.number) + layout.pack(*self.fields)
+
+    @classmethod
+    def parse(cls, frame: bytes) -> Header:
+        """Read a frame. Raises DamagedMessage."""
+        if len(frame) < _PREFIX.size:
+            raise DamagedMessage(f"a header of {len(frame)} bytes")
+        magic, version, number_of_kind, number = _PREFIX.unpack_from(frame)
+        if (magic, version) != (MAGIC, VERSION) or number_of_kind not in Kind.__members__.values():
+            raise DamagedMessage(f"magic {magic!r}, version {version}, kind {number_of_kind}")
+        kind = Kind(number_of_kind)
+        layout = _LAYOUTS.get(kind, _EMPTY)
+        if len(frame) != _PREFIX.size + layout.size:
+            raise DamagedMessage(f"a header of {len(frame)} bytes for {kind.name}")
+        return cls(kind, number, layout.unpack_from(frame, _PREFIX.size))

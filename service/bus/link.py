@@ -1,0 +1,96 @@
+"""A worker's end of the bus: one DEALER socket on an event loop. Knows frames, and no requests.
+
+libzmq tells of messages by a file descriptor that becomes readable once for many of them, and not at all for those that
+come during a send: so after each event, and after each send, everything is read that is there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import zmq
+from zmq.utils.monitor import parse_monitor_message
+
+from service.bus.arrays import Buffer
+from service.bus.router import MESSAGE_BYTES
+from service.errors import QueueFull
+
+RECONNECT_MS = 100
+"""Assumed: how often a decoder that is away is looked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Events:
+    """What is called on the event loop."""
+
+    on_message: Callable[[list[Buffer]], None]
+    on_connected: Callable[[], None]
+    on_lost: Callable[[], None]
+
+
+class Link:
+    """Made, then opened, then closed. It finds a decoder that has been started again by itself."""
+
+    def __init__(self, address: str, events: Events, *, waiting: int) -> None:
+        """Up to `waiting` messages may wait in each direction."""
+        self._address = address
+        self._events = events
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._socket = self._context.socket(zmq.DEALER)
+        self._socket.setsockopt(zmq.IMMEDIATE, 1)  # nothing is kept for a decoder that is away
+        self._socket.setsockopt(zmq.SNDHWM, waiting)
+        self._socket.setsockopt(zmq.RCVHWM, waiting)
+        self._socket.setsockopt(zmq.MAXMSGSIZE, MESSAGE_BYTES)
+        self._socket.setsockopt(zmq.RECONNECT_IVL, RECONNECT_MS)
+        self._monitor = self._socket.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED)
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def open(self) -> None:
+        """Connect, on the running event loop."""
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self._socket.fileno(), self._read)
+        self._loop.add_reader(self._monitor.fileno(), self._watch)
+        self._socket.connect(self._address)
+        self._loop.call_soon(self._watch)
+
+    def send(self, frames: list[Buffer]) -> None:
+        """Send a message. Raises QueueFull where too many wait, or nobody is there to take it."""
+        assert self._loop is not None, "open() comes first"
+        try:
+            self._socket.send_multipart(frames, zmq.NOBLOCK, copy=False)
+        except zmq.Again:
+            raise QueueFull("the decoder takes no more requests") from None
+        self._loop.call_soon(self._read)
+
+    def close(self) -> None:
+        """Nothing is sent or received any more."""
+        if self._socket.closed:
+            return
+        if self._loop is not None:
+            self._loop.remove_reader(self._socket.fileno())
+            self._loop.remove_reader(self._monitor.fileno())
+        self._socket.disable_monitor()
+        self._monitor.close(linger=0)
+        self._socket.close(linger=0)
+        self._context.term()
+
+    def _read(self) -> None:
+        while not self._socket.closed:
+            try:
+                frames = self._socket.recv_multipart(zmq.NOBLOCK, copy=False)
+            except zmq.Again:
+                return
+            self._events.on_message([frame.buffer for frame in frames])
+
+    def _watch(self) -> None:
+        while not self._monitor.closed:
+            try:
+                event = parse_monitor_message(self._monitor.recv_multipart(zmq.NOBLOCK))
+            except zmq.Again:
+                return
+            if event["event"] == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+                self._events.on_connected()
+            else:
+                self._events.on_lost()

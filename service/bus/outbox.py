@@ -1,0 +1,58 @@
+"""Answers on their way from the codec's thread to the thread that owns the socket. Thread-safe."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections import deque
+from dataclasses import dataclass
+
+from service.bus.answers import Answer
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """An answer and the worker that it is for."""
+
+    worker: bytes
+    number: int
+    answer: Answer
+
+
+class Outbox:
+    """A queue that wakes a poll: many answers of one batch wake it once."""
+
+    def __init__(self) -> None:
+        self._answers: deque[Outgoing] = deque()
+        self._reader, self._writer = socket.socketpair()
+        self._reader.setblocking(False)
+        self._writer.setblocking(False)
+
+    def fileno(self) -> int:
+        """Return what becomes readable when there are answers."""
+        return self._reader.fileno()
+
+    def put(self, outgoing: Outgoing) -> None:
+        """Add an answer, from any thread."""
+        self._answers.append(outgoing)
+        self.wake()
+
+    def wake(self) -> None:
+        """Wake the poll, from any thread."""
+        with contextlib.suppress(BlockingIOError, OSError):  # it has been woken already, or is closed
+            self._writer.send(b"\0")
+
+    def take(self) -> list[Outgoing]:
+        """Return what is there. Only the thread that polls calls this."""
+        with contextlib.suppress(BlockingIOError):
+            self._reader.recv(4096)  # before the answers are looked at: what comes later wakes again
+        taken = []
+        with contextlib.suppress(IndexError):
+            while True:
+                taken.append(self._answers.popleft())
+        return taken
+
+    def close(self) -> None:
+        """Nobody polls any more."""
+        self._reader.close()
+        self._writer.close()

@@ -1,0 +1,164 @@
+"""The decoder's end of the bus: requests of all HTTP workers -> the codec's queue, answers -> the workers.
+
+One thread owns the ROUTER socket. It never waits for the codec: a full queue is an answer. A message that cannot be
+read is logged and dropped; if its header can be read, the worker is told.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import signal
+import threading
+import weakref
+
+import zmq
+
+from service.bus.answers import Failure, Fault, Names, build_answer
+from service.bus.arrays import Buffer
+from service.bus.fields import Header
+from service.bus.outbox import Outbox, Outgoing
+from service.bus.requests import Cancel, Decode, Encode, Hello, Refine, Request, parse_request
+from service.bus.waiters import MessageWaiter
+from service.errors import DamagedMessage, QueueFull
+from service.render.codec_queue import AnyJob
+from service.render.codec_worker import CodecWorker
+from service.render.jobs import DecodeJob, EncodeJob, RefineJob
+from service.render.picture_codec import CodecNames
+
+MESSAGE_BYTES = 2**20
+"""Assumed: the largest frame; the pixels of a high picture and its widest symbols take 0.36 MB."""
+_LAST_ANSWERS_MS = 1000
+"""Assumed: how long the last answers may take on their way when the decoder ends."""
+_AT_ONCE = 64
+"""Assumed: so many requests are read before answers are looked at again."""
+
+
+class Router:
+    """Made, then started, then closed. The codec is closed before it, so that the last answers still leave."""
+
+    def __init__(self, address: str, worker: CodecWorker, *, waiting: int) -> None:
+        """Up to `waiting` messages may wait for each worker, in each direction."""
+        self._address = address
+        self._worker = worker
+        self._waiting = waiting
+        self._outbox = Outbox()
+        self._known: set[bytes] = set()
+        self._waiters: weakref.WeakValueDictionary[tuple[bytes, int], MessageWaiter] = weakref.WeakValueDictionary()
+        self._closing = threading.Event()
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._socket = self._bound()
+        self._thread = threading.Thread(target=self._run, name="bus", daemon=True)
+
+    def start(self) -> None:
+        """Take requests from now on."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Send the last answers and take no more requests."""
+        self._closing.set()
+        self._outbox.wake()
+        self._thread.join()
+        self._socket.close(linger=_LAST_ANSWERS_MS)
+        self._context.term()
+        self._outbox.close()
+
+    def announce(self, names: CodecNames) -> None:
+        """Tell every worker the names of the codec that goes on, from any thread."""
+        for worker in tuple(self._known):
+            self._outbox.put(Outgoing(worker, 0, Names(names)))
+
+    def _bound(self) -> zmq.Socket[bytes]:
+        bound = self._context.socket(zmq.ROUTER)
+        bound.setsockopt(zmq.ROUTER_MANDATORY, 1)  # an answer for a worker that has died is an error, not a silence
+        bound.setsockopt(zmq.SNDHWM, self._waiting)
+        bound.setsockopt(zmq.RCVHWM, self._waiting)
+        bound.setsockopt(zmq.MAXMSGSIZE, MESSAGE_BYTES)
+        bound.bind(self._address)
+        return bound
+
+    # From here on, everything runs on the bus's thread.
+
+    def _run(self) -> None:
+        try:
+            self._serve()
+        except Exception:
+            logging.getLogger(__name__).exception("the bus has failed; the decoder ends")
+            os.kill(os.getpid(), signal.SIGTERM)  # a decoder that takes no requests must not look alive to the parent
+
+    def _serve(self) -> None:
+        poller = zmq.Poller()
+        poller.register(self._socket, zmq.POLLIN)
+        poller.register(self._outbox.fileno(), zmq.POLLIN)
+        while not self._closing.is_set():
+            poller.poll()
+            self._receive()
+            self._send()
+        self._send()
+
+    def _receive(self) -> None:
+        for _ in range(_AT_ONCE):
+            try:
+                worker, *frames = self._socket.recv_multipart(zmq.NOBLOCK, copy=False)
+            except zmq.Again:
+                return
+            self._take(worker.bytes, [frame.buffer for frame in frames])
+
+    def _take(self, worker: bytes, frames: list[Buffer]) -> None:
+        number = 0
+        try:
+            header = Header.parse(bytes(frames[0]) if frames else b"")
+            number = header.number
+            self._ask(worker, number, parse_request(header, frames[1:]))
+        except QueueFull as error:
+            self._outbox.put(Outgoing(worker, number, Failure.of(error)))
+        except DamagedMessage as error:
+            logging.getLogger(__name__).warning("a message cannot be read: %s", error)
+            if number:
+                self._outbox.put(Outgoing(worker, number, Failure(Fault.CODEC_FAILED, str(error))))
+
+    def _ask(self, worker: bytes, number: int, request: Request) -> None:
+        match request:
+            case Hello():
+                self._known.add(worker)
+                self._outbox.put(Outgoing(worker, number, Names(self._worker.names)))
+            case Cancel():
+                self._cancel(worker, number)
+            case _:
+                self._worker.submit(self._job(worker, number, request))
+
+    def _job(self, worker: bytes, number: int, request: Decode | Encode | Refine) -> AnyJob:
+        deadline_s = math.inf if isinstance(request, Refine) else request.deadline_s
+        waiter = MessageWaiter(worker=worker, number=number, outbox=self._outbox, deadline_s=deadline_s)
+        self._waiters[worker, number] = waiter
+        match request:
+            case Decode():
+                return DecodeJob(waiter=waiter, latent=request.symbols, size_px=request.size_px)
+            case Encode():
+                return EncodeJob(waiter=waiter, pixels=request.pixels, quality=request.quality, patient=request.patient)
+            case Refine():
+                return RefineJob(waiter=waiter, pixels=request.pixels, search=request.search)
+
+    def _cancel(self, worker: bytes, number: int) -> None:
+        waiter = self._waiters.pop((worker, number), None)
+        if waiter is not None:
+            waiter.cancelled = True
+
+    def _send(self) -> None:
+        for outgoing in self._outbox.take():
+            frames = build_answer(outgoing.number, outgoing.answer)
+            try:
+                self._socket.send_multipart([outgoing.worker, *frames], zmq.NOBLOCK, copy=False)
+            except zmq.Again:
+                logging.getLogger(__name__).warning("a worker takes no answers")
+            except zmq.ZMQError as error:
+                if error.errno != zmq.EHOSTUNREACH:
+                    raise
+                self._forget(outgoing.worker)
+
+    def _forget(self, worker: bytes) -> None:
+        """Drop all that a worker has asked for: it has died."""
+        self._known.discard(worker)
+        for key in [key for key in list(self._waiters.keys()) if key[0] == worker]:
+            self._cancel(*key)

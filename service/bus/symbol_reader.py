@@ -1,0 +1,83 @@
+"""Bitstreams -> symbols in an HTTP worker: the exact part of the codec, on a thread and on the processor.
+
+A damaged bitstream fails here and never reaches the decoder.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from service.errors import CodecFailed, DamagedBitstream
+
+if TYPE_CHECKING:
+    from models.latent_codec import LatentCodec, Symbols
+
+THREADS = 1
+"""More workers use more processors better: one thread of Python is what an event loop leaves free."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadSymbols:
+    """The symbols of a bitstream, and how long it took to read them."""
+
+    symbols: Symbols
+    entropy_s: float
+
+
+class SymbolReader:
+    """Made, then started, then used, then closed."""
+
+    def __init__(self, weights: Path | None, *, kernels: str, threads: int) -> None:
+        self._weights = weights
+        self._kernels = kernels
+        self._torch_threads = threads
+        self._threads = ThreadPoolExecutor(THREADS, "entropy")
+        self._codec: LatentCodec | None = None
+
+    async def start(self) -> None:
+        """Load the weights. Raises what loading raises."""
+        self._codec = await asyncio.get_running_loop().run_in_executor(self._threads, self._load)
+
+    def close(self) -> None:
+        """Wait for the bitstream that is being read."""
+        self._threads.shutdown(cancel_futures=True)
+
+    @property
+    def stream_id(self) -> bytes:
+        """The stream id of the weights."""
+        assert self._codec is not None, "start() comes first"
+        return self._codec.stream_id
+
+    async def read(self, bitstream: bytes) -> ReadSymbols:
+        """Entropy-decode a bitstream. Raises DamagedBitstream or CodecFailed."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._read, bitstream)
+
+    def _load(self) -> LatentCodec:
+        import torch
+
+        from models.checkpoint import load
+        from models.cpu.kernels import Kernels
+        from models.latent_codec import LatentCodec
+
+        torch.set_num_threads(self._torch_threads)
+        checkpoint = load(self._weights)
+        kernels = Kernels.forced(self._kernels, device="cpu")
+        return LatentCodec(checkpoint, checkpoint.high, device="cpu", kernels=kernels)
+
+    def _read(self, bitstream: bytes) -> ReadSymbols:
+        from models.bitstream import BitstreamError
+
+        assert self._codec is not None, "start() comes first"
+        started_s = time.perf_counter()
+        try:
+            symbols = self._codec.read(bitstream)
+        except BitstreamError as error:
+            raise DamagedBitstream(str(error)) from error
+        except Exception as error:
+            raise CodecFailed(str(error)) from error
+        return ReadSymbols(symbols, time.perf_counter() - started_s)

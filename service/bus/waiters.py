@@ -1,0 +1,43 @@
+"""The decoder's side of a request: a worker in another process waits for its answer."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+
+from service.bus.answers import Answer, Encoded, Failure, Picture
+from service.bus.outbox import Outbox, Outgoing
+from service.errors import CodecError
+from service.render.jobs import Decoded
+
+
+@dataclass(slots=True, kw_only=True, weakref_slot=True)
+class MessageWaiter:
+    """Delivers what a job ends with as a message. The job owns it: with the job it is forgotten."""
+
+    worker: bytes
+    number: int
+    outbox: Outbox
+    deadline_s: float = math.inf
+    cancelled: bool = False
+
+    @property
+    def gone(self) -> bool:
+        """Whether the client has left or waits no longer: then nothing is worth doing."""
+        return self.cancelled or time.monotonic() > self.deadline_s
+
+    def succeed(self, result: Decoded | bytes | None) -> None:
+        """Send the result."""
+        if isinstance(result, Decoded):
+            self._send(Picture(result.pixels, queue_s=result.queue_s, synthesis_s=result.synthesis_s))
+        else:
+            self._send(Encoded(result))
+
+    def fail(self, error: CodecError) -> None:
+        """Send the error."""
+        self._send(Failure.of(error))
+
+    def _send(self, answer: Answer) -> None:
+        if not self.cancelled:
+            self.outbox.put(Outgoing(self.worker, self.number, answer))
