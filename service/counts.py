@@ -22,25 +22,31 @@ class Upstream:
         self._bytes.inc(fetched_bytes)
 
 
-@dataclass(frozen=True, slots=True)
 class RenditionCounts:
     """Files that clients got, by where they came from, and what stays in memory of them."""
 
-    _renditions: Counter
-    _kept: Gauge
+    def __init__(self, renditions: Counter, kept: Gauge) -> None:
+        self._family = renditions
+        self._kept = kept
+        self._known: dict[str, Counter] = {}
 
     def decoded(self, *, kept_bytes: int) -> None:
         """One was made; so much is in memory now."""
-        self._renditions.labels("codec").inc()
+        self._from("codec").inc()
         self._kept.set(kept_bytes)
 
     def found(self) -> None:
         """One was still in memory."""
-        self._renditions.labels("memory").inc()
+        self._from("memory").inc()
 
     def shared(self) -> None:
         """One was being made for another request."""
-        self._renditions.labels("shared").inc()
+        self._from("shared").inc()
+
+    def _from(self, source: str) -> Counter:
+        if source not in self._known:
+            self._known[source] = self._family.labels(source)
+        return self._known[source]
 
 
 class RequestCounts:

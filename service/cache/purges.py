@@ -58,7 +58,8 @@ class Purges:
         return replace(record, lifetime_s=max(0, min(record.lifetime_s, age_then_s)))
 
     def _of(self, record: Record, kind: str) -> int:
-        fields = [kind]
-        if record.tags:
-            fields += [kind + FLOOR, *(f"{kind}:{tag}" for tag in record.tags)]
-        return max(self.generations.get(one, 0) for one in fields)
+        latest = self.generations.get(kind, 0)
+        if not record.tags:
+            return latest
+        fields = [kind + FLOOR, *(f"{kind}:{tag}" for tag in record.tags)]
+        return max(latest, *(self.generations.get(one, 0) for one in fields))

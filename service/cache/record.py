@@ -15,6 +15,7 @@ import hashlib
 import struct
 from base64 import urlsafe_b64encode
 from dataclasses import dataclass
+from functools import lru_cache
 from http import HTTPStatus
 from zlib import crc32
 
@@ -93,6 +94,8 @@ class Record:
     """Under which the origin has the picture; empty in a record of version 4."""
 
 
+# The same pictures are asked for again and again; an id has at most 512 characters.
+@lru_cache(maxsize=4096)
 def record_key(image_id: str, *, origin: str) -> bytes:
     """The store's key. The origin takes part: edges of two origins may share a store.
 

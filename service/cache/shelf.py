@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from service.cache import freshness
 from service.cache.generations import Generations
+from service.cache.known_records import KnownRecords
 from service.cache.place import Place
 from service.cache.purges import Purges
 from service.cache.record import Record, pack, record_key, unpack
@@ -73,6 +74,7 @@ class Shelf:
         self._generations = generations
         self._refusals = refusals
         self._now = now
+        self._known_records = KnownRecords()
 
     def home(self, image_id: str) -> bytes:
         """The key of a picture."""
@@ -105,7 +107,7 @@ class Shelf:
             self._refusals.recall(value, purges)
             await self._store.remove(place.key, value)
             return None
-        record = unpack(value)
+        record = self._known_records.read(value)
         if record.stream_id != self._books.stream_id:
             raise ForeignRecord(f"stream id {record.stream_id.hex()}")
         if purges.has_removed(record):

@@ -9,6 +9,7 @@ import hashlib
 import re
 from base64 import urlsafe_b64encode
 from dataclasses import dataclass
+from functools import lru_cache
 
 from service.cache.http_date import parse_http_date
 
@@ -62,6 +63,8 @@ class Conditions:
         return since_s is not None and modified_s is not None and modified_s <= since_s
 
 
+# The same renditions are asked for again and again.
+@lru_cache(maxsize=4096)
 def entity_tag(rendered: Rendered) -> str:
     """The same on every node and after every refill; weak, as devices may differ in the last level of a pixel."""
     fixed = b"".join([rendered.source_digest, rendered.stream_id, rendered.head_id])

@@ -26,6 +26,8 @@ def node_name(*, host: str, parent: str) -> str:
 
 def passed_by(field: str, node: str) -> str:
     """The field of the requests that this one leads to. Raises LoopDetected."""
+    if not field:
+        return node
     entries = [entry.strip() for entry in field.split(",") if entry.strip() and entry.isascii()]
     if node in {entry.partition(";")[0].rstrip() for entry in entries}:
         raise LoopDetected("this edge has asked for it itself")

@@ -22,6 +22,7 @@ LATENT_MEDIA_TYPE = "application/vnd.latentedge"
 DEFAULT_MEDIA_TYPE = MEDIA_TYPES["jpeg"]
 
 SHORT_QUERY = 64
+SHORT_ACCEPT = 256
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")  # RFC 3986 3.1
 # RFC 9110 12.4.2: at most three decimals, at most 1.
 _WEIGHT = re.compile(r"q=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)", re.IGNORECASE)
@@ -78,6 +79,16 @@ def _read(query: str) -> Query:
 
 def negotiate(*, image_id: str, query: Query, accept: str) -> Wanted:
     """The rendition to answer with. Raises a RequestError."""
+    return (_negotiate_short if len(accept) <= SHORT_ACCEPT else _negotiate)(image_id, query, accept)
+
+
+@lru_cache(maxsize=4096)
+def _negotiate_short(image_id: str, query: Query, accept: str) -> Wanted:
+    """Return what the same question was answered before; what is refused is judged anew each time."""
+    return _negotiate(image_id, query, accept)
+
+
+def _negotiate(image_id: str, query: Query, accept: str) -> Wanted:
     check_image_id(image_id)
     size_px = SIZES_PX.get(query.res)
     if size_px is None:

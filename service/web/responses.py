@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from http import HTTPStatus
 
 from starlette.types import Receive, Scope, Send
@@ -39,7 +40,8 @@ class PictureResponse:
 
 def named(response: PictureResponse, request_id: str) -> PictureResponse:
     """With the name under which the log has it."""
-    return replace(response, headers=[*response.headers, (REQUEST_ID, request_id.encode("ascii"))])
+    headers = [*response.headers, (REQUEST_ID, request_id.encode("ascii"))]
+    return PictureResponse(response.status, headers, response.body)
 
 
 def picture(answer: Answer, timings: Timings, *, negotiated: bool) -> PictureResponse:
@@ -107,6 +109,12 @@ def problem_body(status: int, detail: str) -> bytes:
 
 
 def _passed_on(passed: PassedOn, *, negotiated: bool) -> list[Header]:
+    return [*_lines_passed_on(passed, negotiated)]
+
+
+# The same pictures are asked for again and again; each line has the cap of a record, or is told once.
+@lru_cache(maxsize=4096)
+def _lines_passed_on(passed: PassedOn, negotiated: bool) -> tuple[Header, ...]:  # noqa: FBT001  (a key of the cache)
     """The origin's words, and what every answer has: each cache on the way is to read them as they were said."""
     said = {
         b"cache-control": passed.cache_control,
@@ -116,7 +124,7 @@ def _passed_on(passed: PassedOn, *, negotiated: bool) -> list[Header]:
         b"vary": _vary(passed.vary, negotiated=negotiated),
     }
     headers = [(name, value.encode("latin-1", "replace")) for name, value in said.items() if value]
-    return [*headers, (b"x-content-type-options", b"nosniff")]
+    return (*headers, (b"x-content-type-options", b"nosniff"))
 
 
 def _last_modified(passed: PassedOn) -> list[Header]:
@@ -148,4 +156,4 @@ def _cache_status(answer: Answer) -> str:
 
 
 def _server_timing(timings: Timings) -> str:
-    return ", ".join(f"{stage.name};dur={stage.seconds * 1000:.2f}" for stage in timings.stages)
+    return ", ".join([f"{stage.name};dur={stage.seconds * 1000:.2f}" for stage in timings.stages])
