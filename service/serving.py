@@ -31,6 +31,7 @@ from service.workers import Listening, Workers
 
 # nginx's. Above the 60 s of usual load balancers: else they send requests on connections that are closed just then.
 KEEP_ALIVE_S = 75
+FAIR_LOOP = "service.fair_loop:FairLoop"
 HUNG_S = 30  # assumed: longer than a machine that swaps or compiles keeps a process from answering
 
 
@@ -121,6 +122,7 @@ def _config(app: FastAPI | str, settings: Settings, *, host: str, port: int, wor
         host=host,
         port=port,
         workers=workers,
+        loop=FAIR_LOOP if workers > 1 else "auto",
         factory=isinstance(app, str),
         access_log=False,
         server_header=False,

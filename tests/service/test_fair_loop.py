@@ -1,0 +1,134 @@
+"""Workers that listen on one socket share its connections evenly, and none waits for a worker that does nothing."""
+
+import asyncio
+import socket
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import uvloop
+
+from service.connection_counts import SILENT_S, ConnectionCounts
+from service.fair_loop import FairListener
+
+CLIENTS = 8
+
+
+class Greeting(asyncio.Protocol):
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        cast("asyncio.Transport", transport).write(b"hello")  # uvloop's are no subclass
+
+
+def on_uvloop(coroutine: Coroutine[Any, Any, None]) -> None:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(coroutine)
+
+
+@pytest.fixture
+def listening() -> socket.socket:
+    listening = socket.create_server(("127.0.0.1", 0), backlog=64)
+    listening.listen(64)
+    return listening
+
+
+async def listener(listening: socket.socket, folder: Path, *, name: str) -> FairListener:
+    one = FairListener(Greeting, listening.dup(), ConnectionCounts(folder, name=name))
+    await one.start_serving()
+    return one
+
+
+async def greeted(listening: socket.socket, closing: AsyncExitStack) -> None:
+    reader, writer = await asyncio.open_connection(*listening.getsockname())
+    closing.callback(writer.close)
+    assert await reader.readexactly(5) == b"hello"
+
+
+def test_connections_fall_evenly_on_workers(listening: socket.socket, tmp_path: Path) -> None:
+    async def story() -> None:
+        async with AsyncExitStack() as closing:
+            workers = [await listener(listening, tmp_path, name=str(number)) for number in range(2)]
+            for worker in workers:
+                worker.look()  # the first one has looked before the second one was there
+            await asyncio.gather(*(greeted(listening, closing) for _ in range(CLIENTS)))
+            for worker in workers:
+                assert abs(worker.connections - CLIENTS / 2) <= 1
+                worker.close()
+                await worker.wait_closed()
+
+    on_uvloop(story())
+    listening.close()
+
+
+def test_a_worker_that_starts_later_gets_the_next_connections(listening: socket.socket, tmp_path: Path) -> None:
+    async def story() -> None:
+        async with AsyncExitStack() as closing:
+            first = await listener(listening, tmp_path, name="first")
+            for _ in range(CLIENTS):
+                await greeted(listening, closing)
+            second = await listener(listening, tmp_path, name="second")
+            first.look()
+            for _ in range(CLIENTS):
+                await greeted(listening, closing)
+            assert (first.connections, second.connections) == (CLIENTS, CLIENTS)
+            first.close()
+            second.close()
+
+    on_uvloop(story())
+    listening.close()
+
+
+def test_a_peer_with_fewer_connections_that_takes_none_keeps_nobody_waiting(
+    listening: socket.socket, tmp_path: Path
+) -> None:
+    async def story() -> None:
+        async with AsyncExitStack() as closing:
+            idle = ConnectionCounts(tmp_path, name="idle", clock=lambda: float("inf"))
+            idle.tell(0)
+            worker = await listener(listening, tmp_path, name="worker")
+            async with asyncio.timeout(10):
+                for _ in range(CLIENTS):
+                    await greeted(listening, closing)
+            assert worker.connections == CLIENTS
+            worker.close()
+            idle.close()
+
+    on_uvloop(story())
+    listening.close()
+
+
+def test_a_closed_listener_takes_no_more_and_cuts_none(listening: socket.socket, tmp_path: Path) -> None:
+    async def story() -> None:
+        async with AsyncExitStack() as closing:
+            leaving = await listener(listening, tmp_path, name="leaving")
+            await greeted(listening, closing)
+            leaving.close()
+            leaving.close()  # as uvicorn may
+            staying = await listener(listening, tmp_path, name="staying")
+            for _ in range(3):
+                await greeted(listening, closing)
+            assert (leaving.connections, staying.connections) == (1, 3)
+            staying.close()
+
+    on_uvloop(story())
+    listening.close()
+    assert not list(tmp_path.iterdir())
+
+
+def test_only_a_peer_that_has_written_lately_counts(tmp_path: Path) -> None:
+    now_s = 100.0
+    mine, peer = (ConnectionCounts(tmp_path, name=name, clock=lambda: now_s) for name in ("mine", "peer"))
+    mine.tell(1)
+    mine.look_for_peers()
+    assert mine.least_of_peers() is None  # it is starting
+    peer.tell(3)
+    assert mine.least_of_peers() == 3
+    now_s += SILENT_S + 0.1
+    assert mine.least_of_peers() is None
+    peer.tell(2)
+    assert mine.least_of_peers() == 2
+    peer.close()
+    mine.look_for_peers()
+    assert mine.least_of_peers() is None
+    mine.close()
