@@ -21,7 +21,16 @@ from torch.nn import functional as F
 
 from models.config import QUALITIES, AutoencoderConfig, quality_step
 from models.entropy_model import HYPER_LIMIT, LOG_STEP, SCALE_FIRST, HyperLatentModel, SymbolModel
-from models.layers import QUALITY_KNOTS, DepthwiseBlock, Pointwise, QualityTable, activate, clamp_toward, round_straight
+from models.layers import (
+    QUALITY_KNOTS,
+    DepthwiseBlock,
+    Pointwise,
+    QualityTable,
+    activated,
+    asinh,
+    clamp_toward,
+    round_straight,
+)
 from models.means import Checkerboard, Means
 from models.rounding import Rounding
 from models.scale_path import ENERGY_PER_Z, FrozenScaleIndexes, ScaleIndexes
@@ -70,8 +79,8 @@ class HyperAnalysis(nn.Module):
         power = F.avg_pool2d(y * y, 2)
         energy = torch.log2(F.conv2d(power, self.member.clamp_min(0)[:, :, None, None]) + 2.0**-6) - 4
         energy = F.pad(energy, (0, 0, 0, 0, 0, self.extra_channels))
-        h = self.block(activate(self.enter(torch.asinh(y))))
-        extra: Tensor = self.leave(activate(self.descend(F.pixel_unshuffle(h, 2)))).float()
+        h = self.block(activated(self.enter(asinh(y))))
+        extra: Tensor = self.leave(activated(self.descend(F.pixel_unshuffle(h, 2)))).float()
         return energy + extra
 
 

@@ -84,7 +84,7 @@ class DepthwiseBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H, W)."""
-        out: Tensor = x + self.narrow(activate(self.widen(self.spatial(x))))
+        out: Tensor = x + self.narrow(activated(self.widen(self.spatial(x))))
         return out
 
 
@@ -156,6 +156,19 @@ def quality_lambdas(device: str = "cpu") -> Tensor:
 def activate(x: Tensor) -> Tensor:
     """Leaky ReLU with slope 0.1: the one nonlinearity; one instruction on a CPU."""
     return F.leaky_relu(x, 0.1)
+
+
+def activated(fresh: Tensor) -> Tensor:
+    """The same in place, of a result that nothing else reads: new memory took longer than the arithmetic."""
+    return F.leaky_relu_(fresh, 0.1)
+
+
+def asinh(x: Tensor) -> Tensor:
+    """torch.asinh within 1e-6; where no gradient is asked for in a fifth of its time, as torch's has no vectors."""
+    if torch.is_grad_enabled():
+        return torch.asinh(x)
+    size = x.abs()
+    return torch.copysign(torch.log1p(size + size * size / (1 + torch.sqrt(1 + size * size))), x)
 
 
 def compress(x: Tensor) -> Tensor:
