@@ -7,7 +7,7 @@ B batch, N latent channels, H W grid height and width.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 HIGH_PX = 344

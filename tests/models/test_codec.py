@@ -152,7 +152,7 @@ def test_pictures_unlike_photographs_survive(codec: Codec, picture: np.ndarray, 
 def test_a_flat_picture_takes_little_and_stays_flat(codec: Codec) -> None:
     stream = codec.encode(flat(127), quality=codec.default_quality)
     (decoded,) = codec.synthesize([codec.read(stream)], size_px=HIGH_PX)
-    assert len(stream) < 1000
+    assert len(stream) < 1200
     assert psnr_db(flat(127), decoded) > 35
 
 
@@ -186,12 +186,12 @@ def test_ids_name_stream_and_heads(codec: Codec) -> None:
     assert all(len(one) == 4 for one in ids)
 
 
-def test_both_heads_read_one_latent_and_only_the_high_pictures_head_id_tells_them_apart(streams: list[bytes]) -> None:
+def test_both_pairs_of_heads_read_one_latent_and_have_head_ids_of_their_own(streams: list[bytes]) -> None:
     light, better = (Codec.load(kernels="float32", head=head) for head in ("cpu", "gpu"))
     assert (light.head, better.head) == ("high-cpu", "high-gpu")
     assert light.stream_id == better.stream_id
     assert light.head_id(HIGH_PX) != better.head_id(HIGH_PX)
-    assert light.head_id(MEDIUM_PX) == better.head_id(MEDIUM_PX)
+    assert light.head_id(MEDIUM_PX) != better.head_id(MEDIUM_PX)
     for stream in streams[8::9]:
         scores = [
             psnr_db(photograph(), one.synthesize([one.read(stream)], size_px=HIGH_PX)[0]) for one in (light, better)
@@ -216,9 +216,10 @@ def macs(codec: Codec, stream: bytes, size_px: int) -> int:
 
 def test_decoders_keep_their_budgets(streams: list[bytes]) -> None:
     stream = streams[-1]
-    assert macs(Codec.load(head="cpu"), stream, HIGH_PX) <= 350_000_000
+    assert macs(Codec.load(head="cpu"), stream, HIGH_PX) <= 150_000_000
     assert macs(Codec.load(head="cpu"), stream, MEDIUM_PX) <= 200_000_000
-    assert macs(Codec.load(head="gpu"), stream, HIGH_PX) <= 25_000 * HIGH_PX**2
+    assert macs(Codec.load(head="gpu"), stream, HIGH_PX) <= 7_000_000_000
+    assert macs(Codec.load(head="gpu"), stream, MEDIUM_PX) <= 1_000_000_000
 
 
 def test_the_quiet_part_of_a_linear_path_may_be_in_half_precision() -> None:
@@ -236,24 +237,28 @@ import inspect, sys
 
 from models import rans
 from models.codec import Codec
-from models.cpu import loops
+from models.cpu import dct_loops, loops
 from models.machine_code import compiled
 from tests.models.pictures import photograph
 
 def made():
-    own = [one for name, one in vars(loops).items() if inspect.isfunction(one) and not name.startswith("_")]
-    every = [one for one in own if one.__module__ == loops.__name__] + [rans.push, rans.pop]
-    return [len(compiled(one).signatures) for one in every]
+    every = [rans.push, rans.pop]
+    for module in (loops, dct_loops):
+        own = [one for name, one in vars(module).items() if inspect.isfunction(one) and not name.startswith("_")]
+        every += [one for one in own if one.__module__ == module.__name__]
+    return {one.__name__: len(compiled(one).signatures) for one in every}
 
-codec = Codec.load(kernels=sys.argv[1])
+codec = Codec.load(kernels=sys.argv[1], head=sys.argv[2])
 before = made()
 symbols = [codec.read(codec.encode(photograph(), quality=40))]
 for size_px in (344, 172):
     codec.synthesize(symbols, size_px=size_px)
-assert before == made() and all(before), (before, made())
+assert before == made() and before["push"] and before["pop"], (before, made())
+assert sum(map(bool, before.values())) > 12, before
 """
 
 
+@pytest.mark.parametrize("head", ["cpu", "gpu"])
 @pytest.mark.parametrize("kernels", ["float32", "exact=int8,heads=bfloat16,analysis=float32"])
-def test_nothing_is_left_to_compile_within_the_first_request(kernels: str) -> None:
-    subprocess.run([sys.executable, "-c", FIRST_REQUEST, kernels], check=True, cwd=Path(__file__).parents[2])
+def test_nothing_is_left_to_compile_within_the_first_request(kernels: str, head: str) -> None:
+    subprocess.run([sys.executable, "-c", FIRST_REQUEST, kernels, head], check=True, cwd=Path(__file__).parents[2])

@@ -108,12 +108,12 @@ def test_both_heads_have_their_rows_and_the_light_one_its_loss(evaluation: Evalu
 def test_the_decoders_are_counted_as_they_run(evaluation: Evaluation) -> None:
     high, light, medium = evaluation.decoders
     assert [one.ours for one in evaluation.decoders] == [Ours.HIGH, Ours.HIGH_CPU, Ours.MEDIUM]
-    assert high.macs > light.macs > medium.macs
-    assert high.parameters > light.parameters > medium.parameters
+    assert high.macs > max(light.macs, medium.macs)
+    assert high.parameters > max(light.parameters, medium.parameters)
     for one in evaluation.decoders:
-        # A synthesis alone maps 22 x 22 cells of some hundreds of channels to pixels.
-        assert one.macs - one.means_macs > 22 * 22 * 192 * 192
-        assert one.parameters > 192 * 192
+        # A synthesis alone reads some hundreds of channels of 22 x 22 cells into a hundred or so.
+        assert one.macs - one.means_macs > 22 * 22 * 256 * 96
+        assert one.parameters > 256 * 96
         assert one.kmac_per_px == pytest.approx(one.macs / 1e3 / one.ours.size_px**2)
         assert one.synthesize_ms > 0
     assert min(evaluation.times.encode_ms, evaluation.times.read_ms) > 0
@@ -163,7 +163,7 @@ def test_the_last_line_is_the_main_figures_as_json(run: Run) -> None:
     assert {"bd_344_psnr_jpeg", "pair_ratio_psnr_avif", "translator_gap_db", "default_bytes"} <= figures.keys()
     assert {"cpu_head_loss_percent", "bd_344_cpu_psnr_jpeg"} <= figures.keys()
     assert {"gain_344_cpu_172_psnr_searched_2", "bd_344_344_ssimulacra2_avif_searched_2"} <= figures.keys()
-    assert figures["decoder_344_macs"] > figures["decoder_344_cpu_macs"] > figures["decoder_172_macs"]
+    assert figures["decoder_344_macs"] > figures["decoder_172_macs"] > figures["decoder_344_cpu_macs"]
 
 
 def test_the_tables_name_every_anchor_and_both_sizes(run: Run) -> None:

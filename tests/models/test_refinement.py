@@ -36,7 +36,7 @@ def test_no_step_is_the_plain_encoding(codec: Codec) -> None:
 
 def test_steps_make_it_better_and_every_decoder_reads_it(codec: Codec) -> None:
     plain = codec.encode(photograph(), quality=QUALITY)
-    refined = codec.encode(photograph(), quality=QUALITY, refine=24)
+    refined = codec.encode(photograph(), quality=QUALITY, refine=80)
     assert refined != plain
     assert cost(codec, refined) < cost(codec, plain)
     symbols = Codec.load(head="gpu", kernels="float32").read(refined)
@@ -66,7 +66,7 @@ def test_other_pictures_are_coded_in_between(codec: Codec) -> None:
 
 def test_pictures_are_searched_together_each_at_its_own_quality(codec: Codec) -> None:
     pictures, qualities = [photograph(), photograph("coffee")], [QUALITY, 20]
-    search = codec.refinement(pictures, qualities=qualities, steps=32)
+    search = codec.refinement(pictures, qualities=qualities, steps=80)
     while not search.done:
         search.step()
     for picture, quality, found in zip(pictures, qualities, search.bitstreams(), strict=True):
