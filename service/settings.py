@@ -122,7 +122,8 @@ class Settings(BaseSettings):
     queue_wait_s: float = _setting(
         1.0,
         "s",
-        "Longest expected wait of a decode or an encode; beyond it the edge answers 503; 0: however long.",
+        "Longest expected wait for the codec; beyond it a hit is answered with 503, a miss with the source's pixels; "
+        "0: however long.",
         ge=0,
     )
     waiters: int = _setting(

@@ -183,12 +183,16 @@ class Filler:
         if work.known is None and not self._encoder.admits(work.place.key):
             return await self._skipped(work.brought(source=delivered), "not-admitted")
         if work.show is None:
-            return await self._encoded(work, without_file(delivered))
+            return await self._encoded(work, delivered)
         return await self._encoded_behind(work, without_file(delivered), work.show)
 
-    async def _encoded(self, work: Work, source: Source) -> Filled:
-        with work.timings.measured("encode"):
-            bitstream = await self._encoder.encode(source.prepared.high)
+    async def _encoded(self, work: Work, delivered: Source) -> Filled:
+        try:
+            with work.timings.measured("encode"):
+                bitstream = await self._encoder.encode(delivered.prepared.high)
+        except QueueFull:  # the picture is at hand: to show it is cheap, and another edge can encode the file itself
+            return await self._skipped(work.brought(source=delivered), "queue-full")
+        source = without_file(delivered)
         return await self._put(work.brought(source=source), source, bitstream, work)
 
     async def _encoded_behind(self, work: Work, source: Source, show: Show) -> Filled:
