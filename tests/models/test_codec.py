@@ -196,7 +196,7 @@ def test_both_pairs_of_heads_read_one_latent_and_have_head_ids_of_their_own(stre
         scores = [
             psnr_db(photograph(), one.synthesize([one.read(stream)], size_px=HIGH_PX)[0]) for one in (light, better)
         ]
-        assert scores[1] - 1.5 < scores[0] < scores[1] + 0.2
+        assert scores[1] - 2 < scores[0] < scores[1] + 0.2
 
 
 def test_the_head_follows_the_device_unless_it_is_chosen() -> None:
