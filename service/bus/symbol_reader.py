@@ -35,8 +35,8 @@ class SymbolReader:
     def __init__(self, weights: Path | None, *, kernels: str, threads: int) -> None:
         self._weights = weights
         self._kernels = kernels
-        self._torch_threads = threads
-        self._threads = ThreadPoolExecutor(THREADS, "entropy")
+        # OpenMP counts by thread: one that is told nothing would share each small product among all processors.
+        self._threads = ThreadPoolExecutor(THREADS, "entropy", initializer=_limit_threads, initargs=(threads,))
         self._codec: LatentCodec | None = None
 
     async def start(self) -> None:
@@ -58,13 +58,10 @@ class SymbolReader:
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._read, bitstream)
 
     def _load(self) -> LatentCodec:
-        import torch
-
         from models.checkpoint import load
         from models.cpu.kernels import Kernels
         from models.latent_codec import LatentCodec
 
-        torch.set_num_threads(self._torch_threads)
         checkpoint = load(self._weights)
         kernels = Kernels.forced(self._kernels, device="cpu")
         return LatentCodec(checkpoint, checkpoint.high, device="cpu", kernels=kernels)
@@ -81,3 +78,10 @@ class SymbolReader:
         except Exception as error:
             raise CodecFailed(str(error)) from error
         return ReadSymbols(symbols, time.perf_counter() - started_s)
+
+
+def _limit_threads(threads: int) -> None:
+    """Let the products that this thread starts use so many."""
+    import torch
+
+    torch.set_num_threads(threads)

@@ -7,6 +7,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
+import torch
+
 from models.codec import Codec, Symbols
 from models.config import HIGH_PX
 from models.pixels import Pixels
@@ -82,6 +84,11 @@ def _measure_nvjpeg(task: Task, pictures: Sequence[Pixels], size_px: int) -> Non
         )
 
 
+def _pool(threads: int) -> ThreadPoolExecutor:
+    """Threads whose own small products are not shared among all processors, as in a worker of the edge."""
+    return ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
+
+
 def _each_in_threads(call: Callable[..., object], items: Sequence[object], threads: int, seconds: float) -> float:
     """Calls a second when so many threads do nothing else."""
     began_s = time.monotonic()
@@ -93,7 +100,7 @@ def _each_in_threads(call: Callable[..., object], items: Sequence[object], threa
             count += 1
         return count
 
-    with ThreadPoolExecutor(threads) as pool:
+    with _pool(threads) as pool:
         done = sum(pool.map(one_thread, range(threads)))
     return done / (time.monotonic() - began_s)
 
@@ -103,7 +110,7 @@ def _together(
 ) -> float:
     """Pictures a second: threads read the next batches and write the last files while the device makes one batch."""
     # Codec.read keeps nothing between calls, so threads may share it.
-    with ThreadPoolExecutor(threads) as pool:
+    with _pool(threads) as pool:
         chunk = [line.blobs[number % len(line.blobs)] for number in range(line.batch)]
 
         def read_ahead() -> list[Future[Symbols]]:
