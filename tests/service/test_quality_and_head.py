@@ -86,7 +86,6 @@ def test_a_head_changes_the_entity_tag_of_what_it_draws_and_no_record(
         better = {res: edge.get(f"/image/cat?res={res}&fmt=png") for res in sizes}
         assert edge.stats()["codec"]["head"] == "high-gpu"
     assert all(answer.headers["cache-status"].startswith("latentedge; hit;") for answer in better.values())
-    assert better["high"].headers["etag"] != light["high"].headers["etag"]
-    assert (pixels(better["high"]) != pixels(light["high"])).any()
-    assert better["medium"].headers["etag"] == light["medium"].headers["etag"]
-    assert better["medium"].content == light["medium"].content
+    for res in sizes:
+        assert better[res].headers["etag"] != light[res].headers["etag"]
+        assert (pixels(better[res]) != pixels(light[res])).any()

@@ -21,7 +21,7 @@ from tests.service.scripted_origin import Reply, ScriptedOrigin
 from tests.service.watched_codec import LIMIT_S, Watch
 
 FRESH = {"Cache-Control": "public, max-age=600"}
-STEPS = 16
+STEPS = 80
 """Enough to find something better than the first latent of a photograph."""
 
 
@@ -82,7 +82,7 @@ def test_the_entity_tag_changes_with_the_latent_and_the_old_one_matches_no_more(
 def test_the_search_is_for_the_heads_that_the_operator_names(
     valkey: EmbeddedValkey, origin: ScriptedOrigin, photo: bytes
 ) -> None:
-    heads = "high-gpu=0.6,medium=0.4"
+    heads = "high-cpu=0.1,medium=1"
     origin.script("/cat", Reply(photo, headers=FRESH))
     key = record_key("cat", origin=origin.url)
     with (
