@@ -20,6 +20,7 @@ from uvicorn.supervisors import Multiprocess
 from uvicorn.supervisors.multiprocess import Process
 
 STARTUP_FAILURE = 3  # uvicorn's
+END_S = 10  # assumed: a process that no worker uses any more has nothing to finish but a batch
 
 
 class WatchedProcess(Process):
@@ -89,6 +90,8 @@ class Workers(Multiprocess):
         super().join_all()
         for process in self._beside_processes:
             process.terminate()
+            process.process.join(END_S)
+            process.kill()  # nothing, if it has ended
             process.join()
         if any(process.exitcode == STARTUP_FAILURE for process in (*self.processes, *self._beside_processes)):
             sys.exit(STARTUP_FAILURE)
