@@ -98,7 +98,7 @@ def test_a_search_that_was_interrupted_goes_on_with_what_it_has(tmp_path: Path) 
     kept = streams[1].with_suffix(".json")
     kept.write_text(kept.read_text().replace("}", ', "kept": true}'))
     (again,) = search_streams([job])
-    assert again.streams == first.streams
+    assert [one.high.quality for one in again.streams] == [20, 30]
     assert again.bitstream_at(30) == first.bitstream_at(30) == streams[1].read_bytes()
     assert again.seconds[1] == first.seconds[1]
     assert "kept" in kept.read_text()
