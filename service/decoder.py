@@ -52,7 +52,7 @@ class Decoder:
         self._router.start()
 
     async def close(self) -> None:
-        """Answer whoever waits, then end."""
+        """Answer all open requests, then end."""
         await self._worker.close()
         if self._router is not None:
             self._router.close()

@@ -71,7 +71,7 @@ class FairListener:
         self._loop.add_reader(self._socket, self._take_or_leave)
 
     def close(self) -> None:
-        """Take no more connections; those that are there stay."""
+        """Accept no more connections; the open ones stay open."""
         if self._ticking is None:
             return
         self._loop.remove_reader(self._socket)

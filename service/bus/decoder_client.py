@@ -79,7 +79,7 @@ class DecoderClient:
             raise DecoderAway(f"no decoder after {self._patience.start_s} s") from None
 
     async def close(self) -> None:
-        """Whoever still waits gets an error."""
+        """Fail every request that is still open, and close the socket."""
         self._is_connected = self._is_there = False
         for asked in self._asked.values():
             _settle(asked.future, CodecFailed("the edge is shutting down"))

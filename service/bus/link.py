@@ -1,7 +1,7 @@
 """A worker's end of the bus: one DEALER socket on an event loop. Knows frames, and no requests.
 
-libzmq tells of messages by a file descriptor that becomes readable once for many of them, and not at all for those that
-come during a send: so after each event, and after each send, everything is read that is there.
+The file descriptor of a zmq socket is edge-triggered: it becomes readable once for several messages, and not at all for
+messages that arrive during a send. Therefore the socket is drained after each event and after each send.
 """
 
 from __future__ import annotations

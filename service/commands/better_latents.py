@@ -10,7 +10,7 @@ import json
 import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import typer
 
@@ -26,7 +26,6 @@ from service.errors import CodecFailed, SettingsError, StoreUnavailable
 from service.origin.client import Limits, OriginClient
 from service.outcomes import SweepOutcome
 from service.quality import TargetScore
-from service.refine_for import read_refine_for
 from service.render.codec_options import WorkerOptions
 from service.render.codec_queue import QueueLimits
 from service.render.codec_worker import CodecWorker
@@ -105,20 +104,13 @@ async def _swept(sweep: Sweep, keys: Sequence[bytes], *, at_once: int) -> None:
 
 
 async def _worker(settings: Settings, closing: AsyncExitStack) -> CodecWorker:
-    options = WorkerOptions(
-        device=settings.device,
-        head=settings.head,
-        kernels=settings.kernels,
-        weights=settings.weights,
-        threads=settings.threads,
-        queue=QueueLimits(
-            queue_items=1,
-            batch_items=1,
-            refine_items=2 * settings.refine_batch,  # one batch is searched for, the next one waits
-            refine_batch=settings.refine_batch,
-        ),
-        readers=read_refine_for(settings.refine_for),
+    limits = QueueLimits(
+        queue_items=1,
+        batch_items=1,
+        refine_items=2 * settings.refine_batch,  # one batch is searched for, the next one waits
+        refine_batch=settings.refine_batch,
     )
+    options = replace(WorkerOptions.of(settings), queue=limits)
     worker = CodecWorker(options, Telemetry())
     closing.push_async_callback(worker.close)
     with codec_failures(settings.device):

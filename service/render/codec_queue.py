@@ -76,7 +76,7 @@ class Pace:
         self._taken = 0
 
     def seconds(self, waiting: int) -> float:
-        """Return the time until so many that wait, and those that are being done, are finished."""
+        """Return the seconds until this many queued jobs, and the ones under way, are finished."""
         return (waiting + self._taken) * self._job_s
 
 

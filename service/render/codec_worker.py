@@ -62,7 +62,7 @@ class CodecWorker:
         await loaded
 
     async def close(self) -> None:
-        """Finish the round that is under way; whoever waits for a later one gets an error."""
+        """Finish the round that is under way; jobs that are still queued fail."""
         for job in self._queue.close():
             job.fail(CodecFailed("the edge is shutting down"))
         self._observer.queue_changed(items=0)

@@ -1,4 +1,4 @@
-"""What the codec is asked for: decodes, encodes and searches, each with whoever waits for the answer. Does no work."""
+"""What the codec is asked for: decodes, encodes and searches, each with the waiter for its answer. Does no work."""
 
 from __future__ import annotations
 
@@ -92,11 +92,11 @@ class Job(Generic[Result]):
         return self.waiter.gone
 
     def succeed(self, result: Result) -> None:
-        """Deliver the result to whoever waits."""
+        """Deliver the result to the waiter."""
         self.waiter.succeed(result)
 
     def fail(self, error: CodecError) -> None:
-        """Deliver the error to whoever waits."""
+        """Deliver the error to the waiter."""
         self.waiter.fail(error)
 
 

@@ -46,7 +46,7 @@ class PictureCodec(Protocol):
         """Raises what loading the weights raises."""
 
     async def close(self) -> None:
-        """Whoever still waits gets an error."""
+        """Fail every job that is still open, and end."""
 
     @property
     def names(self) -> CodecNames:

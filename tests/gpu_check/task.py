@@ -33,7 +33,7 @@ class Task:
         return self.clock.slice_s(parts=parts, most_s=self.choose(most_s, QUICK_S))
 
     def threads(self) -> tuple[int, ...]:
-        """Return the numbers of threads to try, up to those that the machine has processors for."""
+        """Return the thread counts to try, up to the number of processors."""
         few = (1, 2)
         return self.choose(tuple(one for one in (1, 2, 4, 8, 16) if one <= max(2, os.cpu_count() or 1)), few)
 

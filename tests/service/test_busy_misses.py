@@ -8,11 +8,23 @@ from PIL import Image
 
 from service.settings import read_settings
 from service.store.embedded import EmbeddedValkey
-from tests.service.held_encodes import held_encodes
-from tests.service.running_edge import running_edge
+from tests.service.held_encodes import HeldEncodes, held_encodes
+from tests.service.running_edge import RunningEdge, running_edge
 from tests.service.scripted_origin import Reply, ScriptedOrigin
 from tests.service.test_source_first import skipped, wait_until
 from tests.service.tiers import SAID, told
+
+
+async def crowd(edge: RunningEdge, held: HeldEncodes, refused: str) -> list[httpx.Response]:
+    """Answers to one miss whose encode is held, one that waits behind it, and one that finds no place."""
+    async with httpx.AsyncClient(base_url=edge.url, timeout=60, trust_env=False) as client:
+        first = asyncio.create_task(client.get("/image/encoding"))
+        await asyncio.to_thread(held.begun.wait)
+        second = asyncio.create_task(client.get("/image/waiting"))
+        await asyncio.to_thread(wait_until, lambda: edge.metric("edge_queue_depth") == 1)
+        third = await client.get(refused)
+        held.may_go_on.set()
+        return [await first, await second, third]
 
 
 def test_a_miss_that_finds_the_queue_full_shows_the_source_and_stores_nothing(
@@ -23,18 +35,7 @@ def test_a_miss_that_finds_the_queue_full_shows_the_source_and_stores_nothing(
     origin.script("/refused", *[Reply(photo, headers=SAID)] * 2)
     settings = read_settings(origin=origin.url, redis_url=valkey.url, queue_items=1)
     with running_edge(settings) as edge, held_encodes() as held:
-
-        async def crowd() -> list[httpx.Response]:
-            async with httpx.AsyncClient(base_url=edge.url, timeout=60, trust_env=False) as client:
-                first = asyncio.create_task(client.get("/image/encoding"))
-                await asyncio.to_thread(held.begun.wait)
-                second = asyncio.create_task(client.get("/image/waiting"))
-                await asyncio.to_thread(wait_until, lambda: edge.metric("edge_queue_depth") == 1)
-                third = await client.get("/image/refused?res=medium")
-                held.may_go_on.set()
-                return [await first, await second, third]
-
-        first, second, refused = asyncio.run(crowd())
+        first, second, refused = asyncio.run(crowd(edge, held, "/image/refused?res=medium"))
         assert told(first) == told(second) == "latentedge; fwd=uri-miss; stored"
         assert told(refused) == "latentedge; fwd=uri-miss; detail=queue-full"
         with Image.open(io.BytesIO(refused.content)) as picture:
@@ -50,18 +51,6 @@ def test_another_edge_gets_the_file_in_place_of_a_latent_that_cannot_be_made_in_
         origin.script(f"/{name}", Reply(photo, headers=SAID))
     settings = read_settings(origin=origin.url, redis_url=valkey.url, queue_items=1)
     with running_edge(settings) as edge, held_encodes() as held:
-
-        async def crowd() -> httpx.Response:
-            async with httpx.AsyncClient(base_url=edge.url, timeout=60, trust_env=False) as client:
-                first = asyncio.create_task(client.get("/image/encoding"))
-                await asyncio.to_thread(held.begun.wait)
-                second = asyncio.create_task(client.get("/image/waiting"))
-                await asyncio.to_thread(wait_until, lambda: edge.metric("edge_queue_depth") == 1)
-                refused = await client.get("/latent/refused")
-                held.may_go_on.set()
-                await asyncio.gather(first, second)
-                return refused
-
-        refused = asyncio.run(crowd())
+        _, _, refused = asyncio.run(crowd(edge, held, "/latent/refused"))
         assert told(refused) == "latentedge; fwd=uri-miss; detail=queue-full"
         assert (refused.headers["content-type"], refused.content) == ("image/jpeg", photo)
