@@ -226,5 +226,5 @@ def _codec(settings: Settings, telemetry: Telemetry, decoder: str | None) -> Pic
     options = WorkerOptions.of(settings)
     if decoder is None:
         return CodecWorker(options, telemetry)
-    reader = SymbolReader(settings.weights, kernels=settings.kernels, threads=settings.threads)
+    reader = SymbolReader(settings.weights, kernels=settings.kernels, threads=settings.threads, limits=options.queue)
     return DecoderClient(decoder, reader, waiting=waiting_messages(options.queue))

@@ -6,7 +6,6 @@ It is a server like the others for the sake of its life: it starts, answers heal
 from __future__ import annotations
 
 import gc
-import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -25,8 +24,6 @@ def create_decoder_app(settings: Settings, *, address: str) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        # Ctrl-C in a terminal reaches every process: the workers still need this one for what is under way.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
         decoder = Decoder(WorkerOptions.of(settings), address=address)
         await decoder.start()
         gc.freeze()  # what is there now stays; see `service.app`

@@ -20,7 +20,7 @@ EdgeError
 │   └── OriginTooSlow    504
 ├── CodecError
 │   ├── QueueFull        503  refused at once, with Retry-After
-│   │   └── DecoderAway       the decoder process has died or does not answer, and will be back
+│   │   └── DecoderAway       the codec is ending, or its process has died or does not answer
 │   ├── CodecFailed      500
 │   └── DamagedBitstream      never reaches a client: the record is refetched
 ├── RecordError               never reaches a client: a miss, counted
@@ -192,14 +192,16 @@ class QueueFull(CodecError):
     status = HTTPStatus.SERVICE_UNAVAILABLE
     public = "The edge has too much to do at the moment."
     report = False
+    detail: ClassVar[str] = "queue-full"
+    """What Cache-Status and a metric say of a picture that is shown without being encoded."""
     retry_after_s = 1
 
 
 class DecoderAway(QueueFull):
-    """The decoder process has died or did not answer in time; the parent starts it again."""
+    """The codec is ending, or its process has died or did not answer in time. The log says so once for each outage."""
 
     public = "The edge's decoder is away for a moment."
-    report = True
+    detail = "decoder-away"
 
 
 class CodecFailed(CodecError):

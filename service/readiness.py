@@ -18,7 +18,7 @@ from typing import IO
 from service.web.stats import CodecFigures
 
 _SUFFIX = ".ready"
-LOOK_S = 5.0  # assumed: a lost device may be shown that late
+LOOK_S = 1.0  # assumed: a decoder that is away may be shown that late
 
 
 class ReadyMark:

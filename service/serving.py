@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -9,6 +10,7 @@ import signal
 import sys
 import tempfile
 import threading
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import FrameType
@@ -21,13 +23,15 @@ from starlette.applications import Starlette
 from service.admin import create_admin_app
 from service.app import create_app
 from service.decoder import create_decoder_app
+from service.end_signal import end_by_edge_only, end_this_process
+from service.errors import SettingsError
 from service.log_lines import log_to
 from service.readiness import ReadyMark
 from service.render.accelerator import has_accelerator
 from service.settings import Settings, read_settings
 from service.store.embedded import EmbeddedValkey
 from service.telemetry import MULTIPROCESS_VARIABLE, forget_worker
-from service.workers import Listening, Workers
+from service.workers import STARTUP_FAILURE, Listening, Workers
 
 # nginx's. Above the 60 s of usual load balancers: else they send requests on connections that are closed just then.
 KEEP_ALIVE_S = 75
@@ -84,9 +88,10 @@ def _where_the_codec_runs(settings: Settings) -> str:
 
 def worker_app() -> FastAPI:
     """One of several workers. Its settings are the parent's, by way of the environment."""
-    _end_with_parent()
+    # SIGINT ends it in order, but without the delay of SIGTERM: nobody waits for that.
+    _end_with_parent(lambda: os.kill(os.getpid(), signal.SIGINT))
     log_to(sys.stderr)
-    settings = read_settings()
+    settings = _settings_of_parent()
     return create_app(
         settings,
         mark=ReadyMark(_shared()) if settings.admin_port else None,
@@ -96,16 +101,27 @@ def worker_app() -> FastAPI:
 
 def decoder_app() -> Starlette:
     """The process that decodes for the workers."""
-    _end_with_parent(signal.SIGTERM)  # it ignores SIGINT
+    end_by_edge_only()
+    _end_with_parent(end_this_process)
     log_to(sys.stderr)
-    return create_decoder_app(read_settings(), address=_bus())
+    return create_decoder_app(_settings_of_parent(), address=_bus())
 
 
 def admin_app() -> FastAPI:
     """The process that answers for the workers."""
-    _end_with_parent()
+    end_by_edge_only()
+    _end_with_parent(end_this_process)
     log_to(sys.stderr)
-    return create_admin_app(read_settings(), workers=_shared())
+    return create_admin_app(_settings_of_parent(), workers=_shared())
+
+
+def _settings_of_parent() -> Settings:
+    """Read the environment. What the parent could read may not be there any more, such as the file of the weights."""
+    try:
+        return read_settings()
+    except SettingsError as error:
+        logging.getLogger(__name__).error("%s", error)  # noqa: TRY400  (a traceback tells an operator nothing here)
+        sys.exit(STARTUP_FAILURE)
 
 
 def _shared() -> Path:
@@ -137,16 +153,13 @@ def _leave(_signal: int, _frame: FrameType | None) -> NoReturn:
     raise SystemExit(0)
 
 
-def _end_with_parent(by: signal.Signals = signal.SIGINT) -> None:
-    """A worker whose parent was killed would keep the port, with nobody left to stop it.
-
-    SIGINT ends it in order, but without the delay of SIGTERM: nobody waits for that.
-    """
+def _end_with_parent(end: Callable[[], None]) -> None:
+    """Let this process end when its parent was killed: it would keep the port, with nobody left to stop it."""
     parent = multiprocessing.parent_process()
     assert parent is not None, "a worker is started by uvicorn"
 
     def watch() -> None:
         multiprocessing.connection.wait([parent.sentinel])
-        os.kill(os.getpid(), by)
+        end()
 
     threading.Thread(target=watch, name="parent-watch", daemon=True).start()

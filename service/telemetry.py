@@ -123,7 +123,7 @@ class Telemetry:
         self._log_lines_dropped = Counter(
             "edge_access_log_dropped_total", "Lines of the access log that nobody read in time.", registry=registry
         )
-        for reason in ("not_admitted", "queue_full"):
+        for reason in ("not_admitted", "queue_full", "decoder_away"):
             self._encodes_skipped.labels(reason)
         for outcome in RefinementOutcome:
             self._refinements.labels(outcome.value)

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from service.bus.arrays import Buffer, pixel_frame, read_pixels
 from service.bus.fields import Header, Kind
-from service.errors import CodecError, CodecFailed, DamagedBitstream, DamagedMessage, QueueFull
+from service.errors import CodecError, CodecFailed, DamagedBitstream, DamagedMessage, DecoderAway, QueueFull
 from service.render.jobs import Pixels
 from service.render.picture_codec import CodecNames
 
@@ -20,10 +20,12 @@ class Fault(IntEnum):
     CODEC_FAILED = 1
     QUEUE_FULL = 2
     DAMAGED_BITSTREAM = 3
+    DECODER_AWAY = 4
 
 
 _ERRORS: dict[Fault, type[CodecError]] = {
     Fault.CODEC_FAILED: CodecFailed,
+    Fault.DECODER_AWAY: DecoderAway,  # before QueueFull, which is its base
     Fault.QUEUE_FULL: QueueFull,
     Fault.DAMAGED_BITSTREAM: DamagedBitstream,
 }

@@ -66,6 +66,8 @@ class DecoderClient:
         self._names: CodecNames | None = None
         self._is_connected = False
         self._is_there = False
+        self._is_silent = False
+        """Whether an answer was missed since the last one came: the log says so once."""
         self._greeted = asyncio.Event()
 
     async def start(self) -> None:
@@ -82,7 +84,7 @@ class DecoderClient:
         """Fail every request that is still open, and close the socket."""
         self._is_connected = self._is_there = False
         for asked in self._asked.values():
-            _settle(asked.future, CodecFailed("the edge is shutting down"))
+            _settle(asked.future, DecoderAway("the edge is shutting down"))
         self._link.close()
         await asyncio.to_thread(self._reader.close)
 
@@ -106,17 +108,22 @@ class DecoderClient:
         """Return a rendition's pixels. Raises QueueFull, DecoderAway, DamagedBitstream or CodecFailed."""
         assert write is None, "the decoder writes no files"
         self._check()
+        deadline_s = time.monotonic() + self._patience.decode_s
         read = await self._reader.read(bitstream)
-        limit_s = self._patience.decode_s
-        answer = await self._answer(Decode(read.symbols, size_px, time.monotonic() + limit_s), limit_s)
+        answer = await self._answer(Decode(read.symbols, size_px, deadline_s), deadline_s)
         if not isinstance(answer, Picture):
             raise CodecFailed(f"{type(answer).__name__} is no answer to a decode")
-        return Decoded(answer.pixels, queue_s=answer.queue_s, entropy_s=read.entropy_s, synthesis_s=answer.synthesis_s)
+        return Decoded(
+            answer.pixels,
+            queue_s=read.queue_s + answer.queue_s,
+            entropy_s=read.entropy_s,
+            synthesis_s=answer.synthesis_s,
+        )
 
     async def encode(self, pixels: Pixels, *, quality: Quality, patient: bool = False) -> bytes:
         """Return the bitstream of a high picture. Raises QueueFull, DecoderAway or CodecFailed."""
-        limit_s = self._patience.encode_s
-        bitstream = await self._encoded(Encode(pixels, quality, patient, time.monotonic() + limit_s), limit_s)
+        deadline_s = time.monotonic() + self._patience.encode_s
+        bitstream = await self._encoded(Encode(pixels, quality, patient, deadline_s), deadline_s)
         if bitstream is None:
             raise CodecFailed("an encode without a bitstream")
         return bitstream
@@ -125,22 +132,23 @@ class DecoderClient:
         """Return the best bitstream that is found, if any. No client waits for it. Raises as `encode` does."""
         return await self._encoded(Refine(pixels, search), math.inf)
 
-    async def _encoded(self, request: Request, limit_s: float) -> bytes | None:
-        answer = await self._answer(request, limit_s)
+    async def _encoded(self, request: Request, deadline_s: float) -> bytes | None:
+        answer = await self._answer(request, deadline_s)
         if not isinstance(answer, Encoded):
             raise CodecFailed(f"{type(answer).__name__} is no answer to an encode")
         return answer.bitstream
 
-    async def _answer(self, request: Request, limit_s: float) -> Answer:
+    async def _answer(self, request: Request, deadline_s: float) -> Answer:
         self._check()
         number, future = next(self._numbers), asyncio.get_running_loop().create_future()
         self._asked[number] = _Asked(request, future)
         try:
             self._link.send(build_request(number, request))
-            async with asyncio.timeout(None if math.isinf(limit_s) else limit_s):
+            async with asyncio.timeout(None if math.isinf(deadline_s) else deadline_s - time.monotonic()):
                 answer: Answer = await future
         except TimeoutError:
-            raise DecoderAway(f"no answer within {limit_s:g} s") from None
+            self._miss_answer()
+            raise DecoderAway("the decoder did not answer in time") from None
         finally:
             del self._asked[number]
             if future.cancelled():
@@ -148,6 +156,11 @@ class DecoderClient:
         if isinstance(answer, Failure):
             raise answer.error()
         return answer
+
+    def _miss_answer(self) -> None:
+        if not self._is_silent:
+            logging.getLogger(__name__).warning("the decoder does not answer in time")
+        self._is_silent = True
 
     def _check(self) -> None:
         if not self._is_there:
@@ -190,7 +203,9 @@ class DecoderClient:
             return
         if isinstance(answer, Names):
             self._meet(answer.names)
-        elif (asked := self._asked.get(header.number)) is not None:
+            return
+        self._is_silent = False
+        if (asked := self._asked.get(header.number)) is not None:
             _settle(asked.future, answer)
 
     def _meet(self, names: CodecNames) -> None:

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
-import signal
 import threading
 import weakref
 
@@ -21,6 +19,7 @@ from service.bus.fields import Header
 from service.bus.outbox import Outbox, Outgoing
 from service.bus.requests import Cancel, Decode, Encode, Hello, Refine, Request, parse_request
 from service.bus.waiters import MessageWaiter
+from service.end_signal import end_this_process
 from service.errors import DamagedMessage, QueueFull
 from service.render.codec_queue import AnyJob
 from service.render.codec_worker import CodecWorker
@@ -85,7 +84,7 @@ class Router:
             self._serve()
         except Exception:
             logging.getLogger(__name__).exception("the bus has failed; the decoder ends")
-            os.kill(os.getpid(), signal.SIGTERM)  # a decoder that takes no requests must not look alive to the parent
+            end_this_process()  # a decoder that takes no requests must not look alive to the parent
 
     def _serve(self) -> None:
         poller = zmq.Poller()

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from service.errors import CodecFailed, DamagedBitstream
+from service.errors import CodecFailed, DamagedBitstream, QueueFull
+from service.render.codec_queue import Pace, QueueLimits
 
 if TYPE_CHECKING:
     from models.latent_codec import LatentCodec, Symbols
@@ -23,17 +24,22 @@ THREADS = 1
 
 @dataclass(frozen=True, slots=True)
 class ReadSymbols:
-    """The symbols of a bitstream, and how long it took to read them."""
+    """The symbols of a bitstream, how long it waited for the thread, and how long it took to read them."""
 
     symbols: Symbols
+    queue_s: float
     entropy_s: float
 
 
 class SymbolReader:
     """Made, then started, then used, then closed."""
 
-    def __init__(self, weights: Path | None, *, kernels: str, threads: int) -> None:
+    def __init__(self, weights: Path | None, *, kernels: str, threads: int, limits: QueueLimits) -> None:
+        """The limits are those of the decoder's own queue."""
         self._weights = weights
+        self._limits = limits
+        self._waiting = 0
+        self._pace = Pace()
         self._kernels = kernels
         # OpenMP counts by thread: one that is told nothing would share each small product among all processors.
         self._threads = ThreadPoolExecutor(THREADS, "entropy", initializer=_limit_threads, initargs=(threads,))
@@ -54,8 +60,25 @@ class SymbolReader:
         return self._codec.stream_id
 
     async def read(self, bitstream: bytes) -> ReadSymbols:
-        """Entropy-decode a bitstream. Raises DamagedBitstream or CodecFailed."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self._read, bitstream)
+        """Entropy-decode a bitstream. Raises QueueFull, DamagedBitstream or CodecFailed."""
+        self._check_room()
+        self._waiting += 1
+        try:
+            read = await asyncio.get_running_loop().run_in_executor(
+                self._threads, self._read, bitstream, time.perf_counter()
+            )
+        finally:
+            self._waiting -= 1
+        self._pace.taken(1)
+        self._pace.done(read.entropy_s)
+        return read
+
+    def _check_room(self) -> None:
+        if self._waiting >= self._limits.queue_items:
+            raise QueueFull(f"{self._waiting} bitstreams wait to be read")
+        wait_s = self._pace.seconds(self._waiting)
+        if self._limits.wait_s and wait_s > self._limits.wait_s:
+            raise QueueFull(f"{wait_s:.1f} s to wait until a bitstream is read")
 
     def _load(self) -> LatentCodec:
         from models.checkpoint import load
@@ -66,7 +89,7 @@ class SymbolReader:
         kernels = Kernels.forced(self._kernels, device="cpu")
         return LatentCodec(checkpoint, checkpoint.high, device="cpu", kernels=kernels)
 
-    def _read(self, bitstream: bytes) -> ReadSymbols:
+    def _read(self, bitstream: bytes, submitted_s: float) -> ReadSymbols:
         from models.bitstream import BitstreamError
 
         assert self._codec is not None, "start() comes first"
@@ -77,7 +100,7 @@ class SymbolReader:
             raise DamagedBitstream(str(error)) from error
         except Exception as error:
             raise CodecFailed(str(error)) from error
-        return ReadSymbols(symbols, time.perf_counter() - started_s)
+        return ReadSymbols(symbols, started_s - submitted_s, time.perf_counter() - started_s)
 
 
 def _limit_threads(threads: int) -> None:

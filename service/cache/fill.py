@@ -190,8 +190,8 @@ class Filler:
         try:
             with work.timings.measured("encode"):
                 bitstream = await self._encoder.encode(delivered.prepared.high)
-        except QueueFull:  # the picture is at hand: to show it is cheap, and another edge can encode the file itself
-            return await self._skipped(work.brought(source=delivered), "queue-full")
+        except QueueFull as refused:  # the source is here: showing it is cheap, and another edge can encode it itself
+            return await self._skipped(work.brought(source=delivered), refused.detail)
         source = without_file(delivered)
         return await self._put(work.brought(source=source), source, bitstream, work)
 
@@ -202,8 +202,8 @@ class Filler:
         try:
             with behind.timings.measured("encode"):
                 bitstream = await self._encoder.encode_behind(source.prepared.high)
-        except QueueFull:
-            return await self._skipped(filled, "queue-full")
+        except QueueFull as refused:
+            return await self._skipped(filled, refused.detail)
         return await self._put(filled, source, bitstream, work)
 
     async def _skipped(self, filled: Filled, why: str) -> Filled:

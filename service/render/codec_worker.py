@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from service.errors import CodecFailed
+from service.errors import DecoderAway
 from service.quality import Quality
 from service.render.codec_options import Observer, WorkerOptions
 from service.render.codec_queue import AnyJob, CodecQueue, Round, Together
@@ -64,7 +64,7 @@ class CodecWorker:
     async def close(self) -> None:
         """Finish the round that is under way; jobs that are still queued fail."""
         for job in self._queue.close():
-            job.fail(CodecFailed("the edge is shutting down"))
+            job.fail(DecoderAway("the edge is shutting down"))
         self._observer.queue_changed(items=0)
         if self._thread is not None:
             await asyncio.to_thread(self._thread.join)

@@ -38,8 +38,9 @@ Running = Callable[[], AdminServices]
 
 
 def not_running() -> HTTPException:
-    """The weights are not there yet, or not any more."""
-    return HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, "The edge is starting.", headers={"Retry-After": "1"})
+    """Return the answer while nothing decodes: the weights are not loaded yet, or the decoder is away."""
+    sentence = "The edge is starting, or its decoder is away."
+    return HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, sentence, headers={"Retry-After": "1"})
 
 
 def health_router(running: Running) -> APIRouter:

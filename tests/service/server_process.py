@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -52,12 +53,29 @@ class Server:
         return redis.Redis(unix_socket_path=str(path), socket_timeout=60)
 
 
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+    return port
+
+
+def wait_until_listening(port: int) -> None:
+    """A worker says that it has started a moment before it listens."""
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=60).close()
+        except ConnectionRefusedError:
+            assert time.monotonic() < deadline, "nobody listens"
+        else:
+            return
+
+
 @contextmanager
 def serving(tmp_path: Path, origin: str, *, workers: int = 1, **settings: object) -> Iterator[Server]:
     """Its settings by their names in lower case, without the prefix."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     environment = {"EDGE_ORIGIN": origin, "TMPDIR": str(tmp_path), "PATH": "/usr/bin:/bin"}
     # A busy machine is not what these tests are about.
     settings = {"store_timeout_s": 30, "origin_timeout_s": 60, **settings}
@@ -80,6 +98,7 @@ def serving(tmp_path: Path, origin: str, *, workers: int = 1, **settings: object
                 break
         else:
             pytest.fail("the server did not start:\n" + "".join(said))
+        wait_until_listening(port)
         try:
             yield Server(parent, port, tmp_path, said="".join(said), stdout=stdout)
         finally:

@@ -16,7 +16,7 @@ from service.readiness import ReadyMark, ready_worker
 from service.store.embedded import EmbeddedValkey
 from service.web.stats import CodecFigures
 from tests.service.scripted_origin import Reply, ScriptedOrigin
-from tests.service.server_process import Server, serving
+from tests.service.server_process import Server, free_port, serving
 
 FRESH = {"Cache-Control": "max-age=600"}
 LIMIT_S = 60
@@ -29,9 +29,7 @@ CODEC = CodecFigures(
 def admin(valkey_program: None) -> Iterator[httpx.Client]:
     """A client of the port that `base_url` names."""
     _ = valkey_program
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{free.getsockname()[1]}"
+    url = f"http://127.0.0.1:{free_port()}"
     with httpx.Client(base_url=url, timeout=LIMIT_S, trust_env=False) as client:
         yield client
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from skimage import data
 
-from service.errors import CodecFailed, DamagedBitstream
+from service.errors import CodecFailed, DamagedBitstream, DecoderAway
 from service.render import image_file
 from service.render.codec_options import WorkerOptions
 from service.render.codec_queue import QueueLimits
@@ -174,7 +174,7 @@ def test_closing_fails_whoever_still_waits(photos: list[Pixels]) -> None:
         seen.may_go_on.set()
         await closing
         waiting, busy = await asyncio.gather(*tasks, return_exceptions=True)
-        assert isinstance(waiting, CodecFailed)
+        assert isinstance(waiting, DecoderAway)
         assert isinstance(busy, bytes)
 
     in_loop(story)

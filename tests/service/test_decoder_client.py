@@ -68,7 +68,7 @@ def bitstreams(photos: list[Pixels]) -> list[bytes]:
 
 
 def client_of(address: str, patience: Patience | None = None) -> DecoderClient:
-    reader = SymbolReader(None, kernels="float32", threads=1)
+    reader = SymbolReader(None, kernels="float32", threads=1, limits=OPTIONS.queue)
     return DecoderClient(address, reader, waiting=16, patience=patience)
 
 
@@ -179,7 +179,7 @@ def test_what_nobody_waits_for_any_more_is_not_decoded(short_path: Path, bitstre
             left = asyncio.create_task(patient.decode(bitstreams[0], size_px=172))
             await told.waiting(2)
             left.cancel()
-            with pytest.raises(DecoderAway, match=r"0\.3 s"):
+            with pytest.raises(DecoderAway, match="in time"):
                 await late
             kept = asyncio.create_task(patient.decode(bitstreams[1], size_px=172))
             await told.waiting(3)  # on the same connection, so the decoder knows of the other's end
@@ -203,7 +203,7 @@ def test_a_worker_that_dies_takes_its_requests_along_and_nobody_elses(
             told.seen.may_go_on.set()
             await busy
             assert (await tasks[0]).pixels.shape == (172, 172, 3)
-            with pytest.raises(CodecFailed, match="shutting down"):
+            with pytest.raises(DecoderAway, match="shutting down"):
                 await tasks[1]
             assert (await one.decode(bitstreams[1], size_px=172)).pixels.shape == (172, 172, 3)
             assert len(told.router._known) == 1

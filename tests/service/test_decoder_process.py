@@ -1,6 +1,7 @@
 """The decoder process behind whole servers, as `latentedge serve` starts them with EDGE_DECODER=process."""
 
 import os
+import shutil
 import signal
 import socket
 import struct
@@ -12,11 +13,16 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
+from uvicorn import Config
+
+from models.checkpoint import RELEASED
 from models.codec import Codec
 from service.render import image_file
-from service.workers import STARTUP_FAILURE
+from service.store.embedded import EmbeddedValkey
+from service.workers import STARTUP_FAILURE, WatchedProcess
 from tests.service.scripted_origin import Reply, ScriptedOrigin
-from tests.service.server_process import SERVER, Server, serving
+from tests.service.server_process import SERVER, Server, free_port, serving
+from tests.service.test_drain import answer, ask, connected, ended, let_go, wait_until_closed
 
 FRESH = {"Cache-Control": "max-age=600"}
 LIMIT_S = 60
@@ -112,3 +118,54 @@ def test_a_decoder_that_cannot_start_ends_the_server(short_path: Path, origin: S
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=2 * LIMIT_S, check=False)
     assert ended.returncode == STARTUP_FAILURE, ended.stderr
     assert "a process could not start" in ended.stderr
+
+
+def test_a_signal_to_every_process_cuts_no_request(
+    short_path: Path, origin: ScriptedOrigin, photo: bytes, valkey: EmbeddedValkey
+) -> None:
+    """systemd sends SIGTERM to the whole service: the decoder is to outlive the workers that need it."""
+    reply = Reply(photo, headers=FRESH, gate=threading.Event())
+    origin.script("/slow", reply)
+    settings = {"decoder": "process", "device": "cpu", "redis_url": valkey.url, "admin_port": free_port()}
+    with serving(short_path, origin.url, workers=1, **settings) as server, connected(server) as client:
+        ask(client, "/image/slow?res=medium")
+        assert reply.arrived.wait(LIMIT_S)
+        os.killpg(server.parent.pid, signal.SIGTERM)
+        wait_until_closed(server)
+        let_go(reply)
+        said = answer(client)
+        assert said.startswith(b"HTTP/1.1 200 OK\r\n"), said[:200]
+        assert b"; stored;" in said
+        assert ended(server) == 0
+
+
+def test_a_decoder_whose_weights_have_vanished_ends_the_server(
+    short_path: Path, origin: ScriptedOrigin, valkey: EmbeddedValkey
+) -> None:
+    """Started again and again, it would only fill the log."""
+    weights = short_path / "weights.safetensors"
+    shutil.copy(RELEASED, weights)
+    settings = {"decoder": "process", "device": "cpu", "redis_url": valkey.url, "weights": weights}
+    with serving(short_path, origin.url, workers=1, **settings) as server:
+        decoder = decoder_of(server)
+        weights.unlink()
+        os.kill(decoder, signal.SIGKILL)
+        server.wait_until_said("EDGE_WEIGHTS")
+        assert ended(server) == STARTUP_FAILURE
+
+
+def test_a_process_that_hangs_does_not_delay_the_end_of_the_server() -> None:
+    leaving, leave_by = os.pipe()
+    process = WatchedProcess(Config("service.serving:admin_app", factory=True), [], leaving=leaving)
+    process.start()
+    assert process.pid is not None
+    os.kill(process.pid, signal.SIGSTOP)
+    with ThreadPoolExecutor(1) as parent:
+        answered = parent.submit(process.ping, 10 * LIMIT_S)
+        os.write(leave_by, b"\0")
+        assert answered.result(LIMIT_S), "it is not taken for dead, so it is not started again"
+    process.kill()
+    process.join()
+    assert not process.ping(LIMIT_S)
+    os.close(leaving)
+    os.close(leave_by)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from service.cache.known_records import KnownRecords
+from service.cache.known_records import OBJECTS_BYTES, KnownRecords
 from service.cache.record import PREFIX, pack, unpack
 from service.errors import DamagedRecord
 from tests.service.test_record import SAMPLE
@@ -46,7 +46,7 @@ def test_a_renewed_record_is_another_one() -> None:
 def test_the_records_that_were_read_last_stay_within_the_limit() -> None:
     pictures = [replace(SAMPLE, quality=quality, bitstream=bytes(1000)) for quality in range(10)]
     values = [pack(one) for one in pictures]
-    known = KnownRecords(3 * len(values[0]))
+    known = KnownRecords(3 * (OBJECTS_BYTES + len(values[0])))
     first = known.read(values[0])
     for value in values[1:]:
         known.read(value)
