@@ -2,6 +2,7 @@
 
 EdgeError
 ├── SettingsError             the edge does not start; every fault of the environment in one message
+├── CannotListen              the edge does not start; its port is in use, or not this user's to use
 ├── RequestError         400  the client asked for something that cannot be
 │   ├── BadImageId
 │   ├── BadResolution
@@ -56,6 +57,10 @@ class SettingsError(EdgeError):
     def __init__(self, faults: Sequence[str]) -> None:
         super().__init__("\n".join(["the settings have faults:", *(f"  {fault}" for fault in faults)]))
         self.faults = tuple(faults)
+
+
+class CannotListen(EdgeError):
+    """The address of the server cannot be bound."""
 
 
 class RequestError(EdgeError):

@@ -7,6 +7,7 @@ It knows files and conditional requests, nothing of latents. GET and HEAD; what 
 import asyncio
 import hashlib
 import json
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from email.utils import formatdate, parsedate_to_datetime
 from http import HTTPStatus
@@ -15,6 +16,8 @@ from pathlib import Path
 import uvicorn
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
+
+from service.listening import bind
 
 STATS_PATH = "/_origin/stats"
 CACHE_CONTROL = "public, max-age=3600"
@@ -126,15 +129,12 @@ class StaticOrigin:
 
 
 def run(folder: Path, *, host: str, port: int) -> None:
-    uvicorn.run(
-        StaticOrigin(folder),
-        host=host,
-        port=port,
-        lifespan="off",
-        log_level="warning",
-        access_log=False,
-        server_header=False,
+    """Serve until SIGTERM or Ctrl-C. Raises CannotListen."""
+    config = uvicorn.Config(
+        StaticOrigin(folder), lifespan="off", log_level="warning", access_log=False, server_header=False
     )
+    with bind(host, port) as listening, suppress(KeyboardInterrupt):
+        uvicorn.Server(config).run(sockets=[listening])
 
 
 def _header(scope: Scope, name: bytes) -> str | None:

@@ -7,6 +7,7 @@ import multiprocessing
 import multiprocessing.connection
 import os
 import signal
+import socket
 import sys
 import tempfile
 import threading
@@ -25,6 +26,7 @@ from service.app import create_app
 from service.decoder import create_decoder_app
 from service.end_signal import end_by_edge_only, end_this_process
 from service.errors import SettingsError
+from service.listening import announce, bind
 from service.log_lines import log_to
 from service.readiness import ReadyMark
 from service.render.accelerator import has_accelerator
@@ -40,29 +42,34 @@ HUNG_S = 30  # assumed: longer than a machine that swaps or compiles keeps a pro
 
 
 def run(settings: Settings, *, host: str, port: int, workers: int = 1) -> None:
-    """Serve until SIGTERM or Ctrl-C; requests under way are finished."""
+    """Serve until SIGTERM or Ctrl-C; requests under way are finished. Raises CannotListen or StoreUnavailable."""
     signal.signal(signal.SIGTERM, _leave)  # uvicorn raises it again once it is done; what is open here must be closed
     with ExitStack() as closing:
+        pictures = closing.enter_context(bind(host, port))
         if not settings.redis_url:
             embedded = closing.enter_context(EmbeddedValkey(limit_bytes=settings.store_bytes))
             settings = settings.model_copy(update={"redis_url": embedded.url})
         settings = settings.model_copy(update={"decoder": _where_the_codec_runs(settings)})
         if workers == 1 and not settings.admin_port and settings.decoder == "thread":
             log_to(sys.stderr)
+            server = uvicorn.Server(_config(create_app(settings), settings, host=host, port=port))
+            announce(pictures)
             with suppress(KeyboardInterrupt):  # Ctrl-C, after everything has ended in order
-                uvicorn.Server(_config(create_app(settings), settings, host=host, port=port)).run()
+                server.run(sockets=[pictures])
         else:
             # prometheus_client decides on import whether there are several processes, so only the environment can
             # tell the workers, and the parent itself must not count.
             metrics = closing.enter_context(tempfile.TemporaryDirectory(prefix="latentedge-metrics-"))
             os.environ.update({MULTIPROCESS_VARIABLE: metrics, **settings.environment()})
-            _workers(settings, host=host, port=port, workers=workers).run()
+            _workers(settings, pictures, host=host, workers=workers).run()
 
 
-def _workers(settings: Settings, *, host: str, port: int, workers: int) -> Workers:
-    pictures = _config("service.serving:worker_app", settings, host=host, port=port, workers=workers)
+def _workers(settings: Settings, pictures: socket.socket, *, host: str, workers: int) -> Workers:
+    port = pictures.getsockname()[1]
+    config = _config("service.serving:worker_app", settings, host=host, port=port, workers=workers)
+    announce(pictures)
     return Workers(
-        Listening(pictures, [pictures.bind_socket()]),
+        Listening(config, [pictures]),
         beside=_beside(settings, host=host),
         on_death=forget_worker,
     )
@@ -74,7 +81,9 @@ def _beside(settings: Settings, *, host: str) -> list[Listening]:
         beside.append(Listening(_config("service.serving:decoder_app", settings, host=host, port=0), []))
     if settings.admin_port:
         admin = _config("service.serving:admin_app", settings, host=host, port=settings.admin_port)
-        beside.append(Listening(admin, [admin.bind_socket()]))
+        listening = bind(host, settings.admin_port)
+        announce(listening)
+        beside.append(Listening(admin, [listening]))
     return beside
 
 

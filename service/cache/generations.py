@@ -16,6 +16,7 @@ from service.errors import StoreUnavailable
 from service.store.generation_store import GenerationStore
 
 REFRESH_S = 1.0
+CANCEL_AGAIN_S = 0.1
 RETRY_S = 1.0  # assumed; without news the table is still refreshed
 
 
@@ -35,10 +36,11 @@ class Generations:
         self._listening = asyncio.create_task(self._listen())
 
     async def close(self) -> None:
-        """Take none any more."""
-        if self._listening is not None:
+        """Stop listening."""
+        # A cancellation that comes while a client of the store connects is lost (redis 8.1 on uvloop, seen).
+        while self._listening is not None and not self._listening.done():
             self._listening.cancel()
-            await asyncio.gather(self._listening, return_exceptions=True)
+            await asyncio.wait([self._listening], timeout=CANCEL_AGAIN_S)
 
     async def current(self) -> Purges:
         """As they were a second ago or less. Raises StoreUnavailable."""

@@ -6,7 +6,7 @@ from service.commands.failure import CommandFailure
 
 
 def serve(*, host: str, port: int, workers: int) -> None:
-    from service.errors import SettingsError
+    from service.errors import CannotListen, SettingsError, StoreUnavailable
     from service.serving import run
     from service.settings import read_settings
     from service.store.servers import Servers
@@ -21,7 +21,12 @@ def serve(*, host: str, port: int, workers: int) -> None:
         raise CommandFailure("latentedge: EDGE_ADMIN_PORT must be another port than that of the pictures, or 0")
     if settings.weights is not None:
         _must_fit(settings.weights)
-    run(settings, host=host, port=port, workers=workers)
+    if settings.device == "cuda":
+        _must_have_a_gpu()
+    try:
+        run(settings, host=host, port=port, workers=workers)
+    except (CannotListen, StoreUnavailable) as error:
+        raise CommandFailure(f"latentedge: {error}") from error
 
 
 def _must_fit(weights: Path) -> None:
@@ -34,9 +39,20 @@ def _must_fit(weights: Path) -> None:
         raise CommandFailure(f"latentedge: EDGE_WEIGHTS: {error}") from error
 
 
+def _must_have_a_gpu() -> None:
+    from service.render.accelerator import has_accelerator
+
+    if not has_accelerator():
+        raise CommandFailure("latentedge: EDGE_DEVICE is cuda, but torch finds no GPU that it can use")
+
+
 def origin(directory: Path, *, host: str, port: int) -> None:
     from service import origin_server
+    from service.errors import CannotListen
 
     if not directory.is_dir():
         raise CommandFailure(f"{directory}: not a folder")
-    origin_server.run(directory, host=host, port=port)
+    try:
+        origin_server.run(directory, host=host, port=port)
+    except CannotListen as error:
+        raise CommandFailure(f"latentedge: {error}") from error

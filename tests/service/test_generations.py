@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 import redis
+import uvloop
 
 from service.cache import generations
 from service.cache.generations import REFRESH_S, Generations
@@ -146,3 +147,20 @@ def test_a_store_that_does_not_answer_is_not_believed_to_have_purged_nothing() -
             await Generations(GenerationStore(connection, KEY)).current()
 
     asyncio.run(story())
+
+
+@pytest.mark.parametrize("turns", [0, 1, 3, 10, 30, 100])
+def test_closing_ends_whatever_the_listener_is_doing(valkey: EmbeddedValkey, turns: int) -> None:
+    """On uvloop, as the edge runs: there the store's client loses a cancellation that comes while it connects."""
+
+    async def story() -> None:
+        connection = Connection(valkey.url, patience=PATIENCE, observer=Alarms())
+        mine = Generations(GenerationStore(connection, KEY))
+        mine.listen()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        async with asyncio.timeout(LIMIT_S):
+            await mine.close()
+        await connection.close()
+
+    uvloop.run(story())

@@ -1,0 +1,58 @@
+"""What keeps a server from starting ends it within seconds, with one line and an exit code."""
+
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+LIMIT_S = 60
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    """A port on which something else listens."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        yield other.getsockname()[1]
+
+
+def latentedge(folder: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    environment = {"PATH": "/usr/bin:/bin", "TMPDIR": str(folder), "EDGE_ORIGIN": "http://127.0.0.1:1", **settings}
+    return subprocess.run(
+        [sys.executable, "-m", "service", *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_port_that_is_in_use(short_path: Path, taken: int, workers: str) -> None:
+    ended = latentedge(short_path, "serve", "--port", str(taken), "--workers", workers)
+    assert ended.returncode == 2
+    assert ended.stderr == f"latentedge: cannot listen on 127.0.0.1:{taken}: Address already in use\n"
+    assert not list(short_path.iterdir()), "nothing was started, so nothing is left behind"
+
+
+def test_an_admin_port_that_is_in_use(short_path: Path, taken: int, valkey_program: None) -> None:
+    _ = valkey_program
+    ended = latentedge(short_path, "serve", "--port", "0", EDGE_ADMIN_PORT=str(taken))
+    assert ended.returncode == 2
+    assert ended.stderr.endswith(f"latentedge: cannot listen on 127.0.0.1:{taken}: Address already in use\n")
+    assert not list(short_path.iterdir())
+
+
+def test_the_port_of_an_origin_that_is_in_use(short_path: Path, taken: int) -> None:
+    ended = latentedge(short_path, "origin", "--dir", str(short_path), "--port", str(taken))
+    assert ended.returncode == 2
+    assert ended.stderr == f"latentedge: cannot listen on 127.0.0.1:{taken}: Address already in use\n"
+
+
+def test_a_device_that_is_not_there(short_path: Path) -> None:
+    ended = latentedge(short_path, "serve", "--port", "0", EDGE_DEVICE="cuda", CUDA_VISIBLE_DEVICES="")
+    assert ended.returncode == 2
+    assert ended.stderr == "latentedge: EDGE_DEVICE is cuda, but torch finds no GPU that it can use\n"
