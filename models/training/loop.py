@@ -139,7 +139,17 @@ class _Loop:
                 self._look(loss)
                 deadline.show_life()
             self._phase = replace(self._phase, name=DONE)
+            self._keep_last()
+
+    def _keep_last(self) -> None:
+        """Write the averaged weights of the end, or mark the ones that were written last as final."""
+        try:
             keep(self._folder / AVERAGED, self._run.averaged, self._stand)
+        except NotFiniteError as error:
+            last = kept(self._folder, AVERAGED)
+            last.fill(self._run.averaged)
+            keep(self._folder / AVERAGED, self._run.averaged, replace(last.stand, phase=DONE))
+            Console().print(f"{error}: the weights of step {last.stand.step} are the last ones")
 
     def _steps(self, spent_s: float) -> float:
         """Some steps at one rate, until the device is waited for: gives the loss of the last."""

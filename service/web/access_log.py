@@ -16,6 +16,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import accumulate
 from typing import Protocol
 
 from starlette.types import Scope
@@ -30,7 +31,7 @@ CLIENT_GONE = 499
 NOTES = 10_000  # assumed: seconds of a busy edge, some megabytes
 GATHERING_S = 0.1  # assumed: nobody reads a log faster
 CLOSING_S = 2.0
-ID_CAP = 512
+ID_CAP_BYTES = 2048  # assumed: an id of 512 characters, most of which JSON writes as they are
 # POSIX: so much is written at once or not at all, so that the lines of several workers do not mix in a pipe.
 WRITE_BYTES = 4096
 
@@ -125,10 +126,12 @@ class AccessLog:
                 self._write_block(block)
 
     def _write_block(self, block: bytes) -> None:
+        rest = memoryview(block)
         try:
-            os.write(self._file, block)
-        except OSError:  # nobody reads it any more
-            self._observer.log_lines_dropped(block.count(b"\n"))
+            while rest:
+                rest = rest[os.write(self._file, rest) :]
+        except OSError:  # nobody reads it any more, or the disk is full
+            self._observer.log_lines_dropped(bytes(rest).count(b"\n"))
 
 
 def _blocks(lines: Iterable[bytes]) -> Iterator[bytes]:
@@ -151,7 +154,7 @@ def _noted(exchange: Exchange, reply: PictureResponse | None, status: int) -> _N
         request_id=exchange.request_id,
         client=client[0] if client else None,
         method=scope["method"],
-        image_id=scope["path"].removeprefix(PICTURES).removeprefix(LATENTS)[:ID_CAP],
+        image_id=_capped(scope["path"].removeprefix(PICTURES).removeprefix(LATENTS)),
         res=exchange.told.res,
         fields={} if reply is None else dict(reply.headers),
         status=int(status),
@@ -160,6 +163,12 @@ def _noted(exchange: Exchange, reply: PictureResponse | None, status: int) -> _N
         timings=exchange.timings,
         sent_bytes=0 if reply is None else len(reply.body or b""),
     )
+
+
+def _capped(image_id: str) -> str:
+    """Return as much of an id as takes ID_CAP_BYTES in JSON, which writes an emoji in 12 bytes."""
+    ends = accumulate(len(json.dumps(character)) - 2 for character in image_id)
+    return image_id[: sum(end <= ID_CAP_BYTES for end in ends)]
 
 
 def _line(note: _Note) -> bytes:

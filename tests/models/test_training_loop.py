@@ -162,6 +162,21 @@ def test_a_loss_that_is_no_number_sends_the_run_back_to_what_was_written(tmp_pat
     assert lines_of(tmp_path / LOG)[-1]["fixed_loss"] < lines_of(tmp_path / LOG)[0]["fixed_loss"]
 
 
+def test_weights_that_are_lost_in_the_last_step_leave_the_ones_before(tmp_path: Path) -> None:
+    def lose(_phase: Phase, step: int) -> None:
+        if step == total - 1:
+            with torch.no_grad():
+                task.model.get_parameter("weight").fill_(float("nan"))
+
+    total = len(run(tmp_path / "whole", Regression()).phases)
+    task = Regression(lose)
+    run(tmp_path / "lost", task)
+    last = kept(tmp_path / "lost", AVERAGED)
+    assert last.stand.phase == DONE
+    assert last.stand.step < total
+    assert all(bool(tensor.isfinite().all()) for tensor in last.tensors.values())
+
+
 def test_the_better_optimizer_of_a_contest_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     task = run(tmp_path, Regression(), replace(OPTIONS, contest_s=10.0))
     printed = capsys.readouterr().out

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from service.outcomes import Outcome
 from service.store.embedded import EmbeddedValkey
-from service.web.access_log import NOTES, AccessLog, Exchange
+from service.web.access_log import NOTES, WRITE_BYTES, AccessLog, Exchange
 from service.web.request_id import request_id
 from service.web.responses import PictureResponse
 from tests.service.running_edge import RunningEdge
@@ -116,6 +116,35 @@ def test_who_reads_too_slowly_loses_lines_and_keeps_nobody() -> None:
         log.close()
         os.close(writing)
         assert everything.result(LIMIT_S).count(b"\n") + losses.lines == 2 * NOTES
+
+
+@pytest.mark.parametrize("character", ["a", '"', "é", "\U0001f600"])
+def test_a_line_of_the_longest_id_is_written_at_once(character: str) -> None:
+    """POSIX keeps writes of up to WRITE_BYTES whole; longer ones of several workers may mix."""
+    with pipe() as (reading, writing):
+        log = AccessLog(1, file=writing, observer=Losses())
+        log.ended(Exchange({**SCOPE, "path": "/image/" + 10_000 * character}, "1"), WHOLE)
+        log.close()
+        line = os.read(reading, 65536)
+    assert len(line) <= WRITE_BYTES
+    assert re.fullmatch(f"({character})+", json.loads(line)["id"])
+
+
+def test_lines_that_are_written_in_part_count_as_lost_from_there() -> None:
+    """A socket that takes no more, like a full disk, may take a part of a write."""
+    losses = Losses()
+    reading, writing = socket.socketpair()
+    with reading, writing:
+        writing.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)  # the kernel makes it its smallest
+        writing.setblocking(False)
+        log = AccessLog(1, file=writing.fileno(), observer=losses)
+        for number in range(1000):
+            log.ended(Exchange(dict(SCOPE), str(number)), WHOLE)
+        log.close()
+        writing.close()
+        with reading.makefile("rb") as read:
+            assert read.read().count(b"\n") + losses.lines == 1000
+    assert losses.lines > 0
 
 
 def test_a_reader_that_has_gone_is_no_error() -> None:
