@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.cache.record import Record, pack
-from service.errors import CodecFailed, QueueFull, StoreUnavailable
+from service.errors import CodecFailed, DecoderAway, QueueFull, StoreUnavailable
 from service.outcomes import RefinementOutcome
 from service.quality import Quality, TargetScore
 from service.render.jobs import Search
@@ -78,10 +78,10 @@ class Refiner:
             better = replace(record, bitstream=bitstream, refinement=self._rules.steps)
             if not await self._store.replace(key, pack(better), instead_of=pack(record)):
                 return RefinementOutcome.SUPERSEDED
+        except (CodecFailed, DecoderAway, StoreUnavailable):
+            return RefinementOutcome.FAILED
         except QueueFull:
             return RefinementOutcome.REFUSED
-        except (CodecFailed, StoreUnavailable):
-            return RefinementOutcome.FAILED
         self._telemetry.refined(first_bytes=len(record.bitstream), refined_bytes=len(bitstream))
         return RefinementOutcome.STORED
 

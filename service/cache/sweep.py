@@ -19,7 +19,7 @@ from service.cache.candidates import SweepAim, candidate
 from service.cache.purges import Purges
 from service.cache.record import Record, pack
 from service.cache.unchanged_source import UnchangedSources
-from service.errors import CodecFailed, RecordError
+from service.errors import CodecFailed, DecoderAway, RecordError
 from service.outcomes import SweepOutcome
 from service.render.jobs import Search
 from service.render.picture_codec import PictureCodec
@@ -119,7 +119,7 @@ class Sweep:
             return high
         try:
             found = await self._worker.refine(high, self._search(chosen.record))
-        except CodecFailed:
+        except (CodecFailed, DecoderAway):
             self._failures += 1
             if self._failures >= FAILURES:
                 raise

@@ -14,7 +14,7 @@ from models.bitstream import parse
 from service.cache.origin_fields import PassedOn
 from service.cache.record import Record, pack, unpack
 from service.cache.refiner import Refiner, RefineRules
-from service.errors import CodecFailed, QueueFull
+from service.errors import CodecFailed, DecoderAway, QueueFull
 from service.outcomes import RefinementOutcome
 from service.quality import TargetScore
 from service.render import image_file
@@ -77,7 +77,7 @@ def test_closing_drops_what_is_being_refined(high: Pixels) -> None:
             await asyncio.to_thread(watch.holds.wait)
             with pytest.raises(QueueFull):
                 await worker.refine(high, LONG_SEARCH)
-        with pytest.raises(CodecFailed):
+        with pytest.raises(DecoderAway):
             await refining
         assert watch.log == ["slice"]
 
