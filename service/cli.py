@@ -64,10 +64,10 @@ def encode(
     head: Head = "auto",
 ) -> None:
     """Encode pictures to DIR/<stem>.le: the centre square at 344x344; a 344x344 picture is taken as it is."""
-    from service.commands import encoding, latent_files
+    from service.commands import encode_target, latent_files
     from service.commands.codec_choice import CodecChoice
 
-    wish = encoding.Wish(
+    wish = encode_target.Wish(
         quality,
         target_bytes=target_bytes,
         target_ssimulacra2=target_ssimulacra2,
@@ -228,9 +228,9 @@ def serve(
     workers: Annotated[int, typer.Option("--workers", min=1, help="Server processes.")] = 1,
 ) -> None:
     """Run the edge. Everything else is set by the environment, as listed below; EDGE_ORIGIN is the one that must be."""
-    from service.commands import serving
+    from service.commands import start_servers
 
-    serving.serve(host=host, port=port, workers=workers)
+    start_servers.serve(host=host, port=port, workers=workers)
 
 
 @app.command(cls=SettingsCommand)
@@ -286,10 +286,10 @@ def purge(
     ] = "",
 ) -> None:
     """Take pictures out of all edges on a store before their time; prints what the edge answers."""
-    from service.commands import purging
+    from service.commands import purge_order
 
-    order = purging.Order(image_id=image_id, tag=tag, everything=everything, soft=soft)
-    typer.echo(purging.purge(order, edge=edge, token=token))
+    order = purge_order.Order(image_id=image_id, tag=tag, everything=everything, soft=soft)
+    typer.echo(purge_order.purge(order, edge=edge, token=token))
 
 
 @app.command()
@@ -300,9 +300,9 @@ def origin(
     host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
 ) -> None:
     """Run a small static origin over a folder of pictures."""
-    from service.commands import serving
+    from service.commands import start_servers
 
-    serving.origin(directory, host=host, port=port)
+    start_servers.origin(directory, host=host, port=port)
 
 
 @app.command()

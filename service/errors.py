@@ -14,7 +14,7 @@ EdgeError
 │   ├── DamagedPicture   422
 │   └── PictureTooLarge  413  too many bytes or too many pixels, found before a full decode
 ├── OriginError               the origin gave no picture
-│   ├── OriginRefused    4xx, 5xx: its own status, passed on
+│   ├── OriginRefused    4xx, 5xx: its own status, passed on (rules/origin_refused.py)
 │   ├── OriginUnreachable  502
 │   ├── OriginBroken     502  truncated body, redirect elsewhere, a status that makes no sense
 │   ├── UnusableLatent     502  a latent of other weights, or one that is damaged
@@ -38,8 +38,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import ClassVar
-
-from service.cache.origin_fields import OriginFields
 
 
 class EdgeError(Exception):
@@ -135,20 +133,6 @@ class PictureTooLarge(SourceError):
 
 class OriginError(EdgeError):
     """The origin gave no picture."""
-
-
-class OriginRefused(OriginError):
-    """The origin answered with an error status."""
-
-    public = "The origin answered with an error."
-    report = False
-
-    def __init__(self, status: int, fields: OriginFields, *, ttl_s: int | None = None) -> None:
-        super().__init__(f"the origin answered {status}")
-        self.status = status
-        self.fields = fields
-        self.ttl_s = ttl_s
-        """How long this will still be remembered; None where the origin was asked just now."""
 
 
 class OriginUnreachable(OriginError):

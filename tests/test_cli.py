@@ -14,7 +14,7 @@ from models.bitstream import parse
 from models.config import HIGH_PX, MEDIUM_PX
 from models.training.options import STAGES
 from service.cli import run
-from service.settings import table
+from service.settings.edge_settings import table
 from tests.command_line import Outcome, Shell, assert_one_line_each, photograph
 
 COMMANDS = ("encode", "decode", "info", "evaluate", "train", "pack", "serve", "refine", "purge", "origin", "demo")

@@ -25,9 +25,9 @@ from service.cli import run
 from service.commands.failure import CommandFailure
 from service.demo import load, photographs
 from service.demo.children import HOST, claim_port, edge_server, free_port, origin_server
-from service.demo.figures import OriginFigures, StoreFigures, hit_ratio, origin_figures, print_tables
+from service.demo.load_figures import OriginFigures, StoreFigures, hit_ratio, origin_figures, print_tables
 from service.demo.samples import Rendition, avif, matched_avif_quality
-from service.origin_server import STATS_PATH
+from service.serving.origin_server import STATS_PATH
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from service.settings import table
+from service.settings.edge_settings import table
 
 ROOT = Path(__file__).parents[1]
 
@@ -37,7 +37,7 @@ def test_every_metric_is_in_the_readme(readme: str) -> None:
 
 
 def metric_names() -> set[str]:
-    from service import telemetry
+    from service.metrics import telemetry
 
     source = Path(telemetry.__file__).read_text(encoding="utf-8")
     return set(re.findall(r"\"(edge_[a-z_]+)\"", source))

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from service.demo.children import origin_server
-from service.origin_server import STATS_PATH, PictureFile
+from service.serving.origin_server import STATS_PATH, PictureFile
 
 BODY = b"the origin does not look into its files"
 

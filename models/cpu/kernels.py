@@ -85,6 +85,10 @@ def _quickest(group: str, device: str) -> str:
     """Measure once a process: all codecs of a process then write the same streams."""
     if device != "cpu" and group != "exact":  # reading stays on the processor
         return "bfloat16"
-    from models.cpu import timing
+    from models.cpu import product_timing
 
-    return {"exact": timing.exact_format, "heads": timing.heads_format, "analysis": timing.analysis_format}[group]()
+    return {
+        "exact": product_timing.exact_format,
+        "heads": product_timing.heads_format,
+        "analysis": product_timing.analysis_format,
+    }[group]()

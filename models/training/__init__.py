@@ -1,1 +1,1 @@
-"""Training and evaluation of the codec. Only the command line imports this, inside its commands."""
+"""Training of the codec. Only the command line imports this, inside its commands."""

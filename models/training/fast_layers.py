@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from models.layers import Pointwise
-from models.training import kernels
+from models.training import triton_kernels
 
 if TYPE_CHECKING:
     from torch.autograd.function import FunctionCtx
@@ -44,7 +44,7 @@ class _Depthwise(torch.autograd.Function):
         grad_bias = torch.zeros(channels, dtype=torch.float32, device=x.device)
         places = batch * height * width
         grid = (_blocks(places, _PLACES * _SUMMED_BLOCKS), _blocks(channels, _CHANNELS))
-        kernels.weigh[grid](
+        triton_kernels.weigh[grid](
             x, grad, grad_weight, grad_bias, places, height, width, channels, _SUMMED_BLOCKS, _PLACES, _CHANNELS
         )
         return _convolved(grad, weight, weight, reverse=True), grad_weight.view(weight.shape), grad_bias
@@ -55,7 +55,7 @@ def _convolved(x: Tensor, weight: Tensor, bias: Tensor, *, reverse: bool) -> Ten
     out = torch.empty_like(x, memory_format=torch.channels_last)
     places = batch * height * width
     grid = (_blocks(places, _PLACES), _blocks(channels, _CHANNELS))
-    kernels.convolve[grid](x, weight, bias, out, places, height, width, channels, reverse, _PLACES, _CHANNELS)
+    triton_kernels.convolve[grid](x, weight, bias, out, places, height, width, channels, reverse, _PLACES, _CHANNELS)
     return out
 
 
@@ -91,7 +91,7 @@ def column_sums(x: Tensor) -> Tensor:
     places, channels = x.shape
     sums = torch.zeros(channels, dtype=torch.float32, device=x.device)
     grid = (_blocks(places, _PLACES * _SUMMED_BLOCKS), _blocks(channels, _CHANNELS))
-    kernels.sum_columns[grid](x, sums, places, channels, _SUMMED_BLOCKS, _PLACES, _CHANNELS)
+    triton_kernels.sum_columns[grid](x, sums, places, channels, _SUMMED_BLOCKS, _PLACES, _CHANNELS)
     return sums
 
 

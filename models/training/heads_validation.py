@@ -10,10 +10,10 @@ import torch
 
 from models.autoencoder import HighAutoencoder, LightNetworks, pad_to_cells
 from models.config import HIGH_PX, MEDIUM_PX
+from models.evaluation import rd
+from models.evaluation.references import pictures_in, reference, resized
 from models.pixels import to_pixels, to_tensor
 from models.scores import psnr_db
-from models.training import rd
-from models.training.references import pictures_in, reference, resized
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -71,7 +71,7 @@ class TrainOptions:
     """What `latentedge train` is asked for."""
 
     data: list[Path]
-    """Folders of photographs, and packs of them (pack.py)."""
+    """Folders of photographs, and packs of them (photograph_pack.py)."""
     minutes: float
     """Wall-clock time of the whole command but for validation; the decay of the rate ends within it."""
     output: Path = Path("runs/train")

@@ -1,6 +1,6 @@
 """One photograph of a training: where it is read from, and how it is scaled.
 
-Photographs come from folders of pictures or from packs (pack.py), which are zip files of pictures.
+Photographs come from folders of pictures or from packs (photograph_pack.py), which are zip files of pictures.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from models.training.references import UNREADABLE, ReferencePictureError, pictures_in
+from models.evaluation.references import UNREADABLE, ReferencePictureError, pictures_in
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from models.training.references import PictureFile
+    from models.evaluation.references import PictureFile
 
 _LONG_TO_SHORT = 1.5
 """Longer pictures are cut at the centre."""

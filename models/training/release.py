@@ -22,12 +22,12 @@ from models.entropy_model import (
     hyper_tables,
     symbol_tables,
 )
+from models.evaluation import rd
+from models.evaluation.references import pictures_in, reference
+from models.evaluation.streams import default_quality
 from models.rounding import Rounding
 from models.scores import psnr_db
-from models.training import rd
 from models.training.losses import medium_latent, padded
-from models.training.references import pictures_in, reference
-from models.training.streams import default_quality
 from models.training.validation import QUALITIES as WATCHED
 from models.training.validation import jpeg_curve
 from models.training.warm_start import fill

@@ -19,14 +19,14 @@ from models.autoencoder import MediumAutoencoder
 from models.config import MEDIUM_PX
 from models.training.curves import plot_gap
 from models.training.dataset import PhotographSet
-from models.training.heads import HeadsTask
+from models.training.heads_stage import HeadsTask
 from models.training.joint import JointTask
 from models.training.kept import FLAT
 from models.training.linear_start import start_linear
-from models.training.loop import Stage, run_stage
 from models.training.losses import codec_loss
 from models.training.options import SHARES, STAGES, TrainOptions
 from models.training.release import release
+from models.training.stage_loop import Stage, run_stage
 from models.training.stopwatch import Stopwatch
 from models.training.training_log import LOG, lines_of
 from models.training.validation import Watch

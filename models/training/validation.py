@@ -11,19 +11,19 @@ import torch
 from PIL import Image
 
 from models.autoencoder import HighAutoencoder, MediumAutoencoder, pad_to_cells
+from models.evaluation import rd
+from models.evaluation.references import pictures_in, reference
 from models.pixels import to_pixels, to_tensor
 from models.scores import Ssimulacra2, psnr_db
-from models.training import rd
 from models.training.picture_file import training_files
-from models.training.references import pictures_in, reference
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
+    from models.evaluation.references import PictureFile
     from models.training.options import TrainOptions
-    from models.training.references import PictureFile
 
 PICTURES = 12
 QUALITIES = (4, 16, 28, 40, 52, 63)

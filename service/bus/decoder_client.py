@@ -16,16 +16,16 @@ import time
 from dataclasses import dataclass
 from itertools import count
 
-from service.bus.answers import Answer, Encoded, Failure, Names, Picture, parse_answer
+from service.bus.answer_messages import Answer, Encoded, Failure, Names, Picture, parse_answer
 from service.bus.arrays import Buffer
 from service.bus.fields import Header
 from service.bus.link import Events, Link
-from service.bus.requests import Cancel, Decode, Encode, Hello, Refine, Request, build_request
+from service.bus.request_messages import Cancel, Decode, Encode, Hello, Refine, Request, build_request
 from service.bus.symbol_reader import SymbolReader
 from service.errors import CodecFailed, DamagedMessage, DecoderAway, QueueFull
-from service.quality import Quality
 from service.render.jobs import Decoded, Pixels, Search, Write
 from service.render.picture_codec import CodecNames
+from service.settings.quality import Quality
 
 GREETING_S = 0.01
 """Assumed: until a new connection takes messages."""

@@ -7,7 +7,7 @@ import socket
 from collections import deque
 from dataclasses import dataclass
 
-from service.bus.answers import Answer
+from service.bus.answer_messages import Answer
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,13 +13,13 @@ import weakref
 
 import zmq
 
-from service.bus.answers import Failure, Fault, Names, build_answer
+from service.bus.answer_messages import Failure, Fault, Names, build_answer
 from service.bus.arrays import Buffer
+from service.bus.end_signal import end_this_process
 from service.bus.fields import Header
 from service.bus.outbox import Outbox, Outgoing
-from service.bus.requests import Cancel, Decode, Encode, Hello, Refine, Request, parse_request
+from service.bus.request_messages import Cancel, Decode, Encode, Hello, Refine, Request, parse_request
 from service.bus.waiters import MessageWaiter
-from service.end_signal import end_this_process
 from service.errors import DamagedMessage, QueueFull
 from service.render.codec_queue import AnyJob
 from service.render.codec_worker import CodecWorker

@@ -6,7 +6,7 @@ import math
 import time
 from dataclasses import dataclass
 
-from service.bus.answers import Answer, Encoded, Failure, Picture
+from service.bus.answer_messages import Answer, Encoded, Failure, Picture
 from service.bus.outbox import Outbox, Outgoing
 from service.errors import CodecError
 from service.render.jobs import Decoded

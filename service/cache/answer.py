@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from service.cache.origin_fields import PassedOn
-from service.cache.source import ANY_TERMS, Terms
-from service.outcomes import Outcome
-from service.web.conditional import Conditions
-from service.web.negotiation import Wanted
+from service.metrics.outcomes import Outcome
+from service.rules.conditional import Conditions
+from service.rules.negotiation import Wanted
+from service.rules.response_fields import PassedOn
+from service.upstream.source import ANY_TERMS, Terms
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,23 +12,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from service.cache import freshness
 from service.cache.answer import Answer, Asked
+from service.cache.bypass import Bypass
 from service.cache.coalescing import Landed
 from service.cache.fill import Filler
-from service.cache.filled import Filled
+from service.cache.fill_result import Filled
 from service.cache.flights import Flights
-from service.cache.latent_facts import facts_of, write_facts
-from service.cache.place import Place
-from service.cache.record import Record
 from service.cache.renditions import Renditions
-from service.cache.source_answers import SourceAnswers
-from service.cache.staleness import Use
 from service.errors import CodecFailed, DamagedBitstream, ForeignRecord, RecordError, StoreUnavailable
-from service.outcomes import Outcome
-from service.telemetry import Telemetry
-from service.timings import Timings
-from service.web.conditional import Validators
+from service.metrics.outcomes import Outcome
+from service.metrics.telemetry import Telemetry
+from service.metrics.timings import Timings
+from service.records.latent_facts import facts_of, write_facts
+from service.records.lookup import Lookup
+from service.records.record import Record
+from service.records.staleness import Use
+from service.rules import freshness
+from service.rules.conditional import Validators
 
 _STALE = {Use.WHILE_REVALIDATING: "stale-while-revalidate", Use.INSTEAD_OF_ERROR: "stale-if-error"}
 
@@ -48,7 +48,7 @@ class EdgeCache:
         self._filler = filler
         self._flights = flights
         self._renditions = renditions
-        self._source_answers = SourceAnswers(renditions, now=now)
+        self._bypass = Bypass(renditions, now=now)
         self._telemetry = telemetry
         self._now = now
 
@@ -56,24 +56,24 @@ class EdgeCache:
         """Raises an EdgeError that has a status for the client."""
         try:
             with timings.measured("store"):
-                place = await self._filler.place(asked.wanted.image_id, asked.terms)
-                record = await self._filler.look(place)
-            passed = record is None and await self._filler.is_passed(place)
+                lookup = await self._filler.lookup(asked.wanted.image_id, asked.terms)
+                record = await self._filler.look(lookup)
+            passed = record is None and await self._filler.is_passed(lookup)
         except StoreUnavailable:
             return await self._answer_without_store(asked, timings)
         except RecordError as error:
-            return await self._answer_after_fill(asked, place, timings, detail=self._fault(error))
+            return await self._answer_after_fill(asked, lookup, timings, detail=self._fault(error))
         if passed:
-            return await self._answer_passed(asked, place, timings)
+            return await self._answer_passed(asked, lookup, timings)
         use = Use.AFTER_VALIDATION if record is None else self._filler.use_of(record, asked.wanted.image_id)
         if use is Use.WHILE_REVALIDATING and asked.wanted.is_latent:
             # Another edge would store it as it is, and ask again at once.
             use = Use.AFTER_VALIDATION
         if record is None or use is Use.AFTER_VALIDATION:
-            return await self._answer_after_fill(asked, place, timings)
+            return await self._answer_after_fill(asked, lookup, timings)
         if use is Use.WHILE_REVALIDATING:
-            self._flights.begin(asked, place)
-        return await self._answer_stored(record, use, asked, place, timings)
+            self._flights.begin(asked, lookup)
+        return await self._answer_stored(record, use, asked, lookup, timings)
 
     def forget(self, image_id: str) -> None:
         """It was purged: who asks from now on joins no fill that is under way, and the origin is asked at once."""
@@ -84,22 +84,22 @@ class EdgeCache:
         """Finish what is under way for the store, or end it."""
         await self._flights.close(within_s=within_s)
 
-    async def _answer_stored(self, record: Record, use: Use, asked: Asked, place: Place, timings: Timings) -> Answer:
+    async def _answer_stored(self, record: Record, use: Use, asked: Asked, lookup: Lookup, timings: Timings) -> Answer:
         fresh = use is Use.FRESH
         try:
             answer = await self._answer_from(record, asked, timings, outcome=Outcome.HIT if fresh else Outcome.STALE)
         except DamagedBitstream as error:
-            return await self._answer_after_fill(asked, place, timings, detail=self._fault(error), instead_of=record)
+            return await self._answer_after_fill(asked, lookup, timings, detail=self._fault(error), instead_of=record)
         if not fresh:
             return replace(answer, detail=_STALE[use])
         self._telemetry.origin_avoided(record.source_bytes)
         return answer
 
     async def _answer_after_fill(
-        self, asked: Asked, place: Place, timings: Timings, *, detail: str = "", instead_of: Record | None = None
+        self, asked: Asked, lookup: Lookup, timings: Timings, *, detail: str = "", instead_of: Record | None = None
     ) -> Answer:
-        self._filler.note(place)
-        landed = await self._flights.fill(asked, place, instead_of=instead_of)
+        self._filler.note(lookup)
+        landed = await self._flights.fill(asked, lookup, instead_of=instead_of)
         filled = landed.value
         if not landed.collapsed:
             timings.stages.extend(filled.timings.stages)
@@ -111,7 +111,7 @@ class EdgeCache:
         except DamagedBitstream as error:
             if filled.source is None and instead_of is None:  # only its dates are known to be good
                 return await self._answer_after_fill(
-                    asked, place, timings, detail=self._fault(error), instead_of=filled.record
+                    asked, lookup, timings, detail=self._fault(error), instead_of=filled.record
                 )
             raise CodecFailed("a bitstream that was just made cannot be read") from error
         brought = filled.source or filled.latent
@@ -157,7 +157,7 @@ class EdgeCache:
         if landed.collapsed and not collapsed:
             # RFC 9111 5.2.2.5 and 5.2.2.7: that answer was for another client. Or it was no latent.
             source = await self._filler.fetch(asked.wanted.image_id, asked.terms, timings)
-        answer = await self._source_answers.answer(source, asked, timings)
+        answer = await self._bypass.answer(source, asked, timings)
         outcome = Outcome.BYPASS if obstacle is not None else Outcome.COLLAPSED if collapsed else Outcome.MISS
         return replace(
             answer,
@@ -168,14 +168,14 @@ class EdgeCache:
             detail=source.storage.obstacle or filled.skipped or "source",
         )
 
-    async def _answer_passed(self, asked: Asked, place: Place, timings: Timings) -> Answer:
-        source = await self._filler.fetch_passed(place, asked.terms, timings)
-        answer = await self._source_answers.answer(source, asked, timings)
-        return replace(answer, forwarded=place.miss, detail=source.storage.obstacle or "")
+    async def _answer_passed(self, asked: Asked, lookup: Lookup, timings: Timings) -> Answer:
+        source = await self._filler.fetch_passed(lookup, asked.terms, timings)
+        answer = await self._bypass.answer(source, asked, timings)
+        return replace(answer, forwarded=lookup.miss, detail=source.storage.obstacle or "")
 
     async def _answer_without_store(self, asked: Asked, timings: Timings) -> Answer:
         source = await self._flights.fetch(asked, timings)
-        answer = await self._source_answers.answer(source, asked, timings)
+        answer = await self._bypass.answer(source, asked, timings)
         return replace(answer, forwarded="bypass", detail="store-unavailable")
 
     def _fault(self, error: RecordError | DamagedBitstream) -> str:

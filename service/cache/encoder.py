@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from service.cache.admission import Admission
-from service.cache.source import Pixels
 from service.errors import QueueFull
-from service.quality import Quality
 from service.render.picture_codec import PictureCodec
+from service.settings.quality import Quality
+from service.upstream.source import Pixels
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,22 +12,23 @@ from dataclasses import replace
 from http import HTTPStatus
 
 from service.cache.encoder import Encoder
-from service.cache.filled import Filled, Show, Work
-from service.cache.freshness import Storage
+from service.cache.fill_result import Filled, Show, Work
 from service.cache.hold_off import HoldOff
-from service.cache.intake import Delivered, without_file
-from service.cache.lease import Lease, Leases, Standing
-from service.cache.origin_fields import OriginFields
-from service.cache.place import Place
-from service.cache.record import Record
-from service.cache.recording import is_the_same, recorded
-from service.cache.renewal import Confirmed, merged, renewed
-from service.cache.shelf import Found, Grant, Shelf
-from service.cache.source import Latent, Source, Terms
-from service.cache.sources import Sources
-from service.cache.staleness import Use, may_stand_in, use_of
-from service.errors import OriginError, OriginRefused, QueueFull, RecordError, StoreUnavailable
-from service.timings import Timings
+from service.cache.new_record import is_the_same, recorded
+from service.errors import OriginError, QueueFull, RecordError, StoreUnavailable
+from service.metrics.timings import Timings
+from service.records.lease import Lease, Leases, Standing
+from service.records.lookup import Lookup
+from service.records.record import Record
+from service.records.record_store import Found, Grant, RecordStore
+from service.records.renewal import Confirmed, merged, renewed
+from service.records.staleness import Use, may_stand_in, use_of
+from service.rules.freshness import Storage
+from service.rules.origin_refused import OriginRefused
+from service.rules.response_fields import ResponseFields
+from service.upstream.intake import Delivered, without_file
+from service.upstream.source import Latent, Source, Terms
+from service.upstream.upstream import Upstream
 
 
 class Filler:
@@ -35,32 +36,32 @@ class Filler:
 
     def __init__(
         self,
-        shelf: Shelf,
+        record_store: RecordStore,
         leases: Leases,
-        sources: Sources,
+        upstream: Upstream,
         *,
         encoder: Encoder,
         hold_off: HoldOff,
         now: Callable[[], float],
     ) -> None:
-        self._shelf = shelf
+        self._record_store = record_store
         self._leases = leases
-        self._sources = sources
+        self._upstream = upstream
         self._encoder = encoder
         self._hold_off = hold_off
         self._now = now
 
     def home(self, image_id: str) -> bytes:
         """The key of a picture."""
-        return self._shelf.home(image_id)
+        return self._record_store.home(image_id)
 
-    async def place(self, image_id: str, terms: Terms) -> Place:
+    async def lookup(self, image_id: str, terms: Terms) -> Lookup:
         """Where the record for a request lies. Raises StoreUnavailable."""
-        return await self._shelf.place(image_id, terms.fields)
+        return await self._record_store.lookup(image_id, terms.fields)
 
-    async def look(self, place: Place) -> Record | None:
+    async def look(self, lookup: Lookup) -> Record | None:
         """A record that can be used now. Raises StoreUnavailable, RecordError, or the error that is remembered."""
-        found = await self._shelf.look(place)
+        found = await self._record_store.look(lookup)
         return None if found is None else found.record
 
     def use_of(self, record: Record, image_id: str) -> Use:
@@ -76,22 +77,22 @@ class Filler:
         """Whether a fill shows what it brings before it is encoded."""
         return self._encoder.source_first
 
-    def note(self, place: Place) -> None:
+    def note(self, lookup: Lookup) -> None:
         """Someone asked for a picture that is not there, or not good."""
-        self._encoder.note(place.key)
+        self._encoder.note(lookup.key)
 
     async def fill(
-        self, place: Place, terms: Terms, *, instead_of: Record | None = None, show: Show | None = None
+        self, lookup: Lookup, terms: Terms, *, instead_of: Record | None = None, show: Show | None = None
     ) -> Filled:
-        """The whole miss. `place` is where it was looked for, `instead_of` a record that turned out to be unusable.
+        """The whole miss. `lookup` is where it was looked for, `instead_of` a record that turned out to be unusable.
 
         Raises what the client is told. With `show`, the picture is shown as soon as it is there, and encoded behind
         those who have seen it.
         """
-        line = self._leases.line(place.lease)
+        line = self._leases.line(lookup.lease)
         while True:
             async with line.lease() as lease:
-                work = await self._begun(Work(place, terms, lease, show), instead_of)
+                work = await self._begun(Work(lookup, terms, lease, show), instead_of)
                 if work.is_in_place:
                     if work.known is not None and self._is_good(work.known.record, lease):
                         return _found(work, work.known.record, waited=line.waited)
@@ -99,33 +100,33 @@ class Filler:
                         return await self._filled(work)
             if work.is_in_place:
                 await line.wait(lease)
-            place, line = work.place, line.of(work.place.lease)
+            lookup, line = work.lookup, line.of(work.lookup.lease)
 
     async def is_outdated(self, filled: Filled) -> bool:
         """Whether a purge has come since the fill began, so that who asks after the purge needs another."""
         if filled.is_preview:
-            return filled.grant is not None and await self._shelf.is_over(filled.grant)
+            return filled.grant is not None and await self._record_store.is_over(filled.grant)
         if filled.fenced or filled.record is None:
             return filled.fenced
         is_new = not (filled.found or filled.failed)  # else it may have been stale before
-        return await self._shelf.is_purged(filled.record, soft=is_new)
+        return await self._record_store.is_purged(filled.record, soft=is_new)
 
     async def fetch(self, image_id: str, terms: Terms, timings: Timings) -> Source:
         """The picture as the origin has it, for one that nothing is stored of."""
-        return await self._sources.fetch(image_id, terms, timings)
+        return await self._upstream.fetch(image_id, terms, timings)
 
-    async def is_passed(self, place: Place) -> bool:
+    async def is_passed(self, lookup: Lookup) -> bool:
         """Whether everybody is to `fetch_passed` it for themselves at present."""
-        return await self._leases.is_passed(place.lease)
+        return await self._leases.is_passed(lookup.lease)
 
-    async def fetch_passed(self, place: Place, terms: Terms, timings: Timings) -> Source:
+    async def fetch_passed(self, lookup: Lookup, terms: Terms, timings: Timings) -> Source:
         """Until the origin says something else of it."""
         source = None
         try:
-            source = await self.fetch(place.image_id, terms, timings)
+            source = await self.fetch(lookup.image_id, terms, timings)
         finally:
             if source is None or source.storage.obstacle is None:
-                await self._leases.no_longer_passed(place.lease)
+                await self._leases.no_longer_passed(lookup.lease)
         return source
 
     def _is_good(self, known: Record, lease: Lease) -> bool:
@@ -135,16 +136,18 @@ class Filler:
 
     async def _begun(self, work: Work, instead_of: Record | None) -> Work:
         try:
-            purges = await self._shelf.purges()  # of the store: of a purge that is seen too late nothing may come back
-            work = replace(work, place=await self._shelf.place(work.place.image_id, work.terms.fields))
-            known = await self._shelf.look(work.place, purges)
+            purges = (
+                await self._record_store.purges()
+            )  # of the store: of a purge that is seen too late nothing may come back
+            work = replace(work, lookup=await self._record_store.lookup(work.lookup.image_id, work.terms.fields))
+            known = await self._record_store.look(work.lookup, purges)
         except StoreUnavailable:
             return work
         except RecordError:  # whoever looked first told of it
             known = None
         if known is not None and instead_of is not None and known.record.bitstream == instead_of.bitstream:
             known = None
-        grant = None if work.lease.writes is None else Grant(work.lease.writes, work.place, purges.latest)
+        grant = None if work.lease.writes is None else Grant(work.lease.writes, work.lookup, purges.latest)
         return replace(work, known=known, generation=purges.latest, grant=grant)
 
     async def _filled(self, work: Work) -> Filled:
@@ -152,12 +155,12 @@ class Filler:
             return await self._new(work, await self._fetched(work))
         known = work.known.record
         try:
-            answered = await self._sources.ask(work.place.image_id, work.terms, work.timings, known)
+            answered = await self._upstream.ask(work.lookup.image_id, work.terms, work.timings, known)
         except OriginError as error:
             return self._failed(known, error, work)
         if isinstance(answered, Confirmed):
             fields = merged(known, answered.fields)
-            confirmed = await self._confirmed(work, work.known, fields, self._sources.storage(fields))
+            confirmed = await self._confirmed(work, work.known, fields, self._upstream.storage(fields))
             return replace(confirmed, origin_status=HTTPStatus.NOT_MODIFIED)
         if is_the_same(answered, known):
             confirmed = await self._confirmed(work, work.known, answered.fields, answered.storage)
@@ -166,9 +169,9 @@ class Filler:
 
     async def _fetched(self, work: Work) -> Delivered:
         try:
-            return await self._sources.ask(work.place.image_id, work.terms, work.timings)
+            return await self._upstream.ask(work.lookup.image_id, work.terms, work.timings)
         except OriginRefused as refused:
-            await self._shelf.remember(refused, work.grant)
+            await self._record_store.remember(refused, work.grant)
             raise
 
     async def _new(self, work: Work, delivered: Delivered) -> Filled:
@@ -176,11 +179,11 @@ class Filler:
         if delivered.storage.obstacle is not None:
             work.lease.pass_on()
             if work.known is not None:  # RFC 9111 4: the most recent answer counts, and it may not be shown again
-                await self._shelf.drop(work.known)
-            return work.brought(source=await self._sources.as_source(delivered, work.terms))
+                await self._record_store.drop(work.known)
+            return work.brought(source=await self._upstream.as_source(delivered, work.terms))
         if isinstance(delivered, Latent):
             return await self._put(work.brought(latent=delivered), delivered, delivered.bitstream, work)
-        if work.known is None and not self._encoder.admits(work.place.key):
+        if work.known is None and not self._encoder.admits(work.lookup.key):
             return await self._skipped(work.brought(source=delivered), "not-admitted")
         if work.show is None:
             return await self._encoded(work, delivered)
@@ -207,41 +210,41 @@ class Filler:
         return await self._put(filled, source, bitstream, work)
 
     async def _skipped(self, filled: Filled, why: str) -> Filled:
-        fenced = filled.grant is not None and await self._shelf.is_over(filled.grant)
+        fenced = filled.grant is not None and await self._record_store.is_over(filled.grant)
         return replace(filled, skipped=why, fenced=fenced)
 
     async def _put(self, filled: Filled, delivered: Source | Latent, bitstream: bytes, work: Work) -> Filled:
-        image_id, now_s = work.place.image_id, self._now()
+        image_id, now_s = work.lookup.image_id, self._now()
         record = recorded(delivered, bitstream, image_id=image_id, generation=work.generation, now_s=now_s)
-        return _stored(replace(filled, record=record), await self._shelf.put(record, work.grant), work)
+        return _stored(replace(filled, record=record), await self._record_store.put(record, work.grant), work)
 
     def _failed(self, known: Record, error: OriginError, work: Work) -> Filled:
         """RFC 5861 4: what is stale is better than an error, but a picture that is gone is gone."""
         status = error.status if isinstance(error, OriginRefused) else None
         if status is not None and status < HTTPStatus.INTERNAL_SERVER_ERROR:
             raise error
-        self._hold_off.begin(work.place.image_id)
+        self._hold_off.begin(work.lookup.image_id)
         if not may_stand_in(known, now_s=self._now()):
             raise error
         return replace(work.brought(), record=known, failed=True, origin_status=status)
 
-    async def _confirmed(self, work: Work, known: Found, fields: OriginFields, storage: Storage) -> Filled:
+    async def _confirmed(self, work: Work, known: Found, fields: ResponseFields, storage: Storage) -> Filled:
         """The latent is as good as before: its dates are renewed, and nothing is encoded."""
         # A record of an earlier version gets its id now.
-        named = replace(known.record, image_id=work.place.image_id)
+        named = replace(known.record, image_id=work.lookup.image_id)
         record = renewed(named, fields, storage, generation=work.generation)
         filled = replace(work.brought(), record=record)
         if storage.obstacle is not None or work.grant is None:
             return filled
-        return _stored(filled, await self._shelf.renew(known, record, work.grant), work)
+        return _stored(filled, await self._record_store.renew(known, record, work.grant), work)
 
 
 def _found(work: Work, record: Record, *, waited: bool) -> Filled:
     return Filled(work.timings, work.terms.fields, record=record, found=True, waited=waited)
 
 
-def _stored(filled: Filled, place: Place | None, work: Work) -> Filled:
+def _stored(filled: Filled, lookup: Lookup | None, work: Work) -> Filled:
     """Whether it was: something else may have come in between."""
-    if place is None:
+    if lookup is None:
         return replace(filled, fenced=work.grant is not None)
-    return replace(filled, stored_at=place.key)
+    return replace(filled, stored_at=lookup.key)

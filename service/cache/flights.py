@@ -15,14 +15,14 @@ from collections.abc import Hashable
 from service.cache.answer import Asked
 from service.cache.coalescing import Coalescing, Landed
 from service.cache.fill import Filler
-from service.cache.filled import Filled
-from service.cache.place import Place
-from service.cache.record import Record
-from service.cache.refiner import Refiner
-from service.cache.source import Source
-from service.errors import OriginRefused
-from service.telemetry import Telemetry
-from service.timings import Timings
+from service.cache.fill_result import Filled
+from service.metrics.telemetry import Telemetry
+from service.metrics.timings import Timings
+from service.records.lookup import Lookup
+from service.records.record import Record
+from service.refine.refiner import Refiner
+from service.rules.origin_refused import OriginRefused
+from service.upstream.source import Source
 
 ATTEMPTS = 3  # assumed: so often something may come in between before one asks for oneself
 
@@ -37,24 +37,24 @@ class Flights:
         self._fills: Coalescing[Filled] = Coalescing(waiters)
         self._fetches: Coalescing[Filled] = Coalescing(waiters)
 
-    async def fill(self, asked: Asked, place: Place, *, instead_of: Record | None = None) -> Landed[Filled]:
+    async def fill(self, asked: Asked, lookup: Lookup, *, instead_of: Record | None = None) -> Landed[Filled]:
         """One fill for all who ask. Raises its error."""
         # The key is the picture, or its variant, and not the size: both sizes wait for the same fill.
-        key: Hashable = place.key
+        key: Hashable = lookup.key
         for _ in range(ATTEMPTS):
-            landed = await self._flown(key, asked, place, instead_of)
+            landed = await self._flown(key, asked, lookup, instead_of)
             if landed.collapsed and await self._filler.is_outdated(landed.value):
                 # That flight had begun before a purge, and this request may have come after it.
                 self._fills.forget(key, only=landed)
             elif landed.collapsed and not landed.value.answers(asked.terms.fields):
-                key = (place.key, landed.value.variant(asked.terms.fields))
+                key = (lookup.key, landed.value.variant(asked.terms.fields))
             else:
                 return _answering(landed)
-        return _answering(await self._flown(object(), asked, place, instead_of))
+        return _answering(await self._flown(object(), asked, lookup, instead_of))
 
-    def begin(self, asked: Asked, place: Place) -> None:
+    def begin(self, asked: Asked, lookup: Lookup) -> None:
         """A fill that nobody waits for."""
-        self._fills.begin(place.key, lambda: self._fill(asked, place, None))
+        self._fills.begin(lookup.key, lambda: self._fill(asked, lookup, None))
 
     async def fetch(self, asked: Asked, timings: Timings) -> Source:
         """The picture as the origin has it, where there is no store."""
@@ -78,19 +78,19 @@ class Flights:
         await self._fills.close(within_s=within_s)
         await self._fetches.close(within_s=0)
 
-    async def _flown(self, key: Hashable, asked: Asked, place: Place, instead_of: Record | None) -> Landed[Filled]:
+    async def _flown(self, key: Hashable, asked: Asked, lookup: Lookup, instead_of: Record | None) -> Landed[Filled]:
         to_the_end = not self._may_be_shown(asked)
-        return await self._fills.run(key, lambda: self._fill(asked, place, instead_of), to_the_end=to_the_end)
+        return await self._fills.run(key, lambda: self._fill(asked, lookup, instead_of), to_the_end=to_the_end)
 
     def _may_be_shown(self, asked: Asked) -> bool:
         """Whether the source's pixels will do until the latent is there."""
         return self._filler.shows and not asked.wanted.is_latent
 
-    async def _fill(self, asked: Asked, place: Place, instead_of: Record | None) -> Filled:
+    async def _fill(self, asked: Asked, lookup: Lookup, instead_of: Record | None) -> Filled:
         """The flight: it goes on for the store even if every client has left."""
         show = self._fills.show if self._may_be_shown(asked) else None
         try:
-            filled = await self._filler.fill(place, asked.terms, instead_of=instead_of, show=show)
+            filled = await self._filler.fill(lookup, asked.terms, instead_of=instead_of, show=show)
         except OriginRefused as refused:
             return Filled(Timings(), asked.terms.fields, refused=refused)
         if filled.behind:

@@ -17,15 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.cache.coalescing import Coalescing
-from service.cache.latent_facts import latent_tag
-from service.cache.record import Record
 from service.cache.s3_fifo import S3Fifo
-from service.counts import RenditionCounts
+from service.metrics.counts import RenditionCounts
+from service.metrics.timings import Timings
+from service.records.latent_facts import latent_tag
+from service.records.record import Record
 from service.render import image_file
 from service.render.picture_codec import PictureCodec
-from service.timings import Timings
-from service.web.conditional import Rendered, entity_tag, source_entity_tag
-from service.web.negotiation import Wanted
+from service.rules.conditional import Rendered, entity_tag, source_entity_tag
+from service.rules.negotiation import Wanted
 
 Pixels = NDArray[np.uint8]
 

@@ -14,28 +14,28 @@ from dataclasses import dataclass, replace
 
 import typer
 
-from service.cache.candidates import SweepAim
-from service.cache.pace import BackOff, Pace
-from service.cache.record import KEY_PREFIX, generations_key
-from service.cache.sweep import Sweep, SweepTally
-from service.cache.unchanged_source import Politeness, UnchangedSources
 from service.commands.codec_choice import codec_failures
 from service.commands.failure import CommandFailure
 from service.commands.progress import progress_bar
 from service.errors import CodecFailed, SettingsError, StoreUnavailable
-from service.origin.client import Limits, OriginClient
-from service.outcomes import SweepOutcome
-from service.quality import TargetScore
+from service.metrics.outcomes import SweepOutcome
+from service.metrics.telemetry import Telemetry
+from service.records.record import KEY_PREFIX, generations_key
+from service.refine.candidates import SweepAim
+from service.refine.pace import BackOff, Pace
+from service.refine.sweep import Sweep, SweepTally
+from service.refine.unchanged_source import Politeness, UnchangedSources
 from service.render.codec_options import WorkerOptions
 from service.render.codec_queue import QueueLimits
 from service.render.codec_worker import CodecWorker
 from service.render.image_file import ImageLimits
-from service.settings import Settings, read_settings
+from service.settings.edge_settings import Settings, read_settings
+from service.settings.quality import TargetScore
 from service.store.connection import Connection, Patience
 from service.store.generation_store import GenerationStore
 from service.store.latent_store import LatentStore
 from service.store.servers import Servers
-from service.telemetry import Telemetry
+from service.upstream.origin_client import Limits, OriginClient
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

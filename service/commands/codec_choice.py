@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from service.commands.failure import CommandFailure
-from service.settings import Head
+from service.settings.edge_settings import Head
 
 if TYPE_CHECKING:  # torch is imported when a codec is loaded, not before
     from models.codec import Codec

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from models.bitstream import MAX_WORDS_BYTES, Bitstream, BitstreamError, parse
 from models.config import HIGH_PX, MEDIUM_PX
 from service.commands.codec_choice import CodecChoice
-from service.commands.encoding import Wish, encoded
+from service.commands.encode_target import Wish, encoded
 from service.commands.failure import CommandFailure, FileFailure, for_each_file, reason
 from service.commands.searched_files import Places, encode_searched
 from service.commands.whole_file import write_whole
 from service.errors import DamagedPicture, NotAPicture, PictureTooLarge, SourceError
-from service.settings import Settings
+from service.settings.edge_settings import Settings
 
 SIZES_PX = {"high": HIGH_PX, "medium": MEDIUM_PX}
 

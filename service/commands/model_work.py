@@ -3,13 +3,13 @@
 from pathlib import Path
 
 from models.checkpoint import CheckpointError, load
-from models.training.evaluate import EvaluateOptions
-from models.training.evaluate import evaluate as run_evaluation
+from models.evaluation.evaluate import EvaluateOptions
+from models.evaluation.evaluate import evaluate as run_evaluation
+from models.evaluation.references import ReferencePictureError
 from models.training.kept import KeptWeightsError
 from models.training.options import OPTIMIZERS, STAGES, Recipe, TrainOptions
-from models.training.pack import PackError, PackFigures, PackOptions
-from models.training.pack import pack as run_packing
-from models.training.references import ReferencePictureError
+from models.training.photograph_pack import PackError, PackFigures, PackOptions
+from models.training.photograph_pack import pack as run_packing
 from models.training.train import train as run_training
 from models.training.warm_start import StageMissingError, UnfitStartError
 from service.commands.failure import CommandFailure, reason

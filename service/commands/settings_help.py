@@ -18,7 +18,7 @@ def _print_settings() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from service.settings import table
+    from service.settings.edge_settings import table
 
     rows = Table("setting", "default", "what it is", box=None, padding=(0, 1), header_style="bold")
     rows.columns[0].no_wrap = True

@@ -15,7 +15,7 @@ from types import MappingProxyType
 import httpx
 
 from service.commands.failure import CommandFailure
-from service.origin_server import STATS_PATH
+from service.serving.origin_server import STATS_PATH
 
 HOST = "127.0.0.1"
 _START_S = 120.0  # a first import of torch on a cold disk takes its time
@@ -70,7 +70,7 @@ def edge_server(
 @contextmanager
 def _server(arguments: Sequence[str], *, environment: Mapping[str, str], log: Path, ready_path: str) -> Iterator[Child]:
     """Run `latentedge ARGUMENTS` as long as the block lasts; the block starts when it answers."""
-    command = [sys.executable, "-m", "service.demo.child_entry", str(os.getpid()), *arguments]
+    command = [sys.executable, "-m", "service.child_entry", str(os.getpid()), *arguments]
     url = f"http://{HOST}:{arguments[-1]}"
     with log.open("wb") as output:
         # A session of its own: Ctrl-C reaches the demonstration alone, which then ends its children in order.

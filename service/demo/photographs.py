@@ -10,7 +10,7 @@ from PIL import Image, UnidentifiedImageError
 
 from models.config import HIGH_PX
 from service.commands.failure import CommandFailure
-from service.origin_server import MEDIA_TYPES
+from service.serving.origin_server import MEDIA_TYPES
 
 # The colour photographs of at least 344 px that are in the wheels themselves (scikit-image fetches others over the
 # network), without microscopy and the second picture of the stereo pair.

@@ -14,7 +14,7 @@ from models.config import HIGH_PX, MEDIUM_PX
 from models.scores import Ssimulacra2
 from service.demo.load import picture_url
 from service.render import image_file
-from service.settings import Settings
+from service.settings.edge_settings import Settings
 
 Picture = NDArray[np.uint8]  # (size, size, 3), sRGB
 SIZES_PX = {"high": HIGH_PX, "medium": MEDIUM_PX}

@@ -18,13 +18,13 @@ from models.codec import Codec
 from service.commands.failure import CommandFailure
 from service.demo import load
 from service.demo.children import Child, claim_port, edge_server, origin_server
-from service.demo.figures import OriginFigures, StoreFigures, origin_figures, print_tables
+from service.demo.load_figures import OriginFigures, StoreFigures, origin_figures, print_tables
 from service.demo.photographs import PhotoFolder, found_in, write_bundled
+from service.demo.sample_sheet import write_sheet
 from service.demo.samples import Examiner, Picture, Sample, avif_pair_bytes, jpeg_pair_bytes
-from service.demo.sheet import write_sheet
-from service.origin_server import STATS_PATH
-from service.quality import TargetScore
-from service.settings import read_settings
+from service.serving.origin_server import STATS_PATH
+from service.settings.edge_settings import read_settings
+from service.settings.quality import TargetScore
 
 _AVIF_PICTURES = 12  # assumed: half a minute on two cores, and the sheet's pictures are among them
 _JPEG_PICTURES = 200

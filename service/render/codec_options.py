@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self
 
-from service.refine_for import read_refine_for
 from service.render.codec_queue import QueueLimits
-from service.settings import Settings
+from service.settings.edge_settings import Settings
+from service.settings.refine_for import read_refine_for
 
 if TYPE_CHECKING:
     from models.readers import Readers

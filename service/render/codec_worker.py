@@ -1,6 +1,6 @@
 """The one thread that owns the device, and the only user of models.codec here. Knows no requests and no records.
 
-    take what is queued -> the decodes (decoding.py) -> then the encodes that were taken (encoding.py)
+    take what is queued -> the decodes (decode_round.py) -> then the encodes that were taken (encode_round.py)
     nothing is queued   -> one slice of a search for better latents
 
 No delay is ever added to form a batch: batches form by themselves while the device is busy. One thread is one
@@ -19,16 +19,16 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from service.errors import DecoderAway
-from service.quality import Quality
 from service.render.codec_options import Observer, WorkerOptions
 from service.render.codec_queue import AnyJob, CodecQueue, Round, Together
-from service.render.decoding import Decoding
-from service.render.encoding import Encoding
-from service.render.failures import fail_jobs
+from service.render.decode_round import Decoding
+from service.render.encode_round import Encoding
+from service.render.failed_jobs import fail_jobs
 from service.render.heap import keep_freed_memory
 from service.render.jobs import Decoded, DecodeJob, EncodeJob, FutureWaiter, Pixels, RefineJob, Search, Write
 from service.render.picture_codec import CodecNames
 from service.render.search_batch import SearchBatch
+from service.settings.quality import Quality
 
 if TYPE_CHECKING:
     from models.codec import Codec

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.errors import CodecError
-from service.quality import Quality, TargetScore
+from service.settings.quality import Quality, TargetScore
 
 if TYPE_CHECKING:
     from models.latent_codec import Symbols

@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 
 from service.store.connection import Connection
 from service.store.hotness import hottest_first
-from service.store.sampling import Sample, sampled
+from service.store.random_sample import Sample, sampled
 
 # Valkey 8.1 has SET ... IFEQ for this; Redis 7 has not.
 # pcall: something else than a string under the key is an error of GET, and as good as another string.

@@ -21,8 +21,8 @@ from typing import Protocol
 
 from starlette.types import Scope
 
-from service.outcomes import Outcome
-from service.timings import Timings
+from service.metrics.outcomes import Outcome
+from service.metrics.timings import Timings
 from service.web.questions import LATENTS, PICTURES, Told
 from service.web.responses import PictureResponse
 

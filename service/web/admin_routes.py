@@ -15,9 +15,9 @@ from fastapi.responses import HTMLResponse, PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 
-from service.cache.census import Census
-from service.telemetry import Telemetry
-from service.web.purging import Purging
+from service.metrics.telemetry import Telemetry
+from service.records.census import Census
+from service.web.purge_routes import Purging
 from service.web.stats import CodecFigures, Figures, figures
 
 

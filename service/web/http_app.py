@@ -12,7 +12,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import Lifespan, Message, Receive, Scope, Send
 
-from service.cache.http_date import http_date
+from service.rules.http_date import http_date
 from service.web.responses import problem_body
 
 _PROBLEM = "application/problem+json"

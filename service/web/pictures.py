@@ -13,8 +13,8 @@ from starlette.types import Receive, Scope, Send
 
 from service.cache.edge_cache import EdgeCache
 from service.errors import EdgeError, Leaving
-from service.outcomes import Outcome
-from service.telemetry import Telemetry
+from service.metrics.outcomes import Outcome
+from service.metrics.telemetry import Telemetry
 from service.web import responses
 from service.web.access_log import AccessLog, Exchange
 from service.web.questions import Questions

@@ -9,11 +9,11 @@ from starlette.types import Scope
 
 from models.config import HIGH_PX
 from service.cache.answer import Asked
-from service.cache.forwarding import Forward
-from service.cache.source import Terms
-from service.web.conditional import Conditions
-from service.web.loops import passed_by
-from service.web.negotiation import LATENT_MEDIA_TYPE, SIZE_NAMES, Wanted, check_image_id, negotiate, read_query
+from service.rules.cdn_loop import passed_by
+from service.rules.conditional import Conditions
+from service.rules.forwarding import Forward
+from service.rules.negotiation import LATENT_MEDIA_TYPE, SIZE_NAMES, Wanted, check_image_id, negotiate, read_query
+from service.upstream.source import Terms
 
 PICTURES = "/image/"
 LATENTS = "/latent/"

@@ -12,12 +12,13 @@ from http import HTTPStatus
 from starlette.types import Receive, Scope, Send
 
 from service.cache.answer import Answer
-from service.cache.http_date import http_date
-from service.cache.latent_facts import FIELD as FACTS
-from service.cache.origin_fields import PassedOn
-from service.cache.tags import write_tags
-from service.errors import EdgeError, OriginError, OriginRefused, SourceError
-from service.timings import Timings
+from service.errors import EdgeError, OriginError, SourceError
+from service.metrics.timings import Timings
+from service.records.latent_facts import FIELD as FACTS
+from service.rules.cache_tags import write_tags
+from service.rules.http_date import http_date
+from service.rules.origin_refused import OriginRefused
+from service.rules.response_fields import PassedOn
 from service.web.request_id import FIELD as REQUEST_ID
 
 NAME = "latentedge"

@@ -10,11 +10,11 @@ from fastapi.responses import Response
 from starlette.datastructures import MutableHeaders
 from starlette.types import Message, Receive, Scope, Send
 
+from service.rules.negotiation import LATENT_MEDIA_TYPE
 from service.web.admin_routes import AdminServices, figures_router, health_router, not_running
 from service.web.http_app import HttpApp
-from service.web.negotiation import LATENT_MEDIA_TYPE
 from service.web.pictures import Pictures
-from service.web.purging import purge_router
+from service.web.purge_routes import purge_router
 from service.web.questions import LATENTS, PICTURES
 
 _METHODS = {"GET", "HEAD"}

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 from prometheus_client import Metric
 
-from service.cache.census import StoreCensus
-from service.outcomes import Outcome, RefinementOutcome
+from service.metrics.outcomes import Outcome, RefinementOutcome
+from service.records.census import StoreCensus
 
 # A collapsed request waited for the origin: it is no hit. Bypass and error say nothing about the cache.
 _HITS = {Outcome.HIT, Outcome.STALE}

@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from models.training.anchors import YARDSTICK, anchor
+from models.evaluation.anchors import YARDSTICK, anchor
 from tests.bench.figures import OUT, SIZES, Figures
 from tests.bench.plots import NAME
 

@@ -23,7 +23,7 @@ def picture_path(name: str, size: str) -> str:
 def edge(origin: str, pictures: Sequence[str], *, scratch: Path, workers: int = 1, **settings: str) -> Iterator[Server]:
     """Filled. Without EDGE_HOT_BYTES every request is a decode."""
     port = free_port()
-    child = (sys.executable, "-m", "service.demo.child_entry", str(os.getpid()))  # ends with us, whatever becomes of us
+    child = (sys.executable, "-m", "service.child_entry", str(os.getpid()))  # ends with us, whatever becomes of us
     command = (*child, "serve", "--port", str(port), "--workers", str(workers))
     ours = {"EDGE_ORIGIN": origin, "EDGE_REDIS_URL": "", "EDGE_HOT_BYTES": "0", **settings}
     with started(command, port=port, log=scratch / f"edge-{port}.log", settings=ours) as server:

@@ -13,8 +13,8 @@ import torch
 
 from models.codec import Codec
 from models.config import HIGH_PX, MEDIUM_PX
+from models.evaluation.anchors import YARDSTICK, Anchor, Pixels, anchor
 from models.scores import Ssimulacra2
-from models.training.anchors import YARDSTICK, Anchor, Pixels, anchor
 from service.render import image_file
 
 

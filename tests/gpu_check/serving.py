@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from service.demo.children import origin_server
-from service.settings import table
+from service.settings.edge_settings import table
 from tests.bench import photographs
 from tests.bench.edges import edge, picture_path
 from tests.bench.servers import Server

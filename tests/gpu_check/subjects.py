@@ -5,8 +5,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from models.codec import Codec, Symbols
+from models.evaluation.references import reference
 from models.pixels import Pixels
-from models.training.references import reference
 from service.demo.photographs import write_bundled
 
 SIZE_PX = 344

@@ -7,7 +7,7 @@ import numpy as np
 import skimage
 from numpy.typing import NDArray
 
-from models.training.references import reference
+from models.evaluation.references import reference
 
 Pixels = NDArray[np.uint8]
 

@@ -15,12 +15,12 @@ from models.bitstream import BitstreamError, ForeignBitstream
 from models.checkpoint import load
 from models.codec import Codec, MediumCodec, PictureShapeError, QualityError, Symbols, head_name
 from models.config import HIGH_PX, MEDIUM_PX, QUALITIES, RELEASED
+from models.evaluation.cost import flop_counter
+from models.evaluation.references import resized
 from models.layers import SplitPointwise
 from models.pixels import to_tensor
 from models.scores import psnr_db
 from models.synthesis import LinearSynthesis
-from models.training.cost import flop_counter
-from models.training.references import resized
 from tests.models.pictures import checkerboard, flat, noise, photograph
 
 

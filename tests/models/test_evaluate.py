@@ -16,11 +16,11 @@ from rich.console import Console
 
 from models.codec import Codec
 from models.config import HIGH_PX, QUALITIES, RELEASED
-from models.training.anchors import anchors
-from models.training.evaluate import EvaluateOptions, Evaluation, default_quality, evaluate
-from models.training.figures import Metric, Ours, pair_qualities
-from models.training.references import ReferencePictureError
-from models.training.tables import print_tables
+from models.evaluation.anchors import anchors
+from models.evaluation.evaluate import EvaluateOptions, Evaluation, default_quality, evaluate
+from models.evaluation.figures import Metric, Ours, pair_qualities
+from models.evaluation.references import ReferencePictureError
+from models.evaluation.tables import print_tables
 from service.cli import run as run_command
 
 PHOTOGRAPHS = ("astronaut.png", "coffee.png")

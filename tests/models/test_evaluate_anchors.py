@@ -11,11 +11,20 @@ import pytest
 import skimage
 from PIL import Image, features
 
-from models.training.anchor_scores import AnchorJob, AnchorResult, default_cache, measure, score_files
-from models.training.anchors import YARDSTICK, Anchor, Pixels, anchor, anchors, file_within, libraries, missing_anchors
-from models.training.figures import Metric
-from models.training.rd import PSNR_RANGE_DB, bd_rate
-from models.training.references import reference
+from models.evaluation.anchor_scores import AnchorJob, AnchorResult, default_cache, measure, score_files
+from models.evaluation.anchors import (
+    YARDSTICK,
+    Anchor,
+    Pixels,
+    anchor,
+    anchors,
+    file_within,
+    libraries,
+    missing_anchors,
+)
+from models.evaluation.figures import Metric
+from models.evaluation.rd import PSNR_RANGE_DB, bd_rate
+from models.evaluation.references import reference
 
 BY_PILLOW = ("JPEG", "WebP", "AVIF", "AVIF tune=ssim", "AVIF speed 2 tune=ssim")
 

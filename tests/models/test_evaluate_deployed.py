@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import skimage
 
+from models.evaluation.deployed import DeployedHead, deployed, searched_qualities
+from models.evaluation.figures import Contender, Metric, Ours, PictureScores
+from models.evaluation.searched import SearchedPicture, SearchJob, search_streams
+from models.evaluation.streams import StreamScores, contenders
 from models.scores import ScoredFile
-from models.training.deployed import DeployedHead, deployed, searched_qualities
-from models.training.figures import Contender, Metric, Ours, PictureScores
-from models.training.searched import SearchedPicture, SearchJob, search_streams
-from models.training.streams import StreamScores, contenders
 from tests.models.scored_files import QUALITIES, files
 
 SEARCHED = QUALITIES[2:6]  # 14, 21, 28, 35

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from models.training.anchor_rates import anchor_rates
-from models.training.figures import (
+from models.evaluation.anchor_rates import anchor_rates
+from models.evaluation.figures import (
     Contender,
     Metric,
     Ours,

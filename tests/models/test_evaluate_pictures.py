@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.training.figures import Contender, Ours, PictureScores
-from models.training.page import Cell, Row, drawn
-from models.training.per_picture import PictureRate, picture_rates, ranked, worst
-from models.training.scatter import plot_scatter
-from models.training.worst import WINDOW_PX, lost_window
+from models.evaluation.figures import Contender, Ours, PictureScores
+from models.evaluation.page import Cell, Row, drawn
+from models.evaluation.per_picture import PictureRate, picture_rates, ranked, worst
+from models.evaluation.scatter import plot_scatter
+from models.evaluation.worst import WINDOW_PX, lost_window
 from tests.models.pictures import flat, photograph
 from tests.models.scored_files import files
 

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from ssimulacra2 import compute_ssimulacra2
 
+from models.evaluation.anchors import anchor
+from models.evaluation.references import ReferencePictureError, pictures_in, reference
 from models.scores import IDENTICAL_PSNR_DB, ScoreError, Ssimulacra2, psnr_db
-from models.training.anchors import anchor
-from models.training.references import ReferencePictureError, pictures_in, reference
 
 Picture = NDArray[np.uint8]
 

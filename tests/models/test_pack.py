@@ -7,11 +7,11 @@ import pytest
 import torch
 from PIL import Image
 
+from models.evaluation.references import ReferencePictureError
 from models.training.dataset import PhotographSet
 from models.training.options import Recipe
-from models.training.pack import PackError, PackOptions, pack
+from models.training.photograph_pack import PackError, PackOptions, pack
 from models.training.picture_file import training_files
-from models.training.references import ReferencePictureError
 from models.training.schedule import FLAT
 from tests.models.pictures import photograph
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.training.rd import (
+from models.evaluation.rd import (
     PSNR_RANGE_DB,
     SSIMULACRA2_RANGE,
     Curve,

@@ -19,8 +19,8 @@ from models.checkpoint import RELEASED as RELEASED_FILE
 from models.checkpoint import CheckpointError, load
 from models.codec import Codec
 from models.config import HIGH_PX, MEDIUM_PX, RELEASED, Architecture
+from models.evaluation.cost import flop_counter
 from models.scores import psnr_db
-from models.training.cost import flop_counter
 from models.training.light_encoder import latent_loss
 from models.training.options import Recipe
 from models.training.train import TrainOptions, train

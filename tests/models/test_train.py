@@ -15,6 +15,7 @@ from models.checkpoint import RELEASED as RELEASED_FILE
 from models.checkpoint import CheckpointError, load
 from models.codec import Codec
 from models.config import HIGH_PX, MEDIUM_PX, RELEASED
+from models.evaluation.references import ReferencePictureError
 from models.hyperprior import Quantised
 from models.scores import psnr_db
 from models.training.dataset import PhotographSet
@@ -22,7 +23,6 @@ from models.training.linear_start import klt_statistics
 from models.training.neighbour_fit import neighbour_fit
 from models.training.options import Recipe, TrainOptions
 from models.training.picture_file import read_photograph, training_files
-from models.training.references import ReferencePictureError
 from models.training.train import train
 from models.training.training_log import LOG, lines_of
 from models.training.warm_start import StageMissingError, warm_start

@@ -13,9 +13,9 @@ import torch
 from torch import nn
 
 from models.training.kept import AVERAGED, DONE, FLAT, KeptWeightsError, kept
-from models.training.loop import run_stage
 from models.training.options import Recipe, TrainOptions
 from models.training.schedule import Phase
+from models.training.stage_loop import run_stage
 from models.training.stopwatch import PATIENCE_S, Deadline, Stopwatch
 from models.training.training_log import LOG, lines_of
 from tests.models.counted_clock import CountedClock

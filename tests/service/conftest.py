@@ -12,7 +12,7 @@ from skimage import data
 
 from models.codec import Codec
 from service.render import image_file
-from service.settings import read_settings
+from service.settings.edge_settings import read_settings
 from service.store.embedded import EmbeddedValkey
 from tests.command_line import Shell
 from tests.service.filled_cache import FilledCache

@@ -13,8 +13,8 @@ import httpx
 import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.app import create_app
-from service.settings import Settings
+from service.serving.edge_app import create_app
+from service.settings.edge_settings import Settings
 
 START_LIMIT_S = 120
 

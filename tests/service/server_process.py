@@ -17,8 +17,8 @@ import redis
 
 SERVER = """
 import sys
-from service.serving import run
-from service.settings import read_settings
+from service.serving.launch import run
+from service.settings.edge_settings import read_settings
 run(read_settings(), host="127.0.0.1", port=int(sys.argv[1]), workers=int(sys.argv[2]))
 """
 

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.outcomes import Outcome
+from service.metrics.outcomes import Outcome
 from service.store.embedded import EmbeddedValkey
 from service.web.access_log import NOTES, WRITE_BYTES, AccessLog, Exchange
 from service.web.request_id import request_id

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from service.readiness import ReadyMark, ready_worker
+from service.serving.readiness import ReadyMark, ready_worker
 from service.store.embedded import EmbeddedValkey
 from service.web.stats import CodecFigures
 from tests.service.scripted_origin import Reply, ScriptedOrigin

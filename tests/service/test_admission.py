@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from service.cache import admission
 from service.cache.admission import Admission
-from service.settings import read_settings
+from service.settings.edge_settings import read_settings
 from service.store.embedded import EmbeddedValkey
 from tests.service.running_edge import RunningEdge, running_edge
 from tests.service.scripted_origin import Reply, ScriptedOrigin

@@ -12,14 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.latent_codec import Symbols
-from service.bus.answers import Answer, Encoded, Failure, Fault, Names, Picture, build_answer, parse_answer
+from service.bus.answer_messages import Answer, Encoded, Failure, Fault, Names, Picture, build_answer, parse_answer
 from service.bus.arrays import CELLS, Buffer
 from service.bus.fields import Header
-from service.bus.requests import Cancel, Decode, Encode, Hello, Refine, Request, build_request, parse_request
+from service.bus.request_messages import Cancel, Decode, Encode, Hello, Refine, Request, build_request, parse_request
 from service.errors import CodecFailed, DamagedBitstream, DamagedMessage, QueueFull
-from service.quality import TargetScore
 from service.render.jobs import Search
 from service.render.picture_codec import CodecNames
+from service.settings.quality import TargetScore
 
 H1 = np.arange(CELLS * 2, dtype=np.int32).astype(np.int8).reshape(CELLS, 2)
 Q = (np.arange(CELLS * 3, dtype=np.int16) % 7 - 3).reshape(CELLS, 3)

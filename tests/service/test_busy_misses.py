@@ -6,7 +6,7 @@ import io
 import httpx
 from PIL import Image
 
-from service.settings import read_settings
+from service.settings.edge_settings import read_settings
 from service.store.embedded import EmbeddedValkey
 from tests.service.held_encodes import HeldEncodes, held_encodes
 from tests.service.running_edge import RunningEdge, running_edge

@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.cache.cache_control import LONGEST_S, CacheControl, parse_cache_control, parse_targeted
+from service.rules.cache_control import LONGEST_S, CacheControl, parse_cache_control, parse_targeted
 
 
 @pytest.mark.parametrize(

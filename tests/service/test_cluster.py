@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from service.cache.record import generations_key, lease_key, record_key, unpack
-from service.settings import read_settings
+from service.records.record import generations_key, lease_key, record_key, unpack
+from service.settings.edge_settings import read_settings
 from tests.command_line import Shell
 from tests.service.cluster import Cluster, cluster_in
 from tests.service.filled_cache import STEPS, summary

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from service.web.conditional import Conditions, Rendered, Validators, entity_tag
+from service.rules.conditional import Conditions, Rendered, Validators, entity_tag
 
 TAG = 'W/"abc"'
 MODIFIED = "Sun, 06 Nov 1994 08:49:37 GMT"

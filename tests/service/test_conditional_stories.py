@@ -6,7 +6,7 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from service.cache.http_date import http_date
+from service.rules.http_date import http_date
 from tests.service.running_edge import RunningEdge
 from tests.service.scripted_origin import Reply, ScriptedOrigin
 

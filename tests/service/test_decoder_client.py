@@ -20,12 +20,12 @@ from service.bus.decoder_client import DecoderClient, Patience
 from service.bus.router import Router
 from service.bus.symbol_reader import SymbolReader
 from service.errors import CodecFailed, DamagedBitstream, DecoderAway, QueueFull
-from service.quality import TargetScore
 from service.render import image_file
 from service.render.codec_options import WorkerOptions
 from service.render.codec_worker import CodecWorker
 from service.render.jobs import Pixels, Search
 from service.render.picture_codec import CodecNames
+from service.settings.quality import TargetScore
 from tests.service.batching_codec import AsOnAGpu, Seen
 from tests.service.test_lost_device import OnAFailingDevice
 from tests.service.watched_codec import LIMIT_S, OPTIONS, Watch

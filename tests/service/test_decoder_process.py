@@ -18,8 +18,8 @@ from uvicorn import Config
 from models.checkpoint import RELEASED
 from models.codec import Codec
 from service.render import image_file
+from service.serving.workers import STARTUP_FAILURE, WatchedProcess
 from service.store.embedded import EmbeddedValkey
-from service.workers import STARTUP_FAILURE, WatchedProcess
 from tests.service.scripted_origin import Reply, ScriptedOrigin
 from tests.service.server_process import SERVER, Server, free_port, serving
 from tests.service.test_drain import answer, ask, connected, ended, let_go, wait_until_closed
@@ -156,7 +156,7 @@ def test_a_decoder_whose_weights_have_vanished_ends_the_server(
 
 def test_a_process_that_hangs_does_not_delay_the_end_of_the_server() -> None:
     leaving, leave_by = os.pipe()
-    process = WatchedProcess(Config("service.serving:admin_app", factory=True), [], leaving=leaving)
+    process = WatchedProcess(Config("service.serving.launch:admin_app", factory=True), [], leaving=leaving)
     process.start()
     assert process.pid is not None
     os.kill(process.pid, signal.SIGSTOP)

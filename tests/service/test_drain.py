@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from service.cache.record import record_key
+from service.records.record import record_key
 from service.store.embedded import EmbeddedValkey
 from tests.service.scripted_origin import Reply, ScriptedOrigin
 from tests.service.server_process import Server, serving

@@ -15,7 +15,7 @@ import pytest
 import redis
 from PIL import Image
 
-from service.settings import Settings, read_settings
+from service.settings.edge_settings import Settings, read_settings
 from service.store.embedded import EmbeddedValkey
 from tests.service.paused import paused
 from tests.service.running_edge import RunningEdge, running_edge

@@ -10,8 +10,8 @@ from typing import Any, cast
 import pytest
 import uvloop
 
-from service.connection_counts import SILENT_S, ConnectionCounts
-from service.fair_loop import FairListener
+from service.serving.connection_counts import SILENT_S, ConnectionCounts
+from service.serving.fair_loop import FairListener
 
 CLIENTS = 8
 

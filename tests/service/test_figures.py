@@ -9,10 +9,10 @@ import pytest
 import redis
 from prometheus_client.parser import text_string_to_metric_families
 
-from service.cache.census import counted
-from service.cache.record import Record, pack
-from service.log_lines import JsonLines
-from service.store.sampling import Sample, StoredValue
+from service.records.census import counted
+from service.records.record import Record, pack
+from service.serving.log_lines import JsonLines
+from service.store.random_sample import Sample, StoredValue
 from service.web.stats import Distribution
 from tests.service.running_edge import RunningEdge
 from tests.service.scripted_origin import Reply, ScriptedOrigin

@@ -5,9 +5,9 @@ from h11._headers import normalize_and_validate
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.cache.forwarding import FIELDS_CAP, FIELDS_CAP_BYTES, NAMES_CAP, Forward, read_forward
 from service.errors import FieldsTooLarge, SettingsError
-from service.settings import read_settings
+from service.rules.forwarding import FIELDS_CAP, FIELDS_CAP_BYTES, NAMES_CAP, Forward, read_forward
+from service.settings.edge_settings import read_settings
 
 EVERYTHING = Forward()
 

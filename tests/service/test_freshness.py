@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from service.cache.cache_control import LONGEST_S
-from service.cache.freshness import (
+from service.rules.cache_control import LONGEST_S
+from service.rules.freshness import (
     FreshnessRules,
     Storage,
     age_s,
@@ -15,7 +15,7 @@ from service.cache.freshness import (
     remaining_s,
     storage,
 )
-from service.cache.origin_fields import OriginFields, PassedOn
+from service.rules.response_fields import PassedOn, ResponseFields
 
 DEFAULT_TTL_S = 600
 RULES = FreshnessRules(default_ttl_s=DEFAULT_TTL_S)
@@ -28,8 +28,8 @@ A_DAY_AGO = "Sat, 05 Nov 1994 08:49:37 GMT"
 IN_THE_YEAR_9999 = "Fri, 31 Dec 9999 23:59:59 GMT"
 
 
-def said(passed: PassedOn, *, age: str = "", delay_s: float = 0.0) -> OriginFields:
-    return OriginFields(asked_s=NOW_S - delay_s, answered_s=float(NOW_S), passed=passed, age=age)
+def said(passed: PassedOn, *, age: str = "", delay_s: float = 0.0) -> ResponseFields:
+    return ResponseFields(asked_s=NOW_S - delay_s, answered_s=float(NOW_S), passed=passed, age=age)
 
 
 @pytest.mark.parametrize(

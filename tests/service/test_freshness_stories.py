@@ -5,8 +5,8 @@ import time
 import pytest
 import redis
 
-from service.cache.http_date import http_date
-from service.settings import read_settings
+from service.rules.http_date import http_date
+from service.settings.edge_settings import read_settings
 from service.store.embedded import EmbeddedValkey
 from tests.service.running_edge import RunningEdge, running_edge
 from tests.service.scripted_origin import Reply, ScriptedOrigin

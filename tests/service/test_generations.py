@@ -7,9 +7,9 @@ import pytest
 import redis
 import uvloop
 
-from service.cache import generations
-from service.cache.generations import REFRESH_S, Generations
 from service.errors import StoreUnavailable
+from service.records import generations
+from service.records.generations import REFRESH_S, Generations
 from service.store.connection import Connection
 from service.store.embedded import EmbeddedValkey
 from service.store.generation_store import GenerationStore

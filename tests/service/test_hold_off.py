@@ -9,8 +9,8 @@ import redis
 
 from service.cache import hold_off
 from service.cache.hold_off import HoldOff
-from service.cache.staleness import Use, use_of
-from service.settings import read_settings
+from service.records.staleness import Use, use_of
+from service.settings.edge_settings import read_settings
 from service.store.embedded import EmbeddedValkey
 from tests.service.running_edge import RunningEdge, running_edge
 from tests.service.scripted_origin import Reply, ScriptedOrigin

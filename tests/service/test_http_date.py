@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.cache.http_date import http_date, parse_http_date
+from service.rules.http_date import http_date, parse_http_date
 
 NOW_S = 1_795_000_000.0  # in November 2026
 NOON_S = 784_111_777

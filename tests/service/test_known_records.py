@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from service.cache.known_records import OBJECTS_BYTES, KnownRecords
-from service.cache.record import PREFIX, pack, unpack
 from service.errors import DamagedRecord
+from service.records.known_records import OBJECTS_BYTES, KnownRecords
+from service.records.record import PREFIX, pack, unpack
 from tests.service.test_record import SAMPLE
 
 VALUE = pack(SAMPLE)

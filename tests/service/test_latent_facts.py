@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.cache.latent_facts import LatentFacts, facts_of, latent_tag, read_facts, write_facts
+from service.records.latent_facts import LatentFacts, facts_of, latent_tag, read_facts, write_facts
 from tests.service.test_record import SAMPLE
 
 SIZES = st.integers(0, 2**32 - 1)

@@ -7,7 +7,7 @@ import pytest
 import redis
 
 from service.demo.children import origin_server
-from service.settings import read_settings
+from service.settings.edge_settings import read_settings
 from service.store.embedded import EmbeddedValkey
 from tests.command_line import Shell
 from tests.service.running_edge import RunningEdge, running_edge

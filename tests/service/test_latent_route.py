@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from service.cache.http_date import http_date
-from service.cache.latent_facts import FIELD, read_facts
+from service.records.latent_facts import FIELD, read_facts
+from service.rules.http_date import http_date
 from tests.service.running_edge import RunningEdge
 from tests.service.scripted_origin import Reply, ScriptedOrigin
 from tests.service.tiers import MODIFIED, SAID, record_of, told

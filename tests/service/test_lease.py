@@ -13,10 +13,10 @@ import httpx
 import pytest
 import redis
 
-from service.cache import lease as leases
-from service.cache.lease import Leases, Standing
-from service.cache.record import lease_key, record_key
-from service.settings import read_settings
+from service.records import lease as leases
+from service.records.lease import Leases, Standing
+from service.records.record import lease_key, record_key
+from service.settings.edge_settings import read_settings
 from service.store.connection import Connection, Patience
 from service.store.embedded import EmbeddedValkey
 from service.store.latent_store import LatentStore
@@ -157,8 +157,8 @@ def test_a_picture_that_may_be_shown_stale_is_shown_while_another_edge_validates
 
 EDGE = """
 import sys
-from service.serving import run
-from service.settings import read_settings
+from service.serving.launch import run
+from service.settings.edge_settings import read_settings
 run(read_settings(), host="127.0.0.1", port=int(sys.argv[1]))
 """
 

@@ -3,7 +3,7 @@
 import pytest
 
 from service.errors import LoopDetected
-from service.web.loops import node_name, passed_by
+from service.rules.cdn_loop import node_name, passed_by
 from tests.service.running_edge import RunningEdge
 from tests.service.scripted_origin import Reply, ScriptedOrigin
 

@@ -9,14 +9,14 @@ import httpx
 import pytest
 import redis
 
-from service.cache.freshness import FreshnessRules, refusal_lifetime_s
-from service.cache.http_date import http_date
-from service.cache.negative_ttls import NegativeTtls, read_negative_ttls
-from service.cache.origin_fields import OriginFields, PassedOn
-from service.cache.record import record_key
-from service.cache.refusal import Refusal, pack_refusal, unpack_refusal
 from service.errors import DamagedRecord, ForeignRecord, SettingsError
-from service.settings import read_settings
+from service.records.negative_entry import NegativeEntry, pack_negative_entry, unpack_negative_entry
+from service.records.record import record_key
+from service.rules.freshness import FreshnessRules, negative_lifetime_s
+from service.rules.http_date import http_date
+from service.rules.negative_ttls import NegativeTtls, read_negative_ttls
+from service.rules.response_fields import PassedOn, ResponseFields
+from service.settings.edge_settings import read_settings
 from tests.service.running_edge import RunningEdge
 from tests.service.scripted_origin import Reply, ScriptedOrigin
 
@@ -44,8 +44,8 @@ RULES = FreshnessRules(default_ttl_s=600, min_ttl_s=30, negative_ttls=read_negat
     ],
 )
 def test_how_long_an_error_is_remembered(clause: str, status: int, control: str, expected_s: int) -> None:
-    said = OriginFields(asked_s=0, answered_s=0, passed=PassedOn(cache_control=control))
-    assert refusal_lifetime_s(status, said, RULES) == expected_s, f"RFC {clause}"
+    said = ResponseFields(asked_s=0, answered_s=0, passed=PassedOn(cache_control=control))
+    assert negative_lifetime_s(status, said, RULES) == expected_s, f"RFC {clause}"
 
 
 @pytest.mark.parametrize(
@@ -77,15 +77,15 @@ def test_an_error_of_which_nothing_is_said_may_be_guessed_from_its_date(
 ) -> None:
     rules = FreshnessRules(default_ttl_s=600, heuristic_fraction=0.1, negative_ttls=read_negative_ttls(ttls))
     passed = PassedOn(cache_control=control, last_modified=http_date(0))
-    said = OriginFields(asked_s=86_400, answered_s=86_400, passed=passed)
-    assert refusal_lifetime_s(status, said, rules) == expected_s, f"RFC {clause}"
-    assert refusal_lifetime_s(status, said, replace(rules, heuristic_fraction=0.0)) < 8640
+    said = ResponseFields(asked_s=86_400, answered_s=86_400, passed=passed)
+    assert negative_lifetime_s(status, said, rules) == expected_s, f"RFC {clause}"
+    assert negative_lifetime_s(status, said, replace(rules, heuristic_fraction=0.0)) < 8640
 
 
 def test_what_varies_is_not_remembered() -> None:
     """RFC 9111 4.1."""
-    said = OriginFields(asked_s=0, answered_s=0, passed=PassedOn(vary="Cookie"))
-    assert refusal_lifetime_s(404, said, RULES) == 0
+    said = ResponseFields(asked_s=0, answered_s=0, passed=PassedOn(vary="Cookie"))
+    assert negative_lifetime_s(404, said, RULES) == 0
 
 
 @pytest.mark.parametrize("text", ["404=60,410=60", "5xx=2", "0", "4xx=1,404=100"])
@@ -108,7 +108,7 @@ def test_a_status_counts_before_its_class() -> None:
     assert [ttls.of(status) for status in (404, 410, 500)] == [100, 1, None]
 
 
-SAMPLE = Refusal(
+SAMPLE = NegativeEntry(
     status=404,
     born_ms=1_700_000_000_123,
     lifetime_s=60,
@@ -118,16 +118,16 @@ SAMPLE = Refusal(
 
 
 def test_a_refusal_comes_back_as_it_was_and_no_damage_goes_unseen() -> None:
-    packed = pack_refusal(SAMPLE)
-    assert unpack_refusal(packed) == SAMPLE
+    packed = pack_negative_entry(SAMPLE)
+    assert unpack_negative_entry(packed) == SAMPLE
     for length in range(len(packed)):
         with pytest.raises(DamagedRecord):
-            unpack_refusal(packed[:length])
+            unpack_negative_entry(packed[:length])
     for position in range(len(packed)):
         damaged = bytearray(packed)
         damaged[position] ^= 0x10
         with pytest.raises((DamagedRecord, ForeignRecord)):
-            unpack_refusal(bytes(damaged))
+            unpack_negative_entry(bytes(damaged))
 
 
 @pytest.mark.parametrize("status", [404, 410])
@@ -197,8 +197,8 @@ def test_a_picture_takes_the_place_of_an_error(
     key = record_key("cat", origin=origin.url)
     value = store.get(key)
     assert isinstance(value, bytes)
-    refusal = unpack_refusal(value)
-    over = replace(refusal, born_ms=refusal.born_ms - 61_000, lifetime_s=60)
-    store.set(key, pack_refusal(over), ex=600)
+    entry = unpack_negative_entry(value)
+    over = replace(entry, born_ms=entry.born_ms - 61_000, lifetime_s=60)
+    store.set(key, pack_negative_entry(over), ex=600)
     assert "stored" in edge.get("/image/cat").headers["cache-status"]
     assert "hit" in edge.get("/image/cat").headers["cache-status"]

@@ -3,7 +3,7 @@
 import pytest
 
 from service.errors import BadFormat, BadImageId, BadResolution, RequestError
-from service.web.negotiation import Query, Wanted, check_image_id, negotiate, read_query
+from service.rules.negotiation import Query, Wanted, check_image_id, negotiate, read_query
 
 CHROME = "image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8"
 FIREFOX = "image/avif,image/webp,image/png,image/svg+xml,image/*;q=0.8,*/*;q=0.5"

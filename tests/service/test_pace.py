@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from service.cache.pace import LONGEST_WAIT_S, BackOff, Pace
-from service.cache.unchanged_source import Politeness, UnchangedSources
-from service.origin.client import Fetched, Limits, OriginClient
-from service.outcomes import SweepOutcome
+from service.metrics.outcomes import SweepOutcome
+from service.metrics.telemetry import Telemetry
+from service.refine.pace import LONGEST_WAIT_S, BackOff, Pace
+from service.refine.unchanged_source import Politeness, UnchangedSources
 from service.render.image_file import ImageLimits
-from service.telemetry import Telemetry
+from service.upstream.origin_client import Fetched, Limits, OriginClient
 from tests.service.filled_cache import FilledCache
 from tests.service.scripted_origin import Reply
 

@@ -8,9 +8,9 @@ import redis
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.cache.purges import Purges, field_of
-from service.cache.staleness import Use, use_of
-from service.cache.tags import TAG_CAP_BYTES, TAGS_CAP, is_tag, read_tags, tags_fit, write_tags
+from service.records.purge_table import PurgeTable, field_of
+from service.records.staleness import Use, use_of
+from service.rules.cache_tags import TAG_CAP_BYTES, TAGS_CAP, is_tag, read_tags, tags_fit, write_tags
 from service.store import generation_store
 from service.store.connection import Connection
 from service.store.embedded import EmbeddedValkey
@@ -39,8 +39,8 @@ BARE = replace(RECORD, tags=())
     ],
 )
 def test_what_is_as_good_as_absent(table: dict[str, int], *, removed: bool, bare_removed: bool) -> None:
-    assert Purges(table).has_removed(RECORD) is removed
-    assert Purges(table).has_removed(BARE) is bare_removed
+    assert PurgeTable(table).has_removed(RECORD) is removed
+    assert PurgeTable(table).has_removed(BARE) is bare_removed
 
 
 @pytest.mark.parametrize(
@@ -56,16 +56,16 @@ def test_what_is_as_good_as_absent(table: dict[str, int], *, removed: bool, bare
     ],
 )
 def test_when_a_record_became_stale(table: dict[str, int], lifetime_s: int) -> None:
-    assert Purges(table).applied(RECORD, now_s=1e6) == replace(RECORD, lifetime_s=lifetime_s)
+    assert PurgeTable(table).applied(RECORD, now_s=1e6) == replace(RECORD, lifetime_s=lifetime_s)
 
 
 def test_a_record_that_was_born_after_the_purge_by_its_own_clock_is_stale_at_once() -> None:
     born_later = replace(RECORD, born_ms=9_000)
-    assert Purges({"soft": 5_000}).applied(born_later, now_s=1e6).lifetime_s == 0
+    assert PurgeTable({"soft": 5_000}).applied(born_later, now_s=1e6).lifetime_s == 0
 
 
 def test_a_soft_purge_by_a_clock_that_is_ahead_counts_at_once() -> None:
-    judged = Purges({"soft": 90_000}).applied(replace(RECORD, stale_while_revalidate_s=0), now_s=5.5)
+    judged = PurgeTable({"soft": 90_000}).applied(replace(RECORD, stale_while_revalidate_s=0), now_s=5.5)
     assert use_of(judged, now_s=5.5) is Use.AFTER_VALIDATION
 
 
@@ -155,7 +155,7 @@ def test_the_table_is_bounded_and_what_it_drops_stays_purged(
     assert len(table) <= 9
     for number, generation in enumerate(generations):
         before = replace(RECORD, tags=(f"t{number}",), generation=generation - 1)
-        assert Purges(table).has_removed(before)
+        assert PurgeTable(table).has_removed(before)
     last = replace(RECORD, tags=("t39",), generation=generations[39])
-    assert not Purges(table).has_removed(last)
-    assert not Purges(table).has_removed(replace(BARE, generation=0))
+    assert not PurgeTable(table).has_removed(last)
+    assert not PurgeTable(table).has_removed(replace(BARE, generation=0))

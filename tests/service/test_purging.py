@@ -11,9 +11,9 @@ import httpx
 import pytest
 import redis
 
-from service.cache.record import LEASE_PREFIX, generations_key, record_key, unpack
 from service.cli import run
-from service.settings import read_settings
+from service.records.record import LEASE_PREFIX, generations_key, record_key, unpack
+from service.settings.edge_settings import read_settings
 from service.store.embedded import EmbeddedValkey
 from tests.service.held_encodes import held_encodes
 from tests.service.running_edge import RunningEdge, running_edge

@@ -12,10 +12,10 @@ from PIL import Image, ImageFilter
 from skimage import data
 
 from models.scores import Ssimulacra2
-from service.cache.record import record_key, unpack
+from service.records.record import record_key, unpack
 from service.render import image_file
 from service.render.jobs import Pixels
-from service.settings import read_settings
+from service.settings.edge_settings import read_settings
 from service.store.embedded import EmbeddedValkey
 from tests.service.running_edge import RunningEdge, running_edge
 from tests.service.scripted_origin import Reply, ScriptedOrigin

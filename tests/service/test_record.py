@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.cache import record as records
-from service.cache.origin_fields import NOTHING, PassedOn
-from service.cache.record import PASSED_ON_CAPS_BYTES as CAPS
-from service.cache.record import Record, pack, record_key, unpack
-from service.cache.tags import TAG_CAP_BYTES, TAGS_CAP
 from service.errors import DamagedRecord, ForeignRecord, RecordError
+from service.records import record as records
+from service.records.record import PASSED_ON_CAPS_BYTES as CAPS
+from service.records.record import Record, pack, record_key, unpack
+from service.rules.cache_tags import TAG_CAP_BYTES, TAGS_CAP
+from service.rules.response_fields import NOTHING, PassedOn
 
 SAMPLE = Record(
     bitstream=b"the latent",

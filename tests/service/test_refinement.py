@@ -11,14 +11,14 @@ import redis
 from skimage import data
 
 from models.bitstream import parse
-from service.cache.origin_fields import PassedOn
-from service.cache.record import Record, pack, unpack
-from service.cache.refiner import Refiner, RefineRules
 from service.errors import CodecFailed, DecoderAway, QueueFull
-from service.outcomes import RefinementOutcome
-from service.quality import TargetScore
+from service.metrics.outcomes import RefinementOutcome
+from service.records.record import Record, pack, unpack
+from service.refine.refiner import Refiner, RefineRules
 from service.render import image_file
 from service.render.jobs import Pixels, Search
+from service.rules.response_fields import PassedOn
+from service.settings.quality import TargetScore
 from service.store.connection import Connection, Patience
 from service.store.embedded import EmbeddedValkey
 from service.store.latent_store import LatentStore

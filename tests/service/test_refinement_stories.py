@@ -10,11 +10,11 @@ import torch
 
 from models.codec import Codec
 from models.readers import Readers
-from service.cache.record import record_key, unpack
+from service.records.record import record_key, unpack
 from service.render import image_file
 from service.render.image_file import ImageLimits
 from service.render.jobs import Pixels
-from service.settings import read_settings
+from service.settings.edge_settings import read_settings
 from service.store.embedded import EmbeddedValkey
 from tests.service.running_edge import RunningEdge, running_edge
 from tests.service.scripted_origin import Reply, ScriptedOrigin
@@ -120,7 +120,7 @@ def test_the_client_of_a_miss_does_not_wait_for_the_refinement(
     valkey: EmbeddedValkey, origin: ScriptedOrigin, photo: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     watch = Watch()
-    monkeypatch.setattr("service.app.Telemetry", lambda: watch)
+    monkeypatch.setattr("service.serving.edge_app.Telemetry", lambda: watch)
     origin.script("/cat", Reply(photo, headers=FRESH))
     with refining_edge(origin, valkey, refine=STEPS) as edge:
         edge.get("/image/cat")

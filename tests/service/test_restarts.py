@@ -1,6 +1,6 @@
 """The back-off of a process that dies soon after its start."""
 
-from service.restarts import LONGEST_WAIT_S, SHORT_LIFE_S, Restarts
+from service.serving.restarts import LONGEST_WAIT_S, SHORT_LIFE_S, Restarts
 
 
 def test_short_lives_are_followed_by_longer_and_longer_waits() -> None:

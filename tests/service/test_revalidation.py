@@ -13,12 +13,12 @@ import redis
 from PIL import Image
 from skimage import data
 
-from service.cache.freshness import FreshnessRules, Storage, storage
-from service.cache.http_date import http_date
-from service.cache.origin_fields import OriginFields, PassedOn
-from service.cache.record import Record, pack, record_key, unpack
-from service.cache.renewal import merged
-from service.cache.staleness import Use, may_stand_in, use_of
+from service.records.record import Record, pack, record_key, unpack
+from service.records.renewal import merged
+from service.records.staleness import Use, may_stand_in, use_of
+from service.rules.freshness import FreshnessRules, Storage, storage
+from service.rules.http_date import http_date
+from service.rules.response_fields import PassedOn, ResponseFields
 from tests.service.running_edge import RunningEdge
 from tests.service.scripted_origin import Reply, ScriptedOrigin
 from tests.service.stored import emptied, stored_keys
@@ -47,7 +47,7 @@ NOW_S = 1_795_000_000.0
 )
 def test_how_long_a_stale_picture_may_be_used(clause: str, control: str, expected: Storage) -> None:
     rules = FreshnessRules(default_ttl_s=600, stale_while_revalidate_s=60, stale_if_error_s=70)
-    said = OriginFields(asked_s=NOW_S, answered_s=NOW_S, passed=PassedOn(cache_control=control), etag='"v1"')
+    said = ResponseFields(asked_s=NOW_S, answered_s=NOW_S, passed=PassedOn(cache_control=control), etag='"v1"')
     assert storage(said, rules) == expected, f"RFC {clause}: {control}"
 
 
@@ -70,7 +70,7 @@ def test_what_a_record_is_good_for(age_s: int, use: Use, *, stands_in: bool) -> 
 
 def test_a_304_replaces_what_it_says_and_leaves_the_rest() -> None:
     """RFC 9111 3.2."""
-    said = OriginFields(asked_s=NOW_S, answered_s=NOW_S, passed=PassedOn(cache_control="max-age=7"))
+    said = ResponseFields(asked_s=NOW_S, answered_s=NOW_S, passed=PassedOn(cache_control="max-age=7"))
     fields = merged(SAMPLE, said)
     assert fields.passed == replace(SAMPLE.passed, cache_control="max-age=7")
     assert fields.etag == SAMPLE.origin_etag

@@ -3,9 +3,9 @@
 import pytest
 
 from service.errors import SettingsError
-from service.quality import TargetScore
-from service.refine_for import read_refine_for
-from service.settings import Settings, read_settings, table
+from service.settings.edge_settings import Settings, read_settings, table
+from service.settings.quality import TargetScore
+from service.settings.refine_for import read_refine_for
 
 ORIGIN = "http://origin.example"
 

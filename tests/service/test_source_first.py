@@ -13,7 +13,7 @@ from skimage import data
 
 from models.config import HIGH_PX
 from service.render import image_file
-from service.settings import read_settings
+from service.settings.edge_settings import read_settings
 from service.store.embedded import EmbeddedValkey
 from tests.service.held_encodes import LIMIT_S, HeldEncodes, held_encodes
 from tests.service.running_edge import RunningEdge, running_edge

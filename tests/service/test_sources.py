@@ -9,31 +9,31 @@ from threading import Event
 
 import pytest
 
-from service.cache import sources
-from service.cache.freshness import FreshnessRules
-from service.cache.intake import Intake
-from service.cache.origin_fields import OriginFields, PassedOn
-from service.cache.source import ANY_TERMS, Source
-from service.cache.sources import Sources
 from service.errors import NotAPicture
-from service.origin.client import Limits, OriginClient
+from service.metrics.telemetry import Telemetry
+from service.metrics.timings import Timings
 from service.render.codec_worker import CodecWorker
 from service.render.image_file import ImageLimits
-from service.telemetry import Telemetry
-from service.timings import Timings
+from service.rules.freshness import FreshnessRules
+from service.rules.response_fields import PassedOn, ResponseFields
+from service.upstream import upstream
+from service.upstream.intake import Intake
+from service.upstream.origin_client import Limits, OriginClient
+from service.upstream.source import ANY_TERMS, Source
+from service.upstream.upstream import Upstream
 from tests.service.scripted_origin import Reply, ScriptedOrigin
 from tests.service.watched_codec import OPTIONS
 
 
 @asynccontextmanager
-async def sources_of(origin: ScriptedOrigin, threads: Executor) -> AsyncIterator[Sources]:
+async def sources_of(origin: ScriptedOrigin, threads: Executor) -> AsyncIterator[Upstream]:
     limits = Limits(source_bytes=20_000_000, timeout_s=60)
     telemetry = Telemetry()
     client = OriginClient(origin.url, limits=limits, observer=telemetry.origin)
     never_asked, image_limits = CodecWorker(OPTIONS, telemetry), ImageLimits(source_pixels=64_000_000)
     rules = FreshnessRules(default_ttl_s=60)
     intake = Intake(rules, image_limits=image_limits, worker=never_asked, threads=threads)
-    yield Sources(client, intake, parent=None)
+    yield Upstream(client, intake, parent=None)
     await client.close()
 
 
@@ -64,7 +64,7 @@ def busy(threads: Executor) -> Iterator[None]:
 def test_no_more_files_are_fetched_than_may_wait_to_be_read(
     origin: ScriptedOrigin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sources, "SOURCES", 1)
+    monkeypatch.setattr(upstream, "SOURCES", 1)
     for path in ("/first", "/second"):
         origin.script(path, Reply(b"no picture"))
     barrier = Reply(b"no picture")
@@ -96,5 +96,5 @@ def test_each_answer_draws_its_own_jitter() -> None:
             threads=threads,
             draw=lambda: next(numbers),
         )
-        said = OriginFields(asked_s=0, answered_s=0, passed=PassedOn())
+        said = ResponseFields(asked_s=0, answered_s=0, passed=PassedOn())
         assert [intake.storage(said).lifetime_s for _ in range(2)] == [60, 30]

@@ -16,7 +16,7 @@ from service.store.connection import Connection, Patience
 from service.store.embedded import EmbeddedValkey
 from service.store.hotness import PAGE
 from service.store.latent_store import Beside, LatentStore, Token
-from service.store.sampling import Sample
+from service.store.random_sample import Sample
 from tests.service.paused import paused
 
 PATIENCE = Patience(timeout_s=5.0, retry_s=0)

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from service.cache.record import generations_key, pack
+from service.records.record import generations_key, pack
 from tests.command_line import Shell
 from tests.service.filled_cache import STEPS, TTL_S, FilledCache, refined, summary
 from tests.service.scripted_origin import Reply

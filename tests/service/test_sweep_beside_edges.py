@@ -13,8 +13,8 @@ from http import HTTPStatus
 import pytest
 
 from models.codec import Codec
-from service.cache.record import FIXED, FIXED_OF_VERSION, PREFIX, Record, generations_key, pack
-from service.settings import read_settings
+from service.records.record import FIXED, FIXED_OF_VERSION, PREFIX, Record, generations_key, pack
+from service.settings.edge_settings import read_settings
 from tests.command_line import Outcome, Shell
 from tests.service.filled_cache import STEPS, TTL_S, FilledCache, counted, refined, summary
 from tests.service.running_edge import running_edge

@@ -5,11 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from redis.crc import key_slot
 
-from service.cache.place import Place
-from service.cache.record import KEY_PREFIX, record_key
-from service.cache.vary import Fields, selecting_names, selection, selects_alike
-from service.cache.vary_rule import NONCE_BYTES, VaryRule, is_rule, pack_rule, unpack_rule
 from service.errors import DamagedRecord, ForeignRecord, RecordError
+from service.records.lookup import Lookup
+from service.records.record import KEY_PREFIX, record_key
+from service.records.vary_rule import NONCE_BYTES, VaryRule, is_rule, pack_rule, unpack_rule
+from service.rules.vary import Fields, selecting_names, selection, selects_alike
 
 NONCE = bytes(range(NONCE_BYTES))
 EN, DE = ((b"accept-language", b"en"),), ((b"accept-language", b"de"),)
@@ -122,19 +122,19 @@ class TestPlaces:
     HOME = record_key("cat", origin="http://origin")
 
     def test_a_picture_that_does_not_vary_has_its_own(self) -> None:
-        assert Place("cat", self.HOME, EN).key == Place("cat", self.HOME, DE).key == self.HOME
+        assert Lookup("cat", self.HOME, EN).key == Lookup("cat", self.HOME, DE).key == self.HOME
 
     def test_variants_lie_apart_and_are_filled_apart(self) -> None:
         rule = VaryRule(("accept-language",), NONCE)
-        places = [Place("cat", self.HOME, fields).under(rule) for fields in (EN, DE, ())]
-        assert len({place.key for place in places}) == len({place.lease for place in places}) == 3
+        lookups = [Lookup("cat", self.HOME, fields).under(rule) for fields in (EN, DE, ())]
+        assert len({lookup.key for lookup in lookups}) == len({lookup.lease for lookup in lookups}) == 3
 
     def test_another_nonce_is_another_place(self) -> None:
         rules = [VaryRule(("accept-language",), nonce) for nonce in (NONCE, NONCE[::-1])]
-        one, other = (Place("cat", self.HOME, EN).under(rule) for rule in rules)
+        one, other = (Lookup("cat", self.HOME, EN).under(rule) for rule in rules)
         assert one.key != other.key
 
     def test_all_of_a_picture_is_on_one_machine_of_a_cluster(self) -> None:
-        place = Place("cat", self.HOME, EN).under(VaryRule(("accept-language",), NONCE))
-        assert len({key_slot(key) for key in (place.home, place.key, place.lease)}) == 1
-        assert place.key.startswith(KEY_PREFIX)
+        lookup = Lookup("cat", self.HOME, EN).under(VaryRule(("accept-language",), NONCE))
+        assert len({key_slot(key) for key in (lookup.home, lookup.key, lookup.lease)}) == 1
+        assert lookup.key.startswith(KEY_PREFIX)

@@ -9,12 +9,12 @@ from dataclasses import replace
 import pytest
 import redis
 
-from service.cache.freshness import FreshnessRules
-from service.cache.generations import Generations
-from service.cache.refusals import Refusals
-from service.cache.shelf import Books, Grant, Shelf
-from service.cache.vary import NO_FIELDS
-from service.cache.vary_rule import VaryRule, pack_rule
+from service.records.generations import Generations
+from service.records.negative_cache import NegativeCache
+from service.records.record_store import Books, Grant, RecordStore
+from service.records.vary_rule import VaryRule, pack_rule
+from service.rules.freshness import FreshnessRules
+from service.rules.vary import NO_FIELDS
 from service.store.connection import Connection, Patience
 from service.store.embedded import EmbeddedValkey
 from service.store.generation_store import GenerationStore
@@ -150,18 +150,20 @@ def test_a_grant_is_over_as_soon_as_its_rule_is(valkey: EmbeddedValkey) -> None:
         connection = Connection(valkey.url, patience=Patience(timeout_s=60, retry_s=0), observer=Alarms())
         store = LatentStore(connection)
         generations = Generations(GenerationStore(connection, b"g:1"), clock=lambda: 0.0)  # it reads but once
-        refusals = Refusals(store, FreshnessRules(default_ttl_s=60), now=time.time)
-        shelf = Shelf(store, Books("http://o", b"1234"), generations=generations, refusals=refusals, now=time.time)
+        negative_cache = NegativeCache(store, FreshnessRules(default_ttl_s=60), now=time.time)
+        record_store = RecordStore(
+            store, Books("http://o", b"1234"), generations=generations, negative_cache=negative_cache, now=time.time
+        )
         rule = VaryRule(("foo",), bytes(16))
         with redis.Redis.from_url(valkey.url) as direct:
-            direct.set(shelf.home("cat"), pack_rule(rule))
-            place = await shelf.place("cat", NO_FIELDS)
-            token = Token(place.lease, b"token")
+            direct.set(record_store.home("cat"), pack_rule(rule))
+            lookup = await record_store.lookup("cat", NO_FIELDS)
+            token = Token(lookup.lease, b"token")
             await store.take(token, ttl_ms=60_000)
-            grant = Grant(token, place, (await shelf.purges()).latest)
-            over = [await shelf.is_over(grant)]
-            direct.set(shelf.home("cat"), pack_rule(replace(rule, stale_before=1)))
-            over.append(await shelf.is_over(grant))
+            grant = Grant(token, lookup, (await record_store.purges()).latest)
+            over = [await record_store.is_over(grant)]
+            direct.set(record_store.home("cat"), pack_rule(replace(rule, stale_before=1)))
+            over.append(await record_store.is_over(grant))
         await connection.close()
         return over
 

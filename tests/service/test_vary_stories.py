@@ -6,8 +6,8 @@ import httpx
 import pytest
 import redis
 
-from service.cache.record import lease_key
-from service.settings import read_settings
+from service.records.record import lease_key
+from service.settings.edge_settings import read_settings
 from service.store.embedded import EmbeddedValkey
 from tests.service.running_edge import RunningEdge, running_edge
 from tests.service.scripted_origin import Reply, ScriptedOrigin

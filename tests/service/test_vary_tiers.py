@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from service.settings import read_settings
+from service.settings.edge_settings import read_settings
 from service.store.embedded import EmbeddedValkey
 from tests.service.running_edge import RunningEdge, running_edge
 from tests.service.scripted_origin import ScriptedOrigin

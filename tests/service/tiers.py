@@ -16,10 +16,10 @@ from skimage import data
 
 from models.codec import Codec
 from models.config import HIGH_PX
-from service.cache.latent_facts import FIELD
-from service.cache.record import Record, pack, record_key, unpack
+from service.records.latent_facts import FIELD
+from service.records.record import Record, pack, record_key, unpack
 from service.render import image_file
-from service.settings import read_settings
+from service.settings.edge_settings import read_settings
 from service.store.embedded import EmbeddedValkey
 from tests.service.running_edge import RunningEdge, running_edge
 from tests.service.stored import emptied_database

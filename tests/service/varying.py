@@ -12,10 +12,10 @@ import redis
 from PIL import Image, ImageOps
 from skimage import data
 
-from service.cache.place import Place
-from service.cache.record import Record, pack, record_key, unpack
-from service.cache.vary import Fields
-from service.cache.vary_rule import VaryRule, unpack_rule
+from service.records.lookup import Lookup
+from service.records.record import Record, pack, record_key, unpack
+from service.records.vary_rule import VaryRule, unpack_rule
+from service.rules.vary import Fields
 from tests.service.running_edge import RunningEdge
 from tests.service.scripted_origin import Reply, ScriptedOrigin
 
@@ -51,7 +51,7 @@ class Variants:
 
     def key(self, asked: dict[str, str]) -> bytes:
         fields: Fields = tuple((name.lower().encode(), value.encode()) for name, value in asked.items())
-        return Place(self._image_id, self.home, fields).under(self.rule).key
+        return Lookup(self._image_id, self.home, fields).under(self.rule).key
 
     def record(self, asked: dict[str, str]) -> Record:
         return unpack(self._held(self.key(asked)))

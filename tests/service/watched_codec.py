@@ -5,11 +5,11 @@ import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from service.outcomes import RefinementOutcome
+from service.metrics.outcomes import RefinementOutcome
+from service.metrics.telemetry import Telemetry
 from service.render.codec_options import WorkerOptions
 from service.render.codec_queue import QueueLimits
 from service.render.codec_worker import CodecWorker
-from service.telemetry import Telemetry
 
 LIMIT_S = 120
 OPTIONS = WorkerOptions(

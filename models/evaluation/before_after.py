@@ -1,0 +1,46 @@
+"""What a search for better latents changes, to look at: plain and searched streams of one quality, side by side."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from models.codec import Codec
+from models.config import HIGH_PX
+from models.evaluation.page import Cell, Row, drawn, scored_cell
+from models.evaluation.references import reference
+from models.evaluation.searched import SearchedPicture
+from models.evaluation.worst import lost_window
+from models.scores import Picture
+
+_ROWS = 4
+
+
+def write_before_after(searched: Sequence[SearchedPicture], codec: Codec, path: Path) -> None:
+    """Write a page of the first pictures at the default quality; `codec` decodes by the head that was searched for."""
+    rows = [_row(one, codec) for one in searched[:_ROWS]]
+    title = (
+        f"quality {codec.default_quality} by {codec.head}: the plain stream, and what {searched[0].steps} steps of "
+        "search found; on the right the window in which the search gains most, enlarged"
+    )
+    drawn(rows, title).save(path, optimize=True)
+
+
+def _row(one: SearchedPicture, codec: Codec) -> Row:
+    original, quality = reference(one.path, HIGH_PX), codec.default_quality
+    blobs = (codec.encode(original, quality=quality), one.bitstream_at(quality))
+    before, after = codec.synthesize([codec.read(blob) for blob in blobs], size_px=HIGH_PX)
+    window = lost_window(original, before, after)
+
+    def enlarged(picture: Picture, caption: str) -> Cell:
+        return Cell(window.enlarged(picture), caption, window.sentence)
+
+    return Row(
+        title=one.path.stem,
+        cells=(
+            Cell(original, "original", f"{HIGH_PX} x {HIGH_PX}"),
+            scored_cell("plain", original, before, size_bytes=len(blobs[0])),
+            scored_cell("searched", original, after, size_bytes=len(blobs[1])),
+            enlarged(original, "original"),
+            enlarged(before, "plain"),
+            enlarged(after, "searched"),
+        ),
+    )

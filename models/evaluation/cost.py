@@ -1,0 +1,151 @@
+"""What decoding costs: multiplications and parameters counted as the networks run, and milliseconds on one thread."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from statistics import median
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
+from torch.utils.flop_counter import FlopCounterMode
+
+from models.codec import Codec
+from models.evaluation.figures import Ours
+from models.evaluation.processors import one_thread
+from models.evaluation.streams import Heads
+
+
+@dataclass(frozen=True)
+class DecoderCost:
+    """One head at the default quality: everything between the entropy coder and the pixels."""
+
+    ours: Ours
+    macs: int
+    means_macs: int  # of these before the head: means and exact path, the same for every head
+    kmac_per_px: float  # of the head's own output
+    parameters: int  # of the modules that run; the exact path keeps its integers outside of them
+    synthesize_ms: float  # from symbols to pixels: means and head
+
+
+@dataclass(frozen=True)
+class StageTimes:
+    """What is the same for every head."""
+
+    encode_ms: float
+    read_ms: float  # entropy decoding, exact path included
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Times are medians over pictures at the default quality, one thread, a batch of one. On a CPU: its own time, so
+    that other load on the machine does not count.
+    """
+
+    decoders: tuple[DecoderCost, ...]
+    times: StageTimes
+
+
+def measure_cost(heads: Heads, references: Sequence[NDArray[np.uint8]]) -> Cost:
+    codec, quality = heads.gpu, heads.gpu.default_quality
+    blobs = [codec.encode(picture, quality=quality) for picture in references]
+    decoders = ((Ours.HIGH, heads.gpu), (Ours.HIGH_CPU, heads.cpu), (Ours.MEDIUM, heads.cpu))
+    with one_thread():
+        return Cost(
+            decoders=tuple(_decoder_cost(of_head, ours, blobs) for ours, of_head in decoders),
+            times=StageTimes(
+                encode_ms=_median_ms([partial(codec.encode, one, quality=quality) for one in references], clock(codec)),
+                read_ms=_median_ms([partial(codec.read, one) for one in blobs], clock(codec)),
+            ),
+        )
+
+
+def clock(codec: Codec) -> Callable[[], float]:
+    """Seconds that the codec's device works."""
+    return time.process_time if codec.device == "cpu" else time.perf_counter
+
+
+def _decoder_cost(codec: Codec, ours: Ours, blobs: Sequence[bytes]) -> DecoderCost:
+    counted = _counted(codec, blobs[0], ours.size_px)
+    symbols = [codec.read(blob) for blob in blobs]
+    calls = [partial(codec.synthesize, [one], size_px=ours.size_px) for one in symbols]
+    return DecoderCost(
+        ours=ours,
+        macs=counted.macs,
+        means_macs=counted.macs - counted.head_macs,
+        kmac_per_px=counted.macs / 1e3 / ours.size_px**2,
+        parameters=counted.parameters,
+        synthesize_ms=_median_ms(calls, clock(codec)),
+    )
+
+
+def flop_counter() -> FlopCounterMode:
+    """Torch's, which leaves out products of 8-bit integers: the exact path's."""
+    return FlopCounterMode(display=False, custom_mapping={torch.ops.aten._int_mm: _product_flops})  # noqa: SLF001
+
+
+def _product_flops(left: tuple[int, int], right: tuple[int, int], **_others: object) -> int:
+    return 2 * left[0] * left[1] * right[1]
+
+
+@dataclass(frozen=True)
+class _Counted:
+    macs: int
+    head_macs: int
+    parameters: int
+
+
+def _counted(codec: Codec, blob: bytes, size_px: int) -> _Counted:
+    with flop_counter() as flops, _watched(flops) as modules:
+        codec.plainly([codec.read(blob)], size_px=size_px)
+    return _Counted(flops.get_total_flops() // 2, modules.last_flops // 2, sum(modules.parameters.values()))
+
+
+class _Modules:
+    """The modules that run: what a head does not run is not its cost. The last one that no other calls makes the
+    pixels: it is the head.
+    """
+
+    def __init__(self, flops: FlopCounterMode) -> None:
+        self.parameters: dict[int, int] = {}
+        self.last_flops = 0
+        self._flops = flops
+        self._depth = 0
+        self._flops_before = 0
+
+    def enter(self, _module: nn.Module, _inputs: object) -> None:
+        if not self._depth:
+            self._flops_before = self._flops.get_total_flops()
+        self._depth += 1
+
+    def leave(self, module: nn.Module, _inputs: object, _output: object) -> None:
+        self.parameters.update((id(one), one.numel()) for one in module.parameters(recurse=False))
+        self._depth -= 1
+        if not self._depth:
+            self.last_flops = self._flops.get_total_flops() - self._flops_before
+
+
+@contextmanager
+def _watched(flops: FlopCounterMode) -> Iterator[_Modules]:
+    modules = _Modules(flops)
+    hooks = register_module_forward_pre_hook(modules.enter), register_module_forward_hook(modules.leave)
+    try:
+        yield modules
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _median_ms(calls: Sequence[Callable[[], object]], seconds: Callable[[], float]) -> float:
+    calls[0]()  # the first call of a shape builds kernels and buffers
+    return median(_elapsed_ms(call, seconds) for call in calls)
+
+
+def _elapsed_ms(call: Callable[[], object], seconds: Callable[[], float]) -> float:
+    start_s = seconds()
+    call()
+    return (seconds() - start_s) * 1e3

@@ -1,0 +1,144 @@
+"""The codec as it is deployed: figures of streams that were searched for their head, beside the plain ones. No I/O.
+
+Both are taken from the same pictures at the same qualities, so that what the search gains is all that differs.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import mean
+
+import numpy as np
+
+from models.config import HIGH_PX, QUALITIES
+from models.evaluation.figures import (
+    BdRate,
+    Contender,
+    MeanPoint,
+    Metric,
+    Ours,
+    PairRatio,
+    PictureScores,
+    bd_rates,
+    mean_points,
+    pair_ratios,
+)
+from models.evaluation.rd import Curve, CurveError, ScoreRange, median_bd_rate
+from models.evaluation.searched import SearchedPicture
+from models.evaluation.streams import contenders
+
+HEADS = (Ours.HIGH, Ours.HIGH_CPU)
+"""A search serves one of them."""
+_BESIDE_DEFAULT = (-20, -10, 0, 14)
+"""Assumed: with the default quality 32 these four cover what BD-rates are taken over."""
+_EVERYTHING = ScoreRange(low=-np.inf, high=np.inf, shortest=np.finfo(float).tiny)
+
+
+@dataclass(frozen=True)
+class SearchGain:
+    """Median over pictures of the BD-rate of searched streams against plain ones, over all scores that both reach."""
+
+    ours: Ours
+    metric: Metric
+    percent: float | None  # None: the curves have no range in common
+    percent_per_second: float | None
+
+
+@dataclass(frozen=True)
+class DeployedHead:
+    """Streams searched for one head: what they gain, and how they stand against the anchors."""
+
+    head: Ours
+    steps: int
+    pictures: int
+    qualities: tuple[int, ...]
+    seconds: float  # of one stream, mean
+    gains: tuple[SearchGain, ...]
+    plain_rates: tuple[BdRate, ...]
+    rates: tuple[BdRate, ...]  # in the order of `plain_rates`
+    plain_pairs: tuple[PairRatio, ...]
+    pairs: tuple[PairRatio, ...]  # at the default quality, in the order of `plain_pairs`
+    plain_means: tuple[MeanPoint, ...]
+    means: tuple[MeanPoint, ...]  # of the anchors too
+
+    def points(self, name: str) -> list[MeanPoint]:
+        """Return the mean curve at 344 of an anchor or of our searched streams."""
+        return _at_344(self.means, name)
+
+    def plain_points(self, ours: Ours) -> list[MeanPoint]:
+        """Return the mean curve at 344 of our plain streams."""
+        return _at_344(self.plain_means, ours)
+
+
+def searched_qualities(default: int) -> tuple[int, ...]:
+    """Return the qualities that are searched."""
+    return tuple(sorted({min(max(default + step, 0), QUALITIES - 1) for step in _BESIDE_DEFAULT}))
+
+
+def deployed(
+    searched: Sequence[SearchedPicture], pictures: Sequence[PictureScores], anchors: Sequence[str], *, default: int
+) -> DeployedHead:
+    """Compare the streams of one head and one number of steps; `pictures` holds their plain streams, among others."""
+    head, steps = searched[0].head, searched[0].steps
+    seconds = mean(second for one in searched for second in one.seconds)
+    plain = [_at(_of(one, pictures), _qualities(one)) for one in searched]
+    after = [_replaced(before, one) for before, one in zip(plain, searched, strict=True)]
+    sides = (head, Ours.MEDIUM)
+    return DeployedHead(
+        head=head,
+        steps=steps,
+        pictures=len(searched),
+        qualities=_qualities(searched[0]),
+        seconds=seconds,
+        gains=tuple(_gain(after, plain, ours, metric=one, seconds=seconds) for ours in sides for one in Metric),
+        plain_rates=bd_rates(plain, anchors, sides),
+        rates=bd_rates(after, anchors, sides),
+        plain_pairs=pair_ratios(plain, anchors, [default], by=head),
+        pairs=pair_ratios(after, anchors, [default], by=head),
+        plain_means=mean_points(plain),
+        means=mean_points(after),
+    )
+
+
+def _at_344(means: Sequence[MeanPoint], name: str) -> list[MeanPoint]:
+    return [one for one in means if (one.name, one.size_px) == (name, HIGH_PX)]
+
+
+def _qualities(one: SearchedPicture) -> tuple[int, ...]:
+    return tuple(stream.high.quality for stream in one.streams)
+
+
+def _of(one: SearchedPicture, pictures: Sequence[PictureScores]) -> PictureScores:
+    return next(picture for picture in pictures if picture.path == one.path)
+
+
+def _at(picture: PictureScores, qualities: Sequence[int]) -> PictureScores:
+    """The same picture with our own contenders at some qualities alone."""
+    return PictureScores(picture.path, tuple(_chosen(one, qualities) for one in picture.contenders))
+
+
+def _chosen(one: Contender, qualities: Sequence[int]) -> Contender:
+    if one.name not in set(Ours):
+        return one
+    return Contender(one.name, one.size_px, tuple(file for file in one.files if file.quality in qualities))
+
+
+def _replaced(plain: PictureScores, by: SearchedPicture) -> PictureScores:
+    """The same picture with searched streams in the place of the plain ones."""
+    ours = contenders(by.streams)
+    names = {one.name for one in ours}
+    return PictureScores(plain.path, (*ours, *(one for one in plain.contenders if one.name not in names)))
+
+
+def _gain(
+    after: Sequence[PictureScores], plain: Sequence[PictureScores], ours: Ours, *, metric: Metric, seconds: float
+) -> SearchGain:
+    try:
+        curves = [(_curve(one, ours, metric), _curve(two, ours, metric)) for one, two in zip(after, plain, strict=True)]
+        percent = median_bd_rate(curves, _EVERYTHING).percent
+    except CurveError:
+        return SearchGain(ours, metric, percent=None, percent_per_second=None)
+    return SearchGain(ours, metric, percent=percent, percent_per_second=percent / seconds)
+
+
+def _curve(picture: PictureScores, ours: Ours, metric: Metric) -> Curve:
+    return metric.curve(picture.files(ours, ours.size_px))

@@ -1,0 +1,135 @@
+"""An evaluation, and how scripts are told of it: all of it in a JSON file, its main figures in one line of JSON."""
+
+import json
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from models.config import HIGH_PX, MEDIUM_PX
+from models.evaluation.anchor_rates import AnchorRate
+from models.evaluation.cost import DecoderCost, StageTimes
+from models.evaluation.deployed import DeployedHead
+from models.evaluation.figures import BdRate, MeanPoint, Metric, Ours, PairRatio, PictureScores, TranslatorGap
+from models.evaluation.per_picture import PictureRate
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    folder: str
+    quick: bool
+    default_quality: int
+    anchor_settings: dict[str, str]  # by name, in the order of the tables
+    anchor_libraries: str  # with their versions
+    bd_rates: tuple[BdRate, ...]
+    anchor_rates: tuple[AnchorRate, ...]
+    cpu_head_losses: tuple[BdRate, ...]  # `high-cpu` against `high-gpu`
+    pair_ratios: tuple[PairRatio, ...]
+    translator_gaps: tuple[TranslatorGap, ...]
+    mean_points: tuple[MeanPoint, ...]
+    picture_rates: tuple[PictureRate, ...]
+    decoders: tuple[DecoderCost, ...]
+    times: StageTimes
+    deployed: tuple[DeployedHead, ...]  # empty: the search was not measured
+    pictures: tuple[PictureScores, ...]
+
+    def points(self, ours: Ours) -> list[MeanPoint]:
+        return [one for one in self.mean_points if one.name == ours]
+
+    def at_default(self, ours: Ours) -> MeanPoint:
+        return next(one for one in self.points(ours) if one.quality == self.default_quality)
+
+
+def write_json(evaluation: Evaluation, path: Path) -> None:
+    path.write_text(json.dumps(asdict(evaluation), indent=1, default=str) + "\n")
+
+
+def main_figures_line(evaluation: Evaluation) -> str:
+    """One line of JSON; null where no picture's curves allow the figure."""
+    high, medium = (evaluation.at_default(ours) for ours in (Ours.HIGH, Ours.MEDIUM))
+    gaps = evaluation.translator_gaps
+    return json.dumps(
+        {
+            "folder": evaluation.folder,
+            "pictures": len(evaluation.pictures),
+            "quick": evaluation.quick,
+            **{
+                f"bd_{_short(one.ours)}_{one.metric}_{_key(one.anchor)}": _rounded(one.percent, 2)
+                for one in evaluation.bd_rates
+            },
+            **{
+                f"cpu_head_loss{_of_metric(one.metric)}_percent": _rounded(one.percent, 2)
+                for one in evaluation.cpu_head_losses
+            },
+            **{
+                f"bd_{_key(one.name)}_{one.metric}_{_key(one.against)}": _rounded(one.percent, 2)
+                for one in evaluation.anchor_rates
+                if one.name != one.against
+            },
+            **{
+                f"pair_ratio_{one.metric}_{_key(one.anchor)}": _rounded(one.ratio, 3)
+                for one in evaluation.pair_ratios
+                if one.quality == evaluation.default_quality
+            },
+            "translator_gap_db": round(sum(one.psnr_db for one in gaps) / len(gaps), 3),
+            "translator_gap_worst_quality_db": round(max(one.psnr_db for one in gaps), 3),
+            "default_quality": evaluation.default_quality,
+            "default_bytes": round(high.size_bytes),
+            "default_psnr_344_db": round(high.psnr_db, 2),
+            "default_ssimulacra2_344": round(high.ssimulacra2, 2),
+            "default_psnr_172_db": round(medium.psnr_db, 2),
+            "default_ssimulacra2_172": round(medium.ssimulacra2, 2),
+            **_cost_figures(evaluation),
+            **{key: value for one in evaluation.deployed for key, value in _deployed_figures(one).items()},
+        }
+    )
+
+
+def _cost_figures(evaluation: Evaluation) -> dict[str, float]:
+    costs, read_ms = evaluation.decoders, evaluation.times.read_ms
+    return {
+        "means_macs": costs[0].means_macs,
+        **{f"decoder_{_short(one.ours)}_macs": one.macs for one in costs},
+        **{f"decoder_{_short(one.ours)}_kmac_per_px": round(one.kmac_per_px, 2) for one in costs},
+        **{f"decoder_{_short(one.ours)}_parameters": one.parameters for one in costs},
+        "encode_ms": round(evaluation.times.encode_ms, 2),
+        **{f"decode_{_short(one.ours)}_ms": round(read_ms + one.synthesize_ms, 2) for one in costs},
+    }
+
+
+def _deployed_figures(one: DeployedHead) -> dict[str, float | None]:
+    """Keys end in the head and the steps, as in `gain_344_cpu_172_psnr_searched_40`."""
+    end = f"searched_{one.steps}"
+    head = _short(one.head)
+    return {
+        f"seconds_{head}_{end}": round(one.seconds, 2),
+        **{f"gain_{head}_{_short(gain.ours)}_{gain.metric}_{end}": _rounded(gain.percent, 2) for gain in one.gains},
+        **{
+            f"bd_{head}_{_short(rate.ours)}_{rate.metric}_{_key(rate.anchor)}_{end}": _rounded(rate.percent, 2)
+            for rate in one.rates
+        },
+        **{f"pair_ratio_{head}_{two.metric}_{_key(two.anchor)}_{end}": _rounded(two.ratio, 3) for two in one.pairs},
+    }
+
+
+def _key(anchor: str) -> str:
+    """Return `avif_tune_ssim` for `AVIF tune=ssim`."""
+    return re.sub(r"\W+", "_", anchor.lower())
+
+
+def _short(ours: Ours) -> str:
+    return {
+        Ours.HIGH: f"{HIGH_PX}",
+        Ours.HIGH_CPU: f"{HIGH_PX}_cpu",
+        Ours.MEDIUM: f"{MEDIUM_PX}",
+        Ours.SHRUNK: f"{MEDIUM_PX}_shrunk",
+        Ours.ALONE: f"{MEDIUM_PX}_alone",
+    }[ours]
+
+
+def _of_metric(metric: Metric) -> str:
+    """PSNR goes without saying."""
+    return "" if metric is Metric.PSNR else f"_{metric}"
+
+
+def _rounded(figure: float | None, digits: int) -> float | None:
+    return None if figure is None else round(figure, digits)

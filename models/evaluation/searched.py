@@ -1,0 +1,116 @@
+"""Bitstreams that a search has found, kept in a folder: an evaluation that was interrupted goes on where it stopped."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from models.checkpoint import RELEASED
+from models.codec import Codec
+from models.evaluation.cost import clock
+from models.evaluation.figures import Ours
+from models.evaluation.processors import in_two_processes, one_thread
+from models.evaluation.streams import Heads, Scorers, StreamScores, score_stream
+from models.refinement import VERSION
+from models.scores import Picture
+
+
+@dataclass(frozen=True)
+class SearchJob:
+    """One picture, searched for one head at some qualities."""
+
+    path: Path
+    head: Ours
+    qualities: tuple[int, ...]
+    steps: int
+    weights: Path | None
+    device: str
+    folder: Path
+
+
+@dataclass(frozen=True)
+class SearchedPicture:
+    """The streams of one job, in the order of its qualities, decoded in every way."""
+
+    path: Path
+    head: Ours
+    steps: int
+    streams: tuple[StreamScores, ...]
+    bitstreams: tuple[bytes, ...]
+    seconds: tuple[float, ...]  # each encode as a whole, one thread; on a CPU the processor's own time
+
+    def bitstream_at(self, quality: int) -> bytes:
+        """Return the stream of a quality that was searched."""
+        qualities = [one.high.quality for one in self.streams]
+        return self.bitstreams[qualities.index(quality)]
+
+
+def search_streams(jobs: Sequence[SearchJob]) -> Iterator[SearchedPicture]:
+    """Yield the results in the order of the jobs, each as soon as it is there."""
+    return in_two_processes(_search_picture, jobs)
+
+
+@dataclass(frozen=True)
+class _Found:
+    bitstream: bytes
+    seconds: float
+
+
+def _search_picture(job: SearchJob) -> SearchedPicture:
+    scorers, heads = Scorers.of(job.path), Heads.load(job.weights, job.device)
+    codec = heads.gpu if job.head is Ours.HIGH else heads.cpu
+    name = _name(job)
+    with one_thread():
+        for together in _batches(job, [one for one in job.qualities if _kept(job.folder, name, one) is None]):
+            for quality, found in zip(together, _search(codec, scorers.high.reference, job, together), strict=True):
+                _keep(job.folder, name, quality, found=found)
+        kept = [one for one in (_kept(job.folder, name, quality) for quality in job.qualities) if one is not None]
+        streams = tuple(score_stream(one.bitstream, heads, scorers) for one in kept)
+    return SearchedPicture(
+        path=job.path,
+        head=job.head,
+        steps=job.steps,
+        streams=streams,
+        bitstreams=tuple(one.bitstream for one in kept),
+        seconds=tuple(one.seconds for one in kept),
+    )
+
+
+def _batches(job: SearchJob, qualities: Sequence[int]) -> list[list[int]]:
+    """On a GPU all qualities of a picture are searched together; on a CPU that saves nothing."""
+    return [[one] for one in qualities] if job.device == "cpu" else [list(qualities)] if qualities else []
+
+
+def _search(codec: Codec, picture: Picture, job: SearchJob, qualities: Sequence[int]) -> list[_Found]:
+    seconds = clock(codec)
+    start_s = seconds()
+    search = codec.refinement([picture] * len(qualities), qualities=qualities, steps=job.steps)
+    while not search.done:
+        search.step()
+    bitstreams = search.bitstreams()
+    each_s = (seconds() - start_s) / len(qualities)
+    return [_Found(bitstream, each_s) for bitstream in bitstreams]
+
+
+def _name(job: SearchJob) -> str:
+    """Name what the streams depend on: picture, weights, head, steps and the search itself."""
+    digest = hashlib.sha256(job.path.read_bytes() + (job.weights or RELEASED).read_bytes() + bytes([VERSION]))
+    return f"{job.path.stem}-{job.head.value}-{job.steps}-{digest.hexdigest()[:12]}"
+
+
+def _kept(folder: Path, name: str, quality: int) -> _Found | None:
+    stream = folder / f"{name}-{quality}.le"
+    try:
+        seconds = float(json.loads(stream.with_suffix(".json").read_text())["seconds"])
+        return _Found(stream.read_bytes(), seconds)
+    except (FileNotFoundError, ValueError, KeyError):  # absent or cut short: searched for again
+        return None
+
+
+def _keep(folder: Path, name: str, quality: int, *, found: _Found) -> None:
+    """Write the stream (which `latentedge decode` reads), then the file that says it is whole."""
+    folder.mkdir(parents=True, exist_ok=True)
+    stream = folder / f"{name}-{quality}.le"
+    stream.write_bytes(found.bitstream)
+    stream.with_suffix(".json").write_text(json.dumps({"seconds": found.seconds}) + "\n")

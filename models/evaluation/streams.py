@@ -1,0 +1,158 @@
+"""What our codecs make of a picture: one bitstream for each quality, decoded to both sizes and scored."""
+
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.codec import Codec, MediumCodec
+from models.config import HIGH_PX, MEDIUM_PX, QUALITIES
+from models.evaluation.figures import Contender, Ours
+from models.evaluation.processors import in_two_processes, one_thread
+from models.evaluation.references import pictures_in, reference, resized
+from models.scores import ScoredFile, Ssimulacra2, psnr_db
+
+# The default quality of a model is the lowest that scores this on average: hard to tell from the original.
+DEFAULT_SSIMULACRA2 = 70.0
+
+
+@dataclass(frozen=True)
+class StreamJob:
+    path: Path
+    qualities: tuple[int, ...]
+    weights: Path | None
+    device: str
+
+
+@dataclass(frozen=True)
+class Heads:
+    """The same weights with either head of the 344 picture: one bitstream, two decoders."""
+
+    gpu: Codec
+    cpu: Codec
+
+    @classmethod
+    def load(cls, weights: Path | None, device: str) -> Self:
+        """Load both on any device; the first writes with the encoder of a GPU, which is slow on a processor."""
+        return cls(
+            gpu=Codec.load(weights, device=device, head="gpu", encoder="wide"),
+            cpu=Codec.load(weights, device=device, head="cpu"),
+        )
+
+
+@dataclass(frozen=True)
+class StreamScores:
+    """One bitstream, decoded in every way there is."""
+
+    high: ScoredFile  # to 344 by `high-gpu`
+    high_cpu: ScoredFile  # to 344 by `high-cpu`
+    medium: ScoredFile  # to 172 by the translator
+    shrunk: ScoredFile  # to 344 by `high-gpu`, then LANCZOS to 172: the rival of the translator
+
+
+@dataclass(frozen=True)
+class PictureStreams:
+    """The streams of one picture, in the order of the qualities."""
+
+    path: Path
+    streams: tuple[StreamScores, ...]
+    alone: tuple[ScoredFile, ...]  # the medium autoencoder as a codec of its own, with its own bytes
+
+
+class Scorer:
+    """Scores what a bitstream decodes to against one reference."""
+
+    def __init__(self, reference_pixels: NDArray[np.uint8]) -> None:
+        self.reference = reference_pixels
+        self._perceptual = Ssimulacra2(reference_pixels)
+
+    def scored(self, decoded: NDArray[np.uint8], quality: int, blob: bytes) -> ScoredFile:
+        return ScoredFile(
+            quality=quality,
+            size_bytes=len(blob),
+            psnr_db=psnr_db(self.reference, decoded),
+            ssimulacra2=self._perceptual.score(decoded),
+        )
+
+
+@dataclass(frozen=True)
+class Scorers:
+    """Of both sizes of one picture."""
+
+    high: Scorer
+    medium: Scorer
+
+    @classmethod
+    def of(cls, path: Path) -> Self:
+        return cls(high=Scorer(reference(path, HIGH_PX)), medium=Scorer(reference(path, MEDIUM_PX)))
+
+
+def contenders(streams: Sequence[StreamScores]) -> tuple[Contender, ...]:
+    return (
+        Contender(Ours.HIGH, HIGH_PX, tuple(one.high for one in streams)),
+        Contender(Ours.HIGH_CPU, HIGH_PX, tuple(one.high_cpu for one in streams)),
+        Contender(Ours.MEDIUM, MEDIUM_PX, tuple(one.medium for one in streams)),
+        Contender(Ours.SHRUNK, MEDIUM_PX, tuple(one.shrunk for one in streams)),
+    )
+
+
+def score_streams(jobs: Sequence[StreamJob]) -> Iterator[PictureStreams]:
+    """In the order of the jobs, as they come."""
+    return in_two_processes(_score_picture, jobs)
+
+
+def _score_picture(job: StreamJob) -> PictureStreams:
+    """One picture, in whichever process: loading the codecs anew (0.2 s) is simpler than workers with a state."""
+    scorers, heads = Scorers.of(job.path), Heads.load(job.weights, job.device)
+    medium_codec = MediumCodec.load(job.weights, device=job.device)
+    with one_thread():
+        blobs = [heads.gpu.encode(scorers.high.reference, quality=quality) for quality in job.qualities]
+        return PictureStreams(
+            path=job.path,
+            streams=tuple(score_stream(blob, heads, scorers) for blob in blobs),
+            alone=tuple(_score_alone(medium_codec, scorers.medium, quality) for quality in job.qualities),
+        )
+
+
+def score_stream(blob: bytes, heads: Heads, scorers: Scorers) -> StreamScores:
+    symbols = [heads.gpu.read(blob)]
+    quality = symbols[0].quality
+    (high,) = heads.gpu.synthesize(symbols, size_px=HIGH_PX)
+    (high_cpu,) = heads.cpu.synthesize(symbols, size_px=HIGH_PX)
+    (medium,) = heads.cpu.synthesize(symbols, size_px=MEDIUM_PX)
+    return StreamScores(
+        high=scorers.high.scored(high, quality, blob),
+        high_cpu=scorers.high.scored(high_cpu, quality, blob),
+        medium=scorers.medium.scored(medium, quality, blob),
+        shrunk=scorers.medium.scored(resized(high, MEDIUM_PX), quality, blob),
+    )
+
+
+def _score_alone(codec: MediumCodec, medium: Scorer, quality: int) -> ScoredFile:
+    blob = codec.encode(medium.reference, quality=quality)
+    (decoded,) = codec.synthesize([codec.read(blob)])
+    return medium.scored(decoded, quality, blob)
+
+
+def default_quality(codec: Codec, folder: Path) -> int:
+    """The lowest quality whose mean SSIMULACRA2 over the folder is at least 70; the best there is if none is."""
+    references = [reference(path, HIGH_PX) for path in pictures_in(folder)]
+    scored = [(one, Ssimulacra2(one)) for one in references]
+
+    def mean_ssimulacra2(quality: int) -> float:
+        return float(np.mean([_ssimulacra2(codec, *one, quality=quality) for one in scored]))
+
+    # By bisection: at most seven of the 64 qualities are tried. The score rises with quality.
+    with one_thread():
+        found = bisect_left(range(QUALITIES), DEFAULT_SSIMULACRA2, key=mean_ssimulacra2)
+    return min(found, QUALITIES - 1)
+
+
+def _ssimulacra2(codec: Codec, original: NDArray[np.uint8], perceptual: Ssimulacra2, *, quality: int) -> float:
+    symbols = codec.read(codec.encode(original, quality=quality))
+    (decoded,) = codec.synthesize([symbols], size_px=HIGH_PX)
+    return perceptual.score(decoded)

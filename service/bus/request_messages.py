@@ -1,0 +1,129 @@
+"""What an HTTP worker asks of the decoder: dataclasses <-> frames. No I/O.
+
+A deadline is a time of CLOCK_MONOTONIC, which all processes of a machine share: the decoder drops what is past it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from models.config import HIGH_PX, MEDIUM_PX, QUALITIES
+from service.bus.arrays import Buffer, pixel_frame, read_pixels, read_symbols, symbol_frames
+from service.bus.fields import Header, Kind
+from service.errors import DamagedMessage
+from service.render.jobs import Pixels, Search
+from service.settings.quality import BEST_SCORE, Quality, TargetScore
+
+if TYPE_CHECKING:
+    from models.latent_codec import Symbols
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """A worker is there and wants the codec's names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decode:
+    """Symbols that are to become a picture."""
+
+    symbols: Symbols
+    size_px: int
+    deadline_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Encode:
+    """A high picture that is to become a bitstream."""
+
+    pixels: Pixels
+    quality: Quality
+    patient: bool
+    deadline_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Refine:
+    """A high picture for which a better bitstream is searched for."""
+
+    pixels: Pixels
+    search: Search
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """Nobody waits any more for the request of this number."""
+
+
+Request = Hello | Decode | Encode | Refine | Cancel
+
+
+def build_request(number: int, request: Request) -> list[Buffer]:
+    """Return the frames of a request."""
+    match request:
+        case Hello():
+            return [Header(Kind.HELLO, number).build()]
+        case Cancel():
+            return [Header(Kind.CANCEL, number).build()]
+        case Decode(symbols, size_px, deadline_s):
+            symbol_bytes, frames = symbol_frames(symbols)
+            fields = (size_px, symbols.quality, symbol_bytes, deadline_s)
+            return [Header(Kind.DECODE, number, fields).build(), *frames]
+        case Encode(pixels, quality, patient, deadline_s):
+            fixed, target = _written(quality)
+            return _with_pixels(Kind.ENCODE, number, pixels, (fixed, target, patient, deadline_s))
+        case Refine(pixels, search):
+            _, target = _written(search.target or 0)
+            return _with_pixels(Kind.REFINE, number, pixels, (search.quality, target, search.steps))
+
+
+def parse_request(header: Header, frames: list[Buffer]) -> Request:
+    """Read the frames behind a header. Raises DamagedMessage."""
+    match header.kind, header.fields:
+        case Kind.HELLO, _:
+            return _alone(Hello(), frames)
+        case Kind.CANCEL, _:
+            return _alone(Cancel(), frames)
+        case Kind.DECODE, (int(size_px), int(quality), int(symbol_bytes), float(deadline_s)):
+            if size_px not in {HIGH_PX, MEDIUM_PX}:
+                raise DamagedMessage(f"a picture of {size_px} px")
+            return Decode(read_symbols(frames, quality=quality, symbol_bytes=symbol_bytes), size_px, deadline_s)
+        case Kind.ENCODE, (int(height_px), int(width_px), int(fixed), float(target), int(patient), float(deadline_s)):
+            pixels = read_pixels(frames, height_px=height_px, width_px=width_px)
+            return Encode(pixels, _target(target) or _quality(fixed), bool(patient), deadline_s)
+        case Kind.REFINE, (int(height_px), int(width_px), int(quality), float(target), int(steps)):
+            pixels = read_pixels(frames, height_px=height_px, width_px=width_px)
+            return Refine(pixels, Search(quality=_quality(quality), steps=steps, target=_target(target)))
+    raise DamagedMessage(f"{header.kind.name} is no request")
+
+
+def _with_pixels(kind: Kind, number: int, pixels: Pixels, fields: tuple[int | float, ...]) -> list[Buffer]:
+    height_px, width_px = pixels.shape[:2]
+    return [Header(kind, number, (height_px, width_px, *fields)).build(), pixel_frame(pixels)]
+
+
+def _alone(request: Hello | Cancel, frames: list[Buffer]) -> Request:
+    if frames:
+        raise DamagedMessage(f"{len(frames)} frames too many")
+    return request
+
+
+def _written(quality: Quality) -> tuple[int, float]:
+    """Return the quality and the score, which is NaN where there is none."""
+    return (0, quality.ssimulacra2) if isinstance(quality, TargetScore) else (quality, math.nan)
+
+
+def _quality(number: int) -> int:
+    if number >= QUALITIES:
+        raise DamagedMessage(f"quality {number}")
+    return number
+
+
+def _target(score: float) -> TargetScore | None:
+    if math.isnan(score):
+        return None
+    if not 0 <= score <= BEST_SCORE:
+        raise DamagedMessage(f"a score of {score}")
+    return TargetScore(score)

@@ -1,0 +1,122 @@
+"""A fill as values: what it sets out with and what it comes to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from http import HTTPStatus
+
+from service.metrics.timings import Timings
+from service.records.lease import Lease, Standing
+from service.records.lookup import Lookup
+from service.records.record import Record
+from service.records.record_store import Found, Grant
+from service.rules.origin_refused import OriginRefused
+from service.rules.response_fields import PassedOn
+from service.rules.vary import Fields, selecting_names, selection, selects_alike
+from service.upstream.source import Latent, Source, Terms
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """What a fill came to: a record, found, confirmed or made, a source that may not be stored, or an error."""
+
+    timings: Timings
+    fields: Fields
+    """Of the request that it answers."""
+    record: Record | None = None
+    found: bool = False
+    """Another fill had stored it a moment ago."""
+    waited: bool = False
+    """For a fill of another process."""
+    stored_at: bytes = b""
+    """The key, if it was."""
+    fenced: bool = False
+    """Something else had come in between: a purge, or another fill."""
+    grant: Grant | None = None
+    """Under which it was, or is still to be stored."""
+    source: Source | None = None
+    """What was fetched, unless it was what the store has anyway."""
+    latent: Latent | None = None
+    """The same, where it came as a latent."""
+    refused: OriginRefused | None = None
+    was_stale: bool = False
+    """There was a record, and the origin was asked about it."""
+    miss: str = "uri-miss"
+    """Why the origin was asked if there was none (RFC 9211 2.2)."""
+    failed: bool = False
+    """The origin gave nothing, and the stale record stands in."""
+    origin_status: int | None = None
+    behind: bool = False
+    """Those who asked first were answered from the source; the timings are of what came after."""
+    skipped: str = ""
+    """Why there is no record although there may be one."""
+
+    @property
+    def is_preview(self) -> bool:
+        """Whether the fill goes on."""
+        return self.record is None and self.source is not None and not (self.skipped or self.source.storage.obstacle)
+
+    @property
+    def forwarded(self) -> str:
+        """Why the origin was asked."""
+        return "stale" if self.was_stale else self.miss
+
+    def answers(self, fields: Fields) -> bool:
+        """Whether it is for a request with these fields too (RFC 9111 4.1)."""
+        return self._is_for_one_client or selects_alike(self._passed.vary, self.fields, fields)
+
+    def variant(self, fields: Fields) -> bytes:
+        """That of such a request, if the picture varies as it was told here."""
+        return selection(selecting_names(self._passed.vary), fields)
+
+    @property
+    def _is_for_one_client(self) -> bool:
+        """Then everybody else asks for himself anyway."""
+        return self.record is None and self.source is not None and self.source.storage.obstacle is not None
+
+    @property
+    def _passed(self) -> PassedOn:
+        if self.record is not None:
+            return self.record.passed
+        told = self.refused or self.source
+        assert told is not None, "a fill brings something"
+        return told.fields.passed
+
+
+Show = Callable[[Filled], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One fill under one lease."""
+
+    lookup: Lookup
+    terms: Terms
+    lease: Lease
+    show: Show | None
+    known: Found | None = None
+    """What the origin is to be asked about."""
+    generation: int = 0
+    grant: Grant | None = None
+    """None where nothing may be stored."""
+    timings: Timings = field(default_factory=Timings)
+
+    @property
+    def is_in_place(self) -> bool:
+        """Whether the lease is that of where the record is to lie: the picture may have begun to vary meanwhile."""
+        return self.lease.standing is Standing.UNKNOWN or self.lease.token.lease == self.lookup.lease
+
+    def brought(self, source: Source | None = None, latent: Latent | None = None) -> Filled:
+        """A new picture."""
+        was_stale = self.known is not None
+        return Filled(
+            self.timings,
+            self.terms.fields,
+            grant=self.grant,
+            source=source,
+            latent=latent,
+            was_stale=was_stale,
+            miss=self.lookup.miss,
+            origin_status=HTTPStatus.OK if was_stale else None,
+        )

@@ -1,0 +1,58 @@
+"""serve and origin: the two servers of the command line, started from settings and a folder."""
+
+from pathlib import Path
+
+from service.commands.failure import CommandFailure
+
+
+def serve(*, host: str, port: int, workers: int) -> None:
+    from service.errors import CannotListen, SettingsError, StoreUnavailable
+    from service.serving.launch import run
+    from service.settings.edge_settings import read_settings
+    from service.store.servers import Servers
+
+    try:
+        settings = read_settings()
+        if settings.redis_url:
+            Servers.check(settings.redis_url)
+    except SettingsError as error:
+        raise CommandFailure(f"latentedge: {error}") from error
+    if settings.admin_port and settings.admin_port == port:
+        raise CommandFailure("latentedge: EDGE_ADMIN_PORT must be another port than that of the pictures, or 0")
+    if settings.weights is not None:
+        _must_fit(settings.weights)
+    if settings.device == "cuda":
+        _must_have_a_gpu()
+    try:
+        run(settings, host=host, port=port, workers=workers)
+    except (CannotListen, StoreUnavailable) as error:
+        raise CommandFailure(f"latentedge: {error}") from error
+
+
+def _must_fit(weights: Path) -> None:
+    """Weights of one's own are tried here: what is wrong with them is one line, not a traceback of a worker."""
+    from models.checkpoint import CheckpointError, load
+
+    try:
+        load(weights)
+    except CheckpointError as error:
+        raise CommandFailure(f"latentedge: EDGE_WEIGHTS: {error}") from error
+
+
+def _must_have_a_gpu() -> None:
+    from service.render.accelerator import has_accelerator
+
+    if not has_accelerator():
+        raise CommandFailure("latentedge: EDGE_DEVICE is cuda, but torch finds no GPU that it can use")
+
+
+def origin(directory: Path, *, host: str, port: int) -> None:
+    from service.errors import CannotListen
+    from service.serving import origin_server
+
+    if not directory.is_dir():
+        raise CommandFailure(f"{directory}: not a folder")
+    try:
+        origin_server.run(directory, host=host, port=port)
+    except CannotListen as error:
+        raise CommandFailure(f"latentedge: {error}") from error

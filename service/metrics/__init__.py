@@ -1,0 +1,1 @@
+"""What the edge counts and times, and the values of the labels."""

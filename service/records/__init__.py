@@ -1,0 +1,1 @@
+"""What the store holds of pictures, and who may change it."""

@@ -1,0 +1,60 @@
+"""Where the record for a request lies: under its picture's key, or under that of a variant. No I/O.
+
+    p:{picture}             a record, an error that is remembered, or the rule by which the picture varies
+    p:{picture}:variant     a record or an error, where there is a rule; the rule's nonce is part of the name
+
+A Redis Cluster chooses the machine by what stands in braces: a rule, its variants and their leases lie on the same one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from base64 import urlsafe_b64encode
+from dataclasses import dataclass, replace
+
+from service.records.record import DIGEST_BYTES, lease_key
+from service.records.vary_rule import VaryRule
+from service.rules.vary import NO_FIELDS, Fields, selection
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """That of one request."""
+
+    image_id: str
+    home: bytes
+    """The picture's key."""
+    fields: Fields = NO_FIELDS
+    """Of the request, as they reach the origin."""
+    held: bytes | None = None
+    """What the store was found to hold at home."""
+    rule: VaryRule | None = None
+    """The same where it is one."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The fields by which the picture varies, as far as that is known."""
+        return () if self.rule is None else self.rule.names
+
+    @property
+    def key(self) -> bytes:
+        """Where the record lies."""
+        return self.home if self.rule is None else self.home + b":" + self._variant(self.rule)
+
+    @property
+    def lease(self) -> bytes:
+        """And the lease under which it is filled: nobody waits for another variant."""
+        return lease_key(self.key)
+
+    @property
+    def miss(self) -> str:
+        """Why the origin is asked if nothing lies there (RFC 9211 2.2)."""
+        return "uri-miss" if self.rule is None else "vary-miss"
+
+    def under(self, rule: VaryRule | None) -> Lookup:
+        """The same request's, if the picture varied so."""
+        return replace(self, rule=rule)
+
+    def _variant(self, rule: VaryRule) -> bytes:
+        digest = hashlib.blake2b(rule.nonce + selection(rule.names, self.fields), digest_size=DIGEST_BYTES)
+        return urlsafe_b64encode(digest.digest()).rstrip(b"=")

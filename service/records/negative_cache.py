@@ -1,0 +1,52 @@
+"""Remembers errors of the origin in the store, and raises them again while they count."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+
+from service.errors import StoreUnavailable
+from service.records.negative_entry import NegativeEntry, pack_negative_entry, unpack_negative_entry
+from service.records.purge_table import PurgeTable
+from service.records.record import all_fit
+from service.rules import freshness
+from service.rules.freshness import FreshnessRules
+from service.rules.origin_refused import OriginRefused
+from service.rules.response_fields import ResponseFields
+from service.store.latent_store import Beside, LatentStore, Token
+
+
+class NegativeCache:
+    """Those of one store."""
+
+    def __init__(self, store: LatentStore, rules: FreshnessRules, *, now: Callable[[], float]) -> None:
+        self._store = store
+        self._rules = rules
+        self._now = now
+
+    def recall(self, value: bytes, purges: PurgeTable) -> None:
+        """Raise what a string of the store remembers, unless its time is over or it was purged."""
+        entry, now_s = unpack_negative_entry(value), self._now()
+        left_s = freshness.remaining_s(born_ms=entry.born_ms, lifetime_s=entry.lifetime_s, now_s=now_s)
+        if left_s > 0 and entry.generation >= purges.latest:
+            age = str(freshness.age_s(born_ms=entry.born_ms, now_s=now_s))
+            fields = ResponseFields(asked_s=now_s, answered_s=now_s, passed=entry.passed, age=age)
+            raise OriginRefused(entry.status, fields, ttl_s=left_s)
+
+    async def remember(
+        self, key: bytes, refused: OriginRefused, *, under: Token, generation: int, beside: Beside | None
+    ) -> None:
+        """For as long as the origin or the operator says."""
+        fields = freshness.dated(refused.fields)
+        entry = NegativeEntry(
+            status=refused.status,
+            born_ms=freshness.born_ms(fields),
+            lifetime_s=freshness.negative_lifetime_s(refused.status, fields, self._rules),
+            generation=generation,
+            passed=fields.passed,
+        )
+        left_s = freshness.remaining_s(born_ms=entry.born_ms, lifetime_s=entry.lifetime_s, now_s=self._now())
+        if left_s > 0 and all_fit(entry.passed):
+            with suppress(StoreUnavailable):
+                # Only where there is nothing: a picture, even a stale one, is worth more than an error.
+                await self._store.add(key, pack_negative_entry(entry), ttl_s=left_s, under=under, beside=beside)

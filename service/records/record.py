@@ -1,0 +1,241 @@
+"""What the store holds for one picture: a packed header, then the bitstream, one CRC-32 over all. No I/O, no clock.
+
+    magic 3, version 1, CRC-32 4 | fields and lengths | origin etag | what is passed on | tags | image id | bitstream
+
+Version 4 had no image id, and one byte for the refinement. It is still read, so that an upgrade does not empty a cache;
+everything is written as version 5.
+
+Every length has a cap that is checked before it is used. The whole value is written and read at once: a field that is
+changed in place would leave a wrong checksum, and under eviction a stub of a record.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from base64 import urlsafe_b64encode
+from dataclasses import dataclass
+from functools import lru_cache
+from http import HTTPStatus
+from zlib import crc32
+
+from service.errors import DamagedRecord, ForeignRecord
+from service.records.field_reader import FieldReader
+from service.rules.cache_tags import TAGS_CAP, tags_fit
+from service.rules.response_fields import NOTHING, PASSED_ON, PassedOn
+
+MAGIC = b"LEr"
+VERSION = 5
+PREFIX = struct.Struct(">3sBI")
+# born_ms, filled_ms, lifetime_s, swr_s, sie_s, source digest, source bytes, conventional high and medium bytes,
+# stream id, quality, refinement, generation, status, number of tags, lengths of the etag, of each field that is passed
+# on and of the image id.
+# An origin may claim an age that reaches back beyond the epoch, so born_ms has a sign.
+FIXED = struct.Struct(">qQIII16sIII4sBHQHB7HH")
+FIXED_OF_VERSION = {4: struct.Struct(">qQIII16sIII4sBBQHB7H"), VERSION: FIXED}
+"""The layouts that are read."""
+
+TAG = struct.Struct(">B")
+
+# Caps (assumed): generous for what origins send; a record with all of them full is still below 64 KiB of header.
+ETAG_CAP_BYTES = 512
+PASSED_ON_CAPS_BYTES = {
+    "cache_control": 512,
+    "cdn_cache_control": 512,
+    "expires": 64,
+    "date": 64,
+    "last_modified": 64,
+    "vary": 128,
+}
+BITSTREAM_CAP_BYTES = 2**20 + 2**10
+ID_CAP_BYTES = 4 * 512
+"""Derived: an image id has at most 512 characters."""
+REFINEMENT_CAP = 2**16 - 1
+"""The most steps of search that the header holds. Two bytes, though one would do for most searches: the number is part
+of the entity tag, so two searches of different length must never have the same one."""
+
+DIGEST_BYTES = 16
+_TEXT_CAPS_BYTES = (ETAG_CAP_BYTES, *(PASSED_ON_CAPS_BYTES[name] for name in PASSED_ON))
+KEY_PREFIX = b"p:"
+LEASE_PREFIX = b"l:"
+GENERATIONS_PREFIX = b"g:"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """One picture in the store. Dates are milliseconds since the epoch."""
+
+    bitstream: bytes
+    born_ms: int
+    """When the origin made the answer, as far as its Age and Date tell: age counts from here."""
+    filled_ms: int
+    lifetime_s: int
+    stale_while_revalidate_s: int = 0
+    stale_if_error_s: int = 0
+    source_digest: bytes
+    source_bytes: int
+    conventional_high_bytes: int
+    """What the high rendition takes as a JPEG file."""
+    conventional_medium_bytes: int
+    stream_id: bytes
+    quality: int
+    refinement: int = 0
+    """How many steps a better bitstream was searched for. Entity tags are made of it: a search that begins with a
+    stored record is longer than the one before, so that the tag changes with the bytes."""
+    generation: int = 0
+    """The latest purge of any kind before the origin was asked: see `purge_table`."""
+    status: int = HTTPStatus.OK
+    """With which the origin sent the picture, and with which it is shown."""
+    origin_etag: str = ""
+    passed: PassedOn = NOTHING
+    tags: tuple[str, ...] = ()
+    """The names under which it is purged."""
+    image_id: str = ""
+    """Under which the origin has the picture; empty in a record of version 4."""
+
+
+# The same pictures are asked for again and again; an id has at most 512 characters.
+@lru_cache(maxsize=4096)
+def record_key(image_id: str, *, origin: str) -> bytes:
+    """The store's key. The origin takes part: edges of two origins may share a store.
+
+    A Redis Cluster chooses the machine by what stands in braces, so the record and its lease lie on the same one. Of
+    raw bytes some would be braces too.
+    """
+    return KEY_PREFIX + b"{" + _name_digest(f"{origin}\0{image_id}") + b"}"
+
+
+def lease_key(key: bytes) -> bytes:
+    """Where the lease of a record lies."""
+    return LEASE_PREFIX + key.removeprefix(KEY_PREFIX)
+
+
+def generations_key(origin: str) -> bytes:
+    """Where the store holds what was purged of an origin."""
+    return GENERATIONS_PREFIX + _name_digest(origin)
+
+
+def source_digest(source: bytes) -> bytes:
+    """Identifies the file that the origin sent."""
+    return hashlib.blake2b(source, digest_size=DIGEST_BYTES).digest()
+
+
+def fits(text: str, cap_bytes: int) -> bool:
+    """Whether a header value of the origin may enter a record."""
+    return text.isascii() and len(text) <= cap_bytes
+
+
+def all_fit(passed: PassedOn) -> bool:
+    """Whether a record can hold all that is passed on."""
+    return all(fits(getattr(passed, name), cap_bytes) for name, cap_bytes in PASSED_ON_CAPS_BYTES.items())
+
+
+def pack(record: Record) -> bytes:
+    """The record as one string for the store."""
+    _assert_caps(record)
+    texts = [record.origin_etag, *(getattr(record.passed, name) for name in PASSED_ON)]
+    image_id = record.image_id.encode()
+    fixed = FIXED.pack(
+        record.born_ms,
+        record.filled_ms,
+        record.lifetime_s,
+        record.stale_while_revalidate_s,
+        record.stale_if_error_s,
+        record.source_digest,
+        record.source_bytes,
+        record.conventional_high_bytes,
+        record.conventional_medium_bytes,
+        record.stream_id,
+        record.quality,
+        record.refinement,
+        record.generation,
+        record.status,
+        len(record.tags),
+        *map(len, texts),
+        len(image_id),
+    )
+    body = b"".join([fixed, "".join(texts).encode("ascii"), *map(_pack_tag, record.tags), image_id, record.bitstream])
+    return PREFIX.pack(MAGIC, VERSION, _checksum(VERSION, body)) + body
+
+
+def unpack(value: bytes) -> Record:
+    """The record in a string of the store. Raises DamagedRecord or ForeignRecord."""
+    fixed, body = _layout_and_body(value)
+    fields = fixed.unpack_from(body)
+    tag_count, *lengths = fields[14:22]
+    id_bytes = fields[22] if fixed is FIXED else 0
+    caps = zip((*lengths, id_bytes), (*_TEXT_CAPS_BYTES, ID_CAP_BYTES), strict=True)
+    if tag_count > TAGS_CAP or any(length > cap for length, cap in caps):
+        raise DamagedRecord("a length above its cap")
+    reader = FieldReader(body, fixed.size)
+    etag, *passed = map(reader.ascii, lengths)
+    tags = tuple(_read_tag(reader) for _ in range(tag_count))
+    image_id = reader.utf8(id_bytes)
+    bitstream = reader.rest()
+    if not 0 < len(bitstream) <= BITSTREAM_CAP_BYTES:
+        raise DamagedRecord("an impossible length of the bitstream")
+    return Record(
+        bitstream=bitstream,
+        born_ms=fields[0],
+        filled_ms=fields[1],
+        lifetime_s=fields[2],
+        stale_while_revalidate_s=fields[3],
+        stale_if_error_s=fields[4],
+        source_digest=fields[5],
+        source_bytes=fields[6],
+        conventional_high_bytes=fields[7],
+        conventional_medium_bytes=fields[8],
+        stream_id=fields[9],
+        quality=fields[10],
+        refinement=fields[11],
+        generation=fields[12],
+        status=fields[13],
+        origin_etag=etag,
+        passed=PassedOn(**dict(zip(PASSED_ON, passed, strict=True))),
+        tags=tags,
+        image_id=image_id,
+    )
+
+
+def _name_digest(name: str) -> bytes:
+    return urlsafe_b64encode(hashlib.blake2b(name.encode(), digest_size=DIGEST_BYTES).digest()).rstrip(b"=")
+
+
+def _checksum(version: int, body: bytes) -> int:
+    return crc32(body, crc32(MAGIC + bytes([version])))
+
+
+def _layout_and_body(value: bytes) -> tuple[struct.Struct, bytes]:
+    if len(value) < PREFIX.size:
+        raise DamagedRecord("shorter than a header")
+    magic, version, checksum = PREFIX.unpack_from(value)
+    if magic != MAGIC:
+        raise DamagedRecord("not a record")
+    body = value[PREFIX.size :]
+    if checksum != _checksum(version, body):
+        raise DamagedRecord("the checksum does not match")
+    fixed = FIXED_OF_VERSION.get(version)
+    if fixed is None:
+        raise ForeignRecord(f"record version {version}")
+    if len(body) < fixed.size:
+        raise DamagedRecord("shorter than a header")
+    return fixed, body
+
+
+def _pack_tag(tag: str) -> bytes:
+    return TAG.pack(len(tag)) + tag.encode("ascii")
+
+
+def _read_tag(reader: FieldReader) -> str:
+    (name_bytes,) = TAG.unpack(reader.take(TAG.size))
+    return reader.ascii(name_bytes)
+
+
+def _assert_caps(record: Record) -> None:
+    # Our own mistakes: whoever builds a record drops what does not fit (see `fits`).
+    assert fits(record.origin_etag, ETAG_CAP_BYTES)
+    assert all_fit(record.passed)
+    assert tags_fit(record.tags)
+    assert 0 < len(record.bitstream) <= BITSTREAM_CAP_BYTES
+    assert len(record.source_digest) == DIGEST_BYTES
+    assert len(record.image_id.encode()) <= ID_CAP_BYTES

@@ -1,0 +1,214 @@
+"""The records of one origin in the store: read and judged, written under a lease. Asks no origin, makes no picture.
+
+Of a picture that varies, its key holds the rule and other keys hold the variants (see `lookup`): it takes two reads.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+from service.errors import ForeignRecord, RecordError, StoreUnavailable
+from service.records.generations import Generations
+from service.records.known_records import KnownRecords
+from service.records.lookup import Lookup
+from service.records.negative_cache import NegativeCache
+from service.records.negative_entry import is_negative_entry
+from service.records.purge_table import PurgeTable
+from service.records.record import Record, pack, record_key, unpack
+from service.records.vary_rule import NONCE_BYTES, VaryRule, is_rule, pack_rule, unpack_rule
+from service.rules import freshness
+from service.rules.origin_refused import OriginRefused
+from service.rules.vary import Fields, selecting_names
+from service.store.latent_store import Beside, LatentStore, Token
+
+# Assumed: a picture that is asked for again within a day is worth its memory, as confirming it takes no encode. What is
+# asked for more often keeps its place (volatile-lfu).
+CONFIRMED_WITHIN_S = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """How the records of one edge are told from others."""
+
+    origin: str
+    stream_id: bytes
+    """Of the weights that can read them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A record that can be used."""
+
+    lookup: Lookup
+    record: Record
+    """As it is to be judged now: see `PurgeTable.applied`."""
+    value: bytes
+    """As the store holds it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What is written with: a lease, where it was to lie, and the latest purge from before the origin was asked."""
+
+    token: Token
+    lookup: Lookup
+    generation: int
+
+
+class RecordStore:
+    """Where the pictures of one origin lie."""
+
+    def __init__(
+        self,
+        store: LatentStore,
+        books: Books,
+        *,
+        generations: Generations,
+        negative_cache: NegativeCache,
+        now: Callable[[], float],
+    ) -> None:
+        self._store = store
+        self._books = books
+        self._generations = generations
+        self._negative_cache = negative_cache
+        self._now = now
+        self._known_records = KnownRecords()
+
+    def home(self, image_id: str) -> bytes:
+        """The key of a picture."""
+        return record_key(image_id, origin=self._books.origin)
+
+    async def lookup(self, image_id: str, fields: Fields) -> Lookup:
+        """Where the record for a request lies, as the store has it now. Raises StoreUnavailable."""
+        home = self.home(image_id)
+        try:
+            held = await self._store.get(home)
+        except RecordError:
+            return Lookup(image_id, home, fields, held=b"")  # no record either, as `look` will find
+        lookup = Lookup(image_id, home, fields, held)
+        if held is None or not is_rule(held):
+            return lookup
+        with suppress(RecordError):  # likewise
+            return lookup.under(unpack_rule(held))
+        return lookup
+
+    async def look(self, lookup: Lookup, purges: PurgeTable | None = None) -> Found | None:
+        """A record that can be used now, by these purges or those that are known.
+
+        Raises StoreUnavailable, RecordError, or the error that is remembered.
+        """
+        value = lookup.held if lookup.rule is None else await self._store.get(lookup.key)
+        if value is None:
+            return None
+        purges = purges or await self._generations.current()
+        if is_negative_entry(value):
+            self._negative_cache.recall(value, purges)
+            await self._store.remove(lookup.key, value)
+            return None
+        record = self._known_records.read(value)
+        if record.stream_id != self._books.stream_id:
+            raise ForeignRecord(f"stream id {record.stream_id.hex()}")
+        if purges.has_removed(record):
+            await self._store.remove(lookup.key, value)
+            return None
+        stale_before = 0 if lookup.rule is None else lookup.rule.stale_before
+        return Found(lookup, purges.applied(record, now_s=self._now(), stale_before=stale_before), value)
+
+    async def purges(self) -> PurgeTable:
+        """As the store has them at this moment. Raises StoreUnavailable."""
+        return await self._generations.read()
+
+    async def is_purged(self, record: Record, *, soft: bool) -> bool:
+        """Whether a hard purge, or a soft one too, has come after it, as far as can be known."""
+        with suppress(StoreUnavailable):
+            purges = await self._generations.current()
+            return purges.has_removed(record) or (soft and purges.stale_since_ms(record) is not None)
+        return False
+
+    async def is_over(self, grant: Grant) -> bool:
+        """Whether what was asked of the origin under it is too old by now, as far as can be known."""
+        lookup = grant.lookup
+        with suppress(StoreUnavailable, RecordError):
+            purges = await self._generations.current()
+            if purges.latest > grant.generation or await self._store.get(grant.token.lease) != grant.token.secret:
+                return True
+            return lookup.rule is not None and await self._store.get(lookup.home) != lookup.held
+        return False
+
+    async def put(self, record: Record, grant: Grant | None) -> Lookup | None:
+        """Where it was stored, if it was: not without a lease, nor under one that has ended.
+
+        It lies where its own Vary says, so it brings the rule along if there is none yet, or another.
+        """
+        if grant is None:
+            return None
+        lookup, ttl_s = self._by_vary(grant.lookup, record.passed.vary), self._kept_s(record)
+        beside = _beside(grant.lookup, lookup)
+        with suppress(StoreUnavailable):
+            if await self._store.put(lookup.key, pack(record), ttl_s=ttl_s, under=grant.token, beside=beside):
+                return lookup
+        return None
+
+    async def remember(self, refused: OriginRefused, grant: Grant | None) -> None:
+        """That the origin has no such picture, for as long as it or the operator says. Only where there is none."""
+        if grant is None:
+            return
+        names, known = selecting_names(refused.fields.passed.vary), grant.lookup.names
+        if known and names not in {known, ()}:
+            return  # the pictures that are there vary otherwise, and are worth more than an error
+        lookup = grant.lookup if known else self._by_vary(grant.lookup, refused.fields.passed.vary)
+        beside = _beside(grant.lookup, lookup)
+        await self._negative_cache.remember(
+            lookup.key, refused, under=grant.token, generation=grant.generation, beside=beside
+        )
+
+    async def renew(self, known: Found, record: Record, grant: Grant) -> Lookup | None:
+        """Only what is still there is renewed, whole: nothing that was evicted, purged or replaced comes back."""
+        lookup = known.lookup
+        if selecting_names(record.passed.vary) != lookup.names:
+            return await self.put(record, grant)  # RFC 9111 3.2: it varies otherwise from now on
+        with suppress(StoreUnavailable, RecordError):
+            if await self._replaced(known, record, known.value):
+                return lookup
+            # A better latent of the same picture may have come in between.
+            value = await self._store.get(lookup.key)
+            if value is not None and not is_negative_entry(value) and _is_better(now := unpack(value), known.record):
+                better = replace(record, bitstream=now.bitstream, refinement=now.refinement, quality=now.quality)
+                return lookup if await self._replaced(known, better, value) else None
+        return None
+
+    async def drop(self, known: Found) -> None:
+        """What the origin has taken back, unless something else has taken its place."""
+        with suppress(StoreUnavailable):
+            await self._store.remove(known.lookup.key, known.value)
+
+    async def _replaced(self, known: Found, record: Record, value: bytes) -> bool:
+        lookup, ttl_s = known.lookup, self._kept_s(record)
+        beside = _beside(lookup, lookup)
+        return await self._store.replace(lookup.key, pack(record), instead_of=value, ttl_s=ttl_s, beside=beside)
+
+    def _by_vary(self, lookup: Lookup, vary: str) -> Lookup:
+        """Where what varies so belongs."""
+        names = selecting_names(vary)
+        if names == lookup.names:
+            return lookup
+        return lookup.under(VaryRule(names, secrets.token_bytes(NONCE_BYTES)) if names else None)
+
+    def _kept_s(self, record: Record) -> int:
+        left_s = freshness.remaining_s(born_ms=record.born_ms, lifetime_s=record.lifetime_s, now_s=self._now())
+        return max(0, left_s) + max(record.stale_while_revalidate_s, record.stale_if_error_s, CONFIRMED_WITHIN_S)
+
+
+def _beside(found: Lookup, lookup: Lookup) -> Beside | None:
+    """The rule as it was found, and as it is to be for what lies in this place."""
+    if found.rule is None and lookup.rule is None:
+        return None
+    was = b"" if found.rule is None or found.held is None else found.held
+    return Beside(lookup.home, was=was, becomes=b"" if lookup.rule is None else pack_rule(lookup.rule))
+
+
+def _is_better(now: Record, known: Record) -> bool:
+    return now.source_digest == known.source_digest and now.generation == known.generation

@@ -1,0 +1,40 @@
+"""A stored picture that the origin has just confirmed: the same latent under new dates. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from service.records.record import ETAG_CAP_BYTES, Record, fits
+from service.rules.freshness import Storage, born_ms
+from service.rules.response_fields import PASSED_ON, ResponseFields
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmed:
+    """The origin has answered 304."""
+
+    fields: ResponseFields
+
+
+def merged(known: Record, fields: ResponseFields) -> ResponseFields:
+    """RFC 9111 3.2: what a 304 says replaces what is stored, and what it leaves out stays."""
+    said = {name: new for name in PASSED_ON if (new := getattr(fields.passed, name))}
+    passed = replace(known.passed, **said)
+    etag, tags = fields.etag or known.origin_etag, fields.tags or known.tags
+    return replace(fields, status=known.status, passed=passed, etag=etag, tags=tags)
+
+
+def renewed(known: Record, fields: ResponseFields, storage: Storage, *, generation: int) -> Record:
+    """The record as it is from now on; the generation is from before the origin was asked."""
+    return replace(
+        known,
+        born_ms=born_ms(fields),
+        lifetime_s=storage.lifetime_s,
+        stale_while_revalidate_s=storage.stale_while_revalidate_s,
+        stale_if_error_s=storage.stale_if_error_s,
+        status=fields.status,
+        origin_etag=fields.etag if fits(fields.etag, ETAG_CAP_BYTES) else "",
+        passed=fields.passed,
+        generation=generation,
+        tags=fields.tags,
+    )

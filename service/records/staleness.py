@@ -1,0 +1,38 @@
+"""What may be done with a stored picture now: RFC 9111 4.2.4 and RFC 5861. No I/O, no clock."""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+
+from service.records.record import Record
+from service.rules import freshness
+
+
+class Use(Enum):
+    """How a stored picture may be used."""
+
+    FRESH = auto()
+    WHILE_REVALIDATING = auto()
+    """RFC 5861 3: stale, and good enough while the origin is asked."""
+    INSTEAD_OF_ERROR = auto()
+    """RFC 5861 4: stale, and the origin has just failed to say more."""
+    AFTER_VALIDATION = auto()
+
+
+def use_of(record: Record, *, now_s: float, held_off: bool = False) -> Use:
+    """Now. Held off: the origin has just failed, and is not to be asked again so soon."""
+    stale_s = _stale_s(record, now_s)
+    if stale_s < 0:
+        return Use.FRESH
+    if held_off and stale_s < max(record.stale_if_error_s, record.stale_while_revalidate_s):
+        return Use.INSTEAD_OF_ERROR
+    return Use.WHILE_REVALIDATING if stale_s < record.stale_while_revalidate_s else Use.AFTER_VALIDATION
+
+
+def may_stand_in(record: Record, *, now_s: float) -> bool:
+    """Whether it may be shown where the origin fails (RFC 5861 4)."""
+    return _stale_s(record, now_s) < record.stale_if_error_s
+
+
+def _stale_s(record: Record, now_s: float) -> int:
+    return -freshness.remaining_s(born_ms=record.born_ms, lifetime_s=record.lifetime_s, now_s=now_s)

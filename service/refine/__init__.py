@@ -1,0 +1,1 @@
+"""Better latents for pictures that are stored already."""

@@ -1,0 +1,61 @@
+"""Which stored strings are worth a longer search for a better latent. No I/O, no clock."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from service.errors import DamagedRecord, ForeignRecord
+from service.metrics.outcomes import SweepOutcome
+from service.records.negative_entry import is_negative_entry
+from service.records.purge_table import PurgeTable
+from service.records.record import Record, record_key, unpack
+from service.records.vary_rule import is_rule
+from service.settings.quality import TargetScore
+
+VARIANT_MARK = b"}:"
+"""What tells the key of a variant from that of a picture: see `lookup`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweepAim:
+    """What a run through a cache is to reach, and for whose records."""
+
+    origin: str
+    stream_id: bytes
+    """Of the weights in use."""
+    steps: int
+    target: TargetScore | None = None
+    """The score that each picture was promised."""
+
+
+def candidate(key: bytes, value: bytes, *, aim: SweepAim, purges: PurgeTable) -> Record | SweepOutcome:
+    """Return the record to improve, or why there is none under this key."""
+    if (other := _other_kind(key, value)) is not None:
+        return other
+    try:
+        record = unpack(value)
+    except ForeignRecord:
+        return SweepOutcome.FOREIGN
+    except DamagedRecord:
+        return SweepOutcome.DAMAGED
+    return _obstacle(key, record, aim, purges) or record
+
+
+def _other_kind(key: bytes, value: bytes) -> SweepOutcome | None:
+    if is_negative_entry(value):
+        return SweepOutcome.REFUSAL
+    if is_rule(value):
+        return SweepOutcome.VARY_RULE
+    return SweepOutcome.VARIANT if VARIANT_MARK in key else None
+
+
+def _obstacle(key: bytes, record: Record, aim: SweepAim, purges: PurgeTable) -> SweepOutcome | None:
+    if not record.image_id:
+        return SweepOutcome.WITHOUT_ID
+    if record_key(record.image_id, origin=aim.origin) != key:
+        return SweepOutcome.OTHER_ORIGIN
+    if record.stream_id != aim.stream_id:
+        return SweepOutcome.FOREIGN
+    if purges.has_removed(record):
+        return SweepOutcome.PURGED
+    return SweepOutcome.SEARCHED if record.refinement >= aim.steps else None

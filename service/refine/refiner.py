@@ -1,0 +1,96 @@
+"""A better latent for a picture that is already stored and served. Answers nobody, and nobody waits for it.
+
+    stored -> the codec searches while it has nothing else to do -> exactly that record is overwritten, or none
+
+The refinement number is part of the entity tag: a client that has the first picture gets the better one when it asks
+again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.errors import CodecFailed, DecoderAway, QueueFull, StoreUnavailable
+from service.metrics.outcomes import RefinementOutcome
+from service.metrics.telemetry import Telemetry
+from service.records.record import Record, pack
+from service.render.jobs import Search
+from service.render.picture_codec import PictureCodec
+from service.settings.quality import Quality, TargetScore
+from service.store.latent_store import LatentStore
+
+Pixels = NDArray[np.uint8]
+
+# Whoever waited for the fill wakes one turn of the loop after it has landed, and asks for a decode in the same turn.
+# A refinement that is offered by the fill comes after these.
+TURNS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class RefineRules:
+    """What the operator decides about refinements."""
+
+    steps: int
+    quality: Quality
+
+
+class Refiner:
+    """Refines what it is offered, each picture once; 0 steps turn it off."""
+
+    def __init__(self, rules: RefineRules, *, store: LatentStore, worker: PictureCodec, telemetry: Telemetry) -> None:
+        self._rules = rules
+        self._store = store
+        self._worker = worker
+        self._telemetry = telemetry
+        self._under_way: dict[bytes, asyncio.Task[None]] = {}
+
+    def offer(self, key: bytes, record: Record, high: Pixels) -> None:
+        """A record that was just stored, and the picture that it was made from."""
+        if not self._rules.steps:
+            return
+        earlier = self._under_way.get(key)
+        if earlier is not None and earlier.cancel():  # what it was to overwrite is no longer there
+            self._telemetry.refinement(RefinementOutcome.SUPERSEDED)
+        task = self._under_way[key] = asyncio.create_task(self._refine(key, record, high))
+        task.add_done_callback(lambda done: self._end(key, done))
+
+    async def close(self) -> None:
+        """Drop what waits."""
+        tasks = list(self._under_way.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _refine(self, key: bytes, record: Record, high: Pixels) -> None:
+        for _ in range(TURNS):
+            await asyncio.sleep(0)
+        self._telemetry.refinement(await self._outcome(key, record, high))
+
+    async def _outcome(self, key: bytes, record: Record, high: Pixels) -> RefinementOutcome:
+        try:
+            bitstream = await self._worker.refine(high, self._search(record))
+            if bitstream is None or bitstream == record.bitstream:
+                return RefinementOutcome.UNCHANGED
+            better = replace(record, bitstream=bitstream, refinement=self._rules.steps)
+            if not await self._store.replace(key, pack(better), instead_of=pack(record)):
+                return RefinementOutcome.SUPERSEDED
+        except (CodecFailed, DecoderAway, StoreUnavailable):
+            return RefinementOutcome.FAILED
+        except QueueFull:
+            return RefinementOutcome.REFUSED
+        self._telemetry.refined(first_bytes=len(record.bitstream), refined_bytes=len(bitstream))
+        return RefinementOutcome.STORED
+
+    def _search(self, record: Record) -> Search:
+        target = self._rules.quality if isinstance(self._rules.quality, TargetScore) else None
+        return Search(quality=record.quality, steps=self._rules.steps, target=target)
+
+    def _end(self, key: bytes, task: asyncio.Task[None]) -> None:
+        if self._under_way.get(key) is task:
+            del self._under_way[key]
+        if not task.cancelled():
+            task.result()

@@ -1,0 +1,162 @@
+"""A run through a filled cache that replaces latents by better ones. Answers nobody; edges may serve the same store.
+
+    key, hottest first -> record worth a search -> its source, if it is still the same file -> search
+                       -> exactly that record is overwritten, or none
+
+Whatever a purge, a fill or another search does meanwhile wins: exactly the record that was looked at is overwritten,
+and it keeps its end, its dates and its generation. Where an edge has only renewed the dates, the better latent gets the
+new ones. A run that was interrupted is started again: what has been searched for as long is passed over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from service.errors import CodecFailed, DecoderAway, RecordError
+from service.metrics.outcomes import SweepOutcome
+from service.records.purge_table import PurgeTable
+from service.records.record import Record, pack
+from service.refine.candidates import SweepAim, candidate
+from service.refine.unchanged_source import UnchangedSources
+from service.render.jobs import Search
+from service.render.picture_codec import PictureCodec
+from service.store.generation_store import GenerationStore
+from service.store.latent_store import LatentStore
+
+FAILURES = 3
+"""Assumed: so many searches that fail in a row are no fault of the pictures. Each costs the origin a file."""
+
+ATTEMPTS = 2
+"""Assumed: an edge renews the dates of a record once in minutes, not twice while one record is written."""
+
+
+@dataclass(slots=True)
+class SweepTally:
+    """The result of a run so far."""
+
+    outcomes: Counter[SweepOutcome] = field(default_factory=Counter)
+    first_bytes: int = 0
+    """Of the latents that were replaced."""
+    refined_bytes: int = 0
+    """Of the latents that replaced them."""
+
+    def replaced(self, *, first_bytes: int, refined_bytes: int) -> None:
+        """Add the sizes of one latent and of its better one."""
+        self.first_bytes += first_bytes
+        self.refined_bytes += refined_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """A record that is worth a search, and the string that holds it."""
+
+    key: bytes
+    value: bytes
+    record: Record
+
+
+class Sweep:
+    """One run over the records of one origin. Raises StoreUnavailable, or CodecFailed where nothing can be searched."""
+
+    def __init__(
+        self,
+        aim: SweepAim,
+        *,
+        store: LatentStore,
+        generations: GenerationStore,
+        sources: UnchangedSources,
+        worker: PictureCodec,
+    ) -> None:
+        self._aim = aim
+        self._store = store
+        self._generations = generations
+        self._sources = sources
+        self._worker = worker
+        self._choosing = asyncio.Lock()
+        self._purges = PurgeTable()
+        self._failures = 0
+        self.tally = SweepTally()
+
+    async def run(self, keys: Sequence[bytes], *, at_once: int, done: Callable[[], None]) -> None:
+        """Work through keys in their order, on so many pictures at once; `done` is called after each key."""
+        left = iter(keys)
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(at_once):
+                    group.create_task(self._work(left, done))
+        except ExceptionGroup as failures:
+            raise failures.exceptions[0] from None
+
+    async def _work(self, left: Iterator[bytes], done: Callable[[], None]) -> None:
+        while (chosen := await self._next(left, done)) is not None:
+            self._count(await self._improved(chosen), done)
+
+    async def _next(self, left: Iterator[bytes], done: Callable[[], None]) -> _Chosen | None:
+        async with self._choosing:  # one after the other, so that the hottest picture is asked for first
+            for key in left:
+                looked = await self._look(key)
+                if isinstance(looked, _Chosen):
+                    return looked
+                self._count(looked, done)
+        return None
+
+    async def _look(self, key: bytes) -> _Chosen | SweepOutcome:
+        try:
+            value = await self._store.peek(key)
+        except RecordError:
+            return SweepOutcome.DAMAGED
+        if value is None:
+            return SweepOutcome.GONE
+        record = candidate(key, value, aim=self._aim, purges=await self._current_purges())
+        return record if isinstance(record, SweepOutcome) else _Chosen(key, value, record)
+
+    async def _improved(self, chosen: _Chosen) -> SweepOutcome:
+        high = await self._sources.high(chosen.record)
+        if isinstance(high, SweepOutcome):
+            return high
+        try:
+            found = await self._worker.refine(high, self._search(chosen.record))
+        except (CodecFailed, DecoderAway):
+            self._failures += 1
+            if self._failures >= FAILURES:
+                raise
+            return SweepOutcome.FAILED
+        self._failures = 0
+        return await self._replaced(chosen, found or chosen.record.bitstream)
+
+    async def _replaced(self, chosen: _Chosen, found: bytes) -> SweepOutcome:
+        for _ in range(ATTEMPTS):
+            now = await self._look(chosen.key)
+            if not isinstance(now, _Chosen) or not _holds_the_same_latent(now.record, chosen.record):
+                break
+            # The number says how long was searched, though nothing may have been found: the next run passes it over.
+            better = pack(replace(now.record, bitstream=found, refinement=self._aim.steps))
+            if await self._store.replace(now.key, better, instead_of=now.value):
+                return self._found(chosen.record.bitstream, found)
+        return SweepOutcome.SUPERSEDED
+
+    def _found(self, first: bytes, found: bytes) -> SweepOutcome:
+        if found == first:
+            return SweepOutcome.UNCHANGED
+        self.tally.replaced(first_bytes=len(first), refined_bytes=len(found))
+        return SweepOutcome.STORED
+
+    def _search(self, record: Record) -> Search:
+        return Search(quality=record.quality, steps=self._aim.steps, target=self._aim.target)
+
+    def _count(self, outcome: SweepOutcome, done: Callable[[], None]) -> None:
+        self.tally.outcomes[outcome] += 1
+        done()
+
+    async def _current_purges(self) -> PurgeTable:
+        """Only read: a table that was lost is put back by the edges, who remember it."""
+        if await self._generations.latest() != self._purges.latest:
+            self._purges = PurgeTable(await self._generations.table())
+        return self._purges
+
+
+def _holds_the_same_latent(now: Record, known: Record) -> bool:
+    return (now.source_digest, now.bitstream) == (known.source_digest, known.bitstream)

@@ -1,0 +1,120 @@
+"""A round of decodes: entropy decode, item by item -> one synthesis per size -> files that are cheap -> answers.
+
+One bad item fails alone: a damaged bitstream before the batch is formed, anything else when the items of a failed batch
+are tried once more, one by one. Used by the codec's thread alone.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from service.errors import DamagedBitstream
+from service.render.codec_options import Observer
+from service.render.failed_jobs import fail_jobs
+from service.render.jobs import Decoded, DecodeJob, Pixels
+
+if TYPE_CHECKING:
+    from models.codec import Codec, Symbols
+
+Result = TypeVar("Result")
+
+
+class OnDevice(Protocol):
+    """Calls something with the codec; on the processor if the accelerator is lost meanwhile."""
+
+    def __call__(self, call: Callable[[Codec], Result]) -> Result:
+        """Return what the call returns, and raise what it raises."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A job whose symbols are there."""
+
+    job: DecodeJob
+    symbols: Symbols
+    queue_s: float
+    entropy_s: float
+
+
+class Decoding:
+    """Does decode jobs and answers them."""
+
+    def __init__(self, on_device: OnDevice, observer: Observer) -> None:
+        self._on_device = on_device
+        self._observer = observer
+
+    def decode(self, jobs: Sequence[DecodeJob]) -> None:
+        """Decode what waited together; pictures of one size are synthesised in one call."""
+        read = [one for one in map(self._read, jobs) if one is not None]
+        by_size = sorted(read, key=lambda one: one.job.size_px)
+        for size_px, group in groupby(by_size, key=lambda one: one.job.size_px):
+            self._synthesize(list(group), size_px)
+
+    def _read(self, job: DecodeJob) -> _Read | None:
+        """Return the job with its symbols; a damaged bitstream fails here, alone."""
+        from models.bitstream import BitstreamError
+
+        started_s = time.perf_counter()
+        try:
+            symbols = self._symbols(job.latent)
+        except BitstreamError as error:
+            job.fail(DamagedBitstream(str(error)))
+        except Exception as error:  # noqa: BLE001  (one picture's failure is never another's, nor the thread's)
+            fail_jobs([job], error)
+        else:
+            ended_s = time.perf_counter()
+            return _Read(job, symbols, queue_s=started_s - job.submitted_s, entropy_s=ended_s - started_s)
+        return None
+
+    def _symbols(self, latent: bytes | Symbols) -> Symbols:
+        if isinstance(latent, bytes):
+            return self._on_device(lambda codec: codec.read(latent))
+        return self._on_device(lambda codec: _fitting(codec, latent))
+
+    def _synthesize(self, batch: list[_Read], size_px: int) -> None:
+        started_s = time.perf_counter()
+        pictures = self._pictures([one.symbols for one in batch], size_px)
+        synthesis_s = time.perf_counter() - started_s
+        for one, pixels in zip(batch, pictures, strict=True):
+            if isinstance(pixels, Exception):
+                fail_jobs([one.job], pixels)
+            else:
+                timed = Decoded(pixels, queue_s=one.queue_s, entropy_s=one.entropy_s, synthesis_s=synthesis_s)
+                _finish(one.job, timed)
+
+    def _pictures(self, symbols: list[Symbols], size_px: int) -> Sequence[Pixels | Exception]:
+        try:
+            pictures = self._on_device(lambda codec: codec.synthesize(symbols, size_px=size_px))
+        except Exception as error:  # noqa: BLE001  (likewise)
+            if len(symbols) == 1:
+                return [error]
+            logging.getLogger(__name__).warning("a batch of %d failed; each goes on alone: %s", len(symbols), error)
+            return [picture for one in symbols for picture in self._pictures([one], size_px)]
+        self._observer.batch_done(size_px=size_px, items=len(symbols))
+        return pictures
+
+
+def _fitting(codec: Codec, symbols: Symbols) -> Symbols:
+    """Return the symbols; the compiled loops check no bounds, so what another process has read is checked here."""
+    channels = (symbols.h1.shape[1], symbols.q.shape[1])
+    if channels != codec.symbol_channels(symbols.quality):
+        raise ValueError(f"symbols with {channels} channels, quality {symbols.quality}")
+    return symbols
+
+
+def _finish(job: DecodeJob, decoded: Decoded) -> None:
+    if job.write is None or job.gone:
+        job.succeed(decoded)
+        return
+    started_s = time.perf_counter()
+    try:
+        file = job.write(decoded.pixels)
+    except Exception as error:  # noqa: BLE001  (likewise)
+        fail_jobs([job], error)
+    else:
+        job.succeed(replace(decoded, file=file, file_s=time.perf_counter() - started_s))

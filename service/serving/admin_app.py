@@ -1,0 +1,81 @@
+"""The composition root of the process behind EDGE_ADMIN_PORT. It has no codec and no pictures.
+
+However busy the workers are, it answers: it waits neither for their event loops nor for their interpreters' locks.
+"""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from fastapi import FastAPI
+
+from service.metrics.telemetry import Telemetry
+from service.records.census import Census
+from service.records.generations import Generations
+from service.records.purger import Purger
+from service.records.record import generations_key, record_key
+from service.serving.readiness import ready_worker
+from service.settings.edge_settings import Settings
+from service.store.connection import Connection, Patience
+from service.store.generation_store import GenerationStore
+from service.store.latent_store import LatentStore
+from service.web.admin_routes import AdminServices, figures_router, health_router, not_running
+from service.web.http_app import HttpApp
+from service.web.purge_routes import Purging, purge_router
+
+
+class AdminApp(HttpApp):
+    """The application on the admin port."""
+
+    services: AdminServices | None = None
+
+    def running(self) -> AdminServices:
+        """Raises an HTTPException until everything runs."""
+        if self.services is None:
+            raise not_running()
+        return self.services
+
+
+def create_admin_app(settings: Settings, *, workers: Path) -> FastAPI:
+    """Answers for the workers whose marks and metrics are in this folder."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        assert isinstance(app, AdminApp), "made below"
+        telemetry = Telemetry()
+        connection = Connection(
+            settings.redis_url,
+            patience=Patience(timeout_s=settings.store_timeout_s, retry_s=settings.store_retry_s),
+            observer=telemetry,
+        )
+        store = LatentStore(connection)
+        app.services = AdminServices(
+            census=Census(store, telemetry),
+            purging=Purging(_purger(settings, connection, store), telemetry, token=settings.admin_token),
+            telemetry=telemetry,
+            codec=lambda: ready_worker(workers),
+            leaving=lambda: False,  # a worker that leaves takes back its mark
+        )
+        gc.freeze()  # what is there now stays; see `service.serving.edge_app`
+        yield
+        await connection.close()
+
+    app = AdminApp(summary="Health and figures of a picture cache.", lifespan=lifespan)
+    app.include_router(health_router(app.running))
+    app.include_router(figures_router(app.running))
+    app.include_router(purge_router(lambda: app.running().purging))
+    return app
+
+
+def _purger(settings: Settings, connection: Connection, store: LatentStore) -> Purger:
+    return Purger(
+        store,
+        Generations(GenerationStore(connection, generations_key(settings.origin))),
+        key=lambda image_id: record_key(image_id, origin=settings.origin),
+        forget=lambda _image_id: None,  # the workers see for themselves whether a fill under way was purged
+        now=time.time,
+    )

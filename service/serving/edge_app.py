@@ -1,0 +1,232 @@
+"""The composition root: builds everything that an edge is made of, and closes it. Nothing else constructs."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager
+from socket import gethostname
+
+from fastapi import FastAPI
+
+from service.bus.decoder_client import DecoderClient
+from service.bus.symbol_reader import SymbolReader
+from service.cache.admission import Admission
+from service.cache.edge_cache import EdgeCache
+from service.cache.encoder import Encoder, EncodeRules
+from service.cache.fill import Filler
+from service.cache.flights import Flights
+from service.cache.hold_off import HoldOff
+from service.cache.renditions import Renditions
+from service.cache.s3_fifo import S3Fifo
+from service.errors import SettingsError
+from service.metrics.telemetry import Telemetry
+from service.records.census import Census
+from service.records.generations import Generations
+from service.records.lease import Leases
+from service.records.negative_cache import NegativeCache
+from service.records.purger import Purger
+from service.records.record import generations_key
+from service.records.record_store import Books, RecordStore
+from service.refine.refiner import Refiner, RefineRules
+from service.render.codec_options import WorkerOptions, waiting_messages
+from service.render.codec_worker import CodecWorker
+from service.render.image_file import ImageLimits
+from service.render.picture_codec import PictureCodec
+from service.rules.cdn_loop import node_name
+from service.rules.freshness import FreshnessRules
+from service.serving.drain import Drain
+from service.serving.readiness import ReadyMark, announced
+from service.settings.edge_settings import Settings
+from service.settings.quality import Quality, TargetScore
+from service.store.connection import Connection, Patience
+from service.store.generation_store import GenerationStore
+from service.store.latent_store import LatentStore
+from service.upstream.intake import Intake
+from service.upstream.origin_client import Limits, OriginClient
+from service.upstream.parent import Parent
+from service.upstream.upstream import Upstream
+from service.web.access_log import AccessLog
+from service.web.admin_routes import AdminServices
+from service.web.pictures import Pictures
+from service.web.purge_routes import Purging
+from service.web.questions import LATENTS, Questions
+from service.web.routes import EdgeApp, Services, add_routes
+from service.web.stats import CodecFigures
+
+# Assumed: one picture being read while another is resized. At the pixel limit each takes about half a gigabyte.
+SOURCE_THREADS = 2
+FILE_THREADS = 2
+STDOUT = 1
+
+
+def create_app(settings: Settings, *, mark: ReadyMark | None = None, decoder: str | None = None) -> FastAPI:
+    """An edge for one event loop. It needs a store: `serving.run` starts one where the settings name none.
+
+    With a mark it tells the process behind EDGE_ADMIN_PORT how it is. `decoder` is the address of the decoder process;
+    without one the codec runs on a thread here.
+    """
+    if not settings.redis_url:
+        raise SettingsError(["EDGE_REDIS_URL: needed here; `latentedge serve` starts a store by itself"])
+
+    drain = Drain(
+        delay_s=settings.drain_delay_s,
+        limit_s=settings.drain_s,
+        on_leaving=mark.clear if mark is not None else lambda: None,
+    )
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        assert isinstance(app, EdgeApp), "made below"
+        drain.watch()
+        async with AsyncExitStack() as closing:
+            app.services = await _started(settings, drain, closing, decoder=decoder)
+            if mark is not None:
+                await closing.enter_async_context(announced(mark, app.services.admin.codec))
+            # What is there now stays. Measured: a full collection of it keeps everyone waiting for 0.2 s.
+            gc.freeze()
+            yield
+            app.services = None
+
+    app = EdgeApp(summary="A picture cache that keeps one latent per picture.", lifespan=lifespan)
+    add_routes(app, with_figures=not settings.admin_port)
+    return app
+
+
+async def _started(settings: Settings, drain: Drain, closing: AsyncExitStack, *, decoder: str | None) -> Services:
+    telemetry = Telemetry()
+    worker = _codec(settings, telemetry, decoder)
+    closing.push_async_callback(worker.close)
+    await worker.start()
+    quality = worker.names.default_quality if settings.quality is None else settings.quality
+    connection = Connection(
+        settings.redis_url,
+        patience=Patience(timeout_s=settings.store_timeout_s, retry_s=settings.store_retry_s),
+        observer=telemetry,
+    )
+    closing.push_async_callback(connection.close)
+    store = LatentStore(connection)
+    generations = Generations(GenerationStore(connection, generations_key(settings.origin)))
+    closing.push_async_callback(generations.close)
+    generations.listen()
+    origin = OriginClient(
+        settings.origin,
+        limits=Limits(source_bytes=settings.source_bytes, timeout_s=settings.origin_timeout_s),
+        observer=telemetry.origin,
+    )
+    closing.push_async_callback(origin.close)
+    intake = Intake(
+        _freshness_rules(settings),
+        image_limits=ImageLimits(source_pixels=settings.source_pixels),
+        worker=worker,
+        # Of their own: a hit's file must not wait until someone's 64 megapixels are read.
+        threads=closing.enter_context(ThreadPoolExecutor(SOURCE_THREADS, "source")),
+    )
+    filler = Filler(
+        _record_store(settings, store, generations, worker),
+        # Who waits for another process gives up when a fetch would have done so.
+        Leases(store, patience_s=settings.origin_timeout_s + (settings.parent_timeout_s if settings.parent else 0)),
+        Upstream(origin, intake, parent=_parent(settings, intake, telemetry, closing)),
+        encoder=_encoder(settings, worker, quality),
+        hold_off=HoldOff(settings.hold_off_s),
+        now=time.time,
+    )
+    rules = RefineRules(steps=settings.refine, quality=quality)
+    refiner = Refiner(rules, store=store, worker=worker, telemetry=telemetry)
+    closing.push_async_callback(refiner.close)
+    cache = EdgeCache(
+        filler=filler,
+        flights=Flights(filler, refiner=refiner, telemetry=telemetry, waiters=settings.waiters),
+        renditions=Renditions(
+            worker,
+            closing.enter_context(ThreadPoolExecutor(FILE_THREADS, "file")),
+            memory=S3Fifo(settings.hot_bytes),
+            counts=telemetry.renditions,
+            waiters=settings.waiters,
+        ),
+        telemetry=telemetry,
+        now=time.time,
+    )
+    closing.push_async_callback(lambda: cache.close(within_s=drain.left_s()))
+    log = AccessLog(settings.access_log, file=STDOUT, observer=telemetry)
+    closing.callback(log.close)
+    questions = Questions(node_name(host=gethostname(), parent=settings.parent), settings.forward)
+    return Services(
+        pictures=Pictures(cache, telemetry, questions, log),
+        admin=AdminServices(
+            census=Census(store, telemetry),
+            purging=Purging(
+                Purger(store, generations, key=filler.home, forget=cache.forget, now=time.time),
+                telemetry,
+                token=settings.admin_token,
+            ),
+            telemetry=telemetry,
+            codec=lambda: _codec_figures(worker, quality),
+            leaving=lambda: drain.leaving,
+        ),
+    )
+
+
+def _record_store(
+    settings: Settings, store: LatentStore, generations: Generations, worker: PictureCodec
+) -> RecordStore:
+    negative_cache = NegativeCache(store, _freshness_rules(settings), now=time.time)
+    books = Books(origin=settings.origin, stream_id=worker.names.stream_id)
+    return RecordStore(store, books, generations=generations, negative_cache=negative_cache, now=time.time)
+
+
+def _parent(settings: Settings, intake: Intake, telemetry: Telemetry, closing: AsyncExitStack) -> Parent | None:
+    if not settings.parent:
+        return None
+    client = OriginClient(
+        settings.parent + LATENTS.rstrip("/"),
+        limits=Limits(source_bytes=settings.source_bytes, timeout_s=settings.parent_timeout_s),
+        observer=telemetry.parent,
+    )
+    closing.push_async_callback(client.close)
+    return Parent(client, intake=intake, retry_s=settings.parent_retry_s, telemetry=telemetry)
+
+
+def _encoder(settings: Settings, worker: PictureCodec, quality: Quality) -> Encoder:
+    rules = EncodeRules(quality, source_first=settings.miss == "source", behind_items=settings.miss_items)
+    return Encoder(rules, worker=worker, admission=Admission(settings.admission_s, clock=time.monotonic))
+
+
+def _freshness_rules(settings: Settings) -> FreshnessRules:
+    return FreshnessRules(
+        default_ttl_s=settings.default_ttl_s,
+        min_ttl_s=settings.min_ttl_s,
+        max_ttl_s=settings.max_ttl_s,
+        heuristic_fraction=settings.heuristic_fraction,
+        ttl_jitter=settings.ttl_jitter,
+        stale_while_revalidate_s=settings.swr_s,
+        stale_if_error_s=settings.sie_s,
+        negative_ttls=settings.negative_ttl_s,
+        forward=settings.forward,
+    )
+
+
+def _codec_figures(worker: PictureCodec, quality: Quality) -> CodecFigures | None:
+    """As it is now: a device that fails takes its head along. None while the decoder is away."""
+    if not worker.is_there:
+        return None
+    codec = worker.names
+    return CodecFigures(
+        device=codec.device,
+        head=codec.head,
+        kernels=codec.kernels,
+        stream_id=codec.stream_id.hex(),
+        quality=None if isinstance(quality, TargetScore) else quality,
+        target_ssimulacra2=quality.ssimulacra2 if isinstance(quality, TargetScore) else None,
+    )
+
+
+def _codec(settings: Settings, telemetry: Telemetry, decoder: str | None) -> PictureCodec:
+    """Return the codec of this process, or the way to the decoder process at this address."""
+    options = WorkerOptions.of(settings)
+    if decoder is None:
+        return CodecWorker(options, telemetry)
+    reader = SymbolReader(settings.weights, kernels=settings.kernels, threads=settings.threads, limits=options.queue)
+    return DecoderClient(decoder, reader, waiting=waiting_messages(options.queue))

@@ -1,0 +1,160 @@
+"""Several processes: uvicorn's own supervisor, but one that leaves in order. Serves nothing itself.
+
+The workers share the picture port. Beside them there may be an admin process, which has a port of its own, and a
+decoder process, which has none: both start before the workers and end after them.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from multiprocessing import connection
+from types import FrameType
+
+from uvicorn import Config
+from uvicorn.supervisors import Multiprocess
+from uvicorn.supervisors.multiprocess import Process
+
+from service.bus.end_signal import END
+from service.serving.restarts import Restarts
+
+STARTUP_FAILURE = 3  # uvicorn's
+ANSWER_S = 1  # assumed: a worker that has started answers at once
+END_S = 10  # assumed: a process that no worker uses any more has nothing to finish but a batch
+
+
+class WatchedProcess(Process):
+    """A process whose end is noticed at once, even if it ends between a ping and its answer."""
+
+    def __init__(self, config: Config, sockets: list[socket.socket], *, leaving: int) -> None:
+        """`leaving` is a file descriptor that becomes readable when the server is told to end."""
+        super().__init__(config, sockets)
+        self._leaving = leaving
+        self.started_s = time.monotonic()
+
+    def ping(self, timeout: float = 5) -> bool:
+        """Return False if the process has ended or does not answer in time; a server that ends does not wait for it."""
+        try:
+            self.parent_conn.send(b"ping")
+            readable = connection.wait([self.parent_conn, self.process.sentinel, self._leaving], timeout)
+            if self.parent_conn in readable:
+                self.parent_conn.recv()
+                return True
+        except (OSError, EOFError):
+            return False
+        return self._leaving in readable and self.process.sentinel not in readable
+
+
+@dataclass(frozen=True)
+class Listening:
+    """A server that is to be, and where it listens."""
+
+    config: Config
+    sockets: Sequence[socket.socket]
+    restarts: Restarts = field(default_factory=Restarts)
+
+
+class Workers(Multiprocess):
+    """Starts the processes, restarts the ones that died, and tells them of SIGTERM."""
+
+    def __init__(self, pictures: Listening, *, beside: Sequence[Listening], on_death: Callable[[int], object]) -> None:
+        """`beside` are the servers that have one process each."""
+        super().__init__(pictures.config, list(pictures.sockets))
+        self._pictures = pictures
+        self._beside = beside
+        self._on_death = on_death
+        self._beside_processes: list[Process] = []
+        self._buried: set[int | None] = set()
+        """The processes that have died and not been replaced yet."""
+        self._leaving, self._leave_by = os.pipe()
+        signal.signal(signal.SIGTERM, self._leave)
+        signal.signal(signal.SIGINT, self._leave)
+
+    def init_processes(self) -> None:
+        """Start all."""
+        self._beside_processes = [self._start(listening) for listening in self._beside]
+        self.processes = [self._start(self._pictures) for _ in range(self.processes_num)]
+
+    def keep_subprocess_alive(self) -> None:
+        """Restart what died or hangs."""
+        self._keep_alive(self.processes, [self._pictures] * len(self.processes))
+        self._keep_alive(self._beside_processes, self._beside)
+
+    def terminate_all(self) -> None:
+        """End the workers in order."""
+        # Open here, a socket would go on taking connections that nobody serves any more.
+        for listening in self.sockets:
+            listening.close()
+        super().terminate_all()
+
+    def join_all(self) -> None:
+        """Wait for their ends, then for the ends of the processes that they needed until then."""
+        super().join_all()
+        for process in self._beside_processes:
+            if process.exitcode is None and process.pid is not None:
+                os.kill(process.pid, END)
+            process.process.join(END_S)
+            process.kill()  # nothing, if it has ended
+            process.join()
+        if any(process.exitcode == STARTUP_FAILURE for process in (*self.processes, *self._beside_processes)):
+            sys.exit(STARTUP_FAILURE)
+
+    def _start(self, listening: Listening) -> WatchedProcess:
+        process = WatchedProcess(listening.config, list(listening.sockets), leaving=self._leaving)
+        process.start()
+        return process
+
+    def _keep_alive(self, processes: list[Process], listenings: Sequence[Listening]) -> None:
+        for place, listening in enumerate(listenings):
+            if self.should_exit.is_set() or self.signal_queue:
+                return
+            processes[place] = self._living(processes[place], listening)
+
+    def _living(self, process: Process, listening: Listening) -> Process:
+        """Return the process if it lives, another one if it may be started now, else the dead one."""
+        if process.pid not in self._buried:
+            if process.is_alive(self.config.timeout_worker_healthcheck):
+                return process
+            self._bury(process, listening.restarts)
+        if self.should_exit.is_set() or not listening.restarts.is_due(now_s=time.monotonic()):
+            return process
+        self._buried.discard(process.pid)
+        return self._start(listening)
+
+    def _bury(self, process: Process, restarts: Restarts) -> None:
+        process.kill()
+        process.join()
+        self._buried.add(process.pid)
+        if process.pid is not None:
+            self._on_death(process.pid)
+        if process.exitcode == STARTUP_FAILURE:
+            self._give_up()
+            return
+        now_s = time.monotonic()
+        # uvicorn starts processes of its own at SIGHUP and SIGTTIN, which have no start time.
+        lived_s = now_s - process.started_s if isinstance(process, WatchedProcess) else math.inf
+        wait_s = restarts.note_death(lived_s=lived_s, now_s=now_s)
+        logging.getLogger(__name__).error("process %s died; another one is started in %g s", process.pid, wait_s)
+
+    def _give_up(self) -> None:
+        """End, as uvicorn does for a worker that cannot start. A worker that waits for the decoder is killed."""
+        logging.getLogger(__name__).error("a process could not start; all end")
+        self.should_exit.set()
+        for worker in self.processes:
+            if not worker.is_ready(ANSWER_S):
+                worker.process.kill()
+
+    def _leave(self, number: int, _frame: FrameType | None) -> None:
+        # The supervisor looks at its queue twice a second, or waits for a process that hangs; readiness is to end now.
+        self.signal_queue.append(number)
+        os.write(self._leave_by, b"\0")
+        if number == signal.SIGTERM:
+            for worker in self.processes:
+                worker.process.terminate()

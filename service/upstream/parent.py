@@ -1,0 +1,113 @@
+"""Asks the parent, an edge nearer to the origin, for its latents: the network between them carries no pictures.
+
+What the parent cannot give, whatever the reason, is asked of the origin. One that is down or too slow is left alone for
+a while, so that one fill in a while pays for the wait and not all of them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from http import HTTPStatus
+
+from service.errors import (
+    DamagedLatent,
+    DamagedPicture,
+    EdgeError,
+    ForeignLatent,
+    NotAPicture,
+    OriginBroken,
+    OriginError,
+    OriginTooSlow,
+    OriginUnreachable,
+    PictureTooLarge,
+    SourceError,
+)
+from service.metrics.telemetry import Telemetry
+from service.metrics.timings import Timings
+from service.records.latent_facts import latent_tag, read_facts
+from service.records.record import Record
+from service.rules.negotiation import LATENT_MEDIA_TYPE
+from service.rules.origin_refused import OriginRefused
+from service.upstream.intake import Delivered, Intake
+from service.upstream.origin_client import Fetched, OriginClient
+from service.upstream.source import Terms
+
+_GONE = {HTTPStatus.NOT_FOUND, HTTPStatus.GONE}
+_REASONS: dict[type[EdgeError], str] = {
+    OriginUnreachable: "unreachable",
+    OriginTooSlow: "too_slow",
+    OriginBroken: "broken",
+    OriginRefused: "refused",
+    ForeignLatent: "foreign",
+    DamagedLatent: "damaged",
+    PictureTooLarge: "too_large",
+    NotAPicture: "not_a_picture",
+    DamagedPicture: "damaged",
+}
+
+
+class Parent:
+    """The parent of one edge."""
+
+    def __init__(
+        self,
+        client: OriginClient,
+        *,
+        intake: Intake,
+        retry_s: float,
+        telemetry: Telemetry,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._client = client
+        self._intake = intake
+        self._retry_s = retry_s
+        self._telemetry = telemetry
+        self._clock = clock
+        self._alone_until_s = float("-inf")
+
+    async def ask(
+        self, image_id: str, terms: Terms, timings: Timings, *, known: Record | None = None
+    ) -> Delivered | None:
+        """What the parent has; None sends the fill to the origin. Raises OriginRefused for what the origin refused."""
+        if self._clock() < self._alone_until_s:
+            self._telemetry.parent_passed_over("left_alone")
+            return None
+        try:
+            with timings.measured("parent"):
+                fetched = await self._client.fetch(
+                    image_id,
+                    etag="" if known is None else latent_tag(known),
+                    passed_by=terms.passed_by,
+                    client=terms.fields,
+                )
+            return await self._intake.take(_with_origins_etag(fetched), timings, keep_file=terms.keep_file)
+        except (OriginError, SourceError) as error:
+            if isinstance(error, OriginRefused) and _is_the_origins_word(error):
+                raise
+            if isinstance(error, OriginUnreachable | OriginTooSlow):
+                self._alone_until_s = self._clock() + self._retry_s
+            self._telemetry.parent_passed_over(_reason(error))
+            return None
+
+
+def _with_origins_etag(fetched: Fetched) -> Fetched:
+    """A latent has an entity tag of its own; what validates its picture with the origin is told beside it."""
+    if fetched.body is not None and fetched.media_type != LATENT_MEDIA_TYPE:
+        return fetched
+    facts = read_facts(fetched.latent_facts)
+    if facts is None:
+        return replace(fetched, fields=replace(fetched.fields, etag=""))
+    return replace(fetched, fields=replace(fetched.fields, etag=facts.origin_etag, is_stale=facts.is_stale))
+
+
+def _is_the_origins_word(refused: OriginRefused) -> bool:
+    # An edge always tells how it came to its answer (RFC 9211); what says nothing of it may not even know the route.
+    return refused.status in _GONE and bool(refused.fields.cache_status)
+
+
+def _reason(error: OriginError | SourceError) -> str:
+    if isinstance(error, OriginRefused) and error.status == HTTPStatus.LOOP_DETECTED:
+        return "loop"
+    return _REASONS[type(error)]

@@ -1,0 +1,106 @@
+"""A picture as the origin has it now: in both sizes, and what is left of the file. Asks nobody."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.config import HIGH_PX, MEDIUM_PX
+from service.records.latent_facts import LatentFacts
+from service.records.record import source_digest
+from service.render import image_file
+from service.render.image_file import ImageLimits
+from service.rules.freshness import Storage
+from service.rules.response_fields import ResponseFields
+from service.rules.vary import NO_FIELDS, Fields
+
+Pixels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Original:
+    """A file that must reach the client as it is, and what it was found to be."""
+
+    body: bytes
+    media_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """The reference picture in both sizes, what they would take as conventional files, and what is left of the source.
+
+    The file itself is not, unless it is passed on: up to `queue_items` pictures wait for the codec.
+    """
+
+    source_digest: bytes
+    source_bytes: int
+    high: Pixels
+    medium: Pixels
+    conventional_high_bytes: int
+    conventional_medium_bytes: int
+    original: Original | None = None
+
+    @property
+    def facts(self) -> LatentFacts:
+        """What will be told of a latent that is made from it."""
+        return LatentFacts(
+            source_digest=self.source_digest,
+            source_bytes=self.source_bytes,
+            conventional_high_bytes=self.conventional_high_bytes,
+            conventional_medium_bytes=self.conventional_medium_bytes,
+        )
+
+    def of_size(self, size_px: int) -> Pixels:
+        """One of the two."""
+        return self.high if size_px == HIGH_PX else self.medium
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How a picture is sought upstream."""
+
+    passed_by: str = ""
+    """The edges that have asked for it, this one last (RFC 8586)."""
+    keep_file: bool = False
+    """Whether a file that may not be stored is to be passed on as it is."""
+    fields: Fields = NO_FIELDS
+    """Of the client's request, those by which the origin may choose."""
+
+
+ANY_TERMS = Terms()
+
+
+@dataclass(frozen=True, slots=True)
+class Latent:
+    """A picture that came as a bitstream, which has been decoded once: it is whole, and of the weights in use."""
+
+    fields: ResponseFields
+    bitstream: bytes
+    facts: LatentFacts
+    storage: Storage
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What the origin has answered, and whether it may be stored."""
+
+    fields: ResponseFields
+    prepared: Prepared
+    storage: Storage
+
+
+def prepare(blob: bytes, limits: ImageLimits, *, keep: bool = False) -> Prepared:
+    """A file as the reference picture in both sizes, each resized once from the source. Takes a while: for a thread."""
+    image = image_file.read(blob, limits=limits)
+    high, medium = image_file.square(image.pixels, HIGH_PX), image_file.square(image.pixels, MEDIUM_PX)
+    return Prepared(
+        source_digest=source_digest(blob),
+        source_bytes=len(blob),
+        high=high,
+        medium=medium,
+        conventional_high_bytes=image_file.conventional_bytes(high),
+        conventional_medium_bytes=image_file.conventional_bytes(medium),
+        original=Original(blob, image.media_type) if keep else None,
+    )

@@ -1,0 +1,56 @@
+"""Where a fill gets its picture: from the parent if there is one, else from the origin. Stores nothing."""
+
+from __future__ import annotations
+
+import asyncio
+
+from service.metrics.timings import Timings
+from service.records.record import Record
+from service.rules.freshness import Storage
+from service.rules.response_fields import ResponseFields
+from service.upstream.intake import Delivered, Intake
+from service.upstream.origin_client import OriginClient
+from service.upstream.parent import Parent
+from service.upstream.source import Source, Terms
+
+# Assumed: so many files are in memory at most, on their way from the origin or waiting to be read.
+SOURCES = 64
+
+
+class Upstream:
+    """All who can be asked, in their order."""
+
+    def __init__(self, origin: OriginClient, intake: Intake, *, parent: Parent | None) -> None:
+        self._origin = origin
+        self._intake = intake
+        self._parent = parent
+        self._under_way = asyncio.Semaphore(SOURCES)
+
+    async def fetch(self, image_id: str, terms: Terms, timings: Timings) -> Source:
+        """The picture as the origin has it, in both sizes. Raises what the client is told."""
+        return await self.as_source(await self.ask(image_id, terms, timings), terms)
+
+    async def as_source(self, delivered: Delivered, terms: Terms) -> Source:
+        """The same for what is already there."""
+        return await self._intake.as_source(delivered, keep_file=terms.keep_file)
+
+    async def ask(self, image_id: str, terms: Terms, timings: Timings, known: Record | None = None) -> Delivered:
+        """What there is now, or that what is known is still good."""
+        async with self._under_way:
+            if self._parent is not None:
+                delivered = await self._parent.ask(image_id, terms, timings, known=known)
+                if delivered is not None:
+                    return delivered
+            with timings.measured("origin"):
+                fetched = await self._origin.fetch(
+                    image_id,
+                    etag="" if known is None else known.origin_etag,
+                    last_modified="" if known is None else known.passed.last_modified,
+                    passed_by=terms.passed_by,
+                    client=terms.fields,
+                )
+            return await self._intake.take(fetched, timings, keep_file=terms.keep_file)
+
+    def storage(self, fields: ResponseFields) -> Storage:
+        """Whether what was answered may be stored, and can be."""
+        return self._intake.storage(fields)
