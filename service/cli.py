@@ -19,10 +19,10 @@ from typer.exceptions import TyperException
 from service.commands import stages
 from service.commands.failure import USER_ERROR, CommandFailure, complain
 from service.commands.settings_help import SettingsCommand
+from service.metrics.release import installed_version
 
 app = typer.Typer(
     name="latentedge",
-    help="A picture cache that keeps one learned latent per picture and decodes every size of it on demand.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -37,6 +37,23 @@ Device = Annotated[str, typer.Option("--device", help="cpu or cuda.")]
 Head = Annotated[str, typer.Option("--head", help="What makes the 344 picture: auto (by the device), cpu or gpu.")]
 HEADS_HELP = "Whose pictures the search improves: auto (of the head in use), or such as high-gpu=0.55,high-cpu=0.45."
 Port = Annotated[int, typer.Option("--port", min=0, max=65535, help="TCP port.")]
+
+
+def print_version(asked: bool) -> None:  # noqa: FBT001  (typer calls it with the option's value)
+    """Print the version and end, if `--version` was given."""
+    if asked:
+        typer.echo(f"latentedge {installed_version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def read_common_options(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """A picture cache that keeps one learned latent per picture and decodes every size of it on demand."""
 
 
 @app.command()

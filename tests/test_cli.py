@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +66,12 @@ assert not heavy, heavy
     outcome = python(code)
     assert outcome.returncode == 0, outcome.stderr
     assert all(command in outcome.stdout for command in COMMANDS)
+
+
+def test_version_is_that_of_the_installed_package(latentedge: Shell) -> None:
+    outcome = latentedge("--version")
+    assert outcome.code == 0
+    assert outcome.out == f"latentedge {metadata.version('latentedge')}\n"
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -1,7 +1,8 @@
 """What the edge counts: Prometheus metrics under one prefix. Decides nothing.
 
-Names are those of the README's table. No label ever holds an id or an address: their number must stay small.
-With several workers prometheus_client keeps the figures in files of a shared folder (PROMETHEUS_MULTIPROC_DIR).
+Names are those of the table in docs/operations.md. No label ever holds an id or an address: their number must stay
+small. With several workers prometheus_client keeps the figures in files of a shared folder
+(PROMETHEUS_MULTIPROC_DIR).
 """
 
 from __future__ import annotations
@@ -42,6 +43,15 @@ class StoreFigures:
     objects: int
     latent_bytes: int
     conventional_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class BuildFigures:
+    """What a process runs: the labels of `edge_build_info`."""
+
+    version: str
+    stream_id: str
+    record_version: int
 
 
 def forget_worker(pid: int) -> None:
@@ -123,6 +133,14 @@ class Telemetry:
         self._log_lines_dropped = Counter(
             "edge_access_log_dropped_total", "Lines of the access log that nobody read in time.", registry=registry
         )
+        # prometheus_client's Info does not work with several processes; this gauge forgets those that have ended.
+        self._build = Gauge(
+            "edge_build_info",
+            "Always 1; the labels tell what runs.",
+            ["version", "stream_id", "record_version"],
+            registry=registry,
+            multiprocess_mode="livemax",
+        )
         for reason in ("not_admitted", "queue_full", "decoder_away"):
             self._encodes_skipped.labels(reason)
         for outcome in RefinementOutcome:
@@ -135,6 +153,10 @@ class Telemetry:
     def _store_gauge(self, name: str, sentence: str) -> Gauge:
         # All workers look at the same store: the latest look counts.
         return Gauge(name, sentence, registry=self._registry, multiprocess_mode="mostrecent")
+
+    def build(self, figures: BuildFigures) -> None:
+        """Tell what this process runs."""
+        self._build.labels(figures.version, figures.stream_id, str(figures.record_version)).set(1)
 
     def request(self, *, res: str, outcome: Outcome, seconds: float, sent_bytes: int) -> None:
         """One answered request."""

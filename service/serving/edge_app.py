@@ -22,12 +22,14 @@ from service.cache.hold_off import HoldOff
 from service.cache.renditions import Renditions
 from service.cache.s3_fifo import S3Fifo
 from service.errors import SettingsError
-from service.metrics.telemetry import Telemetry
+from service.metrics.release import installed_version
+from service.metrics.telemetry import BuildFigures, Telemetry
 from service.records.census import Census
 from service.records.generations import Generations
 from service.records.lease import Leases
 from service.records.negative_cache import NegativeCache
 from service.records.purger import Purger
+from service.records.record import VERSION as RECORD_VERSION
 from service.records.record import generations_key
 from service.records.record_store import Books, RecordStore
 from service.refine.refiner import Refiner, RefineRules
@@ -100,6 +102,7 @@ async def _started(settings: Settings, drain: Drain, closing: AsyncExitStack, *,
     worker = _codec(settings, telemetry, decoder)
     closing.push_async_callback(worker.close)
     await worker.start()
+    telemetry.build(_build_figures(worker))
     quality = worker.names.default_quality if settings.quality is None else settings.quality
     connection = Connection(
         settings.redis_url,
@@ -206,6 +209,11 @@ def _freshness_rules(settings: Settings) -> FreshnessRules:
         negative_ttls=settings.negative_ttl_s,
         forward=settings.forward,
     )
+
+
+def _build_figures(worker: PictureCodec) -> BuildFigures:
+    stream_id = worker.names.stream_id.hex()
+    return BuildFigures(version=installed_version(), stream_id=stream_id, record_version=RECORD_VERSION)
 
 
 def _codec_figures(worker: PictureCodec, quality: Quality) -> CodecFigures | None:

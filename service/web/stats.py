@@ -100,6 +100,8 @@ class RenditionFigures:
 class Figures:
     """All of it."""
 
+    version: str
+    """Of the installed distribution."""
     requests_total: int
     hit_ratio: float | None
     """(hit + stale) / (hit + stale + revalidated + miss + collapsed)"""
@@ -116,7 +118,7 @@ class Figures:
     store_errors: int
 
 
-def figures(metrics: Iterable[Metric], *, store: StoreCensus, codec: CodecFigures) -> Figures:
+def figures(metrics: Iterable[Metric], *, version: str, store: StoreCensus, codec: CodecFigures) -> Figures:
     """Everything at this moment."""
     read = _Samples(metrics)
     requests = _requests(read)
@@ -125,6 +127,7 @@ def figures(metrics: Iterable[Metric], *, store: StoreCensus, codec: CodecFigure
     hits = sum(count for status, count in outcomes.items() if status in _HITS)
     answers = read.by_label("edge_origin_requests_total", "outcome")
     return Figures(
+        version=version,
         requests_total=int(sum(outcomes.values())),
         hit_ratio=hits / counted if counted else None,
         requests=requests,

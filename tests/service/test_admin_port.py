@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
+from service.metrics.release import installed_version
 from service.serving.readiness import ReadyMark, ready_worker
 from service.store.embedded import EmbeddedValkey
 from service.web.stats import CodecFigures
@@ -61,6 +62,11 @@ def test_each_port_answers_its_own(
         metrics = admin.get("/metrics").text
         assert 'edge_cache_requests_total{res="medium",status="hit"} 5.0' in metrics
         assert "edge_store_objects 1.0" in metrics
+        # Each worker tells the same: one line, of value 1, however many there are.
+        (build,) = [line for line in metrics.splitlines() if line.startswith("edge_build_info{")]
+        assert f'version="{installed_version()}"' in build
+        assert "pid=" not in build
+        assert build.endswith(" 1.0")
         assert admin.get("/").headers["content-type"].startswith("text/html")
         assert {admin.get(path).status_code for path in ("/livez", "/readyz")} == {200}
         assert admin.get("/image/cat").headers["allow"] == "PURGE"

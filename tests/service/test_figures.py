@@ -9,8 +9,9 @@ import pytest
 import redis
 from prometheus_client.parser import text_string_to_metric_families
 
+from service.metrics.release import installed_version
 from service.records.census import counted
-from service.records.record import Record, pack
+from service.records.record import VERSION, Record, pack
 from service.serving.log_lines import JsonLines
 from service.store.random_sample import Sample, StoredValue
 from service.web.stats import Distribution
@@ -20,7 +21,7 @@ from tests.service.stored import stored_keys
 
 FRESH = {"Cache-Control": "max-age=600"}
 
-# The README's table; dashboards and alerts of others rely on these names.
+# The table in docs/operations.md; dashboards and alerts of others rely on these names.
 METRICS = {
     "edge_cache_requests": {"res", "status"},
     "edge_response_bytes": {"res", "status"},
@@ -48,6 +49,7 @@ METRICS = {
     "edge_refinements": {"outcome"},
     "edge_refinement_seconds": set(),
     "edge_refined_bytes": {"latent"},
+    "edge_build_info": {"version", "stream_id", "record_version"},
 }
 NEED_A_PARENT = {"edge_parent_requests", "edge_parent_fallbacks"}
 """Told with their labels by test_tiers and test_distrusted_parent."""
@@ -68,6 +70,16 @@ def test_every_metric_has_its_name_and_labels(
         assert samples, f"{name} was never counted"
         assert {label for one in samples for label in one.labels} - {"le"} == labels, name
         assert families[name].documentation.endswith(".")
+
+
+def test_the_build_is_told_by_version_stream_and_record(edge: RunningEdge) -> None:
+    stream_id = edge.stats()["codec"]["stream_id"]
+    labels = f'version="{installed_version()}",stream_id="{stream_id}",record_version="{VERSION}"'
+    told = sorted(labels.split(","))
+    (line,) = [line for line in edge.get("/metrics").text.splitlines() if line.startswith("edge_build_info{")]
+    named, _, value = line.removeprefix("edge_build_info{").partition("} ")
+    assert sorted(named.split(",")) == told
+    assert float(value) == 1
 
 
 def test_each_request_is_counted_once_under_what_it_was(
@@ -109,6 +121,7 @@ def test_figures_agree_with_the_metrics(edge: RunningEdge, origin: ScriptedOrigi
     assert figures["codec"]["device"] == "cpu"
     assert figures["codec"]["head"] == "high-cpu"
     assert re.fullmatch("[0-9a-f]{8}", figures["codec"]["stream_id"])
+    assert figures["version"] == installed_version()
     assert figures["origin"]["fetched_bytes"] == edge.metric("edge_origin_bytes_total")
     assert {one["stage"] for one in figures["stages"]} >= {"store", "queue", "entropy", "synthesis", "file", "origin"}
     for one in figures["requests"]:
