@@ -5,8 +5,8 @@
              +-- compress(y / deviation) 1x1 * quality -- depthwise blocks -- 1x1 ---+
 
 A translator starts as a least-squares linear map, neighbours in view, and is trained on pixels. A pointwise map trained
-on the error between two latents stalls, and a stop at the medium autoencoder's latent costs multiplications (see the
-README).
+on the error between two latents stalls, and a stop at the medium autoencoder's latent costs multiplications (see
+docs/codec.md).
 """
 
 from __future__ import annotations
