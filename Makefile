@@ -33,8 +33,8 @@ lint: $(STAMP)
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
-# All benchmarks in ten minutes, one table, plots in out/bench. ARGS=--write-readme puts the figures into the README,
-# ARGS="--again rivals" measures only that.
+# All benchmarks in ten minutes, one table, plots in out/bench. ARGS=--write-docs puts the figures into
+# docs/operations.md, ARGS="--again rivals" measures only that.
 bench: $(STAMP) $(RIVALS_STAMP)
 	$(VENV)/bin/python -m tests.bench $(ARGS)
 

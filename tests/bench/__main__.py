@@ -1,7 +1,7 @@
-"""Every benchmark, one after the other, then one table, the plots and, if asked, the README's page: `make bench`.
+"""Every benchmark, one after the other, then one table, the plots and, if asked, a section of the docs: `make bench`.
 
 Each script is a process of its own whose last line is JSON; one that fails is told and leaves the others alone.
-`--write-readme` puts what was measured into the README and the plot beside RESULTS.md; `--again SCRIPT ...` measures
+`--write-docs` puts the figures into docs/operations.md and the plot beside RESULTS.md; `--again SCRIPT ...` measures
 only these and keeps the rest of the last run; `--tables-only` measures nothing.
 """
 
@@ -37,7 +37,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--again", nargs="+", choices=SCRIPTS, metavar="SCRIPT")
     parser.add_argument("--tables-only", action="store_true")
-    parser.add_argument("--write-readme", action="store_true")
+    parser.add_argument("--write-docs", action="store_true")
     arguments = parser.parse_args()
     figures = Figures.saved() if arguments.again or arguments.tables_only else begun()
     console = Console()
@@ -46,8 +46,8 @@ def main() -> None:
         figures.save()
     _tell(figures, console)
     plots.draw(figures, OUT)
-    if arguments.write_readme and "rivals" in figures.by_script:
-        capacity.write_readme(figures)
+    if arguments.write_docs and "rivals" in figures.by_script:
+        capacity.write_docs(figures)
     console.print(f"plots and figures: {FIGURES.parent}")
     print(json.dumps({one.what + f" <= {one.at_most_ms}": round(one.measured_ms, 3) for one in goals(figures)}))
     if missing := SCRIPTS.keys() - figures.by_script.keys():

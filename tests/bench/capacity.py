@@ -1,4 +1,4 @@
-"""The capacity page of the README, made of what was measured: pictures in a GiB, and what a million hits cost.
+"""The section "Capacity" of docs/operations.md, made of measurements: pictures in a GiB, the cost of a million hits.
 
 Prices are variables with examples, not claims: whoever reads puts in their own.
 """
@@ -14,9 +14,9 @@ from models.evaluation.anchors import YARDSTICK, anchor
 from tests.bench.figures import OUT, SIZES, Figures
 from tests.bench.plots import NAME
 
-README = Path("README.md")
+OPERATIONS = Path("docs") / "operations.md"
 PLOT = Path("tests") / "bench" / NAME
-BEGIN, END = "<!-- capacity: made by `make bench ARGS=--write-readme` -->", "<!-- capacity ends -->"
+BEGIN, END = "<!-- capacity: made by `make bench ARGS=--write-docs` -->", "<!-- capacity ends -->"
 
 GIB = 2**30
 MS_PER_HOUR = 3.6e6
@@ -31,9 +31,9 @@ HOT_SHARE = 0.8
 
 PAGE = """\
 Measured {date} on {machine} (shared, load {load:.1f} at the start): processor time of
-whole process families, medians of {requests} requests in each size, half of the hits for 344 and half for 172. Files
-are of the same pictures at the SSIMULACRA2 of our decoded ones ({high:.0f} at 344, {medium:.0f} at 172; AVIF:
-{avif}); of the demonstration's photographs, so the bytes are not those of Kodak above.
+whole process families, medians of {requests} requests in each size, half of the hits for 344 and half for 172. The
+files are of the same pictures at the SSIMULACRA2 of our decoded ones ({high:.0f} at 344, {medium:.0f} at 172; AVIF:
+{avif}). The pictures are the demonstration's photographs, so the bytes are not those of [Kodak](codec.md#figures).
 
 {table}
 
@@ -42,8 +42,8 @@ are of the same pictures at the SSIMULACRA2 of our decoded ones ({high:.0f} at 3
     cost of a million hits      = CPU-hours * CPU_HOUR + 1,000,000 / hits of a picture * bytes / 2^30 * GIB_MONTH
     latents cost less below     = bytes saved / 2^30 * GIB_MONTH / (ms more / 3,600,000 * CPU_HOUR) hits of a picture
 
-Hits of a picture are those of a month. Examples, not claims: CPU_HOUR = {cpu_hour:.2f}, GIB_MONTH = {gib_month:.2f}
-(memory; replicas multiply it). The last column compares with the first line.
+Hits of a picture are the hits of a month. The prices are examples, not claims: CPU_HOUR = {cpu_hour:.2f},
+GIB_MONTH = {gib_month:.2f} (memory; replicas multiply it). The last column compares with the first line.
 
 ![rivals side by side, and an edge that is asked for more than it can do]({plot})"""
 
@@ -119,16 +119,23 @@ def page(figures: Figures) -> str:
         cpu_hour=CPU_HOUR,
         gib_month=GIB_MONTH,
         avif=anchor(YARDSTICK).settings,
-        plot=PLOT,
+        plot=(Path("..") / PLOT).as_posix(),
     )
 
 
-def write_readme(figures: Figures) -> None:
-    """Between the marks, and the plot to where it is shown from."""
-    before, _, rest = README.read_text().partition(BEGIN)
-    _, _, after = rest.partition(END)
-    README.write_text(f"{before}{BEGIN}\n\n{page(figures)}\n\n{END}{after}")
+def write_docs(figures: Figures) -> None:
+    """Write the section into the page, and copy the plot to where the page shows it from."""
+    OPERATIONS.write_text(with_section(OPERATIONS.read_text("utf-8"), page(figures)), "utf-8")
     shutil.copyfile(OUT / NAME, PLOT)
+
+
+def with_section(text: str, section: str) -> str:
+    """Return the page with this section between its marks. Raises ValueError for a page without marks."""
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise ValueError(f"{OPERATIONS} lacks the marks of the section")
+    return f"{before}{BEGIN}\n\n{section}\n\n{END}{after}"
 
 
 def _row(way: Way, even: str) -> str:

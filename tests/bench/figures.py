@@ -1,4 +1,4 @@
-"""Everything that was measured in one run, as one value: what tables, plots and the README are made of."""
+"""Everything that was measured in one run, as one value: what tables, plots and the docs are made of."""
 
 import json
 import os

@@ -5,7 +5,7 @@ from pathlib import Path
 from service.demo.photographs import write_bundled
 
 COUNT = 12
-# What thumbor's and sharp's figures of the README's goals were measured with.
+# The size that the figures of thumbor and sharp behind the goals were measured with.
 USUAL_BYTES = 131_000
 
 

@@ -150,7 +150,7 @@ def test_pillow_s_own_default_is_a_tune_that_depends_on_its_libavif(picture: Pix
     """The anchors name their tune because Pillow's default went from ssim to iq with libavif 1.4, without a word.
 
     If this test fails, a new Pillow has brought another default. The anchors have not changed: write the new default
-    down here, in anchors.py and in the README.
+    down here, in anchors.py and in docs/codec.md.
     """
     version = tuple(int(part) for part in str(features.version("avif")).split(".")[:2])
     default = "iq" if version >= (1, 4) else "ssim"
