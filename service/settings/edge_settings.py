@@ -214,7 +214,7 @@ class Settings(BaseSettings):
 
 @dataclass(frozen=True)
 class SettingRow:
-    """A row of the table in the README."""
+    """A row of the table in docs/operations.md."""
 
     name: str
     default: str
