@@ -1,6 +1,7 @@
 """The pages: short enough, reachable, and every link, anchor and path in them leads somewhere. No network."""
 
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -70,6 +71,13 @@ def test_the_architecture_names_every_room() -> None:
     named = set(Page(ROOT / "docs" / "architecture.md").rows("path", "what is in it"))
     rooms = {room_of(path) for root in ("service", "models") for path in (ROOT / root).rglob("*.py")}
     assert sorted(rooms - named) == []
+
+
+def test_the_architecture_tells_the_floors_of_the_contract() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    floors = next(one["layers"] for one in settings["tool"]["importlinter"]["contracts"] if one["type"] == "layers")
+    told = Page(ROOT / "docs" / "architecture.md").rows("floor, from the top", "rooms").values()
+    assert [re.findall(r"service/(\w+)", rooms) for (rooms,) in told] == [floor.split(" | ") for floor in floors]
 
 
 def room_of(file: Path) -> str:
