@@ -26,7 +26,8 @@ EdgeError
 │   └── DamagedBitstream      never reaches a client: the record is refetched
 ├── RecordError               never reaches a client: a miss, counted
 │   ├── DamagedRecord
-│   └── ForeignRecord         another layout, or a bitstream of other weights
+│   └── ForeignRecord         another layout, or a bitstream of other weights: overwritten
+│       └── RecordOfOthers    one that edges of another release still read and write: left in the store
 ├── DamagedMessage            never reaches a client: the decoder and its workers drop it
 ├── StoreUnavailable          never reaches a client: the picture is resized from the origin
 └── Leaving              503  the edge is stopped, and this request has taken too long to be finished
@@ -213,6 +214,17 @@ class DamagedRecord(RecordError):
 
 class ForeignRecord(RecordError):
     """Whole, but of another layout or other weights."""
+
+
+class RecordOfOthers(ForeignRecord):
+    """Of a newer release, or of other weights and young: edges that can read it are at work, so it is not replaced."""
+
+    def __init__(self, message: str, *, fault: str, value: bytes) -> None:
+        super().__init__(message)
+        self.fault = fault
+        """How it is counted."""
+        self.value = value
+        """The string in the store."""
 
 
 class DamagedMessage(EdgeError):

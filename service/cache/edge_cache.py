@@ -19,7 +19,14 @@ from service.cache.fill import Filler
 from service.cache.fill_result import Filled
 from service.cache.flights import Flights
 from service.cache.renditions import Renditions
-from service.errors import CodecFailed, DamagedBitstream, ForeignRecord, RecordError, StoreUnavailable
+from service.errors import (
+    CodecFailed,
+    DamagedBitstream,
+    ForeignRecord,
+    RecordError,
+    RecordOfOthers,
+    StoreUnavailable,
+)
 from service.metrics.outcomes import Outcome
 from service.metrics.telemetry import Telemetry
 from service.metrics.timings import Timings
@@ -179,7 +186,13 @@ class EdgeCache:
         return replace(answer, forwarded="bypass", detail="store-unavailable")
 
     def _fault(self, error: RecordError | DamagedBitstream) -> str:
-        fault = "foreign-record" if isinstance(error, ForeignRecord) else "damaged-record"
+        match error:
+            case RecordOfOthers(fault=fault):
+                pass
+            case ForeignRecord():
+                fault = "foreign-record"
+            case _:
+                fault = "damaged-record"
         self._telemetry.record_fault(fault)
         return fault
 

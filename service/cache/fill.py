@@ -15,7 +15,7 @@ from service.cache.encoder import Encoder
 from service.cache.fill_result import Filled, Show, Work
 from service.cache.hold_off import HoldOff
 from service.cache.new_record import is_the_same, recorded
-from service.errors import OriginError, QueueFull, RecordError, StoreUnavailable
+from service.errors import OriginError, QueueFull, RecordError, RecordOfOthers, StoreUnavailable
 from service.metrics.timings import Timings
 from service.records.lease import Lease, Leases, Standing
 from service.records.lookup import Lookup
@@ -96,8 +96,10 @@ class Filler:
                 if work.is_in_place:
                     if work.known is not None and self._is_good(work.known.record, lease):
                         return _found(work, work.known.record, waited=line.waited)
-                    if lease.may_fill:
+                    if lease.may_fill and not work.is_beside:
                         return await self._filled(work)
+            if work.is_beside:  # the lease is for those who can write
+                return await self._filled(work)
             if work.is_in_place:
                 await line.wait(lease)
             lookup, line = work.lookup, line.of(work.lookup.lease)
@@ -135,6 +137,7 @@ class Filler:
         return use is Use.FRESH or (use is Use.WHILE_REVALIDATING and lease.standing is Standing.ANOTHERS)
 
     async def _begun(self, work: Work, instead_of: Record | None) -> Work:
+        known, beside = None, b""
         try:
             purges = (
                 await self._record_store.purges()
@@ -143,11 +146,15 @@ class Filler:
             known = await self._record_store.look(work.lookup, purges)
         except StoreUnavailable:
             return work
+        except RecordOfOthers as others:
+            beside = others.value
         except RecordError:  # whoever looked first told of it
-            known = None
+            pass
+        if known is not None and known.is_own:
+            beside = known.value
         if known is not None and instead_of is not None and known.record.bitstream == instead_of.bitstream:
             known = None
-        grant = None if work.lease.writes is None else Grant(work.lease.writes, work.lookup, purges.latest)
+        grant = _grant(work, purges.latest, beside)
         return replace(work, known=known, generation=purges.latest, grant=grant)
 
     async def _filled(self, work: Work) -> Filled:
@@ -243,8 +250,16 @@ def _found(work: Work, record: Record, *, waited: bool) -> Filled:
     return Filled(work.timings, work.terms.fields, record=record, found=True, waited=waited)
 
 
+def _grant(work: Work, generation: int, beside: bytes) -> Grant | None:
+    if beside:
+        return Grant(None, work.lookup, generation, beside)
+    return None if work.lease.writes is None else Grant(work.lease.writes, work.lookup, generation)
+
+
 def _stored(filled: Filled, lookup: Lookup | None, work: Work) -> Filled:
     """Whether it was: something else may have come in between."""
     if lookup is None:
         return replace(filled, fenced=work.grant is not None)
+    if work.is_beside:
+        return filled
     return replace(filled, stored_at=lookup.key)

@@ -43,7 +43,7 @@ class Filled:
     was_stale: bool = False
     """There was a record, and the origin was asked about it."""
     miss: str = "uri-miss"
-    """Why the origin was asked if there was none (RFC 9211 2.2)."""
+    """Why the origin was asked if there was none (RFC 9211 2.2). `bypass`: the store's own may not be replaced."""
     failed: bool = False
     """The origin gave nothing, and the stale record stands in."""
     origin_status: int | None = None
@@ -99,8 +99,13 @@ class Work:
     """What the origin is to be asked about."""
     generation: int = 0
     grant: Grant | None = None
-    """None where nothing may be stored."""
+    """None where nothing may be kept."""
     timings: Timings = field(default_factory=Timings)
+
+    @property
+    def is_beside(self) -> bool:
+        """Whether another release's record stays in the store, so that no lease is needed."""
+        return self.grant is not None and self.grant.token is None
 
     @property
     def is_in_place(self) -> bool:
@@ -117,6 +122,6 @@ class Work:
             source=source,
             latent=latent,
             was_stale=was_stale,
-            miss=self.lookup.miss,
+            miss="bypass" if self.is_beside else self.lookup.miss,
             origin_status=HTTPStatus.OK if was_stale else None,
         )

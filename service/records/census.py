@@ -71,7 +71,7 @@ class Census:
 
 def counted(sample: Sample) -> StoreCensus:
     """The whole store, estimated from the sample."""
-    records = [(stored, record) for stored in sample.values if (record := _readable(stored.value)) is not None]
+    records = [(stored, record) for stored in sample.values if (record := _readable(stored)) is not None]
     # An error that is remembered is a key too, and so is how a picture varies: they hold no picture.
     seen = len(records) + sum(is_negative_entry(stored.value) or is_rule(stored.value) for stored in sample.values)
     scale = sample.objects / seen if seen else 0.0
@@ -86,9 +86,9 @@ def counted(sample: Sample) -> StoreCensus:
     )
 
 
-def _readable(value: bytes) -> Record | None:
+def _readable(stored: StoredValue) -> Record | None:
     try:
-        return unpack(value)
+        return unpack(stored.value, stored.key)
     except RecordError:
         return None
 

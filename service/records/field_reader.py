@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
+from typing import Any
 
 from service.errors import DamagedRecord
 
@@ -13,6 +15,14 @@ class FieldReader:
 
     body: bytes
     at: int
+
+    def unpack(self, layout: struct.Struct) -> tuple[Any, ...]:
+        """Return the next fields of a fixed layout. Raises DamagedRecord."""
+        if layout.size > len(self.body) - self.at:
+            raise DamagedRecord("a field reaches beyond the end")
+        fields = layout.unpack_from(self.body, self.at)
+        self.at += layout.size
+        return fields
 
     def take(self, count: int) -> bytes:
         """Return the next bytes. Raises DamagedRecord."""

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass
 
-from service.records.record import PREFIX, Record, unpack
+from service.records.framing import PREFIX
+from service.records.record import Record, unpack
 
 LIMIT_BYTES = 16 * 2**20
 """Assumed: the records of a thousand pictures, as many as fill the default EDGE_HOT_BYTES with their files."""
@@ -21,17 +22,22 @@ OBJECTS_BYTES = 1200
 class _Known:
     header: bytes
     """The string without its bitstream, which the record holds."""
+    key: bytes
     record: Record
 
     @property
     def size_bytes(self) -> int:
         return OBJECTS_BYTES + len(self.header) + len(self.record.bitstream)
 
-    def is_of(self, value: bytes) -> bool:
-        """Return whether exactly this string was unpacked: two records may have the same checksum."""
+    def is_of(self, value: bytes, key: bytes) -> bool:
+        """Return whether exactly this string was unpacked: two records may have the same checksum.
+
+        A copy under another key is another string.
+        """
         bitstream = self.record.bitstream
         return (
-            len(value) == len(self.header) + len(bitstream)
+            key == self.key
+            and len(value) == len(self.header) + len(bitstream)
             and value.startswith(self.header)
             and value.endswith(bitstream)
         )
@@ -48,15 +54,15 @@ class KnownRecords:
     def __len__(self) -> int:
         return len(self._by_checksum)
 
-    def read(self, value: bytes) -> Record:
-        """Return the record in a string of the store. Raises DamagedRecord or ForeignRecord."""
+    def read(self, value: bytes, key: bytes) -> Record:
+        """Return the record in the string under this key. Raises as `unpack` does."""
         checksum = value[: PREFIX.size]
         known = self._by_checksum.get(checksum)
-        if known is not None and known.is_of(value):
+        if known is not None and known.is_of(value, key):
             self._by_checksum.move_to_end(checksum)
             return known.record
-        record = unpack(value)
-        self._keep(checksum, _Known(value.removesuffix(record.bitstream), record))
+        record = unpack(value, key)
+        self._keep(checksum, _Known(value.removesuffix(record.bitstream), key, record))
         return record
 
     def _keep(self, checksum: bytes, known: _Known) -> None:

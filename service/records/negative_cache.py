@@ -24,9 +24,9 @@ class NegativeCache:
         self._rules = rules
         self._now = now
 
-    def recall(self, value: bytes, purges: PurgeTable) -> None:
-        """Raise what a string of the store remembers, unless its time is over or it was purged."""
-        entry, now_s = unpack_negative_entry(value), self._now()
+    def recall(self, value: bytes, key: bytes, purges: PurgeTable) -> None:
+        """Raise what the string under this key remembers, unless its time is over or it was purged."""
+        entry, now_s = unpack_negative_entry(value, key), self._now()
         left_s = freshness.remaining_s(born_ms=entry.born_ms, lifetime_s=entry.lifetime_s, now_s=now_s)
         if left_s > 0 and entry.generation >= purges.latest:
             age = str(freshness.age_s(born_ms=entry.born_ms, now_s=now_s))
@@ -37,6 +37,14 @@ class NegativeCache:
         self, key: bytes, refused: OriginRefused, *, under: Token, generation: int, beside: Beside | None
     ) -> None:
         """For as long as the origin or the operator says."""
+        value, left_s = self.packed(key, refused, generation=generation)
+        if left_s > 0:
+            with suppress(StoreUnavailable):
+                # Only where there is nothing: a picture, even a stale one, is worth more than an error.
+                await self._store.add(key, value, ttl_s=left_s, under=under, beside=beside)
+
+    def packed(self, key: bytes, refused: OriginRefused, *, generation: int) -> tuple[bytes, int]:
+        """Return an error as the string that `recall` reads, and for how many seconds it counts: 0 for none."""
         fields = freshness.dated(refused.fields)
         entry = NegativeEntry(
             status=refused.status,
@@ -46,7 +54,4 @@ class NegativeCache:
             passed=fields.passed,
         )
         left_s = freshness.remaining_s(born_ms=entry.born_ms, lifetime_s=entry.lifetime_s, now_s=self._now())
-        if left_s > 0 and all_fit(entry.passed):
-            with suppress(StoreUnavailable):
-                # Only where there is nothing: a picture, even a stale one, is worth more than an error.
-                await self._store.add(key, pack_negative_entry(entry), ttl_s=left_s, under=under, beside=beside)
+        return (pack_negative_entry(entry, key), left_s) if left_s > 0 and all_fit(entry.passed) else (b"", 0)

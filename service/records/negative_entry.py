@@ -1,21 +1,20 @@
-"""An error of the origin that is remembered in place of a picture: packed, one CRC-32 over all. No I/O, no clock.
+"""An error of the origin that is remembered in place of a picture: packed, framed as `framing` says. No I/O, no clock.
 
-magic 3, version 1, CRC-32 4 | born_ms, lifetime_s, status, generation, lengths (FIXED) | what is passed on
+frame 18 | born_ms, lifetime_s, status, generation, lengths (FIXED) | what is passed on
 """
 
 from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from zlib import crc32
 
-from service.errors import DamagedRecord, ForeignRecord
+from service.errors import DamagedRecord
+from service.records.framing import Framing
 from service.records.record import PASSED_ON_CAPS_BYTES, all_fit
 from service.rules.response_fields import PASSED_ON, PassedOn
 
-MAGIC = b"LEn"
-VERSION = 2
-PREFIX = struct.Struct(">3sBI")
+VERSION = 3
+FRAMING = Framing(b"LEn", version=VERSION, previous_seals_magic=False)
 FIXED = struct.Struct(">qIHQ6H")
 
 
@@ -33,35 +32,27 @@ class NegativeEntry:
 
 def is_negative_entry(value: bytes) -> bool:
     """Whether a string of the store is one, and not a record."""
-    return value.startswith(MAGIC)
+    return FRAMING.is_of(value)
 
 
-def pack_negative_entry(entry: NegativeEntry) -> bytes:
-    """As one string for the store."""
+def pack_negative_entry(entry: NegativeEntry, key: bytes) -> bytes:
+    """As one string for the store, under this key alone."""
     assert all_fit(entry.passed), "what does not fit is not remembered"
     texts = [getattr(entry.passed, name) for name in PASSED_ON]
     fixed = FIXED.pack(entry.born_ms, entry.lifetime_s, entry.status, entry.generation, *map(len, texts))
-    body = fixed + "".join(texts).encode("ascii")
-    return PREFIX.pack(MAGIC, VERSION, crc32(body)) + body
+    return FRAMING.build(fixed + "".join(texts).encode("ascii"), key)
 
 
-def unpack_negative_entry(value: bytes) -> NegativeEntry:
-    """The entry in a string of the store. Raises DamagedRecord or ForeignRecord."""
-    if len(value) < PREFIX.size + FIXED.size:
-        raise DamagedRecord("shorter than the header of a negative entry")
-    magic, version, checksum = PREFIX.unpack_from(value)
-    body = value[PREFIX.size :]
-    if magic != MAGIC or checksum != crc32(body):
-        raise DamagedRecord("the checksum of a negative entry does not match")
-    if version != VERSION:
-        raise ForeignRecord(f"negative entry version {version}")
-    born_ms, lifetime_s, status, generation, *lengths = FIXED.unpack_from(body)
+def unpack_negative_entry(value: bytes, key: bytes) -> NegativeEntry:
+    """The entry in the string under this key. Raises DamagedRecord, ForeignRecord or RecordOfOthers."""
+    _, reader = FRAMING.open(value, key)
+    born_ms, lifetime_s, status, generation, *lengths = reader.unpack(FIXED)
     return NegativeEntry(
         status=status,
         born_ms=born_ms,
         lifetime_s=lifetime_s,
         generation=generation,
-        passed=_passed(body[FIXED.size :], tuple(lengths)),
+        passed=_passed(reader.rest(), tuple(lengths)),
     )
 
 

@@ -59,16 +59,16 @@ class Purger:
                     return 0
                 if is_negative_entry(value):
                     return await self._store.delete(key, lease=lease)
-                stale = await self._stale(value)
-            except RecordError:  # nobody can use it, so it may as well go
+                stale = await self._stale(value, key)
+            except RecordError:  # it cannot be marked; if another release could use it, a purge counts for more
                 return await self._store.delete(key, lease=lease)
             if await self._store.replace(key, stale, instead_of=value):
                 return 1
         raise StoreUnavailable("the record changes all the time")
 
-    async def _stale(self, value: bytes) -> bytes:
+    async def _stale(self, value: bytes, key: bytes) -> bytes:
         if is_rule(value):
-            return pack_rule(replace(unpack_rule(value), stale_before=await self._generations.next()))
-        record = unpack(value)
+            return pack_rule(replace(unpack_rule(value, key), stale_before=await self._generations.next()), key)
+        record = unpack(value, key)
         age_s = max(0, int(self._now() - record.born_ms / 1000))
-        return pack(replace(record, lifetime_s=min(record.lifetime_s, age_s)))
+        return pack(replace(record, lifetime_s=min(record.lifetime_s, age_s)), key)

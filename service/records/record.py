@@ -1,9 +1,11 @@
-"""What the store holds for one picture: a packed header, then the bitstream, one CRC-32 over all. No I/O, no clock.
+"""What the store holds for one picture: a packed header, then the bitstream, in a frame (`framing`). No I/O, no clock.
 
-    magic 3, version 1, CRC-32 4 | fields and lengths | origin etag | what is passed on | tags | image id | bitstream
+    frame 18 | kind 1, width 2, height 2 | fields and lengths | origin etag | what is passed on | tags | image id
+             | bitstream
 
-Version 4 had no image id, and one byte for the refinement. It is still read, so that an upgrade does not empty a cache;
-everything is written as version 5.
+Kind says what the payload is, width and height how many cells it has: a latent of 22 by 22 cells so far. Whatever else
+they say was written by a newer release. Version 5 had neither, nor the key's digest in its frame. It is still read, so
+that an upgrade does not empty a cache; everything is written as version 6.
 
 Every length has a cap that is checked before it is used. The whole value is written and read at once: a field that is
 changed in place would leave a wrong checksum, and under eviction a stub of a record.
@@ -17,23 +19,27 @@ from base64 import urlsafe_b64encode
 from dataclasses import dataclass
 from functools import lru_cache
 from http import HTTPStatus
-from zlib import crc32
+from operator import gt
 
-from service.errors import DamagedRecord, ForeignRecord
+from models.config import GRID
+from service.errors import DamagedRecord, RecordOfOthers
 from service.records.field_reader import FieldReader
+from service.records.framing import NEWER, Framing
 from service.rules.cache_tags import TAGS_CAP, tags_fit
 from service.rules.response_fields import NOTHING, PASSED_ON, PassedOn
 
-MAGIC = b"LEr"
-VERSION = 5
-PREFIX = struct.Struct(">3sBI")
+VERSION = 6
+FRAMING = Framing(b"LEr", version=VERSION, previous_seals_magic=True)
+LATENT = 0
+PAYLOAD = struct.Struct(">BHH")
+"""The kind, width and height in cells."""
+SQUARE_LATENT = (LATENT, GRID, GRID)
+"""The one payload that is written and read."""
 # born_ms, filled_ms, lifetime_s, swr_s, sie_s, source digest, source bytes, conventional high and medium bytes,
 # stream id, quality, refinement, generation, status, number of tags, lengths of the etag, of each field that is passed
 # on and of the image id.
 # An origin may claim an age that reaches back beyond the epoch, so born_ms has a sign.
 FIXED = struct.Struct(">qQIII16sIII4sBHQHB7HH")
-FIXED_OF_VERSION = {4: struct.Struct(">qQIII16sIII4sBBQHB7H"), VERSION: FIXED}
-"""The layouts that are read."""
 
 TAG = struct.Struct(">B")
 
@@ -55,7 +61,7 @@ REFINEMENT_CAP = 2**16 - 1
 of the entity tag, so two searches of different length must never have the same one."""
 
 DIGEST_BYTES = 16
-_TEXT_CAPS_BYTES = (ETAG_CAP_BYTES, *(PASSED_ON_CAPS_BYTES[name] for name in PASSED_ON))
+_CAPS_BYTES = (ETAG_CAP_BYTES, *(PASSED_ON_CAPS_BYTES[name] for name in PASSED_ON), ID_CAP_BYTES)
 KEY_PREFIX = b"p:"
 LEASE_PREFIX = b"l:"
 GENERATIONS_PREFIX = b"g:"
@@ -91,7 +97,7 @@ class Record:
     tags: tuple[str, ...] = ()
     """The names under which it is purged."""
     image_id: str = ""
-    """Under which the origin has the picture; empty in a record of version 4."""
+    """Under which the origin has the picture; empty in a record that was first written as version 4."""
 
 
 # The same pictures are asked for again and again; an id has at most 512 characters.
@@ -130,8 +136,8 @@ def all_fit(passed: PassedOn) -> bool:
     return all(fits(getattr(passed, name), cap_bytes) for name, cap_bytes in PASSED_ON_CAPS_BYTES.items())
 
 
-def pack(record: Record) -> bytes:
-    """The record as one string for the store."""
+def pack(record: Record, key: bytes) -> bytes:
+    """The record as one string for the store, under this key alone."""
     _assert_caps(record)
     texts = [record.origin_etag, *(getattr(record.passed, name) for name in PASSED_ON)]
     image_id = record.image_id.encode()
@@ -154,20 +160,19 @@ def pack(record: Record) -> bytes:
         *map(len, texts),
         len(image_id),
     )
-    body = b"".join([fixed, "".join(texts).encode("ascii"), *map(_pack_tag, record.tags), image_id, record.bitstream])
-    return PREFIX.pack(MAGIC, VERSION, _checksum(VERSION, body)) + body
+    header = [PAYLOAD.pack(*SQUARE_LATENT), fixed, "".join(texts).encode("ascii"), *map(_pack_tag, record.tags)]
+    return FRAMING.build(b"".join([*header, image_id, record.bitstream]), key)
 
 
-def unpack(value: bytes) -> Record:
-    """The record in a string of the store. Raises DamagedRecord or ForeignRecord."""
-    fixed, body = _layout_and_body(value)
-    fields = fixed.unpack_from(body)
-    tag_count, *lengths = fields[14:22]
-    id_bytes = fields[22] if fixed is FIXED else 0
-    caps = zip((*lengths, id_bytes), (*_TEXT_CAPS_BYTES, ID_CAP_BYTES), strict=True)
-    if tag_count > TAGS_CAP or any(length > cap for length, cap in caps):
+def unpack(value: bytes, key: bytes) -> Record:
+    """The record in the string under this key. Raises DamagedRecord, ForeignRecord or RecordOfOthers."""
+    version, reader = FRAMING.open(value, key)
+    if version == FRAMING.version:
+        _check_payload(reader, value)
+    fields = reader.unpack(FIXED)
+    tag_count, *lengths, id_bytes = fields[14:]
+    if tag_count > TAGS_CAP or any(map(gt, fields[15:], _CAPS_BYTES)):
         raise DamagedRecord("a length above its cap")
-    reader = FieldReader(body, fixed.size)
     etag, *passed = map(reader.ascii, lengths)
     tags = tuple(_read_tag(reader) for _ in range(tag_count))
     image_id = reader.utf8(id_bytes)
@@ -201,25 +206,11 @@ def _name_digest(name: str) -> bytes:
     return urlsafe_b64encode(hashlib.blake2b(name.encode(), digest_size=DIGEST_BYTES).digest()).rstrip(b"=")
 
 
-def _checksum(version: int, body: bytes) -> int:
-    return crc32(body, crc32(MAGIC + bytes([version])))
-
-
-def _layout_and_body(value: bytes) -> tuple[struct.Struct, bytes]:
-    if len(value) < PREFIX.size:
-        raise DamagedRecord("shorter than a header")
-    magic, version, checksum = PREFIX.unpack_from(value)
-    if magic != MAGIC:
-        raise DamagedRecord("not a record")
-    body = value[PREFIX.size :]
-    if checksum != _checksum(version, body):
-        raise DamagedRecord("the checksum does not match")
-    fixed = FIXED_OF_VERSION.get(version)
-    if fixed is None:
-        raise ForeignRecord(f"record version {version}")
-    if len(body) < fixed.size:
-        raise DamagedRecord("shorter than a header")
-    return fixed, body
+def _check_payload(reader: FieldReader, value: bytes) -> None:
+    payload = reader.unpack(PAYLOAD)
+    if payload != SQUARE_LATENT:
+        kind, width, height = payload
+        raise RecordOfOthers(f"kind {kind}, {width} by {height} cells", fault=NEWER, value=value)
 
 
 def _pack_tag(tag: str) -> bytes:

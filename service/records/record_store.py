@@ -1,5 +1,9 @@
 """The records of one origin in the store: read and judged, written under a lease. Asks no origin, makes no picture.
 
+What a newer release has stored, or an edge with other weights a short time ago, is never overwritten: edges that can
+read it are at work, and each side would undo the other's fills. Such a picture is filled for this process alone (see
+`own_records`), and what was filled counts for as long as the store holds the same string.
+
 Of a picture that varies, its key holds the rule and other keys hold the variants (see `lookup`): it takes two reads.
 """
 
@@ -10,7 +14,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from service.errors import ForeignRecord, RecordError, StoreUnavailable
+from service.cache.own_records import OwnRecords
+from service.errors import DamagedRecord, ForeignRecord, RecordError, RecordOfOthers, StoreUnavailable
 from service.records.generations import Generations
 from service.records.known_records import KnownRecords
 from service.records.lookup import Lookup
@@ -27,6 +32,7 @@ from service.store.latent_store import Beside, LatentStore, Token
 # Assumed: a picture that is asked for again within a day is worth its memory, as confirming it takes no encode. What is
 # asked for more often keeps its place (volatile-lfu).
 CONFIRMED_WITHIN_S = 86_400
+OTHER_WEIGHTS = "other-weights"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +40,10 @@ class Books:
     """How the records of one edge are told from others."""
 
     origin: str
-    stream_id: bytes
+    stream_ids: frozenset[bytes]
     """Of the weights that can read them."""
+    foreign_hold_s: int
+    """How long after its encode a latent of other weights is left in the store."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +55,19 @@ class Found:
     """As it is to be judged now: see `PurgeTable.applied`."""
     value: bytes
     """As the store holds it."""
+    is_own: bool = False
+    """Whether this process alone has the record, beside another release's in the store."""
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
     """What is written with: a lease, where it was to lie, and the latest purge from before the origin was asked."""
 
-    token: Token
+    token: Token | None
     lookup: Lookup
     generation: int
+    beside: bytes = b""
+    """Another release's string, which stays in the store: what is written is kept by this process, without a lease."""
 
 
 class RecordStore:
@@ -76,6 +88,7 @@ class RecordStore:
         self._negative_cache = negative_cache
         self._now = now
         self._known_records = KnownRecords()
+        self._own_records = OwnRecords()
 
     def home(self, image_id: str) -> bytes:
         """The key of a picture."""
@@ -92,25 +105,38 @@ class RecordStore:
         if held is None or not is_rule(held):
             return lookup
         with suppress(RecordError):  # likewise
-            return lookup.under(unpack_rule(held))
+            return lookup.under(unpack_rule(held, home))
         return lookup
 
     async def look(self, lookup: Lookup, purges: PurgeTable | None = None) -> Found | None:
         """A record that can be used now, by these purges or those that are known.
 
-        Raises StoreUnavailable, RecordError, or the error that is remembered.
+        Raises StoreUnavailable, RecordError, or the error that is remembered. RecordOfOthers means that the record
+        belongs to another release, and that this process has none of its own yet.
         """
         value = lookup.held if lookup.rule is None else await self._store.get(lookup.key)
         if value is None:
             return None
         purges = purges or await self._generations.current()
+        try:
+            return await self._usable(lookup, value, purges)
+        except RecordOfOthers:
+            own = self._own_records.get(lookup, value)
+            found = None if own is None else await self._usable(lookup, own, purges)
+            if found is None:
+                raise
+            return replace(found, value=value, is_own=True)
+
+    async def _usable(self, lookup: Lookup, value: bytes, purges: PurgeTable) -> Found | None:
         if is_negative_entry(value):
-            self._negative_cache.recall(value, purges)
+            self._negative_cache.recall(value, lookup.key, purges)
             await self._store.remove(lookup.key, value)
             return None
-        record = self._known_records.read(value)
-        if record.stream_id != self._books.stream_id:
-            raise ForeignRecord(f"stream id {record.stream_id.hex()}")
+        if is_rule(value):
+            unpack_rule(value, lookup.key)
+            raise DamagedRecord("a rule in place of a record")
+        record = self._known_records.read(value, lookup.key)
+        self._check_stream(record, value)
         if purges.has_removed(record):
             await self._store.remove(lookup.key, value)
             return None
@@ -133,7 +159,7 @@ class RecordStore:
         lookup = grant.lookup
         with suppress(StoreUnavailable, RecordError):
             purges = await self._generations.current()
-            if purges.latest > grant.generation or await self._store.get(grant.token.lease) != grant.token.secret:
+            if purges.latest > grant.generation or not await self._holds(grant):
                 return True
             return lookup.rule is not None and await self._store.get(lookup.home) != lookup.held
         return False
@@ -145,16 +171,25 @@ class RecordStore:
         """
         if grant is None:
             return None
+        if grant.token is None:
+            return await self._put_beside(pack(record, grant.lookup.key), grant, vary=record.passed.vary)
         lookup, ttl_s = self._by_vary(grant.lookup, record.passed.vary), self._kept_s(record)
         beside = _beside(grant.lookup, lookup)
         with suppress(StoreUnavailable):
-            if await self._store.put(lookup.key, pack(record), ttl_s=ttl_s, under=grant.token, beside=beside):
+            if await self._store.put(
+                lookup.key, pack(record, lookup.key), ttl_s=ttl_s, under=grant.token, beside=beside
+            ):
                 return lookup
         return None
 
     async def remember(self, refused: OriginRefused, grant: Grant | None) -> None:
         """That the origin has no such picture, for as long as it or the operator says. Only where there is none."""
         if grant is None:
+            return
+        if grant.token is None:
+            value, left_s = self._negative_cache.packed(grant.lookup.key, refused, generation=grant.generation)
+            if left_s > 0:
+                await self._put_beside(value, grant, vary=refused.fields.passed.vary)
             return
         names, known = selecting_names(refused.fields.passed.vary), grant.lookup.names
         if known and names not in {known, ()}:
@@ -168,6 +203,8 @@ class RecordStore:
     async def renew(self, known: Found, record: Record, grant: Grant) -> Lookup | None:
         """Only what is still there is renewed, whole: nothing that was evicted, purged or replaced comes back."""
         lookup = known.lookup
+        if grant.token is None:
+            return await self.put(record, grant)
         if selecting_names(record.passed.vary) != lookup.names:
             return await self.put(record, grant)  # RFC 9111 3.2: it varies otherwise from now on
         with suppress(StoreUnavailable, RecordError):
@@ -175,9 +212,11 @@ class RecordStore:
                 return lookup
             # A better latent of the same picture may have come in between.
             value = await self._store.get(lookup.key)
-            if value is not None and not is_negative_entry(value) and _is_better(now := unpack(value), known.record):
-                better = replace(record, bitstream=now.bitstream, refinement=now.refinement, quality=now.quality)
-                return lookup if await self._replaced(known, better, value) else None
+            if value is None or is_negative_entry(value):
+                return None
+            now = unpack(value, lookup.key)
+            if _is_better(now, known.record) and await self._replaced(known, _with_latent(record, now), value):
+                return lookup
         return None
 
     async def drop(self, known: Found) -> None:
@@ -188,7 +227,33 @@ class RecordStore:
     async def _replaced(self, known: Found, record: Record, value: bytes) -> bool:
         lookup, ttl_s = known.lookup, self._kept_s(record)
         beside = _beside(lookup, lookup)
-        return await self._store.replace(lookup.key, pack(record), instead_of=value, ttl_s=ttl_s, beside=beside)
+        packed = pack(record, lookup.key)
+        return await self._store.replace(lookup.key, packed, instead_of=value, ttl_s=ttl_s, beside=beside)
+
+    def _check_stream(self, record: Record, value: bytes) -> None:
+        if record.stream_id in self._books.stream_ids:
+            return
+        message = f"stream id {record.stream_id.hex()}"
+        if self._now() - record.filled_ms / 1000 < self._books.foreign_hold_s:
+            raise RecordOfOthers(message, fault=OTHER_WEIGHTS, value=value)
+        raise ForeignRecord(message)
+
+    async def _holds(self, grant: Grant) -> bool:
+        """Whether the lease of a grant has not ended, or the string that is left alone is still there."""
+        if grant.token is None:
+            return await self._store.get(grant.lookup.key) == grant.beside
+        return await self._store.get(grant.token.lease) == grant.token.secret
+
+    async def _put_beside(self, value: bytes, grant: Grant, *, vary: str) -> Lookup | None:
+        """Keep a string for this process; None if a purge, or anything else, has come in between."""
+        lookup = grant.lookup
+        with suppress(StoreUnavailable, RecordError):
+            if not await self._holds(grant):
+                return None
+            if is_rule(grant.beside) or selecting_names(vary) == lookup.names:
+                self._own_records.put(lookup, grant.beside, value)
+            return lookup
+        return None
 
     def _by_vary(self, lookup: Lookup, vary: str) -> Lookup:
         """Where what varies so belongs."""
@@ -207,7 +272,18 @@ def _beside(found: Lookup, lookup: Lookup) -> Beside | None:
     if found.rule is None and lookup.rule is None:
         return None
     was = b"" if found.rule is None or found.held is None else found.held
-    return Beside(lookup.home, was=was, becomes=b"" if lookup.rule is None else pack_rule(lookup.rule))
+    return Beside(lookup.home, was=was, becomes=b"" if lookup.rule is None else pack_rule(lookup.rule, lookup.home))
+
+
+def _with_latent(record: Record, better: Record) -> Record:
+    return replace(
+        record,
+        bitstream=better.bitstream,
+        stream_id=better.stream_id,
+        quality=better.quality,
+        refinement=better.refinement,
+        filled_ms=better.filled_ms,
+    )
 
 
 def _is_better(now: Record, known: Record) -> bool:

@@ -1,6 +1,6 @@
-"""What the store holds under the key of a picture that varies: by which fields. Packed, one CRC-32 over all. No I/O.
+"""What the store holds under the key of a picture that varies: by which fields. No I/O, no clock.
 
-    magic 3, version 1, CRC-32 4 | nonce, stale_before, length of the names (FIXED) | names with commas
+    frame 18 (see `framing`) | nonce, stale_before, length of the names (FIXED) | names with commas
 
 The variants themselves are records under keys that are made of this nonce, so that all of them are gone together with
 their rule: nobody can name them any more, and they leave the store when their time is over.
@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from zlib import crc32
 
-from service.errors import DamagedRecord, ForeignRecord
+from service.errors import DamagedRecord
+from service.records.framing import Framing
 
-MAGIC = b"LEv"
-VERSION = 1
-PREFIX = struct.Struct(">3sBI")
+VERSION = 2
+FRAMING = Framing(b"LEv", version=VERSION, previous_seals_magic=False)
 NONCE_BYTES = 16
 FIXED = struct.Struct(f">{NONCE_BYTES}sQH")
 
@@ -34,28 +33,20 @@ class VaryRule:
 
 def is_rule(value: bytes) -> bool:
     """Whether a string of the store is one, and not a record."""
-    return value.startswith(MAGIC)
+    return FRAMING.is_of(value)
 
 
-def pack_rule(rule: VaryRule) -> bytes:
-    """As one string for the store, the same for the same rule."""
+def pack_rule(rule: VaryRule, key: bytes) -> bytes:
+    """As one string for the store, under this key alone; the same for the same rule."""
     names = ",".join(rule.names).encode("ascii")
-    body = FIXED.pack(rule.nonce, rule.stale_before, len(names)) + names
-    return PREFIX.pack(MAGIC, VERSION, crc32(body)) + body
+    return FRAMING.build(FIXED.pack(rule.nonce, rule.stale_before, len(names)) + names, key)
 
 
-def unpack_rule(value: bytes) -> VaryRule:
-    """The rule in a string of the store. Raises DamagedRecord or ForeignRecord."""
-    if len(value) < PREFIX.size + FIXED.size:
-        raise DamagedRecord("shorter than the header of a rule")
-    magic, version, checksum = PREFIX.unpack_from(value)
-    body = value[PREFIX.size :]
-    if magic != MAGIC or checksum != crc32(body):
-        raise DamagedRecord("the checksum of a rule does not match")
-    if version != VERSION:
-        raise ForeignRecord(f"rule version {version}")
-    nonce, stale_before, names_bytes = FIXED.unpack_from(body)
-    names = body[FIXED.size :]
+def unpack_rule(value: bytes, key: bytes) -> VaryRule:
+    """The rule in the string under this key. Raises DamagedRecord, ForeignRecord or RecordOfOthers."""
+    _, reader = FRAMING.open(value, key)
+    nonce, stale_before, names_bytes = reader.unpack(FIXED)
+    names = reader.rest()
     if not 0 < names_bytes == len(names) or not names.isascii():
         raise DamagedRecord("impossible names in a rule")
     return VaryRule(tuple(names.decode("ascii").split(",")), nonce, stale_before)

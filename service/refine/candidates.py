@@ -33,7 +33,7 @@ def candidate(key: bytes, value: bytes, *, aim: SweepAim, purges: PurgeTable) ->
     if (other := _other_kind(key, value)) is not None:
         return other
     try:
-        record = unpack(value)
+        record = unpack(value, key)
     except ForeignRecord:
         return SweepOutcome.FOREIGN
     except DamagedRecord:

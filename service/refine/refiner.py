@@ -76,7 +76,7 @@ class Refiner:
             if bitstream is None or bitstream == record.bitstream:
                 return RefinementOutcome.UNCHANGED
             better = replace(record, bitstream=bitstream, refinement=self._rules.steps)
-            if not await self._store.replace(key, pack(better), instead_of=pack(record)):
+            if not await self._store.replace(key, pack(better, key), instead_of=pack(record, key)):
                 return RefinementOutcome.SUPERSEDED
         except (CodecFailed, DecoderAway, StoreUnavailable):
             return RefinementOutcome.FAILED

@@ -133,8 +133,8 @@ class Sweep:
             if not isinstance(now, _Chosen) or not _holds_the_same_latent(now.record, chosen.record):
                 break
             # The number says how long was searched, though nothing may have been found: the next run passes it over.
-            better = pack(replace(now.record, bitstream=found, refinement=self._aim.steps))
-            if await self._store.replace(now.key, better, instead_of=now.value):
+            better = replace(now.record, bitstream=found, refinement=self._aim.steps)
+            if await self._store.replace(now.key, pack(better, now.key), instead_of=now.value):
                 return self._found(chosen.record.bitstream, found)
         return SweepOutcome.SUPERSEDED
 

@@ -176,7 +176,11 @@ def _record_store(
     settings: Settings, store: LatentStore, generations: Generations, worker: PictureCodec
 ) -> RecordStore:
     negative_cache = NegativeCache(store, _freshness_rules(settings), now=time.time)
-    books = Books(origin=settings.origin, stream_id=worker.names.stream_id)
+    books = Books(
+        origin=settings.origin,
+        stream_ids=frozenset({worker.names.stream_id}),
+        foreign_hold_s=settings.foreign_hold_s,
+    )
     return RecordStore(store, books, generations=generations, negative_cache=negative_cache, now=time.time)
 
 

@@ -92,6 +92,14 @@ class Settings(BaseSettings):
         " exact=int8,heads=float32,analysis=bfloat16; what a list leaves out is measured.",
     )
     weights: FilePath | None = _setting(None, "path", "Another weights file than the released one.")
+    foreign_hold_s: int = _setting(
+        3600,
+        "s",
+        "How long after its encode a latent of weights that this edge cannot read is left in the store; "
+        "0: overwritten at once.",
+        ge=0,
+        le=2**31,
+    )
     quality: Annotated[Quality | None, NoDecode, BeforeValidator(_quality)] = _setting(
         None,
         "0..63 or auto:0..100",

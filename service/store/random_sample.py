@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 class StoredValue:
     """One string, and what it costs the store with its key and bookkeeping."""
 
+    key: bytes
     value: bytes
     memory_bytes: int
 
@@ -74,6 +75,6 @@ async def _values(store: Redis, keys: list[bytes]) -> tuple[StoredValue, ...]:
         pipeline.memory_usage(key)
     # A key of someone else's may hold another type; an expired one holds nothing.
     answers = await pipeline.execute(raise_on_error=False) if keys else []
-    pairs = zip(answers[::2], answers[1::2], strict=True)
-    strings = ((value, memory) for value, memory in pairs if isinstance(value, bytes))
-    return tuple(StoredValue(value, memory) for value, memory in strings if isinstance(memory, int))
+    found = zip(keys, answers[::2], answers[1::2], strict=True)
+    strings = ((key, value, memory) for key, value, memory in found if isinstance(value, bytes))
+    return tuple(StoredValue(key, value, memory) for key, value, memory in strings if isinstance(memory, int))

@@ -53,22 +53,23 @@ class FilledCache:
 
     def put(self, name: str, **given: Any) -> Record:  # noqa: ANN401  (likewise)
         record = self.record(name, **given)
-        self.direct.set(self.key(name), pack(record), ex=TTL_S)
+        self.direct.set(self.key(name), pack(record, self.key(name)), ex=TTL_S)
         return record
 
     def put_used(
         self, name: str, *, frequency: int | None = None, idletime: int | None = None, refinement: int = 0
     ) -> None:
         """Put a record as the store would have it after so many uses, or so many seconds without one."""
-        self.direct.set("made", pack(self.record(name, refinement=refinement)))
+        self.direct.set("made", pack(self.record(name, refinement=refinement), self.key(name)))
         dump = self.direct.dump("made")
         assert isinstance(dump, bytes)
         self.direct.restore(self.key(name), TTL_S * 1000, dump, frequency=frequency, idletime=idletime)
 
     def stored(self, image_id: str) -> Record:
-        value = self.direct.get(self.key(image_id))
+        key = self.key(image_id)
+        value = self.direct.get(key)
         assert isinstance(value, bytes)
-        return unpack(value)
+        return unpack(value, key)
 
     def arguments(self, *more: object, steps: int = STEPS) -> tuple[object, ...]:
         options = ("--store", self.store.url, "--origin", self.origin.url, "--steps", steps)

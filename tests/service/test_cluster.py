@@ -83,8 +83,8 @@ def test_the_pictures_of_all_machines_are_refined_together(
     options = ("--store", cluster.url, "--origin", origin.url, "--steps", STEPS, "--per-minute", 0)
     counts = summary(latentedge("refine", *options))
     assert counts["keys"] == counts["stored"] + counts["unchanged"] == 4
-    values = [node.get(key) for node in cluster.nodes for key in node.scan_iter("p:*")]
-    assert [unpack(value).refinement for value in values if isinstance(value, bytes)] == [STEPS] * 4
+    values = [(node.get(key), key) for node in cluster.nodes for key in node.scan_iter("p:*")]
+    assert [unpack(value, key).refinement for value, key in values if isinstance(value, bytes)] == [STEPS] * 4
 
 
 def test_the_census_counts_all_machines(

@@ -195,9 +195,9 @@ def test_the_store_is_estimated_from_a_sample() -> None:
         stream_id=bytes(4),
         quality=0,
     )
-    value = pack(record)
-    stored = StoredValue(value, memory_bytes=len(value) + 100)
-    strange = StoredValue(b"someone else's", memory_bytes=99)
+    value = pack(record, b"p:{1}")
+    stored = StoredValue(b"p:{1}", value, memory_bytes=len(value) + 100)
+    strange = StoredValue(b"p:{2}", b"someone else's", memory_bytes=99)
     sample = Sample(objects=50, used_bytes=7, limit_bytes=8, evicted_total=9, values=(stored, strange, stored))
     census = counted(sample)
     assert census.latent_bytes == 50 * (len(value) + 100)

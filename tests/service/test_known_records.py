@@ -5,51 +5,59 @@ from dataclasses import replace
 import pytest
 
 from service.errors import DamagedRecord
+from service.records.framing import PREFIX
 from service.records.known_records import OBJECTS_BYTES, KnownRecords
-from service.records.record import PREFIX, pack, unpack
-from tests.service.test_record import SAMPLE
+from service.records.record import pack, unpack
+from tests.service.test_record import KEY, SAMPLE
 
-VALUE = pack(SAMPLE)
+VALUE = pack(SAMPLE, KEY)
 
 
 def test_the_same_string_gives_the_same_record() -> None:
     known = KnownRecords()
-    first = known.read(VALUE)
-    assert first == unpack(VALUE)
-    assert known.read(bytes(bytearray(VALUE))) is first
+    first = known.read(VALUE, KEY)
+    assert first == unpack(VALUE, KEY)
+    assert known.read(bytes(bytearray(VALUE)), KEY) is first
 
 
 @pytest.mark.parametrize("at", [PREFIX.size, PREFIX.size + 8, len(VALUE) - len(SAMPLE.bitstream), len(VALUE) - 1])
 def test_a_flipped_bit_under_a_known_checksum_is_damage(at: int) -> None:
     known = KnownRecords()
-    known.read(VALUE)
+    known.read(VALUE, KEY)
     flipped = VALUE[:at] + bytes([VALUE[at] ^ 1]) + VALUE[at + 1 :]
     with pytest.raises(DamagedRecord):
-        known.read(flipped)
+        known.read(flipped, KEY)
+
+
+def test_a_known_string_under_another_key_is_damage() -> None:
+    known = KnownRecords()
+    known.read(VALUE, KEY)
+    with pytest.raises(DamagedRecord, match="another key"):
+        known.read(VALUE, b"p:{another}")
 
 
 def test_a_string_that_lost_its_end_or_middle_is_damage() -> None:
     known = KnownRecords()
-    known.read(VALUE)
+    known.read(VALUE, KEY)
     for torn in (VALUE[:-1], VALUE[:40] + VALUE[41:], VALUE + b"t", VALUE[: PREFIX.size]):
         with pytest.raises(DamagedRecord):
-            known.read(torn)
+            known.read(torn, KEY)
 
 
 def test_a_renewed_record_is_another_one() -> None:
     known = KnownRecords()
-    known.read(VALUE)
+    known.read(VALUE, KEY)
     renewed = replace(SAMPLE, lifetime_s=7200)
-    assert known.read(pack(renewed)) == renewed
+    assert known.read(pack(renewed, KEY), KEY) == renewed
 
 
 def test_the_records_that_were_read_last_stay_within_the_limit() -> None:
     pictures = [replace(SAMPLE, quality=quality, bitstream=bytes(1000)) for quality in range(10)]
-    values = [pack(one) for one in pictures]
+    values = [pack(one, KEY) for one in pictures]
     known = KnownRecords(3 * (OBJECTS_BYTES + len(values[0])))
-    first = known.read(values[0])
+    first = known.read(values[0], KEY)
     for value in values[1:]:
-        known.read(value)
-        assert known.read(values[0]) is first  # used again and again
+        known.read(value, KEY)
+        assert known.read(values[0], KEY) is first  # used again and again
     assert len(known) == 3
-    assert KnownRecords(0).read(VALUE) == SAMPLE
+    assert KnownRecords(0).read(VALUE, KEY) == SAMPLE

@@ -9,7 +9,7 @@ import httpx
 import pytest
 import redis
 
-from service.errors import DamagedRecord, ForeignRecord, SettingsError
+from service.errors import DamagedRecord, RecordOfOthers, SettingsError
 from service.records.negative_entry import NegativeEntry, pack_negative_entry, unpack_negative_entry
 from service.records.record import record_key
 from service.rules.freshness import FreshnessRules, negative_lifetime_s
@@ -17,6 +17,7 @@ from service.rules.http_date import http_date
 from service.rules.negative_ttls import NegativeTtls, read_negative_ttls
 from service.rules.response_fields import PassedOn, ResponseFields
 from service.settings.edge_settings import read_settings
+from tests.service.releases import newer
 from tests.service.running_edge import RunningEdge
 from tests.service.scripted_origin import Reply, ScriptedOrigin
 
@@ -115,19 +116,40 @@ SAMPLE = NegativeEntry(
     generation=1_795_000_000_123,
     passed=PassedOn(cache_control="max-age=60", date="Tue, 14 Nov 2023 22:13:20 GMT", vary="Accept"),
 )
+KEY = record_key("cat", origin="http://o")
+GOLDEN = bytes.fromhex(
+    "4c456e03a63435e13eab8aea2b16127700000000018bcfe5687b0000003c0194000001a1ee565e7b000a00000000001d0000"
+    "00066d61782d6167653d36305475652c203134204e6f7620323032332032323a31333a323020474d54416363657074"
+)
+GOLDEN_OF_VERSION_2 = bytes.fromhex(
+    "4c456e0284e2079b0000018bcfe5687b0000003c0194000001a1ee565e7b000a00000000001d000000066d61782d6167653d"
+    "36305475652c203134204e6f7620323032332032323a31333a323020474d54416363657074"
+)
 
 
 def test_a_refusal_comes_back_as_it_was_and_no_damage_goes_unseen() -> None:
-    packed = pack_negative_entry(SAMPLE)
-    assert unpack_negative_entry(packed) == SAMPLE
+    packed = pack_negative_entry(SAMPLE, KEY)
+    assert unpack_negative_entry(packed, KEY) == SAMPLE
     for length in range(len(packed)):
         with pytest.raises(DamagedRecord):
-            unpack_negative_entry(packed[:length])
+            unpack_negative_entry(packed[:length], KEY)
     for position in range(len(packed)):
         damaged = bytearray(packed)
         damaged[position] ^= 0x10
-        with pytest.raises((DamagedRecord, ForeignRecord)):
-            unpack_negative_entry(bytes(damaged))
+        with pytest.raises(DamagedRecord):
+            unpack_negative_entry(bytes(damaged), KEY)
+
+
+def test_the_bytes_of_a_refusal_are_those_of_version_3_and_version_2_is_read() -> None:
+    assert pack_negative_entry(SAMPLE, KEY) == GOLDEN
+    assert unpack_negative_entry(GOLDEN_OF_VERSION_2, KEY) == SAMPLE
+
+
+def test_a_refusal_is_of_one_key_and_a_newer_one_is_of_others() -> None:
+    with pytest.raises(DamagedRecord, match="another key"):
+        unpack_negative_entry(GOLDEN, b"p:{another}")
+    with pytest.raises(RecordOfOthers):
+        unpack_negative_entry(newer(GOLDEN), KEY)
 
 
 @pytest.mark.parametrize("status", [404, 410])
@@ -197,8 +219,8 @@ def test_a_picture_takes_the_place_of_an_error(
     key = record_key("cat", origin=origin.url)
     value = store.get(key)
     assert isinstance(value, bytes)
-    entry = unpack_negative_entry(value)
+    entry = unpack_negative_entry(value, key)
     over = replace(entry, born_ms=entry.born_ms - 61_000, lifetime_s=60)
-    store.set(key, pack_negative_entry(over), ex=600)
+    store.set(key, pack_negative_entry(over, key), ex=600)
     assert "stored" in edge.get("/image/cat").headers["cache-status"]
     assert "hit" in edge.get("/image/cat").headers["cache-status"]

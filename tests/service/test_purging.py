@@ -310,10 +310,10 @@ def test_a_refinement_that_began_before_does_not_bring_a_picture_back(
     ):
         edge.get("/image/cat")
         written()
-        before = unpack(store.get(key))
+        before = unpack(store.get(key), key)
         written()
-        assert unpack(store.get(key)).refinement == STEPS
-        assert unpack(store.get(key)).generation == before.generation
+        assert unpack(store.get(key), key).refinement == STEPS
+        assert unpack(store.get(key), key).generation == before.generation
         purge(edge, **order)
         assert told(edge.get("/image/cat")) == MISS
 

@@ -67,7 +67,8 @@ def test_each_picture_takes_the_quality_that_its_score_needs(
             decoded = pixels(edge.get(f"/image/{name}?fmt=png"))
             reference = image_file.read(blob, limits=image_file.ImageLimits(10**6)).pixels
             assert Ssimulacra2(reference).score(decoded) >= TARGET
-            qualities[name] = unpack(store.get(record_key(name, origin=origin.url))).quality
+            key = record_key(name, origin=origin.url)
+            qualities[name] = unpack(store.get(key), key).quality
         codec = edge.stats()["codec"]
     assert 0 < qualities["easy"] < qualities["hard"] < 63
     assert (codec["quality"], codec["target_ssimulacra2"]) == (None, TARGET)

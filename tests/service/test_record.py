@@ -8,12 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.errors import DamagedRecord, ForeignRecord, RecordError
-from service.records import record as records
+from service.errors import DamagedRecord, ForeignRecord, RecordError, RecordOfOthers
+from service.records.framing import BINDING, PREFIX, key_digest
+from service.records.record import FIXED, PAYLOAD, SQUARE_LATENT, Record, pack, record_key, unpack
 from service.records.record import PASSED_ON_CAPS_BYTES as CAPS
-from service.records.record import Record, pack, record_key, unpack
 from service.rules.cache_tags import TAG_CAP_BYTES, TAGS_CAP
 from service.rules.response_fields import NOTHING, PassedOn
+from tests.service.releases import record_of_the_last_release, reframed
+
+KEY = record_key("cat", origin="http://o")
 
 SAMPLE = Record(
     bitstream=b"the latent",
@@ -44,30 +47,57 @@ SAMPLE = Record(
     image_id="cats/größe.jpg",
 )
 GOLDEN = bytes.fromhex(
+    "4c4572067194853b3eab8aea2b161277000000001600160000018bcfe5687b0000018bcfe57d5000000e100000003c000151"
+    "80000102030405060708090a0b0c0d0e0f0002000000007336000021f2deadbeef150190000001a1ee565e7b00cb02000400"
+    "0c000a0001001d001d00060010227631226d61782d6167653d333630306d61782d6167653d3630305475652c203134204e6f"
+    "7620323032332032323a31333a323020474d5453756e2c2031332053657020323032302031323a32363a343020474d544163"
+    "6365707404636174730770686f746f3a37636174732f6772c3b6c39f652e6a7067746865206c6174656e74"
+)
+GOLDEN_OF_VERSION_5 = bytes.fromhex(
     "4c45720565abf05e0000018bcfe5687b0000018bcfe57d5000000e100000003c00015180000102030405060708090a0b0c0d"
     "0e0f0002000000007336000021f2deadbeef150190000001a1ee565e7b00cb020004000c000a0001001d001d000600102276"
     "31226d61782d6167653d333630306d61782d6167653d3630305475652c203134204e6f7620323032332032323a31333a3230"
     "20474d5453756e2c2031332053657020323032302031323a32363a343020474d5441636365707404636174730770686f746f"
     "3a37636174732f6772c3b6c39f652e6a7067746865206c6174656e74"
 )
-GOLDEN_OF_VERSION_4 = bytes.fromhex(
-    "4c457204180d07460000018bcfe5687b0000018bcfe57d5000000e100000003c00015180000102030405060708090a0b0c0d"
-    "0e0f0002000000007336000021f2deadbeef1501000001a1ee565e7b00cb020004000c000a0001001d001d0006227631226d"
-    "61782d6167653d333630306d61782d6167653d3630305475652c203134204e6f7620323032332032323a31333a323020474d"
-    "5453756e2c2031332053657020323032302031323a32363a343020474d5441636365707404636174730770686f746f3a3774"
-    "6865206c6174656e74"
-)
 
 
-def test_the_bytes_are_those_of_version_5() -> None:
+def test_the_bytes_are_those_of_version_6() -> None:
     """A change of these bytes is a new version, or every store in the field is misread."""
-    assert pack(SAMPLE) == GOLDEN
-    assert unpack(GOLDEN) == SAMPLE
+    assert pack(SAMPLE, KEY) == GOLDEN
+    assert unpack(GOLDEN, KEY) == SAMPLE
 
 
-def test_a_record_of_version_4_is_read_and_has_no_id() -> None:
+def test_a_record_of_version_5_is_read() -> None:
     """An upgrade does not empty a cache."""
-    assert unpack(GOLDEN_OF_VERSION_4) == replace(SAMPLE, refinement=1, image_id="")
+    assert unpack(GOLDEN_OF_VERSION_5, KEY) == SAMPLE
+    assert record_of_the_last_release(GOLDEN) == GOLDEN_OF_VERSION_5
+
+
+def test_a_record_under_another_key_is_damage() -> None:
+    with pytest.raises(DamagedRecord, match="another key"):
+        unpack(GOLDEN, record_key("dog", origin="http://o"))
+
+
+PAYLOAD_AT = PREFIX.size + BINDING.size
+
+
+@pytest.mark.parametrize(
+    ("at", "told"),
+    [
+        (PAYLOAD_AT - 2, "flags 0x0100"),
+        (PAYLOAD_AT - 1, "flags 0x0001"),
+        (PAYLOAD_AT, "kind 1"),
+        (PAYLOAD_AT + 2, "23 by 22 cells"),
+        (PAYLOAD_AT + 4, "22 by 23 cells"),
+    ],
+)
+def test_a_flag_a_kind_or_a_shape_that_is_not_known_makes_a_record_one_of_a_newer_release(at: int, told: str) -> None:
+    value = bytearray(GOLDEN)
+    value[at] ^= 1
+    with pytest.raises(RecordOfOthers, match=told) as newer:
+        unpack(reframed(bytes(value), version=6), KEY)
+    assert newer.value.fault == "newer-record"
 
 
 uint32 = st.integers(0, 2**32 - 1)
@@ -110,23 +140,23 @@ def shortened(text: str, *, cap_bytes: int) -> str:
     )
 )
 def test_every_record_comes_back_as_it_was(record: Record) -> None:
-    assert unpack(pack(record)) == record
+    assert unpack(pack(record, KEY), KEY) == record
 
 
 @given(st.binary(max_size=400))
 def test_noise_is_a_typed_error(noise: bytes) -> None:
     with pytest.raises(RecordError):
-        unpack(noise)
+        unpack(noise, KEY)
 
 
-VERSIONS = pytest.mark.parametrize("golden", [GOLDEN, GOLDEN_OF_VERSION_4], ids=["5", "4"])
+VERSIONS = pytest.mark.parametrize("golden", [GOLDEN, GOLDEN_OF_VERSION_5], ids=["6", "5"])
 
 
 @VERSIONS
 def test_every_truncation_is_seen(golden: bytes) -> None:
     for length in range(len(golden)):
         with pytest.raises(DamagedRecord):
-            unpack(golden[:length])
+            unpack(golden[:length], KEY)
 
 
 @VERSIONS
@@ -135,37 +165,43 @@ def test_every_flipped_bit_is_seen(golden: bytes) -> None:
         damaged = bytearray(golden)
         damaged[position // 8] ^= 1 << position % 8
         with pytest.raises(DamagedRecord):
-            unpack(bytes(damaged))
+            unpack(bytes(damaged), KEY)
 
 
-@pytest.mark.parametrize("version", [3, 6])
-def test_another_version_is_foreign_not_damaged(version: int) -> None:
-    body = GOLDEN[records.PREFIX.size :]
-    value = records.PREFIX.pack(records.MAGIC, version, records._checksum(version, body)) + body
-    with pytest.raises(ForeignRecord):
-        unpack(value)
+def test_an_older_version_is_foreign_and_a_newer_one_is_left_to_others() -> None:
+    with pytest.raises(ForeignRecord, match="version 4") as older:
+        unpack(reframed(GOLDEN, version=4), KEY)
+    assert not isinstance(older.value, RecordOfOthers)
+    with pytest.raises(RecordOfOthers, match="version 7") as newer:
+        unpack(reframed(GOLDEN, version=7), KEY)
+    assert newer.value.value == reframed(GOLDEN, version=7)
+
+
+@given(st.binary(max_size=100), st.integers(0, 255))
+def test_fields_are_not_believed_even_under_a_right_checksum(noise: bytes, version: int) -> None:
+    framed = BINDING.pack(key_digest(KEY), 0) + PAYLOAD.pack(*SQUARE_LATENT) + noise
+    value = reframed(PREFIX.pack(b"LEr", version, 0) + framed, version=version)
+    with pytest.raises(RecordError):
+        unpack(value, KEY)
 
 
 def test_lengths_are_not_believed_even_under_a_right_checksum() -> None:
-    body = GOLDEN[records.PREFIX.size :]
     seeded = random.Random(2)
+    ends = PAYLOAD_AT + PAYLOAD.size + FIXED.size
     for _ in range(3000):
-        wrong = bytearray(body)
-        for position in range(records.FIXED.size - 17, records.FIXED.size):
+        wrong = bytearray(GOLDEN)
+        for position in range(ends - 17, ends):
             wrong[position] = seeded.choice((0, 1, 4, 12, 200, 255))
-        checksum = records._checksum(records.VERSION, bytes(wrong))
-        value = records.PREFIX.pack(records.MAGIC, records.VERSION, checksum) + bytes(wrong)
         try:
-            unpack(value)
+            unpack(reframed(bytes(wrong), version=6), KEY)
         except DamagedRecord:
             continue
 
 
 def test_an_id_that_is_no_text_is_damage_even_under_a_right_checksum() -> None:
-    body = GOLDEN[records.PREFIX.size :].replace("größe".encode(), b"gr\xff\xffe\xff\xff")
-    value = records.PREFIX.pack(records.MAGIC, records.VERSION, records._checksum(records.VERSION, body)) + body
+    wrong = GOLDEN.replace("größe".encode(), b"gr\xff\xffe\xff\xff")
     with pytest.raises(DamagedRecord, match="UTF-8"):
-        unpack(value)
+        unpack(reframed(wrong, version=6), KEY)
 
 
 def test_keys_are_short_and_tell_ids_and_origins_apart() -> None:
@@ -176,4 +212,4 @@ def test_keys_are_short_and_tell_ids_and_origins_apart() -> None:
 
 def test_a_record_costs_little_beside_its_latent() -> None:
     bare = replace(SAMPLE, origin_etag="", passed=NOTHING, tags=(), image_id="")
-    assert len(pack(bare)) - len(bare.bitstream) <= 100
+    assert len(pack(bare, KEY)) - len(bare.bitstream) <= 115

@@ -97,7 +97,7 @@ class Bench:
         """What the store holds now."""
         value = self.direct.get(KEY)
         assert isinstance(value, bytes)
-        return unpack(value)
+        return unpack(value, KEY)
 
 
 Story = Callable[[Bench], Coroutine[Any, Any, None]]
@@ -119,7 +119,7 @@ def with_an_offer(
             # The latent of a blur of it: what the search begins with is better already.
             record = record_of(await worker.encode(blurred(high), quality=QUALITY))
             with redis.Redis.from_url(valkey.url) as direct:
-                direct.set(KEY, pack(record), ex=600)
+                direct.set(KEY, pack(record, KEY), ex=600)
                 refiner.offer(KEY, record, high)
                 await asyncio.to_thread(watch.holds.wait)
                 await story(Bench(refiner, watch, direct, record))
@@ -165,7 +165,7 @@ def test_a_better_latent_takes_the_place_of_the_first(valkey: EmbeddedValkey, hi
 @pytest.mark.parametrize("kind", ["another fill", "a purge", "someone else's list"])
 def test_what_came_meanwhile_is_left_alone(valkey: EmbeddedValkey, high: Pixels, kind: str) -> None:
     async def story(bench: Bench) -> None:
-        another = pack(replace(bench.record, filled_ms=3_000))
+        another = pack(replace(bench.record, filled_ms=3_000), KEY)
         bench.direct.delete(KEY)
         if kind == "another fill":
             bench.direct.set(KEY, another, ex=60)
@@ -182,7 +182,7 @@ def test_what_came_meanwhile_is_left_alone(valkey: EmbeddedValkey, high: Pixels,
 def test_a_newer_fill_of_the_same_picture_ends_the_refinement_of_the_old(valkey: EmbeddedValkey, high: Pixels) -> None:
     async def story(bench: Bench) -> None:
         newer = replace(bench.record, filled_ms=3_000)
-        bench.direct.set(KEY, pack(newer), ex=600)
+        bench.direct.set(KEY, pack(newer, KEY), ex=600)
         bench.refiner.offer(KEY, newer, high)
         assert await bench.watch.outcomes.get() is RefinementOutcome.SUPERSEDED
         bench.watch.may_go_on.set()
@@ -207,7 +207,7 @@ def test_a_better_latent_still_has_the_score_that_was_promised(
     async def story(bench: Bench) -> None:
         bench.watch.may_go_on.set()
         assert await bench.watch.outcomes.get() is outcome
-        assert (bench.direct.get(KEY) == pack(bench.record)) == (outcome is RefinementOutcome.UNCHANGED)
+        assert (bench.direct.get(KEY) == pack(bench.record, KEY)) == (outcome is RefinementOutcome.UNCHANGED)
 
     with_an_offer(valkey, high, story, replace(RULES, quality=TargetScore(score)))
 

@@ -60,7 +60,7 @@ def test_the_entity_tag_changes_with_the_latent_and_the_old_one_matches_no_more(
     ):
         first = edge.get("/image/cat")
         written()
-        first_record = unpack(store.get(key))
+        first_record = unpack(store.get(key), key)
         written()
         again = edge.get("/image/cat", headers={"If-None-Match": first.headers["etag"]})
         assert again.status_code == 200
@@ -69,7 +69,7 @@ def test_the_entity_tag_changes_with_the_latent_and_the_old_one_matches_no_more(
         assert edge.get("/image/cat", headers={"If-None-Match": again.headers["etag"]}).status_code == 304
         stages = [part.strip().partition(";")[0] for part in again.headers["server-timing"].split(",")]
         assert stages == ["store", "queue", "entropy", "synthesis", "file"]
-        refined = unpack(store.get(key))
+        refined = unpack(store.get(key), key)
         assert refined.refinement == STEPS
         assert refined.quality == first_record.quality
         assert 600 - LIMIT_S <= store.ttl(key) - edge.settings.sie_s <= 600
@@ -93,7 +93,7 @@ def test_the_search_is_for_the_heads_that_the_operator_names(
         edge.get("/image/cat")
         written()
         written()
-        stored = unpack(store.get(key))
+        stored = unpack(store.get(key), key)
     high = image_file.square(image_file.read(photo, limits=ImageLimits(10**7)).pixels, 344)
     torch.set_num_threads(edge.settings.threads)  # sums that are shared among more threads round differently
     named = searched(high, quality=stored.quality, heads=heads)

@@ -87,12 +87,12 @@ class Shelf:
     def record(self) -> Record:
         value = self._store.get(self._key)
         assert isinstance(value, bytes)
-        return unpack(value)
+        return unpack(value, self._key)
 
     def age(self, age_s: int, **changes: Any) -> None:  # noqa: ANN401  (any field of a record)
         record = self.record
         aged = replace(record, born_ms=record.born_ms - age_s * 1000, **changes)
-        self._store.set(self._key, pack(aged), keepttl=True)
+        self._store.set(self._key, pack(aged, self._key), keepttl=True)
 
     def ttl_s(self) -> int:
         return int(self._store.ttl(self._key))

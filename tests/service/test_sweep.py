@@ -94,7 +94,7 @@ def test_what_is_no_picture_of_this_origin_is_left_out_and_counted(latentedge: S
     cache.put("older", image_id="")
     cache.put("weights", stream_id=b"\0\0\0\0")
     cache.put("dog", image_id="cat")
-    cache.direct.set(b"p:{damaged}", pack(cache.record("x"))[:-1])
+    cache.direct.set(b"p:{damaged}", pack(cache.record("x"), b"p:{damaged}")[:-1])
     cache.direct.rpush(b"p:{list}", "of someone else")
     before = {key: cache.direct.dump(key) for key in cache.direct.scan_iter()}
     expected = {"keys": 5, "without_id": 1, "foreign": 1, "other_origin": 1, "damaged": 2}

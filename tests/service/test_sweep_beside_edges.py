@@ -1,22 +1,21 @@
 """`latentedge refine` while edges serve the same store: whatever happens meanwhile wins, and clients see the result."""
 
 import signal
-import struct
 import subprocess
 import sys
 import threading
 import time
-import zlib
 from collections.abc import Callable
 from http import HTTPStatus
 
 import pytest
 
 from models.codec import Codec
-from service.records.record import FIXED, FIXED_OF_VERSION, PREFIX, Record, generations_key, pack
+from service.records.record import generations_key, pack
 from service.settings.edge_settings import read_settings
 from tests.command_line import Outcome, Shell
 from tests.service.filled_cache import STEPS, TTL_S, FilledCache, counted, refined, summary
+from tests.service.releases import record_of_the_last_release
 from tests.service.running_edge import running_edge
 from tests.service.scripted_origin import Reply
 
@@ -151,7 +150,7 @@ def test_records_of_the_last_version_are_served_and_left_out_until_they_are_conf
     now_ms = round(time.time() * 1000)
     for name, born_ms in (("fresh", now_ms), ("stale", 0)):
         old = cache.record(name, image_id="", origin_etag='"v1"', born_ms=born_ms, generation=1)
-        cache.direct.set(cache.key(name), as_version_4(old), ex=TTL_S)
+        cache.direct.set(cache.key(name), record_of_the_last_release(pack(old, cache.key(name))), ex=TTL_S)
         assert cache.stored(name) == old
     assert refined(latentedge, cache) == {"keys": 2, "without_id": 2}
     cache.origin.script("/stale", Reply(status=304, headers=FRESH | {"ETag": '"v1"'}), Reply(cache.source))
@@ -160,11 +159,3 @@ def test_records_of_the_last_version_are_served_and_left_out_until_they_are_conf
         assert "fwd-status=304" in edge.get("/image/stale").headers["cache-status"]
     assert cache.stored("stale").bitstream == cache.bitstream
     assert refined(latentedge, cache) == {"keys": 2, "without_id": 1, "stored": 1}
-
-
-def as_version_4(record: Record) -> bytes:
-    """As an edge of the last version has written it."""
-    value = pack(record)
-    *fields, _ = FIXED.unpack_from(value, PREFIX.size)
-    body = FIXED_OF_VERSION[4].pack(*fields) + value[PREFIX.size + FIXED.size :]
-    return struct.pack(">3sBI", b"LEr", 4, zlib.crc32(b"LEr\x04" + body)) + body

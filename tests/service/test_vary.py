@@ -5,13 +5,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from redis.crc import key_slot
 
-from service.errors import DamagedRecord, ForeignRecord, RecordError
+from service.errors import DamagedRecord, RecordError, RecordOfOthers
 from service.records.lookup import Lookup
 from service.records.record import KEY_PREFIX, record_key
 from service.records.vary_rule import NONCE_BYTES, VaryRule, is_rule, pack_rule, unpack_rule
 from service.rules.vary import Fields, selecting_names, selection, selects_alike
+from tests.service.releases import newer
 
 NONCE = bytes(range(NONCE_BYTES))
+KEY = record_key("cat", origin="http://o")
 EN, DE = ((b"accept-language", b"en"),), ((b"accept-language", b"de"),)
 
 
@@ -95,27 +97,42 @@ RULES = st.builds(
 
 @given(RULES)
 def test_a_rule_survives_the_store(rule: VaryRule) -> None:
-    assert is_rule(pack_rule(rule))
-    assert unpack_rule(pack_rule(rule)) == rule
+    assert is_rule(pack_rule(rule, KEY))
+    assert unpack_rule(pack_rule(rule, KEY), KEY) == rule
 
 
 @given(RULES, st.data())
 def test_a_damaged_rule_is_told(rule: VaryRule, data: st.DataObject) -> None:
-    whole = pack_rule(rule)
+    whole = pack_rule(rule, KEY)
     position = data.draw(st.integers(0, len(whole) - 1))
     damaged = bytearray(whole)
     damaged[position] ^= data.draw(st.integers(1, 255))
     with pytest.raises(RecordError):
-        unpack_rule(bytes(damaged))
+        unpack_rule(bytes(damaged), KEY)
     with pytest.raises(DamagedRecord):
-        unpack_rule(whole[:position])
+        unpack_rule(whole[:position], KEY)
 
 
-def test_a_rule_of_another_layout_is_foreign() -> None:
-    whole = bytearray(pack_rule(VaryRule(("foo",), NONCE)))
-    whole[3] += 1
-    with pytest.raises(ForeignRecord):
-        unpack_rule(bytes(whole))
+GOLDEN = bytes.fromhex(
+    "4c45760289859a5a3eab8aea2b1612770000000102030405060708090a0b0c0d0e0f000001a1ee565e7b0013616363657074"
+    "2d6c616e67756167652c647072"
+)
+GOLDEN_OF_VERSION_1 = bytes.fromhex(
+    "4c457601c4a9d892000102030405060708090a0b0c0d0e0f000001a1ee565e7b00136163636570742d6c616e67756167652c647072"
+)
+
+
+def test_the_bytes_of_a_rule_are_those_of_version_2_and_version_1_is_read() -> None:
+    rule = VaryRule(("accept-language", "dpr"), bytes(range(16)), stale_before=1_795_000_000_123)
+    assert pack_rule(rule, KEY) == GOLDEN
+    assert unpack_rule(GOLDEN, KEY) == unpack_rule(GOLDEN_OF_VERSION_1, KEY) == rule
+
+
+def test_a_rule_is_of_one_key_and_a_newer_one_is_of_others() -> None:
+    with pytest.raises(DamagedRecord, match="another key"):
+        unpack_rule(GOLDEN, b"p:{another}")
+    with pytest.raises(RecordOfOthers):
+        unpack_rule(newer(GOLDEN), KEY)
 
 
 class TestPlaces:

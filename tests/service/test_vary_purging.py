@@ -151,18 +151,18 @@ def test_a_grant_is_over_as_soon_as_its_rule_is(valkey: EmbeddedValkey) -> None:
         store = LatentStore(connection)
         generations = Generations(GenerationStore(connection, b"g:1"), clock=lambda: 0.0)  # it reads but once
         negative_cache = NegativeCache(store, FreshnessRules(default_ttl_s=60), now=time.time)
-        record_store = RecordStore(
-            store, Books("http://o", b"1234"), generations=generations, negative_cache=negative_cache, now=time.time
-        )
+        books = Books("http://o", frozenset({b"1234"}), foreign_hold_s=0)
+        record_store = RecordStore(store, books, generations=generations, negative_cache=negative_cache, now=time.time)
         rule = VaryRule(("foo",), bytes(16))
         with redis.Redis.from_url(valkey.url) as direct:
-            direct.set(record_store.home("cat"), pack_rule(rule))
+            home = record_store.home("cat")
+            direct.set(home, pack_rule(rule, home))
             lookup = await record_store.lookup("cat", NO_FIELDS)
             token = Token(lookup.lease, b"token")
             await store.take(token, ttl_ms=60_000)
             grant = Grant(token, lookup, (await record_store.purges()).latest)
             over = [await record_store.is_over(grant)]
-            direct.set(record_store.home("cat"), pack_rule(replace(rule, stale_before=1)))
+            direct.set(home, pack_rule(replace(rule, stale_before=1), home))
             over.append(await record_store.is_over(grant))
         await connection.close()
         return over

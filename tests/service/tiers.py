@@ -74,15 +74,17 @@ def passed_over(edge: RunningEdge, reason: str) -> float:
 
 def record_of(edge: RunningEdge, image_id: str) -> Record:
     with redis.Redis.from_url(edge.settings.redis_url) as direct:
-        value = direct.get(record_key(image_id, origin=edge.settings.origin))
+        key = record_key(image_id, origin=edge.settings.origin)
+        value = direct.get(key)
     assert isinstance(value, bytes)
-    return unpack(value)
+    return unpack(value, key)
 
 
 def change(edge: RunningEdge, image_id: str, **changes: object) -> None:
     with redis.Redis.from_url(edge.settings.redis_url) as direct:
         key = record_key(image_id, origin=edge.settings.origin)
-        direct.set(key, pack(replace(record_of(edge, image_id), **changes)), keepttl=True)  # type: ignore[arg-type]
+        changed = replace(record_of(edge, image_id), **changes)  # type: ignore[arg-type]
+        direct.set(key, pack(changed, key), keepttl=True)
 
 
 def aged(edge: RunningEdge, image_id: str, age_s: int) -> None:

@@ -47,18 +47,19 @@ class Variants:
 
     @property
     def rule(self) -> VaryRule:
-        return unpack_rule(self._held(self.home))
+        return unpack_rule(self._held(self.home), self.home)
 
     def key(self, asked: dict[str, str]) -> bytes:
         fields: Fields = tuple((name.lower().encode(), value.encode()) for name, value in asked.items())
         return Lookup(self._image_id, self.home, fields).under(self.rule).key
 
     def record(self, asked: dict[str, str]) -> Record:
-        return unpack(self._held(self.key(asked)))
+        key = self.key(asked)
+        return unpack(self._held(key), key)
 
     def age(self, asked: dict[str, str], age_s: int) -> None:
-        record = self.record(asked)
-        self._store.set(self.key(asked), pack(replace(record, born_ms=record.born_ms - age_s * 1000)), keepttl=True)
+        record, key = self.record(asked), self.key(asked)
+        self._store.set(key, pack(replace(record, born_ms=record.born_ms - age_s * 1000), key), keepttl=True)
 
     def _held(self, key: bytes) -> bytes:
         value = self._store.get(key)

@@ -1,0 +1,50 @@
+"""What a process keeps for itself where the store holds another release's record. No I/O, no clock.
+
+Each string is named by the key and by the record that it stands beside. Whoever asks has read that record from the
+store before: when it is purged, renewed or replaced, the string beside it is never found again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+
+from service.records.lookup import Lookup
+from service.records.vary_rule import is_rule
+from service.rules.vary import selection
+
+LIMIT_BYTES = 16 * 2**20
+"""Assumed: some two thousand pictures, as long as a roll-out lasts."""
+
+
+class OwnRecords:
+    """The strings that were used last, at most `limit_bytes` of them."""
+
+    def __init__(self, limit_bytes: int = LIMIT_BYTES) -> None:
+        self._limit_bytes = limit_bytes
+        self._values: OrderedDict[bytes, bytes] = OrderedDict()
+        self._size_bytes = 0
+
+    def get(self, place: Lookup, beside: bytes) -> bytes | None:
+        """Return the string for the requests of this place, beside this string of the store."""
+        name = _name(place, beside)
+        value = self._values.get(name)
+        if value is not None:
+            self._values.move_to_end(name)
+        return value
+
+    def put(self, place: Lookup, beside: bytes, value: bytes) -> None:
+        """Keep a string, instead of the one before."""
+        name = _name(place, beside)
+        self._size_bytes += len(value) - len(self._values.pop(name, b""))
+        self._values[name] = value
+        while self._size_bytes > self._limit_bytes:
+            _, oldest = self._values.popitem(last=False)
+            self._size_bytes -= len(oldest)
+
+
+def _name(place: Lookup, beside: bytes) -> bytes:
+    # Behind a rule that cannot be read, nobody knows by which fields a picture varies: all of them count.
+    names = tuple(sorted({name.decode("latin-1") for name, _ in place.fields})) if is_rule(beside) else ()
+    named = b"\0".join([place.key, beside, repr(names).encode(), selection(names, place.fields)])
+    return hashlib.blake2b(named, digest_size=16).digest()

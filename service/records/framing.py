@@ -1,0 +1,92 @@
+"""How every string that the store holds of a picture is framed. No I/O, no clock.
+
+    magic 3, version 1, CRC-32 4 | digest of the key 8, flags 2 | the fields of a record, a refusal or a rule
+
+The first eight bytes are laid out alike in every version, and the checksum covers all other bytes and the magic and
+version too. So a reader can tell a string of a newer release from a damaged one. The flags are reserved and 0: a flag
+that a reader does not know makes the string one of a newer release. A string that was copied under another key does not
+have that key's digest.
+
+The version before the present one is read as well. It had neither digest nor flags.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from dataclasses import dataclass
+from zlib import crc32
+
+from service.errors import DamagedRecord, ForeignRecord, RecordOfOthers
+from service.records.field_reader import FieldReader
+
+PREFIX = struct.Struct(">3sBI")
+KEY_DIGEST_BYTES = 8
+"""Assumed: a copy under another key is an accident, and 64 bits tell any two keys apart."""
+BINDING = struct.Struct(f">{KEY_DIGEST_BYTES}sH")
+NO_FLAGS = 0
+NEWER = "newer-record"
+
+
+@dataclass(frozen=True, slots=True)
+class Framing:
+    """The frame of one kind of string."""
+
+    magic: bytes
+    version: int
+    """The version that is written."""
+    previous_seals_magic: bool
+    """Whether the checksum of the version before covers its magic and version too."""
+
+    @property
+    def previous(self) -> int:
+        """The version before, which is still read."""
+        return self.version - 1
+
+    def is_of(self, value: bytes) -> bool:
+        """Whether a string of the store is of this kind."""
+        return value.startswith(self.magic)
+
+    def build(self, body: bytes, key: bytes) -> bytes:
+        """Frame the fields of what is to lie under this key."""
+        framed = BINDING.pack(key_digest(key), NO_FLAGS) + body
+        return PREFIX.pack(self.magic, self.version, self._checksum(self.version, framed)) + framed
+
+    def open(self, value: bytes, key: bytes) -> tuple[int, FieldReader]:
+        """Return the version and a reader that stands at the first field.
+
+        Raises DamagedRecord, ForeignRecord for a version that is no longer read, or RecordOfOthers for a newer one.
+        """
+        if len(value) < PREFIX.size:
+            raise DamagedRecord("shorter than a header")
+        magic, version, checksum = PREFIX.unpack_from(value)
+        if magic != self.magic:
+            raise DamagedRecord(f"does not start with {self.magic!r}")
+        framed = value[PREFIX.size :]
+        if checksum != self._checksum(version, framed):
+            raise DamagedRecord("the checksum does not match")
+        reader = FieldReader(framed, 0)
+        if version == self.version:
+            self._check_binding(reader, value, key)
+        elif version > self.version:
+            raise RecordOfOthers(f"version {version}", fault=NEWER, value=value)
+        elif version < self.previous:
+            raise ForeignRecord(f"version {version}")
+        return version, reader
+
+    def _check_binding(self, reader: FieldReader, value: bytes, key: bytes) -> None:
+        digest, flags = reader.unpack(BINDING)
+        if digest != key_digest(key):
+            raise DamagedRecord("made for another key")
+        if flags != NO_FLAGS:
+            raise RecordOfOthers(f"flags {flags:#06x}", fault=NEWER, value=value)
+
+    def _checksum(self, version: int, framed: bytes) -> int:
+        if version <= self.previous and not self.previous_seals_magic:
+            return crc32(framed)
+        return crc32(framed, crc32(self.magic + bytes([version])))
+
+
+def key_digest(key: bytes) -> bytes:
+    """Return what tells this key from others."""
+    return hashlib.blake2b(key, digest_size=KEY_DIGEST_BYTES).digest()
