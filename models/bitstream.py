@@ -115,6 +115,11 @@ def build(bitstream: Bitstream) -> bytes:
     return _head(bitstream) + bitstream.words
 
 
+def stream_id_of(blob: bytes) -> bytes:
+    """Return the stream id, whatever else is wrong with the bitstream: what it says is checked by `parse`."""
+    return blob[3:7]
+
+
 def parse(blob: bytes) -> Bitstream:
     """Read and check every field; raises a `BitstreamError`. The words are not decoded here."""
     _check_start(blob)

@@ -13,6 +13,7 @@ import contextlib
 import logging
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import count
 
@@ -93,6 +94,11 @@ class DecoderClient:
         """The names that the decoder has told last."""
         assert self._names is not None, "start() comes first"
         return self._names
+
+    @property
+    def readable(self) -> Mapping[bytes, Mapping[int, bytes]]:
+        """The head ids by size of the one stream that the decoder reads."""
+        return {self.names.stream_id: self.names.head_ids}
 
     @property
     def is_there(self) -> bool:

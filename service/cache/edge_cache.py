@@ -18,6 +18,7 @@ from service.cache.coalescing import Landed
 from service.cache.fill import Filler
 from service.cache.fill_result import Filled
 from service.cache.flights import Flights
+from service.cache.reencoder import Reencoder
 from service.cache.renditions import Renditions
 from service.errors import (
     CodecFailed,
@@ -33,6 +34,7 @@ from service.metrics.timings import Timings
 from service.records.latent_facts import facts_of, write_facts
 from service.records.lookup import Lookup
 from service.records.record import Record
+from service.records.record_store import Found
 from service.records.staleness import Use
 from service.rules import freshness
 from service.rules.conditional import Validators
@@ -49,12 +51,14 @@ class EdgeCache:
         filler: Filler,
         flights: Flights,
         renditions: Renditions,
+        reencoder: Reencoder,
         telemetry: Telemetry,
         now: Callable[[], float],
     ) -> None:
         self._filler = filler
         self._flights = flights
         self._renditions = renditions
+        self._reencoder = reencoder
         self._bypass = Bypass(renditions, now=now)
         self._telemetry = telemetry
         self._now = now
@@ -64,23 +68,25 @@ class EdgeCache:
         try:
             with timings.measured("store"):
                 lookup = await self._filler.lookup(asked.wanted.image_id, asked.terms)
-                record = await self._filler.look(lookup)
-            passed = record is None and await self._filler.is_passed(lookup)
+                found = await self._filler.look(lookup)
+            passed = found is None and await self._filler.is_passed(lookup)
         except StoreUnavailable:
             return await self._answer_without_store(asked, timings)
         except RecordError as error:
             return await self._answer_after_fill(asked, lookup, timings, detail=self._fault(error))
         if passed:
             return await self._answer_passed(asked, lookup, timings)
-        use = Use.AFTER_VALIDATION if record is None else self._filler.use_of(record, asked.wanted.image_id)
+        if found is None:
+            return await self._answer_after_fill(asked, lookup, timings)
+        use = self._filler.use_of(found.record, asked.wanted.image_id)
         if use is Use.WHILE_REVALIDATING and asked.wanted.is_latent:
             # Another edge would store it as it is, and ask again at once.
             use = Use.AFTER_VALIDATION
-        if record is None or use is Use.AFTER_VALIDATION:
+        if use is Use.AFTER_VALIDATION:
             return await self._answer_after_fill(asked, lookup, timings)
         if use is Use.WHILE_REVALIDATING:
             self._flights.begin(asked, lookup)
-        return await self._answer_stored(record, use, asked, lookup, timings)
+        return await self._answer_stored(found, use, asked, timings)
 
     def forget(self, image_id: str) -> None:
         """It was purged: who asks from now on joins no fill that is under way, and the origin is asked at once."""
@@ -91,8 +97,8 @@ class EdgeCache:
         """Finish what is under way for the store, or end it."""
         await self._flights.close(within_s=within_s)
 
-    async def _answer_stored(self, record: Record, use: Use, asked: Asked, lookup: Lookup, timings: Timings) -> Answer:
-        fresh = use is Use.FRESH
+    async def _answer_stored(self, found: Found, use: Use, asked: Asked, timings: Timings) -> Answer:
+        record, lookup, fresh = found.record, found.lookup, use is Use.FRESH
         try:
             answer = await self._answer_from(record, asked, timings, outcome=Outcome.HIT if fresh else Outcome.STALE)
         except DamagedBitstream as error:
@@ -100,6 +106,7 @@ class EdgeCache:
         if not fresh:
             return replace(answer, detail=_STALE[use])
         self._telemetry.origin_avoided(record.source_bytes)
+        self._reencoder.offer(found, asked.terms)
         return answer
 
     async def _answer_after_fill(

@@ -20,7 +20,7 @@ from service.metrics.timings import Timings
 from service.records.lease import Lease, Leases, Standing
 from service.records.lookup import Lookup
 from service.records.record import Record
-from service.records.record_store import Found, Grant, RecordStore
+from service.records.record_store import Found, RecordStore
 from service.records.renewal import Confirmed, merged, renewed
 from service.records.staleness import Use, may_stand_in, use_of
 from service.rules.freshness import Storage
@@ -59,10 +59,9 @@ class Filler:
         """Where the record for a request lies. Raises StoreUnavailable."""
         return await self._record_store.lookup(image_id, terms.fields)
 
-    async def look(self, lookup: Lookup) -> Record | None:
+    async def look(self, lookup: Lookup) -> Found | None:
         """A record that can be used now. Raises StoreUnavailable, RecordError, or the error that is remembered."""
-        found = await self._record_store.look(lookup)
-        return None if found is None else found.record
+        return await self._record_store.look(lookup)
 
     def use_of(self, record: Record, image_id: str) -> Use:
         """How this record may be used now."""
@@ -154,8 +153,7 @@ class Filler:
             beside = known.value
         if known is not None and instead_of is not None and known.record.bitstream == instead_of.bitstream:
             known = None
-        grant = _grant(work, purges.latest, beside)
-        return replace(work, known=known, generation=purges.latest, grant=grant)
+        return work.granted(known, generation=purges.latest, beside=beside)
 
     async def _filled(self, work: Work) -> Filled:
         if work.known is None:
@@ -248,12 +246,6 @@ class Filler:
 
 def _found(work: Work, record: Record, *, waited: bool) -> Filled:
     return Filled(work.timings, work.terms.fields, record=record, found=True, waited=waited)
-
-
-def _grant(work: Work, generation: int, beside: bytes) -> Grant | None:
-    if beside:
-        return Grant(None, work.lookup, generation, beside)
-    return None if work.lease.writes is None else Grant(work.lease.writes, work.lookup, generation)
 
 
 def _stored(filled: Filled, lookup: Lookup | None, work: Work) -> Filled:

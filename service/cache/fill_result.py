@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 
 from service.metrics.timings import Timings
@@ -111,6 +111,12 @@ class Work:
     def is_in_place(self) -> bool:
         """Whether the lease is that of where the record is to lie: the picture may have begun to vary meanwhile."""
         return self.lease.standing is Standing.UNKNOWN or self.lease.token.lease == self.lookup.lease
+
+    def granted(self, known: Found | None, *, generation: int, beside: bytes) -> Work:
+        """The same work with what was found, and with what may be written: under the lease, or beside a record."""
+        token = None if beside else self.lease.writes
+        grant = None if token is None and not beside else Grant(token, self.lookup, generation, beside)
+        return replace(self, known=known, generation=generation, grant=grant)
 
     def brought(self, source: Source | None = None, latent: Latent | None = None) -> Filled:
         """A new picture."""

@@ -62,7 +62,7 @@ class Renditions:
                 source_digest=record.source_digest,
                 quality=record.quality,
                 stream_id=record.stream_id,
-                head_id=self._worker.names.head_ids[wanted.size_px],
+                head_id=self._worker.readable[record.stream_id][wanted.size_px],
                 size_px=wanted.size_px,
                 media_type=wanted.media_type,
                 refinement=record.refinement,

@@ -110,7 +110,7 @@ async def _worker(settings: Settings, closing: AsyncExitStack) -> CodecWorker:
         refine_items=2 * settings.refine_batch,  # one batch is searched for, the next one waits
         refine_batch=settings.refine_batch,
     )
-    options = replace(WorkerOptions.of(settings), queue=limits)
+    options = replace(WorkerOptions.of(settings), queue=limits, previous_weights=None)
     worker = CodecWorker(options, Telemetry())
     closing.push_async_callback(worker.close)
     with codec_failures(settings.device):

@@ -19,24 +19,26 @@ def serve(*, host: str, port: int, workers: int) -> None:
         raise CommandFailure(f"latentedge: {error}") from error
     if settings.admin_port and settings.admin_port == port:
         raise CommandFailure("latentedge: EDGE_ADMIN_PORT must be another port than that of the pictures, or 0")
-    if settings.weights is not None:
-        _must_fit(settings.weights)
+    _must_fit("EDGE_WEIGHTS", settings.weights)
+    _must_fit("EDGE_PREVIOUS_WEIGHTS", settings.previous_weights)
     if settings.device == "cuda":
         _must_have_a_gpu()
     try:
         run(settings, host=host, port=port, workers=workers)
-    except (CannotListen, StoreUnavailable) as error:
+    except (CannotListen, SettingsError, StoreUnavailable) as error:
         raise CommandFailure(f"latentedge: {error}") from error
 
 
-def _must_fit(weights: Path) -> None:
+def _must_fit(name: str, weights: Path | None) -> None:
     """Weights of one's own are tried here: what is wrong with them is one line, not a traceback of a worker."""
+    if weights is None:
+        return
     from models.checkpoint import CheckpointError, load
 
     try:
         load(weights)
     except CheckpointError as error:
-        raise CommandFailure(f"latentedge: EDGE_WEIGHTS: {error}") from error
+        raise CommandFailure(f"latentedge: {name}: {error}") from error
 
 
 def _must_have_a_gpu() -> None:

@@ -30,6 +30,22 @@ class RefinementOutcome(StrEnum):
     FAILED = "failed"
 
 
+class ReencodeOutcome(StrEnum):
+    """What became of a latent of the previous weights that was to be encoded anew."""
+
+    STORED = "stored"
+    SUPERSEDED = "superseded"
+    """The store no longer held what was read."""
+    CHANGED = "changed"
+    """The origin has another file by now, or one that may not be stored: its validation will find out."""
+    ELSEWHERE = "elsewhere"
+    """Another process does it, or has just tried."""
+    REFUSED = "refused"
+    """Too many encodes wait already."""
+    FAILED = "failed"
+    """The origin, the codec or the store failed, or the parent has no other latent either."""
+
+
 class SweepOutcome(StrEnum):
     """What became of a key in a run through a filled cache."""
 

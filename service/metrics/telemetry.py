@@ -23,7 +23,7 @@ from prometheus_client import (
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 from service.metrics.counts import RenditionCounts, RequestCounts, StageCounts, UpstreamCounts
-from service.metrics.outcomes import Outcome, RefinementOutcome
+from service.metrics.outcomes import Outcome, ReencodeOutcome, RefinementOutcome
 from service.metrics.timings import Timings
 
 MULTIPROCESS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
@@ -120,6 +120,9 @@ class Telemetry:
         self._devices_lost = Counter("edge_devices_lost_total", "Accelerators that failed.", registry=registry)
         self._refinements = Counter(
             "edge_refinements_total", "Searches for a better latent.", ["outcome"], registry=registry
+        )
+        self._reencodes = Counter(
+            "edge_reencodes_total", "Latents of the previous weights to encode anew.", ["outcome"], registry=registry
         )
         self._refinement_seconds = Counter(
             "edge_refinement_seconds_total", "Time of the codec spent in them.", registry=registry
@@ -220,6 +223,10 @@ class Telemetry:
     def refinement(self, outcome: RefinementOutcome) -> None:
         """One search is over."""
         self._refinements.labels(outcome.value).inc()
+
+    def reencoded(self, outcome: ReencodeOutcome) -> None:
+        """A latent of the previous weights was encoded anew, or was not."""
+        self._reencodes.labels(outcome.value).inc()
 
     def refined(self, *, first_bytes: int, refined_bytes: int) -> None:
         """A latent was replaced by a better one."""

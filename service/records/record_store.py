@@ -1,8 +1,7 @@
 """The records of one origin in the store: read and judged, written under a lease. Asks no origin, makes no picture.
 
-What a newer release has stored, or an edge with other weights a short time ago, is never overwritten: edges that can
-read it are at work, and each side would undo the other's fills. Such a picture is filled for this process alone (see
-`own_records`), and what was filled counts for as long as the store holds the same string.
+What belongs to edges of another release (see `record_reader`) is never overwritten. Such a picture is filled for this
+process alone (see `own_records`), and what was filled counts for as long as the store holds the same string.
 
 Of a picture that varies, its key holds the rule and other keys hold the variants (see `lookup`): it takes two reads.
 """
@@ -14,15 +13,16 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from service.cache.own_records import OwnRecords
-from service.errors import DamagedRecord, ForeignRecord, RecordError, RecordOfOthers, StoreUnavailable
+from service.errors import RecordError, RecordOfOthers, StoreUnavailable
 from service.records.generations import Generations
-from service.records.known_records import KnownRecords
 from service.records.lookup import Lookup
 from service.records.negative_cache import NegativeCache
 from service.records.negative_entry import is_negative_entry
+from service.records.own_records import OwnRecords
 from service.records.purge_table import PurgeTable
 from service.records.record import Record, pack, record_key, unpack
+from service.records.record_reader import Books, RecordReader
+from service.records.renewal import has_better_latent, with_latent
 from service.records.vary_rule import NONCE_BYTES, VaryRule, is_rule, pack_rule, unpack_rule
 from service.rules import freshness
 from service.rules.origin_refused import OriginRefused
@@ -32,18 +32,6 @@ from service.store.latent_store import Beside, LatentStore, Token
 # Assumed: a picture that is asked for again within a day is worth its memory, as confirming it takes no encode. What is
 # asked for more often keeps its place (volatile-lfu).
 CONFIRMED_WITHIN_S = 86_400
-OTHER_WEIGHTS = "other-weights"
-
-
-@dataclass(frozen=True, slots=True)
-class Books:
-    """How the records of one edge are told from others."""
-
-    origin: str
-    stream_ids: frozenset[bytes]
-    """Of the weights that can read them."""
-    foreign_hold_s: int
-    """How long after its encode a latent of other weights is left in the store."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +75,7 @@ class RecordStore:
         self._generations = generations
         self._negative_cache = negative_cache
         self._now = now
-        self._known_records = KnownRecords()
+        self._reader = RecordReader(books, now=now)
         self._own_records = OwnRecords()
 
     def home(self, image_id: str) -> bytes:
@@ -132,11 +120,7 @@ class RecordStore:
             self._negative_cache.recall(value, lookup.key, purges)
             await self._store.remove(lookup.key, value)
             return None
-        if is_rule(value):
-            unpack_rule(value, lookup.key)
-            raise DamagedRecord("a rule in place of a record")
-        record = self._known_records.read(value, lookup.key)
-        self._check_stream(record, value)
+        record = self._reader.read(value, lookup.key)
         if purges.has_removed(record):
             await self._store.remove(lookup.key, value)
             return None
@@ -215,7 +199,7 @@ class RecordStore:
             if value is None or is_negative_entry(value):
                 return None
             now = unpack(value, lookup.key)
-            if _is_better(now, known.record) and await self._replaced(known, _with_latent(record, now), value):
+            if has_better_latent(now, known.record) and await self._replaced(known, with_latent(record, now), value):
                 return lookup
         return None
 
@@ -229,14 +213,6 @@ class RecordStore:
         beside = _beside(lookup, lookup)
         packed = pack(record, lookup.key)
         return await self._store.replace(lookup.key, packed, instead_of=value, ttl_s=ttl_s, beside=beside)
-
-    def _check_stream(self, record: Record, value: bytes) -> None:
-        if record.stream_id in self._books.stream_ids:
-            return
-        message = f"stream id {record.stream_id.hex()}"
-        if self._now() - record.filled_ms / 1000 < self._books.foreign_hold_s:
-            raise RecordOfOthers(message, fault=OTHER_WEIGHTS, value=value)
-        raise ForeignRecord(message)
 
     async def _holds(self, grant: Grant) -> bool:
         """Whether the lease of a grant has not ended, or the string that is left alone is still there."""
@@ -273,18 +249,3 @@ def _beside(found: Lookup, lookup: Lookup) -> Beside | None:
         return None
     was = b"" if found.rule is None or found.held is None else found.held
     return Beside(lookup.home, was=was, becomes=b"" if lookup.rule is None else pack_rule(lookup.rule, lookup.home))
-
-
-def _with_latent(record: Record, better: Record) -> Record:
-    return replace(
-        record,
-        bitstream=better.bitstream,
-        stream_id=better.stream_id,
-        quality=better.quality,
-        refinement=better.refinement,
-        filled_ms=better.filled_ms,
-    )
-
-
-def _is_better(now: Record, known: Record) -> bool:
-    return now.source_digest == known.source_digest and now.generation == known.generation

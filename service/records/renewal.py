@@ -38,3 +38,20 @@ def renewed(known: Record, fields: ResponseFields, storage: Storage, *, generati
         generation=generation,
         tags=fields.tags,
     )
+
+
+def has_better_latent(now: Record, known: Record) -> bool:
+    """Whether a record is a known one in which only the latent was replaced since: by a search, or by other weights."""
+    return now.source_digest == known.source_digest and now.generation == known.generation
+
+
+def with_latent(record: Record, better: Record) -> Record:
+    """The record with the latent of another one."""
+    return replace(
+        record,
+        bitstream=better.bitstream,
+        stream_id=better.stream_id,
+        quality=better.quality,
+        refinement=better.refinement,
+        filled_ms=better.filled_ms,
+    )

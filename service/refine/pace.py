@@ -26,6 +26,14 @@ class Pace:
         if turn_s > now_s:
             await self._sleep(turn_s - now_s)
 
+    def passes(self) -> bool:
+        """Take the turn if one is due, without waiting."""
+        now_s = self._clock()
+        if now_s < self._next_s:
+            return False
+        self._next_s = now_s + self._spacing_s
+        return True
+
 
 class BackOff:
     """Doubles the wait with each failure in a row, from the second on."""

@@ -28,6 +28,8 @@ class WorkerOptions:
     """For which heads better latents are searched for; None leaves it to the codec."""
     lost_head: str = "cpu"
     """Which head makes the 344 picture after the accelerator has failed: `cpu`, or the `same`."""
+    previous_weights: Path | None = None
+    """The weights that are loaded beside, to read what they have written."""
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
@@ -47,6 +49,7 @@ class WorkerOptions:
             ),
             readers=read_refine_for(settings.refine_for),
             lost_head=settings.lost_head,
+            previous_weights=settings.previous_weights,
         )
 
 

@@ -13,7 +13,8 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -26,6 +27,7 @@ from service.render.encode_round import Encoding
 from service.render.failed_jobs import fail_jobs
 from service.render.heap import keep_freed_memory
 from service.render.jobs import Decoded, DecodeJob, EncodeJob, FutureWaiter, Pixels, RefineJob, Search, Write
+from service.render.loaded_codecs import LoadedCodecs
 from service.render.picture_codec import CodecNames
 from service.render.search_batch import SearchBatch
 from service.settings.quality import Quality
@@ -51,7 +53,7 @@ class CodecWorker:
         self._observer = observer
         self._queue = CodecQueue(options.queue)
         self._decoding, self._encoding = Decoding(self._on_some_device, observer), Encoding(self._on_some_device)
-        self._loaded: tuple[Codec, CodecNames] | None = None
+        self._loaded: LoadedCodecs | None = None
         self._thread: threading.Thread | None = None
 
     async def start(self) -> None:
@@ -72,8 +74,12 @@ class CodecWorker:
     @property
     def names(self) -> CodecNames:
         """The names of the codec that decodes now."""
-        assert self._loaded is not None, "start() comes first"
-        return self._loaded[1]
+        return self._codecs.names
+
+    @property
+    def readable(self) -> Mapping[bytes, Mapping[int, bytes]]:
+        """The head ids by size, by the stream id of everything that is decoded."""
+        return self._codecs.readable
 
     @property
     def is_there(self) -> bool:
@@ -113,7 +119,7 @@ class CodecWorker:
     def _run(self, loaded: asyncio.Future[None]) -> None:
         keep_freed_memory()
         try:
-            self._use(self._load(self._chosen_device(), head=self._options.head))
+            self._use(self._chosen_device(), head=self._options.head)
             self._warm_up()
         except Exception as error:  # noqa: BLE001  (whatever it is, it belongs to whoever starts the edge)
             loaded.get_loop().call_soon_threadsafe(loaded.set_exception, error)
@@ -154,11 +160,17 @@ class CodecWorker:
             return "cuda" if torch.cuda.is_available() else "cpu"
         return self._options.device
 
-    def _load(self, device: str, *, head: str) -> Codec:
+    def _use(self, device: str, *, head: str) -> None:
+        previous = self._options.previous_weights
+        self._loaded = LoadedCodecs.of(
+            self._load(self._options.weights, device=device, head=head),
+            previous=None if previous is None else self._load(previous, device=device, head=head),
+        )
+
+    def _load(self, weights: Path | None, *, device: str, head: str) -> Codec:
         from models.codec import Codec
 
-        options = self._options
-        return Codec.load(options.weights, device=device, head=head, kernels=options.kernels)
+        return Codec.load(weights, device=device, head=head, kernels=self._options.kernels)
 
     def _warm_up(self) -> None:
         """Run every batch size once where batches save time: the first ones compile, and must not count as pace."""
@@ -172,13 +184,14 @@ class CodecWorker:
             for one_size_px in self.names.head_ids:
                 self._codec.synthesize([symbols] * items, size_px=one_size_px)
 
-    def _use(self, codec: Codec) -> None:
-        self._loaded = (codec, CodecNames.of(codec))
+    @property
+    def _codecs(self) -> LoadedCodecs:
+        assert self._loaded is not None, "start() comes first"
+        return self._loaded
 
     @property
     def _codec(self) -> Codec:
-        assert self._loaded is not None, "start() comes first"
-        return self._loaded[0]
+        return self._codecs.current
 
     def _encode(self, jobs: Sequence[EncodeJob]) -> None:
         self._encoding.encode(jobs)
@@ -203,20 +216,20 @@ class CodecWorker:
             self._queue.finished(job)
         fail_jobs(search.left, error)
 
-    def _on_some_device(self, call: Callable[[Codec], Result]) -> Result:
+    def _on_some_device(self, call: Callable[[Codec], Result], stream_id: bytes = b"") -> Result:
         from models.device_errors import DeviceLost
 
         try:
-            return call(self._codec)
+            return call(self._codecs.reading(stream_id))
         except DeviceLost:
             if self.is_processor:
                 raise
             logging.getLogger(__name__).exception("the accelerator is lost; the processor goes on")
         self._observer.device_lost()
-        self._use(self._load("cpu", head=self._head_after_loss()))
+        self._use("cpu", head=self._head_after_loss())
         self._queue.begin_anew()
         self._on_change(self.names)
-        return call(self._codec)
+        return call(self._codecs.reading(stream_id))
 
     def _head_after_loss(self) -> str:
         # Entity tags follow from the head, so a client's copy by another head is not confirmed.

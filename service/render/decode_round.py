@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
+from operator import attrgetter
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from service.errors import DamagedBitstream
@@ -27,8 +28,11 @@ Result = TypeVar("Result")
 class OnDevice(Protocol):
     """Calls something with the codec; on the processor if the accelerator is lost meanwhile."""
 
-    def __call__(self, call: Callable[[Codec], Result]) -> Result:
-        """Return what the call returns, and raise what it raises."""
+    def __call__(self, call: Callable[[Codec], Result], stream_id: bytes = b"") -> Result:
+        """Return what the call returns, and raise what it raises.
+
+        The codec is the one that reads this stream, and the current one without a stream.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +41,15 @@ class _Read:
 
     job: DecodeJob
     symbols: Symbols
+    stream_id: bytes
+    """Empty for the current weights', where another process has read the symbols."""
     queue_s: float
     entropy_s: float
+
+    @property
+    def kind(self) -> tuple[int, bytes]:
+        """What the pictures of one synthesis have in common."""
+        return self.job.size_px, self.stream_id
 
 
 class Decoding:
@@ -49,36 +60,36 @@ class Decoding:
         self._observer = observer
 
     def decode(self, jobs: Sequence[DecodeJob]) -> None:
-        """Decode what waited together; pictures of one size are synthesised in one call."""
+        """Decode what waited together; pictures of one size and one stream are synthesised in one call."""
         read = [one for one in map(self._read, jobs) if one is not None]
-        by_size = sorted(read, key=lambda one: one.job.size_px)
-        for size_px, group in groupby(by_size, key=lambda one: one.job.size_px):
-            self._synthesize(list(group), size_px)
+        for _, group in groupby(sorted(read, key=attrgetter("kind")), key=attrgetter("kind")):
+            self._synthesize(list(group))
 
     def _read(self, job: DecodeJob) -> _Read | None:
         """Return the job with its symbols; a damaged bitstream fails here, alone."""
-        from models.bitstream import BitstreamError
+        from models.bitstream import BitstreamError, stream_id_of
 
         started_s = time.perf_counter()
+        stream_id = stream_id_of(job.latent) if isinstance(job.latent, bytes) else b""
         try:
-            symbols = self._symbols(job.latent)
+            symbols = self._symbols(job.latent, stream_id)
         except BitstreamError as error:
             job.fail(DamagedBitstream(str(error)))
         except Exception as error:  # noqa: BLE001  (one picture's failure is never another's, nor the thread's)
             fail_jobs([job], error)
         else:
             ended_s = time.perf_counter()
-            return _Read(job, symbols, queue_s=started_s - job.submitted_s, entropy_s=ended_s - started_s)
+            return _Read(job, symbols, stream_id, queue_s=started_s - job.submitted_s, entropy_s=ended_s - started_s)
         return None
 
-    def _symbols(self, latent: bytes | Symbols) -> Symbols:
+    def _symbols(self, latent: bytes | Symbols, stream_id: bytes) -> Symbols:
         if isinstance(latent, bytes):
-            return self._on_device(lambda codec: codec.read(latent))
+            return self._on_device(lambda codec: codec.read(latent), stream_id)
         return self._on_device(lambda codec: _fitting(codec, latent))
 
-    def _synthesize(self, batch: list[_Read], size_px: int) -> None:
+    def _synthesize(self, batch: list[_Read]) -> None:
         started_s = time.perf_counter()
-        pictures = self._pictures([one.symbols for one in batch], size_px)
+        pictures = self._pictures(batch)
         synthesis_s = time.perf_counter() - started_s
         for one, pixels in zip(batch, pictures, strict=True):
             if isinstance(pixels, Exception):
@@ -87,15 +98,16 @@ class Decoding:
                 timed = Decoded(pixels, queue_s=one.queue_s, entropy_s=one.entropy_s, synthesis_s=synthesis_s)
                 _finish(one.job, timed)
 
-    def _pictures(self, symbols: list[Symbols], size_px: int) -> Sequence[Pixels | Exception]:
+    def _pictures(self, batch: list[_Read]) -> Sequence[Pixels | Exception]:
+        symbols, (size_px, stream_id) = [one.symbols for one in batch], batch[0].kind
         try:
-            pictures = self._on_device(lambda codec: codec.synthesize(symbols, size_px=size_px))
+            pictures = self._on_device(lambda codec: codec.synthesize(symbols, size_px=size_px), stream_id)
         except Exception as error:  # noqa: BLE001  (likewise)
-            if len(symbols) == 1:
+            if len(batch) == 1:
                 return [error]
-            logging.getLogger(__name__).warning("a batch of %d failed; each goes on alone: %s", len(symbols), error)
-            return [picture for one in symbols for picture in self._pictures([one], size_px)]
-        self._observer.batch_done(size_px=size_px, items=len(symbols))
+            logging.getLogger(__name__).warning("a batch of %d failed; each goes on alone: %s", len(batch), error)
+            return [picture for one in batch for picture in self._pictures([one])]
+        self._observer.batch_done(size_px=size_px, items=len(batch))
         return pictures
 
 

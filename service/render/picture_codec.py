@@ -53,6 +53,10 @@ class PictureCodec(Protocol):
         """The names of the codec that decodes now."""
 
     @property
+    def readable(self) -> Mapping[bytes, Mapping[int, bytes]]:
+        """The head ids by size, by the stream id of everything that it decodes."""
+
+    @property
     def is_there(self) -> bool:
         """Whether it takes work now: a decoder process may be away for a moment."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import time
 from collections.abc import AsyncIterator
@@ -19,6 +20,7 @@ from service.cache.encoder import Encoder, EncodeRules
 from service.cache.fill import Filler
 from service.cache.flights import Flights
 from service.cache.hold_off import HoldOff
+from service.cache.reencoder import NewLatents, Reencoder
 from service.cache.renditions import Renditions
 from service.cache.s3_fifo import S3Fifo
 from service.errors import SettingsError
@@ -31,7 +33,9 @@ from service.records.negative_cache import NegativeCache
 from service.records.purger import Purger
 from service.records.record import VERSION as RECORD_VERSION
 from service.records.record import generations_key
-from service.records.record_store import Books, RecordStore
+from service.records.record_reader import Books
+from service.records.record_store import RecordStore
+from service.refine.pace import Pace
 from service.refine.refiner import Refiner, RefineRules
 from service.render.codec_options import WorkerOptions, waiting_messages
 from service.render.codec_worker import CodecWorker
@@ -127,18 +131,29 @@ async def _started(settings: Settings, drain: Drain, closing: AsyncExitStack, *,
         # Of their own: a hit's file must not wait until someone's 64 megapixels are read.
         threads=closing.enter_context(ThreadPoolExecutor(SOURCE_THREADS, "source")),
     )
+    sources = Upstream(origin, intake, parent=_parent(settings, intake, telemetry, closing))
+    encoder = _encoder(settings, worker, quality)
     filler = Filler(
         _record_store(settings, store, generations, worker),
         # Who waits for another process gives up when a fetch would have done so.
         Leases(store, patience_s=settings.origin_timeout_s + (settings.parent_timeout_s if settings.parent else 0)),
-        Upstream(origin, intake, parent=_parent(settings, intake, telemetry, closing)),
-        encoder=_encoder(settings, worker, quality),
+        sources,
+        encoder=encoder,
         hold_off=HoldOff(settings.hold_off_s),
         now=time.time,
     )
     rules = RefineRules(steps=settings.refine, quality=quality)
     refiner = Refiner(rules, store=store, worker=worker, telemetry=telemetry)
     closing.push_async_callback(refiner.close)
+    reencoder = Reencoder(
+        _reencode_pace(settings),
+        store=store,
+        latents=NewLatents(sources, encoder),
+        refiner=refiner,
+        telemetry=telemetry,
+        now=time.time,
+    )
+    closing.push_async_callback(reencoder.close)
     cache = EdgeCache(
         filler=filler,
         flights=Flights(filler, refiner=refiner, telemetry=telemetry, waiters=settings.waiters),
@@ -149,6 +164,7 @@ async def _started(settings: Settings, drain: Drain, closing: AsyncExitStack, *,
             counts=telemetry.renditions,
             waiters=settings.waiters,
         ),
+        reencoder=reencoder,
         telemetry=telemetry,
         now=time.time,
     )
@@ -178,7 +194,7 @@ def _record_store(
     negative_cache = NegativeCache(store, _freshness_rules(settings), now=time.time)
     books = Books(
         origin=settings.origin,
-        stream_ids=frozenset({worker.names.stream_id}),
+        stream_ids=frozenset(worker.readable),
         foreign_hold_s=settings.foreign_hold_s,
     )
     return RecordStore(store, books, generations=generations, negative_cache=negative_cache, now=time.time)
@@ -199,6 +215,12 @@ def _parent(settings: Settings, intake: Intake, telemetry: Telemetry, closing: A
 def _encoder(settings: Settings, worker: PictureCodec, quality: Quality) -> Encoder:
     rules = EncodeRules(quality, source_first=settings.miss == "source", behind_items=settings.miss_items)
     return Encoder(rules, worker=worker, admission=Admission(settings.admission_s, clock=time.monotonic))
+
+
+def _reencode_pace(settings: Settings) -> Pace | None:
+    if not settings.reencode_per_minute:
+        return None
+    return Pace(settings.reencode_per_minute, clock=time.monotonic, sleep=asyncio.sleep)
 
 
 def _freshness_rules(settings: Settings) -> FreshnessRules:

@@ -89,10 +89,13 @@ def _beside(settings: Settings, *, host: str) -> list[Listening]:
 
 def _where_the_codec_runs(settings: Settings) -> str:
     """Return `thread` or `process`: a GPU has one process, so that batches form of what all workers want."""
-    if settings.decoder != "auto":
-        return settings.decoder
     on_gpu = settings.device == "cuda" or (settings.device == "auto" and has_accelerator())
-    return "process" if on_gpu else "thread"
+    chosen = settings.decoder
+    if chosen == "auto":
+        chosen = "process" if on_gpu else "thread"
+    if chosen == "process" and settings.previous_weights is not None:
+        raise SettingsError(["EDGE_PREVIOUS_WEIGHTS: the decoder process reads one stream; set EDGE_DECODER=thread"])
+    return chosen
 
 
 def worker_app() -> FastAPI:

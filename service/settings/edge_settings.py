@@ -92,6 +92,16 @@ class Settings(BaseSettings):
         " exact=int8,heads=float32,analysis=bfloat16; what a list leaves out is measured.",
     )
     weights: FilePath | None = _setting(None, "path", "Another weights file than the released one.")
+    previous_weights: FilePath | None = _setting(
+        None, "path", "The weights file that was in use before: its latents in the store are still served."
+    )
+    reencode_per_minute: float = _setting(
+        60.0,
+        "pictures",
+        "With EDGE_PREVIOUS_WEIGHTS: latents that each worker encodes anew after a hit, at most; 0: none.",
+        ge=0,
+        le=1e6,
+    )
     foreign_hold_s: int = _setting(
         3600,
         "s",

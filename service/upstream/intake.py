@@ -109,7 +109,7 @@ class Intake:
             raise ForeignLatent(str(error)) from error
         except BitstreamError as error:
             raise DamagedLatent(str(error)) from error
-        if bitstream.flags or bitstream.stream_id != self._worker.names.stream_id:
+        if bitstream.flags or bitstream.stream_id not in self._worker.readable:
             raise ForeignLatent(f"stream id {bitstream.stream_id.hex()}, flags {bitstream.flags}")
 
     async def _decoded(self, bitstream: bytes, size_px: int) -> Pixels:

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 
 from models.codec import Codec, Symbols
 from service.render.codec_worker import CodecWorker
@@ -56,5 +57,5 @@ class ByBatches(Codec):
 class AsOnAGpu(CodecWorker):
     """Decodes together what waits together."""
 
-    def _load(self, device: str, *, head: str) -> Codec:
-        return ByBatches.load(device=device, kernels="float32", head=head)
+    def _load(self, weights: Path | None, *, device: str, head: str) -> Codec:
+        return ByBatches.load(weights, device=device, kernels="float32", head=head)

@@ -5,6 +5,7 @@ import logging
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from skimage import data
@@ -14,7 +15,6 @@ from models.device_errors import DeviceLost
 from service.render import image_file
 from service.render.codec_worker import CodecWorker
 from service.render.jobs import Pixels
-from service.render.picture_codec import CodecNames
 from tests.service.watched_codec import LIMIT_S, OPTIONS, Watch
 
 QUALITY = 10
@@ -30,10 +30,10 @@ class FailingDevice(Codec):
 class OnAFailingDevice(CodecWorker):
     """Begins on a device that fails, as an accelerator does; the tests run without one."""
 
-    def _load(self, device: str, *, head: str) -> Codec:
+    def _load(self, weights: Path | None, *, device: str, head: str) -> Codec:
         if device == "cpu":
-            return super()._load(device, head=head)
-        failing = FailingDevice.load(self._options.weights, device="cpu", head="gpu" if head == "auto" else head)
+            return super()._load(weights, device=device, head=head)
+        failing = FailingDevice.load(weights, device="cpu", head="gpu" if head == "auto" else head)
         failing.device = device
         return failing
 
@@ -100,14 +100,15 @@ class OnASmallDevice(CodecWorker):
 
     small: SmallDevice
 
-    def _load(self, device: str, *, head: str) -> Codec:
+    def _load(self, weights: Path | None, *, device: str, head: str) -> Codec:
         assert device == "cuda", "the device was given up"
-        self.small = SmallDevice.load(kernels="float32", head=head)
+        self.small = SmallDevice.load(weights, kernels="float32", head=head)
         self.small.begin()
         return self.small
 
-    def _use(self, codec: Codec) -> None:
-        self._loaded = (codec, replace(CodecNames.of(codec), device="cuda"))
+    def _use(self, device: str, *, head: str) -> None:
+        super()._use(device, head=head)
+        self._loaded = replace(self._codecs, names=replace(self.names, device="cuda"))
 
     def _warm_up(self) -> None:
         """Leave it out: this device would fail it."""

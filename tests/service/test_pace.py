@@ -133,3 +133,14 @@ def test_what_the_origin_has_now_may_be_too_large(cache: FilledCache) -> None:
         assert await sources.high(cache.record("cat")) is SweepOutcome.UNUSABLE
 
     with_sources(cache, Clock(), story)
+
+
+def test_a_turn_that_is_due_is_taken_and_one_that_is_not_is_not_waited_for() -> None:
+    clock = Clock()
+    pace = Pace(60, clock=clock, sleep=clock.sleep)
+    assert [pace.passes(), pace.passes()] == [True, False]
+    clock.now_s += 1
+    assert [pace.passes(), pace.passes()] == [True, False]
+    clock.now_s += 100
+    assert [pace.passes(), pace.passes()] == [True, False]  # turns that nobody took are not saved up
+    assert clock.slept_s == []

@@ -11,7 +11,8 @@ import redis
 
 from service.records.generations import Generations
 from service.records.negative_cache import NegativeCache
-from service.records.record_store import Books, Grant, RecordStore
+from service.records.record_reader import Books
+from service.records.record_store import Grant, RecordStore
 from service.records.vary_rule import VaryRule, pack_rule
 from service.rules.freshness import FreshnessRules
 from service.rules.vary import NO_FIELDS

@@ -25,17 +25,17 @@ class OwnRecords:
         self._values: OrderedDict[bytes, bytes] = OrderedDict()
         self._size_bytes = 0
 
-    def get(self, place: Lookup, beside: bytes) -> bytes | None:
+    def get(self, lookup: Lookup, beside: bytes) -> bytes | None:
         """Return the string for the requests of this place, beside this string of the store."""
-        name = _name(place, beside)
+        name = _name(lookup, beside)
         value = self._values.get(name)
         if value is not None:
             self._values.move_to_end(name)
         return value
 
-    def put(self, place: Lookup, beside: bytes, value: bytes) -> None:
+    def put(self, lookup: Lookup, beside: bytes, value: bytes) -> None:
         """Keep a string, instead of the one before."""
-        name = _name(place, beside)
+        name = _name(lookup, beside)
         self._size_bytes += len(value) - len(self._values.pop(name, b""))
         self._values[name] = value
         while self._size_bytes > self._limit_bytes:
@@ -43,8 +43,8 @@ class OwnRecords:
             self._size_bytes -= len(oldest)
 
 
-def _name(place: Lookup, beside: bytes) -> bytes:
+def _name(lookup: Lookup, beside: bytes) -> bytes:
     # Behind a rule that cannot be read, nobody knows by which fields a picture varies: all of them count.
-    names = tuple(sorted({name.decode("latin-1") for name, _ in place.fields})) if is_rule(beside) else ()
-    named = b"\0".join([place.key, beside, repr(names).encode(), selection(names, place.fields)])
+    names = tuple(sorted({name.decode("latin-1") for name, _ in lookup.fields})) if is_rule(beside) else ()
+    named = b"\0".join([lookup.key, beside, repr(names).encode(), selection(names, lookup.fields)])
     return hashlib.blake2b(named, digest_size=16).digest()

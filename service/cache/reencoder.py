@@ -1,0 +1,161 @@
+"""Latents of the previous weights, encoded anew behind the answers that showed them. Answers nobody.
+
+    hit -> a turn of the pace -> a mark in the store, so that no other process does the same
+        -> the source, once more from upstream: only if it is still the same file
+        -> encode -> exactly that record is overwritten, or none
+
+The record keeps its dates, its end and its generation, so every purge that counts for the old latent counts for the new
+one. Whatever a purge, a fill or a validation has written meanwhile wins.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from models.bitstream import parse
+from service.cache.encoder import Encoder
+from service.cache.hold_off import HoldOff
+from service.errors import CodecFailed, OriginError, QueueFull, RecordError, SourceError, StoreUnavailable
+from service.metrics.outcomes import ReencodeOutcome
+from service.metrics.telemetry import Telemetry
+from service.metrics.timings import Timings
+from service.records.record import KEY_PREFIX, Record, pack, unpack
+from service.records.record_store import Found
+from service.records.renewal import Confirmed
+from service.refine.pace import Pace
+from service.refine.refiner import Refiner
+from service.store.latent_store import LatentStore, Token
+from service.upstream.source import Latent, Source, Terms
+from service.upstream.upstream import Upstream
+
+MARK_PREFIX = b"e:"
+HOLD_S = 60.0
+"""Assumed: a picture that was superseded, or failed, is worth another attempt after this time."""
+SECRET_BYTES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class _New:
+    """What a record is overwritten with."""
+
+    bitstream: bytes
+    refinement: int
+    source: Source | None
+    """None where it came as a latent."""
+
+
+class NewLatents:
+    """Makes the latent of a stored picture once more, with the weights in use."""
+
+    def __init__(self, upstream: Upstream, encoder: Encoder) -> None:
+        self._upstream = upstream
+        self._encoder = encoder
+
+    @property
+    def stream_id(self) -> bytes:
+        """Of the weights in use."""
+        return self._encoder.stream_id
+
+    async def of(self, stored: Record, image_id: str, terms: Terms) -> _New | ReencodeOutcome:
+        """Return a latent of the file that a record was made from, or why there is none. Raises an EdgeError."""
+        delivered = await self._upstream.ask(image_id, terms, Timings())
+        assert not isinstance(delivered, Confirmed), "nothing was asked that a 304 could answer"
+        facts = delivered.facts if isinstance(delivered, Latent) else delivered.prepared.facts
+        if delivered.storage.obstacle is not None or facts.source_digest != stored.source_digest:
+            return ReencodeOutcome.CHANGED
+        if isinstance(delivered, Source):
+            bitstream = await self._encoder.encode_behind(delivered.prepared.high)
+            return _New(bitstream, refinement=0, source=delivered)
+        if parse(delivered.bitstream).stream_id != self._encoder.stream_id:
+            return ReencodeOutcome.FAILED
+        return _New(delivered.bitstream, facts.refinement, source=None)
+
+
+class Reencoder:
+    """Encodes anew what it is offered, at the given pace; None turns it off."""
+
+    def __init__(
+        self,
+        pace: Pace | None,
+        *,
+        store: LatentStore,
+        latents: NewLatents,
+        refiner: Refiner,
+        telemetry: Telemetry,
+        now: Callable[[], float],
+    ) -> None:
+        self._pace = pace
+        self._hold_off = HoldOff(HOLD_S)
+        self._store = store
+        self._latents = latents
+        self._refiner = refiner
+        self._telemetry = telemetry
+        self._now = now
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def offer(self, found: Found, terms: Terms) -> None:
+        """Take a record that has just been shown, if it is of the previous weights and its turn has come."""
+        if self._pace is None or found.record.stream_id == self._latents.stream_id:
+            return
+        name = found.lookup.key.decode("ascii")
+        if self._hold_off.holds(name) or not self._pace.passes():
+            return
+        self._hold_off.begin(name)
+        task = asyncio.create_task(self._reencode(found, terms))
+        self._tasks.add(task)
+        task.add_done_callback(self._end)
+
+    async def close(self) -> None:
+        """Drop what is under way."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _reencode(self, found: Found, terms: Terms) -> None:
+        try:
+            outcome = await self._outcome(found, replace(terms, keep_file=False))
+        except QueueFull:
+            outcome = ReencodeOutcome.REFUSED
+        except (OriginError, SourceError, CodecFailed, RecordError, StoreUnavailable):
+            outcome = ReencodeOutcome.FAILED
+        self._telemetry.reencoded(outcome)
+
+    async def _outcome(self, found: Found, terms: Terms) -> ReencodeOutcome:
+        key = found.lookup.key
+        if not await self._marks(key):
+            return ReencodeOutcome.ELSEWHERE
+        stored = unpack(found.value, key)  # with the dates that the store has: a soft purge only changes what is shown
+        new = await self._latents.of(stored, found.lookup.image_id, terms)
+        if isinstance(new, ReencodeOutcome):
+            return new
+        record = self._record(stored, new)
+        if not await self._store.replace(key, pack(record, key), instead_of=found.value):
+            return ReencodeOutcome.SUPERSEDED
+        if new.source is not None:
+            self._refiner.offer(key, record, new.source.prepared.high)
+        return ReencodeOutcome.STORED
+
+    async def _marks(self, key: bytes) -> bool:
+        """Whether no process has tried for a while. Nobody takes the mark away: it ends by itself."""
+        mark = Token(MARK_PREFIX + key.removeprefix(KEY_PREFIX), secrets.token_bytes(SECRET_BYTES))
+        return await self._store.take(mark, ttl_ms=round(HOLD_S * 1000)) == mark.secret
+
+    def _record(self, stored: Record, new: _New) -> Record:
+        header = parse(new.bitstream)
+        return replace(
+            stored,
+            bitstream=new.bitstream,
+            stream_id=header.stream_id,
+            quality=header.quality,
+            refinement=new.refinement,
+            filled_ms=round(self._now() * 1000),
+        )
+
+    def _end(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.result()

@@ -1,0 +1,54 @@
+"""Which records of the store this edge can use, and which it leaves to edges of another release. No I/O.
+
+A latent of weights that this edge does not have is left where it is while it is young: an edge that has them is at
+work, and each of the two would overwrite what the other has filled. Streams have no order, so age decides: once the
+latent is older than `foreign_hold_s`, this edge may replace it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from service.errors import DamagedRecord, ForeignRecord, RecordOfOthers
+from service.records.known_records import KnownRecords
+from service.records.record import Record
+from service.records.vary_rule import is_rule, unpack_rule
+
+OTHER_WEIGHTS = "other-weights"
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """How the records of one edge are told from others."""
+
+    origin: str
+    stream_ids: frozenset[bytes]
+    """Of the weights that can read them."""
+    foreign_hold_s: int
+    """How long after its encode a latent of other weights is left in the store."""
+
+
+class RecordReader:
+    """Of one process."""
+
+    def __init__(self, books: Books, *, now: Callable[[], float]) -> None:
+        self._books = books
+        self._now = now
+        self._known_records = KnownRecords()
+
+    def read(self, value: bytes, key: bytes) -> Record:
+        """Return the record in the string under this key. Raises DamagedRecord, ForeignRecord or RecordOfOthers."""
+        if is_rule(value):
+            unpack_rule(value, key)
+            raise DamagedRecord("a rule in place of a record")
+        record = self._known_records.read(value, key)
+        if record.stream_id not in self._books.stream_ids:
+            raise self._foreign(record, value)
+        return record
+
+    def _foreign(self, record: Record, value: bytes) -> ForeignRecord:
+        message = f"stream id {record.stream_id.hex()}"
+        if self._now() - record.filled_ms / 1000 < self._books.foreign_hold_s:
+            return RecordOfOthers(message, fault=OTHER_WEIGHTS, value=value)
+        return ForeignRecord(message)
