@@ -248,4 +248,7 @@ def _beside(found: Lookup, lookup: Lookup) -> Beside | None:
     if found.rule is None and lookup.rule is None:
         return None
     was = b"" if found.rule is None or found.held is None else found.held
+    if lookup.rule == found.rule:
+        # As it was found: in the version of an older edge it can still be read by that one.
+        return Beside(lookup.home, was=was, becomes=was)
     return Beside(lookup.home, was=was, becomes=b"" if lookup.rule is None else pack_rule(lookup.rule, lookup.home))

@@ -8,8 +8,11 @@ from dataclasses import replace
 import httpx
 import pytest
 import redis
+from hypothesis import given
+from hypothesis import strategies as st
 
-from service.errors import DamagedRecord, RecordOfOthers, SettingsError
+from service.errors import DamagedRecord, RecordError, RecordOfOthers, SettingsError
+from service.records.framing import BINDING, PREFIX, key_digest
 from service.records.negative_entry import NegativeEntry, pack_negative_entry, unpack_negative_entry
 from service.records.record import record_key
 from service.rules.freshness import FreshnessRules, negative_lifetime_s
@@ -17,7 +20,7 @@ from service.rules.http_date import http_date
 from service.rules.negative_ttls import NegativeTtls, read_negative_ttls
 from service.rules.response_fields import PassedOn, ResponseFields
 from service.settings.edge_settings import read_settings
-from tests.service.releases import newer
+from tests.service.releases import newer, reframed
 from tests.service.running_edge import RunningEdge
 from tests.service.scripted_origin import Reply, ScriptedOrigin
 
@@ -143,6 +146,13 @@ def test_a_refusal_comes_back_as_it_was_and_no_damage_goes_unseen() -> None:
 def test_the_bytes_of_a_refusal_are_those_of_version_3_and_version_2_is_read() -> None:
     assert pack_negative_entry(SAMPLE, KEY) == GOLDEN
     assert unpack_negative_entry(GOLDEN_OF_VERSION_2, KEY) == SAMPLE
+
+
+@given(st.binary(max_size=100), st.integers(0, 255))
+def test_fields_of_a_refusal_are_not_believed_even_under_a_right_checksum(noise: bytes, version: int) -> None:
+    framed = PREFIX.pack(b"LEn", version, 0) + BINDING.pack(key_digest(KEY), 0) + noise
+    with pytest.raises(RecordError):
+        unpack_negative_entry(reframed(framed, version=version), KEY)
 
 
 def test_a_refusal_is_of_one_key_and_a_newer_one_is_of_others() -> None:

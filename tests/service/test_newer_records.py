@@ -12,9 +12,10 @@ import redis
 
 from service.records.negative_entry import is_negative_entry
 from service.records.record import pack, record_key, unpack
+from service.records.vary_rule import FRAMING
 from service.settings.edge_settings import read_settings
 from service.store.embedded import EmbeddedValkey
-from tests.service.releases import newer, record_of_the_last_release
+from tests.service.releases import newer, record_of_the_last_release, unbound
 from tests.service.running_edge import RunningEdge, running_edge
 from tests.service.scripted_origin import Reply, ScriptedOrigin
 from tests.service.stored import afresh, stored_keys
@@ -180,6 +181,20 @@ def test_a_newer_variant_stays(old: RunningEdge, origin: ScriptedOrigin, store: 
     for _ in range(2):
         assert [ask(old, asked).content for asked in (EN, DE)] == right
     assert store.get(variants.key(EN)) == value
+
+
+def test_a_rule_of_the_last_release_stays_as_it_is_when_a_variant_is_added(
+    old: RunningEdge, origin: ScriptedOrigin, store: redis.Redis
+) -> None:
+    """Edges of the last release cannot read a newer one: they would begin a rule of their own, without its variants."""
+    variants = Variants(store, origin)
+    origin.script("/cat", in_language("en"), in_language("de"))
+    ask(old, EN)
+    value = unbound(held(store, variants.home), FRAMING)
+    store.set(variants.home, value, ex=600)
+    assert [told(ask(old, asked)) for asked in (EN, DE)] == [HIT, "latentedge; fwd=vary-miss; stored"]
+    assert [told(ask(old, asked)) for asked in (EN, DE)] == [HIT, HIT]
+    assert store.get(variants.home) == value
 
 
 @pytest.mark.parametrize(("age_s", "is_left"), [(3000, True), (4000, False)])

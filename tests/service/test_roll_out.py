@@ -13,8 +13,9 @@ from skimage import data
 
 from models.bitstream import stream_id_of
 from models.codec import Codec
+from service.cache.reencoder import MARK_PREFIX
 from service.metrics.outcomes import ReencodeOutcome
-from service.records.record import Record, pack, record_key, unpack
+from service.records.record import KEY_PREFIX, Record, pack, record_key, unpack
 from service.render import image_file
 from service.settings.edge_settings import read_settings
 from service.store.embedded import EmbeddedValkey
@@ -251,6 +252,19 @@ def test_so_many_a_minute_are_encoded_anew(
         assert [told(edge.get(f"/image/{name}")) for name in names] == [HIT] * 4
         assert [stored(store, keys[name]).stream_id == new_stream for name in names] == [True, False, False, False]
         assert reencodes(edge, ReencodeOutcome.STORED) == 1
+
+
+def test_what_another_process_has_taken_up_is_left_to_it(
+    old: RunningEdge, new: RunningEdge, origin: ScriptedOrigin, store: redis.Redis, photo: bytes
+) -> None:
+    key = record_key("taken", origin=origin.url)
+    origin.script("/taken", Reply(photo, headers=CATS))
+    old.get("/image/taken")
+    value, before = held(store, key), reencodes(new, ReencodeOutcome.ELSEWHERE)
+    store.set(key.replace(KEY_PREFIX, MARK_PREFIX), b"another's", ex=60)
+    assert told(new.get("/image/taken")) == HIT
+    wait_until(lambda: reencodes(new, ReencodeOutcome.ELSEWHERE) == before + 1)
+    assert held(store, key) == value
 
 
 def test_edges_that_have_both_weights_never_ask_twice(
