@@ -11,7 +11,7 @@ from models import bitstream
 from models.bitstream import parse
 from service import errors
 from service.errors import EdgeError
-from service.metrics.outcomes import Outcome, RefinementOutcome
+from service.metrics.outcomes import Outcome, ReencodeOutcome, RefinementOutcome
 from service.records import negative_entry, record, vary_rule
 from service.settings.edge_settings import table
 from tests.markdown_page import ROOT, Page
@@ -53,6 +53,7 @@ def test_every_outcome_is_told_beside_its_metric(operations: Page) -> None:
     for name, outcomes in (
         ("edge_cache_requests_total{res,status}", Outcome),
         ("edge_refinements_total{outcome}", RefinementOutcome),
+        ("edge_reencodes_total{outcome}", ReencodeOutcome),
     ):
         (sentence,) = rows[name]
         assert set(re.findall(r"[a-z]+", sentence.partition(" is ")[2])) - {"or"} == {one.value for one in outcomes}

@@ -25,7 +25,6 @@ KEY_DIGEST_BYTES = 8
 """Assumed: a copy under another key is an accident, and 64 bits tell any two keys apart."""
 BINDING = struct.Struct(f">{KEY_DIGEST_BYTES}sH")
 NO_FLAGS = 0
-NEWER = "newer-record"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +68,7 @@ class Framing:
         if version == self.version:
             self._check_binding(reader, value, key)
         elif version > self.version:
-            raise RecordOfOthers(f"version {version}", fault=NEWER, value=value)
+            raise newer(f"version {version}", value)
         elif version < self.previous:
             raise ForeignRecord(f"version {version}")
         return version, reader
@@ -79,12 +78,17 @@ class Framing:
         if digest != key_digest(key):
             raise DamagedRecord("made for another key")
         if flags != NO_FLAGS:
-            raise RecordOfOthers(f"flags {flags:#06x}", fault=NEWER, value=value)
+            raise newer(f"flags {flags:#06x}", value)
 
     def _checksum(self, version: int, framed: bytes) -> int:
         if version <= self.previous and not self.previous_seals_magic:
             return crc32(framed)
         return crc32(framed, crc32(self.magic + bytes([version])))
+
+
+def newer(message: str, value: bytes) -> RecordOfOthers:
+    """Return the error for a string that only a newer release can have written."""
+    return RecordOfOthers(message, fault="newer-record", value=value)
 
 
 def key_digest(key: bytes) -> bytes:

@@ -26,7 +26,7 @@ class OwnRecords:
         self._size_bytes = 0
 
     def get(self, lookup: Lookup, beside: bytes) -> bytes | None:
-        """Return the string for the requests of this place, beside this string of the store."""
+        """Return the string for the requests of this lookup, beside this string of the store."""
         name = _name(lookup, beside)
         value = self._values.get(name)
         if value is not None:

@@ -22,9 +22,9 @@ from http import HTTPStatus
 from operator import gt
 
 from models.config import GRID
-from service.errors import DamagedRecord, RecordOfOthers
+from service.errors import DamagedRecord
 from service.records.field_reader import FieldReader
-from service.records.framing import NEWER, Framing
+from service.records.framing import Framing, newer
 from service.rules.cache_tags import TAGS_CAP, tags_fit
 from service.rules.response_fields import NOTHING, PASSED_ON, PassedOn
 
@@ -210,7 +210,7 @@ def _check_payload(reader: FieldReader, value: bytes) -> None:
     payload = reader.unpack(PAYLOAD)
     if payload != SQUARE_LATENT:
         kind, width, height = payload
-        raise RecordOfOthers(f"kind {kind}, {width} by {height} cells", fault=NEWER, value=value)
+        raise newer(f"kind {kind}, {width} by {height} cells", value)
 
 
 def _pack_tag(tag: str) -> bytes:

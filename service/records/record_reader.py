@@ -15,8 +15,6 @@ from service.records.known_records import KnownRecords
 from service.records.record import Record
 from service.records.vary_rule import is_rule, unpack_rule
 
-OTHER_WEIGHTS = "other-weights"
-
 
 @dataclass(frozen=True, slots=True)
 class Books:
@@ -50,5 +48,5 @@ class RecordReader:
     def _foreign(self, record: Record, value: bytes) -> ForeignRecord:
         message = f"stream id {record.stream_id.hex()}"
         if self._now() - record.filled_ms / 1000 < self._books.foreign_hold_s:
-            return RecordOfOthers(message, fault=OTHER_WEIGHTS, value=value)
+            return RecordOfOthers(message, fault="other-weights", value=value)
         return ForeignRecord(message)
