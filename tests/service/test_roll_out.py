@@ -188,6 +188,7 @@ def test_a_purge_during_the_encode_wins(
         assert late.arrived.wait(LIMIT_S)
         purge(edge, **what)
         gate.set()
+        wait_until(lambda: edge.metric("edge_reencodes_total") == 1)
         assert told(edge.get("/image/raced")) != HIT
         assert told(edge.get("/image/raced")) == HIT
 
