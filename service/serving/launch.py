@@ -28,7 +28,7 @@ from service.render.accelerator import has_accelerator
 from service.serving.admin_app import create_admin_app
 from service.serving.decoder_app import create_decoder_app
 from service.serving.edge_app import create_app
-from service.serving.listening import announce, bind
+from service.serving.listening import AnnouncedServer, announce, bind
 from service.serving.log_lines import log_to
 from service.serving.readiness import ReadyMark
 from service.serving.workers import STARTUP_FAILURE, Listening, Workers
@@ -52,8 +52,7 @@ def run(settings: Settings, *, host: str, port: int, workers: int = 1) -> None:
         settings = settings.model_copy(update={"decoder": _where_the_codec_runs(settings)})
         if workers == 1 and not settings.admin_port and settings.decoder == "thread":
             log_to(sys.stderr)
-            server = uvicorn.Server(_config(create_app(settings), settings, host=host, port=port))
-            announce(pictures)
+            server = AnnouncedServer(_config(create_app(settings), settings, host=host, port=port))
             with suppress(KeyboardInterrupt):  # Ctrl-C, after everything has ended in order
                 server.run(sockets=[pictures])
         else:

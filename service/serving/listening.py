@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import socket
 
+import uvicorn
+
 from service.errors import CannotListen
 
 
@@ -22,8 +24,18 @@ def bind(host: str, port: int) -> socket.socket:
     return bound
 
 
+class AnnouncedServer(uvicorn.Server):
+    """A server that says where it listens as soon as it does; uvicorn's own does so only for a port that it binds."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, then log the addresses."""
+        await super().startup(sockets)
+        for listening in sockets or []:
+            announce(listening)
+
+
 def announce(bound: socket.socket) -> None:
-    """Log where a server listens, as uvicorn does for a socket of its own. It configures the log before."""
+    """Log where a server listens. uvicorn has to have configured the log."""
     host, port = bound.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
     logging.getLogger("uvicorn.error").info("Uvicorn running on http://%s:%d (Press CTRL+C to quit)", shown, port)
