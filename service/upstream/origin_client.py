@@ -1,4 +1,4 @@
-"""Fetches pictures from the one origin. The only importer of httpx; every failure leaves as an error of ours.
+"""Fetches pictures from the one origin. Every failure leaves as an error of ours.
 
 An answer is judged before its body is read, and its body is read in pieces that are counted: what is too large is never
 held in memory.
@@ -25,6 +25,7 @@ from service.rules.negotiation import LATENT_MEDIA_TYPE
 from service.rules.origin_refused import OriginRefused
 from service.rules.response_fields import PassedOn, ResponseFields
 from service.rules.vary import NO_FIELDS, Fields
+from service.upstream.transport import Transport
 
 CONNECTIONS = 64  # assumed; fills are bounded by their own flights
 REDIRECTS = 3  # assumed
@@ -84,9 +85,8 @@ class OriginClient:
         self._observer = observer
         self._now = now
         self._http = httpx.AsyncClient(
-            # The whole fetch is timed in `fetch`; these bound each single wait within it.
-            timeout=httpx.Timeout(limits.timeout_s),
-            limits=httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS),
+            timeout=None,  # noqa: S113  (the whole fetch is timed in `fetch`)
+            transport=Transport(connections=CONNECTIONS),
             follow_redirects=False,
             cookies=CookieJar(
                 DefaultCookiePolicy(allowed_domains=[])
@@ -215,7 +215,7 @@ def _media_type(answer: httpx.Response) -> str:
 def _translated() -> Iterator[None]:
     try:
         yield
-    except (TimeoutError, httpx.TimeoutException) as error:
+    except TimeoutError as error:
         raise OriginTooSlow(type(error).__name__) from error
     except (httpx.RemoteProtocolError, httpx.ReadError, httpx.InvalidURL) as error:
         raise OriginBroken(_sentence(error)) from error

@@ -29,6 +29,23 @@ class Reply:
     """The body breaks off so many bytes early."""
     announced: bool = True
     """Whether there is a Content-Length."""
+    raw: bytes = b""
+    """The bytes of the whole answer, in place of everything above but the gate. They leave in one segment."""
+    later: tuple[bytes, ...] = ()
+    """Bytes that follow `raw`, each after the next permit of `permits`."""
+    permits: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
+    sent: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
+    """Released when each of `later` has been sent."""
+    hangs_up: bool = False
+    """The connection is closed in place of an answer, or behind it."""
+
+
+def wire(body: bytes = b"", *, status: str = "200 OK", chunked: bool = False, **headers: str) -> bytes:
+    """Return an answer as bytes, framed by its length or in one chunk; `cache_control="..."` becomes a field."""
+    framing = "Transfer-Encoding: chunked" if chunked else f"Content-Length: {len(body)}"
+    fields = [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+    head = "\r\n".join([f"HTTP/1.1 {status}", *fields, framing, "", ""]).encode("latin-1")
+    return head + (b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body) if chunked else body)
 
 
 @dataclass(frozen=True)
@@ -37,6 +54,8 @@ class Request:
 
     path: str
     headers: dict[str, str]
+    port: int
+    """The port from which the request came: the same port means the same connection."""
 
 
 class ScriptedOrigin:
@@ -59,9 +78,9 @@ class ScriptedOrigin:
         with self._lock:
             self._replies[path].extend(replies)
 
-    def next_reply(self, path: str, headers: dict[str, str]) -> Reply:
+    def next_reply(self, path: str, headers: dict[str, str], port: int) -> Reply:
         with self._lock:
-            self.requests.append(Request(path, headers))
+            self.requests.append(Request(path, headers, port))
             if self._replies[path]:
                 return self._replies[path].popleft()
             self.surplus.append(path)
@@ -99,17 +118,26 @@ class _Server(ThreadingHTTPServer):
             super().handle_error(request, client_address)  # type: ignore[arg-type]
 
 
+def _send_raw(connection: BaseHTTPRequestHandler, reply: Reply) -> None:
+    connection.wfile.write(reply.raw)
+    for piece in reply.later:
+        assert reply.permits.acquire(timeout=GATE_LIMIT_S), "later bytes were never permitted"
+        connection.wfile.write(piece)
+        reply.sent.release()
+    connection.close_connection = reply.hangs_up
+
+
 def _handler(origin: ScriptedOrigin) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
-            reply = origin.next_reply(unquote(self.path), dict(self.headers.items()))
+            reply = origin.next_reply(unquote(self.path), dict(self.headers.items()), self.client_address[1])
             reply.arrived.set()
             if reply.gate is not None and not reply.gate.wait(GATE_LIMIT_S):
                 origin.surplus.append(f"{self.path}: its gate was never opened")
             try:
-                self._send(reply)
+                _send_raw(self, reply) if reply.raw or reply.hangs_up else self._send(reply)
             except OSError:
                 self.close_connection = True  # the edge did not wait
 

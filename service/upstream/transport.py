@@ -1,0 +1,119 @@
+"""How httpx reaches an origin: connections that are kept, and that are never used again where that could be unsafe."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import httpx
+
+from service.upstream.connection import Connection
+
+IDLE_S = 4.0
+"""Assumed: less than the shortest limit that is common among servers (5 s), so that few are closed as they are used."""
+_PORTS = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True, slots=True)
+class _Server:
+    scheme: str
+    host: str
+    port: int
+
+
+class Transport(httpx.AsyncBaseTransport):
+    """At most `connections` at a time, for GET alone. Every wait is the caller's to bound."""
+
+    def __init__(self, *, connections: int) -> None:
+        self._room = asyncio.Semaphore(connections)
+        self._idle: defaultdict[_Server, dict[Connection, asyncio.TimerHandle]] = defaultdict(dict)
+        self._open: set[Connection] = set()
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Return the answer as soon as its head is there. Raises httpx.TransportError."""
+        await self._room.acquire()
+        try:
+            server = _server(request.url)
+            connection = self._kept(server) or await self._opened(server)
+            answer = await connection.ask(request)
+        except BaseException:
+            self._room.release()
+            raise
+        return httpx.Response(
+            answer.status_code, headers=answer.headers.raw_items(), stream=_Body(self, server, connection)
+        )
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        for connection in list(self._open):
+            connection.close()
+            await connection.closed.wait()
+        self._forget_closed()
+
+    def give_back(self, server: _Server, connection: Connection) -> None:
+        """Keep a connection whose answer has ended, if that is safe."""
+        self._room.release()
+        if connection.rest():
+            timer = asyncio.get_running_loop().call_later(IDLE_S, connection.close)
+            self._idle[server][connection] = timer
+
+    def _kept(self, server: _Server) -> Connection | None:
+        idle = self._idle[server]
+        while idle:
+            connection, timer = idle.popitem()  # the one that was used last is the likeliest to be open still
+            timer.cancel()
+            if connection.is_reusable():
+                return connection
+            connection.close()
+        return None
+
+    async def _opened(self, server: _Server) -> Connection:
+        self._forget_closed()
+        tls = self._tls if server.scheme == "https" else None
+        try:
+            _, connection = await asyncio.get_running_loop().create_connection(
+                Connection, server.host, server.port, ssl=tls
+            )
+        except OSError as error:
+            raise httpx.ConnectError(str(error)) from error
+        self._open.add(connection)
+        return connection
+
+    def _forget_closed(self) -> None:
+        self._open = {connection for connection in self._open if not connection.closed.is_set()}
+        for idle in self._idle.values():
+            for connection in [one for one in idle if one.closed.is_set()]:
+                idle.pop(connection).cancel()
+
+    @cached_property
+    def _tls(self) -> ssl.SSLContext:
+        context = httpx.create_ssl_context(trust_env=False)
+        context.set_alpn_protocols(["http/1.1"])
+        return context
+
+
+def _server(url: httpx.URL) -> _Server:
+    if url.scheme not in _PORTS:
+        raise httpx.UnsupportedProtocol(f"no way to ask by {url.scheme or 'no scheme'}")
+    return _Server(url.scheme, url.raw_host.decode("ascii"), url.port or _PORTS[url.scheme])
+
+
+class _Body(httpx.AsyncByteStream):
+    def __init__(self, transport: Transport, server: _Server, connection: Connection) -> None:
+        self._transport = transport
+        self._server = server
+        self._connection = connection
+        self._is_closed = False
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for piece in self._connection.body():
+            yield piece
+
+    async def aclose(self) -> None:
+        if not self._is_closed:
+            self._is_closed = True
+            self._transport.give_back(self._server, self._connection)
