@@ -9,6 +9,7 @@ from service.cache.renditions import Renditions
 from service.metrics.outcomes import Outcome
 from service.metrics.timings import Timings
 from service.rules.conditional import Validators
+from service.rules.redirects import tag_for_clients
 from service.upstream.source import Original, Source
 
 
@@ -40,14 +41,14 @@ class Bypass:
 
     def _as_it_is(self, source: Source, original: Original, asked: Asked) -> Answer:
         """RFC 9110 7.7, no-transform: neither another size nor another media type, and the origin's own entity tag."""
-        fields = source.fields
-        not_modified = self._not_modified(source, fields.etag, asked)
+        fields, tag = source.fields, tag_for_clients(source.fields.etag)
+        not_modified = self._not_modified(source, tag, asked)
         return Answer(
             outcome=Outcome.BYPASS,
             media_type=original.media_type,
             body=None if not_modified or asked.head else original.body,
             not_modified=not_modified,
-            entity_tag=fields.etag,
+            entity_tag=tag,
             passed=fields.passed,
             age=fields.age,
             tags=fields.tags if asked.wanted.is_latent else (),  # the file, for an edge that may store it

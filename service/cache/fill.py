@@ -164,7 +164,7 @@ class Filler:
         except OriginError as error:
             return self._failed(known, error, work)
         if isinstance(answered, Confirmed):
-            fields = merged(known, answered.fields)
+            fields = self._upstream.settled(merged(known, answered.fields))
             confirmed = await self._confirmed(work, work.known, fields, self._upstream.storage(fields))
             return replace(confirmed, origin_status=HTTPStatus.NOT_MODIFIED)
         if is_the_same(answered, known):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from http_sfv.dictionary import Dictionary
 
@@ -61,6 +61,18 @@ def parse_targeted(field: str) -> CacheControl | None:
     # RFC 9213 2.1: a directive without a value is Boolean true; false says that it is not there.
     stated = {name: "" for name, member in members.items() if getattr(member, "value", True) is not False}
     return _control(stated, seconds) if members else None
+
+
+def write_cache_control(control: CacheControl) -> str:
+    """Return the field that says this, of either of both kinds."""
+    words = []
+    for one in fields(control):
+        stated, name = getattr(control, one.name), one.name.removesuffix("_s").replace("_", "-")
+        if stated is True:
+            words.append(name)
+        elif stated is not None and stated is not False:
+            words.append(f"{name}={stated}")
+    return ", ".join(words)
 
 
 _SECONDS = frozenset({"max-age", "s-maxage", "stale-while-revalidate", "stale-if-error"})

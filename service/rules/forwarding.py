@@ -11,14 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from service.errors import FieldsTooLarge
-from service.rules.vary import NO_FIELDS, Fields, selecting_names
+from service.rules.vary import NAMES_CAP, NO_FIELDS, Fields, selecting_names
 
 ALL, NONE = "all", "none"
 # Assumed: as many as Varnish takes of a request by default, and as much as nginx takes of one line.
 FIELDS_CAP = 64
 FIELDS_CAP_BYTES = 8192
-NAMES_CAP = 16
-"""Assumed: a picture that varies by more fields is hardly ever the same for two clients."""
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")  # RFC 9110 5.6.2, in lower case
 _NO_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")  # RFC 9110 5.5

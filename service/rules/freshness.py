@@ -53,7 +53,7 @@ class Storage:
 
 
 @dataclass(frozen=True, slots=True)
-class _Applicable:
+class Applicable:
     """The directives that count, and whether they were meant for caches like this one alone."""
 
     control: CacheControl
@@ -89,9 +89,9 @@ def negative_lifetime_s(status: int, fields: ResponseFields, rules: FreshnessRul
     if status in _NEVER_STORED or not rules.forward.covers(fields.passed.vary):
         return 0
     control = applicable.control
-    if control.no_cache or control.private or _is_forbidden(control, status):
+    if control.no_cache or control.private or is_forbidden(control, status):
         return 0
-    explicit_s = _explicit_s(applicable, fields)
+    explicit_s = explicit_lifetime_s(applicable, fields)
     lifetime_s = _unsaid_refusal_s(status, control, fields, rules) if explicit_s is None else explicit_s
     return min(lifetime_s, rules.max_ttl_s or LONGEST_S, LONGEST_S)
 
@@ -104,6 +104,13 @@ def _unsaid_refusal_s(status: int, control: CacheControl, fields: ResponseFields
     guessable = control.public or status in _HEURISTICALLY_CACHEABLE
     guessed_s = _guessed_s(fields, rules) if guessable and rules.negative_ttls.seconds else None
     return guessed_s or 0
+
+
+def unsaid_lifetime_s(fields: ResponseFields, rules: FreshnessRules) -> int:
+    """Return for how long an answer that says nothing of it is fresh here, at most."""
+    if fields.status < HTTPStatus.MULTIPLE_CHOICES and fields.status != HTTPStatus.NO_CONTENT:
+        return _bounded_s(_heuristic_s(fields, rules), rules)
+    return _unsaid_refusal_s(fields.status, _applicable(fields.passed).control, fields, rules)
 
 
 def may_be_transformed(passed: PassedOn) -> bool:
@@ -145,31 +152,50 @@ def remaining_s(*, born_ms: int, lifetime_s: int, now_s: float) -> int:
     return lifetime_s - age_s(born_ms=born_ms, now_s=now_s)
 
 
-def _applicable(passed: PassedOn) -> _Applicable:
+def explicit_lifetime_s(applicable: Applicable, fields: ResponseFields) -> int | None:
+    """RFC 9111 4.2.1, in its order."""
+    control = applicable.control
+    if control.s_maxage_s is not None:  # RFC 9111 5.2.2.10: for shared caches it overrides max-age
+        return control.s_maxage_s
+    if control.max_age_s is not None:  # RFC 9111 5.3: and this overrides Expires
+        return control.max_age_s
+    if applicable.targeted or not fields.passed.expires:  # RFC 9213 2.2: a targeted field hides Expires
+        return None
+    expires_s = parse_http_date(fields.passed.expires, now_s=fields.answered_s)
+    if expires_s is None:  # RFC 9111 5.3: an invalid date, "0" above all, lies in the past
+        return 0
+    date_s = parse_http_date(fields.passed.date, now_s=fields.answered_s)
+    return max(0, expires_s - int(fields.answered_s if date_s is None else date_s))
+
+
+def is_forbidden(control: CacheControl, status: int) -> bool:
+    """RFC 9111 5.2.2.5, and 5.2.2.3: beside must-understand it is for those alone who do not know the status."""
+    return status not in _UNDERSTOOD if control.must_understand else control.no_store
+
+
+def _applicable(passed: PassedOn) -> Applicable:
     targeted = parse_targeted(passed.cdn_cache_control)
     if targeted is not None:
-        return _Applicable(targeted, targeted=True)
-    return _Applicable(parse_cache_control(passed.cache_control), targeted=False)
+        return Applicable(targeted, targeted=True)
+    return Applicable(parse_cache_control(passed.cache_control), targeted=False)
 
 
-def _obstacle(applicable: _Applicable, fields: ResponseFields, rules: FreshnessRules) -> str | None:
+def _obstacle(applicable: Applicable, fields: ResponseFields, rules: FreshnessRules) -> str | None:
     control, passed = applicable.control, fields.passed
     for obstacle, applies in (
-        ("no-store", _is_forbidden(control, fields.status)),
+        ("no-store", is_forbidden(control, fields.status)),
         ("private", control.private),  # RFC 9111 5.2.2.7
         ("no-transform", not may_be_transformed(passed)),  # what this edge stores is another picture
         # RFC 9110 15.1: other words of success count for later requests only where the origin says so.
-        ("status", fields.status not in _PLAIN and not control.public and _explicit_s(applicable, fields) is None),
+        (
+            "status",
+            fields.status not in _PLAIN and not control.public and explicit_lifetime_s(applicable, fields) is None,
+        ),
         ("vary", not rules.forward.covers(passed.vary)),  # RFC 9111 4.1
     ):
         if applies:
             return obstacle
     return None
-
-
-def _is_forbidden(control: CacheControl, status: int) -> bool:
-    """RFC 9111 5.2.2.5, and 5.2.2.3: beside must-understand it is for those alone who do not know the status."""
-    return status not in _UNDERSTOOD if control.must_understand else control.no_store
 
 
 def _can_be_validated(fields: ResponseFields) -> bool:
@@ -187,8 +213,8 @@ def _allowance_s(control: CacheControl, explicit_s: int | None, default_s: int) 
     return 0 if control.s_maxage_s is not None else default_s
 
 
-def _lifetime_s(applicable: _Applicable, fields: ResponseFields, rules: FreshnessRules, draw: float) -> int:
-    explicit_s = _explicit_s(applicable, fields)
+def _lifetime_s(applicable: Applicable, fields: ResponseFields, rules: FreshnessRules, draw: float) -> int:
+    explicit_s = explicit_lifetime_s(applicable, fields)
     if explicit_s is not None:
         return _bounded_s(explicit_s, rules)
     # What was filled together is not to become stale together; what the origin said is never shortened.
@@ -198,22 +224,6 @@ def _lifetime_s(applicable: _Applicable, fields: ResponseFields, rules: Freshnes
 
 def _bounded_s(lifetime_s: int, rules: FreshnessRules) -> int:
     return min(max(lifetime_s, rules.min_ttl_s), rules.max_ttl_s or LONGEST_S, LONGEST_S)
-
-
-def _explicit_s(applicable: _Applicable, fields: ResponseFields) -> int | None:
-    """RFC 9111 4.2.1, in its order."""
-    control = applicable.control
-    if control.s_maxage_s is not None:  # RFC 9111 5.2.2.10: for shared caches it overrides max-age
-        return control.s_maxage_s
-    if control.max_age_s is not None:  # RFC 9111 5.3: and this overrides Expires
-        return control.max_age_s
-    if applicable.targeted or not fields.passed.expires:  # RFC 9213 2.2: a targeted field hides Expires
-        return None
-    expires_s = parse_http_date(fields.passed.expires, now_s=fields.answered_s)
-    if expires_s is None:  # RFC 9111 5.3: an invalid date, "0" above all, lies in the past
-        return 0
-    date_s = parse_http_date(fields.passed.date, now_s=fields.answered_s)
-    return max(0, expires_s - int(fields.answered_s if date_s is None else date_s))
 
 
 def _heuristic_s(fields: ResponseFields, rules: FreshnessRules) -> int:

@@ -38,5 +38,7 @@ class ResponseFields:
     """Told to no client."""
     is_stale: bool = False
     """A parent knows it, whatever the dates say."""
+    redirects: tuple[ResponseFields, ...] = ()
+    """The answers that have led to this one, which limit it (see `redirects`)."""
     cache_status: str = ""
     """What the caches on the way say of the answer (RFC 9211)."""

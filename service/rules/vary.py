@@ -12,6 +12,8 @@ NO_FIELDS: Fields = ()
 # The edge asks for every picture in the same words, so an answer that varies by these is the only one there is.
 _ASKED_ALIKE = frozenset({"accept", "accept-encoding", ""})
 ANY = "*"
+NAMES_CAP = 16
+"""Assumed: a picture that varies by more fields is hardly ever the same for two clients."""
 _LETTERS_ALIKE = frozenset({"accept-language"})
 """Fields whose values mean the same in capitals: language ranges (RFC 4647 2)."""
 

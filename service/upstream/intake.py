@@ -26,6 +26,7 @@ from service.rules import freshness
 from service.rules.cache_tags import tags_fit
 from service.rules.freshness import FreshnessRules, Storage
 from service.rules.negotiation import LATENT_MEDIA_TYPE
+from service.rules.redirects import settled
 from service.rules.response_fields import ResponseFields
 from service.upstream.origin_client import Fetched
 from service.upstream.source import Latent, Original, Pixels, Prepared, Source, prepare
@@ -57,6 +58,7 @@ class Intake:
         fields, body = freshness.dated(fetched.fields), fetched.body
         if body is None:
             return Confirmed(fields)
+        fields = self.settled(fields)
         if fetched.media_type == LATENT_MEDIA_TYPE:
             with timings.measured("latent"):
                 return await self._latent(body, fields, read_facts(fetched.latent_facts))
@@ -79,6 +81,10 @@ class Intake:
             original=Original(bitstream, LATENT_MEDIA_TYPE) if keep_file else None,
         )
         return Source(delivered.fields, prepared, delivered.storage)
+
+    def settled(self, fields: ResponseFields) -> ResponseFields:
+        """Return what was answered as the redirects on the way limit it."""
+        return settled(fields, self._rules)
 
     def storage(self, fields: ResponseFields) -> Storage:
         """Whether what was answered may be stored, and can be."""

@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Protocol
@@ -23,6 +23,7 @@ from service.records.latent_facts import FIELD as FACTS
 from service.rules.cache_tags import read_tags
 from service.rules.negotiation import LATENT_MEDIA_TYPE
 from service.rules.origin_refused import OriginRefused
+from service.rules.redirects import tag_for_target, tag_of_target
 from service.rules.response_fields import PassedOn, ResponseFields
 from service.rules.vary import NO_FIELDS, Fields
 from service.upstream.transport import Transport
@@ -65,6 +66,20 @@ class Fetched:
     """As the origin says, without parameters."""
     latent_facts: str = ""
     """What another edge says of the picture that its latent was made from."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What every request of one fetch says, and what only the target does that is known."""
+
+    lines: list[tuple[bytes, bytes]]
+    etag: str
+    last_modified: str
+
+    def conditions(self, target: str) -> list[tuple[bytes, bytes]]:
+        # RFC 9111 4.3.1: the origin's own validators, both of them; to the target alone that has said them.
+        since = "" if target else self.last_modified
+        return _lines({"If-None-Match": tag_for_target(self.etag, target), "If-Modified-Since": since})
 
 
 class Observer(Protocol):
@@ -113,14 +128,12 @@ class OriginClient:
 
         `client` are fields of the client's request: they come in place of the edge's own.
         """
-        # RFC 9111 4.3.1: the origin's own validators, both of them.
-        asked = {"If-None-Match": etag, "If-Modified-Since": last_modified, LOOP: passed_by}
-        added = [*client, *((name.encode(), value.encode("ascii")) for name, value in asked.items() if value)]
+        asked = _Asked([*client, *_lines({LOOP: passed_by})], etag, last_modified)
         try:
             with _translated():
                 async with asyncio.timeout(self._limits.timeout_s):
                     url = f"{self._base_url}/{quote(image_id, safe=_PATH_CHARACTERS)}"
-                    fetched = await self._fetched(url, added, conditional=bool(etag or last_modified))
+                    fetched = await self._fetched(url, asked)
         except (OriginError, PictureTooLarge) as error:
             self._observer.answered(outcome=_OUTCOMES[type(error)], fetched_bytes=0)
             raise
@@ -132,18 +145,22 @@ class OriginClient:
         """Give the connections back."""
         await self._http.aclose()
 
-    async def _fetched(self, url: str, added: list[tuple[bytes, bytes]], *, conditional: bool) -> Fetched:
+    async def _fetched(self, url: str, asked: _Asked) -> Fetched:
+        redirects: list[ResponseFields] = []
         for _ in range(REDIRECTS + 1):
+            target = urlsplit(url)._replace(scheme="", netloc="").geturl() if redirects else ""
+            conditions = asked.conditions(target)
             asked_s = self._now()
-            async with self._http.stream("GET", url, headers=added) as answer:
-                answered_s = self._now()
+            async with self._http.stream("GET", url, headers=[*asked.lines, *conditions]) as answer:
+                fields = _fields(answer, asked_s=asked_s, answered_s=self._now(), target=target)
                 # RFC 9110 15.4: without a Location it leads nowhere, and is the answer itself.
                 if answer.status_code in _REDIRECT_STATUSES and "location" in answer.headers:
                     url = self._next_url(url, answer)
+                    redirects.append(fields)
                     continue
-                fields = _fields(answer, asked_s=asked_s, answered_s=answered_s)
+                fields = replace(fields, redirects=tuple(redirects))
                 facts = answer.headers.get(FACTS, "")
-                if conditional and answer.status_code == HTTPStatus.NOT_MODIFIED:
+                if conditions and answer.status_code == HTTPStatus.NOT_MODIFIED:
                     return Fetched(None, fields, latent_facts=facts)
                 self._judge(answer, fields)
                 return Fetched(await self._body(answer), fields, _media_type(answer), facts)
@@ -180,7 +197,11 @@ class OriginClient:
         return bytes(body)
 
 
-def _fields(answer: httpx.Response, *, asked_s: float, answered_s: float) -> ResponseFields:
+def _lines(fields: dict[str, str]) -> list[tuple[bytes, bytes]]:
+    return [(name.encode(), value.encode("ascii")) for name, value in fields.items() if value]
+
+
+def _fields(answer: httpx.Response, *, asked_s: float, answered_s: float, target: str) -> ResponseFields:
     def lines(name: str) -> str:
         return ", ".join(answer.headers.get_list(name))  # RFC 9110 5.3: several lines are one list
 
@@ -200,7 +221,7 @@ def _fields(answer: httpx.Response, *, asked_s: float, answered_s: float) -> Res
             vary=lines("vary"),
         ),
         age=lines("age"),
-        etag=first("etag"),
+        etag=tag_of_target(first("etag"), target),
         tags=read_tags(cache_tag=lines("cache-tag"), surrogate_key=" ".join(answer.headers.get_list("surrogate-key"))),
         cache_status=lines("cache-status"),
     )

@@ -7,9 +7,10 @@ import asyncio
 from service.metrics.timings import Timings
 from service.records.record import Record
 from service.rules.freshness import Storage
+from service.rules.origin_refused import OriginRefused
 from service.rules.response_fields import ResponseFields
 from service.upstream.intake import Delivered, Intake
-from service.upstream.origin_client import OriginClient
+from service.upstream.origin_client import Fetched, OriginClient
 from service.upstream.parent import Parent
 from service.upstream.source import Source, Terms
 
@@ -42,14 +43,25 @@ class Upstream:
                 if delivered is not None:
                     return delivered
             with timings.measured("origin"):
-                fetched = await self._origin.fetch(
-                    image_id,
-                    etag="" if known is None else known.origin_etag,
-                    last_modified="" if known is None else known.passed.last_modified,
-                    passed_by=terms.passed_by,
-                    client=terms.fields,
-                )
+                fetched = await self._fetched(image_id, terms, known)
             return await self._intake.take(fetched, timings, keep_file=terms.keep_file)
+
+    async def _fetched(self, image_id: str, terms: Terms, known: Record | None) -> Fetched:
+        try:
+            return await self._origin.fetch(
+                image_id,
+                etag="" if known is None else known.origin_etag,
+                last_modified="" if known is None else known.passed.last_modified,
+                passed_by=terms.passed_by,
+                client=terms.fields,
+            )
+        except OriginRefused as refused:
+            refused.fields = self._intake.settled(refused.fields)
+            raise
+
+    def settled(self, fields: ResponseFields) -> ResponseFields:
+        """Return what was answered as the redirects on the way limit it."""
+        return self._intake.settled(fields)
 
     def storage(self, fields: ResponseFields) -> Storage:
         """Whether what was answered may be stored, and can be."""
