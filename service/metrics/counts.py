@@ -15,11 +15,16 @@ class UpstreamCounts:
 
     _requests: Counter
     _bytes: Counter
+    _retries: Counter
 
     def answered(self, *, outcome: str, fetched_bytes: int) -> None:
         """One fetch, however it ended."""
         self._requests.labels(outcome).inc()
         self._bytes.inc(fetched_bytes)
+
+    def retried(self) -> None:
+        """One request was sent again on a new connection."""
+        self._retries.inc()
 
 
 class RenditionCounts:

@@ -76,10 +76,12 @@ class Telemetry:
         self.origin = UpstreamCounts(
             Counter("edge_origin_requests_total", "Fetches from the origin.", ["outcome"], registry=registry),
             Counter("edge_origin_bytes_total", "Bytes fetched from the origin.", registry=registry),
+            Counter("edge_origin_retries_total", "Requests sent again on a new connection.", registry=registry),
         )
         self.parent = UpstreamCounts(
             Counter("edge_parent_requests_total", "Latents asked of the parent.", ["outcome"], registry=registry),
             Counter("edge_parent_bytes_total", "Bytes fetched from the parent.", registry=registry),
+            Counter("edge_parent_retries_total", "Requests sent again on a new connection.", registry=registry),
         )
         self._encodes_skipped = Counter(
             "edge_encodes_skipped_total",

@@ -38,12 +38,12 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._arrived = asyncio.Event()
         self.closed = asyncio.Event()
-        self._is_asked = False
+        self._is_asked = self._is_reused = False
         self._is_doubtful = False
         self._is_paused = False
         self._unread_bytes = 0
         self.has_answered = False
-        """Whether any byte of the present answer has come."""
+        """Whether a byte of the answer to the present request has come."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
@@ -53,8 +53,11 @@ class Connection(asyncio.Protocol):
             self.close()
             return
         if not self.has_answered:
-            self.has_answered = True
             self._is_doubtful = self._has_unsent()
+            if self._is_doubtful and self._is_reused:  # it was on its way before this request was
+                self.close()
+                return
+            self.has_answered = True
         self._parser.receive_data(data)
         self._unread_bytes += len(data)
         if self._unread_bytes > READ_AHEAD_BYTES and not self._is_paused:
@@ -95,6 +98,7 @@ class Connection(asyncio.Protocol):
             return False
         self._parser.start_next_cycle()
         self._is_asked = self.has_answered = False
+        self._is_reused = True
         self._read_on()  # so that bytes that nobody has asked for are seen when they come
         return True
 

@@ -88,6 +88,9 @@ class Observer(Protocol):
     def answered(self, *, outcome: str, fetched_bytes: int) -> None:
         """One fetch has ended."""
 
+    def retried(self) -> None:
+        """A request was sent again, as the connection that was kept for it had been closed."""
+
 
 class OriginClient:
     """One origin, or one parent, whose address is fixed when the edge starts."""
@@ -101,7 +104,7 @@ class OriginClient:
         self._now = now
         self._http = httpx.AsyncClient(
             timeout=None,  # noqa: S113  (the whole fetch is timed in `fetch`)
-            transport=Transport(connections=CONNECTIONS),
+            transport=Transport(connections=CONNECTIONS, retried=observer.retried),
             follow_redirects=False,
             cookies=CookieJar(
                 DefaultCookiePolicy(allowed_domains=[])

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from functools import cached_property
 
+import h11
 import httpx
 
 from service.upstream.connection import Connection
@@ -28,7 +29,8 @@ class _Server:
 class Transport(httpx.AsyncBaseTransport):
     """At most `connections` at a time, for GET alone. Every wait is the caller's to bound."""
 
-    def __init__(self, *, connections: int) -> None:
+    def __init__(self, *, connections: int, retried: Callable[[], None]) -> None:
+        self._retried = retried
         self._room = asyncio.Semaphore(connections)
         self._idle: defaultdict[_Server, dict[Connection, asyncio.TimerHandle]] = defaultdict(dict)
         self._open: set[Connection] = set()
@@ -38,8 +40,7 @@ class Transport(httpx.AsyncBaseTransport):
         await self._room.acquire()
         try:
             server = _server(request.url)
-            connection = self._kept(server) or await self._opened(server)
-            answer = await connection.ask(request)
+            connection, answer = await self._asked(server, request)
         except BaseException:
             self._room.release()
             raise
@@ -60,6 +61,19 @@ class Transport(httpx.AsyncBaseTransport):
         if connection.rest():
             timer = asyncio.get_running_loop().call_later(IDLE_S, connection.close)
             self._idle[server][connection] = timer
+
+    async def _asked(self, server: _Server, request: httpx.Request) -> tuple[Connection, h11.Response]:
+        kept = self._kept(server)
+        if kept is not None:
+            try:
+                return kept, await kept.ask(request)
+            except (httpx.ReadError, httpx.RemoteProtocolError):
+                # RFC 9112 9.3.1, RFC 9110 9.2.2: the server closed it just then. Asked again once, and anew.
+                if kept.has_answered or request.method != "GET":
+                    raise
+            self._retried()
+        connection = await self._opened(server)
+        return connection, await connection.ask(request)
 
     def _kept(self, server: _Server) -> Connection | None:
         idle = self._idle[server]
