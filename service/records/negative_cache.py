@@ -30,7 +30,9 @@ class NegativeCache:
         left_s = freshness.remaining_s(born_ms=entry.born_ms, lifetime_s=entry.lifetime_s, now_s=now_s)
         if left_s > 0 and entry.generation >= purges.latest:
             age = str(freshness.age_s(born_ms=entry.born_ms, now_s=now_s))
-            fields = ResponseFields(asked_s=now_s, answered_s=now_s, passed=entry.passed, age=age)
+            fields = ResponseFields(
+                asked_s=now_s, answered_s=now_s, passed=entry.passed, age=age, error_fields=entry.error_fields
+            )
             raise OriginRefused(entry.status, fields, ttl_s=left_s)
 
     async def remember(
@@ -52,6 +54,8 @@ class NegativeCache:
             lifetime_s=freshness.negative_lifetime_s(refused.status, fields, self._rules),
             generation=generation,
             passed=fields.passed,
+            error_fields=fields.error_fields,
         )
         left_s = freshness.remaining_s(born_ms=entry.born_ms, lifetime_s=entry.lifetime_s, now_s=self._now())
-        return (pack_negative_entry(entry, key), left_s) if left_s > 0 and all_fit(entry.passed) else (b"", 0)
+        fits = all_fit(entry.passed) and entry.error_fields.can_be_kept
+        return (pack_negative_entry(entry, key), left_s) if left_s > 0 and fits else (b"", 0)

@@ -1,6 +1,6 @@
 """An error of the origin that is remembered in place of a picture: packed, framed as `framing` says. No I/O, no clock.
 
-frame 18 | born_ms, lifetime_s, status, generation, lengths (FIXED) | what is passed on
+frame 18 | born_ms, lifetime_s, status, generation, lengths (FIXED) | what is passed on, and more
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from service.errors import DamagedRecord
 from service.records.framing import Framing
 from service.records.record import PASSED_ON_CAPS_BYTES, all_fit
+from service.rules.error_fields import NO_ERROR_FIELDS, ErrorFields, pack_error_fields, unpack_error_fields
 from service.rules.response_fields import PASSED_ON, PassedOn
 
 VERSION = 3
@@ -28,6 +29,7 @@ class NegativeEntry:
     generation: int
     """The latest purge of any kind before the origin was asked. Each one by tag, or of all, ends it."""
     passed: PassedOn
+    error_fields: ErrorFields = NO_ERROR_FIELDS
 
 
 def is_negative_entry(value: bytes) -> bool:
@@ -40,7 +42,8 @@ def pack_negative_entry(entry: NegativeEntry, key: bytes) -> bytes:
     assert all_fit(entry.passed), "what does not fit is not remembered"
     texts = [getattr(entry.passed, name) for name in PASSED_ON]
     fixed = FIXED.pack(entry.born_ms, entry.lifetime_s, entry.status, entry.generation, *map(len, texts))
-    return FRAMING.build(fixed + "".join(texts).encode("ascii"), key)
+    body = fixed + "".join(texts).encode("ascii") + pack_error_fields(entry.error_fields)
+    return FRAMING.build(body, key)
 
 
 def unpack_negative_entry(value: bytes, key: bytes) -> NegativeEntry:
@@ -52,8 +55,16 @@ def unpack_negative_entry(value: bytes, key: bytes) -> NegativeEntry:
         born_ms=born_ms,
         lifetime_s=lifetime_s,
         generation=generation,
-        passed=_passed(reader.rest(), tuple(lengths)),
+        passed=_passed(reader.take(sum(lengths)), tuple(lengths)),
+        error_fields=_error_fields(reader.rest()),
     )
+
+
+def _error_fields(body: bytes) -> ErrorFields:
+    try:
+        return unpack_error_fields(body)
+    except ValueError as error:
+        raise DamagedRecord(f"impossible fields of an error: {error}") from error
 
 
 def _passed(body: bytes, lengths: tuple[int, ...]) -> PassedOn:

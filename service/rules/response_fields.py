@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from http import HTTPStatus
 
+from service.rules.error_fields import NO_ERROR_FIELDS, ErrorFields
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PassedOn:
@@ -40,5 +42,7 @@ class ResponseFields:
     """A parent knows it, whatever the dates say."""
     redirects: tuple[ResponseFields, ...] = ()
     """The answers that have led to this one, which limit it (see `redirects`)."""
+    error_fields: ErrorFields = NO_ERROR_FIELDS
+    """Of an answer that is no picture."""
     cache_status: str = ""
     """What the caches on the way say of the answer (RFC 9211)."""

@@ -21,6 +21,7 @@ import httpx
 from service.errors import EdgeError, OriginBroken, OriginError, OriginTooSlow, OriginUnreachable, PictureTooLarge
 from service.records.latent_facts import FIELD as FACTS
 from service.rules.cache_tags import read_tags
+from service.rules.error_fields import ErrorFields
 from service.rules.negotiation import LATENT_MEDIA_TYPE
 from service.rules.origin_refused import OriginRefused
 from service.rules.redirects import tag_for_target, tag_of_target
@@ -226,6 +227,11 @@ def _fields(answer: httpx.Response, *, asked_s: float, answered_s: float, target
         age=lines("age"),
         etag=tag_of_target(first("etag"), target),
         tags=read_tags(cache_tag=lines("cache-tag"), surrogate_key=" ".join(answer.headers.get_list("surrogate-key"))),
+        error_fields=ErrorFields(
+            retry_after=first("retry-after"),
+            www_authenticate=lines("www-authenticate"),
+            allow=lines("allow") if "allow" in answer.headers else None,
+        ),
         cache_status=lines("cache-status"),
     )
 

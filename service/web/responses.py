@@ -91,6 +91,8 @@ def _problem_fields(error: EdgeError, *, negotiated: bool) -> list[Header]:
         headers = _passed_on(said if explicit else replace(said, cache_control="no-store"), negotiated=negotiated)
         how = f"fwd=uri-miss; fwd-status={int(error.status)}" if error.ttl_s is None else f"hit; ttl={error.ttl_s}"
         headers += [(b"cache-status", f"{NAME}; {how}".encode()), *_last_modified(said)]
+        said_of_it = error.fields.error_fields.lines.items()
+        headers += [(name.encode(), value.encode("latin-1", "replace")) for name, value in said_of_it]
         if error.fields.age:
             headers.append((b"age", error.fields.age.encode("latin-1", "replace")))
         return headers

@@ -15,6 +15,7 @@ from service.errors import DamagedRecord, RecordError, RecordOfOthers, SettingsE
 from service.records.framing import BINDING, PREFIX, key_digest
 from service.records.negative_entry import NegativeEntry, pack_negative_entry, unpack_negative_entry
 from service.records.record import record_key
+from service.rules.error_fields import NO_ERROR_FIELDS, ErrorFields
 from service.rules.freshness import FreshnessRules, negative_lifetime_s
 from service.rules.http_date import http_date
 from service.rules.negative_ttls import NegativeTtls, read_negative_ttls
@@ -130,9 +131,14 @@ GOLDEN_OF_VERSION_2 = bytes.fromhex(
 )
 
 
-def test_a_refusal_comes_back_as_it_was_and_no_damage_goes_unseen() -> None:
-    packed = pack_negative_entry(SAMPLE, KEY)
-    assert unpack_negative_entry(packed, KEY) == SAMPLE
+CHALLENGES = ErrorFields(retry_after="7", www_authenticate='Basic realm="a: b", Bearer', allow="")
+
+
+@pytest.mark.parametrize("said", [NO_ERROR_FIELDS, CHALLENGES, ErrorFields(allow="PUT, DELETE")])
+def test_a_refusal_comes_back_as_it_was_and_no_damage_goes_unseen(said: ErrorFields) -> None:
+    refusal = replace(SAMPLE, error_fields=said)
+    packed = pack_negative_entry(refusal, KEY)
+    assert unpack_negative_entry(packed, KEY) == refusal
     for length in range(len(packed)):
         with pytest.raises(DamagedRecord):
             unpack_negative_entry(packed[:length], KEY)
@@ -160,6 +166,41 @@ def test_a_refusal_is_of_one_key_and_a_newer_one_is_of_others() -> None:
         unpack_negative_entry(GOLDEN, b"p:{another}")
     with pytest.raises(RecordOfOthers):
         unpack_negative_entry(newer(GOLDEN), KEY)
+
+
+def test_an_error_whose_fields_are_long_is_not_remembered() -> None:
+    assert CHALLENGES.can_be_kept
+    assert not ErrorFields(www_authenticate="Basic " * 500).can_be_kept
+    assert not ErrorFields(retry_after="\u00e4").can_be_kept
+
+
+@pytest.mark.parametrize(
+    ("status", "name", "value"),
+    [
+        (401, "WWW-Authenticate", 'Basic realm="x", Bearer'),
+        (405, "Allow", "PUT, DELETE"),
+        (405, "Allow", ""),
+        (429, "Retry-After", "7"),
+        (503, "Retry-After", "Fri, 31 Dec 2999 23:59:59 GMT"),
+        (301, "Retry-After", "7"),
+    ],
+)
+@pytest.mark.parametrize("control", ["no-store", "max-age=600"])
+def test_what_an_error_asks_of_the_client_reaches_it(
+    edge: RunningEdge, origin: ScriptedOrigin, *, status: int, name: str, value: str, control: str
+) -> None:
+    """RFC 9110 15.5.2, 15.5.6 and 10.2.3; and of a remembered error too (RFC 9111 3.1)."""
+    remembered = control != "no-store" and status != 429
+    reply = Reply(status=status, headers={name: value, "Cache-Control": control})
+    origin.script("/error", *[reply] * (1 if remembered else 2))
+    for answer in (edge.get("/image/error"), edge.get("/image/error?res=medium")):
+        assert (answer.status_code, answer.headers[name]) == (status, value)
+
+
+@pytest.mark.parametrize("name", ["Upgrade", "Proxy-Authenticate", "Set-Cookie", "Location"])
+def test_what_is_for_the_edge_alone_does_not(edge: RunningEdge, origin: ScriptedOrigin, name: str) -> None:
+    origin.script("/error", Reply(status=426, headers={name: "x"}))
+    assert name not in edge.get("/image/error").headers
 
 
 @pytest.mark.parametrize("status", [404, 410])
