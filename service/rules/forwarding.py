@@ -37,12 +37,12 @@ _NEVER_BEGINNINGS = ("content-", "if-", "proxy-", "sec-websocket-")
 
 # Only if they are named:
 _WHO_ASKS = {
-    *("client-ip", "forwarded", "from", "referer", "true-client-ip", "via", "x-client-ip", "x-cluster-client-ip"),
-    "x-real-ip",
+    *("client-ip", "forwarded", "from", "referer", "remote-addr", "remote-user", "true-client-ip", "via"),
+    *("x-cluster-client-ip", "x-forward-for", "x-real-ip"),
 }
 _CREDENTIALS = {
     *("api-key", "apikey", "ocp-apim-subscription-key", "x-access-token", "x-amz-security-token", "x-api-key"),
-    *("x-csrf-token", "x-session-id", "x-xsrf-token"),
+    *("private-token", "token", "x-csrf-token", "x-jwt-assertion", "x-session-id", "x-token", "x-xsrf-token"),
 }
 _TRACES = {
     *("b3", "baggage", "sentry-trace", "traceparent", "tracestate", "uber-trace-id", "x-amzn-trace-id"),
@@ -50,13 +50,23 @@ _TRACES = {
 }
 # An origin that believes these answers to something else than the path, and all clients would be shown it.
 _ANOTHER_QUESTION = {
-    *("upgrade-insecure-requests", "x-host", "x-http-method", "x-http-method-override", "x-method-override"),
-    "x-rewrite-url",
+    *(
+        "debug",
+        "destination",
+        "early-data",
+        "front-end-https",
+        "proxy",
+        "surrogate-capability",
+        "upgrade-insecure-requests",
+    ),
+    *("x-cache-key", "x-debug", "x-host", "x-method-override", "x-protocol", "x-scheme", "x-sendfile", "x-timer-url"),
+    *("x-varnish", "x-wap-profile"),
 }
 _UNLESS_NAMED = frozenset(_WHO_ASKS | _CREDENTIALS | _TRACES | _ANOTHER_QUESTION)
 _UNLESS_NAMED_BEGINNINGS = (
-    *("cf-", "fastly-", "x-envoy-", "x-forwarded-", "x-goog-"),
-    *("x-auth-", "x-b3-", "x-datadog-", "x-original-"),
+    *("akamai-", "cf-", "fastly-", "x-accel-", "x-amz-", "x-arr-", "x-auth-", "x-azure-", "x-b3-", "x-backend"),
+    *("x-client-", "x-datadog-", "x-envoy-", "x-forward", "x-goog-", "x-http-", "x-middleware-", "x-ms-", "x-origin"),
+    *("x-proxy-", "x-remote-", "x-rewrite-", "x-ssl-", "x-url-"),
 )
 
 _WITHHELD = frozenset(name.encode() for name in _NEVER | _UNLESS_NAMED)
@@ -98,12 +108,18 @@ class Forward:
     def _named(self, headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
         if self.names is not None:
             return [line for line in headers if line[0] in self.names] if self.names else []
-        return [line for line in headers if line[0] not in _WITHHELD and not line[0].startswith(_WITHHELD_BEGINNINGS)]
+        return [line for line in headers if _is_harmless(line[0])]
 
     def __str__(self) -> str:
         if self.names is None:
             return ALL
         return ",".join(sorted(name.decode() for name in self.names)) or NONE
+
+
+def _is_harmless(name: bytes) -> bool:
+    # CGI and its heirs read X_Forwarded_Host as X-Forwarded-Host (RFC 3875 4.1.18): a name that could be folded into
+    # another one passes only if it is named. Letters, digits and hyphens stay what they are.
+    return name not in _WITHHELD and not name.startswith(_WITHHELD_BEGINNINGS) and name.replace(b"-", b"").isalnum()
 
 
 def read_forward(value: object) -> Forward:
@@ -116,7 +132,11 @@ def read_forward(value: object) -> Forward:
     names = [name.strip() for name in text.split(",")]
     if not all(_TOKEN.fullmatch(name) for name in names):
         raise ValueError("must be all, none, or names of fields such as accept-language,dpr")
-    never = [name for name in names if name in _NEVER or name.startswith(_NEVER_BEGINNINGS)]
+    never = [name for name in names if _is_never(name) or _is_never(name.replace("_", "-"))]
     if never:
         raise ValueError(f"must not name {', '.join(never)}: what is stored is for everybody")
     return Forward(frozenset(name.encode() for name in names))
+
+
+def _is_never(name: str) -> bool:
+    return name in _NEVER or name.startswith(_NEVER_BEGINNINGS)

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.errors import FieldsTooLarge, SettingsError
-from service.rules.forwarding import FIELDS_CAP, FIELDS_CAP_BYTES, NAMES_CAP, Forward, read_forward
+from service.rules.forwarding import FIELDS_CAP, FIELDS_CAP_BYTES, Forward, read_forward
+from service.rules.vary import NAMES_CAP
 from service.settings.edge_settings import read_settings
 
 EVERYTHING = Forward()
@@ -43,11 +44,40 @@ def test_never(clause: str, name: str) -> None:
         *("referer", "from", "forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "cf-connecting-ip"),
         *("x-api-key", "x-auth-token", "x-csrf-token", "traceparent", "x-request-id", "b3"),
         *("x-original-url", "x-rewrite-url", "x-http-method-override", "upgrade-insecure-requests"),
+        *(
+            "x-http-host-override",
+            "x-forward-host",
+            "x-forwarded",
+            "x-scheme",
+            "x-url-scheme",
+            "front-end-https",
+            "proxy",
+        ),
+        *("x-originating-ip", "remote-user", "x-remote-user", "x-token", "private-token", "x-jwt-assertion"),
+        *("x-backend", "x-proxy-url", "x-client-verify", "x-ssl-client-s-dn", "x-arr-ssl", "x-azure-socketip"),
+        *("x-accel-redirect", "x-sendfile", "x-middleware-subrequest", "x-amz-website-redirect-location"),
+        *("x_custom", "x.custom", "foo~", "x-forwarded_host", "x__", "_"),
     ],
 )
 def test_only_if_it_is_named(name: str) -> None:
     assert not EVERYTHING.passes(name)
     assert read_forward(name).passes(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["x_forwarded_host", "x_http_method_override", "x-original_url", "remote_user", "transfer_encoding", "cookie_"],
+)
+def test_what_an_origin_folds_into_another_name_stays_here(name: str) -> None:
+    """RFC 3875 4.1.18: an origin that speaks CGI, WSGI or PHP's way reads `_` and `-` alike."""
+    assert EVERYTHING.taken([(name.encode(), b"evil"), (b"dpr", b"2")]) == ((b"dpr", b"2"),)
+    assert not EVERYTHING.covers(name)
+
+
+@pytest.mark.parametrize("name", ["transfer_encoding", "content_length", "if_none_match", "cookie2", "proxy_x"])
+def test_no_spelling_of_what_never_passes_can_be_named(name: str) -> None:
+    with pytest.raises(ValueError, match=name):
+        read_forward(name)
 
 
 @pytest.mark.parametrize("name", ["accept-language", "user-agent", "dpr", "save-data", "origin", "sec-ch-width", "foo"])
