@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
@@ -14,9 +13,8 @@ from http_sfv.dictionary import Dictionary
 # RFC 9111 1.2.2: a larger number of seconds counts as this one.
 LONGEST_S = 2**31
 
-_ELEMENT = re.compile(r'(?:[^",]|"(?:[^"\\]|\\.)*")+')  # a comma within quotes separates nothing
-_QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
-_ESCAPE = re.compile(r"\\(.)")
+FIELD_CAP_CHARACTERS = 2048
+"""Assumed: a record has room for a quarter of it, and no picture with more is stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +37,10 @@ class CacheControl:
 
 def parse_cache_control(field: str) -> CacheControl:
     """The directives in a Cache-Control field, several lines joined by commas."""
+    if len(field) > FIELD_CAP_CHARACTERS:  # it may forbid anything
+        return CacheControl(no_store=True, no_transform=True)
     directives: dict[str, str] = {}
-    for element in _ELEMENT.findall(field):
+    for element in _elements(field):
         name, _, value = element.strip().partition("=")
         # No spaces around "=" (RFC 9111 5.2): what has some is there, and its value is none.
         value = value if name == name.rstrip() else ""
@@ -53,6 +53,8 @@ def parse_cache_control(field: str) -> CacheControl:
 def parse_targeted(field: str) -> CacheControl | None:
     """The directives in a CDN-Cache-Control field, or None where it is empty or malformed (RFC 9213 2.1)."""
     members = Dictionary()
+    if len(field) > FIELD_CAP_CHARACTERS:
+        return None
     try:
         members.parse(field.encode("ascii"))
         seconds = {name: _integer(members[name].value) for name in _SECONDS & members.keys()}
@@ -73,6 +75,25 @@ def write_cache_control(control: CacheControl) -> str:
         elif stated is not None and stated is not False:
             words.append(f"{name}={stated}")
     return ", ".join(words)
+
+
+def _elements(field: str) -> list[str]:
+    """Return what commas separate; one within quotes separates nothing. Each character is looked at once."""
+    elements, start, opened = [], 0, -1
+    at = 0
+    while at < len(field):
+        if field[at] == '"':
+            opened = at if opened < 0 else -1
+        elif field[at] == "\\" and opened >= 0:
+            at += 1  # RFC 9110 5.6.4: whatever follows is not the end
+        elif field[at] == "," and opened < 0:
+            elements.append(field[start:at])
+            start = at + 1
+        at += 1
+    if opened < 0:
+        return [*elements, field[start:]]
+    # Quotes that are never closed quote nothing: what follows them is to count, as it may forbid something.
+    return [*elements, field[start:opened], *field[opened:].replace('"', ",").split(",")]
 
 
 _SECONDS = frozenset({"max-age", "s-maxage", "stale-while-revalidate", "stale-if-error"})
@@ -97,10 +118,16 @@ def _control(stated: Mapping[str, object], seconds: Mapping[str, int]) -> CacheC
 
 
 def _delta_seconds(text: str) -> int:
-    match = _QUOTED.fullmatch(text)  # RFC 9111 5.2: both the token and the quoted form are accepted
-    digits = _ESCAPE.sub(r"\1", match[1]) if match else text
-    # RFC 9111 4.2.1: invalid freshness information is taken as stale.
-    return parse_delta_seconds(digits) or 0
+    # RFC 9111 5.2: both the token and the quoted form are accepted. 4.2.1: what is invalid is taken as stale.
+    return parse_delta_seconds(_unquoted(text)) or 0
+
+
+def _unquoted(text: str) -> str:
+    """Return the value of a quoted string (RFC 9110 5.6.4), and anything else as it is."""
+    if len(text) <= 1 or not text.startswith('"') or not text.endswith('"'):
+        return text
+    escapes = iter(text[1:-1])
+    return "".join(next(escapes, "") if one == "\\" else one for one in escapes)
 
 
 def parse_delta_seconds(digits: str) -> int | None:

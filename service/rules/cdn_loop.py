@@ -28,9 +28,11 @@ def passed_by(field: str, node: str) -> str:
     """The field of the requests that this one leads to. Raises LoopDetected."""
     if not field:
         return node
+    if len(field) > FIELD_CAP_CHARACTERS:
+        raise LoopDetected(f"{len(field)} characters of names")
     entries = [entry.strip() for entry in field.split(",") if entry.strip() and entry.isascii()]
     if node in {entry.partition(";")[0].rstrip() for entry in entries}:
         raise LoopDetected("this edge has asked for it itself")
-    if len(entries) >= TIERS or len(field) > FIELD_CAP_CHARACTERS:
+    if len(entries) >= TIERS:
         raise LoopDetected(f"{len(entries)} have passed it on")
     return ", ".join([*entries, node])

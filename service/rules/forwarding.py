@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from service.errors import FieldsTooLarge
-from service.rules.vary import NAMES_CAP, NO_FIELDS, Fields, selecting_names
+from service.rules.vary import ANY, NO_FIELDS, Fields, selecting_names
 
 ALL, NONE = "all", "none"
 # Assumed: as many as Varnish takes of a request by default, and as much as nginx takes of one line.
@@ -85,8 +85,7 @@ class Forward:
 
     def covers(self, vary: str) -> bool:
         """Whether an answer that varies so can be stored: the edge asks as its clients do (RFC 9111 4.1)."""
-        names = selecting_names(vary)
-        return len(names) <= NAMES_CAP and all(self.passes(name) and name != "*" for name in names)
+        return all(self.passes(name) and name != ANY for name in selecting_names(vary))
 
     def taken(self, headers: Sequence[tuple[bytes, bytes]]) -> Fields:
         """Those of a request, whose names are in lower case. Raises FieldsTooLarge."""

@@ -19,6 +19,7 @@ _FORMS = tuple(
         rf"{_DAY} {_MONTH} (?P<day>[ \d]\d) {_TIME} (?P<year>\d{{4}})",  # asctime
     )
 )
+_CAP_CHARACTERS = 64  # assumed: the longest form takes 33, and there may be space around it
 _CENTURY = 100
 _YEARS_AHEAD = 50
 _LAST_SECOND = 59
@@ -26,6 +27,8 @@ _LAST_SECOND = 59
 
 def parse_http_date(field: str, *, now_s: float) -> int | None:
     """Seconds since the epoch, or None for what is no date. `now_s` tells the century of a year of two digits."""
+    if len(field) > _CAP_CHARACTERS:
+        return None
     match = next((match for form in _FORMS if (match := form.fullmatch(field.strip())) is not None), None)
     if match is None:
         return None

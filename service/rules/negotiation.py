@@ -23,6 +23,7 @@ DEFAULT_MEDIA_TYPE = MEDIA_TYPES["jpeg"]
 
 SHORT_QUERY = 64
 SHORT_ACCEPT = 256
+ACCEPT_CAP_CHARACTERS = 4096  # assumed: no browser sends a tenth of it
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")  # RFC 3986 3.1
 # RFC 9110 12.4.2: at most three decimals, at most 1.
 _WEIGHT = re.compile(r"q=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)", re.IGNORECASE)
@@ -116,7 +117,8 @@ def _media_type(fmt: str | None, accept: str) -> str:
         if fmt not in MEDIA_TYPES:
             raise BadFormat(fmt)
         return MEDIA_TYPES[fmt]
-    if accept in {"", "*/*"}:
+    # RFC 9110 12.5.1 lets a server disregard the field.
+    if accept in {"", "*/*"} or len(accept) > ACCEPT_CAP_CHARACTERS:
         return DEFAULT_MEDIA_TYPE
     return _preferred(accept)
 

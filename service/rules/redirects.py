@@ -15,7 +15,7 @@ from service.rules import freshness
 from service.rules.cache_control import CacheControl, parse_cache_control, parse_targeted, write_cache_control
 from service.rules.freshness import Applicable, FreshnessRules
 from service.rules.response_fields import ResponseFields
-from service.rules.vary import NAMES_CAP, selecting_names
+from service.rules.vary import selecting_names
 
 _FOR_GOOD = {301, 308}
 _MARK = ">"  # no entity tag begins with it (RFC 9110 8.8.3)
@@ -155,5 +155,6 @@ def _least(one_s: int | None, other_s: int | None) -> int | None:
 
 def _both(one: str, other: str) -> str:
     """Return a Vary of both: a name that is in both stands there once."""
-    missing = [name for name in selecting_names(one)[: NAMES_CAP + 1] if name not in selecting_names(other)]
+    said = selecting_names(other)
+    missing = [name for name in selecting_names(one) if name not in said]
     return ", ".join([*([other] if other else []), *missing])

@@ -19,8 +19,12 @@ _LETTERS_ALIKE = frozenset({"accept-language"})
 
 
 def selecting_names(vary: str) -> tuple[str, ...]:
-    """The fields by which a picture varies, each once; those that this edge never changes left aside."""
-    return tuple(sorted({name.strip(" \t").lower() for name in vary.split(",")} - _ASKED_ALIKE))
+    """The fields by which a picture varies, each once; those that this edge never changes left aside.
+
+    A picture that varies by too many of them varies by everything, as far as this edge is concerned.
+    """
+    names = {name.strip(" \t").lower() for name in vary.split(",")} - _ASKED_ALIKE
+    return tuple(sorted(names)) if len(names) <= NAMES_CAP else (ANY,)
 
 
 def selection(names: tuple[str, ...], fields: Fields) -> bytes:

@@ -26,6 +26,7 @@ import httpx
 
 HEAD_CAP_BYTES = 100 * 1024  # assumed: what httpcore allows
 INTERIM_ANSWERS = 8  # assumed: an origin sends one or two (100, 103) before its answer
+PIECES_A_TURN = 64  # assumed: about a millisecond, then others have their turn
 READ_AHEAD_BYTES = 2**18
 """Assumed: an origin that sends faster than its answer is read waits from here on."""
 
@@ -86,9 +87,13 @@ class Connection(asyncio.Protocol):
 
     async def body(self) -> AsyncIterator[bytes]:
         """Yield the body of the answer piece by piece. Raises httpx.TransportError."""
+        pieces = 0
         while not isinstance(event := await self._event(), h11.EndOfMessage):
             if isinstance(event, h11.Data):
                 yield bytes(event.data)
+            pieces += 1
+            if pieces % PIECES_A_TURN == 0:  # chunks may be of one byte each, and those that are here wait for nothing
+                await asyncio.sleep(0)
 
     def rest(self) -> bool:
         """End the answer. Return whether the connection can be used again; it is closed if not."""

@@ -13,7 +13,7 @@ from PIL import Image
 
 from service.errors import OriginBroken
 from service.metrics.telemetry import Telemetry
-from service.upstream.connection import Connection
+from service.upstream.connection import PIECES_A_TURN, Connection
 from service.upstream.origin_client import Fetched, Limits, OriginClient
 from tests.service.running_edge import RunningEdge
 from tests.service.scripted_origin import Reply, ScriptedOrigin, wire
@@ -156,6 +156,22 @@ def test_a_doubtful_framing_ends_the_connection(origin: ScriptedOrigin, framing:
         assert await body_of(client, "carrier") == MINE
         assert await body_of(client, "victim") == ANOTHERS
         assert len(set(ports(origin))) == 2
+
+    tell(origin, story)
+
+
+def test_an_origin_that_sends_single_bytes_leaves_others_their_turn(origin: ScriptedOrigin) -> None:
+    chunks = b"1\r\nx\r\n" * 20_000 + b"0\r\n\r\n"
+    origin.script("/crumbs", Reply(raw=b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks))
+
+    async def story(client: OriginClient) -> None:
+        fetching = asyncio.create_task(client.fetch("crumbs"))
+        turns = 0
+        while not fetching.done():
+            turns += 1
+            await asyncio.sleep(0)
+        assert (await fetching).body == b"x" * 20_000
+        assert turns > 20_000 // PIECES_A_TURN
 
     tell(origin, story)
 
