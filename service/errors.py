@@ -38,7 +38,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from http import HTTPStatus
-from typing import ClassVar
+from typing import ClassVar, Self
 
 
 class EdgeError(Exception):
@@ -48,6 +48,15 @@ class EdgeError(Exception):
     public: ClassVar[str] = "The edge failed to answer."
     report: ClassVar[bool] = True
     retry_after_s: ClassVar[int | None] = None
+    collapsed = False
+    """Whether this request waited for another one, whose error it is (RFC 9211 2.6)."""
+
+    def for_waiter(self) -> Self:
+        """Return the same error for a request that waited for the one that it happened to."""
+        told = type(self).__new__(type(self), *self.args)
+        told.__dict__.update(self.__dict__)
+        told.collapsed = True
+        return told
 
 
 class SettingsError(EdgeError):

@@ -6,13 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 
+from service.errors import EdgeError, OriginBroken, SourceError, UnusableLatent
 from service.metrics.timings import Timings
 from service.records.lease import Lease, Standing
 from service.records.lookup import Lookup
 from service.records.record import Record
 from service.records.record_store import Found, Grant
 from service.rules.origin_refused import OriginRefused
-from service.rules.response_fields import PassedOn
+from service.rules.response_fields import NOTHING, PassedOn
 from service.rules.vary import Fields, selecting_names, selection, selects_alike
 from service.upstream.source import Latent, Source, Terms
 
@@ -39,7 +40,7 @@ class Filled:
     """What was fetched, unless it was what the store has anyway."""
     latent: Latent | None = None
     """The same, where it came as a latent."""
-    refused: OriginRefused | None = None
+    error: EdgeError | None = None
     was_stale: bool = False
     """There was a record, and the origin was asked about it."""
     miss: str = "uri-miss"
@@ -62,6 +63,17 @@ class Filled:
         """Why the origin was asked."""
         return "stale" if self.was_stale else self.miss
 
+    @property
+    def may_be_shared(self) -> bool:
+        """Whether those who waited may be told too: not of an error that another one's request may have caused.
+
+        RFC 9111 4: of an origin's answer, if it could be stored and is fresh. What says that there was no answer, or
+        that this edge has too much to do, is nobody's in particular.
+        """
+        if isinstance(self.error, OriginRefused):
+            return self.error.is_reusable
+        return not isinstance(self.error, OriginBroken | UnusableLatent | SourceError)
+
     def answers(self, fields: Fields) -> bool:
         """Whether it is for a request with these fields too (RFC 9111 4.1)."""
         return self._is_for_one_client or selects_alike(self._passed.vary, self.fields, fields)
@@ -79,9 +91,10 @@ class Filled:
     def _passed(self) -> PassedOn:
         if self.record is not None:
             return self.record.passed
-        told = self.refused or self.source
-        assert told is not None, "a fill brings something"
-        return told.fields.passed
+        if self.source is not None:
+            return self.source.fields.passed
+        assert self.error is not None, "a fill brings something"
+        return self.error.fields.passed if isinstance(self.error, OriginRefused) else NOTHING
 
 
 Show = Callable[[Filled], None]

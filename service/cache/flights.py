@@ -3,7 +3,8 @@
 Whether two requests ask for the same is known before the origin has answered only where it is known how the picture
 varies. Whoever has waited for an answer that turns out to be another client's, or older than a purge, goes on:
 
-    landed -> for this request, and no purge since     it is the answer
+    landed -> an error that may be another's alone     again, without the others
+           -> for this request, and no purge since     it is the answer
            -> older than a purge                       again; nobody joins that one any more
            -> of another variant                       again, with those who ask for this one
 """
@@ -16,12 +17,12 @@ from service.cache.answer import Asked
 from service.cache.coalescing import Coalescing, Landed
 from service.cache.fill import Filler
 from service.cache.fill_result import Filled
+from service.errors import EdgeError
 from service.metrics.telemetry import Telemetry
 from service.metrics.timings import Timings
 from service.records.lookup import Lookup
 from service.records.record import Record
 from service.refine.refiner import Refiner
-from service.rules.origin_refused import OriginRefused
 from service.upstream.source import Source
 
 ATTEMPTS = 3  # assumed: so often something may come in between before one asks for oneself
@@ -43,6 +44,8 @@ class Flights:
         key: Hashable = lookup.key
         for _ in range(ATTEMPTS):
             landed = await self._flown(key, asked, lookup, instead_of)
+            if landed.collapsed and not landed.value.may_be_shared:
+                break
             if landed.collapsed and await self._filler.is_outdated(landed.value):
                 # That flight had begun before a purge, and this request may have come after it.
                 self._fills.forget(key, only=landed)
@@ -63,7 +66,8 @@ class Flights:
         landed = await self._fetches.run(flight, lambda: self._fetch(asked, timings))
         source = landed.value.source
         private = source is not None and source.storage.obstacle is not None
-        if landed.collapsed and (private or not landed.value.answers(terms.fields)):
+        shared = landed.value.may_be_shared and landed.value.answers(terms.fields)
+        if landed.collapsed and (private or not shared):
             return await self._filler.fetch(image_id, terms, timings)
         source = _answering(landed).value.source
         assert source is not None, "a fetch brings a source or an error"
@@ -91,8 +95,8 @@ class Flights:
         show = self._fills.show if self._may_be_shown(asked) else None
         try:
             filled = await self._filler.fill(lookup, asked.terms, instead_of=instead_of, show=show)
-        except OriginRefused as refused:
-            return Filled(Timings(), asked.terms.fields, refused=refused)
+        except EdgeError as error:
+            return Filled(Timings(), asked.terms.fields, error=error)
         if filled.behind:
             self._telemetry.stages(filled.timings)
         if filled.skipped:
@@ -105,12 +109,13 @@ class Flights:
         fields = asked.terms.fields
         try:
             return Filled(timings, fields, source=await self._filler.fetch(asked.wanted.image_id, asked.terms, timings))
-        except OriginRefused as refused:
-            return Filled(timings, fields, refused=refused)
+        except EdgeError as error:
+            return Filled(timings, fields, error=error)
 
 
 def _answering(landed: Landed[Filled]) -> Landed[Filled]:
-    """Raises what the origin has refused: it varies as pictures do, so that not everyone who waited is told."""
-    if landed.value.refused is not None:
-        raise landed.value.refused
+    """Raises the error of a flight, which comes as a value so that not everyone who waited is told."""
+    error = landed.value.error
+    if error is not None:
+        raise error.for_waiter() if landed.collapsed else error
     return landed

@@ -19,3 +19,5 @@ class OriginRefused(OriginError):
         self.fields = fields
         self.ttl_s = ttl_s
         """How long this will still be remembered; None where the origin was asked just now."""
+        self.is_reusable = ttl_s is not None
+        """Whether it may answer other requests too (RFC 9111 4)."""

@@ -26,6 +26,7 @@ from service.rules import freshness
 from service.rules.cache_tags import tags_fit
 from service.rules.freshness import FreshnessRules, Storage
 from service.rules.negotiation import LATENT_MEDIA_TYPE
+from service.rules.origin_refused import OriginRefused
 from service.rules.redirects import settled
 from service.rules.response_fields import ResponseFields
 from service.upstream.origin_client import Fetched
@@ -94,6 +95,11 @@ class Intake:
             return Storage(lifetime_s=0, obstacle="too-many-tags")
         storage = freshness.storage(fields, self._rules, draw=self._draw())
         return replace(storage, lifetime_s=0) if fields.is_stale else storage
+
+    def may_be_reused(self, refused: OriginRefused) -> bool:
+        """Whether an error of the origin may answer more than the request that led to it (RFC 9111 4)."""
+        fields = freshness.dated(refused.fields)
+        return freshness.negative_lifetime_s(refused.status, fields, self._rules) > freshness.initial_age_s(fields)
 
     async def _source(self, body: bytes, fields: ResponseFields, *, keep_file: bool) -> Source:
         keep = keep_file or not freshness.may_be_transformed(fields.passed)

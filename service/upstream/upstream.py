@@ -37,14 +37,21 @@ class Upstream:
 
     async def ask(self, image_id: str, terms: Terms, timings: Timings, known: Record | None = None) -> Delivered:
         """What there is now, or that what is known is still good."""
-        async with self._under_way:
-            if self._parent is not None:
-                delivered = await self._parent.ask(image_id, terms, timings, known=known)
-                if delivered is not None:
-                    return delivered
-            with timings.measured("origin"):
-                fetched = await self._fetched(image_id, terms, known)
-            return await self._intake.take(fetched, timings, keep_file=terms.keep_file)
+        try:
+            async with self._under_way:
+                return await self._asked(image_id, terms, timings, known)
+        except OriginRefused as refused:
+            refused.is_reusable = self._intake.may_be_reused(refused)
+            raise
+
+    async def _asked(self, image_id: str, terms: Terms, timings: Timings, known: Record | None) -> Delivered:
+        if self._parent is not None:
+            delivered = await self._parent.ask(image_id, terms, timings, known=known)
+            if delivered is not None:
+                return delivered
+        with timings.measured("origin"):
+            fetched = await self._fetched(image_id, terms, known)
+        return await self._intake.take(fetched, timings, keep_file=terms.keep_file)
 
     async def _fetched(self, image_id: str, terms: Terms, known: Record | None) -> Fetched:
         try:

@@ -89,7 +89,9 @@ def _problem_fields(error: EdgeError, *, negotiated: bool) -> list[Header]:
         said = replace(error.fields.passed, date=error.fields.passed.date or ours.date)
         explicit = said.cache_control or said.cdn_cache_control or said.expires
         headers = _passed_on(said if explicit else replace(said, cache_control="no-store"), negotiated=negotiated)
-        how = f"fwd=uri-miss; fwd-status={int(error.status)}" if error.ttl_s is None else f"hit; ttl={error.ttl_s}"
+        how = (
+            f"{_forwarded(error)}; fwd-status={int(error.status)}" if error.ttl_s is None else f"hit; ttl={error.ttl_s}"
+        )
         headers += [(b"cache-status", f"{NAME}; {how}".encode()), *_last_modified(said)]
         said_of_it = error.fields.error_fields.lines.items()
         headers += [(name.encode(), value.encode("latin-1", "replace")) for name, value in said_of_it]
@@ -98,8 +100,12 @@ def _problem_fields(error: EdgeError, *, negotiated: bool) -> list[Header]:
         return headers
     headers = _passed_on(ours, negotiated=negotiated)
     if isinstance(error, OriginError | SourceError):
-        headers.append((b"cache-status", f"{NAME}; fwd=uri-miss".encode()))
+        headers.append((b"cache-status", f"{NAME}; {_forwarded(error)}".encode()))
     return headers
+
+
+def _forwarded(error: EdgeError) -> str:
+    return "fwd=uri-miss; collapsed" if error.collapsed else "fwd=uri-miss"
 
 
 def problem_body(status: int, detail: str) -> bytes:
