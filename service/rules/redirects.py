@@ -126,8 +126,12 @@ def _limit(redirect: ResponseFields, applicable: Applicable, answer: ResponseFie
     younger_s = freshness.initial_age_s(answer) - age_s
     if said.shared_s is None and not (redirect.status in _FOR_GOOD or applicable.control.public):
         said = _Lifetimes(0, 0)
-    left = [None if one_s is None else max(0, int(one_s + younger_s)) for one_s in (said.shared_s, said.private_s)]
-    return _Lifetimes(*left)
+    return _Lifetimes(_left(said.shared_s, younger_s), _left(said.private_s, younger_s))
+
+
+def _left(said_s: int | None, younger_s: float) -> int | None:
+    # 0 stays 0: a client that takes no age from Date (RFC 9111 4.2.3) is not to find it fresh.
+    return max(0, int(said_s + younger_s)) if said_s else said_s
 
 
 def _spelled_out(said: _Said) -> CacheControl:

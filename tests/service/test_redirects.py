@@ -74,6 +74,11 @@ def test_ages_count() -> None:
     assert storage(fields, RULES).lifetime_s == 110
 
 
+@pytest.mark.parametrize("control", ["", "max-age=0"])
+def test_what_is_stale_at_once_is_so_for_every_clock(control: str) -> None:
+    assert behind(said(200, YEAR, age="100"), said(302, control)).passed.cache_control == "max-age=0"
+
+
 def test_expires_counts_as_a_lifetime() -> None:
     expires = {"date": http_date(NOW_S), "expires": http_date(NOW_S + 60)}
     assert behind(said(200, YEAR), said(302, **expires)).passed.cache_control == "max-age=60"
