@@ -166,7 +166,7 @@ def test_a_picture_is_stored_under_the_tags_of_its_redirect(
     origin.script("/v1", Reply(photo, headers=TAGGED))
     assert edge.get("/image/tagged").status_code == 200
     (key,) = stored_keys(store)
-    assert unpack(bytes(store.get(key))).tags == ("alias",)  # type: ignore[arg-type]
+    assert unpack(bytes(store.get(key)), key).tags == ("alias",)  # type: ignore[arg-type]
 
 
 def test_an_error_behind_a_redirect_is_remembered_no_longer_than_the_redirect(
