@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 import threading
 from collections.abc import Iterator
@@ -101,3 +102,7 @@ def running_edge(settings: Settings, *, port: int = 0) -> Iterator[RunningEdge]:
         finally:
             server.should_exit = True
             thread.join()
+            # An edge freezes what is there when it starts, as if it were the only one of its process. Without this,
+            # every codec of a test run stays in memory until its end (measured: 13 GB).
+            gc.unfreeze()
+            gc.collect()
