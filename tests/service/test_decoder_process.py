@@ -156,7 +156,9 @@ def test_a_decoder_whose_weights_have_vanished_ends_the_server(
 
 def test_a_process_that_hangs_does_not_delay_the_end_of_the_server() -> None:
     leaving, leave_by = os.pipe()
-    process = WatchedProcess(Config("service.serving.launch:admin_app", factory=True), [], leaving=leaving)
+    process = WatchedProcess(
+        Config("service.serving.launch:admin_app", factory=True, log_config=None), [], leaving=leaving
+    )
     process.start()
     assert process.pid is not None
     os.kill(process.pid, signal.SIGSTOP)
