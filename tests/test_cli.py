@@ -1,5 +1,6 @@
 """The command line with the real codec and the released weights: what scripts rely on, and what bad input gets."""
 
+import inspect
 import os
 import subprocess
 import sys
@@ -13,8 +14,8 @@ from PIL import Image
 
 from models.bitstream import parse
 from models.config import HIGH_PX, MEDIUM_PX
-from models.training.options import STAGES
-from service.cli import run
+from models.training.options import STAGES, Recipe, TrainOptions
+from service.cli import run, train
 from service.settings.edge_settings import table
 from tests.command_line import Outcome, Shell, assert_one_line_each, photograph
 
@@ -89,6 +90,15 @@ def test_the_help_of_serve_tells_every_setting(latentedge: Shell) -> None:
 def test_the_help_of_train_tells_every_stage(latentedge: Shell) -> None:
     printed = " ".join(latentedge("train", "--help").out.replace("\u2502", " ").split())
     assert f"{', '.join(('all', *STAGES[:-1]))} or {STAGES[-1]}." in printed
+
+
+def test_train_takes_its_defaults_from_the_page_of_options() -> None:
+    page = vars(Recipe()) | vars(TrainOptions(data=[], minutes=0))
+    shown = {name: one.default for name, one in inspect.signature(train).parameters.items()}
+    assert set(shown) <= set(page)
+    assert {name: value for name, value in shown.items() if value is not inspect.Parameter.empty} == {
+        name: page[name] for name in shown if name not in {"data", "minutes"}
+    }
 
 
 def test_a_picture_goes_there_and_back(latentedge: Shell, square: Path, latent: Path, tmp_path: Path) -> None:

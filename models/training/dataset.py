@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import torch
 from rich.progress import track
 
-from models.config import HIGH_PX, QUALITIES
-from models.training.options import batch_of
+from models.config import QUALITIES
+from models.training.options import Augmentation, batch_of
 from models.training.picture_file import read_photograph, training_files
 
 if TYPE_CHECKING:
@@ -27,13 +27,6 @@ if TYPE_CHECKING:
     from models.training.options import Recipe
     from models.training.schedule import Phase
 
-SHORT_SIDES_PX = (HIGH_PX, 276, 400)
-"""Every photograph is kept at the scale that is served, a smaller and a larger one: a mild change as augmentation."""
-_SHARES = (0.6, 0.2, 0.2)
-"""Of the crops, taken from each."""
-_UPSIDE_DOWN = 0.25
-_COLOURED = 0.2
-"""Shares of the crops that are turned upside down, and whose saturation, and contrast, is changed."""
 _PATCHED_PICTURES, _PAIRS_EACH = 16, 64
 
 
@@ -95,13 +88,23 @@ class _Places:
 class PhotographSet:
     """All photographs of the given folders in the memory of a device."""
 
-    def __init__(self, folders: Sequence[Path], *, limit: int | None = None, device: str = "cpu") -> None:
-        """Read every picture at all scales; raises `ReferencePictureError` when a folder or a pack has none."""
+    def __init__(
+        self,
+        folders: Sequence[Path],
+        *,
+        limit: int | None = None,
+        device: str = "cpu",
+        augmentation: Augmentation | None = None,
+    ) -> None:
+        """Read every picture at all scales. Raises `ReferencePictureError` where a folder or a pack has none."""
+        augmentation = augmentation or Augmentation()
+        sides_px = augmentation.short_sides_px
         files = [file for folder in folders for file in training_files(folder)][:limit]
         with ThreadPoolExecutor(available_cores()) as pool:
-            jobs = pool.map(lambda file: [read_photograph(file, short_side_px=px) for px in SHORT_SIDES_PX], files)
+            jobs = pool.map(lambda file: [read_photograph(file, short_side_px=px) for px in sides_px], files)
             photographs = [one for scales in track(jobs, total=len(files), description="reading") for one in scales]
         self.files, self.device = len(files), device
+        self._augmentation = augmentation
         self._wholes = _Shelf.of([one.pixels for one in photographs], device)
         self._halves = _Shelf.of([one.half for one in photographs], device)
 
@@ -114,8 +117,8 @@ class PhotographSet:
         places = self._places(dice, size_px=size_px)
         wholes = self._wholes.crops(places, size_px=size_px).float() / 255
         halves = self._halves.crops(places.halved(), size_px=size_px // 2).float() / 255
-        coloured = _Colouring.drawn(dice)
-        return Crops(coloured(wholes), coloured(halves))
+        recolour = _Recolouring.draw(dice, share=self._augmentation.recoloured_share)
+        return Crops(recolour(wholes), recolour(halves))
 
     def qualities(self, batch: int, generator: torch.Generator | None) -> Tensor:
         """(B,) int64, one at random from each of B equal ranges: a batch sees all of the range."""
@@ -139,18 +142,20 @@ class PhotographSet:
         return crops, self.wanted_qualities(count, recipe, generator)
 
     def _places(self, dice: _Dice, *, size_px: int) -> _Places:
-        scales, chances = _scales(size_px, self.device)
+        augmentation = self._augmentation
+        scales, chances = _scales(size_px, augmentation, self.device)
         scale = scales[(dice()[:, None] >= chances).sum(1)]
-        pictures = dice.below(self.files) * len(SHORT_SIDES_PX) + scale
+        pictures = dice.below(self.files) * len(augmentation.short_sides_px) + scale
         tops = dice.below((self._wholes.heights[pictures] - size_px) // 2 + 1) * 2
         lefts = dice.below((self._wholes.widths[pictures] - size_px) // 2 + 1) * 2
-        return _Places(pictures, tops, lefts, dice() < 0.5, dice() < _UPSIDE_DOWN)  # noqa: PLR2004  as often as not
+        mirrored, upside_down = dice() < 0.5, dice() < augmentation.upside_down_share  # noqa: PLR2004  half of them
+        return _Places(pictures, tops, lefts, mirrored, upside_down)
 
     def sample_patches(self, count: int, *, stride_px: int, halves: bool, generator: torch.Generator) -> Tensor:
         """About `count` pairs of neighbouring blocks, (count, 2, 3 stride^2) in 0..1, for the closed-form start."""
         rows: list[Tensor] = []
         while sum(len(row) for row in rows) < count:
-            size_px = SHORT_SIDES_PX[0] // (2 * stride_px) * 2 * stride_px
+            size_px = self._augmentation.short_sides_px[0] // (2 * stride_px) * 2 * stride_px
             dice = _Dice(_PATCHED_PICTURES, generator, self.device)
             places = self._places(dice, size_px=size_px)
             if halves:
@@ -174,10 +179,10 @@ def _quality_chances(recipe: Recipe, device: str) -> Tensor:
 
 
 @cache
-def _scales(size_px: int, device: str) -> tuple[Tensor, Tensor]:
+def _scales(size_px: int, augmentation: Augmentation, device: str) -> tuple[Tensor, Tensor]:
     """The scales that have room for crops of a size, and the chances (all but the last, cumulated) of each."""
-    scales = [scale for scale, side in enumerate(SHORT_SIDES_PX) if side >= size_px]
-    shares = torch.tensor([_SHARES[scale] for scale in scales])
+    scales = [scale for scale, side in enumerate(augmentation.short_sides_px) if side >= size_px]
+    shares = torch.tensor([augmentation.scale_shares[scale] for scale in scales])
     return torch.tensor(scales, device=device), (shares.cumsum(0) / shares.sum())[:-1].to(device)
 
 
@@ -202,17 +207,17 @@ class _Dice:
 
 
 @dataclass(frozen=True)
-class _Colouring:
+class _Recolouring:
     """Saturation and contrast (B, 1, 1, 1) of a batch: strongly coloured and flat pictures are rare in photographs."""
 
     saturation: Tensor
     contrast: Tensor
 
     @classmethod
-    def drawn(cls, dice: _Dice) -> _Colouring:
+    def draw(cls, dice: _Dice, *, share: float) -> _Recolouring:
         ones = torch.ones(dice.batch, device=dice.device)
-        saturation = torch.where(dice() < _COLOURED, 0.4 + 1.4 * dice(), ones)
-        contrast = torch.where(dice() < _COLOURED, 0.6 + 0.6 * dice(), ones)
+        saturation = torch.where(dice() < share, 0.4 + 1.4 * dice(), ones)
+        contrast = torch.where(dice() < share, 0.6 + 0.6 * dice(), ones)
         return cls(saturation[:, None, None, None], contrast[:, None, None, None])
 
     def __call__(self, x: Tensor) -> Tensor:

@@ -29,11 +29,9 @@ if TYPE_CHECKING:
 class HeadsTask:
     """The light heads as a `Task` of the training loop."""
 
-    validate_every_s = 60.0
-    """Often: the plot of the translator's way is made of it."""
-
     def __init__(self, photographs: PhotographSet, options: TrainOptions, folder: Path) -> None:
         """Reads what the run in `folder` or its start has, and the medium autoencoder for the note's translator."""
+        self.validate_every_s = options.recipe.validate_heads_every_s
         self._photographs, self._options, self._folder = photographs, options, folder
         self._high = HighAutoencoder(options.architecture).to(options.device).requires_grad_(requires_grad=False)
         light = LightNetworks(options.architecture).to(options.device)

@@ -31,21 +31,13 @@ if TYPE_CHECKING:
     from models.training.schedule import Phase
     from models.translator import Translator
 
-_HIGH_SHARES = (0.55, 0.45)
-"""Weights of the distortions by `high-gpu` and `high-cpu` (1 together: rate is weighed against one picture)."""
-_MEDIUM_SHARES = (0.15, 0.1)
-"""The same by the translator and by `medium-gpu`, where there is one."""
-_LIGHT_ENCODER_SHARE = 0.1
-"""Weight of what the light encoder loses where its latent is not the wide one's (assumed: no other part feels it)."""
-
 
 class JointTask:
     """A `Task` of the training loop."""
 
-    validate_every_s = 600.0
-
     def __init__(self, photographs: PhotographSet, options: TrainOptions) -> None:
-        """Starts from the closed forms."""
+        """Start from the closed forms, unless there are flat weights to continue from."""
+        self.validate_every_s = options.recipe.validate_every_s
         self._photographs, self._options = photographs, options
         self._networks = SharedLatent(options.architecture).to(options.device)
         if options.flat is None:
@@ -79,8 +71,8 @@ class JointTask:
             )
         error = None if phase.whole_pictures else self._error
         measure = partial(picture_loss, perceptual=phase.perceptual, error=error)
-        distortions = _weighed(measure(highs, x, quality), _HIGH_SHARES)
-        distortions = distortions + _weighed(measure(mediums, crops.half, quality), _MEDIUM_SHARES)
+        distortions = _weighed(measure(highs, x, quality), options.recipe.high_head_shares)
+        distortions = distortions + _weighed(measure(mediums, crops.half, quality), options.recipe.medium_head_shares)
         loss: Tensor = rate_loss(rate, x, quality) + distortions + self._light_encoder_loss(x, y, quality)
         return loss
 
@@ -91,11 +83,12 @@ class JointTask:
 
     def _light_encoder_loss(self, x: Tensor, y: Tensor, quality: Tensor) -> Tensor:
         high, analysis = self._networks.high, self._networks.light.analysis
+        share = self._options.recipe.light_encoder_share
         if analysis is None:
             return y.new_zeros(())
         with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=self._options.half_precision):
             found = analysis(padded(x, high), high.hyperprior.deviation)
-        return _LIGHT_ENCODER_SHARE * latent_loss(found, y, hyperprior=high.hyperprior, quality=quality)
+        return share * latent_loss(found, y, hyperprior=high.hyperprior, quality=quality)
 
     def score(self, averaged: nn.Module) -> dict[str, float]:
         """Rate-distortion against JPEG, and what the other heads and the light encoder lose."""

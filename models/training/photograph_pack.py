@@ -20,8 +20,8 @@ from rich.console import Console
 from rich.progress import track
 
 from models.scores import Ssimulacra2, psnr_db
-from models.training.dataset import SHORT_SIDES_PX, available_cores
-from models.training.options import PACK_BYTES
+from models.training.dataset import available_cores
+from models.training.options import PACK_BYTES, Augmentation
 from models.training.picture_file import read_picture, training_files
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ def _written(sources: Sequence[_Source], fresh: Path, quality: int, pool: Thread
 
 
 def _pixels(source: _Source) -> NDArray[np.uint8]:
-    return np.asarray(read_picture(source.file, short_side_px=max(SHORT_SIDES_PX)))
+    return np.asarray(read_picture(source.file, short_side_px=max(Augmentation().short_sides_px)))
 
 
 def _encoded(pixels: NDArray[np.uint8], quality: int) -> bytes:

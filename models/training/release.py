@@ -41,9 +41,7 @@ if TYPE_CHECKING:
     from models.training.dataset import PhotographSet
     from models.training.options import TrainOptions
 
-_COUNTED_BATCHES, _COUNTED_AT_LEAST = 96, 4
-_STRENGTHS = (2.0, 1.4, 3.0)
-"""Tried in this order; the first is what an unmeasured release takes (measured best on a half-trained model)."""
+_FEWEST_BATCHES = 4
 _BATCH = 8
 
 
@@ -63,24 +61,25 @@ def release(
     for module in networks.parts():
         fill(module, run, start=options.start)
         module.eval()
-    seed, valid = options.seed, options.valid
+    recipe, valid = options.recipe, options.valid
     tables = (
-        _counted_tables(networks.high, photographs, seed=seed),
-        _counted_tables(networks.medium, photographs, seed=seed),
+        _count_tables(networks.high, photographs, options),
+        _count_tables(networks.medium, photographs, options),
     )
-    notes = ReleaseNotes(24, rounding_strength=_STRENGTHS[0], perceptual=options.recipe.perceptual, trained=trained)
+    strengths = recipe.rounding_strengths
+    notes = ReleaseNotes(24, rounding_strength=strengths[0], perceptual=recipe.perceptual, trained=trained)
     save(target, networks, tables=tables, notes=notes)
     if valid is None:
         return notes
-    notes = replace(notes, rounding_strength=_best_strength(target, valid))
+    notes = replace(notes, rounding_strength=_find_best_strength(target, valid, strengths))
     save(target, networks, tables=tables, notes=notes)
     notes = replace(notes, default_quality=default_quality(Codec.load(target, head="gpu", encoder="wide"), valid))
     save(target, networks, tables=tables, notes=notes)
     return notes
 
 
-def _best_strength(weights: Path, valid: Path) -> float:
-    """The rounding strength with the lowest BD-rate against JPEG on every fourth validation picture."""
+def _find_best_strength(weights: Path, valid: Path, strengths: tuple[float, ...]) -> float:
+    """Return the rounding strength with the lowest BD-rate against JPEG on every fourth validation picture."""
     codec = Codec.load(weights, head="gpu", encoder="wide")
     squares = [reference(file, codec.size_px) for file in pictures_in(valid)[::4]]
     anchors = [jpeg_curve(square) for square in squares]
@@ -90,7 +89,7 @@ def _best_strength(weights: Path, valid: Path) -> float:
         pairs = [(stream_curve(codec, square), anchor) for square, anchor in zip(squares, anchors, strict=True)]
         return rd.median_bd_rate(pairs, rd.PSNR_RANGE_DB).percent
 
-    rates = {strength: rate(strength) for strength in track(_STRENGTHS, description="choosing the rounding")}
+    rates = {strength: rate(strength) for strength in track(strengths, description="choosing the rounding")}
     Console().print("BD-rate against JPEG by rounding strength:", rates)
     return min(rates, key=rates.__getitem__)
 
@@ -106,16 +105,19 @@ def stream_curve(codec: Codec, square: NDArray[np.uint8]) -> rd.Curve:
 
 
 @torch.no_grad()
-def _counted_tables(model: HighAutoencoder | MediumAutoencoder, photographs: PhotographSet, *, seed: int) -> Tables:
-    """Tables from symbols counted at all qualities alike, blended with the smooth likelihoods.
+def _count_tables(
+    model: HighAutoencoder | MediumAutoencoder, photographs: PhotographSet, options: TrainOptions
+) -> Tables:
+    """Return CDF tables from symbols counted at all qualities alike, blended with the smooth likelihoods.
 
-    They are rounded as the encoder will round them: tables of the nearest integers take up to 0.7 % more (LOG.md).
+    The symbols are rounded as the encoder will round them: tables from the nearest integers cost up to 0.7 % (LOG.md).
     """
-    rounding = Rounding.from_tables(symbol_tables(model.hyperprior.symbols), strength=_STRENGTHS[0])
+    recipe = options.recipe
+    rounding = Rounding.from_tables(symbol_tables(model.hyperprior.symbols), strength=recipe.rounding_strengths[0])
     y_counts = torch.zeros(SCALE_COUNT, 2 * SUPPORT_LIMIT + 2)
     z_counts = torch.zeros(HYPER_GROUPS, model.config.hyper_channels, 2 * HYPER_LIMIT + 1)
-    generator = torch.Generator().manual_seed(seed)
-    batches = max(_COUNTED_AT_LEAST, min(_COUNTED_BATCHES, photographs.files))
+    generator = torch.Generator().manual_seed(options.seed)
+    batches = max(_FEWEST_BATCHES, min(recipe.counted_batches, photographs.files))
     for _ in track(range(batches), description="counting symbols"):
         crops = photographs.crops(_BATCH, size_px=344, generator=generator)
         x = (crops.half if isinstance(model, MediumAutoencoder) else crops.pixels).cpu()

@@ -22,14 +22,15 @@ class Phase:
     """What a step of one part of the schedule computes."""
 
     name: str
-    whole_pictures: bool = False
-    perceptual: float = 0.0
+    whole_pictures: bool
+    perceptual: float
     """Share of SSIMULACRA2 in the distortion."""
-    rounding_strength: float = 0.0
-    """Of rate-distortion optimised rounding; 0 rounds to the nearest integer."""
+    rounding_strength: float
+    """Strength of rate-distortion optimised rounding; 0 rounds to the nearest integer."""
 
 
-FLAT = Phase("flat")
+FLAT = Phase("flat", whole_pictures=False, perceptual=0, rounding_strength=0)
+"""The part whose loss is squared error alone."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Timetable:
     def of(cls, recipe: Recipe, budget_s: float, *, again: bool) -> Timetable:
         """Divide `budget_s`; `again`: the training goes on from flat weights and warms up for fewer steps."""
         flat_until_s, decay_until_s = recipe.flat_until * budget_s, recipe.decay_until * budget_s
-        crops = Phase("decay", perceptual=recipe.perceptual, rounding_strength=recipe.rounding_strength)
+        crops = replace(FLAT, name="decay", perceptual=recipe.perceptual, rounding_strength=recipe.rounding_strength)
         return cls(
             warm_up_steps=recipe.warm_up_again_steps if again else recipe.warm_up_steps,
             last_rate=recipe.last_rate,

@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from models.training.stopwatch import Stopwatch
 
 _STATE = "state.pt"
-_STATE_EVERY_S = 120.0
 
 
 class Stage(Task, Protocol):
@@ -185,7 +184,7 @@ class _Loop:
         spent_s, recipe, budget_s = self._watch.spent_s, self._options.recipe, self.timetable.budget_s
         if spent_s - self._written_s > recipe.write_every * budget_s:
             self._write()
-        if spent_s - self._state_s > _STATE_EVERY_S:
+        if spent_s - self._state_s > recipe.save_state_every_s:
             self._write_state()
         watched_s = self._task.validate_every_s if self._options.valid else recipe.measure_every * budget_s
         self._losses.append(loss)

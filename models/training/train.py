@@ -1,9 +1,26 @@
 """`latentedge train`: resumable training within a time budget.
 
-Stages: `medium` trains its autoencoder, `high` the other one and all that reads its latent, each from a closed-form
-linear start; `heads` trains the light heads further on frozen latents; `release` makes the weights file; `all` does all
-but `heads`. A stage writes into its folder of the run: flat and averaged weights (kept.py), state.pt while it is not at
-its end, log.jsonl (losses, and rate-distortion on the validation pictures, as it goes) and curve.png.
+To find your way, read in this order:
+
+    options.py      every knob with its default
+    train.py        this file: which stages run, and the simplest stage, `MediumTask`
+    joint.py        stage `high`: the networks and the loss of the released weights (heads_stage.py: stage `heads`)
+    dataset.py      photographs -> batches of crops
+    losses.py       a batch -> rate + lambda * distortion
+    steps.py        one step: loss, gradients, update (eager on a CPU, a CUDA graph on a GPU)
+    run.py          a model with its optimizers and its averaged weights
+    schedule.py     time spent -> phase and learning rate
+    stage_loop.py   the training loop: steps until the time is up; writes weights (kept.py), log and plots
+    release.py      averaged weights -> the weights file
+
+Each module imports only modules above it in the import graph: train -> stage_loop -> run -> steps.
+
+Stages: `medium` trains the medium autoencoder; `high` trains the high autoencoder together with every head and encoder
+that shares its latent; both begin with a closed-form linear transform. `heads` continues the light heads on frozen
+latents. `release` makes the weights file. `all` runs every stage except `heads`.
+
+Each stage writes into its own folder of the run: flat and averaged weights, `state.pt` until the stage is complete,
+`log.jsonl` (losses, and rate-distortion on the validation pictures) and `curve.png`.
 """
 
 from __future__ import annotations
@@ -44,10 +61,9 @@ __all__ = ["STAGES", "TrainOptions", "train"]
 class MediumTask:
     """Stage `medium`: the autoencoder of 172 px alone, rate and distortion."""
 
-    validate_every_s = 600.0
-
     def __init__(self, photographs: PhotographSet, options: TrainOptions) -> None:
-        """Starts from the closed-form linear transform."""
+        """Start from the closed-form linear transform, unless there are flat weights to continue from."""
+        self.validate_every_s = options.recipe.validate_every_s
         self._networks = MediumAutoencoder(options.architecture).to(options.device)
         self.model: nn.Module = self._networks
         self._photographs, self._options = photographs, options

@@ -1,5 +1,7 @@
 """What the phases of a training compute: distortion, rounding and sizes of a step of the real networks."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from PIL import Image
@@ -10,11 +12,11 @@ from models.training.dataset import PhotographSet
 from models.training.joint import JointTask
 from models.training.losses import sent_rounding
 from models.training.options import Recipe, TrainOptions
-from models.training.schedule import FLAT, Phase
+from models.training.schedule import FLAT, Phase, Timetable
 from tests.models.pictures import photograph
 
 RECIPE = Recipe(batch=2, crop_px=64)
-DECAY = Phase("decay", perceptual=0.15, rounding_strength=2.0)
+DECAY = Timetable.of(Recipe(), 60, again=False).decays[0]
 
 
 @pytest.fixture(scope="module")
@@ -40,8 +42,8 @@ def test_each_phase_weighs_another_loss_of_the_same_crops(task: JointTask) -> No
         name: loss_of(task, phase)
         for name, phase in {
             "flat": FLAT,
-            "perceptual": Phase("decay", perceptual=0.15),
-            "rounded": Phase("decay", rounding_strength=2.0),
+            "perceptual": replace(FLAT, perceptual=DECAY.perceptual),
+            "rounded": replace(FLAT, rounding_strength=DECAY.rounding_strength),
             "decay": DECAY,
         }.items()
     }
@@ -61,7 +63,7 @@ def test_a_step_of_the_decay_has_a_gradient_for_encoder_and_heads(task: JointTas
 
 
 def test_whole_pictures_are_half_as_many(photographs: PhotographSet) -> None:
-    crops, quality = photographs.batch(Recipe(batch=4), Phase("whole pictures", whole_pictures=True), None)
+    crops, quality = photographs.batch(Recipe(batch=4), replace(FLAT, whole_pictures=True), None)
     assert crops.pixels.shape == (2, 3, HIGH_PX, HIGH_PX)
     assert len(quality) == 2
     crops, quality = photographs.batch(Recipe(batch=4, crop_px=128), FLAT, None)
