@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.config import AutoencoderConfig, EncoderConfig
-from models.layers import DepthwiseBlock, Pointwise, activated
+from models.layers import DepthwiseBlock, Pointwise, activate_in_place
 
 
 class Analysis(nn.Module):
@@ -38,8 +38,8 @@ class Analysis(nn.Module):
         x = x - 0.5
         with torch.autocast(x.device.type, enabled=False):  # bf16 here costs 0.1 dB and more at the top qualities
             linear: Tensor = self.linear(F.pixel_unshuffle(x, self.stride_px))
-        h = self.wide(activated(self.enter(F.pixel_unshuffle(4 * x, self.stride_px // 2))))
-        h = self.deep(activated(self.descend(F.pixel_unshuffle(h, 2))))
+        h = self.wide(activate_in_place(self.enter(F.pixel_unshuffle(4 * x, self.stride_px // 2))))
+        h = self.deep(activate_in_place(self.descend(F.pixel_unshuffle(h, 2))))
         detail: Tensor = self.leave(h).float()
         return linear + deviation[:, None, None] * detail
 

@@ -102,8 +102,8 @@ def save(path: Path, networks: Networks, *, tables: tuple[Tables, Tables], notes
 
     Raises `InexactScalePathError` when a scale path is out of bounds.
     """
-    tensors = _frozen("high", networks.high, tables[0]) | _frozen("medium", networks.medium, tables[1])
-    tensors |= {f"light.{name}": stored(name, tensor) for name, tensor in networks.light.state_dict().items()}
+    tensors = _freeze("high", networks.high, tables[0]) | _freeze("medium", networks.medium, tables[1])
+    tensors |= {f"light.{name}": to_stored(name, tensor) for name, tensor in networks.light.state_dict().items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_suffix(".new")
     save_file(tensors, fresh, metadata=_metadata(networks.architecture, notes))
@@ -195,14 +195,14 @@ def _autoencoding(
     )
 
 
-def _frozen(prefix: str, networks: HighAutoencoder | MediumAutoencoder, tables: Tables) -> dict[str, Tensor]:
+def _freeze(prefix: str, networks: HighAutoencoder | MediumAutoencoder, tables: Tables) -> dict[str, Tensor]:
     indexes = networks.hyperprior.indexes
     if not isinstance(indexes, ScaleIndexes):
         raise TypeError("these networks are frozen already")
     weights = indexes.integers()
     FrozenScaleIndexes(weights)  # checks the bound
     tensors = {
-        name: stored(name, tensor)
+        name: to_stored(name, tensor)
         for name, tensor in networks.state_dict().items()
         if "hyperprior.indexes." not in name
     }
@@ -214,7 +214,7 @@ def _frozen(prefix: str, networks: HighAutoencoder | MediumAutoencoder, tables: 
     return {f"{prefix}.{name}": tensor.contiguous() for name, tensor in tensors.items()}
 
 
-def stored(name: str, tensor: Tensor) -> Tensor:
+def to_stored(name: str, tensor: Tensor) -> Tensor:
     """Matrices in half precision; linear paths, gains and vectors in full; places of coefficients as integers."""
     if not tensor.is_floating_point():
         return tensor.to(torch.int16).contiguous()

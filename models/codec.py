@@ -21,14 +21,14 @@ from models.config import HIGH_PX, MEDIUM_PX
 from models.cpu.decoder import FastDecoder
 from models.cpu.kernels import Kernels
 from models.device.decoder import DeviceDecoder
-from models.head_choice import chosen_heads, head_name
+from models.head_choice import choose_heads, head_name
 from models.latent_codec import LatentCodec, PictureShapeError, QualityError, Symbols
 from models.layers import set_precision
 from models.perceptual import Original
 from models.pixels import Pixels, lanczos_half, to_pixels, to_tensor
 from models.rate_control import highest_quality, quality_of_score
 from models.readers import Readers
-from models.refinement import Reader, Refinement, Sought
+from models.refinement import Reader, Refinement, SearchTask
 from models.scores import Ssimulacra2
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from models.analysis import Analysis
-    from models.cpu.decoder import Made
+    from models.cpu.decoder import ReadyPictures
     from models.device.decoder import Ticket
 
 __all__ = ["Codec", "MediumCodec", "PictureShapeError", "QualityError", "Symbols", "head_name"]
@@ -59,13 +59,13 @@ class Codec(LatentCodec):
         self.head = head
         light = checkpoint.light.requires_grad_(requires_grad=False).to(device)
         self._analysis = _analysis(checkpoint, encoder, device)
-        heads = chosen_heads(checkpoint, head)
+        heads = choose_heads(checkpoint, head)
         self._head_ids = {HIGH_PX: heads.high_id, MEDIUM_PX: heads.medium_id}
         self._heads = {"high-gpu": self._networks.head, "high-cpu": light.high, "medium": heads.medium}
         self._head, self._translator = heads.high, heads.medium
-        self._decoder = self._ready(_DTYPES[kernels.heads])
+        self._decoder = self._build_decoder(_DTYPES[kernels.heads])
 
-    def _ready(self, dtype: torch.dtype) -> FastDecoder | DeviceDecoder:
+    def _build_decoder(self, dtype: torch.dtype) -> FastDecoder | DeviceDecoder:
         """Bring the heads into their format, and return what decodes by them on this device."""
         hyperprior, high, medium = self._networks.hyperprior, self._head, self._translator
         fast = FastDecoder(hyperprior, high=high, medium=medium, dtype=dtype) if self.device == "cpu" else None
@@ -95,7 +95,7 @@ class Codec(LatentCodec):
         return cls(
             load(path),
             device=device,
-            kernels=Kernels.forced(kernels, device=device),
+            kernels=Kernels.choose(kernels, device=device),
             head=head_name(head, device),
             encoder=encoder,
         )
@@ -108,7 +108,7 @@ class Codec(LatentCodec):
         if not refine:
             return super().encode(pixels, quality=quality)
         search = self.refinement([pixels], qualities=[quality], steps=refine)
-        while not search.done:
+        while not search.is_done:
             search.step()
         return search.bitstreams()[0]
 
@@ -122,17 +122,17 @@ class Codec(LatentCodec):
         """
         for pixels, quality in zip(pictures, qualities, strict=True):
             self._check_input(pixels, quality)
-        y = torch.cat([self._analysed(pixels) for pixels in pictures])
-        sought = Sought(
+        y = torch.cat([self._analyse(pixels) for pixels in pictures])
+        sought = SearchTask(
             y=y,
-            start=self._quantised(y, *qualities),
+            start=self._quantise(y, *qualities),
             quality=torch.tensor(qualities, device=self.device),
             hyperprior=self._networks.hyperprior,
             readers=self._readers(pictures, readers or Readers(((self.head, 1.0), ("medium", _MEDIUM_WEIGHT)))),
             rounding=self._rounding,
             picture_px=HIGH_PX**2,
         )
-        return Refinement(sought, steps=steps, write=lambda coded, of_one: self._written(coded, quality=of_one))
+        return Refinement(sought, steps=steps, write=lambda coded, of_one: self._write(coded, quality=of_one))
 
     def _readers(self, pictures: Sequence[Pixels], readers: Readers) -> tuple[Reader, ...]:
         """Heads by name, each with the pictures that it should give."""
@@ -145,11 +145,11 @@ class Codec(LatentCodec):
     def encode_to_bytes(self, pixels: Pixels, *, target_bytes: int) -> bytes:
         """The bitstream of the highest quality that takes at most `target_bytes`; raises `TargetError`."""
         self._check_input(pixels, 0)
-        y = self._analysed(pixels)
+        y = self._analyse(pixels)
         written: dict[int, bytes] = {}
 
         def fits(quality: int) -> bool:
-            written[quality] = self._written(self._quantised(y, quality), quality=quality)
+            written[quality] = self._write(self._quantise(y, quality), quality=quality)
             return len(written[quality]) <= target_bytes
 
         return written[highest_quality(fits)]
@@ -160,14 +160,14 @@ class Codec(LatentCodec):
         Of quality 63 if none does.
         """
         self._check_input(pixels, 0)
-        y, scorer = self._analysed(pixels), Ssimulacra2(pixels)
+        y, scorer = self._analyse(pixels), Ssimulacra2(pixels)
 
         def score(quality: int) -> float:
-            y_hat, of_quality = self._quantised(y, quality).y_hat, torch.tensor([quality], device=self.device)
+            y_hat, of_quality = self._quantise(y, quality).y_hat, torch.tensor([quality], device=self.device)
             return scorer.score(self._pictures(y_hat, of_quality, HIGH_PX)[0])
 
         quality = quality_of_score(score, ssimulacra2)
-        return self._written(self._quantised(y, quality), quality=quality)
+        return self._write(self._quantise(y, quality), quality=quality)
 
     def ssimulacra2(self, pixels: Pixels, blob: bytes) -> float:
         """Score of the 344 picture that a bitstream decodes to, by the head in use, against its original.
@@ -193,14 +193,14 @@ class Codec(LatentCodec):
         """
         return self.submit(symbols, size_px=size_px).pictures()
 
-    def submit(self, symbols: Sequence[Symbols], *, size_px: int) -> Ticket | Made:
+    def submit(self, symbols: Sequence[Symbols], *, size_px: int) -> Ticket | ReadyPictures:
         """Start `synthesize`; the ticket's `pictures()` wait for it. A processor makes the pictures at once."""
         if size_px not in self._head_ids:
             raise ValueError(f"no head makes {size_px} px")
         return self._decoder.submit(symbols, size_px=size_px)
 
     @torch.inference_mode()
-    def plainly(self, symbols: Sequence[Symbols], *, size_px: int) -> list[Pixels]:
+    def synthesize_plainly(self, symbols: Sequence[Symbols], *, size_px: int) -> list[Pixels]:
         """The same by the networks' own modules: the reference of the fast ways on a processor and on a GPU."""
         return self._pictures(*self._latents(symbols), size_px)
 
@@ -228,7 +228,7 @@ class MediumCodec(LatentCodec):
     @classmethod
     def load(cls, path: Path | None = None, *, device: str = "cpu", kernels: str = "auto") -> Self:
         """Read a weights file, the released one by default; raises `CheckpointError` or `KernelsError`."""
-        return cls(load(path), device=device, kernels=Kernels.forced(kernels, device=device))
+        return cls(load(path), device=device, kernels=Kernels.choose(kernels, device=device))
 
     @torch.inference_mode()
     def synthesize(self, symbols: Sequence[Symbols]) -> list[Pixels]:

@@ -51,7 +51,7 @@ def watching(device: str, *, probe: Callable[[str], None] = finish_work) -> Iter
         raise
 
 
-def halved_once(call: Callable[[Sequence[Item]], Result], items: Sequence[Item]) -> list[Result]:
+def halve_once(call: Callable[[Sequence[Item]], Result], items: Sequence[Item]) -> list[Result]:
     """Return what `call` makes of all items or, where the device is out of memory, of the two halves of them."""
     try:
         return [call(items)]

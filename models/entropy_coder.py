@@ -16,8 +16,8 @@ import numpy as np
 
 from models.bitstream import DamagedBitstream
 from models.entropy_model import HYPER_LIMIT, SCALE_COUNT, hyper_group, support_of
-from models.machine_code import compiled
-from models.rans import DAMAGED, LOWEST, WORDS_A_VALUE, packed, pop, push
+from models.machine_code import compile_loop
+from models.rans import DAMAGED, LOWEST, WORDS_A_VALUE, pack_tables, pop, push
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -41,21 +41,21 @@ class EntropyCoder:
             raise ValueError(message)
         groups, self._hyper_channels, _ = hyper_tables.shape
         hyper_rows = list(hyper_tables.reshape(groups * self._hyper_channels, -1))
-        self._tables = packed(symbol_tables + hyper_rows, supports + [HYPER_LIMIT] * len(hyper_rows))
-        self._push, self._pop = compiled(push), compiled(pop)
+        self._tables = pack_tables(symbol_tables + hyper_rows, supports + [HYPER_LIMIT] * len(hyper_rows))
+        self._push, self._pop = compile_loop(push), compile_loop(pop)
         self._compile()
 
     def _compile(self) -> None:
         """Now, and not within the first request: about two seconds on a machine that has never done it."""
         nothing, index = np.zeros(0, np.int16), np.zeros(0, np.uint16)
-        words = self.encode(np.zeros((self._hyper_channels, 0, 0), np.int16), nothing, index, quality=0, seal=0)
+        words = self.encode(np.zeros((self._hyper_channels, 0, 0), np.int16), nothing, index, quality=0, checksum=0)
         self.open(words).symbols(index)
 
-    def encode(self, z: I16, q: I16, index: U16, *, quality: int, seal: int) -> bytes:
+    def encode(self, z: I16, q: I16, index: U16, *, quality: int, checksum: int) -> bytes:
         """Words of one latent: z (C, h, w), q and its scale indexes (n,) in coding order; |q| below 2^15."""
         chosen = self.hyper_choice(z[0].size, quality)
         words = np.empty(WORDS_A_VALUE * (z.size + len(q)) + _STATE_WORDS, np.uint32)
-        states = _first_states(seal)
+        states = _first_states(checksum)
         at = self._push(q, index, self._tables, states, words, 0)
         at = self._push(z.reshape(-1), chosen, self._tables, states, words, at)
         return states.astype("<u8").tobytes() + words[:at][::-1].astype("<u4").tobytes()
@@ -89,25 +89,25 @@ class Decoding:
 
     def hyper_latent(self, side: int, *, quality: int) -> I16:
         """Z as (C, side, side)."""
-        return self._popped(self._coder.hyper_choice(side * side, quality)).reshape(-1, side, side)
+        return self._pop_values(self._coder.hyper_choice(side * side, quality)).reshape(-1, side, side)
 
     def symbols(self, index: U16) -> I16:
         """Q (n,) in coding order, zero where the index says skip; raises `DamagedBitstream`."""
-        return self._popped(index)
+        return self._pop_values(index)
 
-    def check(self, *, seal: int) -> None:
+    def check(self, *, checksum: int) -> None:
         """Raise `DamagedBitstream` unless all of what was sealed, and nothing else, has been decoded."""
         if self._at != len(self._words):
             raise DamagedBitstream("words are left over after the last symbol")
-        if not np.array_equal(self._states, _first_states(seal)):
+        if not np.array_equal(self._states, _first_states(checksum)):
             raise DamagedBitstream("the checksum of header and symbols does not match")
 
-    def _popped(self, chosen: U16) -> I16:
+    def _pop_values(self, chosen: U16) -> I16:
         values, self._at = self._coder.pop(chosen, self._states, self._words, self._at)
         if self._at == DAMAGED:
             raise DamagedBitstream("no encoder wrote these words")
         return values
 
 
-def _first_states(seal: int) -> U64:
-    return np.array([LOWEST + seal, LOWEST], dtype=np.uint64)
+def _first_states(checksum: int) -> U64:
+    return np.array([LOWEST + checksum, LOWEST], dtype=np.uint64)

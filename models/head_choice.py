@@ -31,7 +31,7 @@ def head_name(name: str, device: str) -> str:
     return names[name]
 
 
-def chosen_heads(checkpoint: Checkpoint, head: str) -> ChosenHeads:
+def choose_heads(checkpoint: Checkpoint, head: str) -> ChosenHeads:
     """The heads that go with `head`: beside `high-gpu` the 172 picture is made by `medium-gpu` if the file has one."""
     networks, light, ids = checkpoint.high.networks, checkpoint.light, checkpoint.head_ids
     assert isinstance(networks, HighAutoencoder), "the autoencoder of the high picture"

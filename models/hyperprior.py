@@ -26,7 +26,7 @@ from models.layers import (
     DepthwiseBlock,
     Pointwise,
     QualityTable,
-    activated,
+    activate_in_place,
     asinh,
     clamp_toward,
     round_straight,
@@ -79,8 +79,8 @@ class HyperAnalysis(nn.Module):
         power = F.avg_pool2d(y * y, 2)
         energy = torch.log2(F.conv2d(power, self.member.clamp_min(0)[:, :, None, None]) + 2.0**-6) - 4
         energy = F.pad(energy, (0, 0, 0, 0, 0, self.extra_channels))
-        h = self.block(activated(self.enter(asinh(y))))
-        extra: Tensor = self.leave(activated(self.descend(F.pixel_unshuffle(h, 2)))).float()
+        h = self.block(activate_in_place(self.enter(asinh(y))))
+        extra: Tensor = self.leave(activate_in_place(self.descend(F.pixel_unshuffle(h, 2)))).float()
         return energy + extra
 
 
@@ -170,7 +170,7 @@ class Hyperprior(nn.Module):
             return (residual + (chosen - residual).detach()) * (of_cells >= 1)
 
         (q, mu), (q_others, mu_others) = self.two_passes(h1, quality, board, symbols)
-        q, mu = board.joined(q, q_others), board.joined(mu, mu_others)
+        q, mu = board.join(q, q_others), board.join(mu, mu_others)
         return _Coded(z_hat, q, index, mu, (q + mu) / gain)
 
     def dequantise(self, h1: Tensor, q: Tensor, quality: Tensor) -> Tensor:
@@ -178,7 +178,7 @@ class Hyperprior(nn.Module):
         board = Checkerboard.of(q)
         halves = self.two_passes(h1, quality, board, lambda _mu, places: board.take(q, places))
         anchors, others = (symbols + mu for symbols, mu in halves)
-        return board.joined(anchors, others) / self.gain(quality)
+        return board.join(anchors, others) / self.gain(quality)
 
     def two_passes(
         self, h1: Tensor, quality: Tensor, board: Checkerboard, symbols: Callable[[Tensor, Tensor], Tensor]

@@ -17,7 +17,7 @@ from models.bitstream import Bitstream, ForeignBitstream
 from models.config import GRID, QUALITIES
 from models.cpu.scales import FastScales
 from models.device.precision import keep_float32
-from models.device_errors import halved_once, watching
+from models.device_errors import halve_once, watching
 from models.pixels import to_tensor
 from models.rans import LARGEST, SKIPPED
 from models.scale_path import FrozenScaleIndexes
@@ -100,19 +100,19 @@ class LatentCodec:
         written: list[list[bytes]] = []
         with watching(self.device):
             for start in range(0, len(asked), together):
-                written += halved_once(self._encoded, asked[start : start + together])
+                written += halve_once(self._encode_batch, asked[start : start + together])
         return list(chain.from_iterable(written))
 
-    def _encoded(self, asked: Sequence[tuple[Pixels, int]]) -> list[bytes]:
+    def _encode_batch(self, asked: Sequence[tuple[Pixels, int]]) -> list[bytes]:
         pictures, qualities = zip(*asked, strict=True)
-        coded = self._quantised(self._analysed(*pictures), *qualities)
+        coded = self._quantise(self._analyse(*pictures), *qualities)
         symbols = zip(_integers(coded.z_hat), _integers(coded.q.permute(0, 2, 3, 1)), qualities, strict=True)
         if len(asked) == 1:
-            return [self._entropy_coded(*one) for one in symbols]
-        return list(self._coders.map(lambda one: self._entropy_coded(*one), symbols))
+            return [self._entropy_encode(*one) for one in symbols]
+        return list(self._coders.map(lambda one: self._entropy_encode(*one), symbols))
 
     @torch.no_grad()
-    def _analysed(self, *pictures: Pixels) -> Tensor:
+    def _analyse(self, *pictures: Pixels) -> Tensor:
         x = pad_to_cells(to_tensor(np.stack(pictures), self.device), self._networks.config)
         # as it was trained: half precision moves a latent by less than its rounding, and no decoder sees it
         with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=self.kernels.analysis == "bfloat16"):
@@ -120,26 +120,28 @@ class LatentCodec:
         return y
 
     @torch.no_grad()
-    def _quantised(self, y: Tensor, *qualities: int) -> Quantised:
+    def _quantise(self, y: Tensor, *qualities: int) -> Quantised:
         of_quality = torch.tensor(qualities, device=self.device)
         return self._networks.hyperprior.quantise(y, of_quality, rounding=self._rounding)
 
-    def _written(self, coded: Quantised, *, quality: int) -> bytes:
+    def _write(self, coded: Quantised, *, quality: int) -> bytes:
         """Write the one picture that `coded` holds."""
         (z,), (q,) = _integers(coded.z_hat), _integers(coded.q.permute(0, 2, 3, 1))
-        return self._entropy_coded(z, q, quality)
+        return self._entropy_encode(z, q, quality)
 
-    def _entropy_coded(self, z: NDArray[np.int16], q: NDArray[np.int16], quality: int) -> bytes:
+    def _entropy_encode(self, z: NDArray[np.int16], q: NDArray[np.int16], quality: int) -> bytes:
         """Z (C, 11, 11) and q (22, 22, N) -> bitstream; a cell's channels together is the coding order."""
         side = self.size_px
         blank = Bitstream(self.stream_id, quality, self._flags, width_px=side, height_px=side, words=b"")
         channels = self._networks.config.coded_channels(quality)
         q = q[..., :channels].reshape(-1)
         # as a reader finds them, whatever device the symbols come from
-        index = self._scales.indexes(self._scales.risen(z), quality=quality, channels=channels).reshape(-1)
+        index = self._scales.indexes(self._scales.upsample(z), quality=quality, channels=channels).reshape(-1)
         q = np.where(index == SKIPPED, np.int16(0), q)
-        seal = bitstream.checksum(blank, *_sealed(z, q))
-        return bitstream.build(replace(blank, words=self._coder.encode(z, q, index, quality=quality, seal=seal)))
+        checksum = bitstream.checksum(blank, *_bytes_of(z, q))
+        return bitstream.build(
+            replace(blank, words=self._coder.encode(z, q, index, quality=quality, checksum=checksum))
+        )
 
     def round_with(self, strength: float) -> None:
         """Encode with another rounding strength than the weights file's own; reading does not depend on it."""
@@ -153,10 +155,10 @@ class LatentCodec:
             raise ForeignBitstream(f"stream id {parsed.stream_id.hex()}, these weights read {self.stream_id.hex()}")
         decoding = self._coder.open(parsed.words)
         z = decoding.hyper_latent(GRID // 2, quality=parsed.quality)
-        h1, channels = self._scales.risen(z), self._networks.config.coded_channels(parsed.quality)
+        h1, channels = self._scales.upsample(z), self._networks.config.coded_channels(parsed.quality)
         index = self._scales.indexes(h1, quality=parsed.quality, channels=channels)
         q = decoding.symbols(index.reshape(-1))
-        decoding.check(seal=bitstream.checksum(parsed, *_sealed(z, q)))
+        decoding.check(checksum=bitstream.checksum(parsed, *_bytes_of(z, q)))
         return Symbols(parsed.quality, h1, q.reshape(-1, channels))
 
     def _latents(self, symbols: Sequence[Symbols]) -> tuple[Tensor, Tensor]:
@@ -183,7 +185,7 @@ class LatentCodec:
             raise QualityError(f"quality {quality} is not in 0..{QUALITIES - 1}")
 
 
-def _sealed(*symbols: NDArray[np.int16]) -> Iterator[memoryview]:
+def _bytes_of(*symbols: NDArray[np.int16]) -> Iterator[memoryview]:
     """What the checksum covers beside the header: views where the bytes already lie in its order."""
     return (np.ascontiguousarray(part, "<i2").data.cast("B") for part in symbols)
 

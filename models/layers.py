@@ -84,7 +84,7 @@ class DepthwiseBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H, W)."""
-        out: Tensor = x + self.narrow(activated(self.widen(self.spatial(x))))
+        out: Tensor = x + self.narrow(activate_in_place(self.widen(self.spatial(x))))
         return out
 
 
@@ -158,7 +158,7 @@ def activate(x: Tensor) -> Tensor:
     return F.leaky_relu(x, 0.1)
 
 
-def activated(fresh: Tensor) -> Tensor:
+def activate_in_place(fresh: Tensor) -> Tensor:
     """The same in place, of a result that nothing else reads: new memory took longer than the arithmetic."""
     return F.leaky_relu_(fresh, 0.1)
 
@@ -185,7 +185,7 @@ def four_neighbours(x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return padded[:, :, :-2, 1:-1], padded[:, :, 1:-1, :-2], padded[:, :, 1:-1, 2:], padded[:, :, 2:, 1:-1]
 
 
-def shuffled(x: Tensor, factor: int) -> Tensor:
+def pixel_shuffle(x: Tensor, factor: int) -> Tensor:
     """`F.pixel_shuffle` that leaves the channels of a place together: torch's own does so on a processor only."""
     batch, channels, height, width = x.shape
     parts = x.permute(0, 2, 3, 1).reshape(batch, height, width, channels // factor**2, factor, factor)

@@ -10,7 +10,7 @@ _Loop = TypeVar("_Loop", bound=Callable[..., Any])
 
 
 @cache
-def compiled(loop: _Loop) -> _Loop:
+def compile_loop(loop: _Loop) -> _Loop:
     """The same in machine code, without the interpreter lock.
 
     Kept beside its file or, where that is not writable, in the user's cache. No division here is by zero, and a product

@@ -40,7 +40,7 @@ class Checkerboard:
         """(B, C, H, W) -> the cells (B, P, C) at some places."""
         return grid.permute(0, 2, 3, 1).flatten(1, 2).index_select(1, places)
 
-    def joined(self, anchors: Tensor, others: Tensor) -> Tensor:
+    def join(self, anchors: Tensor, others: Tensor) -> Tensor:
         """Both lists of cells -> the grid (B, C, H, W), channels_last."""
         batch, _, channels = anchors.shape
         cells = anchors.new_empty(batch, self.height * self.width, channels)
@@ -88,9 +88,9 @@ class Means(nn.Module):
         reads = self.enter.weight.shape[1]
         seen = activate(self.enter.of_cells(compress(anchors[..., :reads] / deviation[:reads])))
         blank = activate(self.enter.bias).expand(len(seen), len(board.others), -1)  # the map of an empty cell
-        h = self.spatial(torch.cat([board.joined(seen, blank), features], dim=1))
+        h = self.spatial(torch.cat([board.join(seen, blank), features], dim=1))
         h = activate(self.mix.of_cells(board.take(h, board.others)))
-        between = self._between(board.joined(anchors, torch.zeros_like(anchors)))
+        between = self._between(board.join(anchors, torch.zeros_like(anchors)))
         mu: Tensor = board.take(between, board.others) + self.leave.of_cells(h) * deviation
         return mu
 

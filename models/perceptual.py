@@ -46,7 +46,7 @@ class _Plane:
     mean: Tensor
     square: Tensor
 
-    def repeated(self, times: int) -> _Plane:
+    def repeat(self, times: int) -> _Plane:
         if times == 1:  # repeat() would copy
             return self
         return _Plane(*(part.repeat(times, 1, 1, 1) for part in (self.whole, self.sampled, self.mean, self.square)))
@@ -120,7 +120,7 @@ def _error_against(references: Sequence[_Plane], x_hat: Tensor, scales: Sequence
         if number:
             ours = F.avg_pool2d(ours, 2)
         versions = len(ours) // len(reference.whole)
-        error = error + _scale_error(reference.repeated(versions), _plane(ours, scale), scale)
+        error = error + _scale_error(reference.repeat(versions), _plane(ours, scale), scale)
     return error
 
 
@@ -162,7 +162,7 @@ def _band(side: int) -> Tensor:
 
 
 def _scale_error(reference: _Plane, decoded: _Plane, scale: Scale) -> Tensor:
-    crossed = _blurred(reference.whole * decoded.whole, scale)
+    crossed = _blur(reference.whole * decoded.whole, scale)
     likeness = 1 - (reference.mean - decoded.mean).square()
     covariance = 2 * (crossed - reference.mean * decoded.mean) + 0.0009
     variances = reference.square - reference.mean.square() + decoded.square - decoded.mean.square() + 0.0009
@@ -177,10 +177,10 @@ def _scale_error(reference: _Plane, decoded: _Plane, scale: Scale) -> Tensor:
 
 def _plane(linear: Tensor, scale: Scale) -> _Plane:
     whole = _positive_xyb(linear)
-    return _Plane(whole, whole[:, :, ::2, ::2], _blurred(whole, scale), _blurred(whole * whole, scale))
+    return _Plane(whole, whole[:, :, ::2, ::2], _blur(whole, scale), _blur(whole * whole, scale))
 
 
-def _blurred(planes: Tensor, scale: Scale) -> Tensor:
+def _blur(planes: Tensor, scale: Scale) -> Tensor:
     """Gaussian of 1.5 px, read at every second place of every second row, as products with band matrices."""
     blurred: Tensor = torch.matmul(torch.matmul(scale.rows, planes), scale.columns.T)
     return blurred

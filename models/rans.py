@@ -63,7 +63,7 @@ class Run(Protocol):
         """One run of values; the place after the last word."""
 
 
-def packed(rows: list[I32], supports: list[int]) -> RansTables:
+def pack_tables(rows: list[I32], supports: list[int]) -> RansTables:
     """Rows of 2 support + 1 counts, or 2 support + 2 with the escape last, each summing to 2^16."""
     cumulative = [np.concatenate([[0], np.cumsum(row)]) for row in rows]
     places = np.arange(1 << _BUCKET_BITS) << (16 - _BUCKET_BITS)

@@ -37,12 +37,12 @@ def quality_of_score(score: Callable[[int], float], target: float) -> int:
     while high - low > 1:
         known[guess] = score(guess)
         low, high = (low, guess) if known[guess] >= target else (guess, high)
-        guess = (low + high) // 2 if len(known) > _GUESSES else _guessed(known, guess, target)
+        guess = (low + high) // 2 if len(known) > _GUESSES else _guess(known, guess, target)
         guess = min(max(guess, low + 1), high - 1)
     return high
 
 
-def _guessed(known: dict[int, float], last: int, target: float) -> int:
+def _guess(known: dict[int, float], last: int, target: float) -> int:
     """Along the line through the two measurements closest to the target, or by the usual slope from the only one."""
     near = sorted(known, key=lambda quality: abs(known[quality] - target))[:2]
     rise = (known[near[-1]] - known[near[0]]) / (near[-1] - near[0]) if len(near) > 1 else _USUAL_RISE

@@ -76,7 +76,7 @@ class Reader:
 
 
 @dataclass(frozen=True)
-class Sought:
+class SearchTask:
     """What is refined and for whom: B latents y (B, N, H, W), their plain codes, their qualities (B,)."""
 
     y: Tensor
@@ -92,7 +92,7 @@ class Sought:
 class Refinement:
     """A search in slices: `step` until `done`, or for as long as there is time; `bitstreams` at any moment."""
 
-    def __init__(self, sought: Sought, *, steps: int, write: Callable[[Quantised, int], bytes]) -> None:
+    def __init__(self, sought: SearchTask, *, steps: int, write: Callable[[Quantised, int], bytes]) -> None:
         """`write` makes the bitstream of one code (a batch of one) and its quality."""
         self.steps = 0
         self._last = steps
@@ -102,20 +102,20 @@ class Refinement:
         self._weight = quality_lambdas(str(device))[sought.quality] * sought.picture_px
         with torch.no_grad():
             self._gain = hyperprior.gain(sought.quality)
-            self._h1 = hyperprior.indexes.risen(sought.start.z_hat)
+            self._h1 = hyperprior.indexes.upsample(sought.start.z_hat)
         self._board = Checkerboard.of(sought.y)
-        self._v = self._started().requires_grad_()
+        self._v = self._start_values().requires_grad_()
         self._pace = _Pace.of(steps)
         self._adam = torch.optim.Adam([self._v], lr=self._pace.rate)
 
     @property
-    def done(self) -> bool:
+    def is_done(self) -> bool:
         """Whether all steps are made."""
         return self.steps >= self._last
 
     def step(self) -> None:
         """Move all latents once: a pass forward and a pass back. Does nothing when done."""
-        if self.done:
+        if self.is_done:
             return
         share = self.steps / self._last
         first, last = _TEMPERATURES
@@ -123,7 +123,7 @@ class Refinement:
         self._adam.param_groups[0]["lr"] = self._pace.at(share)
         self._adam.zero_grad()
         with torch.enable_grad():
-            q, mu = self._coded(lambda residual: _relaxed(residual, tau, self._noise))
+            q, mu = self._code(lambda residual: _relax(residual, tau, self._noise))
             perceptual = 0.0 if self.steps % _PERCEPTUAL_EVERY else _PERCEPTUAL_EVERY * _PERCEPTUAL
             loss = (self._smooth_bits(q) + self._distortion(q, mu, perceptual=perceptual)).sum()
             loss.backward()  # type: ignore[no-untyped-call]  # torch leaves Tensor.backward untyped
@@ -134,19 +134,19 @@ class Refinement:
     def bitstreams(self) -> list[bytes]:
         """Each picture's best: where the search stands, rounded, or the plain code where that is the better one."""
         sought = self._sought
-        q, mu = self._coded(lambda residual: torch.floor(residual + 0.5))
-        better = self._judged(q, mu) < self._judged(sought.start.q, sought.start.y_hat * self._gain - sought.start.q)
+        q, mu = self._code(lambda residual: torch.floor(residual + 0.5))
+        better = self._judge(q, mu) < self._judge(sought.start.q, sought.start.y_hat * self._gain - sought.start.q)
         chosen = torch.where(better[:, None, None, None], q, sought.start.q)
         coded = replace(sought.start, q=chosen)
         return [self._write(_one_of(coded, row), int(quality)) for row, quality in enumerate(sought.quality)]
 
     @torch.no_grad()
-    def _started(self) -> Tensor:
+    def _start_values(self) -> Tensor:
         """Half way from the plain code to the encoder's own value: rounds to the former and remembers the latter."""
         decoded = self._sought.start.y_hat * self._gain
         return decoded + (0.5 * (self._sought.y * self._gain - decoded)).clamp(-_INSIDE, _INSIDE)
 
-    def _coded(self, rounded: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+    def _code(self, rounded: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
         """q and mu (B, N, H, W), residuals rounded in some way, through both passes of means."""
         board, index = self._board, self._sought.start.index
 
@@ -155,7 +155,7 @@ class Refinement:
 
         halves = self._sought.hyperprior.two_passes(self._h1, self._sought.quality, board, symbols)
         (q, mu), (q_others, mu_others) = halves
-        return board.joined(q, q_others), board.joined(mu, mu_others)
+        return board.join(q, q_others), board.join(mu, mu_others)
 
     def _distortion(self, q: Tensor, mu: Tensor, *, perceptual: float) -> Tensor:
         """Errors (B,) of all readers, in bits."""
@@ -173,14 +173,14 @@ class Refinement:
         bits = -torch.log2(self._sought.hyperprior.symbols.mass(q, index)) * (index >= 1)
         return bits.flatten(1).sum(1)
 
-    def _judged(self, q: Tensor, mu: Tensor) -> Tensor:
+    def _judge(self, q: Tensor, mu: Tensor) -> Tensor:
         """The loss (B,) by the tables in use, which decide."""
         index = self._sought.start.index
         bits = self._sought.rounding.cost(q, index) * (index >= 1)
         return bits.flatten(1).sum(1) + self._distortion(q, mu, perceptual=_PERCEPTUAL)
 
 
-def _relaxed(residual: Tensor, tau: float, noise: torch.Generator) -> Tensor:
+def _relax(residual: Tensor, tau: float, noise: torch.Generator) -> Tensor:
     """floor(r) plus a relaxed coin, at a temperature."""
     low = torch.floor(residual.detach())
     fraction = (residual - low).clamp(_WITHIN, 1 - _WITHIN)

@@ -104,12 +104,12 @@ class ScaleIndexes(nn.Module):
     def forward(self, z_hat: Tensor, quality: Tensor) -> tuple[Tensor, Tensor]:
         """z_hat (B, C, H, W) integers, quality (B,) -> h1 (B, C, 2 H, 2 W) and index (B, N, 2 H, 2 W), all integers."""
         weights = self.integers()
-        h1 = _risen(z_hat, weights.rise)
+        h1 = _upsample(z_hat, weights.rise)
         return h1, _indexes(h1, quality, weights)
 
-    def risen(self, z_hat: Tensor) -> Tensor:
+    def upsample(self, z_hat: Tensor) -> Tensor:
         """h1 alone."""
-        return _risen(z_hat, self.integers().rise)
+        return _upsample(z_hat, self.integers().rise)
 
 
 class FrozenScaleIndexes(nn.Module):
@@ -130,13 +130,13 @@ class FrozenScaleIndexes(nn.Module):
     @torch.no_grad()
     def forward(self, z_hat: Tensor, quality: Tensor) -> tuple[Tensor, Tensor]:
         """As `ScaleIndexes`; its arithmetic is the same on every device."""
-        h1 = self.risen(z_hat)
+        h1 = self.upsample(z_hat)
         return h1, _indexes(h1, quality, self.weights)
 
     @torch.no_grad()
-    def risen(self, z_hat: Tensor) -> Tensor:
+    def upsample(self, z_hat: Tensor) -> Tensor:
         """h1 alone."""
-        return _risen(z_hat, self.weights.rise)
+        return _upsample(z_hat, self.weights.rise)
 
 
 def check_exact(weights: ScaleWeights) -> None:
@@ -155,7 +155,7 @@ def check_exact(weights: ScaleWeights) -> None:
         raise InexactScalePathError(f"sums of up to {found:.0f} are not exact in float32")
 
 
-def _risen(z_hat: Tensor, rise: Tensor) -> Tensor:
+def _upsample(z_hat: Tensor, rise: Tensor) -> Tensor:
     """h1 (B, C, 2 H, 2 W) of z_hat (B, C, H, W): twice as fine, each channel by filters of its own.
 
     By shifted sums: a convolution might go by a transform (Winograd, FFT), which is not exact.

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from models.config import AutoencoderConfig, HighHeadConfig, MediumHeadConfig
 from models.dct import DctSynthesis
-from models.layers import QUALITY_KNOTS, DepthwiseBlock, Pointwise, QualityTable, activate, enter, shuffled
+from models.layers import QUALITY_KNOTS, DepthwiseBlock, Pointwise, QualityTable, activate, enter, pixel_shuffle
 
 
 class LinearSynthesis(nn.Module):
@@ -59,7 +59,7 @@ class HighHead(nn.Module):
     def forward(self, y_hat: Tensor, *, quality: Tensor, deviation: Tensor) -> Tensor:
         """y_hat (B, N, H, W), quality (B,) -> x_hat (B, 3, 16 H, 16 W), about 0..1."""
         h = enter(self, y_hat, quality=quality, deviation=deviation)
-        h = self.wide(shuffled(activate(self.ascend(self.deep(h))), 2))
+        h = self.wide(pixel_shuffle(activate(self.ascend(self.deep(h))), 2))
         detail = F.pixel_shuffle(self.leave(h), self.linear.stride_px // 2)
         linear: Tensor = self.linear(y_hat)
         return linear + detail.float()

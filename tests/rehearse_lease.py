@@ -18,7 +18,7 @@ from PIL import Image
 
 from models.codec import Codec
 from models.config import HIGH_PX, MEDIUM_PX, QUALITIES
-from models.training.kept import AVERAGED, FLAT, Stand, kept
+from models.training.kept import AVERAGED, FLAT, TrainingProgress, load_kept
 from models.training.options import Recipe
 from models.training.schedule import Timetable
 from models.training.training_log import LOG, lines_of
@@ -65,30 +65,30 @@ def packed(folder: Path) -> Path:
     return pack
 
 
-def killed_lease(folder: Path, train: list[str], *, wait_s: float) -> Stand:
+def killed_lease(folder: Path, train: list[str], *, wait_s: float) -> TrainingProgress:
     """Kill -9 in the middle of the decay: what it wrote until then must be whole."""
     run, out = folder / "first", folder / "first-out"
     tell(*REMOTE, "start", run, "--", *train)
     tell(*REMOTE, "bring", run, out, "--until", "flat", "--wait", wait_s)
-    flat, process = kept(out, FLAT).stand, int((run / "process").read_text())
-    while Path(f"/proc/{process}").exists() and kept(run / "high", AVERAGED).stand.step < flat.step + 3:
+    flat, process = load_kept(out, FLAT).progress, int((run / "process").read_text())
+    while Path(f"/proc/{process}").exists() and load_kept(run / "high", AVERAGED).progress.step < flat.step + 3:
         time.sleep(0.1)
     os.kill(process, signal.SIGKILL)  # raises when it is gone already: the minutes are too few here
     tell(*REMOTE, "bring", run, out, "--until", "done")
-    averaged = kept(out, AVERAGED).stand
+    averaged = load_kept(out, AVERAGED).progress
     print(f"killed: flat weights of step {flat.step}, averaged ones of step {averaged.step} ({averaged.phase})")
     assert flat.phase == "flat"
     assert averaged.phase in {"decay", "whole pictures"}
     return flat
 
 
-def whole_lease(folder: Path, train: list[str], *, wait_s: float) -> Stand:
+def whole_lease(folder: Path, train: list[str], *, wait_s: float) -> TrainingProgress:
     run, out = folder / "second", folder / "second-out" / "high"
     began_s = time.monotonic()
     tell(*REMOTE, "start", run, "--", *train)
     tell(*REMOTE, "bring", run, out, "--until", "flat", "--wait", wait_s)
     tell(*REMOTE, "bring", run, out, "--until", "done", "--wait", wait_s)
-    flat, averaged = kept(out, FLAT).stand, kept(out, AVERAGED).stand
+    flat, averaged = load_kept(out, FLAT).progress, load_kept(out, AVERAGED).progress
     print(f"second lease: {time.monotonic() - began_s:.0f} s, flat to step {flat.step}, decay to step {averaged.step}")
     assert averaged.phase == "done", "the decay did not come to its end"
     assert averaged.step > flat.step

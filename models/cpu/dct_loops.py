@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from models.cpu.number_formats import F32, I32, U8, Kept, wide
+from models.cpu.number_formats import F32, I32, U8, Kept, widen
 
 _GRID = 22
 
@@ -41,7 +41,7 @@ def pixels_of_two_by_dct(
                 left = 48 * cell_column + 24 * half
                 for value_at in range(24 if left < 3 * side else 0):
                     value = row[24 * half + value_at] + bias[48 * i + 24 * half + value_at]
-                    out[y, left + value_at] = _level(value + wide(detail[fine + half, at + value_at]))
+                    out[y, left + value_at] = _level(value + widen(detail[fine + half, at + value_at]))
 
 
 def pixels_of_one_by_dct(
@@ -60,7 +60,7 @@ def pixels_of_one_by_dct(
             _row(partly, i, transposed, colours, row)
             for value_at in range(min(24, 3 * side - left)):
                 value = row[value_at] + across[cell, 24 * i + value_at] + bias[24 * i + value_at]
-                out[8 * cell_row + i, left + value_at] = _level(value + wide(detail[fine, 24 * i + value_at]))
+                out[8 * cell_row + i, left + value_at] = _level(value + widen(detail[fine, 24 * i + value_at]))
 
 
 @njit(inline="always")

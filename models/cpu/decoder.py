@@ -28,7 +28,7 @@ class _Fast(Protocol):
     def run(self, decoded: Decoded, quality: int) -> U8: ...
 
 
-class Made:
+class ReadyPictures:
     """Pictures that are there already: what a processor answers where a device answers a ticket."""
 
     def __init__(self, pictures: list[U8]) -> None:
@@ -60,9 +60,9 @@ class FastDecoder:
             self.picture(h1, q, quality=0, size_px=size_px)
 
     @torch.inference_mode()
-    def submit(self, symbols: Sequence[Symbols], *, size_px: int) -> Made:
+    def submit(self, symbols: Sequence[Symbols], *, size_px: int) -> ReadyPictures:
         """Make the pictures now, one after the other."""
-        return Made([self.picture(one.h1, one.q, quality=one.quality, size_px=size_px) for one in symbols])
+        return ReadyPictures([self.picture(one.h1, one.q, quality=one.quality, size_px=size_px) for one in symbols])
 
     def picture(self, h1: I8, q: I16, *, quality: int, size_px: int) -> U8:
         """h1 (P, C) and q (P, n) -> (size, size, 3) sRGB, size 344 or 172."""

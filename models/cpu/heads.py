@@ -14,9 +14,9 @@ from models.config import GRID
 from models.cpu import loops
 from models.cpu.latent import Board
 from models.cpu.linear_paths import high_pixels, medium_pixels
-from models.cpu.matrices import CELLS, Sheet, filters, interleaved, matrix, numbers
+from models.cpu.matrices import CELLS, Sheet, filters, interleave, matrix, numbers
 from models.cpu.number_formats import U8, Kept
-from models.machine_code import compiled
+from models.machine_code import compile_loop
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,10 +39,10 @@ class _Block:
 
     def add_to(self, grid: Kept) -> None:
         """In place."""
-        compiled(loops.depthwise)(grid, self._taps, self._taps_bias, self._near.kept)
+        compile_loop(loops.depthwise)(grid, self._taps, self._taps_bias, self._near.kept)
         wide = self._wide.product(self._near.numbers, self._widen)
-        compiled(loops.activated)(wide, self._widen_bias)
-        compiled(loops.added)(self._sums.product(self._wide.numbers, self._narrow), self._narrow_bias, grid)
+        compile_loop(loops.activate)(wide, self._widen_bias)
+        compile_loop(loops.add_residual)(self._sums.product(self._wide.numbers, self._narrow), self._narrow_bias, grid)
 
 
 class _Entry:
@@ -60,7 +60,7 @@ class _Entry:
         """Gives the grid with its border as a matrix, ((H + 2)(W + 2), C)."""
         read = decoded.read[:, : len(self._weight)]
         sums = self._sums.product(read, self._weight[: read.shape[1]])
-        compiled(loops.entered)(sums, self._bias, self._gains[quality], self._square)
+        compile_loop(loops.enter)(sums, self._bias, self._gains[quality], self._square)
         for block in self._blocks:
             block.add_to(self._square)
         return self.grid.numbers
@@ -73,22 +73,22 @@ class FastHighHead:
         self._entry = _Entry(head, head.deep, dtype)
         wide, fine = head.ascend.weight.shape[0] // 4, 2 * GRID
         self._ascend, self._ascend_bias = (
-            matrix(_shuffled(head.ascend.weight), dtype),
-            numbers(_shuffled(head.ascend.bias)),
+            matrix(_move_shuffle_last(head.ascend.weight), dtype),
+            numbers(_move_shuffle_last(head.ascend.bias)),
         )
         self._coarse = Sheet((GRID + 2) ** 2, 4 * wide, dtype)
         self._grid = Sheet((fine + 2) ** 2, wide, dtype)
         self._square: Kept = self._grid.kept.reshape(fine + 2, fine + 2, wide)
         self._blocks = [_Block(block, fine * fine, dtype) for block in head.wide]  # type: ignore[arg-type]  # as above
-        self._leave = matrix(interleaved(head.leave.weight), dtype)
+        self._leave = matrix(interleave(head.leave.weight), dtype)
         self._detail = Sheet((fine + 2) ** 2, self._leave.shape[1], dtype)
-        tiled = interleaved(head.leave.bias).view(8, 1, 8, 3).repeat(2, 2, 1, 1).reshape(-1)
+        tiled = interleave(head.leave.bias).view(8, 1, 8, 3).repeat(2, 2, 1, 1).reshape(-1)
         self._pixels = high_pixels(head.linear, deviation, bias=tiled, dtype=dtype)
 
     def run(self, decoded: Decoded, quality: int) -> U8:
         """(344, 344, 3)."""
         coarse = self._coarse.product(self._entry.run(decoded, quality), self._ascend)
-        compiled(loops.ascended)(coarse, self._ascend_bias, self._square)
+        compile_loop(loops.ascend)(coarse, self._ascend_bias, self._square)
         for block in self._blocks:
             block.add_to(self._square)
         detail = self._detail.product(self._grid.numbers, self._leave)
@@ -104,10 +104,10 @@ class FastTranslator:
         self._edges_bias = translator.linear_edges.bias.detach()
         self._seen = torch.zeros(CELLS + 1, len(self._edges_bias))
         self._around = torch.from_numpy(Board.of_grid().around.reshape(-1)).long()
-        self._across = matrix(interleaved(translator.linear_across.weight))
-        self._leave = matrix(interleaved(translator.leave.weight), dtype)
+        self._across = matrix(interleave(translator.linear_across.weight))
+        self._leave = matrix(interleave(translator.leave.weight), dtype)
         self._detail = Sheet((GRID + 2) ** 2, self._leave.shape[1], dtype)
-        bias = interleaved(translator.linear_across.bias + translator.leave.bias)
+        bias = interleave(translator.linear_across.bias + translator.leave.bias)
         self._pixels = medium_pixels(translator.linear, deviation, bias=bias, dtype=dtype)
 
     def run(self, decoded: Decoded, quality: int) -> U8:
@@ -118,6 +118,6 @@ class FastTranslator:
         return self._pixels.run(decoded, torch.mm(across, self._across), detail)
 
 
-def _shuffled(weight: Tensor) -> Tensor:
+def _move_shuffle_last(weight: Tensor) -> Tensor:
     """The first dimension from channel, row, column (of a shuffle by two) to row, column, channel."""
     return weight.detach().view(-1, 2, 2, *weight.shape[1:]).movedim(0, 2).reshape(weight.shape)

@@ -35,14 +35,14 @@ class Kernels:
     analysis: str
 
     @classmethod
-    def measured(cls, device: str = "cpu") -> Kernels:
+    def measure(cls, device: str = "cpu") -> Kernels:
         """Return the quickest of each group; some tens of milliseconds. A GPU runs its networks in bfloat16."""
-        return cls.forced("auto", device=device)
+        return cls.choose("auto", device=device)
 
     @classmethod
-    def forced(cls, text: str, *, device: str = "cpu") -> Kernels:
+    def choose(cls, text: str, *, device: str = "cpu") -> Kernels:
         """Return what the text names, and measure what it leaves open; raises `KernelsError`."""
-        named = forced_formats(text)
+        named = parse_formats(text)
         return cls(**{group: named.get(group) or _quickest(group, device) for group in FORMATS})
 
     def __str__(self) -> str:
@@ -50,7 +50,7 @@ class Kernels:
         return ",".join(f"{group}={name}" for group, name in vars(self).items())
 
 
-def forced_formats(text: str) -> dict[str, str]:
+def parse_formats(text: str) -> dict[str, str]:
     """Parse "auto", "float32", "bfloat16" or "exact=int8,heads=float32" into formats by group.
 
     A format alone means every group that knows it. Raises `KernelsError`.

@@ -17,7 +17,7 @@ from models.cpu import loops
 from models.cpu.matrices import CELLS, Sheet, filters, matrix, numbers
 from models.cpu.number_formats import F32, I8, I16, I32
 from models.layers import LOUD, activate
-from models.machine_code import compiled
+from models.machine_code import compile_loop
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -103,17 +103,17 @@ class FastLatent:
         t = torch.zeros(CELLS + 1, channels)
         loud = LOUD if self._with_quiet else channels
         quiet, read = Sheet(CELLS, channels - loud, self._dtype), Sheet(CELLS, channels, self._dtype)
-        compiled(loops.features)(
+        compile_loop(loops.features)(
             torch.mm(torch.from_numpy(h1).float(), self._read).numpy(), self._read_bias, self._grid
         )
         features = torch.from_numpy(self._grid)[1:-1, 1:-1].reshape(CELLS, -1)
         means = torch.mm(features[board.anchors], self._anchor[:, :channels]).numpy()
         compressed = np.empty((len(board.anchors), min(channels, len(self._enter))), np.float32)
-        compiled(loops.decoded_anchors)(
+        compile_loop(loops.decode_anchors)(
             q, means, self._anchor_bias, steps, board.anchors, loud, t.numpy(), quiet.kept, compressed, read.kept
         )
         means = self._between(torch.from_numpy(compressed), channels)
-        compiled(loops.decoded_others)(
+        compile_loop(loops.decode_others)(
             q, means, self._leave_bias, steps, self._shares, board.others, board.others_around, loud,
             t.numpy(), quiet.kept, read.kept,
         )  # fmt: skip
@@ -123,11 +123,11 @@ class FastLatent:
         """Means of the cells between the anchors, but for the shares of their neighbours and the bias."""
         board = self._board
         seen = torch.mm(compressed, self._enter[: compressed.shape[1]]).numpy()
-        compiled(loops.activated)(seen, self._enter_bias)
+        compile_loop(loops.activate)(seen, self._enter_bias)
         mixed = np.empty((len(board.others), 2 * seen.shape[1]), np.float32)
-        compiled(loops.between)(
+        compile_loop(loops.between)(
             seen, self._blank, self._grid, self._taps, self._taps_bias, board.others, board.anchors_around, mixed
         )
         h = torch.mm(torch.from_numpy(mixed), self._mix)
-        compiled(loops.activated)(h.numpy(), self._mix_bias)
+        compile_loop(loops.activate)(h.numpy(), self._mix_bias)
         return torch.mm(h, self._leave[:, :channels]).numpy()

@@ -13,11 +13,11 @@ import torch
 
 from models.config import HIGH_PX, MEDIUM_PX
 from models.cpu import dct_loops, loops
-from models.cpu.matrices import CELLS, Sheet, interleaved, numbers
+from models.cpu.matrices import CELLS, Sheet, interleave, numbers
 from models.cpu.number_formats import F32, I32, U8, Kept
 from models.dct import DctSynthesis
 from models.layers import LOUD
-from models.machine_code import compiled
+from models.machine_code import compile_loop
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -62,12 +62,12 @@ class _Matrix:
 
     def __init__(self, linear: Pointwise, deviation: Tensor, *, bias: Tensor, dtype: torch.dtype) -> None:
         values = linear.weight.shape[0]
-        folded = interleaved(linear.weight.detach() * deviation).T
+        folded = interleave(linear.weight.detach() * deviation).T
         self._sheet = None if dtype == torch.float32 else Sheet(CELLS, values, dtype)
         loud = len(folded) if self._sheet is None else LOUD
         self._loud, self._quiet = folded[:loud].contiguous(), folded[loud:].to(dtype).contiguous()
         self._loud_sums = torch.empty(CELLS, values)
-        self.bias = numbers(interleaved(linear.bias) + bias)
+        self.bias = numbers(interleave(linear.bias) + bias)
 
     def run(self, decoded: Decoded) -> tuple[Tensor, Kept | None]:
         """Both shares (P, values), the loud one in float32; in float32 all of it is loud."""
@@ -85,7 +85,7 @@ class _HighByMatrix:
     def run(self, decoded: Decoded, detail: Kept) -> U8:
         matrix, pixels = self._matrix, _blank(HIGH_PX)
         loud, quiet = matrix.run(decoded)
-        compiled(loops.pixels_of_two)(loud.numpy(), quiet, detail, matrix.bias, HIGH_PX, pixels)
+        compile_loop(loops.pixels_of_two)(loud.numpy(), quiet, detail, matrix.bias, HIGH_PX, pixels)
         return pixels.reshape(HIGH_PX, HIGH_PX, 3)
 
 
@@ -96,7 +96,7 @@ class _MediumByMatrix:
     def run(self, decoded: Decoded, across: Tensor, detail: Kept) -> U8:
         matrix, pixels = self._matrix, _blank(MEDIUM_PX)
         loud, quiet = matrix.run(decoded)
-        compiled(loops.pixels_of_one)(loud.add_(across).numpy(), quiet, detail, matrix.bias, MEDIUM_PX, pixels)
+        compile_loop(loops.pixels_of_one)(loud.add_(across).numpy(), quiet, detail, matrix.bias, MEDIUM_PX, pixels)
         return pixels.reshape(MEDIUM_PX, MEDIUM_PX, 3)
 
 
@@ -118,7 +118,7 @@ class _HighByDct:
 
     def run(self, decoded: Decoded, detail: Kept) -> U8:
         dct, pixels, t = self._dct, _blank(HIGH_PX), decoded.t.numpy()
-        compiled(dct_loops.pixels_of_two_by_dct)(
+        compile_loop(dct_loops.pixels_of_two_by_dct)(
             t, dct.gain, dct.places, dct.inverse, dct.colours, detail, dct.bias, HIGH_PX, pixels
         )
         return pixels.reshape(HIGH_PX, HIGH_PX, 3)
@@ -130,7 +130,7 @@ class _MediumByDct:
 
     def run(self, decoded: Decoded, across: Tensor, detail: Kept) -> U8:
         dct, pixels, t = self._dct, _blank(MEDIUM_PX), decoded.t.numpy()
-        compiled(dct_loops.pixels_of_one_by_dct)(
+        compile_loop(dct_loops.pixels_of_one_by_dct)(
             t, dct.gain, dct.places, dct.inverse, dct.colours, across.numpy(), detail, dct.bias, MEDIUM_PX, pixels
         )
         return pixels.reshape(MEDIUM_PX, MEDIUM_PX, 3)

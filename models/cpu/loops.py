@@ -12,26 +12,26 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from models.cpu.number_formats import F32, I8, I16, I32, U8, U16, Kept, kept, wide
+from models.cpu.number_formats import F32, I8, I16, I32, U8, U16, Kept, narrow, widen
 
 
 @njit(inline="always")
-def _active(value: np.float32) -> np.float32:
+def _leaky_relu(value: np.float32) -> np.float32:
     return np.float32(max(value, np.float32(0.1) * value))
 
 
 @njit(inline="always")
-def _compressed(value: np.float32) -> np.float32:
+def _compress(value: np.float32) -> np.float32:
     return value / np.sqrt(np.float32(1) + abs(value))  # type: ignore[no-any-return]  # numpy leaves sqrt untyped
 
 
 @njit(inline="always")
-def _scaled(total: np.int32 | np.float32, bias: np.int32) -> np.int32:
+def _rescale(total: np.int32 | np.float32, bias: np.int32) -> np.int32:
     """Return a sum and its bias, seven bits less; in 32 bits throughout, where Python's numbers would make it 64."""
     return np.int32(np.int32(np.int32(np.int32(total) + bias) + np.int32(64)) >> np.int32(7))
 
 
-def risen(z: I16, rise: I32, h1: I8) -> None:
+def upsample(z: I16, rise: I32, h1: I8) -> None:
     """z (11, 11, C) and four 3x3 filters a channel (4, 9, C) -> h1 (22, 22, C): scale_path.py's, in integers."""
     side, _, channels = z.shape
     total = np.empty(channels, np.int32)
@@ -53,14 +53,14 @@ def hidden(sums: I32 | F32, bias: I32, plain: int, h2: I8 | F32) -> None:
     for place in range(sums.shape[0]):
         for channel in range(sums.shape[1]):
             least = np.int32(-127) if channel < plain else np.int32(0)
-            h2[place, channel] = min(max(_scaled(sums[place, channel], bias[channel]), least), np.int32(127))
+            h2[place, channel] = min(max(_rescale(sums[place, channel], bias[channel]), least), np.int32(127))
 
 
 def indexes(sums: I32 | F32, bias: I32, index: U16) -> None:
     """Sums (P, n) and bias, seven bits less -> scale indexes 0..63."""
     for place in range(sums.shape[0]):
         for channel in range(sums.shape[1]):
-            value = _scaled(sums[place, channel], bias[channel])
+            value = _rescale(sums[place, channel], bias[channel])
             index[place, channel] = np.uint16(min(max(value, np.int32(0)), np.int32(63)))
 
 
@@ -70,10 +70,10 @@ def features(read: F32, bias: F32, grid: F32) -> None:
     for place in range(read.shape[0]):
         row, column = place // width + 1, place % width + 1
         for channel in range(read.shape[1]):
-            grid[row, column, channel] = _active(read[place, channel] + bias[channel])
+            grid[row, column, channel] = _leaky_relu(read[place, channel] + bias[channel])
 
 
-def decoded_anchors(
+def decode_anchors(
     q: I16, means: F32, bias: F32, steps: F32, cells: I32, loud: int, t: F32, quiet: Kept, seen: F32, read: Kept
 ) -> None:
     """t = q step + mean of the anchors (A,), in deviations; quiet: its later channels; read: t compressed.
@@ -86,12 +86,12 @@ def decoded_anchors(
         for channel in range(len(steps)):
             value = np.float32(q[cell, channel]) * steps[channel] + means[anchor, channel] + bias[channel]
             t[cell, channel] = value
-            small = _compressed(value)
-            read[cell, channel] = kept(small, read)
+            small = _compress(value)
+            read[cell, channel] = narrow(small, read)
             if channel < context:
                 seen[anchor, channel] = small
         for channel in range(loud, len(steps)):
-            quiet[cell, channel - loud] = kept(t[cell, channel], quiet)
+            quiet[cell, channel - loud] = narrow(t[cell, channel], quiet)
 
 
 def between(
@@ -130,7 +130,7 @@ def between(
             )
 
 
-def decoded_others(
+def decode_others(
     q: I16, means: F32, bias: F32, steps: F32, shares: F32, cells: I32, around: I32, loud: int, t: F32, quiet: Kept,
     read: Kept,
 ) -> None:  # fmt: skip
@@ -146,19 +146,19 @@ def decoded_others(
             value += shares[0, channel] * t[above, channel] + shares[1, channel] * t[left, channel]
             value += shares[2, channel] * t[right, channel] + shares[3, channel] * t[below, channel]
             t[cell, channel] = value
-            read[cell, channel] = kept(_compressed(value), read)
+            read[cell, channel] = narrow(_compress(value), read)
         for channel in range(loud, len(steps)):
-            quiet[cell, channel - loud] = kept(t[cell, channel], quiet)
+            quiet[cell, channel - loud] = narrow(t[cell, channel], quiet)
 
 
-def entered(sums: Kept, bias: F32, gain: F32, grid: Kept) -> None:
+def enter(sums: Kept, bias: F32, gain: F32, grid: Kept) -> None:
     """Activated sums (H W, C) times a gain, into a grid with a border."""
     width = grid.shape[1] - 2
     for place in range(sums.shape[0]):
         row, column = place // width + 1, place % width + 1
         for channel in range(sums.shape[1]):
-            value = gain[channel] * _active(wide(sums[place, channel]) + bias[channel])
-            grid[row, column, channel] = kept(value, grid)
+            value = gain[channel] * _leaky_relu(widen(sums[place, channel]) + bias[channel])
+            grid[row, column, channel] = narrow(value, grid)
 
 
 def depthwise(grid: Kept, weights: F32, bias: F32, out: Kept) -> None:
@@ -169,37 +169,37 @@ def depthwise(grid: Kept, weights: F32, bias: F32, out: Kept) -> None:
         for channel in range(channels):
             value = (
                 bias[channel]
-                + weights[0, channel] * wide(grid[row, column, channel])
-                + weights[1, channel] * wide(grid[row, column + 1, channel])
-                + weights[2, channel] * wide(grid[row, column + 2, channel])
-                + weights[3, channel] * wide(grid[row + 1, column, channel])
-                + weights[4, channel] * wide(grid[row + 1, column + 1, channel])
-                + weights[5, channel] * wide(grid[row + 1, column + 2, channel])
-                + weights[6, channel] * wide(grid[row + 2, column, channel])
-                + weights[7, channel] * wide(grid[row + 2, column + 1, channel])
-                + weights[8, channel] * wide(grid[row + 2, column + 2, channel])
+                + weights[0, channel] * widen(grid[row, column, channel])
+                + weights[1, channel] * widen(grid[row, column + 1, channel])
+                + weights[2, channel] * widen(grid[row, column + 2, channel])
+                + weights[3, channel] * widen(grid[row + 1, column, channel])
+                + weights[4, channel] * widen(grid[row + 1, column + 1, channel])
+                + weights[5, channel] * widen(grid[row + 1, column + 2, channel])
+                + weights[6, channel] * widen(grid[row + 2, column, channel])
+                + weights[7, channel] * widen(grid[row + 2, column + 1, channel])
+                + weights[8, channel] * widen(grid[row + 2, column + 2, channel])
             )
-            out[place, channel] = kept(value, out)
+            out[place, channel] = narrow(value, out)
 
 
-def activated(sums: Kept, bias: F32) -> None:
+def activate(sums: Kept, bias: F32) -> None:
     """In place, (P, C)."""
     for place in range(sums.shape[0]):
         for channel in range(sums.shape[1]):
-            sums[place, channel] = kept(_active(wide(sums[place, channel]) + bias[channel]), sums)
+            sums[place, channel] = narrow(_leaky_relu(widen(sums[place, channel]) + bias[channel]), sums)
 
 
-def added(sums: Kept, bias: F32, grid: Kept) -> None:
+def add_residual(sums: Kept, bias: F32, grid: Kept) -> None:
     """A residual (H W, C) and its bias onto a grid with a border."""
     width = grid.shape[1] - 2
     for place in range(sums.shape[0]):
         row, column = place // width + 1, place % width + 1
         for channel in range(sums.shape[1]):
-            value = wide(sums[place, channel]) + bias[channel]
-            grid[row, column, channel] = kept(wide(grid[row, column, channel]) + value, grid)
+            value = widen(sums[place, channel]) + bias[channel]
+            grid[row, column, channel] = narrow(widen(grid[row, column, channel]) + value, grid)
 
 
-def ascended(sums: Kept, bias: F32, grid: Kept) -> None:
+def ascend(sums: Kept, bias: F32, grid: Kept) -> None:
     """Activated sums ((H + 2)(W + 2), 4 C) of a grid with a border, the 4 in the order row, column: twice as fine."""
     width, channels = grid.shape[1] - 2, grid.shape[2]
     for row in range(grid.shape[0] - 2):
@@ -207,8 +207,8 @@ def ascended(sums: Kept, bias: F32, grid: Kept) -> None:
             place = (row // 2 + 1) * (width // 2 + 2) + column // 2 + 1
             first = (2 * (row % 2) + column % 2) * channels
             for channel in range(channels):
-                value = wide(sums[place, first + channel]) + bias[first + channel]
-                grid[row + 1, column + 1, channel] = kept(_active(value), grid)
+                value = widen(sums[place, first + channel]) + bias[first + channel]
+                grid[row + 1, column + 1, channel] = narrow(_leaky_relu(value), grid)
 
 
 def pixels_of_two(loud: F32, quiet: Kept | None, detail: Kept, bias: F32, side: int, out: U8) -> None:
@@ -224,8 +224,8 @@ def pixels_of_two(loud: F32, quiet: Kept | None, detail: Kept, bias: F32, side: 
                 for value_at in range(24 if left < side else 0):
                     value = loud[cell, at + value_at] + bias[at + value_at]
                     if quiet is not None:
-                        value += wide(quiet[cell, at + value_at])
-                    value = (value + wide(detail[fine, fine_at + value_at])) * np.float32(255) + np.float32(0.5)
+                        value += widen(quiet[cell, at + value_at])
+                    value = (value + widen(detail[fine, fine_at + value_at])) * np.float32(255) + np.float32(0.5)
                     out[y, 3 * left + value_at] = np.uint8(min(max(value, np.float32(0)), np.float32(255)))
 
 
@@ -240,6 +240,6 @@ def pixels_of_one(loud: F32, quiet: Kept | None, detail: Kept, bias: F32, side: 
             for value_at in range(24 if left + 8 <= side else 3 * (side - left)):
                 value = loud[cell, at + value_at] + bias[at + value_at]
                 if quiet is not None:
-                    value += wide(quiet[cell, at + value_at])
-                value = (value + wide(detail[fine, at + value_at])) * np.float32(255) + np.float32(0.5)
+                    value += widen(quiet[cell, at + value_at])
+                value = (value + widen(detail[fine, at + value_at])) * np.float32(255) + np.float32(0.5)
                 out[y, 3 * left + value_at] = np.uint8(min(max(value, np.float32(0)), np.float32(255)))

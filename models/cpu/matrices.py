@@ -45,7 +45,7 @@ def filters(layer: torch.nn.Conv2d) -> tuple[F32, F32]:
     return numbers(layer.weight[:, 0].flatten(1).T), numbers(layer.bias)
 
 
-def interleaved(weight: Tensor) -> Tensor:
+def interleave(weight: Tensor) -> Tensor:
     """The first dimension from colour, row, column to row, column, colour."""
     side = int((weight.shape[0] // 3) ** 0.5)
     return weight.detach().view(3, side, side, -1).permute(1, 2, 0, 3).reshape(weight.shape)

@@ -26,12 +26,12 @@ Kept = NDArray[np.uint16] | NDArray[np.float32]
 """Numbers in either format."""
 
 
-def wide(number: np.uint16 | np.float32) -> np.float32:
+def widen(number: np.uint16 | np.float32) -> np.float32:
     """Return a kept number in float32."""
     return number if isinstance(number, np.float32) else _of_half(number)
 
 
-def kept(value: np.float32, like: Kept) -> Any:  # noqa: ANN401  (the type of an element of `like`)
+def narrow(value: np.float32, like: Kept) -> Any:  # noqa: ANN401  (the type of an element of `like`)
     """Return a number in the format of an array, rounded to the nearest, to even."""
     return value if like.dtype == np.float32 else _half(value)
 
@@ -50,8 +50,8 @@ def _half(value: np.float32) -> np.uint16:
 # numba compares names and annotations of the parameters of an overload and of what it returns
 
 
-@overload(wide, inline="always")
-def _wide_of(number: object) -> Callable[..., Any]:
+@overload(widen, inline="always")
+def _overload_widen(number: object) -> Callable[..., Any]:
     def as_it_is(number: object) -> object:
         return number
 
@@ -61,8 +61,8 @@ def _wide_of(number: object) -> Callable[..., Any]:
     return as_it_is if isinstance(number, types.Float) else of_half
 
 
-@overload(kept, inline="always")
-def _kept_of(value: object, like: types.Array) -> Callable[..., Any]:  # noqa: ARG001  (its type is not looked at)
+@overload(narrow, inline="always")
+def _overload_narrow(value: object, like: types.Array) -> Callable[..., Any]:  # noqa: ARG001  (its type is not looked at)
     def as_it_is(value: object, like: types.Array) -> object:  # noqa: ARG001  (likewise)
         return np.float32(value)  # type: ignore[arg-type]  # of the type that numba has found
 

@@ -16,7 +16,7 @@ from models.cpu import loops
 from models.cpu.matrices import CELLS
 from models.cpu.number_formats import I8, I16, I32, U16
 from models.cpu.products import exact_product
-from models.machine_code import compiled
+from models.machine_code import compile_loop
 from models.scale_path import PLAIN
 
 if TYPE_CHECKING:
@@ -39,21 +39,21 @@ class FastScales:
         self._mix_bias: I32 = weights.mix_bias.numpy().astype(np.int32)
         self._bias: I32 = weights.bias.numpy().astype(np.int32)
         # compiled now, and not within the first request
-        self.indexes(self.risen(np.zeros((channels, GRID // 2, GRID // 2), np.int16)), quality=0, channels=32)
+        self.indexes(self.upsample(np.zeros((channels, GRID // 2, GRID // 2), np.int16)), quality=0, channels=32)
 
-    def risen(self, z: I16) -> I8:
+    def upsample(self, z: I16) -> I8:
         """z (C, 11, 11) -> h1 (P, C)."""
         h1 = np.empty((GRID, GRID, len(z)), np.int8)
-        compiled(loops.risen)(np.ascontiguousarray(z.transpose(1, 2, 0)), self._rise, h1)
+        compile_loop(loops.upsample)(np.ascontiguousarray(z.transpose(1, 2, 0)), self._rise, h1)
         return h1.reshape(CELLS, -1)
 
     def indexes(self, h1: I8, *, quality: int, channels: int) -> U16:
         """h1 (P, C) -> scale indexes (P, channels) of the first channels."""
         h2 = torch.empty(CELLS, self._mix.shape[1], dtype=self._multiply.dtype)
         sums = self._sums(torch.from_numpy(h1).to(self._multiply.dtype), self._mix)
-        compiled(loops.hidden)(sums, self._mix_bias, PLAIN, h2.numpy())
+        compile_loop(loops.hidden)(sums, self._mix_bias, PLAIN, h2.numpy())
         index = np.empty((CELLS, channels), np.uint16)
-        compiled(loops.indexes)(self._sums(h2, self._second[:, :channels]), self._bias[quality], index)
+        compile_loop(loops.indexes)(self._sums(h2, self._second[:, :channels]), self._bias[quality], index)
         return index
 
     def _sums(self, left: Tensor, right: Tensor) -> NDArray[Any]:

@@ -41,12 +41,12 @@ class Buckets:
             for size_px in networks
         }
         self._graphs: dict[tuple[int, int], torch.cuda.CUDAGraph] = {}
-        self.largest = self._warmed_up(limit)
+        self.largest = self._find_largest(limit)
         if lane.stream is not None:
             self._capture_all()
 
     @property
-    def captured(self) -> bool:
+    def uses_graphs(self) -> bool:
         """Whether graphs are replayed."""
         return bool(self._graphs)
 
@@ -65,7 +65,7 @@ class Buckets:
         levels = self._networks[size_px](inputs.quality, inputs.h1, inputs.q)
         self._outputs[size_px][:bucket].copy_(levels)
 
-    def _warmed_up(self, limit: int) -> int:
+    def _find_largest(self, limit: int) -> int:
         """Run every bucket a few times, and return the largest that the device has memory for."""
         largest, bucket = limit, limit
         while bucket >= 1:

@@ -22,7 +22,7 @@ from models.device.buckets import Buckets
 from models.device.lanes import HostMemory, Lane, Mark
 from models.device.networks import DeviceLatent, DevicePicture
 from models.device.packing import Inputs, Packing
-from models.device_errors import finish_work, halved_once, watching
+from models.device_errors import finish_work, halve_once, watching
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -124,23 +124,23 @@ class DeviceDecoder:
         with watching(self._device):
             for start in range(0, len(symbols), self.largest):
                 together = symbols[start : start + self.largest]
-                batches += halved_once(lambda part: self._start(part, size_px), together)
+                batches += halve_once(lambda part: self._start(part, size_px), together)
         return Ticket(batches, self._device)
 
     def _start(self, symbols: Sequence[Symbols], size_px: int) -> _Batch:
         packing, place = Packing.of(symbols), self._places[0]
         self._places.reverse()
         packed = place.packed[: packing.size_bytes]
-        host = self._packed(packing, symbols)
+        host = self._pack(packing, symbols)
         with self._in as lane:
             lane.after(place.unpacked)
             packed.copy_(host, non_blocking=True)
             arrived = lane.mark()
-        pixels = self._computed(packing, place, arrived, size_px)
-        returned = self._returned(pixels, place, self._work.mark())
+        pixels = self._compute(packing, place, arrived, size_px)
+        returned = self._copy_out(pixels, place, self._work.mark())
         return _Batch(packing, returned, place.returned)
 
-    def _packed(self, packing: Packing, symbols: Sequence[Symbols]) -> Tensor:
+    def _pack(self, packing: Packing, symbols: Sequence[Symbols]) -> Tensor:
         host = self._memory.empty(packing.size_bytes)
         array, count = host.numpy(), len(symbols)
         packing.write_qualities(array, symbols)
@@ -151,7 +151,7 @@ class DeviceDecoder:
             list(self._packers.map(lambda rows: packing.write_rows(array, symbols, rows), tasks))
         return host
 
-    def _computed(self, packing: Packing, place: _Place, arrived: Mark, size_px: int) -> Tensor:
+    def _compute(self, packing: Packing, place: _Place, arrived: Mark, size_px: int) -> Tensor:
         batch = len(packing.order)
         pixels = place.pixels[: 3 * batch * size_px**2].view(batch, size_px, size_px, 3)
         with self._work as lane:
@@ -163,7 +163,7 @@ class DeviceDecoder:
             pixels.copy_(made)
         return pixels
 
-    def _returned(self, pixels: Tensor, place: _Place, computed: Mark) -> Tensor:
+    def _copy_out(self, pixels: Tensor, place: _Place, computed: Mark) -> Tensor:
         host = self._memory.empty(*pixels.shape)
         with self._out as lane:
             lane.after(computed)

@@ -109,13 +109,13 @@ class Packing:
         """Copy packed bytes into the first rows of `inputs`, zero where a quality codes nothing; on any device."""
         batch = len(self.order)
         inputs.quality[:batch].copy_(packed[: 8 * batch].view(torch.int64))
-        inputs.h1[:batch].copy_(_viewed(packed, self.runs[-1].end_bytes, self.size_bytes, torch.int8, batch))
+        inputs.h1[:batch].copy_(_view(packed, self.runs[-1].end_bytes, self.size_bytes, torch.int8, batch))
         for run in self.runs:
             q = inputs.q[run.rows.start : run.rows.stop]
-            q[..., : run.channels].copy_(_viewed(packed, run.at_bytes, run.end_bytes, torch.int16, len(run.rows)))
+            q[..., : run.channels].copy_(_view(packed, run.at_bytes, run.end_bytes, torch.int16, len(run.rows)))
             if run.channels < q.shape[2]:
                 q[..., run.channels :].zero_()
 
 
-def _viewed(packed: Tensor, start: int, end: int, dtype: torch.dtype, batch: int) -> Tensor:
+def _view(packed: Tensor, start: int, end: int, dtype: torch.dtype, batch: int) -> Tensor:
     return packed[start:end].view(dtype).view(batch, CELLS, -1)

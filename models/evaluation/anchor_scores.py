@@ -51,10 +51,10 @@ def default_cache() -> Path:
 
 def score_files(picture: Pixels, by: Anchor) -> tuple[ScoredFile, ...]:
     perceptual = Ssimulacra2(picture)
-    return tuple(_scored(picture, perceptual, by, quality) for quality in by.qualities)
+    return tuple(_score(picture, perceptual, by, quality) for quality in by.qualities)
 
 
-def _scored(picture: Pixels, perceptual: Ssimulacra2, by: Anchor, quality: int) -> ScoredFile:
+def _score(picture: Pixels, perceptual: Ssimulacra2, by: Anchor, quality: int) -> ScoredFile:
     blob = by.encode(picture, quality)
     decoded = by.decode(blob)
     return ScoredFile(

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from models.codec import Codec
 from models.config import HIGH_PX
-from models.evaluation.page import Cell, Row, drawn, scored_cell
+from models.evaluation.page import Cell, Row, draw_page, scored_cell
 from models.evaluation.references import reference
 from models.evaluation.searched import SearchedPicture
-from models.evaluation.worst import lost_window
+from models.evaluation.worst import find_lost_window
 from models.scores import Picture
 
 _ROWS = 4
@@ -21,17 +21,17 @@ def write_before_after(searched: Sequence[SearchedPicture], codec: Codec, path: 
         f"quality {codec.default_quality} by {codec.head}: the plain stream, and what {searched[0].steps} steps of "
         "search found; on the right the window in which the search gains most, enlarged"
     )
-    drawn(rows, title).save(path, optimize=True)
+    draw_page(rows, title).save(path, optimize=True)
 
 
 def _row(one: SearchedPicture, codec: Codec) -> Row:
     original, quality = reference(one.path, HIGH_PX), codec.default_quality
     blobs = (codec.encode(original, quality=quality), one.bitstream_at(quality))
     before, after = codec.synthesize([codec.read(blob) for blob in blobs], size_px=HIGH_PX)
-    window = lost_window(original, before, after)
+    window = find_lost_window(original, before, after)
 
-    def enlarged(picture: Picture, caption: str) -> Cell:
-        return Cell(window.enlarged(picture), caption, window.sentence)
+    def enlarge(picture: Picture, caption: str) -> Cell:
+        return Cell(window.enlarge(picture), caption, window.sentence)
 
     return Row(
         title=one.path.stem,
@@ -39,8 +39,8 @@ def _row(one: SearchedPicture, codec: Codec) -> Row:
             Cell(original, "original", f"{HIGH_PX} x {HIGH_PX}"),
             scored_cell("plain", original, before, size_bytes=len(blobs[0])),
             scored_cell("searched", original, after, size_bytes=len(blobs[1])),
-            enlarged(original, "original"),
-            enlarged(before, "plain"),
-            enlarged(after, "searched"),
+            enlarge(original, "original"),
+            enlarge(before, "plain"),
+            enlarge(after, "searched"),
         ),
     )

@@ -70,7 +70,7 @@ def clock(codec: Codec) -> Callable[[], float]:
 
 
 def _decoder_cost(codec: Codec, ours: Ours, blobs: Sequence[bytes]) -> DecoderCost:
-    counted = _counted(codec, blobs[0], ours.size_px)
+    counted = _count(codec, blobs[0], ours.size_px)
     symbols = [codec.read(blob) for blob in blobs]
     calls = [partial(codec.synthesize, [one], size_px=ours.size_px) for one in symbols]
     return DecoderCost(
@@ -99,9 +99,9 @@ class _Counted:
     parameters: int
 
 
-def _counted(codec: Codec, blob: bytes, size_px: int) -> _Counted:
-    with flop_counter() as flops, _watched(flops) as modules:
-        codec.plainly([codec.read(blob)], size_px=size_px)
+def _count(codec: Codec, blob: bytes, size_px: int) -> _Counted:
+    with flop_counter() as flops, _watch_modules(flops) as modules:
+        codec.synthesize_plainly([codec.read(blob)], size_px=size_px)
     return _Counted(flops.get_total_flops() // 2, modules.last_flops // 2, sum(modules.parameters.values()))
 
 
@@ -130,7 +130,7 @@ class _Modules:
 
 
 @contextmanager
-def _watched(flops: FlopCounterMode) -> Iterator[_Modules]:
+def _watch_modules(flops: FlopCounterMode) -> Iterator[_Modules]:
     modules = _Modules(flops)
     hooks = register_module_forward_pre_hook(modules.enter), register_module_forward_hook(modules.leave)
     try:

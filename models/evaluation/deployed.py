@@ -74,14 +74,14 @@ def searched_qualities(default: int) -> tuple[int, ...]:
     return tuple(sorted({min(max(default + step, 0), QUALITIES - 1) for step in _BESIDE_DEFAULT}))
 
 
-def deployed(
+def compare_searched(
     searched: Sequence[SearchedPicture], pictures: Sequence[PictureScores], anchors: Sequence[str], *, default: int
 ) -> DeployedHead:
     """Compare the streams of one head and one number of steps; `pictures` holds their plain streams, among others."""
     head, steps = searched[0].head, searched[0].steps
     seconds = mean(second for one in searched for second in one.seconds)
-    plain = [_at(_of(one, pictures), _qualities(one)) for one in searched]
-    after = [_replaced(before, one) for before, one in zip(plain, searched, strict=True)]
+    plain = [_select_qualities(_of(one, pictures), _qualities(one)) for one in searched]
+    after = [_replace_streams(before, one) for before, one in zip(plain, searched, strict=True)]
     sides = (head, Ours.MEDIUM)
     return DeployedHead(
         head=head,
@@ -111,18 +111,18 @@ def _of(one: SearchedPicture, pictures: Sequence[PictureScores]) -> PictureScore
     return next(picture for picture in pictures if picture.path == one.path)
 
 
-def _at(picture: PictureScores, qualities: Sequence[int]) -> PictureScores:
+def _select_qualities(picture: PictureScores, qualities: Sequence[int]) -> PictureScores:
     """The same picture with our own contenders at some qualities alone."""
-    return PictureScores(picture.path, tuple(_chosen(one, qualities) for one in picture.contenders))
+    return PictureScores(picture.path, tuple(_select(one, qualities) for one in picture.contenders))
 
 
-def _chosen(one: Contender, qualities: Sequence[int]) -> Contender:
+def _select(one: Contender, qualities: Sequence[int]) -> Contender:
     if one.name not in set(Ours):
         return one
     return Contender(one.name, one.size_px, tuple(file for file in one.files if file.quality in qualities))
 
 
-def _replaced(plain: PictureScores, by: SearchedPicture) -> PictureScores:
+def _replace_streams(plain: PictureScores, by: SearchedPicture) -> PictureScores:
     """The same picture with searched streams in the place of the plain ones."""
     ours = contenders(by.streams)
     names = {one.name for one in ours}

@@ -17,7 +17,7 @@ from models.evaluation.anchor_scores import AnchorJob, AnchorResult, default_cac
 from models.evaluation.anchors import YARDSTICK, Anchor, anchors, libraries, missing_anchors
 from models.evaluation.before_after import write_before_after
 from models.evaluation.cost import measure_cost
-from models.evaluation.deployed import HEADS, DeployedHead, deployed, searched_qualities
+from models.evaluation.deployed import HEADS, DeployedHead, compare_searched, searched_qualities
 from models.evaluation.figures import (
     Contender,
     Ours,
@@ -76,7 +76,7 @@ def evaluate(options: EvaluateOptions) -> Evaluation:
     with _progress() as progress:
         files = _measure_anchors(paths, rivals, options.cache or default_cache(), progress)
         streams = _score_ours(paths, options, qualities, progress)
-        pictures = _joined(streams, files)
+        pictures = _join(streams, files)
         searched = _search(paths, options, heads.gpu.default_quality, progress)
     evaluation = _figures(options, heads, rivals=rivals, qualities=qualities, pictures=pictures, searched=searched)
     _write(evaluation, heads, searched, options.output)
@@ -138,7 +138,7 @@ def _score_ours(
     return tuple(progress.track(score_streams(jobs), total=len(jobs), description="latentedge"))
 
 
-def _joined(streams: Sequence[PictureStreams], files: Sequence[AnchorResult]) -> tuple[PictureScores, ...]:
+def _join(streams: Sequence[PictureStreams], files: Sequence[AnchorResult]) -> tuple[PictureScores, ...]:
     return tuple(
         PictureScores(
             path=one.path,
@@ -176,7 +176,7 @@ def _search(
     return tuple(progress.track(search_streams(jobs), total=len(jobs), description="search"))
 
 
-def _deployed(
+def _compare_searched(
     options: EvaluateOptions,
     searched: Sequence[SearchedPicture],
     pictures: Sequence[PictureScores],
@@ -189,7 +189,7 @@ def _deployed(
         for steps in options.refine_steps
         for head in HEADS
     ]
-    return tuple(deployed(group, pictures, names, default=default) for group in groups)
+    return tuple(compare_searched(group, pictures, names, default=default) for group in groups)
 
 
 def _figures(
@@ -219,7 +219,7 @@ def _figures(
         picture_rates=tuple(one for name in _SCATTERED for one in picture_rates(pictures, name)),
         decoders=cost.decoders,
         times=cost.times,
-        deployed=_deployed(options, searched, pictures, names, default=default),
+        deployed=_compare_searched(options, searched, pictures, names, default=default),
         pictures=pictures,
     )
 

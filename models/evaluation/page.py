@@ -45,7 +45,7 @@ def scored_cell(caption: str, original: NDArray[np.uint8], decoded: NDArray[np.u
     return Cell(decoded, caption, f"{size_bytes:,} B   {psnr_db(original, decoded):.1f} dB   SSIMU2 {score:.0f}")
 
 
-def drawn(rows: Sequence[Row], title: str) -> Image.Image:
+def draw_page(rows: Sequence[Row], title: str) -> Image.Image:
     """A page as wide as its widest row and its title."""
     font = ImageFont.load_default(_TITLE_PX)
     width_px = max(font.getlength(title), *(row.width_px for row in rows)) + 2 * _MARGIN_PX

@@ -50,14 +50,14 @@ def picture_rates(pictures: Sequence[PictureScores], anchor: str) -> tuple[Pictu
     )
 
 
-def ranked(rates: Sequence[PictureRate]) -> tuple[PictureRate, ...]:
+def rank(rates: Sequence[PictureRate]) -> tuple[PictureRate, ...]:
     """From the picture that fares best to the one that fares worst; those without both figures come last."""
     return tuple(sorted(rates, key=lambda one: inf if one.ratio is None else one.ratio))
 
 
 def worst(rates: Sequence[PictureRate], count: int) -> tuple[PictureRate, ...]:
     """At most `count` pictures that have both figures, the worst first."""
-    return ranked([one for one in rates if one.ratio is not None])[::-1][:count]
+    return rank([one for one in rates if one.ratio is not None])[::-1][:count]
 
 
 def _percent(picture: PictureScores, anchor: str, metric: Metric) -> float | None:

@@ -40,12 +40,12 @@ def reference(path: PictureFile, size_px: int) -> NDArray[np.uint8]:
     try:
         with path.open("rb") as file, Image.open(file) as opened:
             upright = ImageOps.exif_transpose(opened)
-            return resized(_square(_srgb(upright)), size_px)
+            return resize(_square(_srgb(upright)), size_px)
     except UNREADABLE as error:
         raise ReferencePictureError(f"cannot read {path}: {error}") from error
 
 
-def resized(picture: Image.Image | NDArray[np.uint8], size_px: int) -> NDArray[np.uint8]:
+def resize(picture: Image.Image | NDArray[np.uint8], size_px: int) -> NDArray[np.uint8]:
     image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
     if image.size != (size_px, size_px):
         image = image.resize((size_px, size_px), Image.Resampling.LANCZOS)

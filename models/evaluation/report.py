@@ -53,20 +53,20 @@ def main_figures_line(evaluation: Evaluation) -> str:
             "pictures": len(evaluation.pictures),
             "quick": evaluation.quick,
             **{
-                f"bd_{_short(one.ours)}_{one.metric}_{_key(one.anchor)}": _rounded(one.percent, 2)
+                f"bd_{_short(one.ours)}_{one.metric}_{_key(one.anchor)}": _round(one.percent, 2)
                 for one in evaluation.bd_rates
             },
             **{
-                f"cpu_head_loss{_of_metric(one.metric)}_percent": _rounded(one.percent, 2)
+                f"cpu_head_loss{_of_metric(one.metric)}_percent": _round(one.percent, 2)
                 for one in evaluation.cpu_head_losses
             },
             **{
-                f"bd_{_key(one.name)}_{one.metric}_{_key(one.against)}": _rounded(one.percent, 2)
+                f"bd_{_key(one.name)}_{one.metric}_{_key(one.against)}": _round(one.percent, 2)
                 for one in evaluation.anchor_rates
                 if one.name != one.against
             },
             **{
-                f"pair_ratio_{one.metric}_{_key(one.anchor)}": _rounded(one.ratio, 3)
+                f"pair_ratio_{one.metric}_{_key(one.anchor)}": _round(one.ratio, 3)
                 for one in evaluation.pair_ratios
                 if one.quality == evaluation.default_quality
             },
@@ -102,12 +102,12 @@ def _deployed_figures(one: DeployedHead) -> dict[str, float | None]:
     head = _short(one.head)
     return {
         f"seconds_{head}_{end}": round(one.seconds, 2),
-        **{f"gain_{head}_{_short(gain.ours)}_{gain.metric}_{end}": _rounded(gain.percent, 2) for gain in one.gains},
+        **{f"gain_{head}_{_short(gain.ours)}_{gain.metric}_{end}": _round(gain.percent, 2) for gain in one.gains},
         **{
-            f"bd_{head}_{_short(rate.ours)}_{rate.metric}_{_key(rate.anchor)}_{end}": _rounded(rate.percent, 2)
+            f"bd_{head}_{_short(rate.ours)}_{rate.metric}_{_key(rate.anchor)}_{end}": _round(rate.percent, 2)
             for rate in one.rates
         },
-        **{f"pair_ratio_{head}_{two.metric}_{_key(two.anchor)}_{end}": _rounded(two.ratio, 3) for two in one.pairs},
+        **{f"pair_ratio_{head}_{two.metric}_{_key(two.anchor)}_{end}": _round(two.ratio, 3) for two in one.pairs},
     }
 
 
@@ -131,5 +131,5 @@ def _of_metric(metric: Metric) -> str:
     return "" if metric is Metric.PSNR else f"_{metric}"
 
 
-def _rounded(figure: float | None, digits: int) -> float | None:
+def _round(figure: float | None, digits: int) -> float | None:
     return None if figure is None else round(figure, digits)

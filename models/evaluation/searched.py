@@ -62,10 +62,10 @@ def _search_picture(job: SearchJob) -> SearchedPicture:
     codec = heads.gpu if job.head is Ours.HIGH else heads.cpu
     name = _name(job)
     with one_thread():
-        for together in _batches(job, [one for one in job.qualities if _kept(job.folder, name, one) is None]):
+        for together in _batches(job, [one for one in job.qualities if _read_found(job.folder, name, one) is None]):
             for quality, found in zip(together, _search(codec, scorers.high.reference, job, together), strict=True):
-                _keep(job.folder, name, quality, found=found)
-        kept = [one for one in (_kept(job.folder, name, quality) for quality in job.qualities) if one is not None]
+                _write_found(job.folder, name, quality, found=found)
+        kept = [one for one in (_read_found(job.folder, name, quality) for quality in job.qualities) if one is not None]
         streams = tuple(score_stream(one.bitstream, heads, scorers) for one in kept)
     return SearchedPicture(
         path=job.path,
@@ -86,7 +86,7 @@ def _search(codec: Codec, picture: Picture, job: SearchJob, qualities: Sequence[
     seconds = clock(codec)
     start_s = seconds()
     search = codec.refinement([picture] * len(qualities), qualities=qualities, steps=job.steps)
-    while not search.done:
+    while not search.is_done:
         search.step()
     bitstreams = search.bitstreams()
     each_s = (seconds() - start_s) / len(qualities)
@@ -99,7 +99,7 @@ def _name(job: SearchJob) -> str:
     return f"{job.path.stem}-{job.head.value}-{job.steps}-{digest.hexdigest()[:12]}"
 
 
-def _kept(folder: Path, name: str, quality: int) -> _Found | None:
+def _read_found(folder: Path, name: str, quality: int) -> _Found | None:
     stream = folder / f"{name}-{quality}.le"
     try:
         seconds = float(json.loads(stream.with_suffix(".json").read_text())["seconds"])
@@ -108,7 +108,7 @@ def _kept(folder: Path, name: str, quality: int) -> _Found | None:
         return None
 
 
-def _keep(folder: Path, name: str, quality: int, *, found: _Found) -> None:
+def _write_found(folder: Path, name: str, quality: int, *, found: _Found) -> None:
     """Write the stream (which `latentedge decode` reads), then the file that says it is whole."""
     folder.mkdir(parents=True, exist_ok=True)
     stream = folder / f"{name}-{quality}.le"

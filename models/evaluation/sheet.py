@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from models.codec import Codec
 from models.config import HIGH_PX, MEDIUM_PX
 from models.evaluation.anchors import YARDSTICK, anchor, file_within
-from models.evaluation.page import Cell, Row, drawn, scored_cell
-from models.evaluation.per_picture import PictureRate, ranked
+from models.evaluation.page import Cell, Row, draw_page, scored_cell
+from models.evaluation.per_picture import PictureRate, rank
 from models.evaluation.references import reference
 
 _ROWS = 5
@@ -18,14 +18,14 @@ _ROWS = 5
 
 def write_sheet(rates: Sequence[PictureRate], codec: Codec, path: Path) -> None:
     """A few of the pictures, from the one that fares best to the one that fares worst."""
-    order = ranked(rates)
+    order = rank(rates)
     chosen = np.unique(np.linspace(0, len(order) - 1, min(_ROWS, len(order))).round().astype(int))
     rows = [_row(order[index], f"{index + 1} of {len(order)}", codec) for index in chosen]
     title = (
         f"quality {codec.default_quality}: one stream, two sizes; files of the same bytes beside it "
         f"(AVIF: {anchor(YARDSTICK).settings})"
     )
-    drawn(rows, title).save(path, optimize=True)
+    draw_page(rows, title).save(path, optimize=True)
 
 
 def _row(rate: PictureRate, place: str, codec: Codec) -> Row:

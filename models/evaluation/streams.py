@@ -13,7 +13,7 @@ from models.codec import Codec, MediumCodec
 from models.config import HIGH_PX, MEDIUM_PX, QUALITIES
 from models.evaluation.figures import Contender, Ours
 from models.evaluation.processors import in_two_processes, one_thread
-from models.evaluation.references import pictures_in, reference, resized
+from models.evaluation.references import pictures_in, reference, resize
 from models.scores import ScoredFile, Ssimulacra2, psnr_db
 
 # The default quality of a model is the lowest that scores this on average: hard to tell from the original.
@@ -70,7 +70,7 @@ class Scorer:
         self.reference = reference_pixels
         self._perceptual = Ssimulacra2(reference_pixels)
 
-    def scored(self, decoded: NDArray[np.uint8], quality: int, blob: bytes) -> ScoredFile:
+    def score(self, decoded: NDArray[np.uint8], quality: int, blob: bytes) -> ScoredFile:
         return ScoredFile(
             quality=quality,
             size_bytes=len(blob),
@@ -125,17 +125,17 @@ def score_stream(blob: bytes, heads: Heads, scorers: Scorers) -> StreamScores:
     (high_cpu,) = heads.cpu.synthesize(symbols, size_px=HIGH_PX)
     (medium,) = heads.cpu.synthesize(symbols, size_px=MEDIUM_PX)
     return StreamScores(
-        high=scorers.high.scored(high, quality, blob),
-        high_cpu=scorers.high.scored(high_cpu, quality, blob),
-        medium=scorers.medium.scored(medium, quality, blob),
-        shrunk=scorers.medium.scored(resized(high, MEDIUM_PX), quality, blob),
+        high=scorers.high.score(high, quality, blob),
+        high_cpu=scorers.high.score(high_cpu, quality, blob),
+        medium=scorers.medium.score(medium, quality, blob),
+        shrunk=scorers.medium.score(resize(high, MEDIUM_PX), quality, blob),
     )
 
 
 def _score_alone(codec: MediumCodec, medium: Scorer, quality: int) -> ScoredFile:
     blob = codec.encode(medium.reference, quality=quality)
     (decoded,) = codec.synthesize([codec.read(blob)])
-    return medium.scored(decoded, quality, blob)
+    return medium.score(decoded, quality, blob)
 
 
 def default_quality(codec: Codec, folder: Path) -> int:

@@ -11,7 +11,7 @@ from scipy import ndimage
 from models.codec import Codec
 from models.config import HIGH_PX
 from models.evaluation.anchors import YARDSTICK, anchor
-from models.evaluation.page import Cell, Row, drawn, scored_cell
+from models.evaluation.page import Cell, Row, draw_page, scored_cell
 from models.evaluation.per_picture import PictureRate, worst
 from models.evaluation.references import reference
 from models.evaluation.sheet import file_cell
@@ -31,7 +31,7 @@ def write_worst(rates: Sequence[PictureRate], codec: Codec, path: Path) -> None:
         f"({anchor(YARDSTICK).settings}) of the same bytes; on the right the window in which we lose most, "
         f"enlarged {_ENLARGED} times"
     )
-    drawn(rows, title).save(path, optimize=True)
+    draw_page(rows, title).save(path, optimize=True)
 
 
 def _row(rate: PictureRate, codec: Codec) -> Row:
@@ -39,16 +39,16 @@ def _row(rate: PictureRate, codec: Codec) -> Row:
     blob = codec.encode(original, quality=codec.default_quality)
     (ours,) = codec.synthesize([codec.read(blob)], size_px=HIGH_PX)
     avif = file_cell(YARDSTICK, original, len(blob))
-    window = lost_window(original, ours, avif.pixels)
+    window = find_lost_window(original, ours, avif.pixels)
     return Row(
         title=f"{rate.path.stem} ({rate.sentence})",
         cells=(
             Cell(original, "original", f"{HIGH_PX} x {HIGH_PX}"),
             scored_cell("latentedge, high-gpu", original, ours, size_bytes=len(blob)),
             avif,
-            Cell(window.enlarged(original), "original", window.sentence),
-            Cell(window.enlarged(ours), "latentedge, high-gpu", window.sentence),
-            Cell(window.enlarged(avif.pixels), avif.caption, window.sentence),
+            Cell(window.enlarge(original), "original", window.sentence),
+            Cell(window.enlarge(ours), "latentedge, high-gpu", window.sentence),
+            Cell(window.enlarge(avif.pixels), avif.caption, window.sentence),
         ),
     )
 
@@ -62,12 +62,12 @@ class Window:
     def sentence(self) -> str:
         return f"{WINDOW_PX} x {WINDOW_PX} px from {self.left_px}, {self.top_px}"
 
-    def enlarged(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def enlarge(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
         cut = picture[self.top_px : self.top_px + WINDOW_PX, self.left_px : self.left_px + WINDOW_PX]
         return cut.repeat(_ENLARGED, axis=0).repeat(_ENLARGED, axis=1)
 
 
-def lost_window(original: NDArray[np.uint8], ours: NDArray[np.uint8], theirs: NDArray[np.uint8]) -> Window:
+def find_lost_window(original: NDArray[np.uint8], ours: NDArray[np.uint8], theirs: NDArray[np.uint8]) -> Window:
     """Where our squared error exceeds theirs by most."""
     lost = _squared_error(original, ours) - _squared_error(original, theirs)
     sums = ndimage.uniform_filter(lost, WINDOW_PX, mode="constant")

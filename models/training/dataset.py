@@ -44,7 +44,7 @@ def available_cores() -> int:
 
 
 @dataclass(frozen=True)
-class _Shelf:
+class _PackedPictures:
     """Pictures of unlike sizes end to end: bytes (n,), and where each begins, its height and width, (P,) each."""
 
     values: Tensor
@@ -53,13 +53,13 @@ class _Shelf:
     widths: Tensor
 
     @classmethod
-    def of(cls, pictures: Sequence[Tensor], device: str) -> _Shelf:
+    def of(cls, pictures: Sequence[Tensor], device: str) -> _PackedPictures:
         sizes = torch.tensor([picture.numel() for picture in pictures])
         heights, widths = (torch.tensor([picture.shape[side] for picture in pictures]) for side in (1, 2))
         values = torch.cat([picture.flatten() for picture in pictures])
         return cls(*(part.to(device) for part in (values, sizes.cumsum(0) - sizes, heights, widths)))
 
-    def crops(self, places: _Places, *, size_px: int) -> Tensor:
+    def crops(self, places: _CropPositions, *, size_px: int) -> Tensor:
         """(B, 3, S, S) uint8."""
         steps = torch.arange(size_px, device=self.values.device)
         rows = torch.where(places.upside_down[:, None], size_px - 1 - steps, steps) + places.tops[:, None]
@@ -72,7 +72,7 @@ class _Shelf:
 
 
 @dataclass(frozen=True)
-class _Places:
+class _CropPositions:
     """Where the crops of a batch lie, (B,) each, and which way round they are shown."""
 
     pictures: Tensor
@@ -81,7 +81,7 @@ class _Places:
     mirrored: Tensor
     upside_down: Tensor
 
-    def halved(self) -> _Places:
+    def halve(self) -> _CropPositions:
         return replace(self, tops=self.tops // 2, lefts=self.lefts // 2)
 
 
@@ -105,18 +105,18 @@ class PhotographSet:
             photographs = [one for scales in track(jobs, total=len(files), description="reading") for one in scales]
         self.files, self.device = len(files), device
         self._augmentation = augmentation
-        self._wholes = _Shelf.of([one.pixels for one in photographs], device)
-        self._halves = _Shelf.of([one.half for one in photographs], device)
+        self._wholes = _PackedPictures.of([one.pixels for one in photographs], device)
+        self._halves = _PackedPictures.of([one.half for one in photographs], device)
 
     def crops(self, batch: int, *, size_px: int, generator: torch.Generator | None) -> Crops:
         """Random crops, turned and coloured at random, at even offsets so that the halves match.
 
         Without a generator everything is drawn on the device.
         """
-        dice = _Dice(batch, generator, self.device)
+        dice = _RandomNumbers(batch, generator, self.device)
         places = self._places(dice, size_px=size_px)
         wholes = self._wholes.crops(places, size_px=size_px).float() / 255
-        halves = self._halves.crops(places.halved(), size_px=size_px // 2).float() / 255
+        halves = self._halves.crops(places.halve(), size_px=size_px // 2).float() / 255
         recolour = _Recolouring.draw(dice, share=self._augmentation.recoloured_share)
         return Crops(recolour(wholes), recolour(halves))
 
@@ -132,7 +132,7 @@ class PhotographSet:
 
     def _spread(self, batch: int, generator: torch.Generator | None) -> Tensor:
         """(B,) in 0..1, one at random from each of B equal ranges."""
-        draws = _Dice(batch, generator, self.device)()
+        draws = _RandomNumbers(batch, generator, self.device)()
         return (torch.arange(batch, device=self.device) + draws) / batch
 
     def batch(self, recipe: Recipe, phase: Phase, generator: torch.Generator | None) -> tuple[Crops, Tensor]:
@@ -141,7 +141,7 @@ class PhotographSet:
         crops = self.crops(count, size_px=size_px, generator=generator)
         return crops, self.wanted_qualities(count, recipe, generator)
 
-    def _places(self, dice: _Dice, *, size_px: int) -> _Places:
+    def _places(self, dice: _RandomNumbers, *, size_px: int) -> _CropPositions:
         augmentation = self._augmentation
         scales, chances = _scales(size_px, augmentation, self.device)
         scale = scales[(dice()[:, None] >= chances).sum(1)]
@@ -149,17 +149,17 @@ class PhotographSet:
         tops = dice.below((self._wholes.heights[pictures] - size_px) // 2 + 1) * 2
         lefts = dice.below((self._wholes.widths[pictures] - size_px) // 2 + 1) * 2
         mirrored, upside_down = dice() < 0.5, dice() < augmentation.upside_down_share  # noqa: PLR2004  half of them
-        return _Places(pictures, tops, lefts, mirrored, upside_down)
+        return _CropPositions(pictures, tops, lefts, mirrored, upside_down)
 
     def sample_patches(self, count: int, *, stride_px: int, halves: bool, generator: torch.Generator) -> Tensor:
         """About `count` pairs of neighbouring blocks, (count, 2, 3 stride^2) in 0..1, for the closed-form start."""
         rows: list[Tensor] = []
         while sum(len(row) for row in rows) < count:
             size_px = self._augmentation.short_sides_px[0] // (2 * stride_px) * 2 * stride_px
-            dice = _Dice(_PATCHED_PICTURES, generator, self.device)
+            dice = _RandomNumbers(_PATCHED_PICTURES, generator, self.device)
             places = self._places(dice, size_px=size_px)
             if halves:
-                pictures = self._halves.crops(places.halved(), size_px=size_px // 2)
+                pictures = self._halves.crops(places.halve(), size_px=size_px // 2)
             else:
                 pictures = self._wholes.crops(places, size_px=size_px)
             for picture in pictures.cpu():
@@ -187,7 +187,7 @@ def _scales(size_px: int, augmentation: Augmentation, device: str) -> tuple[Tens
 
 
 @dataclass(frozen=True)
-class _Dice:
+class _RandomNumbers:
     """Numbers for a batch, from a generator of the CPU, or else drawn on the device."""
 
     batch: int
@@ -214,7 +214,7 @@ class _Recolouring:
     contrast: Tensor
 
     @classmethod
-    def draw(cls, dice: _Dice, *, share: float) -> _Recolouring:
+    def draw(cls, dice: _RandomNumbers, *, share: float) -> _Recolouring:
         ones = torch.ones(dice.batch, device=dice.device)
         saturation = torch.where(dice() < share, 0.4 + 1.4 * dice(), ones)
         contrast = torch.where(dice() < share, 0.6 + 0.6 * dice(), ones)

@@ -33,7 +33,7 @@ class _Depthwise(torch.autograd.Function):
     def forward(ctx: FunctionCtx, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         x = x.contiguous(memory_format=torch.channels_last)
         ctx.save_for_backward(x, weight)
-        return _convolved(x, weight, bias, reverse=False)
+        return _convolve(x, weight, bias, reverse=False)
 
     @staticmethod
     def backward(ctx: FunctionCtx, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -47,10 +47,10 @@ class _Depthwise(torch.autograd.Function):
         triton_kernels.weigh[grid](
             x, grad, grad_weight, grad_bias, places, height, width, channels, _SUMMED_BLOCKS, _PLACES, _CHANNELS
         )
-        return _convolved(grad, weight, weight, reverse=True), grad_weight.view(weight.shape), grad_bias
+        return _convolve(grad, weight, weight, reverse=True), grad_weight.view(weight.shape), grad_bias
 
 
-def _convolved(x: Tensor, weight: Tensor, bias: Tensor, *, reverse: bool) -> Tensor:
+def _convolve(x: Tensor, weight: Tensor, bias: Tensor, *, reverse: bool) -> Tensor:
     batch, channels, height, width = x.shape
     out = torch.empty_like(x, memory_format=torch.channels_last)
     places = batch * height * width

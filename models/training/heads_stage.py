@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from models.autoencoder import HighAutoencoder, LightNetworks, MediumAutoencoder
-from models.training.heads_validation import HeadsValidation, Ways
-from models.training.losses import decoded_latent, picture_loss
+from models.training.heads_validation import ComparedNetworks, HeadsValidation
+from models.training.losses import decode_latent, picture_loss
 from models.training.note_translator import NoteTranslator
 from models.training.warm_start import fill
 
@@ -52,7 +52,7 @@ class HeadsTask:
         """Both heads' errors on one batch of decoded latents."""
         crops, quality = self._photographs.batch(self._options.recipe, phase, generator)
         half = self._options.half_precision
-        y_hat = decoded_latent(self._high, crops.pixels, quality, half_precision=half, phase=phase)
+        y_hat = decode_latent(self._high, crops.pixels, quality, half_precision=half, phase=phase)
         if self._note is not None and torch.is_grad_enabled():  # without gradients the loss is only measured
             self._note.learn(y_hat, crops.half, quality)
         with torch.autocast(y_hat.device.type, dtype=torch.bfloat16, enabled=half):
@@ -69,4 +69,4 @@ class HeadsTask:
         if self._validation is None:
             return {}
         assert isinstance(averaged, LightNetworks)
-        return self._validation.score(Ways(averaged, self._high, self._note))
+        return self._validation.score(ComparedNetworks(averaged, self._high, self._note))

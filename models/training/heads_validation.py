@@ -11,7 +11,7 @@ import torch
 from models.autoencoder import HighAutoencoder, LightNetworks, pad_to_cells
 from models.config import HIGH_PX, MEDIUM_PX
 from models.evaluation import rd
-from models.evaluation.references import pictures_in, reference, resized
+from models.evaluation.references import pictures_in, reference, resize
 from models.pixels import to_pixels, to_tensor
 from models.scores import psnr_db
 
@@ -38,7 +38,7 @@ class _Pair:
 
 
 @dataclass(frozen=True)
-class Ways:
+class ComparedNetworks:
     """What makes pictures of a high latent: the light heads, the head of `high`, the note's translator if any."""
 
     light: LightNetworks
@@ -71,7 +71,7 @@ class HeadsValidation:
         self._pairs = [_Pair(reference(file, HIGH_PX), reference(file, MEDIUM_PX)) for file in chosen]
 
     @torch.no_grad()
-    def score(self, ways: Ways) -> dict[str, float]:
+    def score(self, ways: ComparedNetworks) -> dict[str, float]:
         """Figures, where the networks that they are about exist.
 
         gap_db and gap_db_Q: the translator behind decode-344-then-LANCZOS; gap_gpu_db: `medium-gpu` behind it;
@@ -110,12 +110,12 @@ def _bd_rate(rows: list[list[_Scores]], point: Callable[[_Scores], rd.RatePoint]
     return rd.percent_or_nan(pairs, _WIDE_RANGE)
 
 
-def _scores(ways: Ways, pair: _Pair, quality: int) -> _Scores:
+def _scores(ways: ComparedNetworks, pair: _Pair, quality: int) -> _Scores:
     light, high, note = ways.light, ways.high, ways.note
     device = next(light.parameters()).device.type
     x, of_quality = pad_to_cells(to_tensor(pair.high, device), high.config), torch.tensor([quality], device=device)
-    coded = _coded(high, high.analysis, x, of_quality)
-    by_light = coded if light.analysis is None else _coded(high, light.analysis, x, of_quality)
+    coded = _code(high, high.analysis, x, of_quality)
+    by_light = coded if light.analysis is None else _code(high, light.analysis, x, of_quality)
 
     def psnr(head: nn.Module, truth: NDArray[np.uint8], y_hat: Tensor = coded.y_hat) -> float:
         x_hat = head(y_hat, quality=of_quality, deviation=high.hyperprior.deviation)
@@ -129,14 +129,14 @@ def _scores(ways: Ways, pair: _Pair, quality: int) -> _Scores:
         cpu_head=psnr(light.high, pair.high),
         medium=psnr(light.medium, pair.medium),
         medium_gpu=psnr(high.medium_head, pair.medium) if high.medium_head else None,
-        rival=psnr_db(pair.medium, resized(decoded, MEDIUM_PX)),
+        rival=psnr_db(pair.medium, resize(decoded, MEDIUM_PX)),
         note=_psnr_of_note(note, coded.y_hat, of_quality, pair.medium) if note else None,
         light_bits=float(high.hyperprior.coded_bits(by_light, of_quality)),
         light_gpu_head=psnr(high.head, pair.high, by_light.y_hat),
     )
 
 
-def _coded(high: HighAutoencoder, analysis: Analysis, x: Tensor, quality: Tensor) -> Quantised:
+def _code(high: HighAutoencoder, analysis: Analysis, x: Tensor, quality: Tensor) -> Quantised:
     return high.hyperprior.quantise(analysis(x, high.hyperprior.deviation), quality)
 
 

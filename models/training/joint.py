@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from models.autoencoder import SharedLatent
 from models.config import HIGH_PX
 from models.perceptual import CompiledError
-from models.training.heads_validation import HeadsValidation, Ways
+from models.training.heads_validation import ComparedNetworks, HeadsValidation
 from models.training.light_encoder import latent_loss
 from models.training.linear_start import start_linear, start_synthesis
-from models.training.losses import padded, picture_loss, rate_loss, sent_rounding
+from models.training.losses import pad_whole_pictures, picture_loss, rate_loss, sent_rounding
 from models.training.translator_start import start_translator, translator_examples
 from models.training.validation import Watch
 
@@ -50,7 +50,7 @@ class JointTask:
             self._error = CompiledError()
         self.model: nn.Module = self._networks
         self._watch = Watch(options, size_px=HIGH_PX) if options.valid else None
-        self._ways = HeadsValidation(options.valid) if options.valid else None
+        self._heads_validation = HeadsValidation(options.valid) if options.valid else None
 
     def loss(self, generator: torch.Generator | None, *, phase: Phase) -> Tensor:
         """Rate and the three distortions of a batch of crops, or of whole pictures in the last part."""
@@ -62,7 +62,7 @@ class JointTask:
         x, deviation = crops.pixels.contiguous(memory_format=torch.channels_last), high.hyperprior.deviation
         half_precision = torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=options.half_precision)
         with half_precision:
-            y = high.analysis(padded(x, high), deviation)
+            y = high.analysis(pad_whole_pictures(x, high), deviation)
         rate = high.hyperprior(y, quality, rounding=sent_rounding(high.hyperprior, phase))
         with half_precision:
             highs, mediums = (
@@ -71,8 +71,8 @@ class JointTask:
             )
         error = None if phase.whole_pictures else self._error
         measure = partial(picture_loss, perceptual=phase.perceptual, error=error)
-        distortions = _weighed(measure(highs, x, quality), options.recipe.high_head_shares)
-        distortions = distortions + _weighed(measure(mediums, crops.half, quality), options.recipe.medium_head_shares)
+        distortions = _weigh(measure(highs, x, quality), options.recipe.high_head_shares)
+        distortions = distortions + _weigh(measure(mediums, crops.half, quality), options.recipe.medium_head_shares)
         loss: Tensor = rate_loss(rate, x, quality) + distortions + self._light_encoder_loss(x, y, quality)
         return loss
 
@@ -87,15 +87,17 @@ class JointTask:
         if analysis is None:
             return y.new_zeros(())
         with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=self._options.half_precision):
-            found = analysis(padded(x, high), high.hyperprior.deviation)
+            found = analysis(pad_whole_pictures(x, high), high.hyperprior.deviation)
         return share * latent_loss(found, y, hyperprior=high.hyperprior, quality=quality)
 
     def score(self, averaged: nn.Module) -> dict[str, float]:
         """Rate-distortion against JPEG, and what the other heads and the light encoder lose."""
         assert isinstance(averaged, SharedLatent)
-        if self._watch is None or self._ways is None:
+        if self._watch is None or self._heads_validation is None:
             return {}
-        return self._watch.score(averaged.high) | self._ways.score(Ways(averaged.light, averaged.high, None))
+        return self._watch.score(averaged.high) | self._heads_validation.score(
+            ComparedNetworks(averaged.light, averaged.high, None)
+        )
 
 
 def start_shared(networks: SharedLatent, photographs: PhotographSet, *, seed: int) -> None:
@@ -110,5 +112,5 @@ def start_shared(networks: SharedLatent, photographs: PhotographSet, *, seed: in
         start_translator(head, examples, found.dct)
 
 
-def _weighed(losses: Tensor, shares: tuple[float, ...]) -> Tensor:
+def _weigh(losses: Tensor, shares: tuple[float, ...]) -> Tensor:
     return sum((share * loss for share, loss in zip(shares, losses, strict=False)), losses.new_zeros(()))

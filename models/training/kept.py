@@ -16,7 +16,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from models.checkpoint import stored
+from models.checkpoint import to_stored
 from models.training.parts import join
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class NotFiniteError(KeptWeightsError):
 
 
 @dataclass(frozen=True)
-class Stand:
+class TrainingProgress:
     """How far a training has come: over all of its runs, and in which phase its present one is."""
 
     run: int = 1
@@ -53,7 +53,7 @@ class Kept:
     """Weights by name, and how far they were trained."""
 
     tensors: dict[str, Tensor]
-    stand: Stand
+    progress: TrainingProgress
 
     def fill(self, model: nn.Module) -> None:
         """Copy them into networks of the same shapes; raises `KeptWeightsError`."""
@@ -64,17 +64,17 @@ class Kept:
 
 
 @torch.no_grad()
-def keep(path: Path, model: nn.Module, stand: Stand) -> None:
+def keep(path: Path, model: nn.Module, progress: TrainingProgress) -> None:
     """Write the weights of `model`; raises `NotFiniteError` and leaves the file unchanged when they are not finite."""
-    tensors = {name: stored(name, tensor).cpu() for name, tensor in model.state_dict().items()}
+    tensors = {name: to_stored(name, tensor).cpu() for name, tensor in model.state_dict().items()}
     if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
-        raise NotFiniteError(f"the weights are not finite at step {stand.step}")
+        raise NotFiniteError(f"the weights are not finite at step {progress.step}")
     fresh = path.with_suffix(".new")
-    save_file(tensors, fresh, metadata={"format": _FORMAT} | {name: str(one) for name, one in asdict(stand).items()})
+    save_file(tensors, fresh, metadata={"format": _FORMAT} | {name: str(one) for name, one in asdict(progress).items()})
     fresh.replace(path)
 
 
-def kept(folder: Path, name: str) -> Kept:
+def load_kept(folder: Path, name: str) -> Kept:
     """Read FLAT or AVERAGED of a stage's folder, joining their parts first (parts.py); raises `KeptWeightsError`."""
     path = folder / name
     try:
@@ -84,7 +84,7 @@ def kept(folder: Path, name: str) -> Kept:
             tensors = {of: file.get_tensor(of) for of in file.keys()}  # noqa: SIM118  a safetensors file, not a dict
     except (OSError, SafetensorError) as error:
         raise KeptWeightsError(f"no {name} in {folder}: {error}") from error
-    return Kept(tensors, _stand(path, metadata))
+    return Kept(tensors, _progress(path, metadata))
 
 
 def has_averaged(folder: Path) -> bool:
@@ -92,11 +92,11 @@ def has_averaged(folder: Path) -> bool:
     return any(folder.glob(f"{AVERAGED}*"))
 
 
-def _stand(path: Path, metadata: dict[str, str]) -> Stand:
+def _progress(path: Path, metadata: dict[str, str]) -> TrainingProgress:
     if metadata.get("format") != _FORMAT:
         raise KeptWeightsError(f"{path} is not a {_FORMAT} file")
     try:
-        return Stand(
+        return TrainingProgress(
             run=int(metadata["run"]),
             step=int(metadata["step"]),
             minutes=float(metadata["minutes"]),

@@ -59,7 +59,7 @@ def klt_statistics(pairs: Tensor, channels: int) -> BlockStatistics:
     blocks = pairs[:, 0].double()
     mean = blocks.mean(0)
     vectors = torch.linalg.eigh(torch.cov((blocks - mean).T))[1]
-    return _projected(pairs, vectors.T.flip(0)[:channels], mean)
+    return _project(pairs, vectors.T.flip(0)[:channels], mean)
 
 
 def dct_statistics(pairs: Tensor, channels: int) -> BlockStatistics:
@@ -71,7 +71,7 @@ def dct_statistics(pairs: Tensor, channels: int) -> BlockStatistics:
     flat_mean = mean.repeat_interleave(BLOCK_PX**2)
     variance = ((blocks.flatten(1) - flat_mean) @ whole.T).var(0)
     order = variance.argsort(descending=True)[:channels]
-    return _projected(pairs, whole[order], flat_mean, dct=DctBasis(order, colours.float(), mean.float()))
+    return _project(pairs, whole[order], flat_mean, dct=DctBasis(order, colours.float(), mean.float()))
 
 
 def _colour_axes(blocks: Tensor) -> Tensor:
@@ -81,7 +81,7 @@ def _colour_axes(blocks: Tensor) -> Tensor:
     return axes
 
 
-def _projected(pairs: Tensor, basis: Tensor, mean: Tensor, *, dct: DctBasis | None = None) -> BlockStatistics:
+def _project(pairs: Tensor, basis: Tensor, mean: Tensor, *, dct: DctBasis | None = None) -> BlockStatistics:
     first, second = ((pairs[:, side].double() - mean) @ basis.T for side in (0, 1))
     deviation = first.std(0).clamp_min(_DEVIATION_FLOOR)
     correlation = (first * second).mean(0) / (first.square().mean(0) * second.square().mean(0)).sqrt().clamp_min(1e-12)

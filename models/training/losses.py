@@ -32,7 +32,7 @@ def balance(quality: Tensor) -> tuple[Tensor, Tensor]:
     return weights, (weights / _LAMBDA_MIDDLE) ** -_BALANCE
 
 
-def padded(x: Tensor, model: HighAutoencoder | MediumAutoencoder) -> Tensor:
+def pad_whole_pictures(x: Tensor, model: HighAutoencoder | MediumAutoencoder) -> Tensor:
     """Whole pictures are padded to cells as the codec does; crops already fit."""
     return pad_to_cells(x, model.config) if x.shape[2] == model.config.size_px else x
 
@@ -59,7 +59,7 @@ def codec_loss(
     """bits per pixel + lambda * distortion of one autoencoder, balanced over qualities. The latent stays in float32."""
     deviation = model.hyperprior.deviation
     with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=half_precision):
-        y = model.analysis(padded(x, model), deviation)
+        y = model.analysis(pad_whole_pictures(x, model), deviation)
     rate = model.hyperprior(y, quality, rounding=sent_rounding(model.hyperprior, phase))
     with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=half_precision):
         x_hat = model.head(rate.y_hat, quality=quality, deviation=deviation)
@@ -82,17 +82,17 @@ def picture_loss(x_hat: Tensor, x: Tensor, quality: Tensor, *, perceptual: float
 
 
 @torch.no_grad()
-def decoded_latent(
+def decode_latent(
     model: HighAutoencoder, x: Tensor, quality: Tensor, *, half_precision: bool, phase: Phase = FLAT
 ) -> Tensor:
     """y_hat of the frozen high autoencoder, as the edge will decode it."""
     with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=half_precision):
-        y = model.analysis(padded(x, model), model.hyperprior.deviation)
+        y = model.analysis(pad_whole_pictures(x, model), model.hyperprior.deviation)
     return model.hyperprior.quantise(y, quality, rounding=sent_rounding(model.hyperprior, phase)).y_hat
 
 
 @torch.no_grad()
 def medium_latent(model: MediumAutoencoder, x: Tensor) -> Tensor:
     """Latent of the medium picture before rounding."""
-    y: Tensor = model.analysis(padded(x, model), model.hyperprior.deviation)
+    y: Tensor = model.analysis(pad_whole_pictures(x, model), model.hyperprior.deviation)
     return y

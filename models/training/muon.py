@@ -52,10 +52,10 @@ class Muon(Optimizer):
         buffers = [self._buffer(one) for one in matrices]
         torch._foreach_lerp_(buffers, gradients, 1 - group["momentum"])
         ahead = torch._foreach_lerp(gradients, buffers, group["momentum"])  # noqa: SLF001  as public as with a _ behind
-        for wide, tall in _alike(matrices):
+        for wide, tall in _group_by_shape(matrices):
             rows = _batch([ahead[place] for place in wide], [ahead[place] for place in tall])
             scale = _LIKE_ADAMW * math.sqrt(rows.shape[2])
-            updates = orthogonalised(rows).float() * (group["lr"] * -scale)
+            updates = orthogonalise(rows).float() * (group["lr"] * -scale)
             apart = [*updates[: len(wide)], *updates[len(wide) :].mT.contiguous()]
             torch._foreach_add_([matrices[place] for place in (*wide, *tall)], apart)
 
@@ -67,7 +67,7 @@ class Muon(Optimizer):
         return buffer
 
 
-def orthogonalised(matrices: Tensor) -> Tensor:
+def orthogonalise(matrices: Tensor) -> Tensor:
     """(n, rows, columns), rows <= columns -> the nearest matrices of orthonormal rows, roughly, in bfloat16."""
     x = matrices.bfloat16()
     x = x / x.norm(dim=(1, 2), keepdim=True).clamp_min(_TINY)
@@ -78,7 +78,7 @@ def orthogonalised(matrices: Tensor) -> Tensor:
     return x
 
 
-def _alike(matrices: Sequence[Tensor]) -> Iterable[tuple[list[int], list[int]]]:
+def _group_by_shape(matrices: Sequence[Tensor]) -> Iterable[tuple[list[int], list[int]]]:
     """Places of the wide matrices of a shape and of the tall ones of its transpose, for each shape."""
     places: defaultdict[tuple[int, ...], tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
     for place, matrix in enumerate(matrices):

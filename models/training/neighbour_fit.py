@@ -54,7 +54,7 @@ def neighbour_fit(around: Tensor, target: Tensor, *, edges: int) -> NeighbourFit
         edges=features.T.float(),
         across=weight[channels:-1].T.float(),
         bias=weight[-1].float(),
-        r2=explained(seen @ weight[:-1] + weight[-1], y),
+        r2=explained_variance(seen @ weight[:-1] + weight[-1], y),
     )
 
 
@@ -71,7 +71,7 @@ def edges_fit(around: Tensor, target: Tensor, *, edges: int) -> EdgesFit:
     return EdgesFit(features.T.float(), weight[:-1].T.float(), weight[-1].float(), met.float())
 
 
-def explained(met: Tensor, target: Tensor) -> float:
+def explained_variance(met: Tensor, target: Tensor) -> float:
     """R^2, the mean over values."""
     return float(1 - ((target - met).square().mean(0) / target.var(0)).mean())
 

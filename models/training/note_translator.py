@@ -35,7 +35,7 @@ class NoteTranslator:
     def pictures(self, y_hat: Tensor, quality: Tensor) -> Tensor:
         """y_hat (B, N, H, W) of the high picture -> medium pictures (B, 3, ., .), by the medium decoder."""
         deviation = self._medium.hyperprior.deviation
-        x_hat: Tensor = self._medium.head(self._translated(y_hat), quality=quality, deviation=deviation)
+        x_hat: Tensor = self._medium.head(self._translate(y_hat), quality=quality, deviation=deviation)
         return x_hat
 
     def learn(self, y_hat: Tensor, half: Tensor, quality: Tensor) -> None:
@@ -43,12 +43,12 @@ class NoteTranslator:
         with torch.no_grad():
             y = medium_latent(self._medium, half)
             target = self._medium.hyperprior.quantise(y, quality).y_hat
-        error = (self._translated(y_hat) - target).square().mean()
+        error = (self._translate(y_hat) - target).square().mean()
         self._optimizer.zero_grad()
         error.backward()  # type: ignore[no-untyped-call]  # torch leaves Tensor.backward untyped
         self._optimizer.step()
 
-    def _translated(self, y_hat: Tensor) -> Tensor:
+    def _translate(self, y_hat: Tensor) -> Tensor:
         """y_hat (B, N, H, W) of the high picture -> (B, M, H, W), meant for the medium decoder."""
         first, second, last = self.layers
         translated: Tensor = last(activate(second(activate(first(y_hat)))))

@@ -55,7 +55,7 @@ class Optimizers:
             part.load_state_dict(state)
 
     @contextmanager
-    def untouched(self) -> Iterator[None]:
+    def preserve(self) -> Iterator[None]:
         """Whatever steps are done in this block, neither parameters nor the state change."""
         before = {id(one): one.clone() for one in self._state_tensors()}
         self.set_rate(0)

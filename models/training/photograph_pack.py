@@ -83,7 +83,7 @@ def pack(options: PackOptions) -> PackFigures:
     with ThreadPoolExecutor(options.threads or available_cores()) as pool:
         quality = _quality_that_fits(sources, sample, options.most_bytes, pool)
         fresh = options.output.with_suffix(".new")
-        while (size_bytes := _written(sources, fresh, quality, pool)) > options.most_bytes:
+        while (size_bytes := _write(sources, fresh, quality, pool)) > options.most_bytes:
             if not quality:
                 fresh.unlink()
                 raise PackError(f"{len(sources)} photographs do not fit {options.most_bytes} bytes at any quality")
@@ -118,16 +118,16 @@ def _quality_that_fits(
     low, high = -1, _BEST_QUALITY
     while low < high:
         middle = (low + high + 1) // 2
-        size_bytes = sum(pool.map(lambda pixels, quality=middle: len(_encoded(pixels, quality)), pictures))
+        size_bytes = sum(pool.map(lambda pixels, quality=middle: len(_encode(pixels, quality)), pictures))
         low, high = (middle, high) if size_bytes <= room_bytes else (low, middle - 1)
     if low < 0:
         raise PackError(f"{len(sources)} photographs do not fit {most_bytes} bytes at any quality")
     return low
 
 
-def _written(sources: Sequence[_Source], fresh: Path, quality: int, pool: ThreadPoolExecutor) -> int:
+def _write(sources: Sequence[_Source], fresh: Path, quality: int, pool: ThreadPoolExecutor) -> int:
     fresh.parent.mkdir(parents=True, exist_ok=True)
-    files = pool.map(lambda source: _encoded(_pixels(source), quality), sources)
+    files = pool.map(lambda source: _encode(_pixels(source), quality), sources)
     with zipfile.ZipFile(fresh, "w", zipfile.ZIP_STORED) as archive:
         pairs, title = zip(sources, files, strict=True), f"packing at quality {quality}"
         # on stderr: stdout carries the figures
@@ -140,7 +140,7 @@ def _pixels(source: _Source) -> NDArray[np.uint8]:
     return np.asarray(read_picture(source.file, short_side_px=max(Augmentation().short_sides_px)))
 
 
-def _encoded(pixels: NDArray[np.uint8], quality: int) -> bytes:
+def _encode(pixels: NDArray[np.uint8], quality: int) -> bytes:
     file = io.BytesIO()
     picture = Image.fromarray(pixels)
     picture.save(file, format="AVIF", quality=quality, speed=_SPEED, subsampling="4:4:4", max_threads=1)
@@ -150,6 +150,6 @@ def _encoded(pixels: NDArray[np.uint8], quality: int) -> bytes:
 def _score(source: _Source, quality: int) -> tuple[float, float]:
     """PSNR and SSIMULACRA2 of one packed photograph."""
     pixels = _pixels(source)
-    with Image.open(io.BytesIO(_encoded(pixels, quality))) as opened:
+    with Image.open(io.BytesIO(_encode(pixels, quality))) as opened:
         packed = np.asarray(opened.convert("RGB"))
     return psnr_db(pixels, packed), Ssimulacra2(pixels).score(packed)

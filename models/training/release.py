@@ -27,7 +27,7 @@ from models.evaluation.references import pictures_in, reference
 from models.evaluation.streams import default_quality
 from models.rounding import Rounding
 from models.scores import psnr_db
-from models.training.losses import medium_latent, padded
+from models.training.losses import medium_latent, pad_whole_pictures
 from models.training.validation import QUALITIES as WATCHED
 from models.training.validation import jpeg_curve
 from models.training.warm_start import fill
@@ -125,7 +125,7 @@ def _count_tables(
         y = (
             medium_latent(model, x)
             if isinstance(model, MediumAutoencoder)
-            else model.analysis(padded(x, model), model.hyperprior.deviation)
+            else model.analysis(pad_whole_pictures(x, model), model.hyperprior.deviation)
         )
         coded = model.hyperprior.quantise(y, quality, rounding=rounding)
         size = coded.q.abs().clamp_max(SUPPORT_LIMIT + 1)

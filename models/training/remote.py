@@ -38,7 +38,7 @@ def start(run: Path, *, wheels: Path | None, caches: Path | None, train: list[st
     run.mkdir(parents=True, exist_ok=True)
     environment = dict(os.environ)
     if wheels is not None:
-        environment["PYTHONPATH"] = os.pathsep.join((str(_installed(wheels, run / "site")), str(Path.cwd())))
+        environment["PYTHONPATH"] = os.pathsep.join((str(_install(wheels, run / "site")), str(Path.cwd())))
     if caches is not None:
         _unpack(caches, run)
     for compiler in ("TORCHINDUCTOR", "TRITON"):
@@ -74,7 +74,7 @@ def _size_bytes(file: Path) -> int:
     return file.stat().st_size if file.exists() else 0
 
 
-def _installed(wheels: Path, target: Path) -> Path:
+def _install(wheels: Path, target: Path) -> Path:
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--no-compile", "--upgrade"]
     subprocess.run([*pip, "--target", str(target), *map(str, sorted(wheels.glob("*.whl")))], check=True)  # noqa: S603
     return target.resolve()

@@ -54,7 +54,7 @@ class Run:
 
     def fixed_loss(self) -> float:
         """Loss of the averaged weights on the fixed crops, as the flat part counts it."""
-        with torch.no_grad(), self._averaged_in_place(), torch.random.fork_rng():
+        with torch.no_grad(), self._use_averaged(), torch.random.fork_rng():
             torch.manual_seed(0)  # the noise of the likelihoods
             draws = [torch.Generator().manual_seed(seed) for seed in range(self.recipe.fixed_batches)]
             losses = [self.task.loss(draw, phase=FLAT) for draw in draws]
@@ -82,7 +82,7 @@ class Run:
         torch._foreach_lerp_(list(self.averaged.parameters()), list(self.task.model.parameters()), 1 - decay)
 
     @contextmanager
-    def _averaged_in_place(self) -> Iterator[None]:
+    def _use_averaged(self) -> Iterator[None]:
         """Let the model hold the averaged weights in this block, at the same addresses."""
         own = parameters_of(self.task.model)
         copy_parameters(parameters_of(self.averaged), self.task.model)

@@ -19,7 +19,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from models.training.contest import winner
 from models.training.curves import plot_training
-from models.training.kept import AVERAGED, DONE, FLAT, Kept, NotFiniteError, Stand, keep, kept
+from models.training.kept import AVERAGED, DONE, FLAT, Kept, NotFiniteError, TrainingProgress, keep, load_kept
 from models.training.run import Run
 from models.training.schedule import FLAT as FLAT_PHASE
 from models.training.schedule import Phase, Timetable
@@ -83,14 +83,14 @@ class _Loop:
         """Read since the last line of the log."""
         self._damping = 1.0
         """Factor on the rate, halved whenever the training went back."""
-        self._before = Stand(run=0)
+        self._before = TrainingProgress(run=0)
         """How far the weights had come that this run goes on from."""
-        self._state = self._unfinished()
+        self._state = self._read_state()
         if self._state:
-            self._before = Stand(**self._state["before"])
+            self._before = TrainingProgress(**self._state["before"])
         elif flat := self._flat_weights():
             flat.fill(task.model)
-            self._before = flat.stand
+            self._before = flat.progress
         self.timetable = Timetable.of(options.recipe, budget_s, again=self._before.run > 0)
         if self._state:
             self._phase = self.timetable.phase(self._state["spent_s"])
@@ -135,7 +135,7 @@ class _Loop:
             while not self.timetable.is_over(spent_s := self._watch.spent_s):
                 loss = self._steps(spent_s)
                 show(spent_s, loss)
-                self._look(loss)
+                self._check(loss)
                 deadline.show_life()
             self._phase = replace(self._phase, name=DONE)
             self._keep_last()
@@ -143,12 +143,12 @@ class _Loop:
     def _keep_last(self) -> None:
         """Write the averaged weights of the end, or mark the ones that were written last as final."""
         try:
-            keep(self._folder / AVERAGED, self._run.averaged, self._stand)
+            keep(self._folder / AVERAGED, self._run.averaged, self._progress)
         except NotFiniteError as error:
-            last = kept(self._folder, AVERAGED)
+            last = load_kept(self._folder, AVERAGED)
             last.fill(self._run.averaged)
-            keep(self._folder / AVERAGED, self._run.averaged, replace(last.stand, phase=DONE))
-            Console().print(f"{error}: the weights of step {last.stand.step} are the last ones")
+            keep(self._folder / AVERAGED, self._run.averaged, replace(last.progress, phase=DONE))
+            Console().print(f"{error}: the weights of step {last.progress.step} are the last ones")
 
     def _steps(self, spent_s: float) -> float:
         """Some steps at one rate, until the device is waited for: gives the loss of the last."""
@@ -157,7 +157,7 @@ class _Loop:
             loss = self._run.advance(self._phase, rate=rate)
         return float(loss)
 
-    def _look(self, loss: float) -> None:
+    def _check(self, loss: float) -> None:
         """Do what is due; after a loss that is no number go back to the weights that were written last."""
         if not math.isfinite(loss):
             self._go_back()
@@ -192,23 +192,23 @@ class _Loop:
             self._record(fmean(self._losses))
 
     @property
-    def _stand(self) -> Stand:
+    def _progress(self) -> TrainingProgress:
         minutes = round(self._before.minutes + self._watch.spent_s / 60, 3)
-        return Stand(self._before.run + 1, self._run.step, minutes, self._phase.name)
+        return TrainingProgress(self._before.run + 1, self._run.step, minutes, self._phase.name)
 
     def _write(self) -> None:
         """Both files while the flat part lasts, the averaged weights alone in the decay."""
         if self._phase == FLAT_PHASE:
-            keep(self._folder / FLAT, self._task.model, self._stand)
-        keep(self._folder / AVERAGED, self._run.averaged, self._stand)
+            keep(self._folder / FLAT, self._task.model, self._progress)
+        keep(self._folder / AVERAGED, self._run.averaged, self._progress)
         self._written_s = self._watch.spent_s
 
     def _record(self, loss: float | None) -> None:
         """One line of the log; scores on validation pictures are not charged to the budget."""
-        stand, figures = self._stand, {"loss": loss, "fixed_loss": self._run.fixed_loss()}
-        with self._watch.paused():
+        progress, figures = self._progress, {"loss": loss, "fixed_loss": self._run.fixed_loss()}
+        with self._watch.pause():
             figures |= self._task.score(self._run.averaged)
-        self._log.add(stand, figures, optimizer=self._run.recipe.optimizer)
+        self._log.add(progress, figures, optimizer=self._run.recipe.optimizer)
         self._logged_s = self._watch.spent_s
         self._losses.clear()
 
@@ -216,14 +216,14 @@ class _Loop:
         (self._folder / _STATE).unlink(missing_ok=True)
         self._record(None)
 
-    def _unfinished(self) -> dict[str, Any] | None:
+    def _read_state(self) -> dict[str, Any] | None:
         path = self._folder / _STATE
         return torch.load(path, weights_only=True) if path.exists() else None
 
     def _flat_weights(self) -> Kept | None:
         if self._options.flat is None:
             return None
-        found = kept(self._options.flat, FLAT)  # what is no weights is refused before anything is written
+        found = load_kept(self._options.flat, FLAT)  # what is no weights is refused before anything is written
         self._folder.mkdir(parents=True, exist_ok=True)
         self._log.begin_with(self._options.flat)
         return found
@@ -243,9 +243,9 @@ class _Loop:
     def _go_back(self) -> None:
         """Train on from the weights that were written last, at half the rate, with a new warm-up."""
         lost_at = self._run.step
-        last = kept(self._folder, FLAT if self._phase == FLAT_PHASE else AVERAGED)
+        last = load_kept(self._folder, FLAT if self._phase == FLAT_PHASE else AVERAGED)
         last.fill(self._task.model)
-        self._run = self._new_run(self._run.recipe, step=last.stand.step)
+        self._run = self._new_run(self._run.recipe, step=last.progress.step)
         self._run.prepare(self.timetable.phases)
         self._damping /= 2
-        Console().print(f"no numbers any more at step {lost_at}: back to step {last.stand.step}, at half the rate")
+        Console().print(f"no numbers any more at step {lost_at}: back to step {last.progress.step}, at half the rate")

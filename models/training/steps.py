@@ -80,15 +80,15 @@ class RecordedSteps:
     def prepare(self, phases: Iterable[Phase]) -> None:
         for phase in phases:
             if phase not in self._recordings:
-                with self._optimizers.untouched():
-                    self._recordings[phase] = self._recorded(phase)
+                with self._optimizers.preserve():
+                    self._recordings[phase] = self._record(phase)
 
     def step(self, phase: Phase) -> Tensor:
         graph, loss = self._recordings[phase]
         graph.replay()
         return loss
 
-    def _recorded(self, phase: Phase) -> tuple[torch.cuda.CUDAGraph, Tensor]:
+    def _record(self, phase: Phase) -> tuple[torch.cuda.CUDAGraph, Tensor]:
         aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         aside.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(aside):

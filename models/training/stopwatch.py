@@ -58,7 +58,7 @@ class Stopwatch:
         self._zero_s -= seconds
 
     @contextmanager
-    def paused(self) -> Iterator[None]:
+    def pause(self) -> Iterator[None]:
         """Stand still in this block."""
         self._paused_at_s = self.clock.now()
         yield

@@ -98,7 +98,7 @@ def train(options: TrainOptions, *, clock: Clock | None = None) -> None:
     for stage in SHARES if options.stage == "all" else (options.stage,):
         if stage != "release":
             share = SHARES[stage] if options.stage == "all" else 1.0
-            goes_on = _going_on(options, folder / stage)
+            goes_on = _continue_from(options, folder / stage)
             task = _task(stage, photographs, goes_on, folder)
             if options.start is not None:
                 warm_start(task.model, options.start)
@@ -110,7 +110,7 @@ def train(options: TrainOptions, *, clock: Clock | None = None) -> None:
         _release(folder, photographs, options)
 
 
-def _going_on(options: TrainOptions, folder: Path) -> TrainOptions:
+def _continue_from(options: TrainOptions, folder: Path) -> TrainOptions:
     """Return options that go on from the folder's own flat weights, where an earlier run left some there."""
     return replace(options, flat=folder) if (folder / FLAT).exists() else options
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from models.training.kept import Stand
+    from models.training.kept import TrainingProgress
 
 LOG = "log.jsonl"
 
@@ -24,9 +24,9 @@ class TrainingLog:
         """Nothing is written before the first line."""
         self._file = folder / LOG
 
-    def add(self, stand: Stand, figures: Mapping[str, float | None], *, optimizer: str) -> None:
+    def add(self, progress: TrainingProgress, figures: Mapping[str, float | None], *, optimizer: str) -> None:
         """Write one line, and print it."""
-        line = {**asdict(stand), "optimizer": optimizer, **figures}
+        line = {**asdict(progress), "optimizer": optimizer, **figures}
         with self._file.open("a") as log:
             log.write(json.dumps(line) + "\n")
         shown = " ".join(f"{name}={_short(value)}" for name, value in line.items() if value is not None)

@@ -12,8 +12,8 @@ from torch.nn import functional as F
 
 from models.dct import BLOCK_PX, DctSynthesis, dct_matrix
 from models.layers import four_neighbours
-from models.training.losses import decoded_latent
-from models.training.neighbour_fit import edges_fit, explained, neighbour_fit
+from models.training.losses import decode_latent
+from models.training.neighbour_fit import edges_fit, explained_variance, neighbour_fit
 from models.training.options import CROP_PX
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def translator_examples(high: HighAutoencoder, photographs: PhotographSet, *, se
     for _ in range(min(_BATCHES, 2 * photographs.files)):
         crops = photographs.crops(_BATCH, size_px=CROP_PX, generator=generator)
         quality = photographs.qualities(_BATCH, generator).clamp_min(_LOWEST_QUALITY)
-        y_hat = decoded_latent(high, crops.pixels, quality, half_precision=False)
+        y_hat = decode_latent(high, crops.pixels, quality, half_precision=False)
         rows.append(_inner(torch.cat([y_hat, *four_neighbours(y_hat)], dim=1)).cpu())
         targets.append(_inner(F.pixel_unshuffle(crops.half, _HALF_STRIDE_PX)).cpu())
     return Examples(torch.cat(rows), torch.cat(targets))
@@ -78,7 +78,7 @@ def _fit_by_dct(translator: Translator, linear: DctSynthesis, examples: Examples
     translator.linear_across.weight.copy_(fit.across)
     translator.linear_across.bias.copy_(fit.bias)
     translator.linear_edges.bias.zero_()
-    return explained(straight + fit.met, examples.target)
+    return explained_variance(straight + fit.met, examples.target)
 
 
 def _lanczos_half() -> Tensor:

@@ -46,7 +46,7 @@ class _Picture:
     seen: Ssimulacra2
     jpeg: list[Scored]
 
-    def scored(self, size_bytes: int, decoded: NDArray[np.uint8]) -> Scored:
+    def score(self, size_bytes: int, decoded: NDArray[np.uint8]) -> Scored:
         return Scored(size_bytes, psnr_db(self.pixels, decoded), self.seen.score(decoded))
 
 
@@ -108,12 +108,12 @@ def _point(model: HighAutoencoder | MediumAutoencoder, picture: _Picture, qualit
     coded = model.hyperprior.quantise(model.analysis(pad_to_cells(x, model.config), deviation), of_quality)
     bits = float(model.hyperprior.coded_bits(coded, of_quality))
     x_hat = model.head(coded.y_hat, quality=of_quality, deviation=deviation)
-    return picture.scored(round(bits / 8) + 20, to_pixels(x_hat, picture.pixels.shape[0])[0])
+    return picture.score(round(bits / 8) + 20, to_pixels(x_hat, picture.pixels.shape[0])[0])
 
 
 def _picture(pixels: NDArray[np.uint8]) -> _Picture:
     picture = _Picture(pixels, Ssimulacra2(pixels), [])
-    picture.jpeg.extend(picture.scored(size_bytes, decoded) for size_bytes, decoded in _jpegs(pixels))
+    picture.jpeg.extend(picture.score(size_bytes, decoded) for size_bytes, decoded in _jpegs(pixels))
     return picture
 
 

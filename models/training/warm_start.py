@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 
 from models.autoencoder import HighAutoencoder, LightNetworks, MediumAutoencoder, SharedLatent
 from models.scale_path import INTEGER_PARTS, ScaleIndexes, ScaleWeights
-from models.training.kept import AVERAGED, has_averaged, kept
+from models.training.kept import AVERAGED, has_averaged, load_kept
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,7 +30,7 @@ def fill(networks: nn.Module, run: Path, *, start: Path | None) -> None:
     """The averaged weights of the run's stage that trains these networks, or those of the file that it starts from."""
     for stage, prefix in _homes(networks):
         if has_averaged(run / stage):
-            averaged = kept(run / stage, AVERAGED).tensors
+            averaged = load_kept(run / stage, AVERAGED).tensors
             own = {name.removeprefix(prefix): part for name, part in averaged.items() if name.startswith(prefix)}
             networks.load_state_dict(own)
             return

@@ -86,7 +86,7 @@ class SymbolReader:
         from models.latent_codec import LatentCodec
 
         checkpoint = load(self._weights)
-        kernels = Kernels.forced(self._kernels, device="cpu")
+        kernels = Kernels.choose(self._kernels, device="cpu")
         return LatentCodec(checkpoint, checkpoint.high, device="cpu", kernels=kernels)
 
     def _read(self, bitstream: bytes, submitted_s: float) -> ReadSymbols:

@@ -89,7 +89,7 @@ def searched(codec: Codec, plain: Sequence[Plain], wish: Wish, *, stepped: Calla
         steps=wish.refine,
         readers=read_refine_for(wish.refine_for),
     )
-    while not search.done:
+    while not search.is_done:
         search.step()
         stepped()
     found = zip(plain, search.bitstreams(), strict=True)

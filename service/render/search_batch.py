@@ -42,7 +42,7 @@ class SearchBatch:
         """Do one slice; return the job that it has answered, if any."""
         if self._refinement is None:
             self._refinement = self._begun(codec, readers)
-        elif not self._refinement.done:
+        elif not self._refinement.is_done:
             self._refinement.step()
         else:
             return self._answer(codec, self._refinement)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, FilePath, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from models.cpu.kernels import forced_formats
+from models.cpu.kernels import parse_formats
 from service.errors import SettingsError
 from service.records.record import REFINEMENT_CAP
 from service.rules.forwarding import Forward, read_forward
@@ -36,7 +36,7 @@ def _token(token: str) -> str:
 
 
 def _kernels(text: str) -> str:
-    forced_formats(text)
+    parse_formats(text)
     return text
 
 

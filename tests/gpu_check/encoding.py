@@ -67,7 +67,7 @@ def _measure_search(task: Task, codec: Codec, pictures: Sequence[Pixels], *, ste
 
 def _searched(codec: Codec, pictures: Sequence[Pixels], *, steps: int) -> list[bytes]:
     search = codec.refinement(pictures, qualities=[codec.default_quality] * len(pictures), steps=steps)
-    while not search.done:
+    while not search.is_done:
         search.step()
     return search.bitstreams()
 

@@ -16,7 +16,7 @@ from models.checkpoint import load
 from models.codec import Codec, MediumCodec, PictureShapeError, QualityError, Symbols, head_name
 from models.config import HIGH_PX, MEDIUM_PX, QUALITIES, RELEASED
 from models.evaluation.cost import flop_counter
-from models.evaluation.references import resized
+from models.evaluation.references import resize
 from models.layers import SplitPointwise
 from models.pixels import to_tensor
 from models.scores import psnr_db
@@ -58,7 +58,7 @@ def test_the_translators_picture_is_close_to_the_high_picture_made_smaller(codec
     (high,) = codec.synthesize([symbols], size_px=HIGH_PX)
     (medium,) = codec.synthesize([symbols], size_px=MEDIUM_PX)
     truth = photograph(size_px=MEDIUM_PX)
-    assert psnr_db(truth, medium) > psnr_db(truth, resized(high, MEDIUM_PX)) - 1.0
+    assert psnr_db(truth, medium) > psnr_db(truth, resize(high, MEDIUM_PX)) - 1.0
 
 
 def test_bytes_and_quality_rise_together(codec: Codec, streams: list[bytes]) -> None:
@@ -119,7 +119,10 @@ def test_the_fast_way_on_a_processor_shows_what_the_plain_one_shows(
     for stream in streams[::7]:
         symbols = [fast.read(stream)]
         for size_px in (HIGH_PX, MEDIUM_PX):
-            (here,), (there,) = fast.synthesize(symbols, size_px=size_px), plain.plainly(symbols, size_px=size_px)
+            (here,), (there,) = (
+                fast.synthesize(symbols, size_px=size_px),
+                plain.synthesize_plainly(symbols, size_px=size_px),
+            )
             # a tap or a neighbour out of place is 40 dB
             assert psnr_db(there, here) > least_db
 
@@ -210,7 +213,7 @@ def test_the_head_follows_the_device_unless_it_is_chosen() -> None:
 def macs(codec: Codec, stream: bytes, size_px: int) -> int:
     """Multiplications of one decode, exact path and means included; the plain way, which computes all channels."""
     with flop_counter() as counter:
-        codec.plainly([codec.read(stream)], size_px=size_px)
+        codec.synthesize_plainly([codec.read(stream)], size_px=size_px)
     return int(counter.get_total_flops()) // 2
 
 

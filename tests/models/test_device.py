@@ -12,7 +12,7 @@ from models.config import HIGH_PX, MEDIUM_PX
 from models.device.decoder import DeviceDecoder
 from models.device.packing import Inputs, Packing
 from models.device_errors import DeviceLost, watching
-from models.layers import shuffled
+from models.layers import pixel_shuffle
 from models.pixels import Pixels
 from models.scores import psnr_db
 from models.synthesis import HighHead
@@ -59,7 +59,7 @@ def test_batches_of_each_bucket_and_past_the_largest_show_what_the_networks_show
     codec: Codec, decoder: DeviceDecoder, symbols: list[Symbols], size_px: int, batch: int
 ) -> None:
     found = decoder.submit(symbols[:batch], size_px=size_px).pictures()
-    expected = codec.plainly(symbols[:batch], size_px=size_px)
+    expected = codec.synthesize_plainly(symbols[:batch], size_px=size_px)
     assert_alike(found, expected)
     if codec.kernels.heads == "float32":
         differ = [int(np.abs(one.astype(int) - other).max()) for one, other in zip(found, expected, strict=True)]
@@ -78,7 +78,7 @@ def test_pictures_stay_what_they_are_while_later_ones_are_made(decoder: DeviceDe
 
 def test_a_shuffle_leaves_the_channels_of_a_place_together() -> None:
     x = torch.randn(2, 12, 5, 4).contiguous(memory_format=torch.channels_last)
-    found = shuffled(x, 2)
+    found = pixel_shuffle(x, 2)
     assert torch.equal(found, torch.nn.functional.pixel_shuffle(x, 2))
     assert found.is_contiguous(memory_format=torch.channels_last)
 
@@ -139,7 +139,7 @@ def test_a_batch_without_memory_is_made_in_two_halves(codec: Codec, small: Small
     small.room, small.tried = 2, []
     found = decoder.submit(symbols[:4], size_px=MEDIUM_PX).pictures()
     assert small.tried == [4, 2, 2]
-    assert_alike(found, codec.plainly(symbols[:4], size_px=MEDIUM_PX))
+    assert_alike(found, codec.synthesize_plainly(symbols[:4], size_px=MEDIUM_PX))
 
 
 def test_a_batch_is_halved_once_and_the_decoder_goes_on(codec: Codec, small: Small, symbols: list[Symbols]) -> None:
@@ -148,7 +148,7 @@ def test_a_batch_is_halved_once_and_the_decoder_goes_on(codec: Codec, small: Sma
     with pytest.raises(torch.OutOfMemoryError):
         decoder.submit(symbols[:4], size_px=MEDIUM_PX)
     (found,) = decoder.submit(symbols[:1], size_px=MEDIUM_PX).pictures()
-    assert_alike([found], codec.plainly(symbols[:1], size_px=MEDIUM_PX))
+    assert_alike([found], codec.synthesize_plainly(symbols[:1], size_px=MEDIUM_PX))
 
 
 def test_buckets_that_do_not_fit_at_load_are_left_out(

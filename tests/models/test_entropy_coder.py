@@ -20,12 +20,12 @@ from models.entropy_model import (
     support_of,
     symbol_tables,
 )
-from models.machine_code import compiled
-from models.rans import DAMAGED, LOWEST, WORDS_A_VALUE, packed, pop, push
+from models.machine_code import compile_loop
+from models.rans import DAMAGED, LOWEST, WORDS_A_VALUE, pack_tables, pop, push
 
 CHANNELS, SIDE = 4, 3
 LARGEST = (1 << 15) - 1
-SEAL = 0xFFFFFFFF
+CHECKSUM = 0xFFFFFFFF
 
 
 @pytest.fixture(scope="module")
@@ -44,55 +44,62 @@ def test_any_symbols_come_back(coder: EntropyCoder, seed: int, spread: int) -> N
     rng = np.random.default_rng(seed)
     index = rng.integers(0, SCALE_COUNT, size=300).astype(np.uint16)
     z, q = some_z(rng), (rng.integers(-spread, spread + 1, size=300) * (index > 0)).astype(np.int16)
-    decoding = coder.open(coder.encode(z, q, index, quality=30, seal=seed))
+    decoding = coder.open(coder.encode(z, q, index, quality=30, checksum=seed))
     assert np.array_equal(decoding.hyper_latent(SIDE, quality=30), z)
     assert np.array_equal(decoding.symbols(index), q)
-    decoding.check(seal=seed)
+    decoding.check(checksum=seed)
 
 
 def test_every_value_of_every_table_comes_back(coder: EntropyCoder) -> None:
     index = np.arange(1, SCALE_COUNT, dtype=np.uint16).repeat(2 * 300 + 1)
     q = np.tile(np.arange(-300, 301, dtype=np.int16), SCALE_COUNT - 1)
     q[:2] = -LARGEST, LARGEST
-    decoding = coder.open(coder.encode(some_z(np.random.default_rng(1)), q, index, quality=63, seal=SEAL))
+    decoding = coder.open(coder.encode(some_z(np.random.default_rng(1)), q, index, quality=63, checksum=CHECKSUM))
     decoding.hyper_latent(SIDE, quality=63)
     assert np.array_equal(decoding.symbols(index), q)
-    decoding.check(seal=SEAL)
+    decoding.check(checksum=CHECKSUM)
 
 
 @pytest.mark.filterwarnings("error")  # plain Python tells of an overflow, which machine code does not
 def test_machine_code_writes_and_reads_what_plain_python_does() -> None:
-    tables = packed([table.numpy() for table in symbol_tables(SymbolModel())], [*map(support_of, range(SCALE_COUNT))])
+    tables = pack_tables(
+        [table.numpy() for table in symbol_tables(SymbolModel())], [*map(support_of, range(SCALE_COUNT))]
+    )
     rng = np.random.default_rng(7)
     chosen = rng.integers(0, SCALE_COUNT, size=4000).astype(np.uint16)
     values = np.rint(rng.laplace(scale=1 + 3.0 ** (chosen / 8.0))).clip(-LARGEST, LARGEST).astype(np.int16)
     values[chosen == 0] = 0
 
     def pushed(run: object) -> tuple[list[int], list[int]]:
-        states, words = np.array([LOWEST + SEAL, LOWEST], np.uint64), np.zeros(WORDS_A_VALUE * len(values), np.uint32)
+        states, words = (
+            np.array([LOWEST + CHECKSUM, LOWEST], np.uint64),
+            np.zeros(WORDS_A_VALUE * len(values), np.uint32),
+        )
         at = run(values, chosen, tables, states, words, 0)  # type: ignore[operator]
         return states.tolist(), words[:at].tolist()
 
     states, words = pushed(push)
-    assert pushed(compiled(push)) == (states, words)
-    for run in (pop, compiled(pop)):
+    assert pushed(compile_loop(push)) == (states, words)
+    for run in (pop, compile_loop(pop)):
         found, ending = np.empty_like(values), np.array(states, np.uint64)
         reading = np.array(words[::-1], np.uint32)
         assert run(found, chosen, tables, ending, reading, 0) == len(words)
         assert np.array_equal(found, values)
-        assert ending.tolist() == [LOWEST + SEAL, LOWEST]
+        assert ending.tolist() == [LOWEST + CHECKSUM, LOWEST]
 
 
 @pytest.mark.filterwarnings("error")
 def test_whatever_the_words_are_nothing_is_read_beyond_them() -> None:
-    tables = packed([table.numpy() for table in symbol_tables(SymbolModel())], [*map(support_of, range(SCALE_COUNT))])
+    tables = pack_tables(
+        [table.numpy() for table in symbol_tables(SymbolModel())], [*map(support_of, range(SCALE_COUNT))]
+    )
     chosen = np.arange(2000, dtype=np.uint16) % SCALE_COUNT
     for seed in range(30):
         rng = np.random.default_rng(seed)
         words = rng.integers(0, 1 << 32, size=rng.integers(0, 40), dtype=np.uint32)
         first = rng.integers(0, 1 << 64, size=2, dtype=np.uint64)
         outcomes = []
-        for run in (pop, compiled(pop)):
+        for run in (pop, compile_loop(pop)):
             values, states = np.zeros(len(chosen), np.int16), first.copy()
             at = run(values, chosen, tables, states, words, 0)
             assert at == DAMAGED or at <= len(words)
@@ -102,7 +109,7 @@ def test_whatever_the_words_are_nothing_is_read_beyond_them() -> None:
 
 def test_an_escape_that_nobody_writes_is_damage(coder: EntropyCoder) -> None:
     index, z = np.ones(1, np.uint16), some_z(np.random.default_rng(0))
-    words = coder.encode(z, np.full(1, LARGEST, np.int16), index, quality=0, seal=0)
+    words = coder.encode(z, np.full(1, LARGEST, np.int16), index, quality=0, checksum=0)
     impossible = 0
     for place in range(8 * len(words)):
         flipped = bytearray(words)
@@ -120,23 +127,23 @@ def test_an_escape_that_nobody_writes_is_damage(coder: EntropyCoder) -> None:
 
 def test_a_picture_of_skipped_symbols_only_has_no_y(coder: EntropyCoder) -> None:
     z, index = some_z(np.random.default_rng(0)), np.zeros(300, np.uint16)
-    words = coder.encode(z, np.zeros(300, np.int16), index, quality=30, seal=0)
-    assert words == coder.encode(z, np.zeros(0, np.int16), index[:0], quality=30, seal=0)
+    words = coder.encode(z, np.zeros(300, np.int16), index, quality=30, checksum=0)
+    assert words == coder.encode(z, np.zeros(0, np.int16), index[:0], quality=30, checksum=0)
     decoding = coder.open(words)
     assert np.array_equal(decoding.hyper_latent(SIDE, quality=30), z)
     assert not decoding.symbols(index).any()
-    decoding.check(seal=0)
+    decoding.check(checksum=0)
 
 
 def test_words_left_over_another_seal_and_missing_states_are_damage(coder: EntropyCoder) -> None:
     index = np.random.default_rng(5).integers(1, 20, size=32).astype(np.uint16)
-    words = coder.encode(some_z(np.random.default_rng(5)), np.zeros(32, np.int16), index, quality=0, seal=SEAL)
-    for blob, seal, message in ((words + b"\x01\0\0\0", SEAL, "left over"), (words, SEAL - 1, "checksum")):
+    words = coder.encode(some_z(np.random.default_rng(5)), np.zeros(32, np.int16), index, quality=0, checksum=CHECKSUM)
+    for blob, checksum, message in ((words + b"\x01\0\0\0", CHECKSUM, "left over"), (words, CHECKSUM - 1, "checksum")):
         decoding = coder.open(blob)
         decoding.hyper_latent(SIDE, quality=0)
         decoding.symbols(index)
         with pytest.raises(DamagedBitstream, match=message):
-            decoding.check(seal=seal)
+            decoding.check(checksum=checksum)
     with pytest.raises(DamagedBitstream, match="states"):
         coder.open(words[:12])
 
@@ -148,8 +155,8 @@ def test_a_few_bits_of_overhead_and_no_more(coder: EntropyCoder) -> None:
     shares = tables[30][:-1].numpy() / float(tables[30][:-1].sum())
     q = (np.random.default_rng(4).choice(len(shares), size=len(index), p=shares) - support_of(30)).astype(np.int16)
     bits = -np.log2(tables[30].numpy()[q + support_of(30)]).sum()
-    alone = len(coder.encode(z, q[:0], index[:0], quality=0, seal=0))
-    took = 8 * (len(coder.encode(z, q, index, quality=0, seal=0)) - alone)
+    alone = len(coder.encode(z, q[:0], index[:0], quality=0, checksum=0))
+    took = 8 * (len(coder.encode(z, q, index, quality=0, checksum=0)) - alone)
     assert abs(took - bits) < 64 + 0.0001 * bits
 
 
@@ -183,5 +190,5 @@ def test_the_words_never_change() -> None:
     z = (np.arange(CHANNELS * SIDE * SIDE, dtype=np.int16) % 5 - 2).reshape(CHANNELS, SIDE, SIDE)
     q = (np.arange(32, dtype=np.int16) % 3 - 1) * (index > 0)
     q[31] = 1000
-    words = triangular_coder().encode(z, q, index, quality=30, seal=0x11223344)
+    words = triangular_coder().encode(z, q, index, quality=30, checksum=0x11223344)
     assert words.hex() == "3772c4526773650b6174e181601e0000377c734d727dc205997484c30a799c1d3788fd439d9675d756b7a5d9"

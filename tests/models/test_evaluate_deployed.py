@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import skimage
 
-from models.evaluation.deployed import DeployedHead, deployed, searched_qualities
+from models.evaluation.deployed import DeployedHead, compare_searched, searched_qualities
 from models.evaluation.figures import Contender, Metric, Ours, PictureScores
 from models.evaluation.searched import SearchedPicture, SearchJob, search_streams
 from models.evaluation.streams import StreamScores, contenders
@@ -39,7 +39,7 @@ def searched(name: str, *, share: float, seconds: float, head: Ours = Ours.HIGH)
 
 def compared(streams: list[SearchedPicture]) -> DeployedHead:
     pictures = [plain("a"), plain("b"), plain("not searched")]
-    return deployed(streams, pictures, ["JPEG"], default=DEFAULT)
+    return compare_searched(streams, pictures, ["JPEG"], default=DEFAULT)
 
 
 @pytest.mark.parametrize("head", [Ours.HIGH, Ours.HIGH_CPU])

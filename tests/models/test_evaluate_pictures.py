@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 
 from models.evaluation.figures import Contender, Ours, PictureScores
-from models.evaluation.page import Cell, Row, drawn
-from models.evaluation.per_picture import PictureRate, picture_rates, ranked, worst
+from models.evaluation.page import Cell, Row, draw_page
+from models.evaluation.per_picture import PictureRate, picture_rates, rank, worst
 from models.evaluation.scatter import plot_scatter
-from models.evaluation.worst import WINDOW_PX, lost_window
+from models.evaluation.worst import WINDOW_PX, find_lost_window
 from tests.models.pictures import flat, photograph
 from tests.models.scored_files import files
 
@@ -48,14 +48,14 @@ def test_a_picture_whose_curves_share_too_little_has_no_rate_by_that_score() -> 
 def test_both_scores_weigh_alike_in_who_fares_worst() -> None:
     unlike, even = rate("unlike", -50, 100), rate("even", 5, 5)
     assert unlike.ratio == pytest.approx(1)
-    assert [one.path.stem for one in ranked([even, unlike])] == ["unlike", "even"]
+    assert [one.path.stem for one in rank([even, unlike])] == ["unlike", "even"]
 
 
 def test_the_worst_come_first_and_those_without_a_figure_not_at_all() -> None:
     rates = [rate("good", -20, -10), rate("none", 90, None), rate("bad", 40, 60), rate("middling", 0, 10)]
     assert [one.path.stem for one in worst(rates, 2)] == ["bad", "middling"]
     assert [one.path.stem for one in worst(rates, 9)] == ["bad", "middling", "good"]
-    assert ranked(rates)[-1].path.stem == "none"
+    assert rank(rates)[-1].path.stem == "none"
 
 
 def test_the_scatter_has_a_panel_for_each_anchor_and_room_for_pictures_without_a_place(tmp_path: Path) -> None:
@@ -70,16 +70,16 @@ def test_the_scatter_has_a_panel_for_each_anchor_and_room_for_pictures_without_a
 def test_the_enlarged_window_is_where_we_lose_most(left_px: int, top_px: int) -> None:
     original, ours, theirs = flat(100), flat(100), flat(101)
     ours[top_px : top_px + WINDOW_PX, left_px : left_px + WINDOW_PX] += 20
-    window = lost_window(original, ours, theirs)
+    window = find_lost_window(original, ours, theirs)
     assert (window.left_px, window.top_px) == (left_px, top_px)
-    assert np.array_equal(window.enlarged(ours), flat(120))
+    assert np.array_equal(window.enlarge(ours), flat(120))
 
 
 def test_a_page_is_as_wide_as_its_widest_row_and_shows_pictures_pixel_by_pixel() -> None:
     high, medium = photograph(), photograph(size_px=172)
     rows = [Row("one", (Cell(high, "a", ""), Cell(high, "b", ""))), Row("two", (Cell(medium, "c", ""),))]
-    page = np.asarray(drawn(rows, "title"))
-    wider = np.asarray(drawn(rows[:1], "a title " * 40))
+    page = np.asarray(draw_page(rows, "title"))
+    wider = np.asarray(draw_page(rows[:1], "a title " * 40))
     assert page.shape[1] < wider.shape[1]
     assert page.shape[0] > 344 + 172
     top, left = next(

@@ -7,25 +7,25 @@ from pathlib import Path
 
 import pytest
 
-from models.cpu.kernels import FORMATS, Kernels, KernelsError, forced_formats
+from models.cpu.kernels import FORMATS, Kernels, KernelsError, parse_formats
 
 
 def test_what_a_text_names_is_forced() -> None:
-    assert Kernels.forced("float32") == Kernels(exact="float32", heads="float32", analysis="float32")
-    assert Kernels.forced("exact=int8, heads=float32,analysis=bfloat16") == Kernels("int8", "float32", "bfloat16")
-    assert forced_formats("bfloat16") == {"heads": "bfloat16", "analysis": "bfloat16"}
-    assert forced_formats("auto") == {}
+    assert Kernels.choose("float32") == Kernels(exact="float32", heads="float32", analysis="float32")
+    assert Kernels.choose("exact=int8, heads=float32,analysis=bfloat16") == Kernels("int8", "float32", "bfloat16")
+    assert parse_formats("bfloat16") == {"heads": "bfloat16", "analysis": "bfloat16"}
+    assert parse_formats("auto") == {}
 
 
 def test_what_is_measured_is_a_choice_that_can_be_forced() -> None:
-    found = Kernels.measured()
+    found = Kernels.measure()
     assert all(name in FORMATS[group] for group, name in vars(found).items())
-    assert Kernels.forced(str(found)) == found
+    assert Kernels.choose(str(found)) == found
 
 
 def test_a_gpu_computes_in_half_precision_unless_it_is_forced() -> None:
-    assert Kernels.measured("cuda").heads == Kernels.measured("cuda").analysis == "bfloat16"
-    assert Kernels.forced("heads=float32", device="cuda").heads == "float32"
+    assert Kernels.measure("cuda").heads == Kernels.measure("cuda").analysis == "bfloat16"
+    assert Kernels.choose("heads=float32", device="cuda").heads == "float32"
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ def test_a_gpu_computes_in_half_precision_unless_it_is_forced() -> None:
 )
 def test_what_names_no_choice_is_refused(text: str) -> None:
     with pytest.raises(KernelsError):
-        forced_formats(text)
+        parse_formats(text)
 
 
 AS_ON_AVX2 = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"}
@@ -43,7 +43,7 @@ import torch
 from models.cpu.kernels import Kernels
 
 torch.set_num_threads(1)
-found = Kernels.measured()
+found = Kernels.measure()
 assert (found.heads, found.analysis) == ("float32", "float32"), found
 """
 INTEGERS = """
@@ -53,7 +53,7 @@ from models.cpu.kernels import Kernels
 
 torch.set_num_threads(1)
 torch.backends.mkldnn.set_flags(False)  # torch then multiplies integers one by one, as without VNNI
-found = Kernels.forced("heads=float32,analysis=float32")
+found = Kernels.choose("heads=float32,analysis=float32")
 assert found.exact == "float32", found
 """
 

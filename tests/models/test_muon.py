@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from models.training.muon import Muon, orthogonalised
+from models.training.muon import Muon, orthogonalise
 from models.training.optimizers import Optimizers, optimizers_of
 from models.training.options import Recipe
 
@@ -49,7 +49,7 @@ def test_a_rate_in_a_tensor_is_read_at_every_step() -> None:
 
 def test_singular_values_come_close_to_one() -> None:
     draw = torch.randn(3, 16, 48, generator=torch.Generator().manual_seed(2))
-    values = torch.linalg.svdvals(orthogonalised(draw).float())
+    values = torch.linalg.svdvals(orthogonalise(draw).float())
     assert float(values.min()) > 0.5
     assert float(values.max()) < 1.5
 
@@ -86,7 +86,7 @@ def test_steps_in_an_untouched_block_change_nothing() -> None:
     step()
     before = [one.clone() for one in network.parameters()]
     states = [value.clone() for value in state_of(optimizers)]
-    with optimizers.untouched():
+    with optimizers.preserve():
         step()
     torch.testing.assert_close(list(network.parameters()), before, rtol=0, atol=0)
     torch.testing.assert_close(state_of(optimizers), states, rtol=0, atol=0)

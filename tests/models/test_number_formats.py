@@ -7,15 +7,15 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from models.cpu.number_formats import F32, Kept, kept, wide
-from models.machine_code import compiled
+from models.cpu.number_formats import F32, Kept, narrow, widen
+from models.machine_code import compile_loop
 
 Loop = Callable[[Kept, Kept], None]
 
 
 def copied(source: Kept, target: Kept) -> None:
     for place in range(len(source)):
-        target[place] = kept(wide(source[place]), target)
+        target[place] = narrow(widen(source[place]), target)
 
 
 def values() -> torch.Tensor:
@@ -24,7 +24,7 @@ def values() -> torch.Tensor:
     return torch.cat([100 * torch.randn(1000, generator=draw), halfway])
 
 
-@pytest.mark.parametrize("loop", [copied, compiled(copied)], ids=["python", "machine code"])
+@pytest.mark.parametrize("loop", [copied, compile_loop(copied)], ids=["python", "machine code"])
 def test_bf16_is_torchs(loop: Loop) -> None:
     numbers = values()
     half: NDArray[np.uint16] = np.zeros(len(numbers), np.uint16)
@@ -36,7 +36,7 @@ def test_bf16_is_torchs(loop: Loop) -> None:
     assert np.array_equal(back, expected.float().numpy())
 
 
-@pytest.mark.parametrize("loop", [copied, compiled(copied)], ids=["python", "machine code"])
+@pytest.mark.parametrize("loop", [copied, compile_loop(copied)], ids=["python", "machine code"])
 def test_float32_is_kept_as_it_is(loop: Loop) -> None:
     numbers = values().numpy()
     again: F32 = np.zeros_like(numbers)

@@ -30,7 +30,7 @@ def cost(codec: Codec, stream: bytes, picture: Pixels | None = None, quality: in
 def test_no_step_is_the_plain_encoding(codec: Codec) -> None:
     plain = codec.encode(photograph(), quality=QUALITY)
     search = codec.refinement([photograph()], qualities=[QUALITY], steps=0)
-    assert search.done
+    assert search.is_done
     assert search.bitstreams() == [plain]
 
 
@@ -46,7 +46,7 @@ def test_steps_make_it_better_and_every_decoder_reads_it(codec: Codec) -> None:
 
 def test_it_may_be_made_in_slices(codec: Codec) -> None:
     search = codec.refinement([photograph()], qualities=[QUALITY], steps=6)
-    while not search.done:
+    while not search.is_done:
         search.step()
     assert search.steps == 6
     assert search.bitstreams() == [codec.encode(photograph(), quality=QUALITY, refine=6)]
@@ -67,7 +67,7 @@ def test_other_pictures_are_coded_in_between(codec: Codec) -> None:
 def test_pictures_are_searched_together_each_at_its_own_quality(codec: Codec) -> None:
     pictures, qualities = [photograph(), photograph("coffee")], [QUALITY, 20]
     search = codec.refinement(pictures, qualities=qualities, steps=80)
-    while not search.done:
+    while not search.is_done:
         search.step()
     for picture, quality, found in zip(pictures, qualities, search.bitstreams(), strict=True):
         plain = codec.encode(picture, quality=quality)
@@ -84,7 +84,7 @@ def test_the_head_that_is_searched_for_gains_most() -> None:
             search = codec.refinement(
                 [photograph()], qualities=[QUALITY], steps=24, readers=Readers.read(f"{reader},medium=0.2")
             )
-            while not search.done:
+            while not search.is_done:
                 search.step()
             gained[name, reader] = cost(codec, plain) - cost(codec, search.bitstreams()[0])
     assert gained["high-gpu", "high-gpu"] > gained["high-gpu", "high-cpu"]

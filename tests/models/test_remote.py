@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from torch import nn
 
-from models.training.kept import AVERAGED, FLAT, Stand, keep, kept
+from models.training.kept import AVERAGED, FLAT, TrainingProgress, keep, load_kept
 from models.training.remote import bring, main
 
 REMOTE = (sys.executable, "-m", "models.training.remote")
@@ -23,8 +23,8 @@ def ended(tmp_path: Path) -> Path:
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
     (run / "process").write_text(str(process.pid))
-    keep(run / "high" / FLAT, nn.Linear(3, 3), Stand(step=7))
-    keep(run / "high" / AVERAGED, nn.Linear(3, 3), Stand(step=9, phase="decay"))
+    keep(run / "high" / FLAT, nn.Linear(3, 3), TrainingProgress(step=7))
+    keep(run / "high" / AVERAGED, nn.Linear(3, 3), TrainingProgress(step=9, phase="decay"))
     (run / "high" / "log.jsonl").write_text("{}\n")
     (run / "output.log").write_text("step 9\n")
     return run
@@ -33,7 +33,7 @@ def ended(tmp_path: Path) -> Path:
 def test_what_there_is_comes_at_once_when_the_training_has_ended(ended: Path, tmp_path: Path) -> None:
     files = bring(ended, tmp_path / "out", until="done", wait_s=3600)
     assert [file.name for file in files] == [AVERAGED, "log.jsonl", "output.log"]
-    assert kept(tmp_path / "out", AVERAGED).stand == Stand(step=9, phase="decay")
+    assert load_kept(tmp_path / "out", AVERAGED).progress == TrainingProgress(step=9, phase="decay")
 
 
 def test_flat_weights_come_as_soon_as_the_decay_has_begun(ended: Path, tmp_path: Path) -> None:
@@ -55,7 +55,7 @@ def test_caches_that_would_exceed_the_limit_stay_behind(ended: Path, tmp_path: P
 
 def test_nobody_waits_longer_than_he_wants(ended: Path, tmp_path: Path) -> None:
     (ended / "process").write_text(str(os.getpid()))
-    keep(ended / "high" / AVERAGED, nn.Linear(3, 3), Stand(step=5))  # still flat
+    keep(ended / "high" / AVERAGED, nn.Linear(3, 3), TrainingProgress(step=5))  # still flat
     assert bring(ended, tmp_path / "out", until="flat", wait_s=0)
     assert bring(ended, tmp_path / "out", until="done", wait_s=0)
 

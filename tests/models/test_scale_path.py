@@ -68,7 +68,7 @@ def test_the_fast_path_gives_what_integers_give(seed: int, channels: int, kernel
     z = np.random.default_rng(seed).integers(-15, 16, size=(RELEASED.high.hyper_channels, 11, 11))
     h1, index = in_integers(z, quality, of)
     fast = FastScales(of, kernel=kernel)
-    found = fast.risen(z.astype(np.int16))
+    found = fast.upsample(z.astype(np.int16))
     assert np.array_equal(found, h1.reshape(RELEASED.high.hyper_channels, -1).T)
     expected = index[:channels].reshape(channels, -1).T
     assert np.array_equal(fast.indexes(found, quality=quality, channels=channels), expected)

@@ -75,7 +75,7 @@ def test_encoding_together_on_a_processor_writes_what_encoding_alone_writes(
 
 def test_one_batch_writes_the_symbols_of_single_pictures_or_nearly(codec: Codec, pictures: list[Pixels]) -> None:
     # What a GPU does. Sums in float32 depend on the batch, so a symbol on the edge of rounding may fall elsewhere.
-    together = codec._encoded(list(zip(pictures, QUALITIES, strict=True)))
+    together = codec._encode_batch(list(zip(pictures, QUALITIES, strict=True)))
     for blob, pixels, quality in zip(together, pictures, QUALITIES, strict=True):
         here, there = codec.read(blob), codec.read(codec.encode(pixels, quality=quality))
         assert here.quality == quality

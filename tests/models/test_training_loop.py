@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from models.training.kept import AVERAGED, DONE, FLAT, KeptWeightsError, kept
+from models.training.kept import AVERAGED, DONE, FLAT, KeptWeightsError, load_kept
 from models.training.options import Recipe, TrainOptions
 from models.training.schedule import Phase
 from models.training.stage_loop import run_stage
@@ -60,7 +60,7 @@ def test_a_run_goes_through_all_phases_in_order_and_gets_better(tmp_path: Path) 
     lines = lines_of(tmp_path / LOG)
     assert lines[-1]["fixed_loss"] < lines[0]["fixed_loss"]
     assert lines[-1]["phase"] == DONE
-    assert kept(tmp_path, AVERAGED).stand.phase == DONE
+    assert load_kept(tmp_path, AVERAGED).progress.phase == DONE
     assert not (tmp_path / "state.pt").exists()
     assert (tmp_path / "curve.png").exists()
 
@@ -69,10 +69,10 @@ def test_the_flat_weights_are_those_that_the_decay_began_with(tmp_path: Path) ->
     seen: dict[int, torch.Tensor] = {}
     task = Regression(lambda _phase, step: seen.update({step: weight_of(task)}))
     run(tmp_path, task)
-    flat = kept(tmp_path, FLAT)
-    assert flat.stand.phase == "flat"
-    assert flat.stand.step == task.phases.index("decay")
-    assert torch.equal(flat.tensors["weight"].float(), seen[flat.stand.step].half().float())
+    flat = load_kept(tmp_path, FLAT)
+    assert flat.progress.phase == "flat"
+    assert flat.progress.step == task.phases.index("decay")
+    assert torch.equal(flat.tensors["weight"].float(), seen[flat.progress.step].half().float())
 
 
 def weight_of(task: Regression) -> torch.Tensor:
@@ -81,7 +81,7 @@ def weight_of(task: Regression) -> torch.Tensor:
 
 def test_a_later_run_goes_on_from_the_flat_weights_and_counts_on(tmp_path: Path) -> None:
     run(tmp_path / "first", Regression())
-    flat = kept(tmp_path / "first", FLAT)
+    flat = load_kept(tmp_path / "first", FLAT)
     started: list[torch.Tensor] = []
     second = Regression(lambda _phase, step: started.append(weight_of(second)) if not step else None)
     run(tmp_path / "second", second, replace(OPTIONS, flat=tmp_path / "first"))
@@ -90,8 +90,8 @@ def test_a_later_run_goes_on_from_the_flat_weights_and_counts_on(tmp_path: Path)
     assert of_second[: len(of_first)] == of_first
     new = of_second[len(of_first) :]
     assert {line["run"] for line in new} == {2}
-    assert new[0]["step"] > flat.stand.step
-    assert new[0]["minutes"] > flat.stand.minutes
+    assert new[0]["step"] > flat.progress.step
+    assert new[0]["minutes"] > flat.progress.minutes
     # and a third one, in the same folder, goes on from the second's
     run(tmp_path / "second", Regression(), replace(OPTIONS, flat=tmp_path / "second"))
     assert lines_of(tmp_path / "second" / LOG)[-1]["run"] == 3
@@ -129,7 +129,7 @@ def test_a_run_that_is_stopped_writes_its_weights_on_the_way_out(tmp_path: Path,
     with pytest.raises(error):
         run(tmp_path, task)
     # the phases hold no entry for the step that was stopped
-    assert kept(tmp_path, FLAT).stand.step == kept(tmp_path, AVERAGED).stand.step == len(task.phases)
+    assert load_kept(tmp_path, FLAT).progress.step == load_kept(tmp_path, AVERAGED).progress.step == len(task.phases)
 
 
 def test_what_is_on_the_disk_in_the_decay_is_never_old(tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ def test_what_is_on_the_disk_in_the_decay_is_never_old(tmp_path: Path) -> None:
 
     def look(phase: Phase, step: int) -> None:
         if phase.name != "flat":
-            found = kept(tmp_path, AVERAGED).stand
+            found = load_kept(tmp_path, AVERAGED).progress
             ages.append(step - found.step)
 
     task = run(tmp_path, Regression(look))
@@ -158,7 +158,7 @@ def test_a_loss_that_is_no_number_sends_the_run_back_to_what_was_written(tmp_pat
     task = Regression(lose)
     run(tmp_path, task)
     assert lost == [5]
-    assert kept(tmp_path, AVERAGED).stand.phase == DONE
+    assert load_kept(tmp_path, AVERAGED).progress.phase == DONE
     assert lines_of(tmp_path / LOG)[-1]["fixed_loss"] < lines_of(tmp_path / LOG)[0]["fixed_loss"]
 
 
@@ -171,9 +171,9 @@ def test_weights_that_are_lost_in_the_last_step_leave_the_ones_before(tmp_path: 
     total = len(run(tmp_path / "whole", Regression()).phases)
     task = Regression(lose)
     run(tmp_path / "lost", task)
-    last = kept(tmp_path / "lost", AVERAGED)
-    assert last.stand.phase == DONE
-    assert last.stand.step < total
+    last = load_kept(tmp_path / "lost", AVERAGED)
+    assert last.progress.phase == DONE
+    assert last.progress.step < total
     assert all(bool(tensor.isfinite().all()) for tensor in last.tensors.values())
 
 
@@ -198,14 +198,14 @@ def test_a_run_that_was_stopped_goes_on_where_its_state_was_saved(tmp_path: Path
     with pytest.raises(StoppedError):
         run_for_minutes(stopped)
     state = torch.load(tmp_path / "state.pt", weights_only=True)
-    flat = kept(tmp_path, FLAT).stand
+    flat = load_kept(tmp_path, FLAT).progress
     second = Regression()
     run_for_minutes(second)
     assert second.phases[0] == stopped_in
-    last = kept(tmp_path, AVERAGED).stand
+    last = load_kept(tmp_path, AVERAGED).progress
     assert (last.run, last.phase, last.step) == (1, DONE, state["step"] + len(second.phases))
     if stopped_in == "decay":
-        assert kept(tmp_path, FLAT).stand == flat, "the decay must not be taken for the flat part"
+        assert load_kept(tmp_path, FLAT).progress == flat, "the decay must not be taken for the flat part"
 
 
 class HandClock:
@@ -239,7 +239,7 @@ def test_a_step_that_stalls_is_ended_when_everything_is_on_the_disk(tmp_path: Pa
         if phase.name == "whole pictures":
             clock.show(clock.now() + 10 * PATIENCE_S)  # whatever took long before, this takes longer
             assert ended.wait(timeout=60), "nobody ended the stalled step"
-            on_disk.extend((kept(tmp_path, FLAT).stand.phase, kept(tmp_path, AVERAGED).stand.phase))
+            on_disk.extend((load_kept(tmp_path, FLAT).progress.phase, load_kept(tmp_path, AVERAGED).progress.phase))
             raise StoppedError
 
     watch = Stopwatch(clock)
@@ -276,7 +276,7 @@ def test_the_stopwatch_stands_still_while_it_is_paused() -> None:
     clock = HandClock()
     watch = Stopwatch(clock)
     clock.show(5)
-    with watch.paused():
+    with watch.pause():
         clock.show(50)
         assert watch.spent_s == 5
     clock.show(51)

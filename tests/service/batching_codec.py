@@ -51,7 +51,7 @@ class ByBatches(Codec):
         return True
 
     def synthesize(self, symbols: Sequence[Symbols], *, size_px: int) -> list[Pixels]:
-        return self.plainly(symbols, size_px=size_px)
+        return self.synthesize_plainly(symbols, size_px=size_px)
 
 
 class AsOnAGpu(CodecWorker):

@@ -92,7 +92,7 @@ class SmallDevice(Codec):
         assert self.may_go_on.wait(LIMIT_S), "held for ever"
         if len(symbols) > 1:
             raise RuntimeError("out of memory")
-        return self.plainly(symbols, size_px=size_px)
+        return self.synthesize_plainly(symbols, size_px=size_px)
 
 
 class OnASmallDevice(CodecWorker):

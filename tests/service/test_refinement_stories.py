@@ -104,7 +104,7 @@ def test_the_search_is_for_the_heads_that_the_operator_names(
 
 def searched(high: Pixels, *, quality: int, heads: str) -> bytes:
     search = Codec.load().refinement([high], qualities=[quality], steps=STEPS, readers=Readers.read(heads))
-    while not search.done:
+    while not search.is_done:
         search.step()
     (found,) = search.bitstreams()
     return found
