@@ -1,4 +1,4 @@
-"""Which optimizer is better here: both train from one start and one seed for the same time, the better one goes on."""
+"""Choose the optimizer: train each from the same start and seed for the same time, and continue with the better one."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class _Result:
 
 
 def winner(task: Task, options: TrainOptions, *, timetable: Timetable, watch: Stopwatch) -> Run:
-    """Give each optimizer `options.contest_s` seconds of steps; the run of the one with the lower fixed loss.
+    """Give each optimizer `options.contest_s` seconds of steps, and return the run with the lowest fixed loss.
 
-    Both have the same time, not the same steps: a step of Muon takes longer.
+    Both get the same time, not the same number of steps: a step of Muon takes longer.
     """
     start = parameters_of(task.model)
     results = []
@@ -44,7 +44,7 @@ def winner(task: Task, options: TrainOptions, *, timetable: Timetable, watch: St
     best = min(results, key=lambda one: one.loss if math.isfinite(one.loss) else math.inf)
     for one in results:
         Console().print(f"{one.name}: loss {one.loss:.5f} on the fixed crops after {one.run.step} steps")
-    Console().print(f"{best.name} goes on")
+    Console().print(f"training continues with {best.name}")
     copy_parameters(best.parameters, task.model)
     return best.run
 
@@ -55,4 +55,4 @@ def _train(run: Run, seconds: float, *, timetable: Timetable, watch: Stopwatch) 
     while watch.spent_s < until_s:
         loss = run.advance(FLAT, rate=timetable.rate(0, run.own_steps))
         if run.step % run.read_every == 0:
-            float(loss)  # waits for the device: otherwise steps are only ordered, not done
+            float(loss)  # waits for the device; without it steps are only queued, not computed

@@ -1,4 +1,4 @@
-"""A picture of a training from its log.jsonl: what the figures did, over all runs that it consists of."""
+"""Plots of a training from its log.jsonl, over all runs that it consists of."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _FLAT_COLOUR, _DECAY_COLOUR = "#2a6f97", "#c1121f"
 
 
 def plot_training(log: Path, picture: Path) -> None:
-    """Draw every figure that is a BD-rate, a gap or a loss over the steps; nothing to draw writes nothing.
+    """Draw every BD-rate, gap and loss over the steps; without any figure no file is written.
 
-    The flat parts of all runs are one line; the decay of each is a branch of it.
+    The flat parts of all runs are drawn as one line, and the decay of each run as a branch of it.
     """
     import matplotlib as mpl
 
@@ -59,7 +59,7 @@ def _draw_part(axes: Axes, lines: list[Line], name: str, *, kind: tuple[str, str
 
 
 def _branches(lines: list[Line]) -> Iterator[list[Line]]:
-    """The decay of each run, from its last line of the flat part on."""
+    """Yield the lines of each run's decay, preceded by the last line of its flat part."""
     for _run, of_run in groupby(lines, key=lambda line: line["run"]):
         flat_and_decay = list(of_run)
         decay = [line for line in flat_and_decay if line["phase"] != "flat"]
@@ -69,7 +69,7 @@ def _branches(lines: list[Line]) -> Iterator[list[Line]]:
 
 
 def plot_gap(log: Path, picture: Path) -> None:
-    """The translator's way: dB behind decode-344-then-LANCZOS over the minutes, beside the note's MLP."""
+    """Draw how many dB the translator is behind decode-344-then-LANCZOS, beside the note's MLP."""
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -77,7 +77,10 @@ def plot_gap(log: Path, picture: Path) -> None:
 
     lines = lines_of(log)
     figure, axes = plt.subplots(figsize=(8, 4.2))
-    ours, note = ("gap_db", "ours, from the linear fit on", "#2a6f97"), ("gap_note_db", "the note's MLP", "#c1121f")
+    ours, note = (
+        ("gap_db", "our translator, starting from the linear fit", "#2a6f97"),
+        ("gap_note_db", "the note's MLP", "#c1121f"),
+    )
     for name, label, color in (ours, note):
         points = [(line["minutes"], line[name]) for line in lines if name in line]
         if points:

@@ -1,6 +1,6 @@
-"""Photographs for training: read once, kept as uint8 about the scale they are served at, with their LANCZOS halves.
+"""Photographs for training: read once, held as uint8 at the scales of `Augmentation`, with their LANCZOS halves.
 
-One of them at one scale is read in picture_file.py.
+picture_file.py reads one photograph at one scale.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ _PATCHED_PICTURES, _PAIRS_EACH = 16, 64
 
 @dataclass(frozen=True)
 class Crops:
-    """A batch in 0..1: pictures (B, 3, S, S) and the same places of their halves (B, 3, S/2, S/2)."""
+    """A batch with values in 0..1: pictures (B, 3, S, S), and the same places of their halves (B, 3, S/2, S/2)."""
 
     pixels: Tensor
     half: Tensor
 
 
 def available_cores() -> int:
-    """Cores that this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0))
 
 
 @dataclass(frozen=True)
 class _PackedPictures:
-    """Pictures of unlike sizes end to end: bytes (n,), and where each begins, its height and width, (P,) each."""
+    """Pictures of different sizes end to end: bytes (n,); start, height and width of each picture (P,)."""
 
     values: Tensor
     starts: Tensor
@@ -60,7 +60,7 @@ class _PackedPictures:
         return cls(*(part.to(device) for part in (values, sizes.cumsum(0) - sizes, heights, widths)))
 
     def crops(self, places: _CropPositions, *, size_px: int) -> Tensor:
-        """(B, 3, S, S) uint8."""
+        """Return the crops at these positions as (B, 3, S, S) uint8."""
         steps = torch.arange(size_px, device=self.values.device)
         rows = torch.where(places.upside_down[:, None], size_px - 1 - steps, steps) + places.tops[:, None]
         columns = torch.where(places.mirrored[:, None], size_px - 1 - steps, steps) + places.lefts[:, None]
@@ -73,7 +73,7 @@ class _PackedPictures:
 
 @dataclass(frozen=True)
 class _CropPositions:
-    """Where the crops of a batch lie, (B,) each, and which way round they are shown."""
+    """Where the crops of a batch lie, and how each is flipped: five tensors (B,)."""
 
     pictures: Tensor
     tops: Tensor
@@ -82,11 +82,12 @@ class _CropPositions:
     upside_down: Tensor
 
     def halve(self) -> _CropPositions:
+        """Return the same positions in the halves of the pictures."""
         return replace(self, tops=self.tops // 2, lefts=self.lefts // 2)
 
 
 class PhotographSet:
-    """All photographs of the given folders in the memory of a device."""
+    """All photographs of the given folders, in the memory of a device."""
 
     def __init__(
         self,
@@ -109,9 +110,10 @@ class PhotographSet:
         self._halves = _PackedPictures.of([one.half for one in photographs], device)
 
     def crops(self, batch: int, *, size_px: int, generator: torch.Generator | None) -> Crops:
-        """Random crops, turned and coloured at random, at even offsets so that the halves match.
+        """Return random crops, flipped and recoloured at random.
 
-        Without a generator everything is drawn on the device.
+        Offsets are even, so that the halves show the same place. Without a generator the device draws all random
+        numbers.
         """
         dice = _RandomNumbers(batch, generator, self.device)
         places = self._places(dice, size_px=size_px)
@@ -121,22 +123,22 @@ class PhotographSet:
         return Crops(recolour(wholes), recolour(halves))
 
     def qualities(self, batch: int, generator: torch.Generator | None) -> Tensor:
-        """(B,) int64, one at random from each of B equal ranges: a batch sees all of the range."""
+        """Return qualities (B,) int64, a random one from each of B equal ranges, to cover them all."""
         return (self._spread(batch, generator) * QUALITIES).long().clamp_max(QUALITIES - 1)
 
     def wanted_qualities(self, batch: int, recipe: Recipe, generator: torch.Generator | None) -> Tensor:
-        """(B,) int64 as the recipe wants them, one at random from each of B equally likely ranges."""
+        """Return qualities (B,) int64 with the recipe's probabilities, one from each of B equally likely ranges."""
         chances = _quality_chances(recipe, self.device)
         found = torch.searchsorted(chances, self._spread(batch, generator), right=True)
         return found.clamp_max(QUALITIES - 1)
 
     def _spread(self, batch: int, generator: torch.Generator | None) -> Tensor:
-        """(B,) in 0..1, one at random from each of B equal ranges."""
+        """Return (B,) in 0..1, a random number from each of B equal ranges."""
         draws = _RandomNumbers(batch, generator, self.device)()
         return (torch.arange(batch, device=self.device) + draws) / batch
 
     def batch(self, recipe: Recipe, phase: Phase, generator: torch.Generator | None) -> tuple[Crops, Tensor]:
-        """What a step of a phase trains on: crops or whole pictures, and their qualities (B,)."""
+        """Return what a step of a phase trains on: crops or whole pictures, and their qualities (B,)."""
         size_px, count = batch_of(recipe, whole_pictures=phase.whole_pictures)
         crops = self.crops(count, size_px=size_px, generator=generator)
         return crops, self.wanted_qualities(count, recipe, generator)
@@ -148,11 +150,11 @@ class PhotographSet:
         pictures = dice.below(self.files) * len(augmentation.short_sides_px) + scale
         tops = dice.below((self._wholes.heights[pictures] - size_px) // 2 + 1) * 2
         lefts = dice.below((self._wholes.widths[pictures] - size_px) // 2 + 1) * 2
-        mirrored, upside_down = dice() < 0.5, dice() < augmentation.upside_down_share  # noqa: PLR2004  half of them
+        mirrored, upside_down = dice() < 0.5, dice() < augmentation.upside_down_share  # noqa: PLR2004  half of the crops
         return _CropPositions(pictures, tops, lefts, mirrored, upside_down)
 
     def sample_patches(self, count: int, *, stride_px: int, halves: bool, generator: torch.Generator) -> Tensor:
-        """About `count` pairs of neighbouring blocks, (count, 2, 3 stride^2) in 0..1, for the closed-form start."""
+        """Return about `count` pairs of neighbouring blocks, (count, 2, 3 stride^2) in 0..1."""
         rows: list[Tensor] = []
         while sum(len(row) for row in rows) < count:
             size_px = self._augmentation.short_sides_px[0] // (2 * stride_px) * 2 * stride_px
@@ -171,7 +173,7 @@ class PhotographSet:
 
 @cache
 def _quality_chances(recipe: Recipe, device: str) -> Tensor:
-    """(QUALITIES,) cumulated chances of the qualities."""
+    """Return the cumulative probabilities of the qualities, (QUALITIES,)."""
     first, last = recipe.wanted_qualities
     chances = torch.full((QUALITIES,), (1 - recipe.wanted_share) / QUALITIES)
     chances[first : last + 1] += recipe.wanted_share / (last + 1 - first)
@@ -180,7 +182,7 @@ def _quality_chances(recipe: Recipe, device: str) -> Tensor:
 
 @cache
 def _scales(size_px: int, augmentation: Augmentation, device: str) -> tuple[Tensor, Tensor]:
-    """The scales that have room for crops of a size, and the chances (all but the last, cumulated) of each."""
+    """Return the scales that have room for such crops, and their cumulative probabilities without the last."""
     scales = [scale for scale, side in enumerate(augmentation.short_sides_px) if side >= size_px]
     shares = torch.tensor([augmentation.scale_shares[scale] for scale in scales])
     return torch.tensor(scales, device=device), (shares.cumsum(0) / shares.sum())[:-1].to(device)
@@ -188,27 +190,27 @@ def _scales(size_px: int, augmentation: Augmentation, device: str) -> tuple[Tens
 
 @dataclass(frozen=True)
 class _RandomNumbers:
-    """Numbers for a batch, from a generator of the CPU, or else drawn on the device."""
+    """Random numbers for a batch: from a generator on the CPU, or drawn on the device without one."""
 
     batch: int
     generator: torch.Generator | None
     device: str
 
     def __call__(self) -> Tensor:
-        """(B,) in 0..1."""
+        """Return (B,) in 0..1."""
         if self.generator is None:
             return torch.rand(self.batch, device=self.device)
         return torch.rand(self.batch, generator=self.generator).to(self.device)
 
     def below(self, limit: int | Tensor) -> Tensor:
-        """Integers (B,) in 0..limit - 1."""
+        """Return integers (B,) in 0..limit - 1."""
         drawn = torch.as_tensor(self() * limit).long()
         return drawn.clamp_max(limit - 1) if isinstance(limit, int) else torch.minimum(drawn, limit - 1)
 
 
 @dataclass(frozen=True)
 class _Recolouring:
-    """Saturation and contrast (B, 1, 1, 1) of a batch: strongly coloured and flat pictures are rare in photographs."""
+    """Factors (B, 1, 1, 1) of saturation and contrast; vivid and flat pictures are rare among photographs."""
 
     saturation: Tensor
     contrast: Tensor
@@ -227,7 +229,10 @@ class _Recolouring:
 
 
 def block_vectors(pixels: Tensor, stride_px: int) -> Tensor:
-    """(3, H, W) -> (H // stride, W // stride, 3 stride^2), values in the order of `pixel_unshuffle`."""
+    """Return the blocks of a picture (3, H, W) as (H // stride, W // stride, 3 stride^2).
+
+    Values are in the order of `pixel_unshuffle`.
+    """
     height, width = (side // stride_px * stride_px for side in pixels.shape[1:])
     blocks = torch.nn.functional.pixel_unshuffle(pixels[None, :, :height, :width], stride_px)
     return blocks[0].permute(1, 2, 0)

@@ -1,12 +1,12 @@
-"""Layers for training on a GPU in Triton, where the libraries are slow: 3x3 depthwise convolution, sums for biases.
+"""Layers in Triton for training on a GPU, where the libraries are slow: 3x3 depthwise convolution and bias gradients.
 
-Tensors are (B, C, H, W) in channels_last, so all channels of a place lie together: `x[p, c]`, p over B H W. With taps
-k = 3 dy + dx and shift(k) the place k points at (zero beyond the picture):
+Tensors are (B, C, H, W) in channels_last, so that all channels of a place lie together: `x[p, c]`, p over B H W. With
+taps k = 3 dy + dx and shift(k) the place k points at (zero beyond the picture):
 
     out[p, c] = bias[c] + sum_k weight[c, k] x[shift(k, p), c]
     grad_weight[c, k] = sum_p grad[p, c] x[shift(k, p), c]
 
-The gradient of x is the first again, with the taps in reverse. torch's own convolution is the reference in the test.
+The gradient of x is the first formula with the taps in reverse order. The tests compare with torch's convolution.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from torch.autograd.function import FunctionCtx
 
 _PLACES, _CHANNELS = 64, 32
-"""Places and channels of one program."""
+"""Places and channels that one program computes."""
 _SUMMED_BLOCKS = 4
-"""Blocks of places that one program of the weights' gradient sums before it adds to what others found."""
+"""Blocks of places that one program sums up before it adds to the shared gradient."""
 
 
 class _Depthwise(torch.autograd.Function):
@@ -60,7 +60,7 @@ def _convolve(x: Tensor, weight: Tensor, bias: Tensor, *, reverse: bool) -> Tens
 
 
 def depthwise(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """x (B, C, H, W) in any precision, weight (C, 1, 3, 3) and bias (C,) in float32 -> as x, channels_last."""
+    """Convolve x (B, C, H, W) of any precision with weight (C, 1, 3, 3) and bias (C,); return channels_last."""
     out: Tensor = _Depthwise.apply(x, weight, bias)  # type: ignore[no-untyped-call]  # torch leaves Function.apply untyped
     return out
 
@@ -70,7 +70,7 @@ def _blocks(count: int, size: int) -> int:
 
 
 class _Linear(torch.autograd.Function):
-    """y = x w^T + b of x (P, C); the gradient of the bias by our sums (torch's take as long as the products)."""
+    """y = x w^T + b for x (P, C). Our kernel sums the bias gradient: torch's sum takes as long as the product."""
 
     @staticmethod
     def forward(ctx: FunctionCtx, x: Tensor, weight: Tensor, bias: Tensor, precision: torch.dtype) -> Tensor:
@@ -87,7 +87,7 @@ class _Linear(torch.autograd.Function):
 
 
 def column_sums(x: Tensor) -> Tensor:
-    """(P, C) in any precision -> (C,) in float32."""
+    """Sum x (P, C) of any precision over its rows, to (C,) in float32."""
     places, channels = x.shape
     sums = torch.zeros(channels, dtype=torch.float32, device=x.device)
     grid = (_blocks(places, _PLACES * _SUMMED_BLOCKS), _blocks(channels, _CHANNELS))
@@ -96,18 +96,18 @@ def column_sums(x: Tensor) -> Tensor:
 
 
 class FastPointwise(nn.Module):
-    """A `Pointwise` with a faster way back; its parameters are the same tensors."""
+    """A `Pointwise` with a faster backward pass; it shares the parameters."""
 
     def __init__(self, plain: Pointwise) -> None:
         super().__init__()
         self.weight, self.bias = plain.weight, plain.bias
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, O, H, W)."""
+        """Map the channels: (B, C, H, W) to (B, O, H, W)."""
         return self.of_cells(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
     def of_cells(self, cells: Tensor) -> Tensor:
-        """(..., C) -> (..., O), in the precision of autocast where that is on."""
+        """Map cells (..., C) to (..., O), in the precision of autocast where that is on."""
         kind = cells.device.type
         precision = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else torch.float32
         flat = cells.reshape(-1, cells.shape[-1])
@@ -116,7 +116,7 @@ class FastPointwise(nn.Module):
 
 
 class FastDepthwise(nn.Module):
-    """A depthwise 3x3 `Conv2d` that computes by these kernels; its parameters are the same tensors."""
+    """A depthwise 3x3 `Conv2d` computed by these kernels; it shares the parameters."""
 
     def __init__(self, plain: nn.Conv2d) -> None:
         super().__init__()
@@ -124,12 +124,12 @@ class FastDepthwise(nn.Module):
         self.weight, self.bias = plain.weight, plain.bias
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) -> the same shape."""
+        """Convolve (B, C, H, W), keeping its shape."""
         return depthwise(x, self.weight, self.bias)
 
 
 def speed_up(networks: nn.Module) -> None:
-    """Let all depthwise 3x3 and pointwise layers of `networks` compute in these ways."""
+    """Replace all depthwise 3x3 and pointwise layers of `networks` by the fast ones."""
     for name, part in list(networks.named_children()):
         if isinstance(part, nn.Conv2d) and part.groups == part.in_channels and part.kernel_size == (3, 3):
             setattr(networks, name, FastDepthwise(part))

@@ -1,8 +1,8 @@
-"""Stage `heads`: the light heads alone, further, on the frozen high latents: `high-cpu`, and the translator.
+"""Stage `heads`: continue to train the light heads alone (`high-cpu` and the translator) on the frozen high latents.
 
-Stored latents stay readable. Both are trained on the same batches, since the frozen encoder is the dear part of a step.
-Beside them, if asked for and on the same batches, the translator that the research note proposed (note_translator.py).
-The rival is always at hand: decode 344, then LANCZOS to 172; `gap_db` is how far behind it the translator is.
+Stored latents stay readable. Both heads train on the same batches, because the frozen encoder is the expensive part of
+a step. With `--note` the research note's translator (note_translator.py) trains on them too. Every validation compares
+with decode-344-then-LANCZOS-to-172: `gap_db` says how far the translator is behind that.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class HeadsTask:
     """The light heads as a `Task` of the training loop."""
 
     def __init__(self, photographs: PhotographSet, options: TrainOptions, folder: Path) -> None:
-        """Reads what the run in `folder` or its start has, and the medium autoencoder for the note's translator."""
+        """Read the networks of the run in `folder` or of its start."""
         self.validate_every_s = options.recipe.validate_heads_every_s
         self._photographs, self._options, self._folder = photographs, options, folder
         self._high = HighAutoencoder(options.architecture).to(options.device).requires_grad_(requires_grad=False)
@@ -49,11 +49,11 @@ class HeadsTask:
         return medium
 
     def loss(self, generator: torch.Generator | None, *, phase: Phase) -> Tensor:
-        """Both heads' errors on one batch of decoded latents."""
+        """Return the sum of both heads' losses on one batch of decoded latents."""
         crops, quality = self._photographs.batch(self._options.recipe, phase, generator)
         half = self._options.half_precision
         y_hat = decode_latent(self._high, crops.pixels, quality, half_precision=half, phase=phase)
-        if self._note is not None and torch.is_grad_enabled():  # without gradients the loss is only measured
+        if self._note is not None and torch.is_grad_enabled():  # without gradients this is a measurement, not a step
             self._note.learn(y_hat, crops.half, quality)
         with torch.autocast(y_hat.device.type, dtype=torch.bfloat16, enabled=half):
             x_hat = self._light.high(y_hat, quality=quality, deviation=self._high.hyperprior.deviation)
@@ -65,7 +65,7 @@ class HeadsTask:
         return (high + medium).sum()
 
     def score(self, averaged: nn.Module) -> dict[str, float]:
-        """How far the translator is behind its rival, and the light head behind the better one."""
+        """Return how far the translator is behind its rival, and the light head behind `high-gpu`."""
         if self._validation is None:
             return {}
         assert isinstance(averaged, LightNetworks)

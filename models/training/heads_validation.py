@@ -1,4 +1,4 @@
-"""Heads and encoders on a few validation pictures while they are trained, from one set of decoded latents."""
+"""Scores of heads and encoders on a few validation pictures during training, from one set of decoded latents."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class _Pair:
 
 @dataclass(frozen=True)
 class ComparedNetworks:
-    """What makes pictures of a high latent: the light heads, the head of `high`, the note's translator if any."""
+    """The networks that read or write one latent: light heads, `high` with its heads, the note's translator if any."""
 
     light: LightNetworks
     high: HighAutoencoder
@@ -48,7 +48,7 @@ class ComparedNetworks:
 
 @dataclass(frozen=True)
 class _Scores:
-    """PSNR in dB of each way from one latent; bits and PSNR by `high-gpu` of the light encoder's latent."""
+    """PSNR in dB of each head on one latent; size and `high-gpu` PSNR of the light encoder's latent."""
 
     bits: float
     gpu_head: float
@@ -65,18 +65,18 @@ class HeadsValidation:
     """A fixed handful of pictures in both sizes."""
 
     def __init__(self, folder: Path) -> None:
-        """Every n-th picture of the folder."""
+        """Take every n-th picture of the folder."""
         files = pictures_in(folder)
         chosen = files[:: max(1, len(files) // _PICTURES)][:_PICTURES]
         self._pairs = [_Pair(reference(file, HIGH_PX), reference(file, MEDIUM_PX)) for file in chosen]
 
     @torch.no_grad()
     def score(self, ways: ComparedNetworks) -> dict[str, float]:
-        """Figures, where the networks that they are about exist.
+        """Return the figures for which the networks exist.
 
-        gap_db and gap_db_Q: the translator behind decode-344-then-LANCZOS; gap_gpu_db: `medium-gpu` behind it;
-        gap_note_db: the note's MLP behind it; bd_cpu_head: per cent of bytes that `high-cpu` needs more than
-        `high-gpu`; bd_light_encoder: per cent of bytes that the light encoder needs more than the wide one.
+        gap_db and gap_db_Q: dB by which the translator is behind decode-344-then-LANCZOS; gap_gpu_db: the same for
+        `medium-gpu`; gap_note_db: the same for the note's MLP; bd_cpu_head: per cent more bytes for `high-cpu` than for
+        `high-gpu`; bd_light_encoder: per cent more bytes for the light encoder than for the wide one.
         """
         rows = [[_scores(ways, pair, quality) for quality in _QUALITIES] for pair in self._pairs]
         figures = {
@@ -97,12 +97,12 @@ class HeadsValidation:
 
 
 def _mean_gap(rows: list[list[_Scores]], psnr: Callable[[_Scores], float | None]) -> float:
-    """How far a way is behind decode-344-then-LANCZOS, in dB."""
+    """Return how many dB a head is behind decode-344-then-LANCZOS, in the mean."""
     return float(np.mean([one.rival - (psnr(one) or 0.0) for row in rows for one in row]))
 
 
 def _bd_rate(rows: list[list[_Scores]], point: Callable[[_Scores], rd.RatePoint]) -> float:
-    """Per cent of bits that a way needs more than the wide encoder with `high-gpu`."""
+    """Return by how many per cent the bits exceed those of the wide encoder with `high-gpu`."""
     pairs = [
         (rd.curve(map(point, row)), rd.curve(rd.RatePoint(round(one.bits), one.gpu_head) for one in row))
         for row in rows

@@ -1,4 +1,4 @@
-"""Stage `high`: the high autoencoder and all that reads its latent, together, so that the latent suits every reader.
+"""Stage `high`: train the high autoencoder together with every network that reads or writes its latent.
 
 The linear paths start in closed form: the analyses as a transform of the blocks, both heads of the high picture as its
 inverse, the heads of the medium picture as least-squares maps from a cell and its neighbours to the pixels of the
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 class JointTask:
-    """A `Task` of the training loop."""
+    """Stage `high`, as the training loop sees it."""
 
     def __init__(self, photographs: PhotographSet, options: TrainOptions) -> None:
         """Start from the closed forms, unless there are flat weights to continue from."""
@@ -44,7 +44,7 @@ class JointTask:
             start_shared(self._networks, photographs, seed=options.seed)
         self._error: Error | None = None
         if options.device.startswith("cuda"):
-            from models.training.fast_layers import speed_up  # triton is there where a GPU is
+            from models.training.fast_layers import speed_up  # triton is installed only beside a GPU
 
             speed_up(self._networks)
             self._error = CompiledError()
@@ -53,7 +53,7 @@ class JointTask:
         self._heads_validation = HeadsValidation(options.valid) if options.valid else None
 
     def loss(self, generator: torch.Generator | None, *, phase: Phase) -> Tensor:
-        """Rate and the three distortions of a batch of crops, or of whole pictures in the last part."""
+        """Return rate plus distortions of a batch of crops, or of whole pictures at the end of the decay."""
         crops, quality = self._photographs.batch(self._options.recipe, phase, generator)
         return self._loss(crops, quality, phase)
 
@@ -91,7 +91,7 @@ class JointTask:
         return share * latent_loss(found, y, hyperprior=high.hyperprior, quality=quality)
 
     def score(self, averaged: nn.Module) -> dict[str, float]:
-        """Rate-distortion against JPEG, and what the other heads and the light encoder lose."""
+        """Return rate-distortion against JPEG, and what the other heads and the light encoder lose."""
         assert isinstance(averaged, SharedLatent)
         if self._watch is None or self._heads_validation is None:
             return {}

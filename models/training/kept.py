@@ -1,10 +1,10 @@
-"""The weights of a training on disk: what a later training goes on from, and what is released.
+"""The weights of a training on disk: a later training continues from them, and a release is made of them.
 
-    flat.safetensors        the latest weights of the flat part; final once it has ended
+    flat.safetensors        the latest weights of the flat part; final once that part has ended
     averaged.safetensors    their running average: what is released, best at the end of the decay
 
-Matrices are in half precision and linear paths in full, as in a release (checkpoint.py); the optimizers' state is not
-kept. A file is replaced as a whole, so that it is complete whenever the program dies.
+Matrices are in half precision and linear paths in full, as in a release (checkpoint.py). The state of the optimizers is
+not kept. Each write replaces a file as a whole, so that the file is complete whenever the process dies.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 FLAT, AVERAGED = "flat.safetensors", "averaged.safetensors"
 DONE = "done"
-"""The phase of averaged weights whose decay has ended."""
+"""The phase that averaged weights carry when their decay has ended."""
 _FORMAT = "latentedge-training-1"
 
 
 class KeptWeightsError(Exception):
-    """There are no such weights in a folder, or they are damaged or of other networks."""
+    """A folder has no such weights, or they are damaged or belong to other networks."""
 
 
 class NotFiniteError(KeptWeightsError):
@@ -40,7 +40,7 @@ class NotFiniteError(KeptWeightsError):
 
 @dataclass(frozen=True)
 class TrainingProgress:
-    """How far a training has come: over all of its runs, and in which phase its present one is."""
+    """How far a training has come: totals over all of its runs, and the phase of the present one."""
 
     run: int = 1
     step: int = 0
@@ -50,22 +50,25 @@ class TrainingProgress:
 
 @dataclass(frozen=True)
 class Kept:
-    """Weights by name, and how far they were trained."""
+    """Weights by name, and how far they have been trained."""
 
     tensors: dict[str, Tensor]
     progress: TrainingProgress
 
     def fill(self, model: nn.Module) -> None:
-        """Copy them into networks of the same shapes; raises `KeptWeightsError`."""
+        """Copy the weights into networks of the same shapes. Raises `KeptWeightsError`."""
         try:
             model.load_state_dict({name: tensor.float() for name, tensor in self.tensors.items()})
         except RuntimeError as error:
-            raise KeptWeightsError(f"the weights are of other networks: {error}") from error
+            raise KeptWeightsError(f"the weights belong to other networks: {error}") from error
 
 
 @torch.no_grad()
 def keep(path: Path, model: nn.Module, progress: TrainingProgress) -> None:
-    """Write the weights of `model`; raises `NotFiniteError` and leaves the file unchanged when they are not finite."""
+    """Write the weights of `model`.
+
+    Raises `NotFiniteError`, and leaves the file unchanged, where they are not finite.
+    """
     tensors = {name: to_stored(name, tensor).cpu() for name, tensor in model.state_dict().items()}
     if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
         raise NotFiniteError(f"the weights are not finite at step {progress.step}")
@@ -75,7 +78,7 @@ def keep(path: Path, model: nn.Module, progress: TrainingProgress) -> None:
 
 
 def load_kept(folder: Path, name: str) -> Kept:
-    """Read FLAT or AVERAGED of a stage's folder, joining their parts first (parts.py); raises `KeptWeightsError`."""
+    """Read FLAT or AVERAGED of a stage's folder, joining its parts first (parts.py). Raises `KeptWeightsError`."""
     path = folder / name
     try:
         join(path)
@@ -88,7 +91,7 @@ def load_kept(folder: Path, name: str) -> Kept:
 
 
 def has_averaged(folder: Path) -> bool:
-    """Whether a stage's folder has averaged weights, whole or in parts."""
+    """Return whether a stage's folder has averaged weights, whole or in parts."""
     return any(folder.glob(f"{AVERAGED}*"))
 
 
@@ -103,4 +106,4 @@ def _progress(path: Path, metadata: dict[str, str]) -> TrainingProgress:
             phase=metadata["phase"],
         )
     except (KeyError, ValueError) as error:
-        raise KeptWeightsError(f"{path} does not tell how far it was trained: {error}") from error
+        raise KeptWeightsError(f"{path} does not say how far it was trained: {error}") from error

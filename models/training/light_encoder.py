@@ -1,4 +1,4 @@
-"""The light encoder learns to write the wide encoder's latent. Tensors in, a scalar out."""
+"""The loss of the light encoder, which learns to write the wide encoder's latent. Tensors in, a scalar out."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ if TYPE_CHECKING:
     from models.hyperprior import Hyperprior
 
 _ERROR_COST = 6 / math.log(2)
-"""What a squared error of one step in a symbol costs, in the units of the loss (derived): lambda 255^2 / 3 of the three
+"""Cost of a squared error of one step in a symbol, in units of the loss (derived): lambda 255^2 / 3 of the three
 colours times step^2, which is 18 / (ln 2 lambda 255^2) for the step that is optimal at high rate (config.py)."""
 _STRIDE_PX = 16
 
 
 def latent_loss(found: Tensor, wanted: Tensor, *, hyperprior: Hyperprior, quality: Tensor) -> Tensor:
-    """Squared error between gained latents (B, N, H, W) over the coded channels, weighed as a distortion.
+    """Return the squared error between gained latents (B, N, H, W) over the coded channels, as a distortion.
 
-    Neither the wanted latent nor the gains are moved by it.
+    It has no gradient for the wanted latent or the gains.
     """
     gain = hyperprior.gain(quality).detach()
     error = (found - wanted.detach()) * gain * hyperprior.coded[quality][:, :, None, None]

@@ -1,8 +1,8 @@
-"""Stage 0, in closed form: a linear transform of the blocks, so that step 0 is a working transform codec.
+"""The closed-form start: a linear transform of the blocks, so that step 0 is a working transform codec.
 
-Either the Karhunen-Loeve transform of the blocks, or the 16x16 DCT coefficients of largest variance on the colour axes
-of the photographs (the Karhunen-Loeve transform of their colours, so the whole transform stays orthonormal and one step
-costs the same error in every channel).
+The transform is either the Karhunen-Loeve transform of the blocks, or the 16x16 DCT coefficients of largest variance on
+the colour axes of the photographs (the Karhunen-Loeve transform of their colours). Both are orthonormal, so that one
+quantisation step costs the same error in every channel.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 
 _DEVIATION_FLOOR = 1e-3
 _PAIRS, _PAIRS_EACH = 60_000, 2_000
-"""Pairs of blocks that the statistics rest on (assumed: 80 for each of 768 dimensions), and most for each picture."""
+"""Pairs of blocks behind the statistics (assumed: 80 for each of 768 dimensions), and at most per picture."""
 _COLOURED_EVERY = 8
-"""Every such block is enough for three colour axes."""
+"""Only every such block is used: enough for three colour axes."""
 
 
 @dataclass(frozen=True)
 class DctBasis:
-    """A latent of DCT coefficients: which ones (N,) in order of variance, colour axes (3, 3), mean colour (3,)."""
+    """A latent of DCT coefficients: their order by variance (N,), colour axes (3, 3), mean colour (3,)."""
 
     order: Tensor
     colours: Tensor
@@ -42,7 +42,7 @@ class DctBasis:
 
 @dataclass(frozen=True)
 class BlockStatistics:
-    """What the photographs say about blocks: mean (P,), basis (N, P), deviation (N,), neighbour correlation (N,).
+    """Statistics of blocks: mean (P,), basis (N, P), deviation (N,), correlation of neighbours (N,).
 
     The rows of the basis are orthonormal. `dct` describes them where they are DCT coefficients.
     """
@@ -55,7 +55,7 @@ class BlockStatistics:
 
 
 def klt_statistics(pairs: Tensor, channels: int) -> BlockStatistics:
-    """Statistics of pairs of neighbouring blocks (count, 2, P): the first `channels` principal components."""
+    """Return the statistics of pairs of neighbouring blocks (count, 2, P) by `channels` principal components."""
     blocks = pairs[:, 0].double()
     mean = blocks.mean(0)
     vectors = torch.linalg.eigh(torch.cov((blocks - mean).T))[1]
@@ -63,7 +63,7 @@ def klt_statistics(pairs: Tensor, channels: int) -> BlockStatistics:
 
 
 def dct_statistics(pairs: Tensor, channels: int) -> BlockStatistics:
-    """Statistics of the same pairs: the `channels` coefficients of the 16x16 DCT of largest variance."""
+    """Return the statistics of the same pairs by the `channels` 16x16 DCT coefficients of largest variance."""
     blocks = pairs[:, 0].double().reshape(-1, 3, BLOCK_PX**2)
     mean, colours = blocks.mean((0, 2)), _colour_axes(blocks[::_COLOURED_EVERY])
     rows = dct_matrix().double()
@@ -75,7 +75,7 @@ def dct_statistics(pairs: Tensor, channels: int) -> BlockStatistics:
 
 
 def _colour_axes(blocks: Tensor) -> Tensor:
-    """Orthonormal colour axes (3, 3) in order of variance, of the deviations from the mean of each block."""
+    """Return orthonormal colour axes (3, 3), in order of variance around the mean colour of each block."""
     deviations = (blocks - blocks.mean(2, keepdim=True)).movedim(1, 2).flatten(0, 1)
     axes: Tensor = torch.linalg.eigh(torch.cov(deviations.T))[1].T.flip(0)
     return axes
@@ -101,7 +101,7 @@ def start_linear(
     found = statistics(pairs, config.latent_channels)
     model.analysis.start_linear(found.basis, found.mean)
     start_synthesis(model.head.linear, found)
-    # Mean of four neighbours as predictor of an AR(1) field: about rho times the mean (assumed, training corrects it).
+    # The mean of four neighbours predicts an AR(1) field: about rho times it (assumed; training corrects it).
     weight = found.correlation.clamp(0, 1)
     model.hyperprior.start(found.deviation, weight, config.energy_groups)
     crops = photographs.crops(32, size_px=256, generator=generator)
@@ -110,7 +110,7 @@ def start_linear(
 
 
 def start_synthesis(linear: LinearSynthesis | DctSynthesis, found: BlockStatistics) -> None:
-    """Set the linear path of a head of the same size to the inverse of the transform."""
+    """Set the linear path of a head of the same picture size to the inverse of the transform."""
     if isinstance(linear, DctSynthesis):
         assert found.dct is not None, "the architecture has been checked"
         linear.start(found.dct.order, found.dct.colours, found.dct.mean)
@@ -120,7 +120,7 @@ def start_synthesis(linear: LinearSynthesis | DctSynthesis, found: BlockStatisti
 
 @torch.no_grad()
 def _start_hyper_latents(model: HighAutoencoder | MediumAutoencoder, x: Tensor) -> None:
-    """Set place and width of the hyper-latents' likelihoods to what these pictures give at each quality knot."""
+    """Fit place and width of the hyper-latents' likelihoods to these pictures, at each quality knot."""
     likelihood, hyperprior = model.hyperprior.hyper_latents, model.hyperprior
     y = model.analysis(x, hyperprior.deviation)
     for knot in range(QUALITY_KNOTS):

@@ -1,4 +1,4 @@
-"""Rate-distortion losses of the three trainings. Tensors in, scalars out."""
+"""Rate-distortion losses of the stages. Tensors in, scalars out."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ if TYPE_CHECKING:
 
 _LAMBDA_MIDDLE = 0.02
 _BALANCE = 0.42
-"""The loss of a quality grows about as lambda^0.42 (measured on the linear start); dividing by that makes a per cent of
-rate weigh the same at every quality, which is what BD-rate counts."""
+"""The loss of a quality grows about as lambda^0.42 (measured on the linear start). Divided by that, one per cent of
+rate weighs the same at every quality, which is what BD-rate counts."""
 
 
 def balance(quality: Tensor) -> tuple[Tensor, Tensor]:
-    """Lambda (B,) and the weight (B,) that puts all qualities on one footing."""
+    """Return lambda (B,), and the weight (B,) that makes all qualities count alike."""
     weights = quality_lambdas(str(quality.device))[quality]
     return weights, (weights / _LAMBDA_MIDDLE) ** -_BALANCE
 
 
 def pad_whole_pictures(x: Tensor, model: HighAutoencoder | MediumAutoencoder) -> Tensor:
-    """Whole pictures are padded to cells as the codec does; crops already fit."""
+    """Pad whole pictures to latent cells, as the codec does; crops fit already."""
     return pad_to_cells(x, model.config) if x.shape[2] == model.config.size_px else x
 
 
 def sent_rounding(hyperprior: Hyperprior, phase: Phase) -> Rounding | None:
-    """How the encoder will round, so that heads learn on the symbols that are sent; None: to the nearest integer.
+    """Return the encoder's rounding, so that heads learn on the symbols that are sent; None: nearest integer.
 
-    The costs come from the smooth likelihoods of this very step: a table of 64 x 65 numbers, which is nothing beside
-    the step, is never out of date, and is computed on the device, so that a recording holds it too.
+    The costs come from the smooth likelihoods of the current step. That is a table of 64 x 65 numbers: cheap beside a
+    step, never out of date, and computed on the device, so that a CUDA graph can hold it.
     """
     if not phase.rounding_strength:
         return None
@@ -56,7 +56,10 @@ def codec_loss(
     half_precision: bool,
     phase: Phase,
 ) -> Tensor:
-    """bits per pixel + lambda * distortion of one autoencoder, balanced over qualities. The latent stays in float32."""
+    """Return bits per pixel + lambda * distortion of one autoencoder, balanced over qualities.
+
+    The latent stays in float32.
+    """
     deviation = model.hyperprior.deviation
     with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=half_precision):
         y = model.analysis(pad_whole_pictures(x, model), deviation)
@@ -67,14 +70,17 @@ def codec_loss(
 
 
 def rate_loss(rate: RateEstimate, x: Tensor, quality: Tensor) -> Tensor:
-    """Bits per pixel of x, balanced over qualities."""
+    """Return the bits per pixel of x, balanced over qualities."""
     bits_per_px = (rate.y_bits + rate.z_bits) / (x.shape[2] * x.shape[3])
     _, footing = balance(quality)
     return (bits_per_px * footing).mean()
 
 
 def picture_loss(x_hat: Tensor, x: Tensor, quality: Tensor, *, perceptual: float, error: Error | None = None) -> Tensor:
-    """lambda * `distortion` (k,), balanced over qualities: x_hat holds k versions (k B, ...) of the pictures x."""
+    """Return lambda * `distortion` (k,), balanced over qualities.
+
+    x_hat holds k versions (k B, ...) of the pictures x.
+    """
     weight, footing = balance(quality)
     found = distortion(x_hat, x, perceptual=perceptual, error=error).view(-1, len(x))
     loss: Tensor = (weight * footing * found).mean(1)
@@ -85,7 +91,7 @@ def picture_loss(x_hat: Tensor, x: Tensor, quality: Tensor, *, perceptual: float
 def decode_latent(
     model: HighAutoencoder, x: Tensor, quality: Tensor, *, half_precision: bool, phase: Phase = FLAT
 ) -> Tensor:
-    """y_hat of the frozen high autoencoder, as the edge will decode it."""
+    """Return y_hat of the frozen high autoencoder, as the edge will decode it."""
     with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=half_precision):
         y = model.analysis(pad_whole_pictures(x, model), model.hyperprior.deviation)
     return model.hyperprior.quantise(y, quality, rounding=sent_rounding(model.hyperprior, phase)).y_hat
@@ -93,6 +99,6 @@ def decode_latent(
 
 @torch.no_grad()
 def medium_latent(model: MediumAutoencoder, x: Tensor) -> Tensor:
-    """Latent of the medium picture before rounding."""
+    """Return the latent of the medium picture before rounding."""
     y: Tensor = model.analysis(pad_whole_pictures(x, model), model.hyperprior.deviation)
     return y

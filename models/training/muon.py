@@ -4,9 +4,10 @@
     update = NewtonSchulz(gradient + momentum (buffer - gradient))       Nesterov
     weight <- weight - rate 0.2 sqrt(max(rows, columns)) update          as large as an update by AdamW
 
-`torch.optim.Muon` computes the same (a test compares the two) one matrix after the other, with the learning rate as a
-Python number: some two thousand kernels a step for a hundred matrices, and a rate that a CUDA graph would freeze. Here
-all matrices of one shape, and of its transpose, go through the iteration as one batch, and the rate may be a tensor.
+`torch.optim.Muon` computes the same (a test compares the two), but one matrix after the other and with the learning
+rate as a Python number. For a hundred matrices that is some two thousand kernels a step, and a CUDA graph would freeze
+the rate. Here all matrices of one shape, and of its transpose, go through the iteration as one batch, and the rate may
+be a tensor.
 """
 
 from __future__ import annotations
@@ -25,23 +26,26 @@ if TYPE_CHECKING:
     from torch.optim.optimizer import ParamsT
 
 _STEPS = 5
+"""Iterations of Newton-Schulz (Jordan 2024)."""
 _A, _B, _C = 3.4445, -4.7750, 2.0315
-"""Coefficients of the quintic, steepest at zero (Jordan 2024)."""
+"""Coefficients of the quintic polynomial, steepest at zero (Jordan 2024)."""
 _TINY = 1e-7
+"""Smallest norm to divide by."""
 _LIKE_ADAMW = 0.2
+"""Factor that makes an update as large as AdamW's (Jordan 2024)."""
 
 
 class Muon(Optimizer):
-    """For matrices alone; no weight decay."""
+    """The optimizer, for matrices only and without weight decay."""
 
     def __init__(self, params: ParamsT, *, lr: float | Tensor, momentum: float) -> None:
-        """`lr` may be a tensor on the matrices' device, so that a recorded step reads it anew."""
+        """Take the parameters; `lr` may be a tensor on their device, which a CUDA graph reads at each replay."""
         super().__init__(params, {"lr": lr, "momentum": momentum})
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]  # there is no loss to evaluate again
         """Update every matrix that has a gradient."""
-        assert closure is None, "the gradients are there already"
+        assert closure is None, "the gradients have been computed already"
         for group in self.param_groups:
             matrices = [one for one in group["params"] if one.grad is not None]
             if matrices:
@@ -68,7 +72,7 @@ class Muon(Optimizer):
 
 
 def orthogonalise(matrices: Tensor) -> Tensor:
-    """(n, rows, columns), rows <= columns -> the nearest matrices of orthonormal rows, roughly, in bfloat16."""
+    """Return roughly the nearest matrices with orthonormal rows, in bfloat16: (n, rows, columns), rows <= columns."""
     x = matrices.bfloat16()
     x = x / x.norm(dim=(1, 2), keepdim=True).clamp_min(_TINY)
     for _ in range(_STEPS):
@@ -79,7 +83,7 @@ def orthogonalise(matrices: Tensor) -> Tensor:
 
 
 def _group_by_shape(matrices: Sequence[Tensor]) -> Iterable[tuple[list[int], list[int]]]:
-    """Places of the wide matrices of a shape and of the tall ones of its transpose, for each shape."""
+    """Return, for each shape, the places of its wide matrices and of the tall ones of its transpose."""
     places: defaultdict[tuple[int, ...], tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
     for place, matrix in enumerate(matrices):
         is_tall = matrix.shape[0] > matrix.shape[1]
@@ -88,7 +92,7 @@ def _group_by_shape(matrices: Sequence[Tensor]) -> Iterable[tuple[list[int], lis
 
 
 def _batch(wide: Sequence[Tensor], tall: Sequence[Tensor]) -> Tensor:
-    """(n, rows, columns), rows <= columns: the wide ones, then the tall ones turned."""
+    """Stack matrices to (n, rows, columns), rows <= columns: the wide ones, then the tall ones transposed."""
     stacks = [torch.stack(list(wide))] if wide else []
     if tall:
         stacks.append(torch.stack(list(tall)).mT)

@@ -1,8 +1,7 @@
 """Least-squares maps of a cell and its four neighbours, the neighbours seen through few features. Tensors in and out.
 
-Letters: n examples, N channels of a cell, M values to be met. `around` (n, 5 N) holds a cell, then the cells above,
-left, right and below. Features are the leading directions of what cells contribute (reduced-rank regression, Izenman
-1975).
+Letters: n examples, N channels of a cell, M target values. `around` (n, 5 N) holds a cell, then the cells above, left,
+right and below. Features are the leading directions of what cells contribute (reduced-rank regression, Izenman 1975).
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ class NeighbourFit:
 
 @dataclass(frozen=True)
 class EdgesFit:
-    """target = across (edges x of the four neighbours) + bias; met (n, M) is that sum."""
+    """target = across (edges x of the four neighbours) + bias; `met` (n, M) is the fitted sum."""
 
     edges: Tensor
     across: Tensor
@@ -41,7 +40,7 @@ class EdgesFit:
 
 
 def neighbour_fit(around: Tensor, target: Tensor, *, edges: int) -> NeighbourFit:
-    """Ridge fit of target (n, M): all of the cell, and the best `edges` features of its neighbours."""
+    """Fit target (n, M) by ridge regression on the whole cell and the best `edges` features of its neighbours."""
     channels = around.shape[1] // _CELLS
     x, y = around.double(), target.double()
     shares = _ridge(x, y)[channels:-1].view(_CELLS - 1, channels, -1)
@@ -59,7 +58,7 @@ def neighbour_fit(around: Tensor, target: Tensor, *, edges: int) -> NeighbourFit
 
 
 def edges_fit(around: Tensor, target: Tensor, *, edges: int) -> EdgesFit:
-    """Ridge fit of target (n, M) by the best `edges` features of the neighbours alone."""
+    """Fit target (n, M) by ridge regression on the best `edges` features of the neighbours alone."""
     channels = around.shape[1] // _CELLS
     y = target.double()
     cell, *neighbours = torch.split(around.double(), channels, dim=1)
@@ -72,12 +71,12 @@ def edges_fit(around: Tensor, target: Tensor, *, edges: int) -> EdgesFit:
 
 
 def explained_variance(met: Tensor, target: Tensor) -> float:
-    """R^2, the mean over values."""
+    """Return R^2, the mean over values."""
     return float(1 - ((target - met).square().mean(0) / target.var(0)).mean())
 
 
 def _features(cell: Tensor, shares: Tensor, *, edges: int) -> Tensor:
-    """The leading directions (N, edges) of the shares (cells, N, M), by the spread that they cause."""
+    """Return the leading directions (N, edges) of the shares (cells, N, M), by the variance that they cause."""
     spread = torch.cov(cell.T) + 1e-8 * torch.eye(cell.shape[1], dtype=cell.dtype)
     scale = torch.linalg.cholesky(spread)
     spilled = torch.cat([scale.T @ share for share in shares], dim=1)
@@ -87,7 +86,7 @@ def _features(cell: Tensor, shares: Tensor, *, edges: int) -> Tensor:
 
 
 def _ridge(x: Tensor, y: Tensor) -> Tensor:
-    """Weights (columns of x + 1, columns of y), the last row the constant."""
+    """Return weights (columns of x + 1, columns of y); the last row is the constant."""
     x = torch.cat([x, torch.ones(len(x), 1, dtype=x.dtype)], dim=1)
     gram = x.T @ x
     weight: Tensor = torch.linalg.solve(gram + _RIDGE * torch.eye(len(gram), dtype=x.dtype), x.T @ y)

@@ -1,7 +1,7 @@
-"""The research note's translator, as a witness: a pointwise MLP trained on the latent error between two autoencoders.
+"""The research note's translator, for comparison: a pointwise MLP trained on the error between two latents.
 
 It maps each cell of the decoded high latent to the same cell of the medium autoencoder's decoded latent, rounding
-included, by squared error alone. Never released: it shows beside the real translator what that recipe comes to.
+included, by squared error alone. It is never released: it shows what that recipe achieves beside the real translator.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ _RATE = 1e-3
 
 
 class NoteTranslator:
-    """The MLP, its own optimizer, and the frozen medium autoencoder whose latents it is to meet."""
+    """The MLP, its own optimizer, and the frozen medium autoencoder whose latents are the target."""
 
     def __init__(self, architecture: Architecture, medium: MediumAutoencoder) -> None:
-        """Three layers, from a random start, on the device of the medium autoencoder."""
+        """Build three layers with random weights, on the device of the medium autoencoder."""
         self._medium = medium
         maps = [
             Pointwise(architecture.high.latent_channels, _HIDDEN),
@@ -33,13 +33,13 @@ class NoteTranslator:
         self._optimizer = torch.optim.Adam(self.layers.parameters(), lr=_RATE)
 
     def pictures(self, y_hat: Tensor, quality: Tensor) -> Tensor:
-        """y_hat (B, N, H, W) of the high picture -> medium pictures (B, 3, ., .), by the medium decoder."""
+        """Decode y_hat (B, N, H, W) of the high picture to medium pictures (B, 3, ., .)."""
         deviation = self._medium.hyperprior.deviation
         x_hat: Tensor = self._medium.head(self._translate(y_hat), quality=quality, deviation=deviation)
         return x_hat
 
     def learn(self, y_hat: Tensor, half: Tensor, quality: Tensor) -> None:
-        """One step on the latent error."""
+        """Train one step on the latent error."""
         with torch.no_grad():
             y = medium_latent(self._medium, half)
             target = self._medium.hyperprior.quantise(y, quality).y_hat
@@ -49,7 +49,7 @@ class NoteTranslator:
         self._optimizer.step()
 
     def _translate(self, y_hat: Tensor) -> Tensor:
-        """y_hat (B, N, H, W) of the high picture -> (B, M, H, W), meant for the medium decoder."""
+        """Map y_hat (B, N, H, W) of the high picture to a latent (B, M, H, W) for the medium decoder."""
         first, second, last = self.layers
         translated: Tensor = last(activate(second(activate(first(y_hat)))))
         return translated

@@ -1,4 +1,4 @@
-"""Which parameter is trained by which optimizer at which rate, and all optimizers of a training as one."""
+"""Which optimizer trains which parameter at which rate, and all optimizers of a training as one object."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 
 class Optimizers:
-    """All of one training. Every group keeps its own rate as `initial_lr`; the schedule's factor is put on top."""
+    """All optimizers of one training. A group's rate is its `initial_lr` times the factor of the schedule."""
 
     def __init__(self, *parts: Optimizer) -> None:
-        """From optimizers whose groups carry their `initial_lr`."""
+        """Take optimizers whose groups carry their `initial_lr`."""
         self.parts = parts
 
     def zero_grad(self) -> None:
@@ -37,7 +37,7 @@ class Optimizers:
             part.step()
 
     def set_rate(self, factor: float) -> None:
-        """Let every group learn at `factor` of its own rate."""
+        """Set the rate of every group to `factor` times its own rate."""
         for group in self._groups():
             rate = factor * group["initial_lr"]
             if isinstance(group["lr"], Tensor):
@@ -46,17 +46,17 @@ class Optimizers:
                 group["lr"] = rate
 
     def state(self) -> list[dict[str, Any]]:
-        """What `restore` takes."""
+        """Return the state that `restore` reads."""
         return [part.state_dict() for part in self.parts]
 
     def restore(self, states: list[dict[str, Any]]) -> None:
-        """Go on as another training's optimizers were."""
+        """Continue from the state of an earlier training's optimizers."""
         for part, state in zip(self.parts, states, strict=True):
             part.load_state_dict(state)
 
     @contextmanager
     def preserve(self) -> Iterator[None]:
-        """Whatever steps are done in this block, neither parameters nor the state change."""
+        """Undo all steps taken in this block: parameters and state stay as they were."""
         before = {id(one): one.clone() for one in self._state_tensors()}
         self.set_rate(0)
         yield
@@ -75,7 +75,7 @@ class Optimizers:
 
 
 def optimizers_of(model: nn.Module, recipe: Recipe, *, device: str) -> Optimizers:
-    """Muon and AdamW as `recipe.optimizer` says; on a GPU such that a recording can hold them."""
+    """Return Muon and AdamW as `recipe.optimizer` says; on a GPU in a form that a CUDA graph can hold."""
     named = dict(model.named_parameters())
     matrices = [one for name, one in named.items() if recipe.optimizer == "muon" and _is_matrix(name, one)]
     linear = [one for name, one in named.items() if "linear" in name]
@@ -91,7 +91,7 @@ def optimizers_of(model: nn.Module, recipe: Recipe, *, device: str) -> Optimizer
 
 
 def _is_matrix(name: str, parameter: Tensor) -> bool:
-    """Whether it is the weight of a 1x1 layer of a network: not a table, not the integers of the scale path."""
+    """Return whether it is the weight of a 1x1 layer of a network, not a table or a part of the scale path."""
     return parameter.ndim == 2 and name.endswith(".weight") and "linear" not in name  # noqa: PLR2004
 
 

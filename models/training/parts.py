@@ -1,7 +1,7 @@
-"""A file in parts of limited size, for a transfer that takes no larger ones, and whole again. Standard library only.
+"""Split a file into parts of limited size for a transfer, and join them again. Standard library only.
 
-A part is named `NAME.DIGEST.I-of-N`: the digest is the whole file's, so that parts of two versions do not mix, and what
-is joined is known to be what was split. A file that is small enough stays as it is.
+A part is named `NAME.DIGEST.I-of-N`. The digest is that of the whole file: parts of two versions never mix, and a
+joined file is verified. A file that is small enough stays as it is.
 """
 
 from __future__ import annotations
@@ -11,16 +11,17 @@ import re
 from pathlib import Path
 
 MOST_BYTES = 15 << 20
+"""Size limit of a part (derived: what one transfer takes)."""
 _DIGEST_CHARACTERS = 16
 _NAME = re.compile(r"(?P<name>.+)\.(?P<digest>[0-9a-f]{16})\.(?P<number>\d+)-of-(?P<count>\d+)")
 
 
 class PartsError(OSError):
-    """The parts of a file are not complete, or damaged."""
+    """The parts of a file are incomplete or damaged."""
 
 
 def split(file: Path, folder: Path, *, most_bytes: int = MOST_BYTES) -> list[Path]:
-    """Write `file` into `folder` as parts of at most `most_bytes`, or as it is."""
+    """Write `file` into `folder` in parts of at most `most_bytes`, or unchanged where it is small enough."""
     content = file.read_bytes()
     count = -(-len(content) // most_bytes)
     folder.mkdir(parents=True, exist_ok=True)
@@ -35,7 +36,7 @@ def split(file: Path, folder: Path, *, most_bytes: int = MOST_BYTES) -> list[Pat
 
 
 def join(file: Path) -> None:
-    """Make `file` out of the parts beside it, unless it is there or there are none; raises `PartsError`."""
+    """Make `file` from the parts beside it, unless it exists or there are no parts. Raises `PartsError`."""
     if file.exists():
         return
     sets: dict[tuple[str, int], dict[int, Path]] = {}
@@ -51,7 +52,7 @@ def join(file: Path) -> None:
 def _write_joined(file: Path, parts: dict[int, Path], *, digest: str, count: int) -> None:
     missing = [number for number in range(1, count + 1) if number not in parts]
     if missing:
-        raise PartsError(f"of the {count} parts of {file.name} these are missing: {missing}")
+        raise PartsError(f"parts {missing} of {count} of {file.name} are missing")
     content = b"".join(parts[number].read_bytes() for number in range(1, count + 1))
     if _digest(content) != digest:
         raise PartsError(f"the parts of {file.name} are damaged")

@@ -1,8 +1,7 @@
-"""A pack: the photographs of a training in one zip of AVIF files, re-encoded so that they stay below a given size.
+"""A pack: the photographs of a training in one zip of AVIF files, re-encoded to stay below a given size.
 
-Photographs reach a machine that is lent for minutes in one transfer. The pack holds each photograph at the largest
-scale that training uses (dataset.py), with the long side cut. `PhotographSet` reads a pack where it
-reads a folder.
+A pack brings the photographs to a rented machine in one transfer. It holds each photograph at the largest scale that
+training uses (`Augmentation`), with the long side cropped. `PhotographSet` reads a pack like a folder.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _SAMPLE = 50
-"""Photographs that the quality is chosen on, and that the loss is measured on."""
+"""Photographs in the sample, on which the quality is chosen and the loss is measured."""
 _SPARE = 0.01
 """Share of the size limit that stays free: the sample predicts the total to about 1 %."""
 _BEST_QUALITY = 95
@@ -38,23 +37,23 @@ _SPEED = 6
 
 
 class PackError(Exception):
-    """The photographs cannot be packed as asked."""
+    """The photographs do not fit the size limit, or two of them would have the same name."""
 
 
 @dataclass(frozen=True)
 class PackOptions:
-    """What `latentedge pack` is asked for."""
+    """The options of `latentedge pack`."""
 
     data: list[Path]
     output: Path
     most_bytes: int = PACK_BYTES
     threads: int | None = None
-    """None: all cores."""
+    """None: one for each core."""
 
 
 @dataclass(frozen=True)
 class PackFigures:
-    """What a pack came to. Scores are means over a sample, against the given files at the pack's scale."""
+    """Size and quality of a pack. Scores are means over a sample, against the given files at the pack's scale."""
 
     photographs: int
     size_bytes: int
@@ -77,7 +76,7 @@ class _Source:
 
 
 def pack(options: PackOptions) -> PackFigures:
-    """Write the pack, and read a sample of it back; raises `PackError` when even the lowest quality is too large."""
+    """Write the pack and score a sample. Raises `PackError` where even the lowest quality is too large."""
     sources = _sources(options.data)
     sample = sources[:: -(-len(sources) // _SAMPLE)]
     with ThreadPoolExecutor(options.threads or available_cores()) as pool:
@@ -95,7 +94,7 @@ def pack(options: PackOptions) -> PackFigures:
 
 
 def _sources(folders: Sequence[Path]) -> list[_Source]:
-    """All photographs, named by their folder and their place in it: the pack still tells where each comes from."""
+    """Return all photographs, named by their folder and their path in it, so that the pack tells their origin."""
     found = [
         _Source(file, f"{folder.name}/{file.relative_to(folder).with_suffix('.avif').as_posix()}")
         for folder in folders
@@ -110,7 +109,7 @@ def _sources(folders: Sequence[Path]) -> list[_Source]:
 def _quality_that_fits(
     sources: Sequence[_Source], sample: Sequence[_Source], most_bytes: int, pool: ThreadPoolExecutor
 ) -> int:
-    """The highest quality whose size, scaled from the sample by the sizes of the given files, is small enough."""
+    """Return the highest quality that fits, by the size of the sample scaled to all files."""
     given_bytes = sum(source.file.stat().st_size for source in sources)
     share = sum(source.file.stat().st_size for source in sample) / given_bytes
     room_bytes = share * most_bytes * (1 - _SPARE)
@@ -148,7 +147,7 @@ def _encode(pixels: NDArray[np.uint8], quality: int) -> bytes:
 
 
 def _score(source: _Source, quality: int) -> tuple[float, float]:
-    """PSNR and SSIMULACRA2 of one packed photograph."""
+    """Return PSNR and SSIMULACRA2 of one packed photograph."""
     pixels = _pixels(source)
     with Image.open(io.BytesIO(_encode(pixels, quality))) as opened:
         packed = np.asarray(opened.convert("RGB"))

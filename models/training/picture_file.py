@@ -1,4 +1,4 @@
-"""One photograph of a training: where it is read from, and how it is scaled.
+"""Read one photograph at one scale.
 
 Photographs come from folders of pictures or from packs (photograph_pack.py), which are zip files of pictures.
 """
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from models.evaluation.references import PictureFile
 
 _LONG_TO_SHORT = 1.5
-"""Longer pictures are cut at the centre."""
+"""Aspect ratio to which longer pictures are cropped, around the centre."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,9 @@ class Photograph:
 
 
 def training_files(source: Path) -> tuple[PictureFile, ...]:
-    """The pictures in a folder or a pack; of DIV2K's own layout only the training pictures (DIV2K_train_HR/0001.png).
+    """Return the pictures in a folder or a pack; of DIV2K's own layout only those in DIV2K_train_HR.
 
-    Raises `ReferencePictureError` when there are none, or when the pack is no zip file.
+    Raises `ReferencePictureError` where there are none, or where the pack is not a zip file.
     """
     if source.is_file():
         return _members(source)
@@ -50,7 +50,7 @@ def _members(pack: Path) -> tuple[zipfile.Path, ...]:
     try:
         archive = zipfile.ZipFile(pack)
     except (OSError, zipfile.BadZipFile) as error:
-        raise ReferencePictureError(f"{pack} is no pack of photographs: {error}") from error
+        raise ReferencePictureError(f"{pack} is not a pack of photographs: {error}") from error
     names = sorted(name for name in archive.namelist() if not name.endswith("/"))
     if not names:
         raise ReferencePictureError(f"no pictures in {pack}")
@@ -58,9 +58,9 @@ def _members(pack: Path) -> tuple[zipfile.Path, ...]:
 
 
 def read_picture(file: PictureFile, *, short_side_px: int) -> Image.Image:
-    """The picture with its short side at `short_side_px`, even sides, the long side cut at the centre.
+    """Return the picture scaled to this short side, with even sides and the long side cropped at the centre.
 
-    Raises `ReferencePictureError` when it cannot be read.
+    Raises `ReferencePictureError` where it cannot be read.
     """
     try:
         with file.open("rb") as opened, Image.open(opened) as image:
@@ -77,7 +77,7 @@ def read_picture(file: PictureFile, *, short_side_px: int) -> Image.Image:
 
 
 def read_photograph(file: PictureFile, *, short_side_px: int) -> Photograph:
-    """The picture at one scale, and its half."""
+    """Return the picture at one scale, and its half."""
     whole = read_picture(file, short_side_px=short_side_px)
     half = whole.resize((whole.width // 2, whole.height // 2), Image.Resampling.LANCZOS)
     return Photograph(_tensor(np.asarray(whole)), _tensor(np.asarray(half)))

@@ -1,4 +1,4 @@
-"""From averaged weights to the released file: tables come from symbols counted on the training pictures."""
+"""Make the released file from averaged weights; its CDF tables come from symbols counted on the training pictures."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def _find_best_strength(weights: Path, valid: Path, strengths: tuple[float, ...]
 
 
 def stream_curve(codec: Codec, square: NDArray[np.uint8]) -> rd.Curve:
-    """Bytes and PSNR of one picture over the qualities that training watches."""
+    """Return bytes and PSNR of one picture over the qualities that training watches."""
     points = []
     for quality in WATCHED:
         blob = codec.encode(square, quality=quality)

@@ -1,14 +1,14 @@
-"""Start a training on a lent machine so that it outlives the shell, and copy its files away.
+"""Start a training on a rented machine so that it outlives the shell, and copy its files away.
 
     python -m models.training.remote start RUN [--wheels DIR] [--caches DIR] -- --data PACK --minutes 11 ...
     python -m models.training.remote bring RUN OUT --until flat --wait 540
     python -m models.training.remote bring RUN OUT --until done --wait 540
 
-`start` installs wheels beside the run, unpacks the compilers' caches of an earlier lease and starts `latentedge train`
-in a process session of its own; its options follow `--`. `bring` waits for the end of the flat part or of the
-training, for `--wait` seconds at most, and copies what there is in parts of limited size (parts.py): until `flat` the
-flat weights and the caches, until `done` the averaged weights; the log comes each time. Standard library only: it runs
-before any wheel is there.
+`start` installs wheels beside the run, unpacks the compilers' caches of an earlier run and starts `latentedge train`
+in a process session of its own. The words after `--` are options of `latentedge train`, with the defaults of
+options.py. `bring` waits at most `--wait` seconds for the end of the flat part or of the training. Then it copies files
+in parts of limited size (parts.py): with `--until flat` the flat weights and the caches, with `--until done` the
+averaged weights, and the log each time. Standard library only, because it runs before any wheel is installed.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _LOOK_S = 0.5
 
 
 def start(run: Path, *, wheels: Path | None, caches: Path | None, train: list[str]) -> int:
-    """Start the training; gives the id of its process."""
+    """Start the training, and return the id of its process."""
     run.mkdir(parents=True, exist_ok=True)
     environment = dict(os.environ)
     if wheels is not None:
@@ -53,9 +53,9 @@ def start(run: Path, *, wheels: Path | None, caches: Path | None, train: list[st
 
 
 def bring(run: Path, out: Path, *, until: str, wait_s: float, most_bytes: float = math.inf) -> list[Path]:
-    """Wait, then copy; gives the files that were written into `out`.
+    """Wait, then copy the files, and return the ones that were written into `out`.
 
-    The compilers' caches, which save two minutes at most, stay behind where all files would exceed `most_bytes`.
+    The compilers' caches, which save at most two minutes, are left behind where all files would exceed `most_bytes`.
     """
     end_s = time.monotonic() + wait_s
     while _is_alive(run) and time.monotonic() < end_s and not (until == "flat" and _is_past_flat(run)):
@@ -88,7 +88,7 @@ def _unpack(caches: Path, run: Path) -> None:
 
 
 def _pack_caches(run: Path) -> None:
-    """What the compilers have left by now; a file that one of them is just renaming comes the next time."""
+    """Archive the compilers' caches; a file that is being renamed meanwhile comes with the next archive."""
     if (run / _CACHES).is_dir():
         with tarfile.open(run / _ARCHIVE, "w:xz") as archive:
             for file in sorted((run / _CACHES).rglob("*")):
@@ -97,12 +97,12 @@ def _pack_caches(run: Path) -> None:
 
 
 def _is_past_flat(run: Path) -> bool:
-    """The flat weights are final when the averaged ones are of another phase."""
+    """Return whether the flat weights are final: the averaged ones then belong to a later phase."""
     return _phase(run / _STAGE / "averaged.safetensors") not in {None, "flat"}
 
 
 def _phase(weights: Path) -> str | None:
-    """What a safetensors file tells of itself: a length, and that many bytes of JSON."""
+    """Return the phase in the metadata of a safetensors file: a length, then that many bytes of JSON."""
     if not weights.exists():
         return None
     with weights.open("rb") as file:
@@ -120,7 +120,7 @@ def _is_alive(run: Path) -> bool:
 
 
 def main(words: list[str]) -> None:
-    """Follow a command line; what follows `--` is for `latentedge train`."""
+    """Run a command line; the words after `--` are options of `latentedge train`."""
     end = words.index("--") if "--" in words else len(words)
     found = _parser().parse_args(words[:end])
     if found.command == "start":
@@ -138,13 +138,13 @@ def _parser() -> argparse.ArgumentParser:
     starting = commands.add_parser("start", help="start a training that outlives this shell")
     starting.add_argument("run", type=Path)
     starting.add_argument("--wheels", type=Path, help="a folder of wheels that the machine lacks")
-    starting.add_argument("--caches", type=Path, help="a folder that an earlier `bring --until flat` has filled")
+    starting.add_argument("--caches", type=Path, help="a folder that an earlier `bring --until flat` wrote")
     bringing = commands.add_parser("bring", help="wait for a phase and copy the files")
     bringing.add_argument("run", type=Path)
     bringing.add_argument("out", type=Path)
     bringing.add_argument("--until", choices=("flat", "done"), default="done")
     bringing.add_argument("--wait", type=float, default=0, metavar="S", help="seconds to wait at most")
-    bringing.add_argument("--most-bytes", type=float, default=math.inf, metavar="B", help="what can be brought at once")
+    bringing.add_argument("--most-bytes", type=float, default=math.inf, metavar="B", help="most bytes to copy at once")
     return parser
 
 

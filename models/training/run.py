@@ -23,28 +23,28 @@ if TYPE_CHECKING:
 
 
 class Run:
-    """One training of a task's model in place."""
+    """One training of a task's model, in place."""
 
     def __init__(self, task: Task, recipe: Recipe, *, seed: int, device: str, step: int = 0) -> None:
-        """Goes on from the weights that the model has, at `step` of a longer training."""
+        """Continue from the model's present weights, at `step` of a longer training."""
         self.task, self.recipe, self.step = task, recipe, step
         self.own_steps = 0
-        """Since this run began: what warm-up and averaging count."""
+        """Steps since this run began: warm-up and averaging count them."""
         self.averaged = copy.deepcopy(task.model).requires_grad_(requires_grad=False)
         self.optimizers = optimizers_of(task.model, recipe, device=device)
         self._steps = steps_of(task, self.optimizers, clip=recipe.clip, seed=seed + step, device=device)
 
     @property
     def read_every(self) -> int:
-        """Steps between two looks at a loss, which wait for the device."""
+        """Return the number of steps between two reads of the loss, which wait for the device."""
         return self._steps.read_every
 
     def prepare(self, phases: Iterable[Phase]) -> None:
-        """Compile what these phases need, so that none of them waits for it later."""
+        """Compile or record the steps of these phases, so that none of them has to wait later."""
         self._steps.prepare(phases)
 
     def advance(self, phase: Phase, *, rate: float) -> Tensor:
-        """Train one step at this factor on all rates, and average; gives its loss."""
+        """Train one step at this factor on all rates, update the average, and return the loss."""
         self.optimizers.set_rate(rate)
         loss = self._steps.step(phase)
         self._average(average_decay(self.own_steps, self.recipe.longest_average))
@@ -53,7 +53,7 @@ class Run:
         return loss
 
     def fixed_loss(self) -> float:
-        """Loss of the averaged weights on the fixed crops, as the flat part counts it."""
+        """Return the loss of the averaged weights on the fixed crops, as the flat part counts it."""
         with torch.no_grad(), self._use_averaged(), torch.random.fork_rng():
             torch.manual_seed(0)  # the noise of the likelihoods
             draws = [torch.Generator().manual_seed(seed) for seed in range(self.recipe.fixed_batches)]
@@ -61,7 +61,7 @@ class Run:
         return float(torch.stack(losses).mean())
 
     def state(self) -> dict[str, Any]:
-        """What `restore` takes."""
+        """Return the state that `restore` reads."""
         return {
             "model": self.task.model.state_dict(),
             "averaged": self.averaged.state_dict(),
@@ -71,7 +71,7 @@ class Run:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on where `state` was taken; before anything is prepared."""
+        """Continue from `state`; call this before `prepare`."""
         self.task.model.load_state_dict(state["model"])
         self.averaged.load_state_dict(state["averaged"])
         self.optimizers.restore(state["optimizers"])
@@ -83,7 +83,7 @@ class Run:
 
     @contextmanager
     def _use_averaged(self) -> Iterator[None]:
-        """Let the model hold the averaged weights in this block, at the same addresses."""
+        """Give the model the averaged weights in this block, at the same addresses."""
         own = parameters_of(self.task.model)
         copy_parameters(parameters_of(self.averaged), self.task.model)
         try:
@@ -93,11 +93,11 @@ class Run:
 
 
 def parameters_of(model: nn.Module) -> list[Tensor]:
-    """A copy of all parameters."""
+    """Return copies of all parameters."""
     return [one.detach().clone() for one in model.parameters()]
 
 
 @torch.no_grad()
 def copy_parameters(parameters: list[Tensor], model: nn.Module) -> None:
-    """Give a model these parameters, in place: recordings go on reading the same memory."""
+    """Copy parameters into a model in place: CUDA graphs continue to read the same memory."""
     torch._foreach_copy_(list(model.parameters()), parameters)

@@ -1,10 +1,10 @@
-"""How the minutes of a training are spent: warm-up, flat, decay (arXiv 2405.18392), writing. Pure, no clock.
+"""How the minutes of a training are divided: warm-up, flat, decay (arXiv 2405.18392), writing. Pure, no clock.
 
     |-- warm-up --|------------- flat ------------|------- decay (1 - sqrt) ------|-- spare --|
     0           steps                            70 %       crops | whole pictures 95 %      100 %
 
-The flat part is one long training: a later run goes on from its last weights, and its decay is a branch that ends in
-weights worth a release. All weights are written before the spare part begins.
+The flat parts of all runs make one long training: a later run continues from the last flat weights. The decay of each
+run is a branch, which ends in weights fit for a release. All weights are written before the spare part begins.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Phase:
-    """What a step of one part of the schedule computes."""
+    """What a step in one part of the schedule computes."""
 
     name: str
     whole_pictures: bool
@@ -35,7 +35,7 @@ FLAT = Phase("flat", whole_pictures=False, perceptual=0, rounding_strength=0)
 
 @dataclass(frozen=True)
 class Timetable:
-    """When each part ends, in seconds since the training began."""
+    """When each part ends, in seconds since the start of the training."""
 
     warm_up_steps: int
     last_rate: float
@@ -45,11 +45,11 @@ class Timetable:
     written_by_s: float
     budget_s: float
     decays: tuple[Phase, Phase]
-    """On crops, on whole pictures."""
+    """The decay on crops, then the decay on whole pictures."""
 
     @classmethod
     def of(cls, recipe: Recipe, budget_s: float, *, again: bool) -> Timetable:
-        """Divide `budget_s`; `again`: the training goes on from flat weights and warms up for fewer steps."""
+        """Divide `budget_s`; `again` says that the training continues from flat weights: it warms up for less."""
         flat_until_s, decay_until_s = recipe.flat_until * budget_s, recipe.decay_until * budget_s
         crops = replace(FLAT, name="decay", perceptual=recipe.perceptual, rounding_strength=recipe.rounding_strength)
         return cls(
@@ -64,7 +64,7 @@ class Timetable:
         )
 
     def leaving(self, write_s: float) -> Timetable:
-        """The same with a decay that ends early enough for a write of `write_s`."""
+        """Return the same timetable with a decay that ends early enough for a write of `write_s`."""
         end_s = max(self.flat_until_s, self.written_by_s - write_s)
         share = (self.crops_until_s - self.flat_until_s) / (self.decay_until_s - self.flat_until_s)
         crops_until_s = self.flat_until_s + share * (end_s - self.flat_until_s)
@@ -72,21 +72,21 @@ class Timetable:
 
     @property
     def phases(self) -> tuple[Phase, ...]:
-        """All of them, in order."""
+        """Return all phases, in order."""
         return (FLAT, *self.decays)
 
     def phase(self, spent_s: float) -> Phase:
-        """The part that a moment lies in."""
+        """Return the phase at this time."""
         if spent_s < self.flat_until_s:
             return FLAT
         return self.decays[spent_s >= self.crops_until_s]
 
     def is_over(self, spent_s: float) -> bool:
-        """Whether the decay has ended."""
+        """Return whether the decay has ended."""
         return spent_s >= self.decay_until_s
 
     def rate(self, spent_s: float, step: int) -> float:
-        """Factor on every learning rate; `step` counts from the start of this run's warm-up."""
+        """Return the factor on every learning rate; `step` counts from the start of this run's warm-up."""
         warm = min(1.0, (step + 1) / self.warm_up_steps)
         if spent_s < self.flat_until_s:
             return warm
@@ -94,7 +94,7 @@ class Timetable:
         return warm * max(self.last_rate, 1 - math.sqrt(gone))
 
     def __str__(self) -> str:
-        """One line for each part, in minutes and seconds."""
+        """Return one line for each part, in minutes and seconds."""
         ends = (
             ("flat, squared error", self.flat_until_s),
             ("decay on crops, with SSIMULACRA2", self.crops_until_s),
@@ -106,5 +106,5 @@ class Timetable:
 
 
 def average_decay(step: int, longest: float) -> float:
-    """Decay of the weight average: short at the start, `longest` later."""
+    """Return the decay of the weight average: short at the start, `longest` later."""
     return min(longest, (1 + step) / (20 + step))

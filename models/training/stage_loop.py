@@ -1,8 +1,8 @@
-"""The training loop of one stage: it follows the timetable, writes the weights as it goes, logs, and can be stopped.
+"""The training loop of one stage: follow the timetable, write the weights on the way, log, and stop when told to.
 
-Whatever ends it (an exception, SIGTERM, kill -9, a step that hangs), the folder holds the flat and the averaged weights
-of at most `write_every` of the minutes ago (kept.py). A run that was stopped goes on from state.pt; one that came to
-its end leaves none, and a later run goes on from its flat weights.
+However a run ends (an exception, SIGTERM, kill -9, a step that hangs), its folder holds flat and averaged weights that
+are at most `write_every` of the minutes old (kept.py). A stopped run continues from state.pt. A completed run leaves no
+state.pt, and a later run continues from its flat weights.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ _STATE = "state.pt"
 
 
 class Stage(Task, Protocol):
-    """One stage as the loop sees it."""
+    """One stage, as the loop sees it."""
 
     validate_every_s: float
 
     def score(self, averaged: nn.Module) -> dict[str, float]:
-        """Figures on the validation pictures; empty without any."""
+        """Return figures on the validation pictures; empty without any."""
 
 
 def run_stage(
@@ -57,7 +57,7 @@ def run_stage(
     watch: Stopwatch,
     end: Callable[[], None] = end_process,
 ) -> None:
-    """Spend what is left of `budget_s` on one stage; `watch` tells what is spent already.
+    """Spend the rest of `budget_s` on one stage; `watch` shows how much is spent already.
 
     `end` is called when a step hangs after everything should have been written.
     """
@@ -70,19 +70,19 @@ def run_stage(
 
 
 class _Loop:
-    """One run, and where it stands between two steps."""
+    """One run, and its state between two steps."""
 
     _run: Run
 
     def __init__(self, task: Stage, folder: Path, *, budget_s: float, options: TrainOptions, watch: Stopwatch) -> None:
-        """Takes up the folder's unfinished state, or flat weights, or else the task's own start."""
+        """Continue from the folder's unfinished state, else from flat weights, else from the task's own start."""
         self._task, self._folder, self._options, self._watch = task, folder, options, watch
         self._log = TrainingLog(folder)
         self._phase = FLAT_PHASE
         self._losses: list[float] = []
-        """Read since the last line of the log."""
+        """Losses since the last line of the log."""
         self._damping = 1.0
-        """Factor on the rate, halved whenever the training went back."""
+        """Factor on the rate, halved each time the training falls back to earlier weights."""
         self._before = TrainingProgress(run=0)
         """How far the weights had come that this run goes on from."""
         self._state = self._read_state()
@@ -91,13 +91,14 @@ class _Loop:
         elif flat := self._flat_weights():
             flat.fill(task.model)
             self._before = flat.progress
+            """How far the weights had come that this run continues from."""
         self.timetable = Timetable.of(options.recipe, budget_s, again=self._before.run > 0)
         if self._state:
             self._phase = self.timetable.phase(self._state["spent_s"])
             watch.add(self._state["spent_s"])
 
     def begin(self) -> None:
-        """Choose the optimizer, make every phase ready, and write the first files."""
+        """Choose the optimizer, prepare every phase, and write the first files."""
         recipe = self._options.recipe
         if self._state:
             self._run = self._new_run(replace(recipe, optimizer=self._state["optimizer"]), step=self._before.step)
@@ -114,7 +115,7 @@ class _Loop:
         self._write()
 
     def train(self, end: Callable[[], None]) -> None:
-        """Follow the timetable to its end; on the way out, whatever the reason, write what is good."""
+        """Follow the timetable to its end; however that goes, write the good weights at the end."""
         columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
         with Progress(*columns, TextColumn("{task.fields[figures]}")) as bar:
             shown = bar.add_task(self._folder.name, total=self.timetable.decay_until_s, figures="")
@@ -125,7 +126,7 @@ class _Loop:
             try:
                 self._follow(show, end)
             except BaseException:
-                with suppress(Exception):  # the device may be gone: then what was written last must do
+                with suppress(Exception):  # the device may be lost; the files written last then remain
                     self._write()
                 raise
         self._finish()
@@ -148,17 +149,17 @@ class _Loop:
             last = load_kept(self._folder, AVERAGED)
             last.fill(self._run.averaged)
             keep(self._folder / AVERAGED, self._run.averaged, replace(last.progress, phase=DONE))
-            Console().print(f"{error}: the weights of step {last.progress.step} are the last ones")
+            Console().print(f"{error}: the weights of step {last.progress.step} are final")
 
     def _steps(self, spent_s: float) -> float:
-        """Some steps at one rate, until the device is waited for: gives the loss of the last."""
+        """Train some steps at one rate, until the loss is read from the device; return the last loss."""
         rate = self._damping * self.timetable.rate(spent_s, self._run.own_steps)
         for _ in range(self._run.read_every):
             loss = self._run.advance(self._phase, rate=rate)
         return float(loss)
 
     def _check(self, loss: float) -> None:
-        """Do what is due; after a loss that is no number go back to the weights that were written last."""
+        """Do the work that is due; after a loss that is not finite, fall back to the weights written last."""
         if not math.isfinite(loss):
             self._go_back()
             return
@@ -171,7 +172,11 @@ class _Loop:
             self._go_back()
 
     def _enter(self, phase: Phase) -> None:
-        """The flat weights are final when the decay begins; what a write takes decides when the decay has to end."""
+        """Enter a phase.
+
+        The flat weights are final when the decay begins. The time that their write takes decides when the decay must
+        end.
+        """
         began_s = self._watch.spent_s
         if self._phase == FLAT_PHASE:
             self._write()
@@ -197,14 +202,14 @@ class _Loop:
         return TrainingProgress(self._before.run + 1, self._run.step, minutes, self._phase.name)
 
     def _write(self) -> None:
-        """Both files while the flat part lasts, the averaged weights alone in the decay."""
+        """Write both files during the flat part, and the averaged weights alone during the decay."""
         if self._phase == FLAT_PHASE:
             keep(self._folder / FLAT, self._task.model, self._progress)
         keep(self._folder / AVERAGED, self._run.averaged, self._progress)
         self._written_s = self._watch.spent_s
 
     def _record(self, loss: float | None) -> None:
-        """One line of the log; scores on validation pictures are not charged to the budget."""
+        """Write one line of the log; the time for scores on validation pictures is not charged to the budget."""
         progress, figures = self._progress, {"loss": loss, "fixed_loss": self._run.fixed_loss()}
         with self._watch.pause():
             figures |= self._task.score(self._run.averaged)
@@ -223,7 +228,7 @@ class _Loop:
     def _flat_weights(self) -> Kept | None:
         if self._options.flat is None:
             return None
-        found = load_kept(self._options.flat, FLAT)  # what is no weights is refused before anything is written
+        found = load_kept(self._options.flat, FLAT)  # files that are not weights are refused before any write
         self._folder.mkdir(parents=True, exist_ok=True)
         self._log.begin_with(self._options.flat)
         return found
@@ -233,7 +238,7 @@ class _Loop:
         return Run(self._task, recipe, seed=options.seed, device=options.device, step=step)
 
     def _write_state(self) -> None:
-        """All that a stopped run needs to go on as if it had not been stopped."""
+        """Write all that a stopped run needs to continue as if it had not been stopped."""
         fresh = self._folder / "state.new"
         own = {"spent_s": self._watch.spent_s, "before": asdict(self._before)}
         torch.save(self._run.state() | own | {"optimizer": self._run.recipe.optimizer}, fresh)
@@ -241,11 +246,13 @@ class _Loop:
         self._state_s = self._watch.spent_s
 
     def _go_back(self) -> None:
-        """Train on from the weights that were written last, at half the rate, with a new warm-up."""
+        """Continue from the weights that were written last, at half the rate, with a new warm-up."""
         lost_at = self._run.step
         last = load_kept(self._folder, FLAT if self._phase == FLAT_PHASE else AVERAGED)
         last.fill(self._task.model)
         self._run = self._new_run(self._run.recipe, step=last.progress.step)
         self._run.prepare(self.timetable.phases)
         self._damping /= 2
-        Console().print(f"no numbers any more at step {lost_at}: back to step {last.progress.step}, at half the rate")
+        Console().print(
+            f"the loss is not finite at step {lost_at}: continuing from step {last.progress.step} at half the rate"
+        )

@@ -1,8 +1,8 @@
-"""One step of training: loss, gradients, clipping, update. On a GPU it is recorded once and then played back.
+"""One step of training: loss, gradients, clipping, update. On a GPU a step is recorded once and then replayed.
 
-A step is some two thousand small kernels; starting each from Python would take longer than computing them, so a CUDA
-graph starts them all at once (torch.cuda.graphs). What is recorded draws its pictures on the device and never waits for
-the processor; learning rates are read from tensors.
+A step is some two thousand small kernels, and launching each from Python would take longer than computing it. A CUDA
+graph launches them all at once (torch.cuda.graphs). A recorded step draws its pictures on the device and never waits
+for the CPU; it reads the learning rates from tensors.
 """
 
 from __future__ import annotations
@@ -20,42 +20,42 @@ if TYPE_CHECKING:
     from models.training.schedule import Phase
 
 _REHEARSALS = 3
-"""Steps before a recording: libraries choose their kernels in them."""
+"""Steps before a recording, in which the libraries choose their kernels."""
 
 
 class Task(Protocol):
-    """One stage as its steps see it."""
+    """One stage, as its steps see it."""
 
     model: nn.Module
 
     def loss(self, generator: torch.Generator | None, *, phase: Phase) -> Tensor:
-        """Loss of one fresh batch; without a generator it is drawn on the device."""
+        """Return the loss of a new batch; without a generator the device draws the batch."""
 
 
 class Steps(Protocol):
-    """Steps of one task, eager or recorded."""
+    """The steps of one task, eager or recorded."""
 
     read_every: int
-    """Steps between two looks at the loss, which wait for the device."""
+    """Steps between two reads of the loss, which wait for the device."""
 
     def prepare(self, phases: Iterable[Phase]) -> None:
-        """Compile and record what these phases need; trains nothing."""
+        """Compile and record the steps of these phases without training."""
 
     def step(self, phase: Phase) -> Tensor:
-        """Train on one batch; gives its loss."""
+        """Train on one batch, and return its loss."""
 
 
 class EagerSteps:
-    """Step by step."""
+    """Steps computed by torch as usual."""
 
     read_every = 1
 
     def __init__(self, task: Task, optimizers: Optimizers, *, clip: float, generator: torch.Generator | None) -> None:
-        """Without a generator pictures are drawn on the device."""
+        """Take the task; without a generator the device draws the pictures."""
         self._task, self._optimizers, self._clip, self._generator = task, optimizers, clip, generator
 
     def prepare(self, phases: Iterable[Phase]) -> None:
-        """Nothing is recorded."""
+        """Do nothing: there is nothing to record."""
 
     def step(self, phase: Phase) -> Tensor:
         self._optimizers.zero_grad()
@@ -67,12 +67,12 @@ class EagerSteps:
 
 
 class RecordedSteps:
-    """The same, recorded as one CUDA graph for each phase."""
+    """The same steps, recorded as one CUDA graph for each phase."""
 
     read_every = 20
 
     def __init__(self, task: Task, optimizers: Optimizers, *, clip: float) -> None:
-        """Records when it is told to prepare a phase."""
+        """Take the task; `prepare` makes the recordings."""
         self._eager = EagerSteps(task, optimizers, clip=clip, generator=None)
         self._optimizers = optimizers
         self._recordings: dict[Phase, tuple[torch.cuda.CUDAGraph, Tensor]] = {}
@@ -102,7 +102,7 @@ class RecordedSteps:
 
 
 def steps_of(task: Task, optimizers: Optimizers, *, clip: float, seed: int, device: str) -> Steps:
-    """Recorded steps on a GPU, eager ones elsewhere."""
+    """Return recorded steps on a GPU, and eager ones elsewhere."""
     if device.startswith("cuda"):
         torch.cuda.manual_seed(seed)
         return RecordedSteps(task, optimizers, clip=clip)

@@ -1,4 +1,4 @@
-"""The time that a training has spent, and what ends it when it does not end itself."""
+"""The time that a training has spent, and the deadline that ends a training that hangs."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 STALLED = 3
-"""Exit code of a training that did not end by itself."""
+"""Exit code of a training that hung."""
 PATIENCE_S, PATIENCE = 60.0, 10.0
-"""What takes longer than a minute, and ten times as long as anything before, hangs (assumed)."""
+"""A step hangs when it takes longer than a minute and ten times as long as every earlier one (assumed)."""
 
 
 class Clock(Protocol):
-    """Time as this file sees it."""
+    """The clock, as this file sees it."""
 
     def now(self) -> float:
-        """Seconds since any moment."""
+        """Return the seconds since a fixed moment."""
 
     def wait(self, done: threading.Event, timeout_s: float) -> bool:
-        """Whether `done` is set before this time is over."""
+        """Wait until `done` is set or the time is over; return whether it is set."""
 
 
 class WallClock:
-    """The machine's."""
+    """The clock of this machine."""
 
     def now(self) -> float:
         return time.monotonic()
@@ -40,26 +40,26 @@ class WallClock:
 
 
 class Stopwatch:
-    """Return the seconds since the start, without the pauses."""
+    """The seconds since the start, without the pauses."""
 
     def __init__(self, clock: Clock | None = None, *, spent_s: float = 0.0) -> None:
-        """Starts at `spent_s`."""
+        """Start at `spent_s`."""
         self.clock = clock or WallClock()
         self._zero_s = self.clock.now() - spent_s
         self._paused_at_s: float | None = None
 
     @property
     def spent_s(self) -> float:
-        """What it shows."""
+        """Return the time shown."""
         return (self.clock.now() if self._paused_at_s is None else self._paused_at_s) - self._zero_s
 
     def add(self, seconds: float) -> None:
-        """Show so much more: the time of an earlier process."""
+        """Add seconds: the time of an earlier process."""
         self._zero_s -= seconds
 
     @contextmanager
     def pause(self) -> Iterator[None]:
-        """Stand still in this block."""
+        """Stop the watch in this block."""
         self._paused_at_s = self.clock.now()
         yield
         self._zero_s += self.clock.now() - self._paused_at_s
@@ -67,16 +67,16 @@ class Stopwatch:
 
 
 def end_process() -> None:
-    """End this process as it is: a step that hangs in a driver answers to nothing else."""
-    print("the training hangs: ended; the weights that were written last stay", file=sys.stderr, flush=True)
+    """End this process at once: a step that hangs in a driver cannot be interrupted otherwise."""
+    print("the training hangs and is ended; the weights that were written last remain", file=sys.stderr, flush=True)
     os._exit(STALLED)
 
 
 class Deadline:
-    """While this is entered, `end` is called when it is past `at_s` and the training has shown no life for too long."""
+    """Call `end` when `at_s` is past and the training has shown no sign of life for too long."""
 
     def __init__(self, watch: Stopwatch, at_s: float, *, end: Callable[[], None]) -> None:
-        """Waits in a thread of its own."""
+        """Take the watch; the deadline waits in its own thread while the object is entered."""
         self._watch, self._at_s, self._end = watch, at_s, end
         self._alive_at_s = watch.clock.now()
         self._longest_s = 0.0
@@ -84,7 +84,7 @@ class Deadline:
         self._thread = threading.Thread(target=self._wait, name="deadline", daemon=True)
 
     def show_life(self) -> None:
-        """Tell that the training is late at worst, and does not hang."""
+        """Report that the training is making progress, even if it is late."""
         now_s = self._watch.clock.now()
         self._longest_s = max(self._longest_s, now_s - self._alive_at_s)
         self._alive_at_s = now_s

@@ -59,7 +59,7 @@ __all__ = ["STAGES", "TrainOptions", "train"]
 
 
 class MediumTask:
-    """Stage `medium`: the autoencoder of 172 px alone, rate and distortion."""
+    """Stage `medium`: the autoencoder of 172 px alone, by rate and distortion."""
 
     def __init__(self, photographs: PhotographSet, options: TrainOptions) -> None:
         """Start from the closed-form linear transform, unless there are flat weights to continue from."""
@@ -72,7 +72,7 @@ class MediumTask:
         self._watch = Watch(options, size_px=MEDIUM_PX) if options.valid else None
 
     def loss(self, generator: torch.Generator | None, *, phase: Phase) -> Tensor:
-        """Rate-distortion loss of a batch of the halves of crops, or of whole pictures in the last part."""
+        """Return the loss of a batch of half-size crops, or of whole pictures at the end of the decay."""
         options = self._options
         recipe = replace(options.recipe, batch=2 * options.recipe.batch)  # halves have a quarter of the area
         crops, quality = self._photographs.batch(recipe, phase, generator)
@@ -80,17 +80,17 @@ class MediumTask:
         return codec_loss(self._networks, x, quality, half_precision=options.half_precision, phase=phase)
 
     def score(self, averaged: nn.Module) -> dict[str, float]:
-        """Rate-distortion against JPEG on the validation pictures, and on as many that are trained on."""
+        """Return rate-distortion against JPEG on the validation pictures, and on as many training pictures."""
         return self._watch.score(averaged) if self._watch else {}  # type: ignore[arg-type]
 
 
 def train(options: TrainOptions, *, clock: Clock | None = None) -> None:
-    """Run the stages that `options.stage` names, in `options.output` (or going on in `options.resume`)."""
+    """Run the stages that `options.stage` names, in `options.output`, or in `options.resume` to continue a run."""
     watch = Stopwatch(clock)
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
     if options.device.startswith("cuda"):
-        # no TF32: the blur of SSIMULACRA2 tells nearly flat places apart, and its gradient would be a third off
+        # no TF32: SSIMULACRA2's blur subtracts nearly equal numbers, and its gradient would be a third off
         torch.set_float32_matmul_precision("highest")
         torch.backends.cudnn.benchmark = True
     folder = options.resume or options.output
@@ -111,7 +111,7 @@ def train(options: TrainOptions, *, clock: Clock | None = None) -> None:
 
 
 def _continue_from(options: TrainOptions, folder: Path) -> TrainOptions:
-    """Return options that go on from the folder's own flat weights, where an earlier run left some there."""
+    """Return options that continue from the folder's own flat weights, where an earlier run left some."""
     return replace(options, flat=folder) if (folder / FLAT).exists() else options
 
 

@@ -1,4 +1,4 @@
-"""log.jsonl: one line for each look at a training, over all of its runs."""
+"""log.jsonl: one line of figures at each measurement of a training, over all of its runs."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ LOG = "log.jsonl"
 
 
 class TrainingLog:
-    """The log of one stage's folder."""
+    """The log in one stage's folder."""
 
     def __init__(self, folder: Path) -> None:
-        """Nothing is written before the first line."""
+        """Take the folder; the first line creates the file."""
         self._file = folder / LOG
 
     def add(self, progress: TrainingProgress, figures: Mapping[str, float | None], *, optimizer: str) -> None:
@@ -33,13 +33,13 @@ class TrainingLog:
         Console().print(shown, soft_wrap=True)
 
     def begin_with(self, earlier: Path) -> None:
-        """Go on with the lines of an earlier run's folder, unless there are lines already."""
+        """Copy the lines of an earlier run's folder, unless this log has lines already."""
         if not self._file.exists() and (earlier / LOG).exists():
             self._file.write_text((earlier / LOG).read_text())
 
 
 def lines_of(log: Path) -> list[dict[str, Any]]:
-    """All lines of a log."""
+    """Return all lines of a log."""
     return [json.loads(line) for line in log.read_text().splitlines()]
 
 

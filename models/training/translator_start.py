@@ -1,4 +1,4 @@
-"""The translators' linear paths in closed form: least squares from decoded latents to the LANCZOS half's pixels."""
+"""Closed-form start of the translators' linear paths: least squares from decoded latents to the pixels of halves."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Examples:
 
 @torch.no_grad()
 def translator_examples(high: HighAutoencoder, photographs: PhotographSet, *, seed: int) -> Examples:
-    """Cells of many crops and qualities; the outermost cells have no neighbours and are left out."""
+    """Return cells of many crops and qualities, without the outermost ones, which lack neighbours."""
     generator = torch.Generator().manual_seed(seed)
     rows, targets = [], []
     for _ in range(min(_BATCHES, 2 * photographs.files)):
@@ -53,9 +53,9 @@ def translator_examples(high: HighAutoencoder, photographs: PhotographSet, *, se
 
 @torch.no_grad()
 def start_translator(translator: Translator, examples: Examples, dct: DctBasis | None) -> float:
-    """Fit the linear path of a translator; gives the mean R^2 over pixels."""
+    """Fit the linear path of a translator, and return the mean R^2 over pixels."""
     if isinstance(translator.linear, DctSynthesis):
-        assert dct is not None, "the architecture has been checked"
+        assert dct is not None, "Architecture checks that a DCT path has a DCT latent"
         translator.linear.start(dct.order, dct.colours, dct.mean)
         return _fit_by_dct(translator, translator.linear, examples)
     fit = neighbour_fit(examples.around, examples.target, edges=len(translator.linear_edges.weight))
@@ -69,7 +69,7 @@ def start_translator(translator: Translator, examples: Examples, dct: DctBasis |
 
 
 def _fit_by_dct(translator: Translator, linear: DctSynthesis, examples: Examples) -> float:
-    """LANCZOS of the cell first, then edges for the taps that lie in the neighbours."""
+    """Set LANCZOS within the cell first, then fit edges to the taps that lie in the neighbours."""
     linear.inverse.copy_(_lanczos_half() @ dct_matrix().T)
     cells = examples.around[:, : len(linear.gain), None, None]
     straight = F.pixel_unshuffle(linear(cells.to(linear.gain.device)).cpu(), _HALF_STRIDE_PX).flatten(1)
@@ -82,7 +82,7 @@ def _fit_by_dct(translator: Translator, linear: DctSynthesis, examples: Examples
 
 
 def _lanczos_half() -> Tensor:
-    """(8, 16): the taps of LANCZOS to half the side that lie within a block, as Pillow has them far from any border."""
+    """Return the taps (8, 16) of Pillow's LANCZOS to half the side that lie within a block, far from any border."""
     taps = np.eye(5 * BLOCK_PX, dtype=np.float32)
     halved = Image.fromarray(taps).resize((len(taps), len(taps) // 2), Image.Resampling.LANCZOS)
     within = np.array(halved)[2 * _HALF_STRIDE_PX : 3 * _HALF_STRIDE_PX, 2 * BLOCK_PX : 3 * BLOCK_PX]

@@ -1,7 +1,7 @@
-"""Triton kernels of fast_layers.py, for training on a GPU. `x[p, c]`: all channels of a place lie together.
+"""Triton kernels of fast_layers.py, for training on a GPU. All channels of a place lie together: `x[p, c]`.
 
-P places and C channels are one program's; a program that sums takes several blocks of places before it adds to what
-others found.
+One program computes P places and C channels. A program that sums takes several blocks of places before it adds to the
+shared result.
 """
 
 import triton

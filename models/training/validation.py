@@ -1,4 +1,4 @@
-"""Rate-distortion on the validation pictures while training goes on: one figure to watch, BD-rate against JPEG."""
+"""Rate-distortion on validation pictures during training. The figure to watch is BD-rate against JPEG."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _WIDE_RANGE = rd.ScoreRange(low=28.0, high=38.0, shortest=0.5)
 
 @dataclass(frozen=True)
 class Scored:
-    """Bytes of one file or bitstream, and both scores of what it decodes to."""
+    """Bytes of one file or bitstream, and both scores of the decoded picture."""
 
     size_bytes: int
     psnr: float
@@ -51,17 +51,17 @@ class _Picture:
 
 
 class Watch:
-    """A dozen validation pictures, and a dozen that are trained on: the gap between the two tells of overfitting."""
+    """A dozen validation pictures and a dozen training pictures: the gap between them shows overfitting."""
 
     def __init__(self, options: TrainOptions, *, size_px: int) -> None:
-        """Every n-th picture of `options.valid` and of the training folders."""
+        """Take every n-th picture of `options.valid` and of the training folders."""
         assert options.valid is not None, "there is nothing to watch without validation pictures"
         trained = [file for folder in options.data for file in training_files(folder)][: options.limit]
         self._valid = CodecValidation(pictures_in(options.valid), size_px=size_px)
         self._trained = CodecValidation(tuple(trained), size_px=size_px)
 
     def score(self, model: HighAutoencoder | MediumAutoencoder) -> dict[str, float]:
-        """Figures of both; `bd_jpeg_gap` is by how much the validation pictures fare worse than those trained on."""
+        """Return the figures; `bd_jpeg_gap` is by how much validation pictures fare worse than training pictures."""
         figures, trained = self._valid.score(model), self._trained.score(model)
         figures["bd_jpeg_trained"] = trained["bd_jpeg"]
         figures["bd_jpeg_gap"] = figures["bd_jpeg"] - trained["bd_jpeg"]
@@ -72,13 +72,13 @@ class CodecValidation:
     """A fixed handful of pictures with their JPEG curves."""
 
     def __init__(self, files: tuple[PictureFile, ...], *, size_px: int) -> None:
-        """Every n-th of the files, `PICTURES` in all."""
+        """Take every n-th of the files, `PICTURES` in all."""
         chosen = files[:: max(1, len(files) // PICTURES)][:PICTURES]
         self._pictures = [_picture(reference(file, size_px)) for file in chosen]
 
     @torch.no_grad()
     def score(self, model: HighAutoencoder | MediumAutoencoder) -> dict[str, float]:
-        """Median BD-rates against JPEG (per cent), mean bits per pixel and scores at the watched qualities."""
+        """Return median BD-rates against JPEG (per cent), mean bits per pixel and scores at the watched qualities."""
         rows = [[_point(model, picture, quality) for quality in QUALITIES] for picture in self._pictures]
         figures = {
             "bd_jpeg": self._bd_rate(rows, "psnr", _WIDE_RANGE),
@@ -118,7 +118,7 @@ def _picture(pixels: NDArray[np.uint8]) -> _Picture:
 
 
 def jpeg_curve(pixels: NDArray[np.uint8]) -> rd.Curve:
-    """Bytes and PSNR of the picture as an optimised, progressive JPEG."""
+    """Return bytes and PSNR of the picture as an optimised, progressive JPEG."""
     return rd.curve(rd.RatePoint(size_bytes, psnr_db(pixels, decoded)) for size_bytes, decoded in _jpegs(pixels))
 
 

@@ -1,4 +1,4 @@
-"""Where networks come from: a stage of this run, or released weights."""
+"""Fill networks from a stage of this run, or from a weights file."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ _INDEXES = "hyperprior.indexes."
 
 
 class UnfitStartError(Exception):
-    """The weights to go on from are of another architecture."""
+    """The weights to start from belong to another architecture."""
 
 
 class StageMissingError(Exception):
-    """A stage that this one builds on was not trained in this run, and no weights were named to take it from."""
+    """An earlier stage was not trained in this run, and no weights file was named to take its networks from."""
 
 
 def fill(networks: nn.Module, run: Path, *, start: Path | None) -> None:
-    """The averaged weights of the run's stage that trains these networks, or those of the file that it starts from."""
+    """Fill networks with the averaged weights of the run's stage that trains them, or from the file `start`."""
     for stage, prefix in _homes(networks):
         if has_averaged(run / stage):
             averaged = load_kept(run / stage, AVERAGED).tensors
@@ -36,14 +36,14 @@ def fill(networks: nn.Module, run: Path, *, start: Path | None) -> None:
             return
     if start is None:
         stage = _homes(networks)[0][0]
-        raise StageMissingError(f"stage {stage} is not in {run}; --from names weights to take it from")
+        raise StageMissingError(f"stage {stage} is not in {run}; name a weights file by --from")
     warm_start(networks, start)
 
 
 def warm_start(networks: nn.Module, weights: Path) -> None:
-    """Fill networks from a weights file that `models.checkpoint` has accepted; raises `UnfitStartError`.
+    """Fill networks from a weights file that `models.checkpoint` accepts. Raises `UnfitStartError`.
 
-    Blocks that the file does not have start as the identity; whatever else it lacks stays as it is.
+    Blocks that the file lacks start as the identity; anything else that it lacks stays unchanged.
     """
     tensors, prefix = load_file(weights), _prefix(networks)
     state = networks.state_dict()
@@ -53,7 +53,7 @@ def warm_start(networks: nn.Module, weights: Path) -> None:
         if prefix + name in tensors:
             _copy(state[name], tensors[prefix + name], prefix + name)
         elif ".narrow." in name:
-            state[name].zero_()  # a block that the file does not have starts as the identity
+            state[name].zero_()  # a missing block starts as the identity
     for name, part in networks.named_modules():
         if isinstance(part, ScaleIndexes):
             integers = [tensors[f"{prefix}{name}.{one}"].float() for one in INTEGER_PARTS]
@@ -63,14 +63,14 @@ def warm_start(networks: nn.Module, weights: Path) -> None:
 def _copy(own: Tensor, stored: Tensor, name: str) -> None:
     if own.shape != stored.shape:
         raise UnfitStartError(
-            f"the weights to go on from are of another architecture: {name} is {tuple(stored.shape)}, "
+            f"the weights to start from belong to another architecture: {name} is {tuple(stored.shape)}, "
             f"expected {tuple(own.shape)}"
         )
     own.copy_(stored)
 
 
 def _homes(networks: nn.Module) -> tuple[tuple[str, str], ...]:
-    """Stages that train these networks, the last that did first, and how their names begin there."""
+    """Return the stages that train these networks, latest first, each with the prefix of their names there."""
     if isinstance(networks, MediumAutoencoder):
         return (("medium", ""),)
     if isinstance(networks, LightNetworks):

@@ -241,7 +241,7 @@ import inspect, sys
 from models import rans
 from models.codec import Codec
 from models.cpu import dct_loops, loops
-from models.machine_code import compiled
+from models.machine_code import compile_loop
 from tests.models.pictures import photograph
 
 def made():
@@ -249,7 +249,7 @@ def made():
     for module in (loops, dct_loops):
         own = [one for name, one in vars(module).items() if inspect.isfunction(one) and not name.startswith("_")]
         every += [one for one in own if one.__module__ == module.__name__]
-    return {one.__name__: len(compiled(one).signatures) for one in every}
+    return {one.__name__: len(compile_loop(one).signatures) for one in every}
 
 codec = Codec.load(kernels=sys.argv[1], head=sys.argv[2])
 before = made()

@@ -227,13 +227,13 @@ from pathlib import Path
 
 from models.codec import Codec
 from models.cpu import dct_loops
-from models.machine_code import compiled
+from models.machine_code import compile_loop
 from tests.models.counted_clock import CountedClock
 from tests.models.pictures import photograph
 
 def made():
     own = [one for one in vars(dct_loops).values() if inspect.isfunction(one)]
-    return [len(compiled(one).signatures) for one in own if one.__module__ == dct_loops.__name__]
+    return [len(compile_loop(one).signatures) for one in own if one.__module__ == dct_loops.__name__]
 
 codec = Codec.load(Path(sys.argv[1]), kernels=sys.argv[2])
 before = made()
