@@ -1,4 +1,4 @@
-"""Analysis transform g_a: picture -> latent. Heavy on purpose: it runs once a miss, never on a hit.
+"""Analysis transform g_a: picture -> latent. It may be slow: it runs once per miss, never on a hit.
 
            +-- unshuffle(stride) -- linear ---------------------------------------+
     x -----|                                                                      +--> y
@@ -22,7 +22,7 @@ class Analysis(nn.Module):
     """g_a of one autoencoder; several analyses may write the latents of one hyperprior."""
 
     def __init__(self, config: AutoencoderConfig, encoder: EncoderConfig) -> None:
-        """Networks of the widths in `encoder`; `start_linear` fills in the linear path."""
+        """Build networks of the widths in `encoder`; `start_linear` sets the linear path."""
         super().__init__()
         wide, deep, half = encoder.wide, encoder.deep, config.stride_px // 2
         self.stride_px = config.stride_px
@@ -34,7 +34,7 @@ class Analysis(nn.Module):
         self.leave = Pointwise(deep, config.latent_channels, gain=0)
 
     def forward(self, x: Tensor, deviation: Tensor) -> Tensor:
-        """X (B, 3, S, S) in 0..1 -> y (B, N, H, W); deviation (N,) is the scale of each channel."""
+        """Map x (B, 3, S, S) in 0..1 to y (B, N, H, W); deviation (N,) is the scale of each channel."""
         x = x - 0.5
         with torch.autocast(x.device.type, enabled=False):  # bf16 here costs 0.1 dB and more at the top qualities
             linear: Tensor = self.linear(F.pixel_unshuffle(x, self.stride_px))

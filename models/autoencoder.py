@@ -1,10 +1,10 @@
-"""All networks of a weights file, as modules. No bytes here: see codec.py.
+"""All networks of a weights file, as modules. codec.py turns bytes into pictures with them.
 
-1. `HighAutoencoder`: 344x344 <-> latent on 22x22; what the store holds. Its own head is `high-gpu`, and it may have
-   `medium-gpu` beside it, from the same latent to the medium picture.
+1. `HighAutoencoder`: 344x344 <-> latent on 22x22; the latent that the store holds. Its own head is `high-gpu`. It may
+   also have `medium-gpu`, which decodes the same latent to the medium picture.
 2. `MediumAutoencoder`: 172x172 <-> latent on 22x22; a codec of its own.
-3. `LightNetworks`: what serves the high latent on a processor: `high-cpu`, a second synthesis of the high picture, the
-   translator to the medium picture (`?res=medium`), and perhaps a second, cheaper analysis.
+3. `LightNetworks`: the networks for a CPU: `high-cpu`, a second synthesis of the high picture, the translator to the
+   medium picture (`?res=medium`), and optionally a second, cheaper analysis.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 
 class HighAutoencoder(nn.Module):
-    """Analysis, hyperprior and the heads for a GPU, of the high picture."""
+    """Analysis, hyperprior and GPU heads of the high picture."""
 
     def __init__(self, architecture: Architecture) -> None:
-        """Networks of the widths in `architecture`."""
+        """Build networks of the widths in `architecture`."""
         super().__init__()
         self.config = architecture.high
         self.analysis = Analysis(self.config, self.config.encoder)
@@ -43,7 +43,7 @@ class MediumAutoencoder(nn.Module):
     """Analysis, hyperprior and head of the medium picture."""
 
     def __init__(self, architecture: Architecture) -> None:
-        """Networks of the widths in `architecture`."""
+        """Build networks of the widths in `architecture`."""
         super().__init__()
         self.config = architecture.medium
         self.analysis = Analysis(self.config, self.config.encoder)
@@ -52,10 +52,10 @@ class MediumAutoencoder(nn.Module):
 
 
 class LightNetworks(nn.Module):
-    """The cheap ways from the high latent to both sizes, and the cheap way to it."""
+    """The cheap networks on the high latent: a head for each picture size, and an analysis if any."""
 
     def __init__(self, architecture: Architecture) -> None:
-        """Networks of the widths in `architecture`."""
+        """Build networks of the widths in `architecture`."""
         super().__init__()
         encoder = architecture.light_encoder
         self.high = HighHead(architecture.high, architecture.high_cpu)
@@ -64,10 +64,10 @@ class LightNetworks(nn.Module):
 
 
 class SharedLatent(nn.Module):
-    """The high autoencoder and all that reads or writes its latent, to be trained together."""
+    """The high autoencoder and all networks that read or write its latent, for joint training."""
 
     def __init__(self, architecture: Architecture) -> None:
-        """Named as in the weights file."""
+        """Build them under the names of the weights file."""
         super().__init__()
         self.high = HighAutoencoder(architecture)
         self.light = LightNetworks(architecture)
@@ -84,17 +84,17 @@ class Networks:
 
     @classmethod
     def of(cls, architecture: Architecture) -> Self:
-        """New networks, to be filled."""
+        """Build new networks, whose weights are to be filled in."""
         return cls(
             architecture, HighAutoencoder(architecture), MediumAutoencoder(architecture), LightNetworks(architecture)
         )
 
     def parts(self) -> tuple[HighAutoencoder, MediumAutoencoder, LightNetworks]:
-        """The three modules, to be treated alike."""
+        """Return the three modules."""
         return self.high, self.medium, self.light
 
 
 def pad_to_cells(x: Tensor, config: AutoencoderConfig) -> Tensor:
-    """Replicate the right and bottom edge of x (B, 3, S, S) up to whole latent cells: the one place that pads."""
+    """Replicate the right and bottom edge of x (B, 3, S, S) up to whole latent cells. Nothing else pads."""
     spare = config.padded_px - config.size_px
     return F.pad(x, (0, spare, 0, spare), mode="replicate")

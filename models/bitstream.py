@@ -1,4 +1,4 @@
-"""The wire format of one latent. Standard library only; knows lengths and checksums, nothing of tables or tensors.
+"""The wire format of one latent. Standard library only: it checks lengths and checksums, without tables or tensors.
 
     offset  bytes  field
     0       2      magic "LE"
@@ -9,11 +9,11 @@
     9       2..4   width and height in pixels, each an unsigned LEB128 varint
     .       4 n    words of the entropy coder, 32 bits each, little-endian; they end where the bitstream ends
 
-13 bytes beside the words for a 344x344 picture. z is popped first from the one entropy coder: its length needs no
+The header of a 344x344 picture takes 13 bytes. z is decoded before y by the same entropy coder, so its length needs no
 field.
 The coder's first state starts at the CRC-32 of all header bytes and then the symbols (z, then q, 16 bits each,
-little-endian), and decoding has to end there: a decoder that reads other symbols than the encoder wrote, for whatever
-reason, or another header, refuses instead of drawing another picture.
+little-endian), and decoding must end at the same state. A decoder that reads other symbols or another header than the
+encoder wrote, for any reason, raises an error instead of returning a wrong picture.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ VERSION = 2
 FLAG_MEDIUM = 1
 STREAM_ID_BYTES = 4
 MAX_WORDS_BYTES = 1 << 20
-"""Longest run of words that is read (derived: 40 bits for each of the 22*22*384 symbols of the worst picture)."""
+"""Largest length of the words (derived: 40 bits for each of the 22*22*384 symbols of the worst picture)."""
 
 _WORD_BYTES = 4
 _FIXED_BYTES = 9
@@ -36,12 +36,12 @@ _VARINT_BYTES = 2
 
 
 class BitstreamError(Exception):
-    """Root of what can be wrong with a bitstream.
+    """Root of all errors in a bitstream.
 
     BitstreamError
-    +-- TruncatedBitstream   it ends too early
-    +-- ForeignBitstream     not ours, or of another version, model or picture size
-    +-- DamagedBitstream     ours, but its fields, words or checksum contradict each other
+    +-- TruncatedBitstream   ends too early
+    +-- ForeignBitstream     another format, version, model or picture size
+    +-- DamagedBitstream     fields, words or checksum contradict each other
     """
 
 
@@ -59,7 +59,7 @@ class DamagedBitstream(BitstreamError):  # noqa: N818
 
 @dataclass(frozen=True)
 class Bitstream:
-    """The fields of one bitstream, checked as far as that goes without a model."""
+    """The fields of one bitstream, checked as far as possible without a model."""
 
     stream_id: bytes
     quality: int
@@ -71,17 +71,17 @@ class Bitstream:
 
     @property
     def header_bytes(self) -> int:
-        """Bytes beside the words."""
+        """Return the number of bytes before the words."""
         return len(_head(self))
 
 
 def _varint(value: int) -> bytes:
-    """Unsigned LEB128 of at most two bytes."""
+    """Return the unsigned LEB128 of a value, at most two bytes."""
     return bytes([value]) if value < 0x80 else bytes([value & 0x7F | 0x80, value >> 7])  # noqa: PLR2004
 
 
 def _read_varint(blob: bytes, offset: int) -> tuple[int, int]:
-    """Value and the offset after it; only the shortest form is accepted, so a bitstream has one spelling."""
+    """Return a value and the offset after it. Only the shortest form is accepted: one value has one encoding."""
     value = 0
     for position in range(_VARINT_BYTES):
         if offset + position >= len(blob):
@@ -103,7 +103,7 @@ def _head(bitstream: Bitstream) -> bytes:
 
 
 def checksum(bitstream: Bitstream, *symbols: bytes | memoryview) -> int:
-    """CRC-32 over the header bytes and the symbols: where the entropy coder starts, and where decoding has to end."""
+    """Return the CRC-32 of header and symbols: the state at which the entropy coder starts and decoding ends."""
     found = zlib.crc32(_head(bitstream))
     for part in symbols:
         found = zlib.crc32(part, found)
@@ -111,7 +111,7 @@ def checksum(bitstream: Bitstream, *symbols: bytes | memoryview) -> int:
 
 
 def build(bitstream: Bitstream) -> bytes:
-    """The bytes of a bitstream."""
+    """Return the bytes of a bitstream."""
     return _head(bitstream) + bitstream.words
 
 
@@ -121,7 +121,7 @@ def stream_id_of(blob: bytes) -> bytes:
 
 
 def parse(blob: bytes) -> Bitstream:
-    """Read and check every field; raises a `BitstreamError`. The words are not decoded here."""
+    """Read and check every field, but do not decode the words. Raises a `BitstreamError`."""
     _check_start(blob)
     quality, flags = blob[7], blob[8]
     width_px, offset = _read_varint(blob, _FIXED_BYTES)

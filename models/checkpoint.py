@@ -1,9 +1,9 @@
-"""The weights file: safetensors in and out, and the digests that name what it decodes to. Nothing is unpickled.
+"""The weights file: safetensors in and out, and digests that identify its streams and pictures. Nothing is unpickled.
 
 Names in the file: `high.*`, `medium.*` (the two autoencoders, each with `hyperprior.indexes.*` as integers and
-`tables.{symbols,hyper}` as counts), `light.high.*` (the processor's head of the high picture), `light.medium.*` (the
+`tables.{symbols,hyper}` as counts), `light.high.*` (the CPU's head of the high picture), `light.medium.*` (the
 translator) and, where the architecture has them, `high.medium_head.*` (a GPU's head of the medium picture) and
-`light.analysis.*` (the processor's analysis). The metadata tells the architecture, from which the networks are built.
+`light.analysis.*` (the CPU's analysis). The networks are built from the architecture in the metadata.
 Matrices are stored in half precision and computed with in float32.
 """
 
@@ -45,7 +45,7 @@ class CheckpointError(Exception):
 
 @dataclass(frozen=True)
 class ReleaseNotes:
-    """What the weights file says of itself."""
+    """What the metadata of a weights file says about the release."""
 
     default_quality: int
     """Lowest quality with a mean SSIMULACRA2 of at least 70 on the validation pictures."""
@@ -58,7 +58,7 @@ class ReleaseNotes:
 
 @dataclass(frozen=True)
 class Tables:
-    """Counts of one autoencoder: symbols (one row per scale index, of unlike lengths), hyper (groups, C, 31)."""
+    """CDF tables of one autoencoder: symbols (one row per scale index, of different lengths), hyper (groups, C, 31)."""
 
     symbols: list[Tensor]
     hyper: Tensor
@@ -66,7 +66,7 @@ class Tables:
 
 @dataclass(frozen=True)
 class Autoencoding:
-    """One autoencoder ready to code: its networks, its entropy coder, the id of its streams."""
+    """One autoencoder ready to code: its networks, its entropy coder and the id of its streams."""
 
     networks: HighAutoencoder | MediumAutoencoder
     coder: EntropyCoder
@@ -76,18 +76,18 @@ class Autoencoding:
 
 @dataclass(frozen=True)
 class HeadIds:
-    """4 bytes for each head, which change when its pictures may."""
+    """Four bytes for each head, which change whenever its pictures may change."""
 
     high_gpu: bytes
     high_cpu: bytes
     medium_cpu: bytes
     medium_gpu: bytes
-    """The translator's where the file has no such head."""
+    """The translator's id where the file has no such head."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """All that a weights file holds."""
+    """The contents of a weights file."""
 
     architecture: Architecture
     high: Autoencoding
@@ -98,16 +98,16 @@ class Checkpoint:
 
 
 def save(path: Path, networks: Networks, *, tables: tuple[Tables, Tables], notes: ReleaseNotes) -> None:
-    """Freeze and write, tables of the high autoencoder first.
+    """Freeze the networks and write them, with the tables of the high autoencoder first.
 
-    Raises `InexactScalePathError` when a scale path is out of bounds.
+    Raises `InexactScalePathError` where a scale path is out of bounds.
     """
     tensors = _freeze("high", networks.high, tables[0]) | _freeze("medium", networks.medium, tables[1])
     tensors |= {f"light.{name}": to_stored(name, tensor) for name, tensor in networks.light.state_dict().items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_suffix(".new")
     save_file(tensors, fresh, metadata=_metadata(networks.architecture, notes))
-    fresh.chmod(0o644)  # safetensors leaves it to its owner; an image may run as another user
+    fresh.chmod(0o644)  # safetensors makes it private to its owner, but a container may run as another user
     fresh.replace(path)
 
 
@@ -120,7 +120,7 @@ def _metadata(architecture: Architecture, notes: ReleaseNotes) -> dict[str, str]
 
 
 def load(path: Path | None = None) -> Checkpoint:
-    """Read a weights file (the released one by default); raises `CheckpointError`."""
+    """Read a weights file, the released one by default. Raises `CheckpointError`."""
     chosen = path or RELEASED
     try:
         with safe_open(chosen, framework="pt") as file:
@@ -138,15 +138,15 @@ def load(path: Path | None = None) -> Checkpoint:
 
 
 def _architecture(text: str) -> Architecture:
-    """Raises `ValueError` when the text describes anything that these networks cannot be."""
+    """Parse the architecture. Raises `ValueError` where these networks cannot be built from it."""
     found = TypeAdapter(Architecture).validate_json(text, strict=True)
     if asdict(found) != json.loads(text):
-        raise ValueError("its architecture has parts that this version does not know")
+        raise ValueError("its architecture has parts unknown to this version")
     return found
 
 
 def _notes(text: str) -> ReleaseNotes:
-    """Raises `ValueError` when a note is missing or of another type, or when no stream can have the default quality."""
+    """Parse the notes. Raises `ValueError` where one is missing or mistyped, or the default quality is out of range."""
     found = TypeAdapter(ReleaseNotes).validate_json(text)
     if not 0 <= found.default_quality < QUALITIES:
         raise ValueError(f"its default quality is 0 to {QUALITIES - 1}, not {found.default_quality}")
@@ -215,7 +215,10 @@ def _freeze(prefix: str, networks: HighAutoencoder | MediumAutoencoder, tables: 
 
 
 def to_stored(name: str, tensor: Tensor) -> Tensor:
-    """Matrices in half precision; linear paths, gains and vectors in full; places of coefficients as integers."""
+    """Return a tensor as the file stores it.
+
+    Matrices are in half precision; linear paths, gains and vectors in full; places of coefficients are integers.
+    """
     if not tensor.is_floating_point():
         return tensor.to(torch.int16).contiguous()
     full = tensor.ndim < 2 or "linear" in name or "log_gain" in name or "quality" in name  # noqa: PLR2004

@@ -1,12 +1,12 @@
-"""The one door to the networks: pixels -> bitstream, bitstream -> symbols, symbols -> pictures.
+"""The interface to the networks: pixels -> bitstream, bitstream -> symbols, symbols -> pictures.
 
     Codec        the high autoencoder with both heads: one bitstream serves 344x344 and, by the translator, 172x172
     MediumCodec  the medium autoencoder as a codec of its own: 172x172 only
 
-`read` is exact and runs on the CPU, one bitstream at a time, so that a bad one fails alone. `synthesize` takes a batch;
-means and y_hat are in float32, only what follows y_hat may be bf16 (its 8 bits would misplace a mean by 0.2 steps).
-cpu/ holds the quick decoder of a processor, device/ the one of an accelerator.
-Any thread may `read`; everything else belongs to one thread.
+`read` is exact and runs on the CPU, one bitstream at a time, so that a bad one fails alone. `synthesize` takes a batch.
+Means and y_hat are in float32; the layers after y_hat may be bf16 (its 8 bits would shift a mean by 0.2 steps).
+cpu/ holds the fast decoder of a CPU, device/ the fast decoder of an accelerator.
+Any thread may call `read`; all other methods belong to one thread.
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ __all__ = ["Codec", "MediumCodec", "PictureShapeError", "QualityError", "Symbols
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 _MEDIUM_WEIGHT = 0.3
-"""Of the 172 picture's distortion in a search for a 344 head; without it that picture gets 2 % worse (LOG.md)."""
+"""Weight of the 172 picture's distortion in a search for a 344 head; without it that picture gets 2 % worse (LOG.md).
+"""
 
 
 class Codec(LatentCodec):
@@ -66,7 +67,7 @@ class Codec(LatentCodec):
         self._decoder = self._build_decoder(_DTYPES[kernels.heads])
 
     def _build_decoder(self, dtype: torch.dtype) -> FastDecoder | DeviceDecoder:
-        """Bring the heads into their format, and return what decodes by them on this device."""
+        """Convert the heads to their format, and return the decoder for this device."""
         hyperprior, high, medium = self._networks.hyperprior, self._head, self._translator
         fast = FastDecoder(hyperprior, high=high, medium=medium, dtype=dtype) if self.device == "cpu" else None
         for network in self._heads.values():
@@ -83,14 +84,14 @@ class Codec(LatentCodec):
         head: str = "auto",
         encoder: str = "auto",
     ) -> Self:
-        """Read a weights file, the released one by default; raises `CheckpointError` or `KernelsError`.
+        """Read a weights file, the released one by default. Raises `CheckpointError` or `KernelsError`.
 
-        `kernels` names the number formats that products are computed in, as models/cpu/kernels.py reads them; what it
-        leaves open is measured. Symbols are read the same in all of them. `head` chooses the heads: "cpu" the light
-        ones (`high-cpu` and the translator), "gpu" the better ones (`high-gpu`, and `medium-gpu` where the file has
-        one), "auto" those of the device. All of them read every latent; only the head ids differ. `encoder` chooses
-        the analysis: "light" the cheaper one, "wide" the better one, "auto" the light one on a CPU where the file has
-        one. The stream id is the same.
+        `kernels` names the number formats of the products, as models/cpu/kernels.py parses them; formats that it does
+        not name are measured. Symbols are the same in every format. `head` chooses the heads: "cpu" the light ones
+        (`high-cpu` and the translator), "gpu" the better ones (`high-gpu`, and `medium-gpu` where the file has one),
+        "auto" the heads for this device. All heads read every latent; only the head ids differ. `encoder` chooses the
+        analysis: "light" the cheaper one, "wide" the better one, "auto" the light one on a CPU where the file has one.
+        Both write streams with the same id.
         """
         return cls(
             load(path),
@@ -101,7 +102,7 @@ class Codec(LatentCodec):
         )
 
     def encode(self, pixels: Pixels, *, quality: int, refine: int = 0) -> bytes:
-        """(344, 344, 3) sRGB -> bitstream; `refine` steps of search make it better, at about 0.1 s each on one core.
+        """Encode (344, 344, 3) sRGB; `refine` steps of search improve the stream, at about 0.1 s each on one core.
 
         Raises `PictureShapeError` or `QualityError`.
         """
@@ -115,9 +116,9 @@ class Codec(LatentCodec):
     def refinement(
         self, pictures: Sequence[Pixels], *, qualities: Sequence[int], steps: int, readers: Readers | None = None
     ) -> Refinement:
-        """Return the same search of several pictures together, in slices.
+        """Return a search for better latents of several pictures together, to be run in slices.
 
-        Without `readers` it serves the 344 head in use, and the 172 picture a little, so that it gets no worse.
+        Without `readers` it serves the 344 head in use, and the 172 picture a little, so that it does not get worse.
         Raises `PictureShapeError` or `QualityError`.
         """
         for pixels, quality in zip(pictures, qualities, strict=True):
@@ -135,7 +136,7 @@ class Codec(LatentCodec):
         return Refinement(sought, steps=steps, write=lambda coded, of_one: self._write(coded, quality=of_one))
 
     def _readers(self, pictures: Sequence[Pixels], readers: Readers) -> tuple[Reader, ...]:
-        """Heads by name, each with the pictures that it should give."""
+        """Return the heads with the weights in `readers`, each with the pictures that it should decode to."""
         high = Original(torch.cat([to_tensor(pixels, self.device) for pixels in pictures]))
         medium = Original(torch.cat([to_tensor(lanczos_half(pixels), self.device) for pixels in pictures]))
         return tuple(
@@ -143,7 +144,7 @@ class Codec(LatentCodec):
         )
 
     def encode_to_bytes(self, pixels: Pixels, *, target_bytes: int) -> bytes:
-        """The bitstream of the highest quality that takes at most `target_bytes`; raises `TargetError`."""
+        """Return the bitstream of the highest quality that takes at most `target_bytes`. Raises `TargetError`."""
         self._check_input(pixels, 0)
         y = self._analyse(pixels)
         written: dict[int, bytes] = {}
@@ -155,9 +156,9 @@ class Codec(LatentCodec):
         return written[highest_quality(fits)]
 
     def encode_to_score(self, pixels: Pixels, *, ssimulacra2: float) -> bytes:
-        """The bitstream of the lowest quality whose 344 picture, by the head in use, scores at least that much.
+        """Return the bitstream of the lowest quality whose 344 picture, by the head in use, reaches the score.
 
-        Of quality 63 if none does.
+        Where no quality reaches it, the quality is 63.
         """
         self._check_input(pixels, 0)
         y, scorer = self._analyse(pixels), Ssimulacra2(pixels)
@@ -170,7 +171,7 @@ class Codec(LatentCodec):
         return self._write(self._quantise(y, quality), quality=quality)
 
     def ssimulacra2(self, pixels: Pixels, blob: bytes) -> float:
-        """Score of the 344 picture that a bitstream decodes to, by the head in use, against its original.
+        """Return the score of the 344 picture that a bitstream decodes to, by the head in use.
 
         Raises a `BitstreamError` or `ScoreError`.
         """
@@ -179,29 +180,30 @@ class Codec(LatentCodec):
 
     @property
     def saves_by_batches(self) -> bool:
-        """Whether pictures that are synthesised together cost less than one by one."""
+        """Return whether pictures synthesised together cost less than one by one."""
         return not isinstance(self._decoder, FastDecoder)
 
     def head_id(self, size_px: int) -> bytes:
-        """4 bytes that name the head of a size: they change when its pictures may."""
+        """Return the 4 bytes that identify the head of a size; they change whenever its pictures may change."""
         return self._head_ids[size_px]
 
     def synthesize(self, symbols: Sequence[Symbols], *, size_px: int) -> list[Pixels]:
-        """A batch of latents -> pictures (size, size, 3) sRGB, size 344 or 172; raises `DeviceLost`.
+        """Decode a batch of latents to pictures (size, size, 3) sRGB, size 344 or 172. Raises `DeviceLost`.
 
-        A batch that an accelerator has no memory for is made in halves; `torch.OutOfMemoryError` where that fails too.
+        Where an accelerator lacks memory for the batch, it decodes two halves. Raises `torch.OutOfMemoryError` where a
+        half does not fit either.
         """
         return self.submit(symbols, size_px=size_px).pictures()
 
     def submit(self, symbols: Sequence[Symbols], *, size_px: int) -> Ticket | ReadyPictures:
-        """Start `synthesize`; the ticket's `pictures()` wait for it. A processor makes the pictures at once."""
+        """Start `synthesize`; `pictures()` of the returned ticket waits for the result. A CPU decodes at once."""
         if size_px not in self._head_ids:
             raise ValueError(f"no head makes {size_px} px")
         return self._decoder.submit(symbols, size_px=size_px)
 
     @torch.inference_mode()
     def synthesize_plainly(self, symbols: Sequence[Symbols], *, size_px: int) -> list[Pixels]:
-        """The same by the networks' own modules: the reference of the fast ways on a processor and on a GPU."""
+        """Decode by the networks' own modules: the reference for the fast decoders of CPU and GPU."""
         return self._pictures(*self._latents(symbols), size_px)
 
     @torch.inference_mode()
@@ -227,18 +229,18 @@ class MediumCodec(LatentCodec):
 
     @classmethod
     def load(cls, path: Path | None = None, *, device: str = "cpu", kernels: str = "auto") -> Self:
-        """Read a weights file, the released one by default; raises `CheckpointError` or `KernelsError`."""
+        """Read a weights file, the released one by default. Raises `CheckpointError` or `KernelsError`."""
         return cls(load(path), device=device, kernels=Kernels.choose(kernels, device=device))
 
     @torch.inference_mode()
     def synthesize(self, symbols: Sequence[Symbols]) -> list[Pixels]:
-        """A batch of latents -> pictures (172, 172, 3) sRGB."""
+        """Decode a batch of latents to pictures (172, 172, 3) sRGB."""
         y_hat, quality = self._latents(symbols)
         return to_pixels(self._head(y_hat, quality=quality, deviation=self._networks.hyperprior.deviation), MEDIUM_PX)
 
 
 def _analysis(checkpoint: Checkpoint, name: str, device: str) -> Analysis:
-    """The analysis of that name; `auto` is the light one on a CPU, where the file has one."""
+    """Return the analysis of that name; `auto` is the light one on a CPU, where the file has one."""
     if name not in {"auto", "light", "wide"}:
         raise ValueError(f"an encoder is auto, light or wide, not {name!r}")
     wide, light = checkpoint.high.networks.analysis, checkpoint.light.analysis

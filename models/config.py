@@ -20,9 +20,9 @@ GRID = 22
 """Side of the latent grid of both autoencoders: 344 padded to 352 at stride 16, 172 padded to 176 at stride 8."""
 
 _LEAST_SHARE = 0.25
-"""Of the latent channels, at the lowest qualities."""
+"""Share of the latent channels that the lowest qualities code."""
 _CHANNEL_STEP = 32
-"""Channels are counted by as many: whole vector registers, and few shapes for the matrix products to be ready for."""
+"""The number of coded channels is a multiple of this: whole vector registers, and few shapes of matrix products."""
 
 LAMBDA_FIRST = 0.0008
 """Rate-distortion weight of quality 0, for bits per pixel + lambda * 255^2 * MSE (assumed; about 0.15 bpp)."""
@@ -33,14 +33,14 @@ LAMBDA_LAST = 0.4
 LinearPath = Literal["matrix", "dct"]
 """How the linear path of a head maps a latent to pixels: by a full matrix, or by gains and a separable inverse DCT."""
 _LARGEST = 1 << 13
-"""No width, count or side is larger: a damaged file must not ask for the memory of a planet."""
+"""Upper limit of every width, count and side: a damaged file must not request absurd amounts of memory."""
 
 
 class _Widths:
-    """A group of widths and counts, all of them in 0..8192."""
+    """A group of widths and counts, each in 0..8192."""
 
     def __post_init__(self) -> None:
-        """Raise `ValueError` when a number is out of range."""
+        """Raise `ValueError` where a number is out of range."""
         for name, value in vars(self).items():
             if isinstance(value, int) and not 0 <= value <= _LARGEST:
                 raise ValueError(f"{name} is {value}, expected 0..{_LARGEST}")
@@ -66,33 +66,34 @@ class AutoencoderConfig(_Widths):
     stride_px: int
     latent_channels: int
     basis: Literal["klt", "dct"]
-    """What the latent starts as: principal components of blocks, or the DCT coefficients of largest variance."""
+    """How the latent starts: as principal components of blocks, or as the DCT coefficients of largest variance."""
     hyper_channels: int
     energy_groups: int
     """Hyper-latent channels that start as the log energy of a group of latent channels."""
     encoder: EncoderConfig
     feature_channels: int
-    """Channels of the features that the means are computed from."""
+    """Channels of the features from which the means are computed."""
     context_reads: int
-    """Latent channels of the decoded anchors, the first ones, that the means of the other cells read."""
+    """Latent channels of the decoded anchors, the first ones, from which the means of the other cells are computed."""
     context_channels: int
     """Channels of the means between the anchors, before the last layer."""
 
     @property
     def padded_px(self) -> int:
-        """Side of the picture after padding to whole latent cells."""
+        """Return the side of the picture after padding to whole latent cells."""
         return -(-self.size_px // self.stride_px) * self.stride_px
 
     @property
     def patch_values(self) -> int:
-        """Values of the block that one latent cell covers: a complete linear transform has as many coefficients."""
+        """Return the values in the block of one latent cell: a complete linear transform has as many coefficients."""
         return 3 * self.stride_px**2
 
     def coded_channels(self, quality: int) -> int:
-        """Latent channels that a quality codes, the first ones, in order of variance; the others are zero there.
+        """Return how many latent channels a quality codes: the first ones, in order of variance; others are zero.
 
-        Everything between bytes and pixels is as much cheaper (of the nonzero symbols of a model without this rule
-        about 4 in 100 lay beyond: measured at all qualities; training moves them to where they count).
+        Every step between bytes and pixels gets cheaper in proportion. Without this rule about 4 in 100 nonzero symbols
+        of a model lay in the other channels (measured at all qualities); training moves them to channels that are
+        coded.
         """
         share = min(1.0, max(_LEAST_SHARE, 0.5 + (quality - 23) / 72))
         return min(self.latent_channels, math.ceil(share * self.latent_channels / _CHANNEL_STEP) * _CHANNEL_STEP)
@@ -115,7 +116,7 @@ class HighHeadConfig(_Widths):
 
 @dataclass(frozen=True)
 class MediumHeadConfig(_Widths):
-    """Widths of the synthesis of the medium picture: all of it on the latent grid."""
+    """Widths of the synthesis of the medium picture, which stays on the latent grid."""
 
     width: int
     blocks: int
@@ -127,9 +128,9 @@ class TranslatorConfig(_Widths):
 
     linear: LinearPath
     edges: int
-    """Linear features that a cell shows its four neighbours: LANCZOS reaches across cells (measured, ceiling of a
-    linear map at qualities 38 and 63: pointwise 38.4 and 44.9 dB, 16 shared features 38.6 and 46.0, 32 38.8 and 46.8,
-    48 38.8 and 47.0)."""
+    """Linear features that a cell shows its four neighbours, because LANCZOS reaches across cells (measured, best
+    linear map at qualities 38 and 63: pointwise 38.4 and 44.9 dB, 16 shared features 38.6 and 46.0, 32 38.8 and
+    46.8, 48 38.8 and 47.0)."""
     width: int
     blocks: int
 
@@ -147,14 +148,14 @@ class Architecture:
     medium_head: MediumHeadConfig
     """Head of the medium autoencoder."""
     medium_cpu: TranslatorConfig
-    """The translator, the head of the 172 picture on a processor."""
+    """The translator: the head of the 172 picture on a CPU."""
     medium_gpu: TranslatorConfig | None
     """Head `medium-gpu`: a better 172 picture. Without it the translator serves everywhere."""
     light_encoder: EncoderConfig | None
     """A cheaper analysis that writes the same streams. Without it there is one analysis."""
 
     def __post_init__(self) -> None:
-        """Raise `ValueError` when a head inverts a DCT that the latent does not start as."""
+        """Raise `ValueError` where a head inverts a DCT but the latent does not start as one."""
         paths = {self.high_gpu.linear, self.high_cpu.linear, self.medium_cpu.linear}
         if self.medium_gpu is not None:
             paths.add(self.medium_gpu.linear)
@@ -215,13 +216,13 @@ RELEASED = Architecture(
 
 
 def quality_lambda(quality: float) -> float:
-    """Rate-distortion weight of a quality: log-spaced between `LAMBDA_FIRST` and `LAMBDA_LAST`."""
+    """Return the rate-distortion weight of a quality: log-spaced from `LAMBDA_FIRST` to `LAMBDA_LAST`."""
     ratio = LAMBDA_LAST / LAMBDA_FIRST
     return float(LAMBDA_FIRST * ratio ** (quality / (QUALITIES - 1)))
 
 
 def quality_step(quality: float) -> float:
-    """Uniform quantisation step that is optimal at high rate for `quality_lambda`, in pixel units of 0..1.
+    """Return the uniform quantisation step that is optimal at high rate, in pixel units of 0..1.
 
     From d/dStep of (3 log2(1/Step) bits per pixel + lambda * 255^2 * Step^2 / 12) = 0 with an orthonormal transform.
     """

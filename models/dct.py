@@ -2,10 +2,10 @@
 
     y_hat -- gain per channel -- to the place of its coefficient -- inverse, both ways -- colour axes --> x_hat
 
-The latent starts as the 16x16 DCT coefficients of largest variance (training/linear_start.py), so the picture of the
-full size takes two products by a 16x16 matrix a colour, where a full matrix takes 384 x 768 multiplications a cell.
-LANCZOS is separable too: the picture of half the side takes two products by an 8x16 matrix, which is the inverse DCT
-and then the taps of LANCZOS that lie within the block.
+The latent starts as the 16x16 DCT coefficients of largest variance (training/linear_start.py), so the picture of
+full size takes two products with a 16x16 matrix per colour, while a full matrix takes 384 x 768 multiplications per
+cell. LANCZOS is separable too: the picture of half the side takes two products with an 8x16 matrix, which is the
+inverse DCT followed by the taps of LANCZOS that lie within the block.
 
 Letters: S side of the decoded block in pixels, u v vertical and horizontal frequency, i j row and column of a block.
 """
@@ -23,7 +23,7 @@ _PLACES = 3 * BLOCK_PX**2
 
 
 def dct_matrix() -> Tensor:
-    """The orthonormal DCT-II (16, 16), a row for each frequency; its transpose is the inverse."""
+    """Return the orthonormal DCT-II (16, 16), one row per frequency; its transpose is the inverse."""
     frequency, place = torch.arange(BLOCK_PX).double()[:, None], torch.arange(BLOCK_PX).double()
     rows = torch.cos(math.pi / BLOCK_PX * frequency * (place + 0.5)) * math.sqrt(2 / BLOCK_PX)
     rows[0] /= math.sqrt(2)
@@ -31,15 +31,15 @@ def dct_matrix() -> Tensor:
 
 
 class DctSynthesis(nn.Module):
-    """A latent to pixels through the DCT; in float32 everywhere."""
+    """Map a latent to pixels through the DCT, in float32 everywhere."""
 
     def __init__(self, channels: int, stride_px: int) -> None:
-        """`stride_px` is the side of the block that a cell becomes: 16 or less."""
+        """Build the path; `stride_px` is the side of the block that a cell becomes: 16 or less."""
         super().__init__()
         self.stride_px = stride_px
         self.gain = nn.Parameter(torch.ones(channels))
         self.inverse = nn.Parameter(dct_matrix()[:, :stride_px].T.clone())
-        """(S, 16): what a frequency is at each place of the block, vertically and horizontally."""
+        """(S, 16): the value of each frequency at each place of the block, for rows and columns alike."""
         self.colours = nn.Parameter(torch.eye(3))
         """Row c holds the red, green and blue of one unit of colour axis c."""
         self.bias = nn.Parameter(torch.zeros(3))
@@ -48,7 +48,7 @@ class DctSynthesis(nn.Module):
         """Channel n is the coefficient places[n] = 256 c + 16 u + v."""
 
     def forward(self, y_hat: Tensor) -> Tensor:
-        """(B, N, H, W) -> (B, 3, H S, W S)."""
+        """Map (B, N, H, W) to (B, 3, H S, W S)."""
         with torch.autocast(y_hat.device.type, enabled=False):
             batch, _, height, width = y_hat.shape
             blocks = self.inverse @ (self._coefficients(y_hat.float()) @ self.inverse.T)
@@ -58,7 +58,7 @@ class DctSynthesis(nn.Module):
             return pixels.reshape(batch, 3, height * side, width * side)
 
     def _coefficients(self, y_hat: Tensor) -> Tensor:
-        """Each channel at the place of its coefficient, zero elsewhere: (B, H, W, 3, 16, 16)."""
+        """Put each channel at the place of its coefficient, zero elsewhere: (B, H, W, 3, 16, 16)."""
         cells = y_hat.permute(0, 2, 3, 1) * self.gain
         blank = cells.new_zeros(*cells.shape[:3], _PLACES)
         return blank.index_copy(3, self.places, cells).view(*cells.shape[:3], 3, BLOCK_PX, BLOCK_PX)
@@ -71,6 +71,6 @@ class DctSynthesis(nn.Module):
         self.bias.copy_(mean)
 
     def check(self) -> None:
-        """Raise `ValueError` when a channel has no place: loops over memory rely on it."""
+        """Raise `ValueError` where a channel has no valid place: compiled loops do not check it."""
         if int(self.places.min()) < 0 or int(self.places.max()) >= _PLACES:
             raise ValueError(f"coefficients of a DCT path are not in 0..{_PLACES - 1}")

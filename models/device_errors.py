@@ -1,8 +1,8 @@
-"""What an accelerator's failures mean: out of memory, gone, or a fault of the call itself. No error texts are read.
+"""Tell an accelerator's failures apart: out of memory, lost, or a fault of the call. No error texts are parsed.
 
 A CUDA error that ends the device's work (an illegal address, an unrecoverable memory error, a device that fell off its
-bus) stays: every later call of the process fails as well. Therefore the device is asked to finish its work after an
-error; where that fails too, it is lost. A caller cannot use the device again in this process.
+bus) is permanent: every later call of the process fails as well. Therefore the device is asked to finish its work after
+an error. Where that fails too, the device is lost, and this process cannot use it again.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 _MEMORY_ALLOCATION = 2
-"""cudaErrorMemoryAllocation, which pinned memory and graphs raise; device memory raises `torch.OutOfMemoryError`."""
+"""cudaErrorMemoryAllocation, raised for pinned memory and graphs; device memory raises `torch.OutOfMemoryError`."""
 
 
 class DeviceLost(RuntimeError):  # noqa: N818  the noun says it
@@ -27,7 +27,7 @@ class DeviceLost(RuntimeError):  # noqa: N818  the noun says it
 
 
 def finish_work(device: str) -> None:
-    """Wait for all work of an accelerator; raises what that raises. A processor has nothing to wait for."""
+    """Wait for all work of an accelerator, and raise its errors. On a CPU there is nothing to wait for."""
     if torch.device(device).type == "cuda":
         torch.cuda.synchronize(device)
 
@@ -52,13 +52,13 @@ def watching(device: str, *, probe: Callable[[str], None] = finish_work) -> Iter
 
 
 def halve_once(call: Callable[[Sequence[Item]], Result], items: Sequence[Item]) -> list[Result]:
-    """Return what `call` makes of all items or, where the device is out of memory, of the two halves of them."""
+    """Return what `call` makes of all items or, where the device is out of memory, of their two halves."""
     try:
         return [call(items)]
     except RuntimeError as error:
         if not is_out_of_memory(error) or len(items) == 1:
             raise
-    # outside of the handler: the error's traceback keeps tensors of the first try
+    # outside the handler, because the error's traceback keeps tensors of the first try alive
     half = len(items) // 2
     return [call(items[:half]), call(items[half:])]
 

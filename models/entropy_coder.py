@@ -1,11 +1,11 @@
-"""Symbols and scale indexes <-> words, on interleaved ANS (rans.py). Knows the model's tables, not its networks.
+"""Symbols and scale indexes <-> words, on interleaved ANS (rans.py). Uses the model's tables, not its networks.
 
-z is popped first, then, once z has told the scale indexes, y: cell by cell, the channels of a cell together. Which
-table a symbol takes comes from z, quality and constants alone.
+z is decoded first. It gives the scale indexes, with which y is decoded: cell by cell, all channels of a cell together.
+The table of a symbol depends on z, quality and constants alone.
 
-The first state starts at LOWEST plus a seal of the caller's, the second at LOWEST. Decoding ends at the same two
-states, with no word left, or the words are damaged. The seal has to cover the symbols: the bits of an escape leave no
-trace in a state.
+The first state starts at LOWEST plus a checksum from the caller, the second at LOWEST. Decoding must end at the same
+two states with no word left, otherwise the words are damaged. The checksum must cover the symbols, because the bits of
+an escape leave no trace in a state.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     Ints = NDArray[np.int32]
 
 _STATE_WORDS = 4
-"""Both states, each its low word first; the words that pushing wrote follow, the last first."""
+"""Words for both states, low word first; the other words follow in reverse order of writing."""
 
 
 class EntropyCoder:
-    """The frozen tables of one model, and coding with them."""
+    """Codes symbols with the frozen tables of one model."""
 
     def __init__(self, *, symbol_tables: list[Ints], hyper_tables: Ints) -> None:
         """Take symbol_tables[i] of 2 K_i + 2 counts and hyper_tables (groups, C, 31); each row sums to 2^16."""
@@ -46,13 +46,18 @@ class EntropyCoder:
         self._compile()
 
     def _compile(self) -> None:
-        """Now, and not within the first request: about two seconds on a machine that has never done it."""
+        """Compile the loops now, not within the first request: about two seconds on a machine without a cache."""
         nothing, index = np.zeros(0, np.int16), np.zeros(0, np.uint16)
         words = self.encode(np.zeros((self._hyper_channels, 0, 0), np.int16), nothing, index, quality=0, checksum=0)
         self.open(words).symbols(index)
 
     def encode(self, z: I16, q: I16, index: U16, *, quality: int, checksum: int) -> bytes:
-        """Words of one latent: z (C, h, w), q and its scale indexes (n,) in coding order; |q| below 2^15."""
+        """Return the words of one latent: z (C, h, w), q and its scale indexes (n,) in coding order;
+
+        q
+
+        below 2^15.
+        """
         chosen = self.hyper_choice(z[0].size, quality)
         words = np.empty(WORDS_A_VALUE * (z.size + len(q)) + _STATE_WORDS, np.uint32)
         states = _first_states(checksum)
@@ -61,42 +66,42 @@ class EntropyCoder:
         return states.astype("<u8").tobytes() + words[:at][::-1].astype("<u4").tobytes()
 
     def open(self, words: bytes) -> Decoding:
-        """Start decoding; the words are a whole number of 32 bits (checked by the bitstream)."""
+        """Start decoding words, whose length is a multiple of 32 bits (bitstream.py has checked it)."""
         if len(words) < 4 * _STATE_WORDS:
             raise DamagedBitstream("the words end inside the coder's states")
         return Decoding(self, words)
 
     def hyper_choice(self, places: int, quality: int) -> U16:
-        """The table of each hyper-latent (C * places,), channel by channel."""
+        """Return the table of each hyper-latent (C * places,), channel by channel."""
         first = SCALE_COUNT + hyper_group(quality) * self._hyper_channels
         return np.repeat(np.arange(first, first + self._hyper_channels, dtype=np.uint16), places)
 
     def pop(self, chosen: U16, states: U64, words: U32, at: int) -> tuple[I16, int]:
-        """Values (n,) of the chosen tables, and the place of the next word."""
+        """Return values (n,) decoded by the chosen tables, and the place of the next word."""
         values = np.empty(len(chosen), np.int16)
         return values, self._pop(values, chosen, self._tables, states, words, at)
 
 
 class Decoding:
-    """One latent in two steps, z first, then, once z has told the scale indexes, y; and the check of the seal."""
+    """Decodes one latent: z first, then y, whose scale indexes depend on z; then compares the checksum."""
 
     def __init__(self, coder: EntropyCoder, words: bytes) -> None:
-        """Copies the states, which go on, but not the words."""
+        """Copy the states, which will change, but not the words."""
         self._coder = coder
         self._states = np.frombuffer(words, "<u8", count=2).astype(np.uint64)
         self._words = np.frombuffer(words, "<u4", offset=4 * _STATE_WORDS).astype(np.uint32, copy=False)
         self._at = 0
 
     def hyper_latent(self, side: int, *, quality: int) -> I16:
-        """Z as (C, side, side)."""
+        """Return z as (C, side, side)."""
         return self._pop_values(self._coder.hyper_choice(side * side, quality)).reshape(-1, side, side)
 
     def symbols(self, index: U16) -> I16:
-        """Q (n,) in coding order, zero where the index says skip; raises `DamagedBitstream`."""
+        """Return q (n,) in coding order, zero where the index says skip. Raises `DamagedBitstream`."""
         return self._pop_values(index)
 
     def check(self, *, checksum: int) -> None:
-        """Raise `DamagedBitstream` unless all of what was sealed, and nothing else, has been decoded."""
+        """Raise `DamagedBitstream` unless exactly the symbols under this checksum have been decoded."""
         if self._at != len(self._words):
             raise DamagedBitstream("words are left over after the last symbol")
         if not np.array_equal(self._states, _first_states(checksum)):

@@ -1,4 +1,4 @@
-"""Probabilities of symbols: smooth likelihoods for training, and the integer tables that coding uses. No coder here.
+"""Probabilities of symbols: smooth likelihoods for training, and integer tables for coding. entropy_coder.py codes.
 
 A symbol q = round(y gain - mu) is coded with a zero-mean table chosen by an integer scale index. Scales are log-spaced
 (Balle 2018, arXiv 1802.01436; Balle 2019 for tables indexed by an integer). Index 0 means skip: not coded, q = 0.
@@ -41,7 +41,7 @@ class SymbolModel(nn.Module):
         self.spread = nn.Parameter(torch.tensor(0.5))
 
     def mass(self, q: Tensor, index: Tensor) -> Tensor:
-        """Probability of the unit interval around q; `index` is real-valued here, so gradients reach the scales."""
+        """Return the probability of the unit interval around q; `index` is real-valued to pass gradients."""
         inverse = torch.exp(-(math.log(SCALE_FIRST) + LOG_STEP * index)) * math.sqrt(0.5)
         wide = inverse * torch.exp(-nn.functional.softplus(self.spread) - 0.3)
         narrow = inverse * 1.15
@@ -53,7 +53,7 @@ class SymbolModel(nn.Module):
 
 
 class HyperLatentModel(nn.Module):
-    """Likelihood of z: a logistic per channel, its place and width depending on quality."""
+    """Likelihood of z: one logistic per channel, whose place and width depend on quality."""
 
     def __init__(self, channels: int) -> None:
         """Start centred with unit width."""
@@ -62,7 +62,7 @@ class HyperLatentModel(nn.Module):
         self.log_width = QualityTable(torch.zeros(QUALITY_KNOTS, channels))
 
     def mass(self, z: Tensor, quality: Tensor) -> Tensor:
-        """Probability of the unit interval around z (B, C, H, W), the outer intervals reaching to infinity."""
+        """Return the probability of the unit interval around z (B, C, H, W); the outer intervals are unbounded."""
         place, inverse = self.place(quality)[:, :, None, None], torch.exp(-self.log_width(quality))[:, :, None, None]
         above = torch.sigmoid((z + 0.5 - place) * inverse)
         below = torch.sigmoid((z - 0.5 - place) * inverse)
@@ -72,17 +72,25 @@ class HyperLatentModel(nn.Module):
 
 
 def scale_of(index: int) -> float:
-    """Width of the table of a scale index, in symbol steps."""
+    """Return the width of the table of a scale index, in symbol steps."""
     return SCALE_FIRST * math.exp(LOG_STEP * index)
 
 
 def support_of(index: int) -> int:
-    """Largest |q| that the table of a scale index codes without escape."""
+    """Return the largest
+
+    q
+
+    that the table of a scale index codes without escape.
+    """
     return min(SUPPORT_LIMIT, math.ceil(5 * scale_of(index)) + 2)
 
 
 def integer_table(mass: Tensor, *, total: int = TABLE_TOTAL) -> Tensor:
-    """Counts (at least 1 each) that sum to `total`, in proportion to `mass` (K,); the rest goes to the top."""
+    """Return counts of at least 1 that sum to `total`, in proportion to `mass` (K,).
+
+    The largest count takes the remainder.
+    """
     mass = mass.double().clamp_min(0)
     spare = total - len(mass)
     counts = 1 + torch.floor(mass / mass.sum() * spare).long()
@@ -92,7 +100,7 @@ def integer_table(mass: Tensor, *, total: int = TABLE_TOTAL) -> Tensor:
 
 @torch.no_grad()
 def symbol_tables(model: SymbolModel, counts: Tensor | None = None, *, prior: float = 2000.0) -> list[Tensor]:
-    """Tables of all scale indexes: entry i codes q = i - K for i <= 2K, the last entry is the escape.
+    """Return tables of all scale indexes: entry i codes q = i - K for i <= 2K, the last entry is the escape.
 
     `counts` (SCALE_COUNT, 2 SUPPORT_LIMIT + 2), if given, are symbols seen in training by index (last column: beyond
     the limit); they are blended with the model as if it had seen `prior` symbols, and made symmetric.
@@ -116,7 +124,7 @@ def symbol_tables(model: SymbolModel, counts: Tensor | None = None, *, prior: fl
 
 @torch.no_grad()
 def hyper_tables(model: HyperLatentModel, counts: Tensor | None = None, *, prior: float = 200.0) -> Tensor:
-    """Tables (HYPER_GROUPS, C, 2 HYPER_LIMIT + 1) of the hyper-latents; `counts` of the same shape are blended in."""
+    """Return tables (HYPER_GROUPS, C, 2 HYPER_LIMIT + 1) of the hyper-latents, blended with `counts` of that shape."""
     channels = model.place.knots.shape[1]
     z = torch.arange(-HYPER_LIMIT, HYPER_LIMIT + 1).float().view(1, 1, -1, 1).expand(1, channels, -1, 1)
     rows = []
@@ -130,5 +138,5 @@ def hyper_tables(model: HyperLatentModel, counts: Tensor | None = None, *, prior
 
 
 def hyper_group(quality: int) -> int:
-    """Table group of a quality."""
+    """Return the table group of a quality."""
     return quality // 4

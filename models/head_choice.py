@@ -1,4 +1,4 @@
-"""Which heads of a weights file make the pictures. All heads read every latent; only their ids differ."""
+"""Which heads of a weights file decode the pictures. All heads read every latent; only their ids differ."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ChosenHeads:
-    """The head of each size, and the 4 bytes that name it."""
+    """The head of each size, and the 4 bytes that identify it."""
 
     high: HighHead
     high_id: bytes
@@ -24,7 +24,7 @@ class ChosenHeads:
 
 
 def head_name(name: str, device: str) -> str:
-    """The head that makes the 344 picture: `auto` is the one of the device."""
+    """Return the head of the 344 picture; `auto` is the one for this device."""
     names = {"auto": "high-cpu" if device == "cpu" else "high-gpu", "cpu": "high-cpu", "gpu": "high-gpu"}
     if name not in names:
         raise ValueError(f"a head is auto, cpu or gpu, not {name!r}")
@@ -32,7 +32,10 @@ def head_name(name: str, device: str) -> str:
 
 
 def choose_heads(checkpoint: Checkpoint, head: str) -> ChosenHeads:
-    """The heads that go with `head`: beside `high-gpu` the 172 picture is made by `medium-gpu` if the file has one."""
+    """Return the heads that go with `head`.
+
+    With `high-gpu` the 172 picture is decoded by `medium-gpu`, if the file has one.
+    """
     networks, light, ids = checkpoint.high.networks, checkpoint.light, checkpoint.head_ids
     assert isinstance(networks, HighAutoencoder), "the autoencoder of the high picture"
     if head == "high-cpu":

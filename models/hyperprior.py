@@ -38,7 +38,7 @@ from models.scale_path import ENERGY_PER_Z, FrozenScaleIndexes, ScaleIndexes
 
 @dataclass(frozen=True)
 class Quantised:
-    """What is coded of one batch: z_hat (B, C, H/2, W/2), q and index (B, N, H, W), integers held in float32."""
+    """The coded values of one batch: z_hat (B, C, H/2, W/2), q and index (B, N, H, W), integers held in float32."""
 
     z_hat: Tensor
     q: Tensor
@@ -48,7 +48,7 @@ class Quantised:
 
 @dataclass(frozen=True)
 class RateEstimate:
-    """Training output: y_hat (B, N, H, W) through straight-through rounding; bits (B,) from the noisy likelihoods."""
+    """Output in training: y_hat (B, N, H, W) with straight-through rounding; bits (B,) by noisy likelihoods."""
 
     y_hat: Tensor
     y_bits: Tensor
@@ -61,7 +61,7 @@ class HyperAnalysis(nn.Module):
     """
 
     def __init__(self, config: AutoencoderConfig) -> None:
-        """Groups of equal width in order of variance."""
+        """Build the networks, with groups of equal width in order of variance."""
         super().__init__()
         groups, channels = config.energy_groups, config.latent_channels
         member = torch.zeros(groups, channels)
@@ -75,7 +75,7 @@ class HyperAnalysis(nn.Module):
         self.leave = Pointwise(128, config.hyper_channels, gain=0)
 
     def forward(self, y: Tensor) -> Tensor:
-        """Gained latent (B, N, H, W) -> z (B, C, H/2, W/2), real-valued."""
+        """Map a gained latent (B, N, H, W) to z (B, C, H/2, W/2), real-valued."""
         power = F.avg_pool2d(y * y, 2)
         energy = torch.log2(F.conv2d(power, self.member.clamp_min(0)[:, :, None, None]) + 2.0**-6) - 4
         energy = F.pad(energy, (0, 0, 0, 0, 0, self.extra_channels))
@@ -88,7 +88,7 @@ class Hyperprior(nn.Module):
     """Everything between y and y_hat: gains, hyper networks, means and likelihoods of one autoencoder."""
 
     def __init__(self, config: AutoencoderConfig) -> None:
-        """Gains start at the uniform step that is optimal at high rate."""
+        """Build the networks; gains start at the uniform step that is optimal at high rate."""
         super().__init__()
         steps = [quality_step((QUALITIES - 1) * knot / (QUALITY_KNOTS - 1)) for knot in range(QUALITY_KNOTS)]
         log_gain = -torch.tensor([math.log(step) for step in steps])
@@ -105,7 +105,7 @@ class Hyperprior(nn.Module):
 
     @torch.no_grad()
     def start(self, deviation: Tensor, neighbour_weight: Tensor, groups: int) -> None:
-        """Closed-form start: deviation (N,) of each channel, weight (N,) of the mean of the four neighbours."""
+        """Start in closed form: deviation (N,) of each channel, weight (N,) of the mean of its four neighbours."""
         self.deviation.copy_(deviation)
         self.means.neighbours.copy_(neighbour_weight.repeat(4, 1) / 4)
         if isinstance(self.indexes, FrozenScaleIndexes):
@@ -120,12 +120,12 @@ class Hyperprior(nn.Module):
         self.indexes.bias.knots.copy_(bias.repeat(QUALITY_KNOTS, 1))
 
     def gain(self, quality: Tensor) -> Tensor:
-        """Gains (B, N, 1, 1): symbols per unit of the latent."""
+        """Return the gains (B, N, 1, 1): symbols per unit of the latent."""
         log_gain: Tensor = self.log_gain(quality)
         return torch.exp(log_gain)[:, :, None, None]
 
     def forward(self, y: Tensor, quality: Tensor, *, rounding: Rounding | None = None) -> RateEstimate:
-        """Training pass: rounding straight-through into y_hat, uniform noise for the rate (mixed quantisation).
+        """Estimate the rate in training: straight-through rounding for y_hat, uniform noise for the likelihoods.
 
         Symbols are rounded to the nearest integer, or as `rounding` decides.
         """
@@ -140,14 +140,14 @@ class Hyperprior(nn.Module):
         return RateEstimate(coded.y_hat, y_bits.flatten(1).sum(1), z_bits.flatten(1).sum(1))
 
     def quantise(self, y: Tensor, quality: Tensor, *, rounding: Rounding | None = None) -> Quantised:
-        """y (B, N, H, W) -> what is coded, to the nearest integer or as `rounding` decides."""
+        """Quantise y (B, N, H, W), to the nearest integer or as `rounding` decides."""
         gain = self.gain(quality)
         gained = y * gain
         coded = self._quantise(gained, gain, z=self.analysis(gained), quality=quality, rounding=rounding)
         return Quantised(coded.z_hat, coded.q, coded.index, coded.y_hat)
 
     def coded_bits(self, coded: Quantised, quality: Tensor) -> Tensor:
-        """Bits (B,) that coding takes by the smooth likelihoods: integers, skipped symbols free."""
+        """Return the bits (B,) that coding takes by the smooth likelihoods; skipped symbols are free."""
         y_bits = -torch.log2(self.symbols.mass(coded.q, coded.index)) * (coded.index >= 1)
         z_bits = -torch.log2(self.hyper_latents.mass(coded.z_hat, quality))
         return y_bits.flatten(1).sum(1) + z_bits.flatten(1).sum(1)
@@ -166,7 +166,7 @@ class Hyperprior(nn.Module):
                 return round_straight(residual) * (of_cells >= 1)
             steps = gain[:, None, :, 0, 0]
             chosen = rounding(residual, index=of_cells, gain=steps, quality=quality)
-            # straight-through; the sum is exact, since both are multiples of the residual's last bit
+            # straight-through; the sum is exact, because both are multiples of the residual's last bit
             return (residual + (chosen - residual).detach()) * (of_cells >= 1)
 
         (q, mu), (q_others, mu_others) = self.two_passes(h1, quality, board, symbols)
@@ -174,7 +174,7 @@ class Hyperprior(nn.Module):
         return _Coded(z_hat, q, index, mu, (q + mu) / gain)
 
     def dequantise(self, h1: Tensor, q: Tensor, quality: Tensor) -> Tensor:
-        """h1 (B, C, H, W) and symbols (B, N, H, W) -> y_hat: the decoder's side, two passes of means."""
+        """Map h1 (B, C, H, W) and symbols (B, N, H, W) to y_hat, in two passes of means, as a decoder does."""
         board = Checkerboard.of(q)
         halves = self.two_passes(h1, quality, board, lambda _mu, places: board.take(q, places))
         anchors, others = (symbols + mu for symbols, mu in halves)
@@ -183,7 +183,7 @@ class Hyperprior(nn.Module):
     def two_passes(
         self, h1: Tensor, quality: Tensor, board: Checkerboard, symbols: Callable[[Tensor, Tensor], Tensor]
     ) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-        """(q, mu) of the anchors and of the others, in lists of cells; `symbols` gives the q of places by their mu.
+        """Return (q, mu) of the anchors and of the others, as lists of cells; `symbols` computes q from places and mu.
 
         Channels that a quality does not code are zero: neither symbol nor mean.
         """
@@ -208,7 +208,7 @@ class _Coded:
 
 
 def _coded_channels(config: AutoencoderConfig) -> Tensor:
-    """(QUALITIES, N): 1 where a quality codes a channel, else 0."""
+    """Return (QUALITIES, N): 1 where a quality codes a channel, else 0."""
     counts = torch.tensor([config.coded_channels(quality) for quality in range(QUALITIES)])
     return (torch.arange(config.latent_channels) < counts[:, None]).float()
 

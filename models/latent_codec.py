@@ -1,4 +1,4 @@
-"""What both codecs share: pixels -> bitstream, bitstream -> symbols, symbols -> y_hat, with one autoencoder."""
+"""The common part of both codecs: pixels -> bitstream, bitstream -> symbols, symbols -> y_hat, with one autoencoder."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from models.rans import LARGEST, SKIPPED
 from models.scale_path import FrozenScaleIndexes
 
 _ENCODED_TOGETHER = 32
-"""Assumed: pictures on a GPU at once; its memory holds a gigabyte of their activations."""
+"""Pictures encoded at once on a GPU (assumed); their activations take a gigabyte of its memory."""
 _ENTROPY_CODERS = 8
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class QualityError(ValueError):
 
 
 class LatentCodec:
-    """Encoding and exact reading with one autoencoder; the heads are the subclasses'."""
+    """Encoding and exact reading with one autoencoder; subclasses add the heads."""
 
     _flags = 0
 
@@ -76,22 +76,22 @@ class LatentCodec:
 
     @property
     def size_px(self) -> int:
-        """Side of the pictures that are encoded."""
+        """Return the side of the pictures that are encoded."""
         return self._networks.config.size_px
 
     def symbol_channels(self, quality: int) -> tuple[int, int]:
-        """Return the channels of h1 and of q in the symbols of a quality."""
+        """Return the number of channels of h1 and of q in the symbols of a quality."""
         config = self._networks.config
         return config.hyper_channels, config.coded_channels(quality)
 
     def encode(self, pixels: Pixels, *, quality: int) -> bytes:
-        """(size, size, 3) sRGB -> bitstream; raises `PictureShapeError` or `QualityError`."""
+        """Encode (size, size, 3) sRGB. Raises `PictureShapeError` or `QualityError`."""
         return self.encode_together([pixels], qualities=[quality])[0]
 
     def encode_together(self, pictures: Sequence[Pixels], *, qualities: Sequence[int]) -> list[bytes]:
-        """Encode several pictures, together on an accelerator and one by one on a processor, which gains nothing.
+        """Encode pictures as one batch on an accelerator, or one by one on a CPU, where a batch saves nothing.
 
-        Raises as `encode` does, and `DeviceLost`.
+        Raises the errors of `encode`, and `DeviceLost`.
         """
         asked = list(zip(pictures, qualities, strict=True))
         for pixels, quality in asked:
@@ -114,7 +114,7 @@ class LatentCodec:
     @torch.no_grad()
     def _analyse(self, *pictures: Pixels) -> Tensor:
         x = pad_to_cells(to_tensor(np.stack(pictures), self.device), self._networks.config)
-        # as it was trained: half precision moves a latent by less than its rounding, and no decoder sees it
+        # as in training; half precision moves a latent by less than its rounding, and no decoder depends on it
         with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=self.kernels.analysis == "bfloat16"):
             y: Tensor = self._analysis(x, self._networks.hyperprior.deviation)
         return y
@@ -125,17 +125,17 @@ class LatentCodec:
         return self._networks.hyperprior.quantise(y, of_quality, rounding=self._rounding)
 
     def _write(self, coded: Quantised, *, quality: int) -> bytes:
-        """Write the one picture that `coded` holds."""
+        """Return the bitstream of the one picture in `coded`."""
         (z,), (q,) = _integers(coded.z_hat), _integers(coded.q.permute(0, 2, 3, 1))
         return self._entropy_encode(z, q, quality)
 
     def _entropy_encode(self, z: NDArray[np.int16], q: NDArray[np.int16], quality: int) -> bytes:
-        """Z (C, 11, 11) and q (22, 22, N) -> bitstream; a cell's channels together is the coding order."""
+        """Write z (C, 11, 11) and q (22, 22, N) as a bitstream; the coding order keeps a cell's channels together."""
         side = self.size_px
         blank = Bitstream(self.stream_id, quality, self._flags, width_px=side, height_px=side, words=b"")
         channels = self._networks.config.coded_channels(quality)
         q = q[..., :channels].reshape(-1)
-        # as a reader finds them, whatever device the symbols come from
+        # computed as in a reader, whichever device the symbols come from
         index = self._scales.indexes(self._scales.upsample(z), quality=quality, channels=channels).reshape(-1)
         q = np.where(index == SKIPPED, np.int16(0), q)
         checksum = bitstream.checksum(blank, *_bytes_of(z, q))
@@ -144,12 +144,12 @@ class LatentCodec:
         )
 
     def round_with(self, strength: float) -> None:
-        """Encode with another rounding strength than the weights file's own; reading does not depend on it."""
+        """Set the rounding strength of the encoder; reading does not depend on it."""
         self._rounding = replace(self._rounding, strength=strength)
 
     @torch.inference_mode()
     def read(self, blob: bytes) -> Symbols:
-        """Entropy-decode one bitstream; raises a `BitstreamError`. Several threads may read at once."""
+        """Entropy-decode one bitstream. Several threads may read at once. Raises a `BitstreamError`."""
         parsed = bitstream.parse(blob)
         if parsed.flags != self._flags or parsed.stream_id != self.stream_id:
             raise ForeignBitstream(f"stream id {parsed.stream_id.hex()}, these weights read {self.stream_id.hex()}")
@@ -162,7 +162,7 @@ class LatentCodec:
         return Symbols(parsed.quality, h1, q.reshape(-1, channels))
 
     def _latents(self, symbols: Sequence[Symbols]) -> tuple[Tensor, Tensor]:
-        """A batch's y_hat (B, N, 22, 22) in float32 and its qualities (B,)."""
+        """Return a batch's y_hat (B, N, 22, 22) in float32, and its qualities (B,)."""
         quality = torch.tensor([one.quality for one in symbols], device=self.device)
         h1 = torch.from_numpy(np.stack([one.h1 for one in symbols])).to(self.device).float()
         grid = h1.view(len(symbols), GRID, GRID, -1).permute(0, 3, 1, 2)
@@ -170,7 +170,7 @@ class LatentCodec:
         return y_hat, quality
 
     def _cells(self, symbols: Sequence[Symbols]) -> Tensor:
-        """q (B, N, 22, 22) of a batch, channels_last; zero in the channels that a quality does not code."""
+        """Return q (B, N, 22, 22) of a batch, channels_last; zero in the channels that a quality does not code."""
         cells = np.zeros((len(symbols), GRID * GRID, self._networks.config.latent_channels), np.int16)
         for row, one in zip(cells, symbols, strict=True):
             row[:, : one.q.shape[1]] = one.q
@@ -186,11 +186,11 @@ class LatentCodec:
 
 
 def _bytes_of(*symbols: NDArray[np.int16]) -> Iterator[memoryview]:
-    """What the checksum covers beside the header: views where the bytes already lie in its order."""
+    """Return the bytes of the symbols for the checksum; views where they are in its order already."""
     return (np.ascontiguousarray(part, "<i2").data.cast("B") for part in symbols)
 
 
 def _integers(tensor: Tensor) -> NDArray[np.int16]:
-    """Integers held in float32, as integers on the CPU; photographs stay below 2,000 (measured)."""
+    """Return integers held in float32 as int16 on the CPU; photographs stay below 2,000 (measured)."""
     found: NDArray[np.int16] = tensor.clamp(-LARGEST, LARGEST).to(torch.int16).cpu().numpy()
     return found

@@ -1,4 +1,4 @@
-"""Loops written in Python, compiled by numba. They are plain functions too, which tests may run."""
+"""Compile Python loops by numba. They stay plain functions too, which tests can run."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _Loop = TypeVar("_Loop", bound=Callable[..., Any])
 
 @cache
 def compile_loop(loop: _Loop) -> _Loop:
-    """The same in machine code, without the interpreter lock.
+    """Return the loop in machine code, which runs without the interpreter lock.
 
-    Kept beside its file or, where that is not writable, in the user's cache. No division here is by zero, and a product
-    may be added before it is rounded; sums keep their order.
+    The code is cached beside its file or, where that is not writable, in the user's cache. Loops must not divide by
+    zero. A product may be added before it is rounded, but sums keep their order.
     """
     from numba import njit
 
@@ -24,5 +24,5 @@ def compile_loop(loop: _Loop) -> _Loop:
 
     try:
         return machine_code(kept=True)
-    except RuntimeError:  # nowhere to keep it: some seconds at every start
+    except RuntimeError:  # no writable cache: compiling takes some seconds at every start
         return machine_code(kept=False)

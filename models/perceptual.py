@@ -1,10 +1,10 @@
-"""Distortion that is trained for: squared error, and SSIMULACRA2 made differentiable.
+"""The distortion to train for: squared error, and a differentiable SSIMULACRA2.
 
-The formula is that of the `ssimulacra2` package (Sneyers 2022): XYB colour, six scales, and on each the loss of
-structure, the artefacts and the lost detail, in the mean and in the fourth power. What is left out is its last
-polynomial, which is monotone. Maps are read on every second place of every second row, which is enough for a gradient;
-blurs are products with a band matrix, which a processor does faster than a convolution of three channels (a step of
-training takes 0.2 s more, where MS-SSIM took 0.3 s, measured).
+The formula is the one of the `ssimulacra2` package (Sneyers 2022): XYB colour, six scales, and on each the loss of
+structure, the artefacts and the lost detail, as mean and as fourth-power mean. Its final polynomial, which is monotone,
+is left out. Maps are sampled at every second place of every second row, which is enough for a gradient. Blurs are
+products with a band matrix, which a CPU computes faster than a convolution of three channels (a step of training takes
+0.2 s longer; MS-SSIM took 0.3 s, measured).
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _FACTOR = 10.0
-"""Squared error (8-bit units) that weighs as much as one unit of `ssimulacra2_error`: what an extra bit saves of the
-one over what it saves of the other is 9.0 to 10.6 at qualities 16 to 60 of the released codec (measured on validation
-pictures), so both parts of a mixture ask for the same rate."""
+"""Squared error (8-bit units) that weighs as much as one unit of `ssimulacra2_error`. For qualities 16 to 60 of the
+released codec the ratio of what an extra bit saves of either is 9.0 to 10.6 (measured on validation pictures), so both
+parts of a mixture ask for the same rate."""
 _ABSORBANCE = [tuple(formula.kOpsinAbsorbanceMatrix[row : row + 3].tolist()) for row in (0, 3, 6)]
 """Linear RGB -> the three cone responses."""
 _FINAL_FACTOR = 0.9562382616834844
@@ -53,14 +53,14 @@ class _Plane:
 
 
 class Error(Protocol):
-    """`ssimulacra2_error`, as it is or compiled."""
+    """`ssimulacra2_error`, plain or compiled."""
 
     def __call__(self, x_hat: Tensor, x: Tensor) -> Tensor:
-        """(k B, 3, H, W) against (B, 3, H, W) -> (k B,)."""
+        """Compare (k B, 3, H, W) with (B, 3, H, W); return (k B,)."""
 
 
 def distortion(x_hat: Tensor, x: Tensor, *, perceptual: float, error: Error | None = None) -> Tensor:
-    """(k B,) over the area of x (B, 3, H, W), which may be smaller than that of x_hat (k B, ...): k versions of each.
+    """Return the distortion (k B,) of x_hat (k B, ...), k versions of each x (B, 3, H, W), over the area of x.
 
     (1 - perceptual) * 255^2 MSE + perceptual * 10 * `ssimulacra2_error`, in squared error of 8-bit units.
     """
@@ -73,12 +73,12 @@ def distortion(x_hat: Tensor, x: Tensor, *, perceptual: float, error: Error | No
 
 
 def ssimulacra2_error(x_hat: Tensor, x: Tensor) -> Tensor:
-    """Weighted error (k B,) of x_hat against x (B, 3, H, W), k versions of each, in 0..1: 2.8 at a score of 70."""
+    """Return the weighted error (k B,) of k versions x_hat of each x (B, 3, H, W): 0 is best, 2.8 is a score of 70."""
     return error_by_scales(x_hat, x, _scales(x.shape[2], x.shape[3], str(x.device)))
 
 
 class Original:
-    """Pictures x (B, 3, H, W) that many decoded versions are compared with: their half of the formula is computed once.
+    """Pictures x (B, 3, H, W) with their half of the formula computed, to compare with many decoded versions.
 
     A comparison with its gradient takes 58 ms of one core at 344 px instead of 75 (measured, EPYC Zen 4).
     """
@@ -98,19 +98,19 @@ class Original:
 
 
 class CompiledError:
-    """`ssimulacra2_error` in a few fused kernels for each size: half a minute to compile, for a GPU in training."""
+    """`ssimulacra2_error` as a few fused kernels per size, for training on a GPU; compiling takes half a minute."""
 
     def __init__(self) -> None:
         self._compiled = torch.compile(error_by_scales, dynamic=False, fullgraph=True)
 
     def __call__(self, x_hat: Tensor, x: Tensor) -> Tensor:
-        """As `ssimulacra2_error`."""
+        """Return what `ssimulacra2_error` returns."""
         error: Tensor = self._compiled(x_hat, x, _scales(x.shape[2], x.shape[3], str(x.device)))
         return error
 
 
 def error_by_scales(x_hat: Tensor, x: Tensor, scales: Sequence[Scale]) -> Tensor:
-    """The formula alone, of tensors alone: what `torch.compile` is given."""
+    """Compute the formula from tensors alone, so that `torch.compile` can compile it."""
     return _error_against(_planes(x, scales), x_hat, scales)
 
 
@@ -135,11 +135,11 @@ def _planes(x: Tensor, scales: Sequence[Scale]) -> list[_Plane]:
 
 
 class Scale(NamedTuple):
-    """What one scale is computed with: weights (colour, norm, kind), and the two halves of the blur."""
+    """Constants of one scale: weights (colour, norm, kind), and the two halves of the blur."""
 
     weights: Tensor
     rows: Tensor
-    """(H / 2, H): row i blurs around place 2 i; the kernel is renewed at the borders."""
+    """(H / 2, H): row i blurs around place 2 i; the kernel is normalised again at the borders."""
     columns: Tensor
 
 
@@ -181,19 +181,19 @@ def _plane(linear: Tensor, scale: Scale) -> _Plane:
 
 
 def _blur(planes: Tensor, scale: Scale) -> Tensor:
-    """Gaussian of 1.5 px, read at every second place of every second row, as products with band matrices."""
+    """Blur by a Gaussian of 1.5 px, sampled at every second place of every second row, by band matrices."""
     blurred: Tensor = torch.matmul(torch.matmul(scale.rows, planes), scale.columns.T)
     return blurred
 
 
 def _linear_light(x: Tensor) -> Tensor:
-    """sRGB -> linear light (IEC 61966-2-1)."""
+    """Convert sRGB to linear light (IEC 61966-2-1)."""
     x = x.contiguous().clamp(0, 1)
     return torch.where(x <= _LINEAR_UNTIL, x / 12.92, ((x.clamp_min(_LINEAR_UNTIL) + 0.055) / 1.055).pow(2.4))
 
 
 def _positive_xyb(linear: Tensor) -> Tensor:
-    """Linear light -> XYB, scaled and shifted as the metric wants it."""
+    """Convert linear light to XYB, scaled and shifted as the metric expects."""
     bias, (red, green, blue) = formula.kB0, linear.unbind(1)
     mixed = torch.stack([r * red + g * green + b * blue + bias for r, g, b in _ABSORBANCE], dim=1)
     response = mixed.pow(1 / 3) - math.pow(bias, 1 / 3)

@@ -1,4 +1,4 @@
-"""Pictures of bytes <-> tensors. No files."""
+"""Convert pictures of bytes to tensors and back. No files."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ Pixels = NDArray[np.uint8]
 
 
 def to_tensor(pixels: Pixels, device: str = "cpu") -> Tensor:
-    """(H, W, 3) or (B, H, W, 3) uint8 -> (B, 3, H, W) in 0..1, channels_last."""
+    """Convert (H, W, 3) or (B, H, W, 3) uint8 to (B, 3, H, W) in 0..1, channels_last."""
     writable = np.array(pixels).reshape(-1, *pixels.shape[-3:])  # torch warns about read-only arrays, as Pillow's are
     x = torch.from_numpy(writable).to(device).permute(0, 3, 1, 2)
     return (x.float() / 255).contiguous(memory_format=torch.channels_last)
 
 
 def to_pixels(x_hat: Tensor, size_px: int) -> list[Pixels]:
-    """(B, 3, H, W) about 0..1 -> pictures (size, size, 3), cropped, rounded and clamped."""
+    """Convert (B, 3, H, W) in about 0..1 to pictures (size, size, 3): crop, round and clamp."""
     cropped = x_hat[:, :, :size_px, :size_px].permute(0, 2, 3, 1)
     batch = (cropped * 255).round_().clamp_(0, 255).to(torch.uint8).contiguous().cpu().numpy()
     return list(batch)
 
 
 def lanczos_half(pixels: Pixels) -> Pixels:
-    """Shrink (S, S, 3) to half the side as Pillow's LANCZOS does: what the 172 picture is compared with."""
+    """Shrink (S, S, 3) to half the side by Pillow's LANCZOS: the reference of the 172 picture."""
     height, width = pixels.shape[:2]
     half = Image.fromarray(pixels).resize((width // 2, height // 2), Image.Resampling.LANCZOS)
     return np.asarray(half, dtype=np.uint8)

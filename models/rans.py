@@ -1,15 +1,15 @@
 """Interleaved asymmetric numeral systems (Duda 2013, arXiv 1311.2540; states in turn: Giesen 2014, arXiv 1402.3392).
 
-Integers in, words of 32 bits out. Knows tables, not pictures. `push` and `pop` are plain Python and mean the same when
-numba has compiled them, which lets the interpreter lock go: tests run both.
+Integers in, words of 32 bits out. `push` and `pop` are plain Python. Compiled by numba they compute the same without
+the interpreter lock; tests run both.
 
 A state x lies in [2^32, 2^64). For a symbol of count f, those before it b, in a table whose counts sum to 2^16:
 
     push:  if x >= f 2^48: write x mod 2^32, x >>= 32;   x = (x // f) 2^16 + b + x mod f
     pop:   x mod 2^16 tells the symbol;   x = f (x >> 16) + x mod 2^16 - b;   if x < 2^32: x = x 2^32 + the next word
 
-n bits without a table (escapes) are a symbol of count 1 among 2^n. The last symbol is pushed first, so the first is
-popped first. The two states take turns, symbol by symbol, so that a processor can work at both at once.
+n bits without a table (escapes) are a symbol of count 1 among 2^n. The last symbol is pushed first, so that the first
+is popped first. The two states alternate, symbol by symbol, so that a CPU can work on both at once.
 """
 
 from __future__ import annotations
@@ -32,17 +32,22 @@ SKIPPED = 0
 LOWEST = 1 << 32
 """The smallest state."""
 WORDS_A_VALUE = 2
-"""Most words that one value takes: 16 bits of its table, 6 and 15 of its escape."""
+"""Most words that one value takes: 16 bits for its table, 6 and 15 for its escape."""
 DAMAGED = -1
-"""What `pop` returns for words that no encoder wrote: too few for the values, or a value beyond 16 bits."""
+"""The result of `pop` for words that no encoder wrote: too few for the values, or a value beyond 16 bits."""
 LARGEST = (1 << 15) - 1
-"""The largest |value| that is pushed."""
+"""The largest
+
+value
+
+that `push` accepts.
+"""
 _EXCESS_BITS = 15
 _BUCKET_BITS = 8
 
 
 class RansTables(NamedTuple):
-    """Any number of tables, end to end. Each codes the values -support..support and, if it has one, the escape."""
+    """Any number of tables, end to end. Each codes the values -support..support and optionally an escape."""
 
     starts: I32
     """(T,) where the cumulative counts of a table begin in `below`."""
@@ -60,11 +65,11 @@ class Run(Protocol):
     """`push` or `pop`, compiled or not."""
 
     def __call__(self, values: I16, chosen: U16, tables: RansTables, states: U64, words: U32, at: int) -> int:
-        """One run of values; the place after the last word."""
+        """Code one run of values, and return the place after the last word."""
 
 
 def pack_tables(rows: list[I32], supports: list[int]) -> RansTables:
-    """Rows of 2 support + 1 counts, or 2 support + 2 with the escape last, each summing to 2^16."""
+    """Pack rows of 2 support + 1 counts, or 2 support + 2 with the escape last; each row sums to 2^16."""
     cumulative = [np.concatenate([[0], np.cumsum(row)]) for row in rows]
     places = np.arange(1 << _BUCKET_BITS) << (16 - _BUCKET_BITS)
     buckets = [np.searchsorted(one, places, side="right") - 1 for one in cumulative]

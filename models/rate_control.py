@@ -1,4 +1,4 @@
-"""Which quality meets a target: bisection over the 64 qualities. Knows no networks: it is given what to measure."""
+"""Find the quality that meets a target, by bisection over the 64 qualities. The caller measures; no networks here."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from models.config import QUALITIES
 
 _FIRST_GUESS, _USUAL_RISE = 34, 1.1
-"""Quality and points of SSIMULACRA2 a quality around a score of 70 (measured on validation pictures)."""
+"""Typical quality for a score of 70, and points of SSIMULACRA2 per quality there (measured on validation pictures)."""
 _GUESSES = 4
-"""After so many measurements the rest is bisection, whatever the curve."""
+"""Number of measurements after which the search continues by bisection, whatever the curve."""
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +21,10 @@ class TargetError(ValueError):
 
 
 def lowest_quality(reaches: Callable[[int], bool]) -> int:
-    """The lowest quality that reaches a target, 63 if none does; six measurements, as targets are reached for good."""
+    """Return the lowest quality that reaches a target, 63 if none does, by six measurements.
+
+    Every quality above one that reaches the target must reach it too.
+    """
     low, high = -1, QUALITIES - 1
     while high - low > 1:
         middle = (low + high) // 2
@@ -30,7 +33,10 @@ def lowest_quality(reaches: Callable[[int], bool]) -> int:
 
 
 def quality_of_score(score: Callable[[int], float], target: float) -> int:
-    """As `lowest_quality`, for scores that rise smoothly: by interpolation, mostly four measurements, ten at most."""
+    """Return what `lowest_quality` returns, for scores that rise smoothly.
+
+    Interpolation needs four measurements mostly, ten at most.
+    """
     low, high = -1, QUALITIES - 1
     known: dict[int, float] = {}
     guess = _FIRST_GUESS
@@ -43,14 +49,17 @@ def quality_of_score(score: Callable[[int], float], target: float) -> int:
 
 
 def _guess(known: dict[int, float], last: int, target: float) -> int:
-    """Along the line through the two measurements closest to the target, or by the usual slope from the only one."""
+    """Extrapolate from the two measurements closest to the target, or by the usual slope from a single one."""
     near = sorted(known, key=lambda quality: abs(known[quality] - target))[:2]
     rise = (known[near[-1]] - known[near[0]]) / (near[-1] - near[0]) if len(near) > 1 else _USUAL_RISE
     return last if rise <= 0 else math.ceil(near[0] + (target - known[near[0]]) / rise)
 
 
 def highest_quality(fits: Callable[[int], bool]) -> int:
-    """The highest quality that fits; six or seven measurements. Raises `TargetError` when even quality 0 does not."""
+    """Return the highest quality that fits, by six or seven measurements.
+
+    Raises `TargetError` where quality 0 does not fit either.
+    """
     first_too_long = lowest_quality(lambda quality: not fits(quality))
     if first_too_long == QUALITIES - 1 and fits(first_too_long):
         return first_too_long

@@ -1,7 +1,7 @@
-"""Which heads a search for a better latent serves, and how much each of them counts. Text in, weights out; no I/O.
+"""Which heads a search for a better latent serves, and with which weights. Text in, weights out; no I/O.
 
-A latent is read by several heads. A search that looks at one of them alone takes a little from the others: searched for
-`high-gpu` at quality 32, a latent needs 7 % fewer bytes there at equal PSNR, and 2 % more in the 172 picture (LOG.md).
+Several heads decode a latent. A search for one head makes the pictures of the others slightly worse: a latent searched
+for `high-gpu` at quality 32 takes 7 % fewer bytes there at equal PSNR, and 2 % more in the 172 picture (LOG.md).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Readers:
 
     @classmethod
     def read(cls, text: str) -> Readers:
-        """Parse "high-gpu=0.55,high-cpu=0.45,medium=0.2"; raises `ReadersError`."""
+        """Parse "high-gpu=0.55,high-cpu=0.45,medium=0.2". Raises `ReadersError`."""
         weights = tuple(_weight(part) for part in text.split(","))
         names = [name for name, _ in weights]
         if len(set(names)) < len(names):

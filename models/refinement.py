@@ -1,14 +1,14 @@
-"""Better latents of one or several pictures, searched for at encode time by stochastic Gumbel annealing.
+"""Search for better latents of one or several pictures at encode time, by stochastic Gumbel annealing.
 
     v = y gain --> r = v - mu --> floor(r) + s, s drawn from 0..1 --+--> bits by the scale indexes
     ^                ^ both passes of means                         +--> y_hat --> heads --> distortion of each picture
     +---------------------- Adam <------- slope of bits + lambda * distortion -------------------------------+
 
 s is a relaxed coin: sigmoid((log-odds + logistic noise) / tau) with log-odds = (atanh(f) - atanh(1 - f)) / tau for the
-fraction f of r. The temperature tau falls, but stays so high that coins do not freeze; at the end r is rounded. Yang,
-Bamler and Mandt 2020 (arXiv 2006.04240). What is stored stays readable whatever is found here: z is kept, so the scale
-indexes are, and a step costs one pass forward and one back through means and heads. Settings were chosen on validation
-pictures (LOG.md): faster rates and lower temperatures lose.
+fraction f of r. The temperature tau falls, but stays high enough for coins to change; at the end r is rounded. Yang,
+Bamler and Mandt 2020 (arXiv 2006.04240). Every result is a valid stream: z stays the same and so do the scale indexes.
+A step costs one forward and one backward pass through means and heads. The constants were chosen on validation pictures
+(LOG.md): higher rates and lower temperatures are worse.
 """
 
 from __future__ import annotations
@@ -32,43 +32,47 @@ if TYPE_CHECKING:
     from models.rounding import Rounding
 
 VERSION = 1
-"""Raise it when a search comes out otherwise than before: evaluations keep what they have searched for."""
+"""Raise this when a search gives other results than before: evaluations cache the streams of a search."""
 _TEMPERATURES = (0.5, 0.22)
-"""tau at the first and at the last step; it falls exponentially."""
+"""tau at the first and at the last step; it falls exponentially in between."""
 _LAST_RATE = 0.02
-"""Of the first rate, at the last step."""
+"""Share of the first rate that remains at the last step."""
 _INSIDE = 0.49
-"""Of a symbol's step: still rounds to the same integer."""
+"""Largest distance from an integer, in symbol steps, that still rounds to it."""
 _FEW_STEPS = 80
 _PERCEPTUAL = 0.1
 """Share of SSIMULACRA2 in the distortion: 0.05 gains 0.4 % more in PSNR and 4 % less in SSIMULACRA2."""
 _PERCEPTUAL_EVERY = 2
-"""Steps from one look at SSIMULACRA2, which counts for them all, to the next: it is half of the work of a step, and
-what is gained stays the same to 0.2 %."""
+"""SSIMULACRA2 is computed in every second step, with twice the weight: it is half of a step's work, and the gain
+changes by 0.2 % at most."""
 _WITHIN, _DRAWN_WITHIN = 1e-4, 1e-6
-"""A fraction and a uniform draw stay so far from 0 and 1: their log-odds stay finite."""
+"""Distance that a fraction and a uniform draw keep from 0 and 1, so that their log-odds are finite."""
 
 
 @dataclass(frozen=True)
 class _Pace:
-    """Adam's rate in symbols a step, constant for a share of the steps; then it falls linearly."""
+    """Adam's rate in symbols per step: constant for a share of the steps, then falling linearly."""
 
     rate: float
     flat_share: float
 
     @classmethod
     def of(cls, steps: int) -> _Pace:
-        """Few steps have to hurry: 40 of them gain 4.6 % at equal PSNR so, 3.8 % at the pace of 160 (LOG.md)."""
+        """Return the pace for a number of steps.
+
+        Few steps need a higher rate: 40 steps then gain 4.6 % at equal PSNR, and 3.8 % at the pace of 160 steps
+        (LOG.md).
+        """
         return cls(rate=0.03, flat_share=0.8) if steps <= _FEW_STEPS else cls(rate=0.02, flat_share=0.5)
 
     def at(self, share: float) -> float:
-        """Return the rate when this share of the steps is made."""
+        """Return the rate after this share of the steps."""
         return self.rate * min(1.0, (1 - share) / (1 - self.flat_share) + _LAST_RATE)
 
 
 @dataclass(frozen=True)
 class Reader:
-    """A head that will decode the latents, what it should give, and how much its errors count."""
+    """A head that will decode the latents, the pictures that it should give, and the weight of its errors."""
 
     head: nn.Module
     original: Original
@@ -77,7 +81,7 @@ class Reader:
 
 @dataclass(frozen=True)
 class SearchTask:
-    """What is refined and for whom: B latents y (B, N, H, W), their plain codes, their qualities (B,)."""
+    """What to refine: B latents y (B, N, H, W), their plain codes and qualities (B,); the heads to serve."""
 
     y: Tensor
     start: Quantised
@@ -86,14 +90,14 @@ class SearchTask:
     readers: tuple[Reader, ...]
     rounding: Rounding
     picture_px: int
-    """Pixels of a picture: bits are weighed against the error of one pixel times these."""
+    """Pixels of a picture: bits are weighed against the mean error per pixel times this."""
 
 
 class Refinement:
-    """A search in slices: `step` until `done`, or for as long as there is time; `bitstreams` at any moment."""
+    """A search in slices: call `step` until `is_done`, or as long as there is time; `bitstreams` at any moment."""
 
     def __init__(self, sought: SearchTask, *, steps: int, write: Callable[[Quantised, int], bytes]) -> None:
-        """`write` makes the bitstream of one code (a batch of one) and its quality."""
+        """Start a search; `write` turns one code (a batch of one) and its quality into a bitstream."""
         self.steps = 0
         self._last = steps
         self._sought, self._write = sought, write
@@ -110,11 +114,11 @@ class Refinement:
 
     @property
     def is_done(self) -> bool:
-        """Whether all steps are made."""
+        """Return whether all steps have been made."""
         return self.steps >= self._last
 
     def step(self) -> None:
-        """Move all latents once: a pass forward and a pass back. Does nothing when done."""
+        """Move all latents by one forward and backward pass. Do nothing when all steps have been made."""
         if self.is_done:
             return
         share = self.steps / self._last
@@ -132,7 +136,7 @@ class Refinement:
 
     @torch.no_grad()
     def bitstreams(self) -> list[bytes]:
-        """Each picture's best: where the search stands, rounded, or the plain code where that is the better one."""
+        """Return each picture's best stream: the present state of the search, rounded, or the plain code."""
         sought = self._sought
         q, mu = self._code(lambda residual: torch.floor(residual + 0.5))
         better = self._judge(q, mu) < self._judge(sought.start.q, sought.start.y_hat * self._gain - sought.start.q)
@@ -142,12 +146,12 @@ class Refinement:
 
     @torch.no_grad()
     def _start_values(self) -> Tensor:
-        """Half way from the plain code to the encoder's own value: rounds to the former and remembers the latter."""
+        """Return values halfway between the plain code, to which they round, and the encoder's own value."""
         decoded = self._sought.start.y_hat * self._gain
         return decoded + (0.5 * (self._sought.y * self._gain - decoded)).clamp(-_INSIDE, _INSIDE)
 
     def _code(self, rounded: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
-        """q and mu (B, N, H, W), residuals rounded in some way, through both passes of means."""
+        """Return q and mu (B, N, H, W) after both passes of means, with residuals rounded by `rounded`."""
         board, index = self._board, self._sought.start.index
 
         def symbols(mu: Tensor, places: Tensor) -> Tensor:
@@ -158,7 +162,7 @@ class Refinement:
         return board.join(q, q_others), board.join(mu, mu_others)
 
     def _distortion(self, q: Tensor, mu: Tensor, *, perceptual: float) -> Tensor:
-        """Errors (B,) of all readers, in bits."""
+        """Return the weighted errors (B,) of all readers, in bits."""
         sought, y_hat = self._sought, (q + mu) / self._gain
         errors = torch.zeros_like(self._weight)
         for reader in sought.readers:
@@ -168,20 +172,20 @@ class Refinement:
         return self._weight * errors
 
     def _smooth_bits(self, q: Tensor) -> Tensor:
-        """Bits (B,) by the smooth likelihoods, which have slopes; z's are the same throughout."""
+        """Return the bits (B,) by the smooth likelihoods, which have gradients; the bits of z are constant."""
         index = self._sought.start.index
         bits = -torch.log2(self._sought.hyperprior.symbols.mass(q, index)) * (index >= 1)
         return bits.flatten(1).sum(1)
 
     def _judge(self, q: Tensor, mu: Tensor) -> Tensor:
-        """The loss (B,) by the tables in use, which decide."""
+        """Return the loss (B,) by the tables in use, by which the best code is chosen."""
         index = self._sought.start.index
         bits = self._sought.rounding.cost(q, index) * (index >= 1)
         return bits.flatten(1).sum(1) + self._distortion(q, mu, perceptual=_PERCEPTUAL)
 
 
 def _relax(residual: Tensor, tau: float, noise: torch.Generator) -> Tensor:
-    """floor(r) plus a relaxed coin, at a temperature."""
+    """Return floor(r) plus a relaxed coin at a temperature."""
     low = torch.floor(residual.detach())
     fraction = (residual - low).clamp(_WITHIN, 1 - _WITHIN)
     odds = (torch.atanh(fraction) - torch.atanh(1 - fraction)) / tau

@@ -36,7 +36,7 @@ ENERGY_PER_Z = 8
 
 
 class InexactScalePathError(ValueError):
-    """The integer bound of the scale path does not hold for these weights."""
+    """The weights of the scale path allow sums that float32 does not hold exactly."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class ScaleWeights:
 
 
 INTEGER_PARTS = tuple(field.name for field in fields(ScaleWeights))
-"""Their names in the weights file; the biases are int32, the others int8."""
+"""Names of the parts in the weights file; the biases are int32, the others int8."""
 
 
 class ScaleIndexes(nn.Module):
@@ -63,9 +63,9 @@ class ScaleIndexes(nn.Module):
     """
 
     def __init__(self, config: AutoencoderConfig) -> None:
-        """Float weights that are rounded to integers at each use, gradients passing straight through.
+        """Build float weights that are rounded to integers at each use, with straight-through gradients.
 
-        They start as energies of the 2x2 cells, interpolated between them and handed on unchanged.
+        They start as the energies of the 2x2 cells, interpolated between cells and passed on unchanged.
         """
         super().__init__()
         hidden, channels = PLAIN + _RECTIFIED, config.hyper_channels
@@ -79,7 +79,7 @@ class ScaleIndexes(nn.Module):
         self.bias = QualityTable(torch.zeros(QUALITY_KNOTS, config.latent_channels))
 
     def integers(self) -> ScaleWeights:
-        """The weights as they count: integers held in float32."""
+        """Return the weights as they are used: integers held in float32."""
 
         def of(weight: Tensor, shift: int) -> Tensor:
             return clamp_toward(round_straight(weight * 2**shift), -127, 127)
@@ -94,7 +94,7 @@ class ScaleIndexes(nn.Module):
 
     @torch.no_grad()
     def thaw(self, weights: ScaleWeights) -> None:
-        """Go on training from stored integers; the quality bias is fitted to its knots, at most a rounding away."""
+        """Continue training from stored integers; the quality bias is fitted to its knots, within one rounding."""
         self.rise.copy_(weights.rise / 2**_RISE_SHIFT)
         self.mix.copy_(weights.mix / 2**SHIFT)
         self.mix_bias.copy_(weights.mix_bias / 2**SHIFT)
@@ -102,21 +102,21 @@ class ScaleIndexes(nn.Module):
         self.bias.knots.copy_(torch.linalg.lstsq(self.bias.mix, weights.bias / 2**SHIFT).solution)
 
     def forward(self, z_hat: Tensor, quality: Tensor) -> tuple[Tensor, Tensor]:
-        """z_hat (B, C, H, W) integers, quality (B,) -> h1 (B, C, 2 H, 2 W) and index (B, N, 2 H, 2 W), all integers."""
+        """Map z_hat (B, C, H, W), quality (B,) to h1 (B, C, 2 H, 2 W) and index (B, N, 2 H, 2 W), all integers."""
         weights = self.integers()
         h1 = _upsample(z_hat, weights.rise)
         return h1, _indexes(h1, quality, weights)
 
     def upsample(self, z_hat: Tensor) -> Tensor:
-        """h1 alone."""
+        """Return h1 alone."""
         return _upsample(z_hat, self.integers().rise)
 
 
 class FrozenScaleIndexes(nn.Module):
-    """The same with stored integers, for coding: nothing is rounded or interpolated at load."""
+    """The same network with stored integers, for coding: nothing is rounded or interpolated at load."""
 
     def __init__(self, weights: ScaleWeights) -> None:
-        """Raises `InexactScalePathError` unless every sum stays below 2^24 for any z_hat."""
+        """Take the integers. Raises `InexactScalePathError` unless every sum stays below 2^24 for any z_hat."""
         super().__init__()
         check_exact(weights)
         for part in INTEGER_PARTS:
@@ -124,18 +124,18 @@ class FrozenScaleIndexes(nn.Module):
 
     @property
     def weights(self) -> ScaleWeights:
-        """The integers, on the device of this module."""
+        """Return the integers, on the device of this module."""
         return ScaleWeights(*(getattr(self, part) for part in INTEGER_PARTS))
 
     @torch.no_grad()
     def forward(self, z_hat: Tensor, quality: Tensor) -> tuple[Tensor, Tensor]:
-        """As `ScaleIndexes`; its arithmetic is the same on every device."""
+        """Compute what `ScaleIndexes` computes; the arithmetic is the same on every device."""
         h1 = self.upsample(z_hat)
         return h1, _indexes(h1, quality, self.weights)
 
     @torch.no_grad()
     def upsample(self, z_hat: Tensor) -> Tensor:
-        """h1 alone."""
+        """Return h1 alone."""
         return _upsample(z_hat, self.weights.rise)
 
 
@@ -156,9 +156,9 @@ def check_exact(weights: ScaleWeights) -> None:
 
 
 def _upsample(z_hat: Tensor, rise: Tensor) -> Tensor:
-    """h1 (B, C, 2 H, 2 W) of z_hat (B, C, H, W): twice as fine, each channel by filters of its own.
+    """Upsample z_hat (B, C, H, W) to h1 (B, C, 2 H, 2 W), each channel by filters of its own.
 
-    By shifted sums: a convolution might go by a transform (Winograd, FFT), which is not exact.
+    By shifted sums: a convolution may use a transform (Winograd, FFT), which is not exact.
     """
     height, width = z_hat.shape[2:]
     padded = F.pad(z_hat.float(), (1, 1, 1, 1))
@@ -185,7 +185,7 @@ def _indexes(h1: Tensor, quality: Tensor, weights: ScaleWeights) -> Tensor:
 
 
 def _bilinear() -> Tensor:
-    """(4, 9): the four finer cells of a cell as bilinear interpolation sees them, places in the order of a shuffle."""
+    """Return the filters (4, 9) of bilinear interpolation for the four finer cells, in the order of a shuffle."""
     near, far = 0.75, 0.25
     rows = torch.tensor([[far, near, 0.0], [0.0, near, far]])
     return torch.einsum("ay,bx->abyx", rows, rows).reshape(4, 9)

@@ -1,10 +1,10 @@
-"""Synthesis transforms g_s, the heads: latent -> picture. Light on purpose: one of them runs on every hit.
+"""Synthesis transforms g_s, the heads: latent -> picture. They must be fast: one of them runs on every hit.
 
     y_hat --+-- linear: a 1x1 map and shuffle(stride), or gains and an inverse DCT ------+--> x_hat
             +-- compress(y_hat / deviation) -- 1x1 * quality -- blocks -- 1x1 (from 0) -- shuffle -+
 
-`HighHead` works at twice the latent grid before its last shuffle, `MediumHead` on the latent grid only: no tensor of
-the medium path is larger than 22x22 until the last shuffle.
+`HighHead` works at twice the latent grid before its last shuffle, `MediumHead` on the latent grid only: before
+the last shuffle no tensor of the medium path is larger than 22x22.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ class LinearSynthesis(nn.Module):
     """A linear path by a full matrix: y_hat -> picture, a 1x1 map and a shuffle."""
 
     def __init__(self, config: AutoencoderConfig) -> None:
-        """A map from the latent channels to the values of one block."""
+        """Build a map from the latent channels to the values of one block."""
         super().__init__()
         self.stride_px = config.stride_px
         self.block = Pointwise(config.latent_channels, config.patch_values)
 
     def forward(self, y_hat: Tensor) -> Tensor:
-        """(B, N, H, W) -> (B, 3, H stride, W stride), in float32 everywhere."""
+        """Map (B, N, H, W) to (B, 3, H stride, W stride), in float32 everywhere."""
         with torch.autocast(y_hat.device.type, enabled=False):
             x_hat: Tensor = F.pixel_shuffle(self.block(y_hat.float()), self.stride_px)
         return x_hat
 
     @torch.no_grad()
     def start(self, basis: Tensor, mean: Tensor) -> None:
-        """Set to x = basis y + mean, basis (P, N) the inverse of that of `Analysis.start_linear`."""
+        """Set the path to x = basis y + mean; basis (P, N) is the inverse of the basis of `Analysis.start_linear`."""
         self.block.weight.copy_(basis)
         self.block.bias.copy_(mean)
 
@@ -44,7 +44,7 @@ class HighHead(nn.Module):
     """g_s of the high picture."""
 
     def __init__(self, config: AutoencoderConfig, head: HighHeadConfig) -> None:
-        """Networks of the widths in `head`."""
+        """Build networks of the widths in `head`."""
         super().__init__()
         self.linear: LinearSynthesis | DctSynthesis = (
             DctSynthesis(config.latent_channels, config.stride_px) if head.linear == "dct" else LinearSynthesis(config)
@@ -57,7 +57,7 @@ class HighHead(nn.Module):
         self.leave = Pointwise(head.wide, 3 * (config.stride_px // 2) ** 2, gain=0)
 
     def forward(self, y_hat: Tensor, *, quality: Tensor, deviation: Tensor) -> Tensor:
-        """y_hat (B, N, H, W), quality (B,) -> x_hat (B, 3, 16 H, 16 W), about 0..1."""
+        """Map y_hat (B, N, H, W), quality (B,) to x_hat (B, 3, 16 H, 16 W), about 0..1."""
         h = enter(self, y_hat, quality=quality, deviation=deviation)
         h = self.wide(pixel_shuffle(activate(self.ascend(self.deep(h))), 2))
         detail = F.pixel_shuffle(self.leave(h), self.linear.stride_px // 2)
@@ -69,7 +69,7 @@ class MediumHead(nn.Module):
     """g_s of the medium picture: the decoder of the medium autoencoder."""
 
     def __init__(self, config: AutoencoderConfig, head: MediumHeadConfig) -> None:
-        """Networks of the widths in `head`."""
+        """Build networks of the widths in `head`."""
         super().__init__()
         self.linear = LinearSynthesis(config)
         self.enter = Pointwise(config.latent_channels, head.width)
@@ -78,7 +78,7 @@ class MediumHead(nn.Module):
         self.leave = Pointwise(head.width, config.patch_values, gain=0)
 
     def forward(self, y_hat: Tensor, *, quality: Tensor, deviation: Tensor) -> Tensor:
-        """y_hat (B, N, H, W), quality (B,) -> x_hat (B, 3, 8 H, 8 W), about 0..1."""
+        """Map y_hat (B, N, H, W), quality (B,) to x_hat (B, 3, 8 H, 8 W), about 0..1."""
         h = enter(self, y_hat, quality=quality, deviation=deviation)
         detail = F.pixel_shuffle(self.leave(self.blocks(h)), self.linear.stride_px)
         linear: Tensor = self.linear(y_hat)

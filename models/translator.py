@@ -4,9 +4,9 @@
              +-- linear 1x1 to edges -- four neighbours -- linear 1x1 ---------------+-- shuffle(8) --> x_hat
              +-- compress(y / deviation) 1x1 * quality -- depthwise blocks -- 1x1 ---+
 
-A translator starts as a least-squares linear map, neighbours in view, and is trained on pixels. A pointwise map trained
-on the error between two latents stalls, and a stop at the medium autoencoder's latent costs multiplications (see
-docs/codec.md).
+A translator starts as a least-squares linear map of a cell and its neighbours, and is trained on pixels. A pointwise
+map trained on the error between two latents stops improving, and going through the medium autoencoder's latent costs
+more multiplications (see docs/codec.md).
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from models.layers import QUALITY_KNOTS, DepthwiseBlock, Pointwise, QualityTable
 
 
 class Translator(nn.Module):
-    """High latent to medium picture on one grid."""
+    """Maps the high latent to the medium picture on one grid."""
 
     def __init__(self, source: AutoencoderConfig, target: AutoencoderConfig, config: TranslatorConfig) -> None:
-        """From the latent of `source` to pictures of the size of `target`."""
+        """Build a translator from the latent of `source` to pictures of the size of `target`."""
         super().__init__()
         self.stride_px = target.stride_px
         self.linear: Pointwise | DctSynthesis = (
@@ -40,7 +40,7 @@ class Translator(nn.Module):
         self.leave = Pointwise(config.width, target.patch_values, gain=0)
 
     def forward(self, y_hat: Tensor, *, quality: Tensor, deviation: Tensor) -> Tensor:
-        """y_hat (B, N, H, W) of the high picture, quality (B,) -> x_hat (B, 3, 8 H, 8 W), about 0..1."""
+        """Map y_hat (B, N, H, W) of the high picture, quality (B,) to x_hat (B, 3, 8 H, 8 W), about 0..1."""
         h = enter(self, y_hat, quality=quality, deviation=deviation)
         detail: Tensor = self.leave(self.blocks(h)).float()
         with torch.autocast(y_hat.device.type, enabled=False):
