@@ -86,7 +86,7 @@ def pack_tables(rows: list[I32], supports: list[int]) -> RansTables:
 def push(values: I16, chosen: U16, tables: RansTables, states: U64, words: U32, at: int) -> int:
     """Push values (n,) of |value| < 2^15, the last first, each by its table; gives the place after the last word.
 
-    `states` (2,) go on; `words` grow from `at` and have room for two a value.
+    `states` (2,) are updated; `words` are written from `at` on and need room for two per value.
     """
     one, other = states[0], states[1]
     for place in range(len(values) - 1, -1, -1):

@@ -1,1 +1,1 @@
-"""The decoder once more, for processors: fewer passes over memory than torch makes, the same pictures."""
+"""The fast decoder of a CPU: the same pictures with fewer passes over memory than torch makes."""

@@ -1,7 +1,7 @@
-"""Inverse DCT, colour axes and pixels of one picture on a processor, each step one loop over memory. Arrays only.
+"""Inverse DCT, colour axes and pixels of one picture on a CPU: each step is one loop over memory. Arrays only.
 
-As loops.py, which has the rules; dct.py says what the path computes. A cell is finished in the nearest cache: its
-coefficients, two passes of S vectors, three colours, and the pixels.
+The rules of loops.py hold here too; dct.py describes what is computed. One cell is finished while its values are in the
+nearest cache: coefficients, two passes of S vectors, three colours, and the pixels.
 
 Letters: P cells of a grid in row-major order, n coded channels, S side of the block in pixels.
 """
@@ -25,7 +25,10 @@ def _level(value: np.float32) -> np.uint8:
 def pixels_of_two_by_dct(
     t: F32, gain: F32, places: I32, inverse: F32, colours: F32, detail: Kept, bias: F32, side: int, out: U8
 ) -> None:
-    """Coefficients t (P, n) and detail at twice the grid, with a border ((2 H + 2)(2 W + 2), 8 8 3) -> (S, S 3)."""
+    """Compute pixels (S, S 3) from coefficients t (P, n), and detail at twice the grid with a border.
+
+    detail is ((2 H + 2)(2 W + 2), 8 8 3).
+    """
     flat, row, transposed = np.zeros(3 * 256, np.float32), np.empty(48, np.float32), inverse.T.copy()
     coefficients, partly = flat.reshape(3, 16, 16), np.empty((3, 16, 16), np.float32)
     for cell in range(_GRID * _GRID):
@@ -47,7 +50,7 @@ def pixels_of_two_by_dct(
 def pixels_of_one_by_dct(
     t: F32, gain: F32, places: I32, inverse: F32, colours: F32, across: F32, detail: Kept, bias: F32, side: int, out: U8
 ) -> None:
-    """Coefficients t (P, n), across (P, 8 8 3), detail on the same grid with a border -> (S, S 3)."""
+    """Compute pixels (S, S 3) from coefficients t (P, n), across (P, 8 8 3), and detail on the same grid."""
     flat, row, transposed = np.zeros(3 * 256, np.float32), np.empty(24, np.float32), inverse.T.copy()
     coefficients, partly = flat.reshape(3, 16, 16), np.empty((3, 8, 16), np.float32)
     for cell in range(_GRID * _GRID):
@@ -65,10 +68,10 @@ def pixels_of_one_by_dct(
 
 @njit(inline="always")
 def _columns(coefficients: F32, inverse: F32, partly: F32) -> None:
-    """Inverse over vertical frequencies: partly[c, i, v] = sum of inverse[i, u] coefficients[c, u, v] over u.
+    """Invert vertical frequencies: partly[c, i, v] = sum of inverse[i, u] coefficients[c, u, v] over u.
 
-    Three colours at once, each a sum in a register: 0.43 ms a picture. Even and odd frequencies apart, which take half
-    the products, are not compiled to vectors: 1.1 ms.
+    Three colours at once, each a sum in a register, take 0.43 ms per picture. Separate even and odd frequencies halve
+    the products, but the compiler does not vectorise them: 1.1 ms.
     """
     for i in range(inverse.shape[0]):
         for v in range(16):
@@ -84,7 +87,7 @@ def _columns(coefficients: F32, inverse: F32, partly: F32) -> None:
 
 @njit(inline="always")
 def _row(partly: F32, i: int, transposed: F32, colours: F32, row: F32) -> None:
-    """Inverse over horizontal frequencies of one row of pixels, in red, green and blue in turn."""
+    """Invert the horizontal frequencies of one row of pixels, into red, green and blue in turn."""
     for j in range(transposed.shape[1]):
         first, second, third = np.float32(0), np.float32(0), np.float32(0)
         for v in range(16):

@@ -1,4 +1,4 @@
-"""From symbols to pixels on a processor, one picture at a time; the networks' own modules are the tests' reference."""
+"""From symbols to pixels on a CPU, one picture at a time; the tests compare with the networks' own modules."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class _Fast(Protocol):
 
 
 class ReadyPictures:
-    """Pictures that are there already: what a processor answers where a device answers a ticket."""
+    """Pictures that are decoded already: a CPU returns this where a device returns a ticket."""
 
     def __init__(self, pictures: list[U8]) -> None:
         self._pictures = pictures
@@ -39,10 +39,10 @@ class ReadyPictures:
 
 
 class FastDecoder:
-    """Both sizes of a picture. Not for two threads at once: what a step writes is kept for the next."""
+    """Decodes both sizes of a picture. Not for two threads at once, because steps reuse their output memory."""
 
     def __init__(self, hyperprior: Hyperprior, *, high: HighHead, medium: Translator, dtype: torch.dtype) -> None:
-        """Takes the networks as they are in float32; `dtype`, which may be bfloat16, is of everything behind y_hat."""
+        """Take the networks in float32; `dtype`, which may be bfloat16, is the format of all layers after y_hat."""
         by_matrix = not all(isinstance(one, DctSynthesis) for one in (high.linear, medium.linear))
         reads_quiet = by_matrix and dtype != torch.float32
         self._latent = FastLatent(hyperprior, dtype=dtype, with_quiet=reads_quiet)
@@ -54,16 +54,16 @@ class FastDecoder:
         self._compile(hyperprior.means.read.weight.shape[1], int(hyperprior.coded[0].sum()))
 
     def _compile(self, hyper_channels: int, channels: int) -> None:
-        """Now, and not within the first request: some seconds on a machine that has never done it."""
+        """Compile the loops now, not within the first request: some seconds on a machine without a cache."""
         h1, q = np.zeros((CELLS, hyper_channels), np.int8), np.zeros((CELLS, channels), np.int16)
         for size_px in self._heads:
             self.picture(h1, q, quality=0, size_px=size_px)
 
     @torch.inference_mode()
     def submit(self, symbols: Sequence[Symbols], *, size_px: int) -> ReadyPictures:
-        """Make the pictures now, one after the other."""
+        """Decode the pictures now, one after the other."""
         return ReadyPictures([self.picture(one.h1, one.q, quality=one.quality, size_px=size_px) for one in symbols])
 
     def picture(self, h1: I8, q: I16, *, quality: int, size_px: int) -> U8:
-        """h1 (P, C) and q (P, n) -> (size, size, 3) sRGB, size 344 or 172."""
+        """Decode h1 (P, C) and q (P, n) to (size, size, 3) sRGB, size 344 or 172."""
         return self._heads[size_px].run(self._latent.decode(h1, q, quality), quality)

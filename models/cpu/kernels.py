@@ -1,12 +1,12 @@
-"""Which number formats the matrix products of a codec run in. Text in, names out; imports no torch.
+"""Which number formats the matrix products of a codec use. Text in, names out; imports no torch.
 
     exact      from hyper-latents to scale indexes: int8 or float32; the integers are the same
-    heads      everything behind y_hat: float32 or bfloat16
+    heads      all layers after y_hat: float32 or bfloat16
     analysis   the encoder's networks: float32 or bfloat16
 
-A processor without instructions for a format still computes in it, up to fifty times slower, and no public call of
-torch tells which it is. Therefore each choice is measured once a process, when it first loads a codec, unless it is
-forced.
+A CPU without instructions for a format computes in it up to fifty times slower, and torch has no public call that
+tells whether it has them. Therefore each process measures each choice when it first loads a codec, unless the text
+names the format.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ FORMATS: Mapping[str, tuple[str, ...]] = {
 
 
 class KernelsError(ValueError):
-    """The text names no choice of kernels."""
+    """The text does not name a valid choice of kernels."""
 
 
 @dataclass(frozen=True)
@@ -36,24 +36,24 @@ class Kernels:
 
     @classmethod
     def measure(cls, device: str = "cpu") -> Kernels:
-        """Return the quickest of each group; some tens of milliseconds. A GPU runs its networks in bfloat16."""
+        """Return the fastest format of each group, in some tens of milliseconds. A GPU uses bfloat16."""
         return cls.choose("auto", device=device)
 
     @classmethod
     def choose(cls, text: str, *, device: str = "cpu") -> Kernels:
-        """Return what the text names, and measure what it leaves open; raises `KernelsError`."""
+        """Return the formats that the text names, and measure the others. Raises `KernelsError`."""
         named = parse_formats(text)
         return cls(**{group: named.get(group) or _quickest(group, device) for group in FORMATS})
 
     def __str__(self) -> str:
-        """Write them as `forced` reads them."""
+        """Return the formats as text that `choose` parses."""
         return ",".join(f"{group}={name}" for group, name in vars(self).items())
 
 
 def parse_formats(text: str) -> dict[str, str]:
     """Parse "auto", "float32", "bfloat16" or "exact=int8,heads=float32" into formats by group.
 
-    A format alone means every group that knows it. Raises `KernelsError`.
+    A format without a group applies to every group that has it. Raises `KernelsError`.
     """
     if text == "auto":
         return {}
@@ -65,7 +65,7 @@ def parse_formats(text: str) -> dict[str, str]:
         raise KernelsError(f"a group of kernels is named twice in {text!r}")
     for group, name in found.items():
         if name not in FORMATS.get(group, ()):
-            raise KernelsError(f"{group}={name} is none of {_choices()}")
+            raise KernelsError(f"{group}={name} is not one of {_choices()}")
     return found
 
 
@@ -82,8 +82,8 @@ def _choices() -> str:
 
 @cache
 def _quickest(group: str, device: str) -> str:
-    """Measure once a process: all codecs of a process then write the same streams."""
-    if device != "cpu" and group != "exact":  # reading stays on the processor
+    """Measure once per process, so that all its codecs write the same streams."""
+    if device != "cpu" and group != "exact":  # reading stays on the CPU
         return "bfloat16"
     from models.cpu import product_timing
 

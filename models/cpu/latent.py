@@ -1,7 +1,7 @@
-"""Means and y_hat of one picture on a processor: means.py and hyperprior.py's `dequantise` once more.
+"""Means and y_hat of one picture on a CPU: the same as means.py and `dequantise` of hyperprior.py.
 
-Matrix products are torch's; all that lies between them is one compiled loop each (loops.py). Latents are held in
-standard deviations, t = y_hat / deviation, of the channels that the quality codes.
+Matrix products are torch's. Each step between them is one compiled loop (loops.py). Latents are held in standard
+deviations, t = y_hat / deviation, of the channels that the quality codes.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ class Board:
     around: I32
     """(P, 4) cells, P where there is none."""
     others_around: I32
-    """(O, 4) the same of the cells between the anchors."""
+    """(O, 4) the same, around the cells between the anchors."""
     anchors_around: I32
-    """(O, 4) these again, as anchors by number, A where there is none."""
+    """(O, 4) the same, numbered as anchors; A stands for a cell beyond the grid."""
 
     @classmethod
     def of_grid(cls) -> Board:
@@ -44,6 +44,7 @@ class Board:
         even = (rows + columns) % 2 == 0
         anchors, others = (np.flatnonzero(side).astype(np.int32) for side in (even, ~even))
         around = np.full((CELLS, 4), CELLS, np.int32)
+        """(P, 4) cells; P stands for a cell beyond the grid."""
         for side, (dy, dx) in enumerate(((-1, 0), (0, -1), (0, 1), (1, 0))):
             y, x = rows + dy, columns + dx
             inside = (y >= 0) & (y < GRID) & (x >= 0) & (x < GRID)
@@ -55,7 +56,7 @@ class Board:
 
 @dataclass(frozen=True)
 class Decoded:
-    """One y_hat in deviations, for the linear paths and for the networks."""
+    """One y_hat in standard deviations, for the linear paths and for the networks."""
 
     t: Tensor
     """(P + 1, n) in float32, the last row zero."""
@@ -66,15 +67,18 @@ class Decoded:
 
 
 class FastLatent:
-    """The means in two passes, and y_hat."""
+    """Computes the means in two passes, and y_hat."""
 
     def __init__(self, hyperprior: Hyperprior, *, dtype: torch.dtype, with_quiet: bool) -> None:
-        """`dtype` is that of the heads; `with_quiet` says whether a linear path reads the quiet channels in it."""
+        """Take the weights; `dtype` is the format of the heads.
+
+        `with_quiet` says whether a linear path reads the later channels in that format.
+        """
         means, self._board, self._dtype, self._with_quiet = hyperprior.means, Board.of_grid(), dtype, with_quiet
         deviation = hyperprior.deviation
         every = torch.arange(QUALITIES)
         self._steps: F32 = (1 / (hyperprior.gain(every)[:, :, 0, 0] * deviation)).numpy()
-        # folds the unit that means.py reads h1 in
+        # includes the unit in which means.py reads h1
         self._read, self._read_bias = matrix(means.read.weight / means.unit), numbers(means.read.bias)
         self._anchor, self._anchor_bias = matrix(means.anchor.weight), numbers(means.anchor.bias)
         self._enter, self._enter_bias = matrix(means.enter.weight), numbers(means.enter.bias)
@@ -86,7 +90,7 @@ class FastLatent:
         self._grid = np.zeros((GRID + 2, GRID + 2, self._read.shape[1]), np.float32)
 
     def _of_blank_cells(self, bias: Tensor) -> F32:
-        """What the depthwise filters make of the empty cells around and at each cell between the anchors, (O, F)."""
+        """Return the contribution (O, F) of the empty cells to the depthwise filters between the anchors."""
         channels = len(bias)
         empty = torch.zeros(GRID + 2, GRID + 2, channels)
         rows, columns = np.divmod(self._board.others, GRID)
@@ -97,12 +101,13 @@ class FastLatent:
         return numbers((seen * weights[:, None]).sum(0) + torch.from_numpy(self._taps_bias[:channels]))
 
     def decode(self, h1: I8, q: I16, quality: int) -> Decoded:
-        """h1 (P, C) and q (P, n), in row-major order of cells."""
+        """Decode h1 (P, C) and q (P, n), in row-major order of cells."""
         channels, board = q.shape[1], self._board
         steps = self._steps[quality, :channels]
         t = torch.zeros(CELLS + 1, channels)
         loud = LOUD if self._with_quiet else channels
         quiet, read = Sheet(CELLS, channels - loud, self._dtype), Sheet(CELLS, channels, self._dtype)
+        """(P, n - 32) of t in bf16; (P, 0) where nothing reads it: in float32, or without a full matrix."""
         compile_loop(loops.features)(
             torch.mm(torch.from_numpy(h1).float(), self._read).numpy(), self._read_bias, self._grid
         )
@@ -120,7 +125,7 @@ class FastLatent:
         return Decoded(t, quiet.numbers, read.numbers)
 
     def _between(self, compressed: Tensor, channels: int) -> F32:
-        """Means of the cells between the anchors, but for the shares of their neighbours and the bias."""
+        """Return the means of the cells between the anchors, without the neighbours' shares and the bias."""
         board = self._board
         seen = torch.mm(compressed, self._enter[: compressed.shape[1]]).numpy()
         compile_loop(loops.activate)(seen, self._enter_bias)

@@ -1,7 +1,7 @@
-"""The linear paths of a head on a processor, and the pixels: everything else of the head is added to them.
+"""The linear paths of a head on a CPU, and the pixels; all other parts of the head are added to them.
 
-Either a full matrix by torch's products, its first inputs in float32 and the rest in the format of the heads, or the
-inverse DCT, whose loop (dct_loops.py) goes straight on to the pixels.
+A path is either a full matrix by torch's products, its first inputs in float32 and the others in the format of the
+heads, or the inverse DCT, whose loop (dct_loops.py) also makes the pixels.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 
 
 class HighPixels(Protocol):
-    """The 344 picture from the linear path, and the detail of the network at twice the grid."""
+    """Makes the 344 picture from the linear path, and the network's detail at twice the grid."""
 
     def run(self, decoded: Decoded, detail: Kept) -> U8: ...
 
 
 class MediumPixels(Protocol):
-    """The 172 picture from the linear path, the share across cells (P, 8 8 3) and the detail on the same grid."""
+    """Makes the 172 picture from the linear path, the share across cells (P, 8 8 3) and the detail."""
 
     def run(self, decoded: Decoded, across: Tensor, detail: Kept) -> U8: ...
 
@@ -42,7 +42,7 @@ class MediumPixels(Protocol):
 def high_pixels(
     linear: LinearSynthesis | DctSynthesis, deviation: Tensor, *, bias: Tensor, dtype: torch.dtype
 ) -> HighPixels:
-    """`bias` (16 16 3) is the network's."""
+    """Return the path for this kind of `linear`; `bias` (16 16 3) is the network's."""
     if isinstance(linear, DctSynthesis):
         return _HighByDct(linear, deviation, bias=bias)
     return _HighByMatrix(_Matrix(linear.block, deviation, bias=bias, dtype=dtype))
@@ -51,14 +51,14 @@ def high_pixels(
 def medium_pixels(
     linear: Pointwise | DctSynthesis, deviation: Tensor, *, bias: Tensor, dtype: torch.dtype
 ) -> MediumPixels:
-    """`bias` (8 8 3) is that of everything but the linear path."""
+    """Return the path for this kind of `linear`; `bias` (8 8 3) is that of all other parts."""
     if isinstance(linear, DctSynthesis):
         return _MediumByDct(linear, deviation, bias=bias)
     return _MediumByMatrix(_Matrix(linear, deviation, bias=bias, dtype=dtype))
 
 
 class _Matrix:
-    """y_hat -> values of a block, in the order row, column, colour; the deviations are folded into the weights."""
+    """Maps y_hat to the values of a block, in the order row, column, colour; weights include the deviations."""
 
     def __init__(self, linear: Pointwise, deviation: Tensor, *, bias: Tensor, dtype: torch.dtype) -> None:
         values = linear.weight.shape[0]
@@ -70,7 +70,7 @@ class _Matrix:
         self.bias = numbers(interleave(linear.bias) + bias)
 
     def run(self, decoded: Decoded) -> tuple[Tensor, Kept | None]:
-        """Both shares (P, values), the loud one in float32; in float32 all of it is loud."""
+        """Return both parts of the sum (P, values): one in float32, one in the heads' format unless that is float32."""
         t = decoded.t[:-1, : len(self._loud)]
         loud = torch.mm(t, self._loud[: t.shape[1]], out=self._loud_sums)
         if self._sheet is None:
@@ -101,7 +101,7 @@ class _MediumByMatrix:
 
 
 class _Dct:
-    """Gains with the deviations folded in, places and the inverse, as the loops read them."""
+    """Gains with the deviations included, places and the inverse, as the loops read them."""
 
     def __init__(self, linear: DctSynthesis, deviation: Tensor, bias: Tensor) -> None:
         side = linear.stride_px

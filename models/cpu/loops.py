@@ -1,8 +1,8 @@
-"""What lies between the matrix products of a decode on a processor, each step one loop over memory. Arrays only.
+"""The steps between the matrix products of a decode on a CPU, each one loop over memory. Arrays only.
 
-Written in Python and compiled by numba, which lets the interpreter lock go and uses the processor's vectors. Numbers
-between products are kept in float32 or bf16 (number_formats.py); a loop computes in float32 and rounds once.
-Grids that a 3x3 filter reads have a border of one empty cell.
+The loops are Python, compiled by numba to vector instructions without the interpreter lock. Numbers between products
+are stored in float32 or bf16 (number_formats.py); a loop computes in float32 and rounds once. Grids that a 3x3 filter
+reads have a border of one empty cell.
 
 Letters: P cells of a grid in row-major order, C channels, n coded channels, A anchors, O cells between them.
 """
@@ -27,12 +27,15 @@ def _compress(value: np.float32) -> np.float32:
 
 @njit(inline="always")
 def _rescale(total: np.int32 | np.float32, bias: np.int32) -> np.int32:
-    """Return a sum and its bias, seven bits less; in 32 bits throughout, where Python's numbers would make it 64."""
+    """Return sum plus bias, shifted by seven bits; in 32 bits, where Python's numbers would make it 64."""
     return np.int32(np.int32(np.int32(np.int32(total) + bias) + np.int32(64)) >> np.int32(7))
 
 
 def upsample(z: I16, rise: I32, h1: I8) -> None:
-    """z (11, 11, C) and four 3x3 filters a channel (4, 9, C) -> h1 (22, 22, C): scale_path.py's, in integers."""
+    """Upsample z (11, 11, C) by four 3x3 filters a channel (4, 9, C) to h1 (22, 22, C), in integers.
+
+    scale_path.py is the reference.
+    """
     side, _, channels = z.shape
     total = np.empty(channels, np.int32)
     for row in range(2 * side):
@@ -49,7 +52,7 @@ def upsample(z: I16, rise: I32, h1: I8) -> None:
 
 
 def hidden(sums: I32 | F32, bias: I32, plain: int, h2: I8 | F32) -> None:
-    """Sums (P, C) and bias, seven bits less: the first channels in -127..127, the others in 0..127."""
+    """Rescale sums (P, C) and bias by seven bits: the first channels to -127..127, the others to 0..127."""
     for place in range(sums.shape[0]):
         for channel in range(sums.shape[1]):
             least = np.int32(-127) if channel < plain else np.int32(0)
@@ -57,7 +60,7 @@ def hidden(sums: I32 | F32, bias: I32, plain: int, h2: I8 | F32) -> None:
 
 
 def indexes(sums: I32 | F32, bias: I32, index: U16) -> None:
-    """Sums (P, n) and bias, seven bits less -> scale indexes 0..63."""
+    """Rescale sums (P, n) and bias by seven bits to scale indexes 0..63."""
     for place in range(sums.shape[0]):
         for channel in range(sums.shape[1]):
             value = _rescale(sums[place, channel], bias[channel])
@@ -65,7 +68,7 @@ def indexes(sums: I32 | F32, bias: I32, index: U16) -> None:
 
 
 def features(read: F32, bias: F32, grid: F32) -> None:
-    """Activated (H W, C) into a grid with a border."""
+    """Write the activated features (H W, C) into a grid with a border."""
     width = grid.shape[1] - 2
     for place in range(read.shape[0]):
         row, column = place // width + 1, place % width + 1
@@ -76,9 +79,9 @@ def features(read: F32, bias: F32, grid: F32) -> None:
 def decode_anchors(
     q: I16, means: F32, bias: F32, steps: F32, cells: I32, loud: int, t: F32, quiet: Kept, seen: F32, read: Kept
 ) -> None:
-    """t = q step + mean of the anchors (A,), in deviations; quiet: its later channels; read: t compressed.
+    """Compute t = q step + mean of the anchors (A,), in deviations.
 
-    seen: the first channels of t compressed, in float32.
+    quiet: the later channels of t; read: t compressed; seen: the first channels of t compressed, in float32.
     """
     context = seen.shape[1]
     for anchor in range(len(cells)):
@@ -97,10 +100,10 @@ def decode_anchors(
 def between(
     seen: F32, blank: F32, grid: F32, weights: F32, bias: F32, cells: I32, around: I32, mixed: F32
 ) -> None:  # fmt: skip
-    """Depthwise 3x3 at the cells between the anchors (O,), over what is seen of the anchors and the hyper features.
+    """Apply a depthwise 3x3 filter at the cells between the anchors (O,), to anchors and hyper features.
 
-    seen (A, C) activated; blank (O, C): what the empty cells of the first half come to; around (O, 4): the anchors
-    above, left, right and below, A where there is none.
+    seen (A, C): activated anchors; blank (O, C): the contribution of empty cells; around (O, 4): the anchors above,
+    left, right and below, where A stands for none.
     """
     channels, width = seen.shape[1], grid.shape[1] - 2
     anchors = seen.shape[0]
@@ -134,9 +137,9 @@ def decode_others(
     q: I16, means: F32, bias: F32, steps: F32, shares: F32, cells: I32, around: I32, loud: int, t: F32, quiet: Kept,
     read: Kept,
 ) -> None:  # fmt: skip
-    """t = q step + mean + the shares (4, n) of the four neighbours, of the cells between; the last row of t is zero.
+    """Compute t = q step + mean + shares (4, n) of the four neighbours, of the other cells.
 
-    around (O, 4): cells above, left, right and below, P where there is none.
+    The last row of t is zero. around (O, 4): the cells above, left, right and below, where P stands for none.
     """
     for other in range(len(cells)):
         cell = cells[other]
@@ -152,7 +155,7 @@ def decode_others(
 
 
 def enter(sums: Kept, bias: F32, gain: F32, grid: Kept) -> None:
-    """Activated sums (H W, C) times a gain, into a grid with a border."""
+    """Write the activated sums (H W, C) times a gain into a grid with a border."""
     width = grid.shape[1] - 2
     for place in range(sums.shape[0]):
         row, column = place // width + 1, place % width + 1
@@ -162,7 +165,7 @@ def enter(sums: Kept, bias: F32, gain: F32, grid: Kept) -> None:
 
 
 def depthwise(grid: Kept, weights: F32, bias: F32, out: Kept) -> None:
-    """3x3 filters (9, C) over a grid with a border -> (H W, C)."""
+    """Apply 3x3 filters (9, C) to a grid with a border; write (H W, C)."""
     width, channels = grid.shape[1] - 2, grid.shape[2]
     for place in range(out.shape[0]):
         row, column = place // width, place % width
@@ -183,14 +186,14 @@ def depthwise(grid: Kept, weights: F32, bias: F32, out: Kept) -> None:
 
 
 def activate(sums: Kept, bias: F32) -> None:
-    """In place, (P, C)."""
+    """Add the bias to sums (P, C) and activate them, in place."""
     for place in range(sums.shape[0]):
         for channel in range(sums.shape[1]):
             sums[place, channel] = narrow(_leaky_relu(widen(sums[place, channel]) + bias[channel]), sums)
 
 
 def add_residual(sums: Kept, bias: F32, grid: Kept) -> None:
-    """A residual (H W, C) and its bias onto a grid with a border."""
+    """Add a residual (H W, C) and its bias to a grid with a border."""
     width = grid.shape[1] - 2
     for place in range(sums.shape[0]):
         row, column = place // width + 1, place % width + 1
@@ -200,7 +203,7 @@ def add_residual(sums: Kept, bias: F32, grid: Kept) -> None:
 
 
 def ascend(sums: Kept, bias: F32, grid: Kept) -> None:
-    """Activated sums ((H + 2)(W + 2), 4 C) of a grid with a border, the 4 in the order row, column: twice as fine."""
+    """Write activated sums ((H + 2)(W + 2), 4 C) into a grid twice as fine; the 4 are in the order row, column."""
     width, channels = grid.shape[1] - 2, grid.shape[2]
     for row in range(grid.shape[0] - 2):
         for column in range(width):
@@ -212,7 +215,7 @@ def ascend(sums: Kept, bias: F32, grid: Kept) -> None:
 
 
 def pixels_of_two(loud: F32, quiet: Kept | None, detail: Kept, bias: F32, side: int, out: U8) -> None:
-    """Linear path (P, 16 16 3) and detail at twice the grid, with a border ((2 H + 2)(2 W + 2), 8 8 3) -> (S, S 3)."""
+    """Compute pixels (S, S 3) from the linear path (P, 16 16 3) and detail at twice the grid, with a border."""
     width = 22
     for y in range(side):
         for cell_column in range(width):
@@ -230,7 +233,7 @@ def pixels_of_two(loud: F32, quiet: Kept | None, detail: Kept, bias: F32, side: 
 
 
 def pixels_of_one(loud: F32, quiet: Kept | None, detail: Kept, bias: F32, side: int, out: U8) -> None:
-    """Linear path (P, 8 8 3) and detail on the same grid, with a border ((H + 2)(W + 2), 8 8 3) -> (S, S 3)."""
+    """Compute pixels (S, S 3) from the linear path (P, 8 8 3) and detail on the same grid, with a border."""
     width = 22
     for y in range(side):
         for cell_column in range(width):

@@ -1,7 +1,7 @@
-"""How the loops hold numbers: float32 as it is, or bf16 as its 16 bits, which numba does not know as a number.
+"""How the loops store numbers: float32 as such, or bf16 as its 16 bits, because numba has no type for it.
 
-A loop reads by `wide`, computes in float32 and writes by `kept`. It is compiled once for each format that it is given;
-the format is that of the array, so nothing is decided while it runs.
+A loop reads by `widen`, computes in float32 and writes by `narrow`. It is compiled once for each format of its arrays,
+so it has no branch on the format at run time.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ I16 = NDArray[np.int16]
 I32 = NDArray[np.int32]
 U8 = NDArray[np.uint8]
 Kept = NDArray[np.uint16] | NDArray[np.float32]
-"""Numbers in either format."""
+"""An array of numbers in either format."""
 
 
 def widen(number: np.uint16 | np.float32) -> np.float32:
-    """Return a kept number in float32."""
+    """Return a stored number in float32."""
     return number if isinstance(number, np.float32) else _of_half(number)
 
 
 def narrow(value: np.float32, like: Kept) -> Any:  # noqa: ANN401  (the type of an element of `like`)
-    """Return a number in the format of an array, rounded to the nearest, to even."""
+    """Return a number in the format of an array, rounded to nearest, ties to even."""
     return value if like.dtype == np.float32 else _half(value)
 
 

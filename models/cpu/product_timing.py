@@ -1,4 +1,4 @@
-"""How long the products of a codec take in each number format on this processor, on the shapes of its networks.
+"""Measure how long a codec's products take in each number format on this CPU, on the shapes of its networks.
 
 Time is the thread's own, so that other work on the machine counts little, and the best of several calls counts.
 """
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 _LEAST_CALLS, _CALLS = 4, 8
 _BUDGET_S = 0.002
-"""Of one product in one format; a format without instructions of its own gets the calls that it must have."""
+"""Time for one product in one format; a format without instructions gets the least number of calls."""
 _WORTH = 0.8
-"""Half precision costs accuracy, so it has to save a fifth of the time."""
+"""Half precision costs accuracy, so it must save a fifth of the time."""
 
 
 @torch.inference_mode()
 def exact_format() -> str:
-    """Return the quicker format of the exact path."""
+    """Return the faster format of the exact path."""
     config = RELEASED.high
     channels, hidden = config.hyper_channels, 96
     shapes = ((CELLS, channels, hidden), (CELLS, hidden, config.coded_channels(32)))
@@ -36,16 +36,16 @@ def exact_format() -> str:
 
 @torch.inference_mode()
 def heads_format() -> str:
-    """Return bfloat16 where it is worth its rounding in the blocks of `high-cpu` at twice the latent grid."""
+    """Return bfloat16 where it is fast enough in the blocks of `high-cpu` at twice the latent grid."""
     wide = RELEASED.high_cpu.wide
     return _float_format(((4 * CELLS, wide, 2 * wide), (4 * CELLS, 2 * wide, wide)))
 
 
 @torch.inference_mode()
 def analysis_format() -> str:
-    """Return bfloat16 where it is worth its rounding in the encoder's blocks, tried on a quarter of their cells.
+    """Return bfloat16 where it is fast enough in the encoder's blocks, measured on a quarter of their cells.
 
-    On fewer of them it takes 0.6 of float32's time instead of 0.4 (EPYC Zen 4), too near to `_WORTH` on a busy machine.
+    On fewer cells it takes 0.6 of float32's time instead of 0.4 (EPYC Zen 4), too close to `_WORTH` on a busy machine.
     """
     wide = RELEASED.high.encoder.wide
     return _float_format(((CELLS, wide, 2 * wide), (CELLS, 2 * wide, wide)))
@@ -72,7 +72,7 @@ def _product_s(dtype: torch.dtype, shape: tuple[int, int, int]) -> float:
 
 
 def _best_s(call: Callable[[], object]) -> float:
-    """Return the time of the quickest call but the first, which may prepare a kernel."""
+    """Return the time of the fastest call, without the first one, which may prepare a kernel."""
     call()
     times: list[float] = []
     while len(times) < _LEAST_CALLS or (len(times) < _CALLS and sum(times) < _BUDGET_S):

@@ -30,6 +30,6 @@ class ExactProduct:
 def exact_product(name: str) -> ExactProduct:
     """Return the product of that format: int8 or float32."""
     if name == "int8":
-        # torch has no public name for it
+        # torch has no public name for this product
         return ExactProduct(torch.int8, lambda weight: weight.to(torch.int8).T, torch._int_mm)  # noqa: SLF001
     return ExactProduct(torch.float32, lambda weight: weight.float().T.contiguous(), torch.mm)

@@ -1,7 +1,7 @@
-"""The exact path once more, for one picture on a processor: z -> h1 -> scale indexes, in integers throughout.
+"""The exact path for one picture on a CPU: z -> h1 -> scale indexes, in integers throughout.
 
-The same integers as scale_path.py's, which is the reference in the tests. Products are of 8 bits or in float32,
-whichever the processor does sooner (kernels.py): `scale_path.check_exact` has found every sum to be below 2^24.
+It computes the same integers as scale_path.py, the reference in the tests. Products are of 8 bits or in float32,
+whichever the CPU does faster (kernels.py); `scale_path.check_exact` has checked that every sum is below 2^24.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
 
 class FastScales:
-    """Frozen integers, as they lie best."""
+    """The frozen integers, in the memory layout that the loops need."""
 
     def __init__(self, weights: ScaleWeights, *, kernel: str) -> None:
-        """Takes weights that `scale_path.check_exact` has accepted; `kernel` is int8 or float32."""
+        """Take weights that `scale_path.check_exact` has accepted; `kernel` is int8 or float32."""
         channels = weights.rise.shape[0] // 4
         by_place = weights.rise.view(channels, 4, 9).permute(1, 2, 0)
         self._rise = by_place.contiguous().numpy().astype(np.int32)
@@ -38,17 +38,17 @@ class FastScales:
         self._mix, self._second = self._multiply.right(weights.mix), self._multiply.right(weights.second)
         self._mix_bias: I32 = weights.mix_bias.numpy().astype(np.int32)
         self._bias: I32 = weights.bias.numpy().astype(np.int32)
-        # compiled now, and not within the first request
+        # compiles now, not within the first request
         self.indexes(self.upsample(np.zeros((channels, GRID // 2, GRID // 2), np.int16)), quality=0, channels=32)
 
     def upsample(self, z: I16) -> I8:
-        """z (C, 11, 11) -> h1 (P, C)."""
+        """Upsample z (C, 11, 11) to h1 (P, C)."""
         h1 = np.empty((GRID, GRID, len(z)), np.int8)
         compile_loop(loops.upsample)(np.ascontiguousarray(z.transpose(1, 2, 0)), self._rise, h1)
         return h1.reshape(CELLS, -1)
 
     def indexes(self, h1: I8, *, quality: int, channels: int) -> U16:
-        """h1 (P, C) -> scale indexes (P, channels) of the first channels."""
+        """Return the scale indexes (P, channels) of the first channels for h1 (P, C)."""
         h2 = torch.empty(CELLS, self._mix.shape[1], dtype=self._multiply.dtype)
         sums = self._sums(torch.from_numpy(h1).to(self._multiply.dtype), self._mix)
         compile_loop(loops.hidden)(sums, self._mix_bias, PLAIN, h2.numpy())

@@ -1,8 +1,8 @@
 """One run of a network for each size and bucket of batch sizes: a captured CUDA graph, or the network itself.
 
-A graph reads and writes the same memory at each replay, so a batch is filled up to the next bucket: 1, 2, 4 and so on.
-The rows that fill it up hold an earlier picture, and nobody reads what comes of them. All runs follow each other on one
-stream and therefore share their inputs and their memory between steps.
+A graph reads and writes the same memory at each replay, so a batch is padded to the next bucket: 1, 2, 4 and so on. The
+padding rows hold earlier pictures, and their results are not read. All runs follow each other on one stream, so they
+can share inputs and intermediate memory.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     Network = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 _WARM_UP_RUNS = 3
-"""cuBLAS and cuDNN choose their kernels and take their workspaces in the first runs (assumed)."""
+"""cuBLAS and cuDNN choose kernels and allocate workspaces in the first runs (assumed)."""
 
 
 class Buckets:
-    """Levels of pixels of up to `largest` pictures at once."""
+    """Computes the pixel levels of up to `largest` pictures at once."""
 
     def __init__(self, networks: Mapping[int, Network], inputs: Inputs, lane: Lane) -> None:
-        """Take the network of each size; everything is tried, and captured on a CUDA device, now."""
+        """Take the network of each size; warm up every bucket now, and capture it on a CUDA device."""
         self._networks, self._inputs, self._lane = networks, inputs, lane
         self._device = str(inputs.q.device)
         limit = len(inputs.quality)
@@ -47,7 +47,7 @@ class Buckets:
 
     @property
     def uses_graphs(self) -> bool:
-        """Whether graphs are replayed."""
+        """Return whether graphs are replayed."""
         return bool(self._graphs)
 
     def run(self, size_px: int, batch: int) -> Tensor:
@@ -66,7 +66,7 @@ class Buckets:
         self._outputs[size_px][:bucket].copy_(levels)
 
     def _find_largest(self, limit: int) -> int:
-        """Run every bucket a few times, and return the largest that the device has memory for."""
+        """Run every bucket a few times, and return the largest that fits the memory of the device."""
         largest, bucket = limit, limit
         while bucket >= 1:
             try:
@@ -88,7 +88,7 @@ class Buckets:
         self._lane.mark().wait()
 
     def _capture_all(self) -> None:
-        """Capture the largest buckets first, whose memory serves the smaller ones."""
+        """Capture the largest buckets first: the smaller ones reuse their memory."""
         pool, bucket = torch.cuda.graph_pool_handle(), self.largest
         try:
             while bucket >= 1:
@@ -105,7 +105,7 @@ class Buckets:
             self._go_on_without(bucket, error)
 
     def _go_on_without(self, bucket: int, error: RuntimeError) -> None:
-        """Keep what has been captured; batches of the other buckets run step by step."""
+        """Keep the captured graphs; batches of the other buckets run without a graph."""
         with watching(self._device):
             finish_work(self._device)
         logging.getLogger(__name__).warning("batches of %d and fewer run without CUDA graphs: %s", bucket, error)

@@ -1,13 +1,13 @@
-"""From symbols to pixels on an accelerator, many pictures at once; the networks' own modules are the tests' reference.
+"""From symbols to pixels on an accelerator, many pictures at once; tests compare with the networks' own modules.
 
     host's thread   pack -> copy in -> unpack, networks, round -> copy out -> wait
     lane in                 [======]
     lane work                        [========================]
     lane out                                                    [======]
 
-Each batch has one of two places on the device for what comes in and goes out, so that the host packs a batch and copies
-it while the one before it is computed. The lanes wait for each other on the device, and only `Ticket.pictures` blocks.
-One thread calls `submit`; tickets may be awaited by any.
+Each batch uses one of two buffers on the device for its input and output, so that the host packs and copies a batch
+while the previous one is computed. The lanes wait for each other on the device; only `Ticket.pictures` blocks the host.
+One thread calls `submit`; any thread may wait for a ticket.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ if TYPE_CHECKING:
     from models.translator import Translator
 
 LARGEST_BATCH = 128
-"""Assumed: past it a device is busy enough, and a picture waits longer."""
+"""Pictures in a batch (assumed): a larger one hardly uses the device better, and a picture waits longer."""
 _PACKERS = 4
-"""Threads that pack; one copies some 30,000 pictures a second (derived: 280 kB each at 10 GB/s)."""
+"""Threads that pack; each copies some 30,000 pictures per second (derived: 280 kB each at 10 GB/s)."""
 _ROWS_A_TASK = 16
 
 
 @dataclass
 class _Place:
-    """Memory on the device for one batch, and the points in the lanes that free it."""
+    """Memory on the device for one batch, and the points in the lanes after which it is free."""
 
     packed: Tensor
     pixels: Tensor
@@ -60,15 +60,16 @@ class _Batch:
 
 
 class Ticket:
-    """Pictures that are being made."""
+    """Pictures that are being decoded."""
 
     def __init__(self, batches: Sequence[_Batch], device: str) -> None:
         self._batches, self._device = batches, device
 
     def pictures(self) -> list[Pixels]:
-        """Wait for the pictures (S, S, 3), in the order of their symbols; raises `DeviceLost`.
+        """Wait for the pictures (S, S, 3), in the order of their symbols. Raises `DeviceLost`.
 
-        Pictures of one batch share its memory, which stays while one of them does: copy what is kept for long.
+        All pictures of a batch share one block of memory, which stays allocated while any of them is referenced: copy
+        pictures that are to be kept.
         """
         found: list[Pixels] = []
         for batch in self._batches:
@@ -81,7 +82,7 @@ class Ticket:
 
 
 class DeviceDecoder:
-    """Both sizes of pictures."""
+    """Decodes both sizes of pictures."""
 
     def __init__(
         self,
@@ -91,7 +92,7 @@ class DeviceDecoder:
         device: str,
         largest: int = LARGEST_BATCH,
     ) -> None:
-        """Take the networks where they are, on `device`, in their own formats; `largest` is a power of two."""
+        """Take the networks on `device`, in their own formats; `largest` is a power of two."""
         self._device, self._memory = device, HostMemory(device)
         self._in, self._work, self._out = Lane(device), Lane(device), Lane(device)
         self._packers = ThreadPoolExecutor(_PACKERS, thread_name_prefix="pack")
@@ -100,7 +101,7 @@ class DeviceDecoder:
             latent = DeviceLatent(hyperprior)
             networks = {size_px: DevicePicture(latent, head, size_px) for size_px, head in heads.items()}
             self._inputs = Inputs.zeros(largest, hyper_channels=hyper_channels, channels=channels, device=device)
-            finish_work(device)  # what was filled on the default stream
+            finish_work(device)  # the buffers were filled on the default stream
             self._buckets = Buckets(networks, self._inputs, self._work)
             self._places = [self._place(max(heads)) for _ in range(2)]
 
@@ -114,12 +115,15 @@ class DeviceDecoder:
 
     @property
     def largest(self) -> int:
-        """Most pictures that are computed at once."""
+        """Return the largest number of pictures that are computed at once."""
         return self._buckets.largest
 
     @torch.inference_mode()
     def submit(self, symbols: Sequence[Symbols], *, size_px: int) -> Ticket:
-        """Start to make pictures; raises `DeviceLost` or, if half as many do not fit either, `OutOfMemoryError`."""
+        """Start to decode pictures.
+
+        Raises `DeviceLost`, or `OutOfMemoryError` where half of them do not fit either.
+        """
         batches: list[_Batch] = []
         with watching(self._device):
             for start in range(0, len(symbols), self.largest):

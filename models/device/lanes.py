@@ -1,4 +1,4 @@
-"""Streams and events of a CUDA device under one interface; on a processor work is done at once, in order."""
+"""Streams and events of a CUDA device under one interface; on a CPU work is done at once, in order."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Mark:
 
 
 class Lane:
-    """Work that is done in order, beside the work of other lanes. `with lane:` puts work on it."""
+    """A queue of work that runs beside the work of other lanes. `with lane:` puts work on it."""
 
     def __init__(self, device: str) -> None:
         on_gpu = torch.device(device).type == "cuda"
@@ -35,7 +35,7 @@ class Lane:
 
     @property
     def stream(self) -> torch.cuda.Stream | None:
-        """The CUDA stream, which a capture needs."""
+        """Return the CUDA stream, which a capture needs."""
         return self._stream
 
     def __enter__(self) -> Self:
@@ -52,32 +52,32 @@ class Lane:
             self._entered.pop().__exit__(kind, error, trace)
 
     def after(self, mark: Mark) -> None:
-        """Let the device wait for a point in another lane before it goes on in this one."""
+        """Let the device wait for a point in another lane before it continues this one."""
         if self._stream is not None and mark.event is not None:
             self._stream.wait_event(mark.event)
 
     def mark(self) -> Mark:
-        """Return the point that the work given to the lane so far ends at."""
+        """Return the point at which the work given to the lane so far ends."""
         if self._stream is None:
             return Mark()
-        # the host's thread sleeps while it waits: its core has bitstreams to read
+        # the waiting thread sleeps, because its core has bitstreams to read
         event = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]  # as above
         event.record(self._stream)
         return Mark(event)
 
 
 class HostMemory:
-    """Memory of the host that a device copies from and to without its processor, where there is such memory.
+    """Memory of the host for copies to and from a device, pinned where possible.
 
-    torch keeps freed blocks and hands a block out again once all copies that use it are done, so a fresh block for each
-    batch costs microseconds, and nobody sees a picture change.
+    torch reuses a freed block only after all copies from or to it are done. A new block for each batch therefore costs
+    microseconds, and never overwrites a picture in use.
     """
 
     def __init__(self, device: str) -> None:
         self._pinned = torch.device(device).type == "cuda"
 
     def empty(self, *shape: int) -> Tensor:
-        """Return bytes with any values."""
+        """Return bytes with undefined values."""
         if self._pinned:
             try:
                 return torch.empty(*shape, dtype=torch.uint8, pin_memory=True)

@@ -1,6 +1,6 @@
-"""Packed symbols -> levels of pixels on a device: means.py, hyperprior.py's `dequantise` and a head, once more.
+"""Packed symbols -> levels of pixels on a device: the same as means.py, `dequantise` of hyperprior.py and a head.
 
-Means are in float32, as everywhere; the head is the codec's own module in its own format. No step depends on a number
+Means are in float32, as everywhere; the head is the codec's own module in its own format. No branch depends on a value
 in the batch, so that the whole can be captured as a CUDA graph. Latents are held in standard deviations,
 t = y_hat / deviation, and the two halves of the checkerboard as lists of cells that are chosen by index.
 
@@ -30,16 +30,16 @@ if TYPE_CHECKING:
 
 
 class DeviceLatent(nn.Module):
-    """The means in two passes, and y_hat."""
+    """Computes the means in two passes, and y_hat."""
 
     def __init__(self, hyperprior: Hyperprior) -> None:
-        """Share the weights of `hyperprior`, on its device; tables over quality are computed once."""
+        """Share the weights of `hyperprior` on its device, and compute the tables over quality once."""
         super().__init__()
         self.means: Means = hyperprior.means
         self.deviation = hyperprior.deviation
         every = torch.arange(QUALITIES, device=self.deviation.device)
         self.steps = (1 / (hyperprior.gain(every)[:, :, 0, 0] * self.deviation)).detach()
-        """(QUALITIES, N) in deviations."""
+        """(QUALITIES, N): quantisation steps in deviations."""
         self.coded = hyperprior.coded
         self._place(Board.of_grid())
 
@@ -55,7 +55,7 @@ class DeviceLatent(nn.Module):
         """The anchors above, left, right and below of each other cell; A, a row of zeros, beyond the grid."""
 
     def forward(self, quality: Tensor, h1: Tensor, q: Tensor) -> Tensor:
-        """Quality (B,), h1 (B, P, C) and q (B, P, N) -> y_hat (B, N, 22, 22), channels_last."""
+        """Map quality (B,), h1 (B, P, C) and q (B, P, N) to y_hat (B, N, 22, 22), channels_last."""
         step, coded = self.steps[quality][:, None], self.coded[quality][:, None]
         features = activate(self.means.read.of_cells(h1.float() / self.means.unit))
         mean = self.means.anchor.of_cells(features.index_select(1, self.anchors))
@@ -66,7 +66,7 @@ class DeviceLatent(nn.Module):
         return _grid(t * self.deviation)
 
     def _between(self, t_anchors: Tensor, features: Tensor) -> Tensor:
-        """Means (B, O, N) of the others, but for the shares of their neighbours."""
+        """Return the means (B, O, N) of the others, without the shares of their neighbours."""
         means = self.means
         seen = activate(means.enter.of_cells(compress(t_anchors[..., : means.enter.weight.shape[1]])))
         blank = activate(means.enter.bias).expand(len(seen), len(self.others), -1)
@@ -81,7 +81,7 @@ class DeviceLatent(nn.Module):
         return mu
 
     def _neighbours(self, t_anchors: Tensor) -> Tensor:
-        """Weighted sum (B, O, N) of the four anchors around each other cell."""
+        """Return the weighted sum (B, O, N) of the four anchors around each other cell."""
         padded = torch.cat([t_anchors, t_anchors.new_zeros(len(t_anchors), 1, t_anchors.shape[2])], dim=1)
         shares = self.means.neighbours
         total = padded.index_select(1, self.around[0]) * shares[0]
@@ -91,19 +91,19 @@ class DeviceLatent(nn.Module):
 
 
 def _grid(cells: Tensor) -> Tensor:
-    """(B, P, C) -> (B, C, 22, 22), channels_last."""
+    """Map cells (B, P, C) to a grid (B, C, 22, 22), channels_last."""
     return cells.view(len(cells), GRID, GRID, -1).permute(0, 3, 1, 2)
 
 
 class DevicePicture(nn.Module):
-    """One size of picture from symbols."""
+    """Decodes symbols to one size of picture."""
 
     def __init__(self, latent: DeviceLatent, head: HighHead | Translator, size_px: int) -> None:
         super().__init__()
         self.latent, self.head, self.size_px = latent, head, size_px
 
     def forward(self, quality: Tensor, h1: Tensor, q: Tensor) -> Tensor:
-        """As `DeviceLatent` -> (B, S, S, 3): levels 0..255, cropped, integers held in float32."""
+        """Return the levels 0..255 (B, S, S, 3), cropped, integers held in float32."""
         y_hat = self.latent(quality, h1, q)
         x_hat: Tensor = self.head(y_hat, quality=quality, deviation=self.latent.deviation)
         cropped = x_hat[:, :, : self.size_px, : self.size_px].permute(0, 2, 3, 1)

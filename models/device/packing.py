@@ -1,7 +1,7 @@
-"""Symbols of a batch <-> one run of bytes: qualities, then q, then h1. Numpy and views of tensors; no device.
+"""Symbols of a batch <-> contiguous bytes: qualities, then q, then h1. Numpy and views of tensors; no device.
 
-Only the channels that a quality codes are packed. Pictures that code as many channels lie together, so the device
-unpacks each such run by one copy and one zero fill; a batch of one quality is one run.
+Only the channels that a quality codes are packed. Pictures with the same number of coded channels are adjacent, so the
+device unpacks each such run by one copy and one zero fill. A batch of one quality is one run.
 
     offset      bytes               field
     0           8 B                 qualities, int64
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Run:
-    """Neighbouring rows of a batch that code as many channels, and where their q begins."""
+    """Adjacent rows of a batch with the same number of coded channels, and where their q begins."""
 
     rows: range
     channels: int
@@ -43,13 +43,13 @@ class Run:
 
     @property
     def end_bytes(self) -> int:
-        """Where the q of the run ends."""
+        """Return the offset at which the q of the run ends."""
         return self.at_bytes + 2 * CELLS * self.channels * len(self.rows)
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """What the networks read: quality (B,) int64, h1 (B, 484, C) int8 and q (B, 484, N) int16."""
+    """The networks' input: quality (B,) int64, h1 (B, 484, C) int8 and q (B, 484, N) int16."""
 
     quality: Tensor
     h1: Tensor
@@ -81,6 +81,7 @@ class Packing:
     def of(cls, symbols: Sequence[Symbols]) -> Packing:
         counts = [one.q.shape[1] for one in symbols]
         order = tuple(sorted(range(len(symbols)), key=counts.__getitem__))
+        """The picture in each row."""
         runs, row, at_bytes = list[Run](), 0, 8 * len(symbols)
         for channels, group in groupby(counts[picture] for picture in order):
             run = Run(range(row, row + len(list(group))), channels, at_bytes)
@@ -90,14 +91,14 @@ class Packing:
 
     @property
     def size_bytes(self) -> int:
-        """Length of the packed batch."""
+        """Return the length of the packed batch."""
         return self.runs[-1].end_bytes + len(self.order) * CELLS * self.hyper_channels
 
     def write_qualities(self, packed: Bytes, symbols: Sequence[Symbols]) -> None:
         packed[: 8 * len(self.order)].view(np.int64)[:] = [symbols[picture].quality for picture in self.order]
 
     def write_rows(self, packed: Bytes, symbols: Sequence[Symbols], rows: range) -> None:
-        """Copy q and h1 of some rows; different rows may be written by different threads."""
+        """Copy q and h1 of some rows; several threads may write different rows."""
         h1 = packed[self.runs[-1].end_bytes : self.size_bytes].view(np.int8).reshape(len(self.order), CELLS, -1)
         for run in self.runs:
             q = packed[run.at_bytes : run.end_bytes].view(np.int16).reshape(-1, CELLS, run.channels)
@@ -106,7 +107,7 @@ class Packing:
                 h1[row] = symbols[self.order[row]].h1
 
     def unpack(self, packed: Tensor, inputs: Inputs) -> None:
-        """Copy packed bytes into the first rows of `inputs`, zero where a quality codes nothing; on any device."""
+        """Copy packed bytes into the first rows of `inputs`, with zeros in channels that are not coded."""
         batch = len(self.order)
         inputs.quality[:batch].copy_(packed[: 8 * batch].view(torch.int64))
         inputs.h1[:batch].copy_(_view(packed, self.runs[-1].end_bytes, self.size_bytes, torch.int8, batch))

@@ -1,4 +1,4 @@
-"""How many bytes the anchors take beside each other, by the rules of our own BD-rates. No I/O, no codec."""
+"""BD-rates of the anchors against one of them, by the same rules as our own BD-rates. No I/O, no codec."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from models.evaluation.rd import OverlapError, median_bd_rate
 
 @dataclass(frozen=True)
 class AnchorRate:
-    """The BD-rate of one anchor's files of 344 against those of another anchor."""
+    """The BD-rate of one anchor's files at 344 against the files of another anchor."""
 
     name: str
     against: str

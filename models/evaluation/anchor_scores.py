@@ -1,7 +1,7 @@
-"""Anchor files measured: bytes and scores at each quality of an anchor. The only writer of the anchor cache.
+"""Measure anchor files: bytes and scores at each quality of an anchor. Only this module writes the anchor cache.
 
-At 344 px on one core an AVIF takes about 170 ms at speed 6 and 2.7 s at speed 2, a SSIMULACRA2 score 50 ms (measured).
-Results are therefore kept on disk, by digest of the source file, settings and library versions.
+At 344 px on one core an AVIF takes about 170 ms at speed 6 and 2.7 s at speed 2, and a SSIMULACRA2 score 50 ms
+(measured). Results are therefore cached on disk, by digest of the source file, settings and library versions.
 """
 
 import hashlib
@@ -17,11 +17,11 @@ from PIL import features
 from ssimulacra2 import __version__ as ssimulacra2_version
 
 from models.evaluation.anchors import Anchor, Pixels, anchor
-from models.evaluation.processors import in_two_processes
+from models.evaluation.cpu_use import in_two_processes
 from models.evaluation.references import reference
 from models.scores import ScoredFile, Ssimulacra2, psnr_db
 
-# Raise it when a score or a reference comes out otherwise than before: old entries are then not found.
+# Raise this when scores or references change: old cache entries are then not found.
 _MEASUREMENT = 1
 
 
@@ -39,12 +39,12 @@ class AnchorResult:
 
 
 def measure(jobs: Sequence[AnchorJob], cache: Path) -> Iterator[AnchorResult]:
-    """Yield the results in the order of the jobs, as they come; what is not in the cache is measured."""
+    """Yield the results in the order of the jobs, each when it is ready; results missing in the cache are measured."""
     yield from in_two_processes(partial(_measure_one, cache=cache), jobs)
 
 
 def default_cache() -> Path:
-    """The platform's folder for what can be made again."""
+    """Return the platform's cache folder."""
     root = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA")
     return (Path(root) if root else Path.home() / ".cache") / "latentedge"
 
@@ -93,7 +93,7 @@ def _read(kept: Path) -> tuple[ScoredFile, ...] | None:
 
 
 def _write(kept: Path, files: tuple[ScoredFile, ...]) -> None:
-    """A reader sees the whole entry or none, also while two runs measure the same picture."""
+    """Write an entry atomically: a reader sees the whole entry or none, even while two runs measure one picture."""
     kept.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile("w", dir=kept.parent, suffix=".part", delete=False) as part:
         json.dump([asdict(file) for file in files], part)

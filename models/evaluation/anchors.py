@@ -1,8 +1,8 @@
-"""The file formats that we are measured against, with their settings. Writes and reads files in memory, nothing else.
+"""The file formats that our codec is compared with, and their settings. Encodes and decodes in memory, no other I/O.
 
 The settings are what an operator would choose for a still picture. `YARDSTICK` is the anchor behind every published
-figure that says "AVIF" and no more. Its tune has a name here because Pillow's default changes silently: libavif 1.3
-(Pillow 12.0, 12.1) takes tune=ssim, libavif 1.4 (Pillow 12.2, 13.0) tune=iq.
+figure that says only "AVIF". Its tune is stated because Pillow's default changes silently: libavif 1.3 (Pillow 12.0,
+12.1) takes tune=ssim, libavif 1.4 (Pillow 12.2, 13.0) tune=iq.
 
 Every encoder runs on one thread, so that the bytes of a file do not depend on the machine.
 """
@@ -29,15 +29,15 @@ class Anchor:
     name: str
     settings: str  # as shown to people; enters the cache key
     library: str  # with its version; enters the cache key
-    qualities: tuple[int, ...]  # 11: BD-rates within 0.5 % of those from 26, mostly (measured)
+    qualities: tuple[int, ...]  # 11 give BD-rates mostly within 0.5 % of the ones from 26 (measured)
     encode: Callable[[Pixels, int], bytes]
     decode: Callable[[bytes], Pixels]
     best_quality: int = _BEST_QUALITY
-    is_slow: bool = False  # seconds a file: left out where the evaluation has to be quick
+    is_slow: bool = False  # takes seconds per file, so quick evaluations leave it out
 
 
 def anchors() -> tuple[Anchor, ...]:
-    """Return the anchors that this installation can write and read, in the order of the tables."""
+    """Return the anchors that this installation can encode and decode, in the order of the tables."""
     return (_jpeg(), _webp(), *_avifs(), *([_jpeg_xl()] if find_spec("imagecodecs") else []))
 
 
@@ -63,7 +63,7 @@ def file_within(picture: Pixels, by: Anchor, at_most_bytes: int) -> bytes:
 
 
 def libraries() -> str:
-    """Return the names and versions of all libraries that make the files."""
+    """Return the names and versions of all libraries that encode the files."""
     return ", ".join(dict.fromkeys([f"Pillow {features.version('pil')}", *(one.library for one in anchors())]))
 
 
@@ -91,7 +91,7 @@ def _webp() -> Anchor:
 
 
 def _avifs() -> tuple[Anchor, ...]:
-    """tune=iq looks best at few bytes, tune=ssim has the better PSNR; speed 2 gains with either."""
+    """Return the AVIF anchors: tune=iq looks best at few bytes, tune=ssim has the better PSNR; speed 2 helps both."""
     return (
         _avif(YARDSTICK, speed=6, tune="iq"),
         _avif("AVIF tune=ssim", speed=6, tune="ssim"),

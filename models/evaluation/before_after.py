@@ -1,4 +1,4 @@
-"""What a search for better latents changes, to look at: plain and searched streams of one quality, side by side."""
+"""A page that shows what a search for better latents changes: plain and searched streams of one quality."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,11 +15,11 @@ _ROWS = 4
 
 
 def write_before_after(searched: Sequence[SearchedPicture], codec: Codec, path: Path) -> None:
-    """Write a page of the first pictures at the default quality; `codec` decodes by the head that was searched for."""
+    """Write a page of the first pictures at the default quality, decoded by the head that the search served."""
     rows = [_row(one, codec) for one in searched[:_ROWS]]
     title = (
-        f"quality {codec.default_quality} by {codec.head}: the plain stream, and what {searched[0].steps} steps of "
-        "search found; on the right the window in which the search gains most, enlarged"
+        f"quality {codec.default_quality} by {codec.head}: the plain stream, and the stream after "
+        f"{searched[0].steps} steps of search; on the right the window in which the search gains most, enlarged"
     )
     draw_page(rows, title).save(path, optimize=True)
 

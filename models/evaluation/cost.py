@@ -1,4 +1,4 @@
-"""What decoding costs: multiplications and parameters counted as the networks run, and milliseconds on one thread."""
+"""The cost of decoding: multiplications and parameters counted while the networks run, and time on one thread."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -15,18 +15,18 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 from torch.utils.flop_counter import FlopCounterMode
 
 from models.codec import Codec
+from models.evaluation.cpu_use import one_thread
 from models.evaluation.figures import Ours
-from models.evaluation.processors import one_thread
 from models.evaluation.streams import Heads
 
 
 @dataclass(frozen=True)
 class DecoderCost:
-    """One head at the default quality: everything between the entropy coder and the pixels."""
+    """The cost of one head at the default quality, from the entropy coder's output to the pixels."""
 
     ours: Ours
     macs: int
-    means_macs: int  # of these before the head: means and exact path, the same for every head
+    means_macs: int  # of these, before the head: means and exact path, the same for every head
     kmac_per_px: float  # of the head's own output
     parameters: int  # of the modules that run; the exact path keeps its integers outside of them
     synthesize_ms: float  # from symbols to pixels: means and head
@@ -34,7 +34,7 @@ class DecoderCost:
 
 @dataclass(frozen=True)
 class StageTimes:
-    """What is the same for every head."""
+    """The times that are the same for every head."""
 
     encode_ms: float
     read_ms: float  # entropy decoding, exact path included
@@ -42,8 +42,9 @@ class StageTimes:
 
 @dataclass(frozen=True)
 class Cost:
-    """Times are medians over pictures at the default quality, one thread, a batch of one. On a CPU: its own time, so
-    that other load on the machine does not count.
+    """The cost of each head, and median times over pictures at the default quality on one thread, in batches of one.
+
+    On a CPU it is CPU time, so that other load on the machine does not count.
     """
 
     decoders: tuple[DecoderCost, ...]
@@ -65,7 +66,7 @@ def measure_cost(heads: Heads, references: Sequence[NDArray[np.uint8]]) -> Cost:
 
 
 def clock(codec: Codec) -> Callable[[], float]:
-    """Seconds that the codec's device works."""
+    """Return the clock that measures the work of the codec's device, in seconds."""
     return time.process_time if codec.device == "cpu" else time.perf_counter
 
 
@@ -84,7 +85,7 @@ def _decoder_cost(codec: Codec, ours: Ours, blobs: Sequence[bytes]) -> DecoderCo
 
 
 def flop_counter() -> FlopCounterMode:
-    """Torch's, which leaves out products of 8-bit integers: the exact path's."""
+    """Return torch's counter, extended by products of 8-bit integers, which the exact path uses."""
     return FlopCounterMode(display=False, custom_mapping={torch.ops.aten._int_mm: _product_flops})  # noqa: SLF001
 
 
@@ -106,8 +107,9 @@ def _count(codec: Codec, blob: bytes, size_px: int) -> _Counted:
 
 
 class _Modules:
-    """The modules that run: what a head does not run is not its cost. The last one that no other calls makes the
-    pixels: it is the head.
+    """Records the modules that run; modules that a head does not run are not part of its cost.
+
+    The last module that no other module calls is the head: it makes the pixels.
     """
 
     def __init__(self, flops: FlopCounterMode) -> None:

@@ -1,6 +1,6 @@
 """The codec as it is deployed: figures of streams that were searched for their head, beside the plain ones. No I/O.
 
-Both are taken from the same pictures at the same qualities, so that what the search gains is all that differs.
+Both come from the same pictures at the same qualities, so that they differ by the search alone.
 """
 
 from collections.abc import Sequence
@@ -27,15 +27,15 @@ from models.evaluation.searched import SearchedPicture
 from models.evaluation.streams import contenders
 
 HEADS = (Ours.HIGH, Ours.HIGH_CPU)
-"""A search serves one of them."""
+"""A search serves one of these heads."""
 _BESIDE_DEFAULT = (-20, -10, 0, 14)
-"""Assumed: with the default quality 32 these four cover what BD-rates are taken over."""
+"""Searched qualities relative to the default (assumed): around 32 these four cover the range of BD-rates."""
 _EVERYTHING = ScoreRange(low=-np.inf, high=np.inf, shortest=np.finfo(float).tiny)
 
 
 @dataclass(frozen=True)
 class SearchGain:
-    """Median over pictures of the BD-rate of searched streams against plain ones, over all scores that both reach."""
+    """Median BD-rate of searched streams against plain ones, over all scores that both reach."""
 
     ours: Ours
     metric: Metric
@@ -45,7 +45,7 @@ class SearchGain:
 
 @dataclass(frozen=True)
 class DeployedHead:
-    """Streams searched for one head: what they gain, and how they stand against the anchors."""
+    """Streams searched for one head: their gain, and their rates against the anchors."""
 
     head: Ours
     steps: int
@@ -70,14 +70,14 @@ class DeployedHead:
 
 
 def searched_qualities(default: int) -> tuple[int, ...]:
-    """Return the qualities that are searched."""
+    """Return the qualities at which streams are searched."""
     return tuple(sorted({min(max(default + step, 0), QUALITIES - 1) for step in _BESIDE_DEFAULT}))
 
 
 def compare_searched(
     searched: Sequence[SearchedPicture], pictures: Sequence[PictureScores], anchors: Sequence[str], *, default: int
 ) -> DeployedHead:
-    """Compare the streams of one head and one number of steps; `pictures` holds their plain streams, among others."""
+    """Compare the streams of one head and number of steps with the plain streams in `pictures`."""
     head, steps = searched[0].head, searched[0].steps
     seconds = mean(second for one in searched for second in one.seconds)
     plain = [_select_qualities(_of(one, pictures), _qualities(one)) for one in searched]
@@ -112,7 +112,7 @@ def _of(one: SearchedPicture, pictures: Sequence[PictureScores]) -> PictureScore
 
 
 def _select_qualities(picture: PictureScores, qualities: Sequence[int]) -> PictureScores:
-    """The same picture with our own contenders at some qualities alone."""
+    """Return the same picture with our own contenders at these qualities only."""
     return PictureScores(picture.path, tuple(_select(one, qualities) for one in picture.contenders))
 
 
@@ -123,7 +123,7 @@ def _select(one: Contender, qualities: Sequence[int]) -> Contender:
 
 
 def _replace_streams(plain: PictureScores, by: SearchedPicture) -> PictureScores:
-    """The same picture with searched streams in the place of the plain ones."""
+    """Return the same picture with searched streams instead of the plain ones."""
     ours = contenders(by.streams)
     names = {one.name for one in ours}
     return PictureScores(plain.path, (*ours, *(one for one in plain.contenders if one.name not in names)))

@@ -1,6 +1,6 @@
 """`latentedge evaluate`: our codec against the anchors on a folder of pictures, from pixels to printed figures.
 
-Reads downwards: references -> anchor files (cached) -> our streams -> figures -> tables, plots, sheets, JSON.
+The order of the work: references -> anchor files (cached) -> our streams -> figures -> tables, plots, sheets, JSON.
 """
 
 from collections.abc import Sequence
@@ -17,6 +17,7 @@ from models.evaluation.anchor_scores import AnchorJob, AnchorResult, default_cac
 from models.evaluation.anchors import YARDSTICK, Anchor, anchors, libraries, missing_anchors
 from models.evaluation.before_after import write_before_after
 from models.evaluation.cost import measure_cost
+from models.evaluation.cpu_use import one_thread
 from models.evaluation.deployed import HEADS, DeployedHead, compare_searched, searched_qualities
 from models.evaluation.figures import (
     Contender,
@@ -32,7 +33,6 @@ from models.evaluation.figures import (
 from models.evaluation.gain_plot import plot_gains
 from models.evaluation.per_picture import picture_rates
 from models.evaluation.plots import plot_curves
-from models.evaluation.processors import one_thread
 from models.evaluation.references import pictures_in, reference
 from models.evaluation.report import Evaluation, main_figures_line, write_json
 from models.evaluation.scatter import plot_scatter
@@ -44,11 +44,11 @@ from models.evaluation.worst import write_worst
 
 __all__ = ["EvaluateOptions", "Evaluation", "default_quality", "evaluate"]
 
-_QUALITIES = 12  # assumed; at least 8 by the rule of the figures
+_QUALITIES = 12  # assumed; figures.py requires at least 8
 _QUICK_QUALITIES = 8
 _QUICK_PICTURES = 6
 _TIMED_PICTURES = 8
-_SCATTERED = (YARDSTICK, "JPEG")  # the rival of the published figures and the one that is replaced
+_SCATTERED = (YARDSTICK, "JPEG")  # the rival in the published figures, and the format that is replaced
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class EvaluateOptions:
     cache: Path | None = None  # None: the platform's cache folder
     weights: Path | None = None  # None: the released weights
     qualities: tuple[int, ...] | None = None  # None: spread over 0..63
-    refine_steps: tuple[int, ...] = ()  # each has rows of its own; none: the search is not measured
+    refine_steps: tuple[int, ...] = ()  # each number of steps has its own rows; none: the search is not measured
     refine_pictures: int = 12
     device: str = "cpu"
 
@@ -102,7 +102,7 @@ def _write(evaluation: Evaluation, heads: Heads, searched: Sequence[SearchedPict
 
 
 def _spread(paths: Sequence[Path], count: int) -> tuple[Path, ...]:
-    """All of them, or `count` spread evenly over them."""
+    """Return all paths, or `count` of them, spread evenly."""
     if len(paths) <= count:
         return tuple(paths)
     return tuple(paths[index] for index in np.linspace(0, len(paths) - 1, count).round().astype(int))
@@ -225,7 +225,7 @@ def _figures(
 
 
 def _progress() -> Progress:
-    """On stderr: stdout carries the tables and, as its last line, JSON."""
+    """Show progress on stderr: stdout carries the tables and, as its last line, JSON."""
     return Progress(
         TextColumn("{task.description:>16}"),
         BarColumn(),

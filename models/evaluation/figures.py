@@ -1,8 +1,8 @@
-"""From scored files to the figures we publish: BD-rates, pair ratios, the translator's gap. No I/O, no codec.
+"""Compute the figures that we publish from scored files: BD-rates, pair ratios, the translator's gap. No I/O, no codec.
 
-Rules: per picture, PCHIP over at least 8 qualities, the curve covering 28 to 38 dB (SSIMULACRA2 50 to 85), median
-over pictures, bytes of whole files and bitstreams. A pair ratio is our one bitstream over the two files that match our
-scores at 344 and at 172, geometric mean over pictures. What a figure has to leave out, it counts.
+Rules: per picture, PCHIP over at least 8 qualities, over 28 to 38 dB (SSIMULACRA2 50 to 85), then the median over
+pictures, with the bytes of whole files and bitstreams. A pair ratio is the size of our one bitstream over the two files
+that reach our scores at 344 and at 172, as geometric mean over pictures. Pictures left out of a figure are counted.
 """
 
 from collections.abc import Iterable, Sequence
@@ -48,7 +48,7 @@ class Metric(StrEnum):
 
 
 class Ours(StrEnum):
-    """The curves that we measure of our own."""
+    """The curves of our own codecs."""
 
     HIGH = "high-gpu"  # the headline: the better head of the 344 picture
     HIGH_CPU = "high-cpu"  # its light head, from the same bytes
@@ -62,7 +62,7 @@ class Ours(StrEnum):
 
 
 BY_BD_RATE = (Ours.HIGH, Ours.HIGH_CPU, Ours.MEDIUM, Ours.ALONE)
-"""The contenders of the BD-rate tables."""
+"""The contenders in the tables of BD-rates."""
 
 
 @dataclass(frozen=True)
@@ -105,12 +105,12 @@ class PairRatio:
     anchor: str
     ratio: float | None  # None: no picture has both files
     pictures: int
-    left_out: int  # pictures of which the anchor reaches our score at 344 or at 172 with no file, or only with less
+    left_out: int  # pictures where the anchor cannot reach our score at 344 or at 172, or only scores above it
 
 
 @dataclass(frozen=True)
 class MeanPoint:
-    """The mean over pictures at one quality of one codec."""
+    """The mean over pictures for one codec at one quality."""
 
     name: str
     size_px: int
@@ -123,7 +123,7 @@ class MeanPoint:
 
 @dataclass(frozen=True)
 class TranslatorGap:
-    """By how much the translator's 172 falls short of decode-344-then-LANCZOS, from the same bytes."""
+    """How far the translator's 172 picture is behind decode-344-then-LANCZOS, from the same bytes."""
 
     quality: int
     psnr_db: float
@@ -138,14 +138,14 @@ def pair_qualities(default: int) -> tuple[int, ...]:
 def bd_rates(
     pictures: Sequence[PictureScores], anchor_names: Sequence[str], contenders: Sequence[Ours] = BY_BD_RATE
 ) -> tuple[BdRate, ...]:
-    """Return the rates of some contenders by both scores against every anchor."""
+    """Return the BD-rates of these contenders by both scores against every anchor."""
     return tuple(
         _bd_rate(pictures, ours, metric, name) for ours in contenders for metric in Metric for name in anchor_names
     )
 
 
 def cpu_head_losses(pictures: Sequence[PictureScores]) -> tuple[BdRate, ...]:
-    """What the light head loses: the bytes that it takes more than the other at equal score."""
+    """Return the BD-rates of the light head against the better one: its extra bytes at equal score."""
     return tuple(_bd_rate(pictures, Ours.HIGH_CPU, metric, Ours.HIGH) for metric in Metric)
 
 
@@ -171,7 +171,7 @@ def _bd_rate(pictures: Sequence[PictureScores], ours: Ours, metric: Metric, anch
 def pair_ratios(
     pictures: Sequence[PictureScores], anchor_names: Sequence[str], qualities: Sequence[int], *, by: Ours = Ours.HIGH
 ) -> tuple[PairRatio, ...]:
-    """Return the ratios by both scores; `by` is the head that makes our 344 picture."""
+    """Return the pair ratios by both scores; `by` is the head that decodes our 344 picture."""
     return tuple(
         _pair_ratio(pictures, name, metric, (quality, by))
         for metric in Metric
@@ -221,7 +221,7 @@ def _mean_gap(pictures: Sequence[PictureScores], quality: int, metric: Metric) -
 
 
 def mean_points(pictures: Sequence[PictureScores]) -> tuple[MeanPoint, ...]:
-    """Every curve as the mean over pictures at each of its qualities; all pictures have the same contenders."""
+    """Return every curve as means over pictures at each quality; all pictures have the same contenders."""
     return tuple(
         _mean_point(one, [picture.files(one.name, one.size_px)[index] for picture in pictures])
         for one in pictures[0].contenders

@@ -1,4 +1,4 @@
-"""The plot of what a search gains: streams with and without it beside the yardstick, means over the same pictures."""
+"""The plot of what a search gains: curves with and without it, and of the yardstick, over the same pictures."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ from models.evaluation.plots import FAINT, GRID, INK, OURS
 
 _COLOURS = {Ours.HIGH: OURS, Ours.HIGH_CPU: "#0072B2"}
 _DASHES = ((0, (5, 2)), (0, (1, 1)))
-"""Of the numbers of steps, in the order in which they were asked for."""
+"""Line styles for the numbers of steps, in the order of the options."""
 _LOWEST_SHARE = 0.9
 
 

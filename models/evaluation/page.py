@@ -1,4 +1,4 @@
-"""Pictures at their own pixels, in rows with captions, on one page. Knows no codec."""
+"""A page of pictures at their original pixels, in rows with captions. Knows no codec."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -46,7 +46,7 @@ def scored_cell(caption: str, original: NDArray[np.uint8], decoded: NDArray[np.u
 
 
 def draw_page(rows: Sequence[Row], title: str) -> Image.Image:
-    """A page as wide as its widest row and its title."""
+    """Draw a page as wide as its widest row and its title."""
     font = ImageFont.load_default(_TITLE_PX)
     width_px = max(font.getlength(title), *(row.width_px for row in rows)) + 2 * _MARGIN_PX
     height_px = 2 * _MARGIN_PX + _HEADING_PX + sum(row.height_px for row in rows)

@@ -1,4 +1,4 @@
-"""Each picture by itself: its BD-rate in either score, and which pictures fare worst. No I/O, no codec."""
+"""BD-rates of each single picture in both scores, and the pictures with the worst ones. No I/O, no codec."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from models.evaluation.rd import CurveError, bd_rate, geometric_mean
 class PictureRate:
     """By how many per cent our bytes of one picture at 344 differ from an anchor's at equal score.
 
-    None: the two curves share too short a range of scores.
+    A rate is None where the two curves share too short a range of scores.
     """
 
     path: Path
@@ -24,7 +24,7 @@ class PictureRate:
 
     @property
     def ratio(self) -> float | None:
-        """Our bytes over the anchor's, both scores alike; None unless both have a figure."""
+        """Return our bytes over the anchor's, as mean of both scores; None unless both have a figure."""
         if self.psnr_percent is None or self.ssimulacra2_percent is None:
             return None
         return geometric_mean([1 + percent / 100 for percent in (self.psnr_percent, self.ssimulacra2_percent)])
@@ -38,7 +38,7 @@ class PictureRate:
 
 
 def picture_rates(pictures: Sequence[PictureScores], anchor: str) -> tuple[PictureRate, ...]:
-    """In the order of the pictures."""
+    """Return the rates in the order of the pictures."""
     return tuple(
         PictureRate(
             path=one.path,
@@ -51,12 +51,12 @@ def picture_rates(pictures: Sequence[PictureScores], anchor: str) -> tuple[Pictu
 
 
 def rank(rates: Sequence[PictureRate]) -> tuple[PictureRate, ...]:
-    """From the picture that fares best to the one that fares worst; those without both figures come last."""
+    """Sort from the picture with the best rate to the one with the worst; pictures without both rates come last."""
     return tuple(sorted(rates, key=lambda one: inf if one.ratio is None else one.ratio))
 
 
 def worst(rates: Sequence[PictureRate], count: int) -> tuple[PictureRate, ...]:
-    """At most `count` pictures that have both figures, the worst first."""
+    """Return at most `count` pictures that have both figures, the worst first."""
     return rank([one for one in rates if one.ratio is not None])[::-1][:count]
 
 

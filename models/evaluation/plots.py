@@ -43,7 +43,7 @@ def plot_curves(points: Sequence[MeanPoint], path: Path) -> None:
     grid = figure.subplots(2, 2)
     for axes, panel in zip(grid.flat, _panels(), strict=True):
         _draw(axes, panel, [one for one in points if one.size_px == panel.size_px])
-    # One legend serves all four; no panel has every line, and ours of either size share an entry.
+    # One legend serves all four panels: none has every line, and our lines of both sizes share an entry.
     entries = {
         label: handle for axes in grid.flat for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
     }
@@ -121,7 +121,7 @@ def _frame(axes: Axes, panel: _Panel) -> None:
 
 
 def _bits_per_px(axes: Axes, size_px: int) -> None:
-    """The same axis once more in bits per pixel, as the literature has it."""
+    """Add a second axis in bits per pixel, the unit of the literature."""
     bits_per_kb = 8e3 / size_px**2
     top = axes.secondary_xaxis("top", functions=(_times(bits_per_kb), _times(1 / bits_per_kb)))
     top.set_xticks([0.125, 0.25, 0.5, 1, 2, 4] if size_px == HIGH_PX else [0.25, 0.5, 1, 2, 4, 8])

@@ -1,11 +1,11 @@
-"""Rate-distortion curves and what is read off them: BD-rate, and bytes at a given score. No I/O.
+"""Rate-distortion curves, and the figures read off them: BD-rate, and bytes at a given score. No I/O.
 
-A curve belongs to one picture and one codec: bytes of the whole file against a score (PSNR or SSIMULACRA2),
-more is better. Between its points it is PCHIP (Fritsch and Carlson 1980) of log bytes over the score, which
-stays monotone where the points are.
+A curve belongs to one picture and one codec: bytes of the whole file against a score (PSNR or SSIMULACRA2), higher is
+better. Between its points it is PCHIP (Fritsch and Carlson 1980) of log bytes over the score, which stays monotone
+where the points are.
 
-BD-rate (Bjontegaard, VCEG-M33, with PCHIP for the cubic): the mean difference of log bytes over the scores
-that both curves cover, as a percentage; -50 % is half the bytes at equal score.
+BD-rate (Bjontegaard, VCEG-M33, with PCHIP for the cubic) is the mean difference of log bytes over the scores that both
+curves cover, as a percentage; -50 % is half the bytes at equal score.
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,26 +18,26 @@ from scipy.interpolate import PchipInterpolator
 
 
 class CurveError(ValueError):
-    """The points or curves do not carry the figure that is asked for."""
+    """The points or curves do not allow the figure."""
 
 
 class TooFewPointsError(CurveError):
-    """Fewer than two usable points: not a curve."""
+    """There are fewer than two usable points."""
 
 
 class OverlapError(CurveError):
-    """Two curves share too short a range of scores for their difference to mean anything."""
+    """Two curves share too short a range of scores for a meaningful difference."""
 
 
 class OutsideCurveError(CurveError):
-    """A score that the curve does not reach, above or below: nothing is extrapolated."""
+    """The curve does not reach the score, and nothing is extrapolated."""
 
 
 @dataclass(frozen=True)
 class ScoreRange:
     low: float
     high: float
-    shortest: float  # assumed: an overlap under a fifth of the range is refused
+    shortest: float  # the least overlap of two curves (assumed: a fifth of the range)
 
 
 PSNR_RANGE_DB = ScoreRange(low=28.0, high=38.0, shortest=2.0)
@@ -52,7 +52,7 @@ class RatePoint:
 
 @dataclass(frozen=True)
 class Curve:
-    """Points in strictly rising order of both bytes and score."""
+    """Points in strictly increasing order of both bytes and score."""
 
     points: tuple[RatePoint, ...]
 
@@ -71,16 +71,16 @@ class Curve:
 
 @dataclass(frozen=True)
 class MedianRate:
-    """The median over pictures, and what it rests on."""
+    """The median over pictures, and the number of pictures behind it."""
 
     percent: float
     pictures: int
-    left_out: int  # pictures whose curves share too little
+    left_out: int  # pictures whose curves overlap too little
     whole_range: int  # pictures whose curves both cover the whole range
 
 
 def curve(points: Iterable[RatePoint]) -> Curve:
-    """Drops each point that costs more bytes than another and is no better than it."""
+    """Make a curve, dropping each point that costs more bytes than another without a better score."""
     kept: list[RatePoint] = []
     for point in sorted(points, key=lambda point: (point.size_bytes, -point.score)):
         if not kept or point.score > kept[-1].score:
@@ -91,14 +91,14 @@ def curve(points: Iterable[RatePoint]) -> Curve:
 
 
 def bytes_at(of: Curve, score: float) -> float:
-    """The bytes a codec needs for a score, between its measured points."""
+    """Return the bytes that a codec needs for a score, interpolated between measured points."""
     if not of.lowest <= score <= of.highest:
         raise OutsideCurveError(f"score {score:.2f} is outside the curve ({of.lowest:.2f} to {of.highest:.2f})")
     return float(np.exp(of.log_bytes()(score)))
 
 
 def bd_rate(ours: Curve, anchor: Curve, within: ScoreRange) -> float:
-    """Percent of bytes by which `ours` differs from `anchor` at equal score."""
+    """Return the per cent of bytes by which `ours` differs from `anchor` at equal score."""
     low = max(within.low, ours.lowest, anchor.lowest)
     high = min(within.high, ours.highest, anchor.highest)
     if high - low < within.shortest:
@@ -108,7 +108,7 @@ def bd_rate(ours: Curve, anchor: Curve, within: ScoreRange) -> float:
 
 
 def median_bd_rate(pairs: Sequence[tuple[Curve, Curve]], within: ScoreRange) -> MedianRate:
-    """Pairs of (ours, anchor), one for each picture."""
+    """Return the median BD-rate over pairs of (ours, anchor), one pair for each picture."""
     rates: list[float] = []
     for ours, anchor in pairs:
         try:
@@ -126,7 +126,7 @@ def median_bd_rate(pairs: Sequence[tuple[Curve, Curve]], within: ScoreRange) -> 
 
 
 def percent_or_nan(pairs: Sequence[tuple[Curve, Curve]], within: ScoreRange) -> float:
-    """The median BD-rate, or nan where no two curves overlap: training that has hardly begun."""
+    """Return the median BD-rate, or nan where no two curves overlap, as at the beginning of a training."""
     try:
         return median_bd_rate(pairs, within).percent
     except OverlapError:

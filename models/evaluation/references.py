@@ -1,7 +1,7 @@
-"""Reference pictures: what every codec is asked to reproduce, at each size we serve.
+"""Reference pictures: what every codec has to reproduce, at each size that we serve.
 
-The centre square of the source, resized **once** from the source to the wanted size (LANCZOS). The 172
-reference is not made from the 344 one: that would favour whoever decodes 344 first.
+A reference is the centre square of the source, resized **once** from the source to the wanted size (LANCZOS). The 172
+reference is not made from the 344 one, which would favour codecs that decode 344 first.
 """
 
 import io
@@ -15,7 +15,7 @@ from PIL import Image, ImageCms, ImageOps
 
 _SUFFIXES = frozenset({".avif", ".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 
-# What Pillow raises for files that are damaged, foreign, absurdly large or have a broken colour profile.
+# Raised by Pillow for files that are damaged, foreign, absurdly large or have a broken colour profile.
 UNREADABLE = (OSError, SyntaxError, Image.DecompressionBombError, ImageCms.PyCMSError)
 
 
@@ -24,11 +24,11 @@ PictureFile: TypeAlias = Path | zipfile.Path
 
 
 class ReferencePictureError(Exception):
-    """A folder or file that holds nothing to compare with."""
+    """A folder has no pictures, or a file is not a readable picture."""
 
 
 def pictures_in(folder: Path) -> tuple[Path, ...]:
-    """The pictures below a folder, in the order of their names."""
+    """Return the pictures below a folder, in the order of their names."""
     found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES and path.is_file())
     if not found:
         raise ReferencePictureError(f"no pictures in {folder}")
@@ -36,7 +36,7 @@ def pictures_in(folder: Path) -> tuple[Path, ...]:
 
 
 def reference(path: PictureFile, size_px: int) -> NDArray[np.uint8]:
-    """(size, size, 3) sRGB; a picture of that very size comes back as it is."""
+    """Return the reference (size, size, 3) sRGB; a picture of that size is returned unchanged."""
     try:
         with path.open("rb") as file, Image.open(file) as opened:
             upright = ImageOps.exif_transpose(opened)
@@ -49,7 +49,7 @@ def resize(picture: Image.Image | NDArray[np.uint8], size_px: int) -> NDArray[np
     image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
     if image.size != (size_px, size_px):
         image = image.resize((size_px, size_px), Image.Resampling.LANCZOS)
-    return np.array(image, dtype=np.uint8)  # a copy: torch wants memory that it may write
+    return np.array(image, dtype=np.uint8)  # a copy, because torch needs writable memory
 
 
 def _square(image: Image.Image) -> Image.Image:

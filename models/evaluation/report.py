@@ -1,4 +1,4 @@
-"""An evaluation, and how scripts are told of it: all of it in a JSON file, its main figures in one line of JSON."""
+"""The result of an evaluation for scripts: everything in a JSON file, the main figures in one line of JSON."""
 
 import json
 import re
@@ -18,7 +18,7 @@ class Evaluation:
     folder: str
     quick: bool
     default_quality: int
-    anchor_settings: dict[str, str]  # by name, in the order of the tables
+    anchor_settings: dict[str, str]  # settings by name, in the order of the tables
     anchor_libraries: str  # with their versions
     bd_rates: tuple[BdRate, ...]
     anchor_rates: tuple[AnchorRate, ...]
@@ -44,7 +44,7 @@ def write_json(evaluation: Evaluation, path: Path) -> None:
 
 
 def main_figures_line(evaluation: Evaluation) -> str:
-    """One line of JSON; null where no picture's curves allow the figure."""
+    """Return one line of JSON, with null where no picture's curves allow a figure."""
     high, medium = (evaluation.at_default(ours) for ours in (Ours.HIGH, Ours.MEDIUM))
     gaps = evaluation.translator_gaps
     return json.dumps(
@@ -97,7 +97,7 @@ def _cost_figures(evaluation: Evaluation) -> dict[str, float]:
 
 
 def _deployed_figures(one: DeployedHead) -> dict[str, float | None]:
-    """Keys end in the head and the steps, as in `gain_344_cpu_172_psnr_searched_40`."""
+    """Return figures whose keys end in the head and the steps, as in `gain_344_cpu_172_psnr_searched_40`."""
     end = f"searched_{one.steps}"
     head = _short(one.head)
     return {
@@ -112,7 +112,7 @@ def _deployed_figures(one: DeployedHead) -> dict[str, float | None]:
 
 
 def _key(anchor: str) -> str:
-    """Return `avif_tune_ssim` for `AVIF tune=ssim`."""
+    """Return a key such as `avif_tune_ssim` for `AVIF tune=ssim`."""
     return re.sub(r"\W+", "_", anchor.lower())
 
 
@@ -127,7 +127,7 @@ def _short(ours: Ours) -> str:
 
 
 def _of_metric(metric: Metric) -> str:
-    """PSNR goes without saying."""
+    """Return the suffix of a score; PSNR has none."""
     return "" if metric is Metric.PSNR else f"_{metric}"
 
 

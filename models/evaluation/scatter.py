@@ -1,4 +1,4 @@
-"""The scatter plot: each picture at its BD-rates against AVIF and against JPEG, to see whom the medians hide."""
+"""The scatter plot: each picture at its BD-rates against AVIF and JPEG, to show the pictures that medians hide."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from models.evaluation.plots import FAINT, GRID, INK, OURS
 
 _NAMED = 5
 _NAME_LETTERS = 20
-_LINE_PT, _NAME_PT = 10.5, 55.0  # height of a name, and how far apart two must be to stand side by side
+_LINE_PT, _NAME_PT = 10.5, 55.0  # height of a name, and the distance at which two names fit side by side
 _ASIDE_PT = 9.0
 
 
@@ -27,7 +27,7 @@ class _Dot:
 
 
 def plot_scatter(rates: Sequence[PictureRate], path: Path) -> None:
-    """One panel for each anchor, in the order in which the rates name them."""
+    """Draw one panel for each anchor, in the order in which the rates name them."""
     by_anchor = {
         name: [one for one in rates if one.anchor == name] for name in dict.fromkeys(one.anchor for one in rates)
     }
@@ -36,11 +36,11 @@ def plot_scatter(rates: Sequence[PictureRate], path: Path) -> None:
     for axes, (name, of_anchor) in zip(panels, by_anchor.items(), strict=True):
         _draw(axes, name, of_anchor)
     note = (
-        f"Dark: the worst {_NAMED} by both scores together. Shaded: fewer bytes at equal score, by either. "
+        f"Dark: the worst {_NAMED} by both scores together. Shaded: fewer bytes at equal score, by both. "
         f"AVIF: {anchor(YARDSTICK).settings}."
     )
     figure.supxlabel(note, fontsize=8.5, color=FAINT)
-    figure.draw_without_rendering()  # the layout decides how many points a per cent is
+    figure.draw_without_rendering()  # the layout sets the scale of points per per cent
     for axes, of_anchor in zip(panels, by_anchor.values(), strict=True):
         _name(axes, _dots(worst(of_anchor, _NAMED)), points_per_px=72 / figure.dpi)
     figure.savefig(path, dpi=150)
@@ -66,7 +66,7 @@ def _draw(axes: Axes, name: str, rates: Sequence[PictureRate]) -> None:
 
 
 def _dots(rates: Sequence[PictureRate]) -> list[_Dot]:
-    """A picture without both figures has no place in the plane; the title counts those that have one."""
+    """Return the pictures that have both figures; the title counts them."""
     return [
         _Dot(one.path.stem[:_NAME_LETTERS], one.psnr_percent, one.ssimulacra2_percent)
         for one in rates
@@ -88,7 +88,7 @@ def _frame(axes: Axes, title: str) -> None:
 
 
 def _limit(axes: Axes, dots: Sequence[_Dot]) -> None:
-    """Both axes to the same scale, zero in sight, the quadrant shaded in which we take fewer bytes by either score."""
+    """Give both axes the same scale with zero in sight, and shade the quadrant with fewer bytes by both scores."""
     across = [0.0, *(one.psnr_percent for one in dots)]
     upward = [0.0, *(one.ssimulacra2_percent for one in dots)]
     half = max(max(across) - min(across), max(upward) - min(upward)) * 0.56 + 4
@@ -113,7 +113,7 @@ def _mark_medians(axes: Axes, dots: Sequence[_Dot]) -> None:
 
 
 def _name(axes: Axes, dots: Sequence[_Dot], *, points_per_px: float) -> None:
-    """Names to the left of their dots, pushed downwards where two would overlap."""
+    """Write names to the left of their dots, moved down where two would overlap."""
     taken: list[tuple[float, float]] = []
     for dot in sorted(dots, key=lambda one: -one.ssimulacra2_percent):
         place = dot.psnr_percent, dot.ssimulacra2_percent
@@ -136,5 +136,5 @@ def _name(axes: Axes, dots: Sequence[_Dot], *, points_per_px: float) -> None:
 
 
 def _halo() -> dict[str, object]:
-    """Lines pass behind the letters."""
+    """Return a box that hides lines behind the letters."""
     return {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.6}

@@ -1,4 +1,4 @@
-"""Bitstreams that a search has found, kept in a folder: an evaluation that was interrupted goes on where it stopped."""
+"""Search bitstreams and cache them in a folder, so that an interrupted evaluation continues where it stopped."""
 
 import hashlib
 import json
@@ -9,8 +9,8 @@ from pathlib import Path
 from models.checkpoint import RELEASED
 from models.codec import Codec
 from models.evaluation.cost import clock
+from models.evaluation.cpu_use import in_two_processes, one_thread
 from models.evaluation.figures import Ours
-from models.evaluation.processors import in_two_processes, one_thread
 from models.evaluation.streams import Heads, Scorers, StreamScores, score_stream
 from models.refinement import VERSION
 from models.scores import Picture
@@ -18,7 +18,7 @@ from models.scores import Picture
 
 @dataclass(frozen=True)
 class SearchJob:
-    """One picture, searched for one head at some qualities."""
+    """One picture to search for one head at some qualities."""
 
     path: Path
     head: Ours
@@ -31,23 +31,23 @@ class SearchJob:
 
 @dataclass(frozen=True)
 class SearchedPicture:
-    """The streams of one job, in the order of its qualities, decoded in every way."""
+    """The streams of one job, in the order of its qualities, with the scores of all their pictures."""
 
     path: Path
     head: Ours
     steps: int
     streams: tuple[StreamScores, ...]
     bitstreams: tuple[bytes, ...]
-    seconds: tuple[float, ...]  # each encode as a whole, one thread; on a CPU the processor's own time
+    seconds: tuple[float, ...]  # the whole encode on one thread; on a CPU it is CPU time
 
     def bitstream_at(self, quality: int) -> bytes:
-        """Return the stream of a quality that was searched."""
+        """Return the searched stream of a quality."""
         qualities = [one.high.quality for one in self.streams]
         return self.bitstreams[qualities.index(quality)]
 
 
 def search_streams(jobs: Sequence[SearchJob]) -> Iterator[SearchedPicture]:
-    """Yield the results in the order of the jobs, each as soon as it is there."""
+    """Yield the results in the order of the jobs, each when it is ready."""
     return in_two_processes(_search_picture, jobs)
 
 
@@ -78,7 +78,7 @@ def _search_picture(job: SearchJob) -> SearchedPicture:
 
 
 def _batches(job: SearchJob, qualities: Sequence[int]) -> list[list[int]]:
-    """On a GPU all qualities of a picture are searched together; on a CPU that saves nothing."""
+    """Group the qualities: on a GPU all are searched together, which saves nothing on a CPU."""
     return [[one] for one in qualities] if job.device == "cpu" else [list(qualities)] if qualities else []
 
 
@@ -94,7 +94,7 @@ def _search(codec: Codec, picture: Picture, job: SearchJob, qualities: Sequence[
 
 
 def _name(job: SearchJob) -> str:
-    """Name what the streams depend on: picture, weights, head, steps and the search itself."""
+    """Return a name that depends on everything the streams depend on: picture, weights, head, steps, search version."""
     digest = hashlib.sha256(job.path.read_bytes() + (job.weights or RELEASED).read_bytes() + bytes([VERSION]))
     return f"{job.path.stem}-{job.head.value}-{job.steps}-{digest.hexdigest()[:12]}"
 
@@ -104,12 +104,12 @@ def _read_found(folder: Path, name: str, quality: int) -> _Found | None:
     try:
         seconds = float(json.loads(stream.with_suffix(".json").read_text())["seconds"])
         return _Found(stream.read_bytes(), seconds)
-    except (FileNotFoundError, ValueError, KeyError):  # absent or cut short: searched for again
+    except (FileNotFoundError, ValueError, KeyError):  # missing or incomplete: search again
         return None
 
 
 def _write_found(folder: Path, name: str, quality: int, *, found: _Found) -> None:
-    """Write the stream (which `latentedge decode` reads), then the file that says it is whole."""
+    """Write the stream, which `latentedge decode` reads, then the file that marks it as complete."""
     folder.mkdir(parents=True, exist_ok=True)
     stream = folder / f"{name}-{quality}.le"
     stream.write_bytes(found.bitstream)

@@ -1,4 +1,4 @@
-"""What our codecs make of a picture: one bitstream for each quality, decoded to both sizes and scored."""
+"""Encode a picture at each quality with our codecs, decode the streams to both sizes, and score the results."""
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from models.codec import Codec, MediumCodec
 from models.config import HIGH_PX, MEDIUM_PX, QUALITIES
+from models.evaluation.cpu_use import in_two_processes, one_thread
 from models.evaluation.figures import Contender, Ours
-from models.evaluation.processors import in_two_processes, one_thread
 from models.evaluation.references import pictures_in, reference, resize
 from models.scores import ScoredFile, Ssimulacra2, psnr_db
 
-# The default quality of a model is the lowest that scores this on average: hard to tell from the original.
+# The default quality of a model is the lowest with this mean score: hard to distinguish from the original.
 DEFAULT_SSIMULACRA2 = 70.0
 
 
@@ -37,7 +37,7 @@ class Heads:
 
     @classmethod
     def load(cls, weights: Path | None, device: str) -> Self:
-        """Load both on any device; the first writes with the encoder of a GPU, which is slow on a processor."""
+        """Load both on any device; the first encodes with the wide encoder, which is slow on a CPU."""
         return cls(
             gpu=Codec.load(weights, device=device, head="gpu", encoder="wide"),
             cpu=Codec.load(weights, device=device, head="cpu"),
@@ -46,7 +46,7 @@ class Heads:
 
 @dataclass(frozen=True)
 class StreamScores:
-    """One bitstream, decoded in every way there is."""
+    """The scores of one bitstream, decoded in every way."""
 
     high: ScoredFile  # to 344 by `high-gpu`
     high_cpu: ScoredFile  # to 344 by `high-cpu`
@@ -64,7 +64,7 @@ class PictureStreams:
 
 
 class Scorer:
-    """Scores what a bitstream decodes to against one reference."""
+    """Scores decoded bitstreams against one reference."""
 
     def __init__(self, reference_pixels: NDArray[np.uint8]) -> None:
         self.reference = reference_pixels
@@ -81,7 +81,7 @@ class Scorer:
 
 @dataclass(frozen=True)
 class Scorers:
-    """Of both sizes of one picture."""
+    """The scorers for both sizes of one picture."""
 
     high: Scorer
     medium: Scorer
@@ -101,12 +101,12 @@ def contenders(streams: Sequence[StreamScores]) -> tuple[Contender, ...]:
 
 
 def score_streams(jobs: Sequence[StreamJob]) -> Iterator[PictureStreams]:
-    """In the order of the jobs, as they come."""
+    """Yield the results in the order of the jobs, each when it is ready."""
     return in_two_processes(_score_picture, jobs)
 
 
 def _score_picture(job: StreamJob) -> PictureStreams:
-    """One picture, in whichever process: loading the codecs anew (0.2 s) is simpler than workers with a state."""
+    """Score one picture in a worker; loading the codecs anew (0.2 s) is simpler than workers with state."""
     scorers, heads = Scorers.of(job.path), Heads.load(job.weights, job.device)
     medium_codec = MediumCodec.load(job.weights, device=job.device)
     with one_thread():
@@ -139,14 +139,14 @@ def _score_alone(codec: MediumCodec, medium: Scorer, quality: int) -> ScoredFile
 
 
 def default_quality(codec: Codec, folder: Path) -> int:
-    """The lowest quality whose mean SSIMULACRA2 over the folder is at least 70; the best there is if none is."""
+    """Return the lowest quality whose mean SSIMULACRA2 over the folder is at least 70, or the highest if none is."""
     references = [reference(path, HIGH_PX) for path in pictures_in(folder)]
     scored = [(one, Ssimulacra2(one)) for one in references]
 
     def mean_ssimulacra2(quality: int) -> float:
         return float(np.mean([_ssimulacra2(codec, *one, quality=quality) for one in scored]))
 
-    # By bisection: at most seven of the 64 qualities are tried. The score rises with quality.
+    # Bisection tries at most seven of the 64 qualities, because the score rises with quality.
     with one_thread():
         found = bisect_left(range(QUALITIES), DEFAULT_SSIMULACRA2, key=mean_ssimulacra2)
     return min(found, QUALITIES - 1)

@@ -1,4 +1,4 @@
-"""The pictures that fare worst against AVIF, beside AVIF files of the same bytes, and enlarged where we lose most."""
+"""The pictures with the worst rates against AVIF, beside AVIF files of the same size, and enlarged windows of them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,13 +22,13 @@ WINDOW_PX = HIGH_PX // _ENLARGED
 
 
 def write_worst(rates: Sequence[PictureRate], codec: Codec, path: Path) -> None:
-    """Nothing is written where no picture has a figure."""
+    """Write the page, unless no picture has a figure."""
     rows = [_row(rate, codec) for rate in worst(rates, _ROWS)]
     if not rows:
         return
     title = (
-        f"The {len(rows)} pictures that fare worst against AVIF, quality {codec.default_quality}, beside AVIF files "
-        f"({anchor(YARDSTICK).settings}) of the same bytes; on the right the window in which we lose most, "
+        f"The {len(rows)} pictures with the worst rates against AVIF, quality {codec.default_quality}, beside AVIF "
+        f"files ({anchor(YARDSTICK).settings}) of the same bytes; on the right the window in which we lose most, "
         f"enlarged {_ENLARGED} times"
     )
     draw_page(rows, title).save(path, optimize=True)
@@ -68,11 +68,13 @@ class Window:
 
 
 def find_lost_window(original: NDArray[np.uint8], ours: NDArray[np.uint8], theirs: NDArray[np.uint8]) -> Window:
-    """Where our squared error exceeds theirs by most."""
+    """Return the window in which our squared error exceeds theirs the most."""
     lost = _squared_error(original, ours) - _squared_error(original, theirs)
     sums = ndimage.uniform_filter(lost, WINDOW_PX, mode="constant")
     half = WINDOW_PX // 2
-    inside = sums[half : HIGH_PX - half + 1, half : HIGH_PX - half + 1]  # windows that lie in the picture whole
+    inside = sums[
+        half : HIGH_PX - half + 1, half : HIGH_PX - half + 1
+    ]  # only windows that lie completely within the picture
     top, left = np.unravel_index(int(inside.argmax()), inside.shape)
     return Window(left_px=int(left), top_px=int(top))
 

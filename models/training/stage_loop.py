@@ -84,7 +84,7 @@ class _Loop:
         self._damping = 1.0
         """Factor on the rate, halved each time the training falls back to earlier weights."""
         self._before = TrainingProgress(run=0)
-        """How far the weights had come that this run goes on from."""
+        """How far the weights had come from which this run continues."""
         self._state = self._read_state()
         if self._state:
             self._before = TrainingProgress(**self._state["before"])

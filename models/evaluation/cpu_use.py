@@ -1,7 +1,7 @@
-"""How the evaluation uses the processors: two processes of one thread each, on any machine.
+"""How the evaluation uses the CPU: two processes of one thread each, on any machine.
 
-One thread, because torch's threads wait for each other at every layer: next to any other load two threads are
-four times slower than one (measured). Two processes, so that an evaluation leaves room for the rest of the machine.
+One thread, because torch's threads wait for each other at every layer: beside any other load two threads are four times
+slower than one (measured). Two processes, so that an evaluation leaves room for other work on the machine.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -17,8 +17,8 @@ _PROCESSES = 2
 
 
 def in_two_processes(work: Callable[[Job], Result], jobs: Sequence[Job]) -> Iterator[Result]:
-    """Results in the order of the jobs, each as soon as it and all before it are there."""
-    # spawn: the caller may hold torch's threads, which a fork would copy as dead locks.
+    """Yield the results in the order of the jobs, each when it and all earlier ones are ready."""
+    # spawn, because a fork would copy the locks of torch's threads without the threads
     with ProcessPoolExecutor(_PROCESSES, mp_context=get_context("spawn")) as pool:
         try:
             yield from pool.map(work, jobs)
@@ -28,7 +28,7 @@ def in_two_processes(work: Callable[[Job], Result], jobs: Sequence[Job]) -> Iter
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    import torch  # most callers of this file need none
+    import torch  # most importers of this module need no torch
 
     before = torch.get_num_threads()
     torch.set_num_threads(1)
