@@ -45,7 +45,7 @@ class BitstreamError(Exception):
     """
 
 
-class TruncatedBitstream(BitstreamError):  # noqa: N818  the noun says it; every caller catches the root
+class TruncatedBitstream(BitstreamError):  # noqa: N818  the name says that it is an error, and callers catch the root
     """The bitstream ends before its last field."""
 
 

@@ -1,4 +1,4 @@
-"""Sizes and widths of the networks, and the two named architectures. Standard library only, no behaviour.
+"""Sizes and widths of the networks, and the released architecture. Standard library only, no behaviour.
 
 Letters used throughout `models`: x picture, y latent, z hyper-latent, `_hat` decoded, q quantised residual (a symbol),
 B batch, N latent channels, H W grid height and width.
@@ -163,19 +163,6 @@ class Architecture:
             raise ValueError("a head with a DCT path needs a latent that starts as a DCT")
 
 
-_SMALL_ENCODER = EncoderConfig(wide=160, wide_blocks=5, deep=320, deep_blocks=6)
-_MEDIUM = AutoencoderConfig(
-    size_px=MEDIUM_PX,
-    stride_px=8,
-    latent_channels=192,
-    basis="klt",
-    hyper_channels=48,
-    energy_groups=24,
-    encoder=EncoderConfig(wide=64, wide_blocks=2, deep=160, deep_blocks=3),
-    feature_channels=64,
-    context_reads=192,
-    context_channels=96,
-)
 RELEASED = Architecture(
     high=AutoencoderConfig(
         size_px=HIGH_PX,

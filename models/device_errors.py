@@ -22,7 +22,7 @@ _MEMORY_ALLOCATION = 2
 """cudaErrorMemoryAllocation, raised for pinned memory and graphs; device memory raises `torch.OutOfMemoryError`."""
 
 
-class DeviceLost(RuntimeError):  # noqa: N818  the noun says it
+class DeviceLost(RuntimeError):  # noqa: N818  the name says that it is an error
     """The accelerator itself has failed; another device must do the work."""
 
 

@@ -84,7 +84,7 @@ def pack_tables(rows: list[I32], supports: list[int]) -> RansTables:
 
 
 def push(values: I16, chosen: U16, tables: RansTables, states: U64, words: U32, at: int) -> int:
-    """Push values (n,) of |value| < 2^15, the last first, each by its table; gives the place after the last word.
+    """Push values (n,) of |value| < 2^15, the last first, by their tables; return the place after the last word.
 
     `states` (2,) are updated; `words` are written from `at` on and need room for two per value.
     """
@@ -118,13 +118,13 @@ def push(values: I16, chosen: U16, tables: RansTables, states: U64, words: U32, 
     return at
 
 
-def pop(  # noqa: C901, PLR0912  numba would compile parts of it apart
+def pop(  # noqa: C901, PLR0912  numba would compile smaller functions separately
     values: I16, chosen: U16, tables: RansTables, states: U64, words: U32, at: int
 ) -> int:
-    """Pop values (n,), the first first; gives the place of the next word, or DAMAGED.
+    """Pop values (n,) in order; return the place of the next word, or DAMAGED.
 
-    Words that nobody pushed do no harm: nothing is read beyond them, and if there seem to be enough of them, the states
-    end where no encoder began.
+    Words that no encoder wrote are safe: nothing is read beyond them, and where there are enough of them, the states at
+    the end differ from an encoder's first states.
     """
     one, other = states[0], states[1]
     lowest = np.uint64(LOWEST)

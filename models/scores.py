@@ -19,11 +19,11 @@ Picture = NDArray[np.uint8]  # (h, w, 3), sRGB
 Plane = NDArray[np.float32]  # (h, w, 3), XYB made positive, or its local means
 
 PEAK = 255.0
-# Assumed: the score of two identical pictures, so that no infinity reaches a curve or a JSON file.
+# Score of two identical pictures (assumed): curves and JSON files cannot hold infinity.
 IDENTICAL_PSNR_DB = 100.0
 
 _BLUR_SIGMA_PX = 1.5
-_BLUR_RADIUS_PX = 5  # what the formula's truncate=3.33 comes to
+_BLUR_RADIUS_PX = 5  # equals the formula's truncate=3.33
 _SMALLEST_SIDE_PX = 8
 
 
@@ -65,8 +65,8 @@ class Ssimulacra2:
             scale.avg_edgediff = formula.edge_diff_map(ours.xyb, ours.mean, theirs.xyb, theirs.mean)
             total.scales.append(scale)
         # A picture under about 225 px has fewer than six scales, and the formula then reads its weights one
-        # scale too early for two of the three channels (JPEG quality 97 at 172 px scores 61, not 89). Scales
-        # that do not exist get their own weights, and add nothing.
+        # scale too early for two of the three channels (JPEG quality 97 at 172 px scores 61, not 89). Therefore
+        # empty scales are appended: they use their own weights and add nothing to the score.
         total.scales.extend(formula.MsssimScale() for _ in range(formula.kNumScales - len(total.scales)))
         return float(total.score())
 

@@ -32,7 +32,7 @@ class Board:
     anchors: I32
     others: I32
     around: I32
-    """(P, 4) cells, P where there is none."""
+    """(P, 4) cells; P stands for a cell beyond the grid."""
     others_around: I32
     """(O, 4) the same, around the cells between the anchors."""
     anchors_around: I32
@@ -44,7 +44,6 @@ class Board:
         even = (rows + columns) % 2 == 0
         anchors, others = (np.flatnonzero(side).astype(np.int32) for side in (even, ~even))
         around = np.full((CELLS, 4), CELLS, np.int32)
-        """(P, 4) cells; P stands for a cell beyond the grid."""
         for side, (dy, dx) in enumerate(((-1, 0), (0, -1), (0, 1), (1, 0))):
             y, x = rows + dy, columns + dx
             inside = (y >= 0) & (y < GRID) & (x >= 0) & (x < GRID)
@@ -61,7 +60,7 @@ class Decoded:
     t: Tensor
     """(P + 1, n) in float32, the last row zero."""
     quiet: Tensor
-    """(P, n - 32) of t, in bf16, or (P, 0) where nothing reads it: in float32, or without a full matrix."""
+    """(P, n - 32): later channels of t in bf16; (P, 0) in float32 or without a full matrix, where nothing reads them."""
     read: Tensor
     """(P, n) compressed, in the format of the heads."""
 
@@ -107,7 +106,6 @@ class FastLatent:
         t = torch.zeros(CELLS + 1, channels)
         loud = LOUD if self._with_quiet else channels
         quiet, read = Sheet(CELLS, channels - loud, self._dtype), Sheet(CELLS, channels, self._dtype)
-        """(P, n - 32) of t in bf16; (P, 0) where nothing reads it: in float32, or without a full matrix."""
         compile_loop(loops.features)(
             torch.mm(torch.from_numpy(h1).float(), self._read).numpy(), self._read_bias, self._grid
         )

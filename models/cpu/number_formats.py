@@ -47,7 +47,7 @@ def _half(value: np.float32) -> np.uint16:
     return np.uint16(np.uint32(bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16))
 
 
-# numba compares names and annotations of the parameters of an overload and of what it returns
+# numba requires that an overload and the function that it returns have the same parameter names and annotations
 
 
 @overload(widen, inline="always")
@@ -62,7 +62,7 @@ def _overload_widen(number: object) -> Callable[..., Any]:
 
 
 @overload(narrow, inline="always")
-def _overload_narrow(value: object, like: types.Array) -> Callable[..., Any]:  # noqa: ARG001  (its type is not looked at)
+def _overload_narrow(value: object, like: types.Array) -> Callable[..., Any]:  # noqa: ARG001  (the type of `value` does not matter)
     def as_it_is(value: object, like: types.Array) -> object:  # noqa: ARG001  (likewise)
         return np.float32(value)  # type: ignore[arg-type]  # of the type that numba has found
 

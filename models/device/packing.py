@@ -73,7 +73,7 @@ class Packing:
     """The layout of one batch."""
 
     order: tuple[int, ...]
-    """Which picture each row holds."""
+    """The number of the picture in each row."""
     runs: tuple[Run, ...]
     hyper_channels: int
 
@@ -81,7 +81,6 @@ class Packing:
     def of(cls, symbols: Sequence[Symbols]) -> Packing:
         counts = [one.q.shape[1] for one in symbols]
         order = tuple(sorted(range(len(symbols)), key=counts.__getitem__))
-        """The picture in each row."""
         runs, row, at_bytes = list[Run](), 0, 8 * len(symbols)
         for channels, group in groupby(counts[picture] for picture in order):
             run = Run(range(row, row + len(list(group))), channels, at_bytes)

@@ -1,1 +1,1 @@
-"""What the codec is worth: measured beside other formats, as figures, tables and plots."""
+"""Measure the codec against other formats: figures, tables and plots."""

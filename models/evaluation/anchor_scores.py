@@ -88,7 +88,7 @@ def _key(job: AnchorJob, by: Anchor) -> str:
 def _read(kept: Path) -> tuple[ScoredFile, ...] | None:
     try:
         return tuple(ScoredFile(**entry) for entry in json.loads(kept.read_text()))
-    except (FileNotFoundError, ValueError, TypeError):  # absent, or damaged: measured again and overwritten
+    except (FileNotFoundError, ValueError, TypeError):  # missing or damaged: measure again and overwrite
         return None
 
 

@@ -27,8 +27,8 @@ _BEST_QUALITY = 100
 @dataclass(frozen=True)
 class Anchor:
     name: str
-    settings: str  # as shown to people; enters the cache key
-    library: str  # with its version; enters the cache key
+    settings: str  # as printed in tables; part of the cache key
+    library: str  # with its version; part of the cache key
     qualities: tuple[int, ...]  # 11 give BD-rates mostly within 0.5 % of the ones from 26 (measured)
     encode: Callable[[Pixels, int], bytes]
     decode: Callable[[bytes], Pixels]
@@ -127,7 +127,7 @@ def _jpeg_xl() -> Anchor:
         name="JPEG XL",
         settings="effort 7",
         library=jpegxl_version(),
-        # From 10 on: below 5 libjxl halves the picture, and the curve is no longer monotone (measured).
+        # At least 10, because below 5 libjxl halves the picture and the curve is not monotone (measured).
         qualities=(10, 20, 30, 43, 55, 66, 76, 85, 92, 96, 99),
         encode=_encode_jpeg_xl,
         decode=_decode_jpeg_xl,

@@ -28,7 +28,7 @@ class DecoderCost:
     macs: int
     means_macs: int  # of these, before the head: means and exact path, the same for every head
     kmac_per_px: float  # of the head's own output
-    parameters: int  # of the modules that run; the exact path keeps its integers outside of them
+    parameters: int  # of the modules that run; the integers of the exact path are not module parameters
     synthesize_ms: float  # from symbols to pixels: means and head
 
 
@@ -143,7 +143,7 @@ def _watch_modules(flops: FlopCounterMode) -> Iterator[_Modules]:
 
 
 def _median_ms(calls: Sequence[Callable[[], object]], seconds: Callable[[], float]) -> float:
-    calls[0]()  # the first call of a shape builds kernels and buffers
+    calls[0]()  # the first call with a shape builds kernels and buffers
     return median(_elapsed_ms(call, seconds) for call in calls)
 
 

@@ -51,14 +51,14 @@ class DeployedHead:
     steps: int
     pictures: int
     qualities: tuple[int, ...]
-    seconds: float  # of one stream, mean
+    seconds: float  # mean search time of a stream
     gains: tuple[SearchGain, ...]
     plain_rates: tuple[BdRate, ...]
     rates: tuple[BdRate, ...]  # in the order of `plain_rates`
     plain_pairs: tuple[PairRatio, ...]
     pairs: tuple[PairRatio, ...]  # at the default quality, in the order of `plain_pairs`
     plain_means: tuple[MeanPoint, ...]
-    means: tuple[MeanPoint, ...]  # of the anchors too
+    means: tuple[MeanPoint, ...]  # includes the anchors
 
     def points(self, name: str) -> list[MeanPoint]:
         """Return the mean curve at 344 of an anchor or of our searched streams."""

@@ -28,7 +28,7 @@ from models.evaluation.rd import (
 )
 from models.scores import ScoredFile
 
-# Assumed: how far below and above the default quality the other two pair ratios are taken.
+# Distance from the default quality of the other two qualities with pair ratios (assumed).
 _OTHER_QUALITIES = 12
 
 
@@ -69,7 +69,7 @@ BY_BD_RATE = (Ours.HIGH, Ours.HIGH_CPU, Ours.MEDIUM, Ours.ALONE)
 class Contender:
     """One codec's files of one picture at one size."""
 
-    name: str  # of an anchor or of `Ours`
+    name: str  # name of an anchor or of `Ours`
     size_px: int
     files: tuple[ScoredFile, ...]
 
@@ -91,7 +91,7 @@ class BdRate:
     ours: Ours
     size_px: int
     metric: Metric
-    anchor: str  # whose bytes are 100 %: an anchor, or another of `Ours`
+    anchor: str  # its bytes are 100 %: an anchor, or another of `Ours`
     percent: float | None  # None: no picture's curves overlap enough
     pictures: int
     left_out: int

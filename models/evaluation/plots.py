@@ -15,14 +15,14 @@ from models.evaluation.figures import MeanPoint, Metric, Ours
 
 _LAST_KB = 64.0
 INK, FAINT, GRID = "#1f2328", "#656d76", "#e4e7eb"
-OURS = "#D55E00"  # Okabe and Ito 2008: told apart also by the colour-blind
+OURS = "#D55E00"  # Okabe and Ito 2008: distinguishable for the colour-blind too
 
 
 @dataclass(frozen=True)
 class _Line:
     name: str  # of the mean points
     label: str
-    colour: str  # Okabe and Ito 2008: told apart also by the colour-blind
+    colour: str  # Okabe and Ito 2008: distinguishable for the colour-blind too
     dashes: str | tuple[int, tuple[int, ...]] = "-"
     width: float = 1.6
     on_top: int = 2

@@ -155,7 +155,7 @@ def described(said: Metadata, **changes: object) -> Metadata:
         (lambda said: {name: one for name, one in said.items() if name != "architecture"}, "architecture"),
         (lambda said: said | {"format": "latentedge-weights-3"}, "latentedge-weights-4"),
         (lambda said: said | {"architecture": "{}"}, "missing"),
-        (lambda said: described(said, colour="green"), "does not know"),
+        (lambda said: described(said, colour="green"), "unknown to this version"),
         (lambda said: described(said, medium_head={"width": 1 << 20, "blocks": 1}), "8192"),
         (lambda said: described(said, medium_head={"width": "16", "blocks": 1}), "integer"),
         (lambda said: described(said, high=asdict(replace(TINY.high, basis="klt"))), "DCT"),

@@ -181,7 +181,7 @@ def test_the_better_optimizer_of_a_contest_goes_on(tmp_path: Path, capsys: pytes
     task = run(tmp_path, Regression(), replace(OPTIONS, contest_s=10.0))
     printed = capsys.readouterr().out
     losses = {name: float(printed.split(f"{name}: loss ")[1].split()[0]) for name in ("muon", "adamw")}
-    assert f"{min(losses, key=losses.__getitem__)} goes on" in printed
+    assert f"training continues with {min(losses, key=losses.__getitem__)}" in printed
     # both contenders trained in this process, and one of them is counted on
     first = lines_of(tmp_path / LOG)[0]
     assert 0 < first["step"] < task.phases.index("decay")
