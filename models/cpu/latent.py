@@ -60,7 +60,7 @@ class Decoded:
     t: Tensor
     """(P + 1, n) in float32, the last row zero."""
     quiet: Tensor
-    """(P, n - 32): later channels of t in bf16; (P, 0) in float32 or without a full matrix, where nothing reads them."""
+    """(P, n - 32): later channels of t in bf16; (P, 0) in float32 or without a full matrix: nothing reads them."""
     read: Tensor
     """(P, n) compressed, in the format of the heads."""
 
