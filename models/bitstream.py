@@ -116,7 +116,7 @@ def build(bitstream: Bitstream) -> bytes:
 
 
 def stream_id_of(blob: bytes) -> bytes:
-    """Return the stream id, whatever else is wrong with the bitstream: what it says is checked by `parse`."""
+    """Return the stream id, even where the rest of the bitstream is damaged: `parse` checks the rest."""
     return blob[3:7]
 
 

@@ -52,7 +52,7 @@ class ReleaseNotes:
     rounding_strength: float
     """Weight of the squared error in the encoder's rounding (rounding.py), chosen on the validation pictures."""
     perceptual: float
-    """Share of SSIMULACRA2 in the distortion that was trained for."""
+    """Share of SSIMULACRA2 in the distortion of the training."""
     trained: str
 
 

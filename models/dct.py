@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 BLOCK_PX = 16
-"""Side of the blocks whose DCT the latent starts as."""
+"""Side of the blocks whose DCT coefficients the latent starts as."""
 _PLACES = 3 * BLOCK_PX**2
 
 

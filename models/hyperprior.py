@@ -105,7 +105,10 @@ class Hyperprior(nn.Module):
 
     @torch.no_grad()
     def start(self, deviation: Tensor, neighbour_weight: Tensor, groups: int) -> None:
-        """Start in closed form: deviation (N,) of each channel, weight (N,) of the mean of its four neighbours."""
+        """Set the weights in closed form from the deviation (N,) of each channel.
+
+        `neighbour_weight` (N,) is the weight of the mean of the four neighbours.
+        """
         self.deviation.copy_(deviation)
         self.means.neighbours.copy_(neighbour_weight.repeat(4, 1) / 4)
         if isinstance(self.indexes, FrozenScaleIndexes):

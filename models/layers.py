@@ -92,7 +92,7 @@ class QualityTable(nn.Module):
     """A learned vector for each quality, interpolated linearly between `QUALITY_KNOTS` knots."""
 
     def __init__(self, knots: Tensor) -> None:
-        """Start from `knots`, shape (QUALITY_KNOTS, C)."""
+        """Start from `knots`, of shape (QUALITY_KNOTS, C)."""
         super().__init__()
         self.knots = nn.Parameter(knots.clone())
         self.register_buffer("mix", knot_mix(), persistent=False)

@@ -20,7 +20,7 @@ def compile_loop(loop: _Loop) -> _Loop:
 
     def machine_code(*, kept: bool) -> _Loop:
         compile_ = njit(nogil=True, error_model="numpy", fastmath={"contract"}, cache=kept)
-        return compile_(loop)  # type: ignore[return-value]  # a Dispatcher is called like what it compiles
+        return compile_(loop)  # type: ignore[return-value]  # a Dispatcher has the signature of its loop
 
     try:
         return machine_code(kept=True)

@@ -50,7 +50,7 @@ class Checkerboard:
 
 @cache
 def _board(height: int, width: int, device: str) -> Checkerboard:
-    with torch.inference_mode(mode=False):  # cached, and a search with gradients may use it later
+    with torch.inference_mode(mode=False):  # the board is cached, and a search with gradients may use it later
         rows = torch.arange(height)[:, None] + torch.arange(width)
         parity = rows.flatten() % 2
         anchors, others = ((parity == side).nonzero()[:, 0].to(device) for side in (0, 1))

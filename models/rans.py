@@ -50,13 +50,13 @@ class RansTables(NamedTuple):
     """Any number of tables, end to end. Each codes the values -support..support and optionally an escape."""
 
     starts: I32
-    """(T,) where the cumulative counts of a table begin in `below`."""
+    """(T,) the index in `below` at which the cumulative counts of a table begin."""
     below: U32
     """Cumulative counts, 0 to 2^16 for each table."""
     buckets: U16
-    """(256 T,) the symbol that holds the first of each 256 places."""
+    """(256 T,) for each 256 values of x mod 2^16, the symbol of the first one."""
     supports: I32
-    """(T,)"""
+    """(T,) the largest |value| of a table without escape."""
     escapes: I32
     """(T,) the symbol that says "beyond the support", or -1."""
 

@@ -108,7 +108,7 @@ class ScaleIndexes(nn.Module):
         return h1, _indexes(h1, quality, weights)
 
     def upsample(self, z_hat: Tensor) -> Tensor:
-        """Return h1 alone."""
+        """Return h1 only: z_hat upsampled to the latent's grid."""
         return _upsample(z_hat, self.integers().rise)
 
 
@@ -135,7 +135,7 @@ class FrozenScaleIndexes(nn.Module):
 
     @torch.no_grad()
     def upsample(self, z_hat: Tensor) -> Tensor:
-        """Return h1 alone."""
+        """Return h1 only: z_hat upsampled to the latent's grid."""
         return _upsample(z_hat, self.weights.rise)
 
 

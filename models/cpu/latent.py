@@ -55,7 +55,7 @@ class Board:
 
 @dataclass(frozen=True)
 class Decoded:
-    """One y_hat in standard deviations, for the linear paths and for the networks."""
+    """One y_hat in units of the channels' standard deviations, for the linear paths and for the networks."""
 
     t: Tensor
     """(P + 1, n) in float32, the last row zero."""

@@ -27,12 +27,12 @@ Kept = NDArray[np.uint16] | NDArray[np.float32]
 
 
 def widen(number: np.uint16 | np.float32) -> np.float32:
-    """Return a stored number in float32."""
+    """Convert a stored number to float32."""
     return number if isinstance(number, np.float32) else _of_half(number)
 
 
 def narrow(value: np.float32, like: Kept) -> Any:  # noqa: ANN401  (the type of an element of `like`)
-    """Return a number in the format of an array, rounded to nearest, ties to even."""
+    """Convert a number to the format of the array `like`, rounded to nearest, ties to even."""
     return value if like.dtype == np.float32 else _half(value)
 
 

@@ -82,7 +82,7 @@ class Ticket:
 
 
 class DeviceDecoder:
-    """Decodes both sizes of pictures."""
+    """Decodes batches of pictures to either size on an accelerator."""
 
     def __init__(
         self,

@@ -26,7 +26,7 @@ class DecoderCost:
 
     ours: Ours
     macs: int
-    means_macs: int  # of these, before the head: means and exact path, the same for every head
+    means_macs: int  # part of `macs` before the head: means and exact path, the same for every head
     kmac_per_px: float  # of the head's own output
     parameters: int  # of the modules that run; the integers of the exact path are not module parameters
     synthesize_ms: float  # from symbols to pixels: means and head

@@ -38,7 +38,7 @@ class SearchedPicture:
     steps: int
     streams: tuple[StreamScores, ...]
     bitstreams: tuple[bytes, ...]
-    seconds: tuple[float, ...]  # the whole encode on one thread; on a CPU it is CPU time
+    seconds: tuple[float, ...]  # time of each whole encode on one thread; on a CPU it is CPU time
 
     def bitstream_at(self, quality: int) -> bytes:
         """Return the searched stream of a quality."""

@@ -154,7 +154,7 @@ class PhotographSet:
         return _CropPositions(pictures, tops, lefts, mirrored, upside_down)
 
     def sample_patches(self, count: int, *, stride_px: int, halves: bool, generator: torch.Generator) -> Tensor:
-        """Return about `count` pairs of neighbouring blocks, (count, 2, 3 stride^2) in 0..1."""
+        """Return about `count` pairs of adjacent blocks, (count, 2, 3 stride^2) in 0..1, for the start."""
         rows: list[Tensor] = []
         while sum(len(row) for row in rows) < count:
             size_px = self._augmentation.short_sides_px[0] // (2 * stride_px) * 2 * stride_px

@@ -55,7 +55,7 @@ class Muon(Optimizer):
         gradients = [one.grad for one in matrices if one.grad is not None]
         buffers = [self._buffer(one) for one in matrices]
         torch._foreach_lerp_(buffers, gradients, 1 - group["momentum"])
-        ahead = torch._foreach_lerp(gradients, buffers, group["momentum"])  # noqa: SLF001  as public as with a _ behind
+        ahead = torch._foreach_lerp(gradients, buffers, group["momentum"])  # noqa: SLF001  as public as torch._foreach_lerp_
         for wide, tall in _group_by_shape(matrices):
             rows = _batch([ahead[place] for place in wide], [ahead[place] for place in tall])
             scale = _LIKE_ADAMW * math.sqrt(rows.shape[2])

@@ -75,7 +75,7 @@ class Optimizers:
 
 
 def optimizers_of(model: nn.Module, recipe: Recipe, *, device: str) -> Optimizers:
-    """Return Muon and AdamW as `recipe.optimizer` says; on a GPU in a form that a CUDA graph can hold."""
+    """Return the optimizers that `recipe.optimizer` names; on a GPU in a form that a CUDA graph can hold."""
     named = dict(model.named_parameters())
     matrices = [one for name, one in named.items() if recipe.optimizer == "muon" and _is_matrix(name, one)]
     linear = [one for name, one in named.items() if "linear" in name]

@@ -95,7 +95,7 @@ def _find_best_strength(weights: Path, valid: Path, strengths: tuple[float, ...]
 
 
 def stream_curve(codec: Codec, square: NDArray[np.uint8]) -> rd.Curve:
-    """Return bytes and PSNR of one picture over the qualities that training watches."""
+    """Return bytes and PSNR of one picture at the qualities that validation.py uses."""
     points = []
     for quality in WATCHED:
         blob = codec.encode(square, quality=quality)

@@ -29,7 +29,7 @@ class Run:
         """Continue from the model's present weights, at `step` of a longer training."""
         self.task, self.recipe, self.step = task, recipe, step
         self.own_steps = 0
-        """Steps since this run began: warm-up and averaging count them."""
+        """Steps since this run began, on which warm-up and averaging depend."""
         self.averaged = copy.deepcopy(task.model).requires_grad_(requires_grad=False)
         self.optimizers = optimizers_of(task.model, recipe, device=device)
         self._steps = steps_of(task, self.optimizers, clip=recipe.clip, seed=seed + step, device=device)
@@ -53,7 +53,7 @@ class Run:
         return loss
 
     def fixed_loss(self) -> float:
-        """Return the loss of the averaged weights on the fixed crops, as the flat part counts it."""
+        """Return the loss of the averaged weights on the fixed crops, by the loss of the flat phase."""
         with torch.no_grad(), self._use_averaged(), torch.random.fork_rng():
             torch.manual_seed(0)  # the noise of the likelihoods
             draws = [torch.Generator().manual_seed(seed) for seed in range(self.recipe.fixed_batches)]
@@ -83,7 +83,7 @@ class Run:
 
     @contextmanager
     def _use_averaged(self) -> Iterator[None]:
-        """Give the model the averaged weights in this block, at the same addresses."""
+        """Put the averaged weights into the model in this block, at the same memory addresses."""
         own = parameters_of(self.task.model)
         copy_parameters(parameters_of(self.averaged), self.task.model)
         try:

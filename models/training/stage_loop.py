@@ -75,7 +75,7 @@ class _Loop:
     _run: Run
 
     def __init__(self, task: Stage, folder: Path, *, budget_s: float, options: TrainOptions, watch: Stopwatch) -> None:
-        """Continue from the folder's unfinished state, else from flat weights, else from the task's own start."""
+        """Load the folder's unfinished state, else flat weights, else keep the task's own start."""
         self._task, self._folder, self._options, self._watch = task, folder, options, watch
         self._log = TrainingLog(folder)
         self._phase = FLAT_PHASE

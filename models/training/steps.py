@@ -67,7 +67,7 @@ class EagerSteps:
 
 
 class RecordedSteps:
-    """The same steps, recorded as one CUDA graph for each phase."""
+    """The same steps, each phase recorded as one CUDA graph."""
 
     read_every = 20
 
