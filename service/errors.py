@@ -7,7 +7,7 @@ EdgeError
 │   ├── BadImageId
 │   ├── BadResolution
 │   ├── BadFormat
-│   ├── FieldsTooLarge   431  more of it than would be passed on to the origin
+│   ├── FieldsTooLarge   431  more header fields than the edge passes on to the origin
 │   └── LoopDetected     508  the edge's own request has come back to it
 ├── SourceError               the origin's answer is not a picture the edge can serve
 │   ├── NotAPicture      415
@@ -32,7 +32,7 @@ EdgeError
 ├── StoreUnavailable          never reaches a client: the picture is resized from the origin
 └── Leaving              503  the edge is stopped, and this request has taken too long to be finished
 """
-# ruff: noqa: N818  (these are named as what happened; the tree above says that they are errors)
+# ruff: noqa: N818  (these are named after what happened; the tree above says that they are errors)
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ from typing import ClassVar, Self
 
 
 class EdgeError(Exception):
-    """An error with a status, a sentence for the public, and whether an operator should see it in the log."""
+    """An error with its status, its sentence for clients, and whether the log reports it to the operator."""
 
     status: int = HTTPStatus.INTERNAL_SERVER_ERROR
     public: ClassVar[str] = "The edge failed to answer."
@@ -52,7 +52,7 @@ class EdgeError(Exception):
     """Whether this request waited for another one, whose error it is (RFC 9211 2.6)."""
 
     def for_waiter(self) -> Self:
-        """Return the same error for a request that waited for the one that it happened to."""
+        """Return a copy of this error for a request that waited for the failed one."""
         told = type(self).__new__(type(self), *self.args)
         told.__dict__.update(self.__dict__)
         told.collapsed = True
@@ -60,7 +60,7 @@ class EdgeError(Exception):
 
 
 class SettingsError(EdgeError):
-    """The environment does not describe an edge that could run."""
+    """The settings in the environment have faults, so the edge does not start."""
 
     def __init__(self, faults: Sequence[str]) -> None:
         super().__init__("\n".join(["the settings have faults:", *(f"  {fault}" for fault in faults)]))
@@ -72,7 +72,7 @@ class CannotListen(EdgeError):
 
 
 class RequestError(EdgeError):
-    """The client's mistake."""
+    """The client's request is at fault."""
 
     status = HTTPStatus.BAD_REQUEST
     report = False
@@ -82,7 +82,7 @@ class BadImageId(RequestError):
     """An id that could leave the origin's folder, or that no origin could hold."""
 
     public = (
-        "An image id has at most 512 characters and no '..' segment, scheme, backslash, control character or "
+        "An image id has at most 512 characters and no '.' or '..' segment, scheme, backslash, control character or "
         "leading slash."
     )
 
@@ -110,7 +110,7 @@ class LoopDetected(RequestError):
     """Edges ask each other in a circle."""
 
     status = HTTPStatus.LOOP_DETECTED
-    public = "This edge has been asked for a picture that it was just asking for, through other edges."
+    public = "The edges ask each other in a circle: this request was sent by this edge itself."
     report = True
 
 
@@ -135,7 +135,7 @@ class DamagedPicture(SourceError):
 
 
 class PictureTooLarge(SourceError):
-    """More bytes or pixels than the edge takes."""
+    """The file has more bytes or pixels than the edge accepts."""
 
     status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
     public = "The picture that the origin holds under this id is too large."
@@ -160,7 +160,7 @@ class OriginBroken(OriginError):
 
 
 class UnusableLatent(OriginError):
-    """What came as a latent is none that this edge could decode."""
+    """The origin or the parent sent a latent that this edge cannot decode."""
 
     status = HTTPStatus.BAD_GATEWAY
     public = "What the origin holds under this id is not a latent that this edge can read."
@@ -171,7 +171,7 @@ class DamagedLatent(UnusableLatent):
 
 
 class ForeignLatent(UnusableLatent):
-    """Whole as far as that can be told, but of other weights or of another kind."""
+    """The latent seems to be whole, but it is of other weights or of another kind."""
 
 
 class OriginTooSlow(OriginError):
@@ -186,13 +186,13 @@ class CodecError(EdgeError):
 
 
 class QueueFull(CodecError):
-    """More work is waiting than the edge will ever get to in time."""
+    """More work is waiting than the edge can do in time."""
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
     public = "The edge has too much to do at the moment."
     report = False
     detail: ClassVar[str] = "queue-full"
-    """What Cache-Status and a metric say of a picture that is shown without being encoded."""
+    """The reason in Cache-Status and in a metric when a picture is shown without being encoded."""
     retry_after_s = 1
 
 
@@ -204,7 +204,7 @@ class DecoderAway(QueueFull):
 
 
 class CodecFailed(CodecError):
-    """The networks raised, on the last device there is."""
+    """The networks failed on the last device that was left."""
 
     public = "The picture could not be computed."
 
@@ -226,12 +226,12 @@ class ForeignRecord(RecordError):
 
 
 class RecordOfOthers(ForeignRecord):
-    """Of a newer release, or of other weights and young: edges that can read it are at work, so it is not replaced."""
+    """The record is of a newer release, or a recent one of other weights: other edges still read it, so it stays."""
 
     def __init__(self, message: str, *, fault: str, value: bytes) -> None:
         super().__init__(message)
         self.fault = fault
-        """How it is counted."""
+        """The label under which metrics count it."""
         self.value = value
         """The string in the store."""
 
@@ -245,7 +245,7 @@ class StoreUnavailable(EdgeError):
 
 
 class Leaving(EdgeError):
-    """Cut at the end of EDGE_DRAIN_S."""
+    """The request was cut off at the end of EDGE_DRAIN_S."""
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
     public = "The edge is being stopped."

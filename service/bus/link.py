@@ -23,7 +23,7 @@ RECONNECT_MS = 100
 
 @dataclass(frozen=True, slots=True)
 class Events:
-    """What is called on the event loop."""
+    """The functions that a link calls, on the event loop."""
 
     on_message: Callable[[list[Buffer]], None]
     on_connected: Callable[[], None]
@@ -31,7 +31,7 @@ class Events:
 
 
 class Link:
-    """Made, then opened, then closed. It finds a decoder that has been started again by itself."""
+    """Is made, then opened, then closed. It reconnects by itself to a decoder that was started again."""
 
     def __init__(self, address: str, events: Events, *, waiting: int) -> None:
         """Up to `waiting` messages may wait in each direction."""
@@ -56,7 +56,7 @@ class Link:
         self._loop.call_soon(self._watch)
 
     def send(self, frames: list[Buffer]) -> None:
-        """Send a message. Raises QueueFull where too many wait, or nobody is there to take it."""
+        """Send a message. Raises QueueFull if too many messages wait, or no decoder is connected."""
         assert self._loop is not None, "open() comes first"
         try:
             self._socket.send_multipart(frames, zmq.NOBLOCK, copy=False)
@@ -65,7 +65,7 @@ class Link:
         self._loop.call_soon(self._read)
 
     def close(self) -> None:
-        """Nothing is sent or received any more."""
+        """Close the socket; nothing is sent or received afterwards."""
         if self._socket.closed:
             return
         if self._loop is not None:

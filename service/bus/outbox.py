@@ -29,7 +29,7 @@ class Outbox:
         self._writer.setblocking(False)
 
     def fileno(self) -> int:
-        """Return what becomes readable when there are answers."""
+        """Return the file descriptor that becomes readable when there are answers."""
         return self._reader.fileno()
 
     def put(self, outgoing: Outgoing) -> None:
@@ -43,9 +43,9 @@ class Outbox:
             self._writer.send(b"\0")
 
     def take(self) -> list[Outgoing]:
-        """Return what is there. Only the thread that polls calls this."""
+        """Return all answers in the queue, and empty it. Only the thread that polls may call this."""
         with contextlib.suppress(BlockingIOError):
-            self._reader.recv(4096)  # before the answers are looked at: what comes later wakes again
+            self._reader.recv(4096)  # before the answers are taken, so that a later answer wakes the poll again
         taken = []
         with contextlib.suppress(IndexError):
             while True:
@@ -53,6 +53,6 @@ class Outbox:
         return taken
 
     def close(self) -> None:
-        """Nobody polls any more."""
+        """Close the queue once no thread polls it."""
         self._reader.close()
         self._writer.close()

@@ -1,6 +1,6 @@
-"""refine: runs through a filled cache and replaces its latents by better ones. Composes the run, and tells its result.
+"""refine: runs through a filled cache and replaces its latents by better ones. Builds the run and prints its result.
 
-What the options do not say is set as for an edge, by the environment: weights, device, head, limits of the origin.
+All other settings come from the environment, as for an edge: weights, device, head, limits of the origin.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from service.upstream.origin_client import Limits, OriginClient
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefineOrder:
-    """What is to be refined, for how long, and how fast."""
+    """The options of a run: which cache to refine, with how many steps, and how fast."""
 
     store: str
     origin: str
@@ -63,7 +63,7 @@ def refine(order: RefineOrder) -> None:
 
 def _settings(order: RefineOrder) -> Settings:
     if not order.store:
-        raise CommandFailure("latentedge refine: --store is missing: the store of the edges")
+        raise CommandFailure("latentedge refine: --store is missing: give the address of the edges' store")
     given = {"redis_url": order.store, "origin": order.origin, "refine": order.steps, "refine_for": order.refine_for}
     try:
         settings = read_settings(**given)
@@ -119,7 +119,7 @@ async def _worker(settings: Settings, closing: AsyncExitStack) -> CodecWorker:
 
 
 def _at_once(settings: Settings, worker: CodecWorker) -> int:
-    """One picture, or one batch, more than is searched for: its source is fetched meanwhile."""
+    """Return how many pictures are worked on: the sources of one picture or batch are fetched during a search."""
     return 2 if worker.is_processor else 2 * settings.refine_batch
 
 
@@ -145,7 +145,7 @@ def _sources(order: RefineOrder, settings: Settings, closing: AsyncExitStack) ->
 
 
 def _summary(tally: SweepTally, *, seconds: float) -> str:
-    """One line of JSON; every outcome is in it."""
+    """Return one line of JSON with the count of every outcome."""
     outcomes = {outcome.value: tally.outcomes[outcome] for outcome in SweepOutcome}
     sizes = {"first_bytes": tally.first_bytes, "refined_bytes": tally.refined_bytes}
     return json.dumps({"keys": tally.outcomes.total(), **outcomes, **sizes, "seconds": round(seconds, 1)})

@@ -1,4 +1,4 @@
-"""Which codec a command works with, and how it fails if there is none."""
+"""The codec that a command uses, and the errors if it cannot be loaded."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class CodecChoice:
     head: str
 
     def load(self) -> Codec:
-        """Raises CommandFailure."""
+        """Load the codec. Raises CommandFailure."""
         from models.codec import Codec
 
         if self.device not in {"cpu", "cuda"}:
@@ -37,12 +37,12 @@ class CodecChoice:
 
 @contextmanager
 def codec_failures(device: str) -> Iterator[None]:
-    """Tell what can be mended when a codec is loaded: the weights, or the device."""
+    """Turn errors of loading a codec that the user can correct, in the weights or the device, into CommandFailure."""
     from models.checkpoint import CheckpointError
 
     try:
         yield
     except CheckpointError as error:
-        raise CommandFailure(f"latentedge: no codec: {error}") from error
+        raise CommandFailure(f"latentedge: the codec cannot be loaded: {error}") from error
     except (AssertionError, RuntimeError) as error:  # torch without CUDA raises the one, no GPU the other
-        raise CommandFailure(f"latentedge: no codec on {device}: {error}") from error
+        raise CommandFailure(f"latentedge: the codec cannot be loaded on {device}: {error}") from error

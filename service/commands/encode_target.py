@@ -24,7 +24,7 @@ Pixels = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Wish:
-    """At most one of the first three is given; none is the model's own quality."""
+    """The options of an encode. At most one of the first three is given; without one, the model's default counts."""
 
     quality: int | None
     target_bytes: int | None
@@ -35,10 +35,10 @@ class Wish:
     """Files that are searched for together; None leaves it to the device."""
 
     def check(self) -> None:
-        """Raises CommandFailure."""
+        """Check the options. Raises CommandFailure."""
         given = [one for one in (self.quality, self.target_bytes, self.target_ssimulacra2) if one is not None]
         if len(given) > 1:
-            raise CommandFailure("latentedge: --quality, --target-bytes and --target-ssimulacra2 exclude each other")
+            raise CommandFailure("latentedge: --quality, --target-bytes and --target-ssimulacra2 cannot be combined")
         if self.quality is not None and not 0 <= self.quality < QUALITIES:
             raise CommandFailure(f"latentedge: --quality is 0 to {QUALITIES - 1}, not {self.quality}")
         if self.target_bytes is not None and self.target_bytes < 1:
@@ -67,12 +67,12 @@ class Plain:
 
     @property
     def quality(self) -> int:
-        """At which it was encoded."""
+        """The quality at which it was encoded."""
         return parse(self.bitstream).quality
 
 
 def encoded(codec: Codec, pixels: Pixels, wish: Wish) -> Plain:
-    """Encode without a search; raises FileFailure where this picture cannot be what is wished for."""
+    """Encode without a search; raises FileFailure if this picture cannot reach the target."""
     if wish.target_bytes is not None:
         return Plain(pixels, _within(codec, pixels, wish.target_bytes))
     if wish.target_ssimulacra2 is not None:
@@ -100,7 +100,7 @@ def searched(codec: Codec, plain: Sequence[Plain], wish: Wish, *, stepped: Calla
 def _reaching(codec: Codec, pixels: Pixels, target_ssimulacra2: float) -> bytes:
     blob = codec.encode_to_score(pixels, ssimulacra2=target_ssimulacra2)
     if parse(blob).quality == QUALITIES - 1 and (score := codec.ssimulacra2(pixels, blob)) < target_ssimulacra2:
-        raise FileFailure(f"SSIMULACRA2 is {score:.2f} at the best quality there is")
+        raise FileFailure(f"even the best quality reaches only SSIMULACRA2 {score:.2f}")
     return blob
 
 

@@ -61,7 +61,7 @@ def info(files: Sequence[Path], *, codec: CodecChoice) -> None:
         blob = _read_latent(path)
         try:
             bitstream = parse(blob)
-            loaded.read(blob)  # only a decode finds a flipped bit in the words
+            loaded.read(blob)  # only reading all symbols finds a flipped bit
         except BitstreamError as error:
             raise FileFailure(str(error)) from error
         typer.echo(_description(path, bitstream, total_bytes=len(blob)))
@@ -70,7 +70,7 @@ def info(files: Sequence[Path], *, codec: CodecChoice) -> None:
 
 
 class _Targets:
-    """The files that a run writes into one folder: two sources never take the same one."""
+    """The files that a run writes into one folder; no two sources are written to the same file."""
 
     def __init__(self, folder: Path, *, suffix: str) -> None:
         self._folder = folder
@@ -100,7 +100,7 @@ def _read(path: Path) -> bytes:
 
 
 def _read_latent(path: Path) -> bytes:
-    """At most one byte more than any latent has: what is larger is refused as too long, not read."""
+    """Read a latent file, but not much more of it than any latent has: the rest would be refused anyway."""
     try:
         with path.open("rb") as file:
             return file.read(MAX_WORDS_BYTES + 1024)
@@ -112,7 +112,7 @@ def _read_square(path: Path) -> NDArray[np.uint8]:
     from service.render import image_file
 
     try:
-        with warnings.catch_warnings(action="ignore"):  # a failure has its own line, and the rest is none
+        with warnings.catch_warnings(action="ignore"):  # a failure has its own line
             source = image_file.read(_read(path), limits=image_file.ImageLimits(_largest_pixels()))
     except SourceError as error:
         raise FileFailure(_wrong_with(error)) from error
@@ -120,12 +120,12 @@ def _read_square(path: Path) -> NDArray[np.uint8]:
 
 
 def _largest_pixels() -> int:
-    """The limit of an edge with the default settings."""
+    """Return the largest number of pixels that an edge with default settings accepts."""
     return int(Settings.model_fields["source_pixels"].default)
 
 
 def _wrong_with(error: SourceError) -> str:
-    """The error's public sentence speaks of an origin; here there is a file."""
+    """Return what is wrong with a file; the error's own public sentence speaks of an origin."""
     kind = {NotAPicture: "not a picture", DamagedPicture: "a damaged picture", PictureTooLarge: "too large"}
     name = kind.get(type(error), "cannot be read as a picture")
     return f"{name}: {error}" if str(error) else name

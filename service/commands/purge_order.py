@@ -1,4 +1,4 @@
-"""purge: asks an edge to take pictures away before their time."""
+"""purge: asks an edge to remove pictures before their time."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +12,7 @@ TIMEOUT_S = 30.0  # assumed: a purge of many takes a second
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """What is to be purged."""
+    """The pictures to purge, and how."""
 
     image_id: str | None
     tag: str | None
@@ -20,16 +20,16 @@ class Order:
     soft: bool
 
     def body(self) -> dict[str, Any]:
-        """As the edge takes it. Raises CommandFailure."""
+        """Return the order as the edge's route expects it. Raises CommandFailure."""
         wanted: dict[str, Any] = {"id": self.image_id, "tag": self.tag, "all": self.everything or None}
         given = {name: value for name, value in wanted.items() if value is not None}
         if len(given) != 1:
-            raise CommandFailure("latentedge purge: exactly one of --id, --tag and --all is to be given")
+            raise CommandFailure("latentedge purge: give exactly one of --id, --tag and --all")
         return {**given, "soft": self.soft}
 
 
 def purge(order: Order, *, edge: str, token: str) -> str:
-    """What the edge answers. Raises CommandFailure with its sentence."""
+    """Send the order and return the edge's answer. Raises CommandFailure with the edge's sentence."""
     body, headers = order.body(), {"Authorization": f"Bearer {token}"} if token else {}
     try:
         answer = httpx.post(f"{edge.rstrip('/')}/purge", json=body, headers=headers, timeout=TIMEOUT_S, trust_env=False)

@@ -18,7 +18,7 @@ def serve(*, host: str, port: int, workers: int) -> None:
     except SettingsError as error:
         raise CommandFailure(f"latentedge: {error}") from error
     if settings.admin_port and settings.admin_port == port:
-        raise CommandFailure("latentedge: EDGE_ADMIN_PORT must be another port than that of the pictures, or 0")
+        raise CommandFailure("latentedge: EDGE_ADMIN_PORT must differ from --port, or be 0")
     _must_fit("EDGE_WEIGHTS", settings.weights)
     _must_fit("EDGE_PREVIOUS_WEIGHTS", settings.previous_weights)
     if settings.device == "cuda":
@@ -30,7 +30,7 @@ def serve(*, host: str, port: int, workers: int) -> None:
 
 
 def _must_fit(name: str, weights: Path | None) -> None:
-    """Weights of one's own are tried here: what is wrong with them is one line, not a traceback of a worker."""
+    """Try to load a weights file, so that its fault is reported in one line and not by a traceback of a worker."""
     if weights is None:
         return
     from models.checkpoint import CheckpointError, load

@@ -1,4 +1,4 @@
-"""What the load came to, in figures. Arithmetic and a table, no I/O but the printing."""
+"""The figures of the load, and the tables that print them. No other I/O."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,15 +13,15 @@ from service.demo.samples import AVIF_SPEED, AVIF_TUNE, JPEG_QUALITY
 
 @dataclass(frozen=True)
 class StoreFigures:
-    """Of the pictures in the store, and the same for what a conventional edge would keep of them."""
+    """The sizes of the pictures in the store, and of the files that a conventional edge would keep instead."""
 
     pictures: int
     store_bytes: int
-    jpeg_pictures: int  # measured on so many
+    jpeg_pictures: int  # how many of them were measured
     jpeg_pair_bytes: float  # mean of one picture, both sizes
     avif_pictures: int
     avif_pair_bytes: float
-    avif_latent_bytes: float  # mean latent of the very pictures that AVIF was measured on
+    avif_latent_bytes: float  # mean latent of the same pictures as the AVIF figure
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def origin_figures(
 
 
 def hit_ratio(answers: Sequence[Answer]) -> float:
-    """Hits of all that could be one. Errors are left out; a request that waited on another's fill is no hit."""
+    """Return the share of hits among answers without errors; a request that waited for a fill is not a hit."""
     answered = [answer for answer in answers if answer.ok]
     return sum(answer.hit for answer in answered) / len(answered) if answered else 0.0
 
@@ -105,5 +105,5 @@ def _percentiles_ms(answers: Sequence[Answer]) -> str:
 
 
 def _size(size_bytes: float) -> str:
-    """Decimal units, as the figures beside it are."""
+    """Return a size as text in decimal units, like the other figures."""
     return f"{size_bytes / 1e6:,.2f} MB" if size_bytes >= 1e5 else f"{size_bytes / 1e3:,.1f} kB"  # noqa: PLR2004

@@ -1,12 +1,12 @@
-"""One fill per picture over all processes and machines: who holds the lease asks the origin, the others wait.
+"""One fill per picture over all processes and machines: the holder of the lease asks the origin, the others wait.
 
     take -> mine      fill, and store under its token: a lease that has ended meanwhile (a pause, a purge) stores none
-         -> another's wait until that one has ended, look at what it brought, else take again
+         -> another's wait until that lease has ended, look for its record, else take the lease
          -> passed    the picture may not be stored: nobody waits for anybody (Varnish: hit-for-miss)
-         -> unknown   the store does not answer, or this one has waited long enough: fill, and store nothing
+         -> unknown   the store does not answer, or this process has waited long enough: fill, and store nothing
 
-Whoever waits is one flight of a process, not each of its requests. It polls: to be told that a lease has ended
-would take a subscription per picture, while a fill takes as long as the first few polls.
+One flight of each process waits, not each of its requests. It polls: a notice that a lease has ended would take a
+subscription per picture, while a fill takes as long as the first few polls.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from service.errors import RecordError, StoreUnavailable
 from service.store.latent_store import LatentStore, Token
 
 TOKEN_BYTES = 16
-# Assumed: longer than an event loop is ever held up, and short for those who wait behind a process that was killed.
+# Assumed: longer than an event loop is ever held up, and short for processes that wait for one that was killed.
 LEASE_MS = 5_000
 HEARTBEATS = 3
-"""In the time of a lease."""
+"""How often a lease is renewed in its lifetime."""
 PASSED = b"passed"  # no token: those have 16 bytes
 # Assumed. It costs nothing when it is wrong: the first answer that may be stored takes it away.
 PASSED_MS = 60_000
@@ -34,7 +34,7 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S, PAUSE_GROWTH = 0.02, 0.25, 1.5  # assumed: an en
 
 
 class Standing(Enum):
-    """What the lease of a picture means to one who asked for it."""
+    """What the lease of a picture means to the process that asked for it."""
 
     MINE = auto()
     ANOTHERS = auto()
@@ -49,26 +49,26 @@ class Lease:
     standing: Standing
     token: Token
     mark: bytes = b""
-    """What it is to leave behind."""
+    """The string that is left in the store when the lease ends; empty for none."""
     holder: bytes = b""
 
     @property
     def may_fill(self) -> bool:
-        """Whether this one asks the origin now."""
+        """Whether this process asks the origin now."""
         return self.standing is not Standing.ANOTHERS
 
     @property
     def writes(self) -> Token | None:
-        """What to store with; nothing is stored without."""
+        """The token to store with, or None if nothing may be stored."""
         return self.token if self.standing is Standing.MINE else None
 
     def pass_on(self) -> None:
-        """The picture may not be stored: those who wait, and who come soon, are to ask for themselves."""
+        """Mark the picture as one that may not be stored: requests of the next minute fetch it for themselves."""
         self.mark = PASSED
 
 
 class Leases:
-    """Those of one store."""
+    """The leases of one store."""
 
     def __init__(self, store: LatentStore, *, patience_s: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._store = store
@@ -76,7 +76,7 @@ class Leases:
         self._clock = clock
 
     def line(self, key: bytes) -> Line:
-        """A place among those who want to fill one picture."""
+        """Return a place among the processes that want to fill one picture."""
         return Line(self._store, key, until_s=self._clock() + self._patience_s, clock=self._clock)
 
     async def is_passed(self, key: bytes) -> bool:
@@ -86,13 +86,13 @@ class Leases:
         return False
 
     async def no_longer_passed(self, key: bytes) -> None:
-        """The next one who asks fills again."""
+        """Remove the mark, so that the next request fills again."""
         with suppress(StoreUnavailable):
             await self._store.give_back(Token(key, PASSED))
 
 
 class Line:
-    """Asks for the lease until it is there or not needed any more."""
+    """Asks for the lease until it is held or not needed any more."""
 
     def __init__(self, store: LatentStore, key: bytes, *, until_s: float, clock: Callable[[], float]) -> None:
         self._store = store
@@ -102,7 +102,7 @@ class Line:
         self.waited = False
 
     def of(self, key: bytes) -> Line:
-        """This place for another lease: the time that was spent counts there too."""
+        """Return this place for another lease; the time that was waited counts there too."""
         if key == self._token.lease:
             return self
         line = Line(self._store, key, until_s=self._until_s, clock=self._clock)
@@ -111,7 +111,7 @@ class Line:
 
     @asynccontextmanager
     async def lease(self) -> AsyncIterator[Lease]:
-        """What has become of it. One's own lasts as long as the block, unless the process ends before."""
+        """Ask for the lease and yield it. If it is ours, it is renewed until the block ends."""
         lease = await self._found()
         if lease.standing is not Standing.MINE:
             yield lease
@@ -125,7 +125,7 @@ class Line:
                 await self._end(lease)
 
     async def wait(self, lease: Lease) -> None:
-        """Until it is another's no more, or it has been waited for long enough."""
+        """Wait until the other process no longer holds the lease, or this one has waited long enough."""
         self.waited = True
         pause_s = FIRST_PAUSE_S
         with suppress(StoreUnavailable, RecordError):

@@ -21,24 +21,24 @@ FIXED = struct.Struct(">qIHQ6H")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NegativeEntry:
-    """What the origin answered instead of a picture, and how long that counts."""
+    """An error that the origin answered instead of a picture, and how long it is remembered."""
 
     status: int
     born_ms: int
     lifetime_s: int
     generation: int
-    """The latest purge of any kind before the origin was asked. Each one by tag, or of all, ends it."""
+    """The latest purge of any kind before the origin was asked. Any later purge by tag or of all pictures ends it."""
     passed: PassedOn
     error_fields: ErrorFields = NO_ERROR_FIELDS
 
 
 def is_negative_entry(value: bytes) -> bool:
-    """Whether a string of the store is one, and not a record."""
+    """Return whether a string of the store is a negative entry, and not a record."""
     return FRAMING.is_of(value)
 
 
 def pack_negative_entry(entry: NegativeEntry, key: bytes) -> bytes:
-    """As one string for the store, under this key alone."""
+    """Return the entry as one string for the store; it can be read under this key alone."""
     assert all_fit(entry.passed), "what does not fit is not remembered"
     texts = [getattr(entry.passed, name) for name in PASSED_ON]
     fixed = FIXED.pack(entry.born_ms, entry.lifetime_s, entry.status, entry.generation, *map(len, texts))
@@ -47,7 +47,7 @@ def pack_negative_entry(entry: NegativeEntry, key: bytes) -> bytes:
 
 
 def unpack_negative_entry(value: bytes, key: bytes) -> NegativeEntry:
-    """The entry in the string under this key. Raises DamagedRecord, ForeignRecord or RecordOfOthers."""
+    """Return the entry in the string under this key. Raises DamagedRecord, ForeignRecord or RecordOfOthers."""
     _, reader = FRAMING.open(value, key)
     born_ms, lifetime_s, status, generation, *lengths = reader.unpack(FIXED)
     return NegativeEntry(

@@ -1,4 +1,4 @@
-"""A better latent for a picture that is already stored and served. Answers nobody, and nobody waits for it.
+"""Searches for a better latent of a picture that is already stored and served. No client waits for it.
 
     stored -> the codec searches while it has nothing else to do -> exactly that record is overwritten, or none
 
@@ -25,21 +25,21 @@ from service.store.latent_store import LatentStore
 
 Pixels = NDArray[np.uint8]
 
-# Whoever waited for the fill wakes one turn of the loop after it has landed, and asks for a decode in the same turn.
-# A refinement that is offered by the fill comes after these.
+# A request that waited for the fill wakes one turn of the event loop after the fill has ended, and asks for its decode
+# in that turn. A refinement has to be queued after those decodes.
 TURNS = 2
 
 
 @dataclass(frozen=True, slots=True)
 class RefineRules:
-    """What the operator decides about refinements."""
+    """The operator's settings for refinements."""
 
     steps: int
     quality: Quality
 
 
 class Refiner:
-    """Refines what it is offered, each picture once; 0 steps turn it off."""
+    """Refines each picture that it is offered, once; 0 steps turn it off."""
 
     def __init__(self, rules: RefineRules, *, store: LatentStore, worker: PictureCodec, telemetry: Telemetry) -> None:
         self._rules = rules
@@ -49,17 +49,17 @@ class Refiner:
         self._under_way: dict[bytes, asyncio.Task[None]] = {}
 
     def offer(self, key: bytes, record: Record, high: Pixels) -> None:
-        """A record that was just stored, and the picture that it was made from."""
+        """Refine a record that was just stored; `high` is the picture that it was made from."""
         if not self._rules.steps:
             return
         earlier = self._under_way.get(key)
-        if earlier is not None and earlier.cancel():  # what it was to overwrite is no longer there
+        if earlier is not None and earlier.cancel():  # the record that it would overwrite is gone
             self._telemetry.refinement(RefinementOutcome.SUPERSEDED)
         task = self._under_way[key] = asyncio.create_task(self._refine(key, record, high))
         task.add_done_callback(lambda done: self._end(key, done))
 
     async def close(self) -> None:
-        """Drop what waits."""
+        """Cancel all searches that have not ended."""
         tasks = list(self._under_way.values())
         for task in tasks:
             task.cancel()

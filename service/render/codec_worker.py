@@ -232,7 +232,7 @@ class CodecWorker:
         return call(self._codecs.reading(stream_id))
 
     def _head_after_loss(self) -> str:
-        # Entity tags follow from the head, so a client's copy by another head is not confirmed.
+        # Entity tags contain the head id, so a 304 never confirms a client's copy that another head has made.
         return self.names.head.removeprefix("high-") if self._options.lost_head == "same" else "cpu"
 
 

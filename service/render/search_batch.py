@@ -35,11 +35,11 @@ class SearchBatch:
 
     @property
     def is_over(self) -> bool:
-        """Whether nobody waits for an answer any more."""
+        """Whether all jobs without an answer were cancelled."""
         return all(job.gone for job in self.left)
 
     def advance(self, codec: Codec, readers: Readers | None) -> RefineJob | None:
-        """Do one slice; return the job that it has answered, if any."""
+        """Do one slice of the search. Return the job whose answer was given in it, or None."""
         if self._refinement is None:
             self._refinement = self._begun(codec, readers)
         elif not self._refinement.is_done:
@@ -66,7 +66,7 @@ class SearchBatch:
 
 
 def _is_as_promised(codec: Codec, job: RefineJob, bitstream: bytes) -> bool:
-    """Whether the score that was promised is still reached: the search may trade errors for bytes."""
+    """Return whether the promised score is still reached: the search may trade errors for bytes."""
     if job.search.target is None:
         return True
     return codec.ssimulacra2(job.pixels, bitstream) >= job.search.target.ssimulacra2

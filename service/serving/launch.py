@@ -1,4 +1,4 @@
-"""Runs an edge: the embedded store, uvicorn, its processes. What must exist once, in the parent, is made here."""
+"""Runs an edge: the embedded store, uvicorn, its processes. Makes everything that exists once, in the parent."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def _beside(settings: Settings, *, host: str) -> list[Listening]:
 
 
 def _where_the_codec_runs(settings: Settings) -> str:
-    """Return `thread` or `process`: a GPU has one process, so that batches form of what all workers want."""
+    """Return `thread` or `process`: a GPU has one process, so that it can batch the decodes of all workers."""
     on_gpu = settings.device == "cuda" or (settings.device == "auto" and has_accelerator())
     chosen = settings.decoder
     if chosen == "auto":
@@ -98,8 +98,8 @@ def _where_the_codec_runs(settings: Settings) -> str:
 
 
 def worker_app() -> FastAPI:
-    """One of several workers. Its settings are the parent's, by way of the environment."""
-    # SIGINT ends it in order, but without the delay of SIGTERM: nobody waits for that.
+    """Create one of several workers. It gets the parent's settings through the environment."""
+    # SIGINT drains the worker like SIGTERM, but without EDGE_DRAIN_DELAY_S, which is for a planned stop.
     _end_with_parent(lambda: os.kill(os.getpid(), signal.SIGINT))
     log_to(sys.stderr)
     settings = _settings_of_parent()
@@ -111,7 +111,7 @@ def worker_app() -> FastAPI:
 
 
 def decoder_app() -> Starlette:
-    """The process that decodes for the workers."""
+    """Create the process that decodes for the workers."""
     end_by_edge_only()
     _end_with_parent(end_this_process)
     log_to(sys.stderr)
@@ -119,7 +119,7 @@ def decoder_app() -> Starlette:
 
 
 def admin_app() -> FastAPI:
-    """The process that answers for the workers."""
+    """Create the process that answers operators for all workers."""
     end_by_edge_only()
     _end_with_parent(end_this_process)
     log_to(sys.stderr)
@@ -127,7 +127,7 @@ def admin_app() -> FastAPI:
 
 
 def _settings_of_parent() -> Settings:
-    """Read the environment. What the parent could read may not be there any more, such as the file of the weights."""
+    """Read the environment again. A file that the parent could read may be gone, such as the weights."""
     try:
         return read_settings()
     except SettingsError as error:

@@ -1,7 +1,7 @@
 """A small static origin over one folder of pictures, for the demo, the compose project and trying things out.
 
-It knows files and conditional requests, nothing of latents. GET and HEAD; what it was asked is counted at
-`/_origin/stats`, so that a demonstration can show how seldom that was.
+It serves GET and HEAD with conditional requests. `/_origin/stats` shows how many requests it has had, so that a
+demonstration can show how few they were.
 """
 
 import asyncio
@@ -53,7 +53,7 @@ class PictureFile:
     @classmethod
     def at(cls, path: Path) -> "PictureFile":
         stat = path.stat()
-        # As nginx does it: the tag changes with the date (here to the nanosecond) or the size, nothing is read for it.
+        # As in nginx: the tag changes with the date (here in nanoseconds) or the size, so the file need not be read.
         digest = hashlib.sha256(f"{stat.st_mtime_ns}-{stat.st_size}".encode()).hexdigest()
         return cls(path, size_bytes=stat.st_size, modified_s=int(stat.st_mtime), entity_tag=f'"{digest[:16]}"')
 
@@ -138,7 +138,7 @@ def run(folder: Path, *, host: str, port: int) -> None:
 
 
 def _header(scope: Scope, name: bytes) -> str | None:
-    """All lines of one header as one list. RFC 9110 5.3."""
+    """Return all lines of one header, joined as one list (RFC 9110 5.3)."""
     values = [value.decode("latin-1") for key, value in scope["headers"] if key == name]
     return ", ".join(values) if values else None
 

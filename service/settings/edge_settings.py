@@ -58,7 +58,9 @@ class Settings(BaseSettings):
         ..., "address", "Where the pictures come from; an id is appended to it. Required."
     )
     parent: Annotated[str, AfterValidator(read_parent)] = _setting(
-        "", "address", "Another edge, asked for its latents before the origin is asked for the picture; empty: none."
+        "",
+        "address",
+        "Another edge. It is asked for its latents before the origin is asked for the picture; empty: none.",
     )
     parent_timeout_s: float = _setting(10.0, "s", "Time for one whole answer of the parent.", gt=0, le=600)
     parent_retry_s: float = _setting(
@@ -69,16 +71,18 @@ class Settings(BaseSettings):
     )
     store_bytes: int = _setting(256 * 2**20, "bytes", "Memory of the embedded Valkey.", ge=4 * 2**20)
     admin_token: Annotated[str, AfterValidator(_token)] = _setting(
-        "", "text", "Who knows it may purge, as `Authorization: Bearer`; empty: nobody may."
+        "", "text", "A client that sends it as `Authorization: Bearer` may purge; empty: nobody may."
     )
     store_timeout_s: float = _setting(1.0, "s", "A slower answer of the store counts as none.", gt=0, le=60)
     store_retry_s: float = _setting(1.0, "s", "How long a store that timed out is left alone.", ge=0, le=3600)
     device: Device = _setting("auto", "name", "Where the networks run: auto, cpu or cuda.")
     head: Head = _setting(
-        "auto", "name", "What makes the 344 picture: cpu (light) or gpu (better); auto: by the device."
+        "auto", "name", "The network that makes the 344 picture: cpu (light) or gpu (better); auto: by the device."
     )
     lost_head: LostHead = _setting(
-        "cpu", "name", "What makes the 344 picture after the GPU has failed: cpu (light), or the same as before."
+        "cpu",
+        "name",
+        "The network that makes the 344 picture after the GPU has failed: cpu (light), or same (as before).",
     )
     decoder: Decoder = _setting(
         "auto",
@@ -89,9 +93,9 @@ class Settings(BaseSettings):
         "auto",
         "formats",
         "Number formats of the codec's products: auto (measured at start), float32, bfloat16, or"
-        " exact=int8,heads=float32,analysis=bfloat16; what a list leaves out is measured.",
+        " exact=int8,heads=float32,analysis=bfloat16; formats that a list leaves out are measured.",
     )
-    weights: FilePath | None = _setting(None, "path", "Another weights file than the released one.")
+    weights: FilePath | None = _setting(None, "path", "A weights file other than the released one.")
     previous_weights: FilePath | None = _setting(
         None, "path", "The weights file that was in use before: its latents in the store are still served."
     )
@@ -118,14 +122,15 @@ class Settings(BaseSettings):
     refine: int = _setting(
         0,
         "steps",
-        "Search for a better latent after a miss, while nothing else waits: 40 on a processor, 400 on a GPU; 0: none.",
+        "Search for a better latent after a miss, while no request waits: 40 on a processor, 400 on a GPU; 0: none.",
         ge=0,
         le=REFINEMENT_CAP,
     )
     refine_for: Annotated[str, AfterValidator(_refine_for)] = _setting(
         "auto",
         "heads",
-        "Whose pictures the search improves, such as high-gpu=0.55,high-cpu=0.45,medium=0.2; auto: of the head in use.",
+        "The heads whose pictures the search improves, such as high-gpu=0.55,high-cpu=0.45,medium=0.2; "
+        "auto: the head in use.",
     )
     refine_batch: int = _setting(
         16, "pictures", "Most pictures searched for together on a GPU; on a processor one.", ge=1, le=1024
@@ -135,17 +140,20 @@ class Settings(BaseSettings):
     # use more processors better.
     threads: int = _setting(1, "threads", "Threads of one worker's networks.", ge=1, le=1024)
     queue_items: int = _setting(
-        512, "pictures", "Decodes that may wait, and encodes; beyond it the edge answers 503.", ge=1
+        512,
+        "pictures",
+        "Decodes that may wait, and encodes; beyond it a hit is answered with 503, a miss with the source's pixels.",
+        ge=1,
     )
     queue_wait_s: float = _setting(
         1.0,
         "s",
         "Longest expected wait for the codec; beyond it a hit is answered with 503, a miss with the source's pixels; "
-        "0: however long.",
+        "0: no limit.",
         ge=0,
     )
     waiters: int = _setting(
-        4096, "requests", "Requests that may wait for the fetch of another; beyond it the edge answers 503.", ge=1
+        4096, "requests", "Requests that may wait for the fetch of another one; beyond it the edge answers 503.", ge=1
     )
     hot_bytes: int = _setting(
         64 * 2**20, "bytes", "Memory of each worker for finished files; 0: every request is a decode.", ge=0
@@ -157,23 +165,30 @@ class Settings(BaseSettings):
         "latent", "name", "What first clients get: latent, after its encode; or source, resized at once."
     )
     miss_items: int = _setting(
-        64, "pictures", "With source: encodes that may wait; beyond it a picture is not stored this time.", ge=1
+        64,
+        "pictures",
+        "With EDGE_MISS=source: encodes that may wait; beyond it a picture is not stored this time.",
+        ge=1,
     )
     admission_s: int = _setting(
-        0, "s", "Encode only what is asked for a second time within this; 0: everything.", ge=0, le=2**31
+        0,
+        "s",
+        "Encode a picture only when it is asked for a second time within this many seconds; 0: encode every picture.",
+        ge=0,
+        le=2**31,
     )
     default_ttl_s: int = _setting(
         3600, "s", "Freshness lifetime where the origin names none; 0: never fresh.", ge=0, le=2**31
     )
     min_ttl_s: int = _setting(
-        0, "s", "Least freshness lifetime of what may be stored, whatever the origin says.", ge=0, le=2**31
+        0, "s", "Least freshness lifetime of a picture that may be stored, whatever the origin says.", ge=0, le=2**31
     )
     max_ttl_s: int = _setting(0, "s", "Greatest freshness lifetime, whatever the origin says.", ge=0, le=2**31)
     heuristic_fraction: float = _setting(
         0.0, "share", "Without a lifetime, this share of the time since Last-Modified (RFC 9111 4.2.2).", ge=0, le=1
     )
     ttl_jitter: float = _setting(
-        0.0, "share", "Of a lifetime that the origin did not say, up to so much is taken away at random.", ge=0, le=1
+        0.0, "share", "A lifetime that the origin did not name is shortened at random by up to this share.", ge=0, le=1
     )
     swr_s: int = _setting(
         0,
@@ -195,24 +210,33 @@ class Settings(BaseSettings):
     negative_ttl_s: Annotated[NegativeTtls, NoDecode, BeforeValidator(read_negative_ttls)] = _setting(
         NegativeTtls((("404", 60), ("410", 60))),
         "s by status",
-        "How long errors are remembered where the origin does not say; 404=60,5xx=2 by status or class, 0: not at all.",
+        "How long errors are remembered where the origin does not say; 404=60,5xx=2 by status or class; 0: not at all.",
     )
     forward: Annotated[Forward, NoDecode, BeforeValidator(read_forward)] = _setting(
         Forward(),
         "fields",
-        "Of a client's request that reach the origin, with commas; all: but secrets and who asks; or none.",
+        "Fields of a client's request that reach the origin, separated by commas; all: every field except those that "
+        "are withheld, such as secrets; none: no field.",
     )
     origin_timeout_s: float = _setting(10.0, "s", "Time for one whole fetch from the origin.", gt=0, le=600)
-    source_bytes: int = _setting(20_000_000, "bytes", "Largest file taken from the origin.", ge=1, le=2**31)
-    source_pixels: int = _setting(64_000_000, "pixels", "Largest picture taken from the origin.", ge=1, le=2**31)
+    source_bytes: int = _setting(
+        20_000_000, "bytes", "Largest file that the edge accepts from the origin.", ge=1, le=2**31
+    )
+    source_pixels: int = _setting(
+        64_000_000, "pixels", "Largest picture that the edge accepts from the origin.", ge=1, le=2**31
+    )
     admin_port: int = _setting(
-        0, "port", "Where health, metrics, figures and the page are; 0: beside the pictures.", ge=0, le=65535
+        0, "port", "Port of health, metrics, figures and the page; 0: the picture port.", ge=0, le=65535
     )
     access_log: float = _setting(
-        0.0, "share", "Of requests, that have a JSON line on stdout; above 0, every 5xx has one.", ge=0, le=1
+        0.0, "share", "Share of requests that get a JSON line on stdout; above 0, every 5xx gets one.", ge=0, le=1
     )
     drain_delay_s: float = _setting(
-        0.0, "s", "How long after SIGTERM, though not ready any more, the edge takes new requests.", ge=0, le=3600
+        0.0,
+        "s",
+        "How long after SIGTERM the edge accepts new requests although it is not ready any more.",
+        ge=0,
+        le=3600,
     )
     drain_s: int = _setting(
         30, "s", "How long requests and fills under way may take after that, before they are cut.", ge=0, le=3600
@@ -225,7 +249,7 @@ class Settings(BaseSettings):
         return self
 
     def environment(self) -> dict[str, str]:
-        """These settings as variables, for the workers."""
+        """Return these settings as environment variables, for the workers."""
         values = ((name, getattr(self, name)) for name in type(self).model_fields)
         return {PREFIX + name.upper(): str(value) for name, value in values if value is not None}
 
@@ -241,7 +265,7 @@ class SettingRow:
 
 
 def table() -> list[SettingRow]:
-    """All settings, in the order in which they are declared."""
+    """Return the rows of all settings, in the order in which they are declared."""
     rows = []
     for name, field in Settings.model_fields.items():
         extra = field.json_schema_extra
@@ -252,7 +276,7 @@ def table() -> list[SettingRow]:
 
 
 def read_settings(**given: object) -> Settings:
-    """The environment, overridden by what is given. Raises SettingsError with every fault."""
+    """Read the settings from the environment; `given` overrides it. Raises SettingsError with every fault."""
     try:
         return Settings(**given)  # type: ignore[arg-type]
     except ValidationError as error:

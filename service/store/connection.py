@@ -104,11 +104,11 @@ class Connection:
             self._alone_until_s = self._clock() + self._patience.retry_s
             return self.failure(f"no answer within {self._patience.timeout_s} s")
         if isinstance(error, ResponseError) and str(error).startswith(_WRONG_TYPE):
-            # The store is well: a SET will replace what someone else has put there.
+            # The store works; the key holds another type than a string, and the next SET replaces it.
             return DamagedRecord("not a string")
         return self.failure(f"{type(error).__name__}: {error}")
 
     def failure(self, why: str) -> StoreUnavailable:
-        """Counted."""
+        """Count a failure and return its error."""
         self._observer.store_failed()
         return StoreUnavailable(why)

@@ -1,6 +1,6 @@
-"""GET over one connection: questions are written as they come and answered in their order. Knows no other command.
+"""GET over one pipelined connection: commands are sent as they come and answered in their order. No other command.
 
-Every hit asks one. redis-py takes a connection out of its pool for each, through some thirty calls: a fifth of what a
+Every hit sends one. redis-py takes a connection out of its pool for each, through some thirty calls: a fifth of what a
 hit from memory costs (measured).
 """
 
@@ -27,17 +27,17 @@ _INCOMPLETE = object()
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where one server is, and what it is told first."""
+    """The address of one server, and the commands that a new connection begins with (AUTH, SELECT)."""
 
     path: str
-    """Of a unix socket; empty for TCP."""
+    """The path of a unix socket; empty for TCP."""
     host: str
     port: int
     greeting: tuple[tuple[str, ...], ...]
 
     @classmethod
     def of(cls, url: str) -> Self | None:
-        """None where only redis-py knows the way: TLS, and whatever options an address may have."""
+        """Read an address. Return None if it needs redis-py: for TLS, or for options in the address."""
         parts = urlsplit(url)
         if parts.scheme not in _SCHEMES or parts.query:
             return None
@@ -61,16 +61,16 @@ class Gets:
         self._opening = asyncio.Lock()
 
     async def get(self, key: bytes) -> object:
-        """The string under a key, None without one."""
+        """Return the string under a key, or None."""
         if self._line is not None:
-            # Lost since, or now: one more try on a new connection, the server may have been restarted.
+            # If the connection was lost, one more try follows on a new one: the server may have been restarted.
             with suppress(RedisConnectionError):
                 return await self._line.ask(b"GET", key)
         async with asyncio.timeout(self._timeout_s):
             return await (await self._opened()).ask(b"GET", key)
 
     async def close(self) -> None:
-        """Give the connection back."""
+        """Close the connection."""
         if self._line is not None:
             await self._line.close()
 
@@ -97,7 +97,7 @@ class Gets:
 
 
 class _Line(asyncio.Protocol):
-    """One connection, and who waits for its answers. A server that answers too late loses it."""
+    """One connection, and the requests that wait for its answers. It is closed if an answer is late."""
 
     def __init__(self, timeout_s: float) -> None:
         self._loop = asyncio.get_running_loop()
@@ -110,11 +110,11 @@ class _Line(asyncio.Protocol):
 
     @property
     def is_lost(self) -> bool:
-        """Nothing more will be answered."""
+        """Whether the connection can give no more answers."""
         return self._transport is None or self._transport.is_closing() or self._lost.done()
 
     async def ask(self, *words: bytes) -> object:
-        """Answered in the order of asking; who leaves meanwhile takes nobody else's answer along."""
+        """Send a command and return its answer. A cancelled caller does not shift the answers of the others."""
         if self._transport is None or self.is_lost:
             raise RedisConnectionError("the connection is closed")
         answer: asyncio.Future[object] = self._loop.create_future()
@@ -125,7 +125,7 @@ class _Line(asyncio.Protocol):
         return await answer
 
     async def close(self) -> None:
-        """Who still waits gets an error."""
+        """Close the connection; requests that still wait get an error."""
         if self._transport is not None:
             self._transport.abort()
             await self._lost
@@ -152,7 +152,7 @@ class _Line(asyncio.Protocol):
             self._lost.set_result(None)
 
     def _look_after(self, seconds: float) -> None:
-        # One look for all questions: a timer for each would cost more than the question.
+        # One timer for all commands: a timer for each would cost more than the command.
         self._look = self._loop.call_later(seconds, self._look_for_the_late)
 
     def _look_for_the_late(self) -> None:

@@ -1,8 +1,9 @@
 """Strings by key, and the leases under which they are written. Knows nothing of pictures.
 
-A lease is a string too: whoever has put a token there holds it until it ends, and what is written under a lease is
-written only while it still holds that token. What must not be torn apart is one script in the server: between a look
-and a SET from here, anyone could fill, purge or evict. A string and its lease have the same hash slot.
+A lease is a string too: the process that has put its token there holds the lease until it ends. A write under a lease
+happens only while the lease still holds that token. Each check and the write that depends on it are one script in the
+server, because a fill, a purge or an eviction could come between two commands. A string and its lease have the same
+hash slot.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from service.store.hotness import hottest_first
 from service.store.random_sample import Sample, sampled
 
 # Valkey 8.1 has SET ... IFEQ for this; Redis 7 has not.
-# pcall: something else than a string under the key is an error of GET, and as good as another string.
+# pcall: GET fails if the key holds another type than a string, which counts as another string.
 _REPLACE = """
 if redis.pcall('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 if KEYS[2] and redis.pcall('GET', KEYS[2]) ~= ARGV[4] then return 0 end
@@ -41,7 +42,7 @@ if ARGV[2] then redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
 else redis.call('DEL', KEYS[1]) end
 return 1
 """
-# ARGV[4] and [5]: what must be beside it, and what is to be there; empty for anything, and for what is there.
+# ARGV[4]: the string that KEYS[3] must hold; empty for any. ARGV[5]: its new string; empty to leave it.
 _PUT = """
 if redis.pcall('GET', KEYS[2]) ~= ARGV[1] then return 0 end
 if ARGV[4] ~= '' and redis.pcall('GET', KEYS[3]) ~= ARGV[4] then return 0 end
@@ -71,7 +72,7 @@ return redis.call('DEL', KEYS[1])
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """The proof that one may write under a lease."""
+    """The key of a lease, and the secret that proves who holds it."""
 
     lease: bytes
     secret: bytes
@@ -79,16 +80,16 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """A string without which another one cannot be found: it is judged and written in the same step as that one.
+    """A string that leads to other strings, such as a vary rule: it is checked and written in the same step as one.
 
-    It lasts as long as the longest of those that are found by it.
+    It lasts as long as the longest of the strings that it leads to.
     """
 
     key: bytes
     was: bytes
-    """What must be there, else nothing is written; empty for whatever is."""
+    """The string that must be there, else nothing is written; empty for any."""
     becomes: bytes
-    """Empty for what is there."""
+    """The string to write there; empty to leave the present one."""
 
 
 class LatentStore:
@@ -98,37 +99,37 @@ class LatentStore:
         self._connection = connection
 
     async def get(self, key: bytes) -> bytes | None:
-        """The string under a key, if there is one. Raises DamagedRecord where there is something else than a string."""
+        """Return the string under a key, or None. Raises DamagedRecord if the key holds another type."""
         return self._string(await self._connection.get(key))
 
     async def peek(self, key: bytes) -> bytes | None:
-        """The same, but it does not count as a use of the key, by which the store chooses what to evict."""
+        """Return the same, but without marking the key as used, so that the store's eviction order stays."""
         async with self._connection.asking() as redis:
             # A cluster's client chooses a connection for each command, so there it counts.
             value = await (_untouched(redis, key) if isinstance(redis, Redis) else redis.get(key))
         return self._string(value)
 
     async def hottest(self, *, prefix: bytes) -> list[bytes]:
-        """All keys with a prefix, those first that are asked for most often, or were asked for last."""
+        """Return all keys with a prefix: the most often used (LFU) or the last used (other policies) come first."""
         return await hottest_first(self._connection, prefix=prefix)
 
     async def put(self, key: bytes, value: bytes, *, ttl_s: int, under: Token, beside: Beside | None = None) -> bool:
-        """Store a string for a time and end the lease; whether it was still held.
+        """Store a string for a time and end the lease. Return whether the lease was still held.
 
-        All that the store holds of pictures has an end: only such keys are evicted.
+        Every key of a picture has an expiry time, because only such keys are evicted.
         """
         return await self._written(_PUT, key, value, ttl_s, under, beside)
 
     async def add(self, key: bytes, value: bytes, *, ttl_s: int, under: Token, beside: Beside | None = None) -> bool:
-        """As `put`, but only where there is no string yet."""
+        """Do as `put` does, but only if the key holds no string yet."""
         return await self._written(_ADD, key, value, ttl_s, under, beside)
 
     async def remove(self, key: bytes, value: bytes) -> None:
-        """Delete exactly this string."""
+        """Delete the string if it is still this one."""
         await self._told(_GIVE_BACK, (key,), (value,))
 
     async def delete(self, key: bytes, *, lease: bytes) -> int:
-        """Delete a string and end its lease, whoever holds it; how many strings there were."""
+        """Delete a string and end its lease, whoever holds it. Return the number of deleted strings: 0 or 1."""
         return int(str(await self._told(_DELETE, (key, lease), ())))
 
     async def end(self, lease: bytes) -> None:
@@ -139,9 +140,9 @@ class LatentStore:
     async def replace(
         self, key: bytes, value: bytes, *, instead_of: bytes, ttl_s: int | None = None, beside: Beside | None = None
     ) -> bool:
-        """Overwrite exactly this string; whether it was still there. It keeps its end unless it gets another.
+        """Overwrite the string if it is still `instead_of`. Return whether it was. It keeps its expiry without `ttl_s`.
 
-        Nothing comes back to life. What is beside it only gets a later end, and must be there.
+        A deleted string is never brought back. The string of `beside` must be there, and only expires later.
         """
         assert beside is None or ttl_s is not None, "an end that both can have"
         keys = (key,) if beside is None else (key, beside.key)
@@ -150,14 +151,14 @@ class LatentStore:
         return await self._told(_REPLACE, keys, (instead_of, value, *end, *was)) == 1
 
     async def take(self, token: Token, *, ttl_ms: int) -> bytes:
-        """Take a lease if it is free; the secret that is there now."""
+        """Take a lease if it is free. Return the secret that it holds now."""
         holder = await self._told(_TAKE, (token.lease,), (token.secret, ttl_ms))
         if not isinstance(holder, bytes):
             raise self._connection.failure("the store answers with something else than bytes")
         return holder
 
     async def extend(self, token: Token, *, ttl_ms: int) -> bool:
-        """Let a lease begin anew; whether it was still held."""
+        """Renew a lease. Return whether it was still held."""
         return await self._told(_EXTEND, (token.lease,), (token.secret, ttl_ms)) == 1
 
     async def give_back(self, token: Token) -> None:
@@ -169,7 +170,7 @@ class LatentStore:
         await self._told(_GIVE_BACK, (token.lease,), (token.secret, mark, ttl_ms))
 
     async def sample(self, *, prefix: bytes, size: int) -> Sample:
-        """Figures for the gauges: the whole store if it is small, else a random part of it."""
+        """Return figures for the gauges: of the whole store if it is small, else of a random part of it."""
         async with self._connection.asking_each() as servers:
             return await sampled(servers, prefix=prefix, size=size)
 

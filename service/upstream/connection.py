@@ -1,8 +1,8 @@
 """One HTTP/1.1 connection that carries one GET at a time. h11 parses; nothing is retried or followed here.
 
-An origin may send more than it was asked for: bytes behind an answer, or an answer that nobody has asked for. Whatever
-library reads ahead would take them for the answer to its next request. So a connection is used again only if all of
-this holds, and every layer that could hold such bytes is looked into:
+An origin may send more than it was asked for: bytes behind an answer, or an answer that nobody has asked for. A
+library that reads ahead would take them for the answer to its next request. So a connection is used again only if all
+of these conditions hold, and every layer that could hold such bytes is checked:
 
     the answer has ended, and h11 has nothing left       RFC 9112 6.3
     nothing has come since then, here or in the kernel   RFC 9112 9.2
@@ -170,7 +170,7 @@ class Connection(asyncio.Protocol):
             self._is_paused = False
 
     def _skip(self) -> None:
-        """Pass over the rest of an answer that nobody reads, such as the page of a 404, as far as it is here."""
+        """Skip the bytes of an unread answer that have already arrived, such as the page of a 404."""
         with suppress(h11.RemoteProtocolError):
             while isinstance(self._parser.next_event(), h11.Data):
                 pass

@@ -1,6 +1,6 @@
-"""What someone upstream has sent, made ready to be stored: a picture is read and resized, a latent is proven whole.
+"""Prepares an answer of the origin or the parent for the store: reads and resizes a picture, checks a latent.
 
-Nothing is believed: a file's format is sniffed, and a latent must decode with the weights in use. Asks nobody.
+Nothing is believed: a file's format is sniffed, and a latent must decode with the weights in use. Sends no requests.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ Delivered = Source | Latent | Confirmed
 
 
 class Intake:
-    """Takes in what comes."""
+    """Checks and prepares answers from upstream."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class Intake:
         self._draw = draw
 
     async def take(self, fetched: Fetched, timings: Timings, *, keep_file: bool) -> Delivered:
-        """Raises a SourceError, an UnusableLatent or QueueFull."""
+        """Return the prepared picture or latent. Raises a SourceError, an UnusableLatent or QueueFull."""
         fields, body = freshness.dated(fetched.fields), fetched.body
         if body is None:
             return Confirmed(fields)
@@ -67,7 +67,7 @@ class Intake:
             return await self._source(body, fields, keep_file=keep_file)
 
     async def as_source(self, delivered: Delivered, *, keep_file: bool) -> Source:
-        """The pixels, for those who cannot have a record of it."""
+        """Return the pixels, for requests that are answered without a record."""
         assert not isinstance(delivered, Confirmed), "nothing was asked that a 304 could answer"
         if isinstance(delivered, Source):
             return delivered
@@ -84,11 +84,11 @@ class Intake:
         return Source(delivered.fields, prepared, delivered.storage)
 
     def settled(self, fields: ResponseFields) -> ResponseFields:
-        """Return what was answered as the redirects on the way limit it."""
+        """Return the fields of an answer, limited by the redirects that led to it."""
         return settled(fields, self._rules)
 
     def storage(self, fields: ResponseFields) -> Storage:
-        """Whether what was answered may be stored, and can be."""
+        """Return whether a record of this answer is allowed and has room for its fields, and its lifetime."""
         if not all_fit(fields.passed):
             return Storage(lifetime_s=0, obstacle="long-field")
         if not tags_fit(fields.tags):
@@ -127,7 +127,7 @@ class Intake:
     async def _decoded(self, bitstream: bytes, size_px: int) -> Pixels:
         try:
             return (await self._worker.decode(bitstream, size_px=size_px)).pixels
-        except (DamagedBitstream, CodecFailed) as error:  # a stranger's bytes: whatever they trip over is their fault
+        except (DamagedBitstream, CodecFailed) as error:  # untrusted bytes: any failure is the latent's fault
             raise DamagedLatent(str(error)) from error
 
     async def _measured(self, body: bytes, *, high: Pixels, medium: Pixels) -> LatentFacts:

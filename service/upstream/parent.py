@@ -1,7 +1,7 @@
 """Asks the parent, an edge nearer to the origin, for its latents: the network between them carries no pictures.
 
-What the parent cannot give, whatever the reason, is asked of the origin. One that is down or too slow is left alone for
-a while, so that one fill in a while pays for the wait and not all of them.
+If the parent cannot give a latent, whatever the reason, the origin is asked. A parent that is down or too slow is not
+asked again for a while, so that only one fill pays for the wait.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Parent:
     async def ask(
         self, image_id: str, terms: Terms, timings: Timings, *, known: Record | None = None
     ) -> Delivered | None:
-        """What the parent has; None sends the fill to the origin. Raises OriginRefused for what the origin refused."""
+        """Return what the parent has, or None to ask the origin. Raises OriginRefused for the origin's 404 or 410."""
         if self._clock() < self._alone_until_s:
             self._telemetry.parent_passed_over("left_alone")
             return None
@@ -93,7 +93,7 @@ class Parent:
 
 
 def _with_origins_etag(fetched: Fetched) -> Fetched:
-    """A latent has an entity tag of its own; what validates its picture with the origin is told beside it."""
+    """Replace a latent's own entity tag by the origin's, which the parent sends in a field beside it."""
     if fetched.body is not None and fetched.media_type != LATENT_MEDIA_TYPE:
         return fetched
     facts = read_facts(fetched.latent_facts)
@@ -103,7 +103,7 @@ def _with_origins_etag(fetched: Fetched) -> Fetched:
 
 
 def _is_the_origins_word(refused: OriginRefused) -> bool:
-    # An edge always tells how it came to its answer (RFC 9211); what says nothing of it may not even know the route.
+    # An edge always sends Cache-Status (RFC 9211) with these. A server without it may not know the route at all.
     return refused.status in _GONE and bool(refused.fields.cache_status)
 
 

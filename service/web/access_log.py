@@ -1,7 +1,7 @@
-"""One JSON line on stdout for a request: what was asked, what became of it. Decides nothing about the answer.
+"""Writes one JSON line on stdout for a request and its answer. Decides nothing about the answer.
 
-The event loop only leaves a note; a thread makes lines of the notes of a tenth of a second and writes them. Whoever
-reads too slowly loses lines, which are counted; no picture waits for a log.
+The event loop only queues a note. A thread gathers the notes of a tenth of a second and writes them as lines. If stdout
+is read too slowly, lines are dropped and counted; no picture waits for the log.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from service.web.questions import LATENTS, PICTURES, Told
 from service.web.responses import PictureResponse
 
 CLIENT_GONE = 499
-"""Nobody was there to be answered: nginx's number, which log readers know."""
+"""The client left before its answer: nginx's status for it, which log readers know."""
 NOTES = 10_000  # assumed: seconds of a busy edge, some megabytes
 GATHERING_S = 0.1  # assumed: nobody reads a log faster
 CLOSING_S = 2.0
 ID_CAP_BYTES = 2048  # assumed: an id of 512 characters, most of which JSON writes as they are
-# POSIX: so much is written at once or not at all, so that the lines of several workers do not mix in a pipe.
+# PIPE_BUF of Linux: a pipe takes this much at once or not at all, so that the lines of several workers do not mix.
 WRITE_BYTES = 4096
 
 
@@ -56,7 +56,7 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True)
 class _Note:
-    """What a line is made of, and nothing that takes memory while it waits."""
+    """The values of one line. It keeps no picture alive while it waits."""
 
     began_s: float
     request_id: str
@@ -73,14 +73,14 @@ class _Note:
 
 
 class Observer(Protocol):
-    """Who counts what is lost."""
+    """Counts the lines that are lost."""
 
     def log_lines_dropped(self, lines: int) -> None:
-        """So many were not written."""
+        """Count lines that were not written."""
 
 
 class AccessLog:
-    """The log of one worker. A share of 0 turns it off; errors of ours and of the origin (5xx) are always in it."""
+    """The log of one worker. A share of 0 turns it off; otherwise every 5xx is in it."""
 
     def __init__(
         self, share: float, *, file: int, observer: Observer, draw: Callable[[], float] = random.random
@@ -90,13 +90,13 @@ class AccessLog:
         self._observer = observer
         self._draw = draw
         self._notes: queue.SimpleQueue[_Note | None] = queue.SimpleQueue()
-        # A daemon: it may wait for ever for someone who reads.
+        # A daemon, because it may wait for ever for a reader of stdout.
         self._writer = threading.Thread(target=self._write, name="access-log", daemon=True)
         if share:
             self._writer.start()
 
     def ended(self, exchange: Exchange, reply: PictureResponse | None) -> None:
-        """This was answered so, or not at all."""
+        """Log a request with its response; None means that the client left before it."""
         status = CLIENT_GONE if reply is None else reply.status
         if not self._share or (status < 500 and self._draw() >= self._share):  # noqa: PLR2004  (RFC 9110 15.6)
             return
@@ -106,7 +106,7 @@ class AccessLog:
         self._notes.put(_noted(exchange, reply, status))
 
     def close(self) -> None:
-        """Write what is there, if someone reads it."""
+        """Write the notes that are queued, as long as stdout is read."""
         if self._writer.is_alive():
             self._notes.put(None)
             self._writer.join(CLOSING_S)
@@ -135,7 +135,7 @@ class AccessLog:
 
 
 def _blocks(lines: Iterable[bytes]) -> Iterator[bytes]:
-    """Whole lines, as many as are written at once."""
+    """Yield blocks of whole lines; each block is written at once."""
     block = b""
     for line in lines:
         if block and len(block) + len(line) > WRITE_BYTES:

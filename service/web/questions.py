@@ -1,4 +1,4 @@
-"""A request below /image/ or /latent/ as a question to the cache. Pure: a scope in, a value out."""
+"""Reads a request below /image/ or /latent/ as a question to the cache. Pure: takes a scope, returns a value."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _FIELDS = (b"accept", b"if-none-match", b"if-modified-since", b"cdn-loop")
 
 @dataclass(slots=True)
 class Told:
-    """What is known of a request so far: an error is counted and answered by it too."""
+    """The facts about a request that counting and answering need, also if it fails while it is read."""
 
     res: str = _UNKNOWN_RES
     negotiated: bool = True
@@ -32,13 +32,13 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Questions:
-    """Those that this edge is asked, under the name that it has among edges, and what of them reaches the origin."""
+    """Reads requests. It knows the name of this edge in CDN-Loop, and the fields that may reach the origin."""
 
     node: str
     forward: Forward
 
     def read(self, scope: Scope, told: Told) -> Asked:
-        """Raises a RequestError."""
+        """Return the question that a request asks, and note its facts in `told`. Raises a RequestError."""
         accept, if_none_match, if_modified_since, loop = _lines(scope["headers"])
         if scope["path"].startswith(LATENTS):
             wanted = _latent(scope["path"].removeprefix(LATENTS), told)

@@ -1,4 +1,4 @@
-"""The application on the picture port: pictures, health, and what operators ask unless that has its own port."""
+"""The application on the picture port: pictures, health, and the operators' routes unless these have a port."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ _METHODS = {"GET", "HEAD"}
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What the routes answer from."""
+    """The objects that the routes use."""
 
     pictures: Pictures
     admin: AdminServices
 
 
 class EdgeApp(HttpApp):
-    """An application in front of which pictures turn off: they are the hot path, and plain ASGI."""
+    """The FastAPI application. Picture requests bypass FastAPI: they are the hot path, and plain ASGI."""
 
     services: Services | None = None
-    """None until everything runs."""
+    """None until the edge has started."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request, or the lifespan."""
+        """Answer one request, or run the lifespan."""
         services = self.services
         if services is None or not _is_for_pictures(scope):
             await super().__call__(scope, receive, send)
@@ -43,7 +43,7 @@ class EdgeApp(HttpApp):
         await services.pictures(scope, receive, _parting(send) if services.admin.leaving() else send)
 
     def running(self) -> Services:
-        """Raises an HTTPException until everything runs."""
+        """Return the services. Raises an HTTPException until the edge has started."""
         if self.services is None:
             raise not_running()
         return self.services
@@ -56,7 +56,7 @@ def _is_for_pictures(scope: Scope) -> bool:
 
 
 def _parting(send: Send) -> Send:
-    """RFC 9112 9.6: whoever keeps this connection is to use another from now on."""
+    """Add `Connection: close`, so that the client opens its next connection to another edge (RFC 9112 9.6)."""
 
     async def send_with_close(message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -67,7 +67,7 @@ def _parting(send: Send) -> Send:
 
 
 def add_routes(app: EdgeApp, *, with_figures: bool) -> None:
-    """Everything that is answered on this port."""
+    """Add all routes of this port."""
     app.include_router(_pictures_router(app))
     app.include_router(health_router(lambda: app.running().admin))
     if with_figures:
@@ -76,7 +76,7 @@ def add_routes(app: EdgeApp, *, with_figures: bool) -> None:
 
 
 def _pictures_router(app: EdgeApp) -> APIRouter:
-    """Documentation, and the answer while the edge starts: pictures turn off before (see EdgeApp)."""
+    """Return the routes that document pictures, and answer while the edge starts (see EdgeApp)."""
     router = APIRouter(tags=["pictures"], default_response_class=Response)
 
     @router.get(
