@@ -36,9 +36,12 @@ EdgeError
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from http import HTTPStatus
 from typing import ClassVar, Self
+
+from service.reason import Reason
 
 
 class EdgeError(Exception):
@@ -50,6 +53,8 @@ class EdgeError(Exception):
     retry_after_s: ClassVar[int | None] = None
     collapsed = False
     """Whether this request waited for another one, whose error it is (RFC 9211 2.6)."""
+    forwarded: Reason | None = None
+    """Why the origin was asked, if the error came of that."""
 
     def for_waiter(self) -> Self:
         """Return a copy of this error for a request that waited for the failed one."""
@@ -118,6 +123,8 @@ class SourceError(EdgeError):
     """What the origin sent cannot be served as a picture."""
 
     report = False
+    label: ClassVar[str] = "unusable"
+    """How metrics name it: a subclass without a label of its own counts as its base."""
 
 
 class NotAPicture(SourceError):
@@ -125,6 +132,7 @@ class NotAPicture(SourceError):
 
     status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
     public = "What the origin holds under this id is not a picture."
+    label = "not_a_picture"
 
 
 class DamagedPicture(SourceError):
@@ -132,6 +140,7 @@ class DamagedPicture(SourceError):
 
     status = HTTPStatus.UNPROCESSABLE_ENTITY
     public = "The picture that the origin holds under this id is damaged."
+    label = "damaged"
 
 
 class PictureTooLarge(SourceError):
@@ -139,10 +148,14 @@ class PictureTooLarge(SourceError):
 
     status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
     public = "The picture that the origin holds under this id is too large."
+    label = "too_large"
 
 
 class OriginError(EdgeError):
     """The origin gave no picture."""
+
+    label: ClassVar[str] = "failed"
+    """How metrics name it: a subclass without a label of its own counts as its base."""
 
 
 class OriginUnreachable(OriginError):
@@ -150,6 +163,7 @@ class OriginUnreachable(OriginError):
 
     status = HTTPStatus.BAD_GATEWAY
     public = "The origin cannot be reached."
+    label = "unreachable"
 
 
 class OriginBroken(OriginError):
@@ -157,6 +171,7 @@ class OriginBroken(OriginError):
 
     status = HTTPStatus.BAD_GATEWAY
     public = "The origin's answer was not usable."
+    label = "broken"
 
 
 class UnusableLatent(OriginError):
@@ -169,9 +184,13 @@ class UnusableLatent(OriginError):
 class DamagedLatent(UnusableLatent):
     """Truncated, flipped or impossible."""
 
+    label = "damaged"
+
 
 class ForeignLatent(UnusableLatent):
     """The latent seems to be whole, but it is of other weights or of another kind."""
+
+    label = "foreign"
 
 
 class OriginTooSlow(OriginError):
@@ -179,6 +198,7 @@ class OriginTooSlow(OriginError):
 
     status = HTTPStatus.GATEWAY_TIMEOUT
     public = "The origin did not answer in time."
+    label = "too_slow"
 
 
 class CodecError(EdgeError):
@@ -191,7 +211,7 @@ class QueueFull(CodecError):
     status = HTTPStatus.SERVICE_UNAVAILABLE
     public = "The edge has too much to do at the moment."
     report = False
-    detail: ClassVar[str] = "queue-full"
+    reason: ClassVar[Reason] = Reason.QUEUE_FULL
     """The reason in Cache-Status and in a metric when a picture is shown without being encoded."""
     retry_after_s = 1
 
@@ -200,21 +220,28 @@ class DecoderAway(QueueFull):
     """The codec is ending, or its process has died or did not answer in time. The log says so once for each outage."""
 
     public = "The edge's decoder is away for a moment."
-    detail = "decoder-away"
+    reason = Reason.DECODER_AWAY
 
 
 class CodecFailed(CodecError):
     """The networks failed on the last device that was left."""
 
     public = "The picture could not be computed."
+    label: ClassVar[str] = "codec_failed"
+    """How metrics name it where a parent's latent was to be decoded."""
 
 
 class DamagedBitstream(CodecError):
     """The bitstream passed the record's checksum and failed its own checks."""
 
+    reason: ClassVar[Reason] = Reason.DAMAGED_RECORD
+
 
 class RecordError(EdgeError):
     """What the store holds under a picture's key cannot be used."""
+
+    reason: Reason = Reason.DAMAGED_RECORD
+    """Why the origin is asked instead."""
 
 
 class DamagedRecord(RecordError):
@@ -224,14 +251,16 @@ class DamagedRecord(RecordError):
 class ForeignRecord(RecordError):
     """Whole, but of another layout or other weights."""
 
+    reason = Reason.FOREIGN_RECORD
+
 
 class RecordOfOthers(ForeignRecord):
     """The record is of a newer release, or a recent one of other weights: other edges still read it, so it stays."""
 
-    def __init__(self, message: str, *, fault: str, value: bytes) -> None:
+    def __init__(self, message: str, *, reason: Reason, value: bytes) -> None:
         super().__init__(message)
-        self.fault = fault
-        """The label under which metrics count it."""
+        self.reason = reason
+        """What Cache-Status says of it, and the label under which metrics count it."""
         self.value = value
         """The string in the store."""
 
@@ -251,3 +280,13 @@ class Leaving(EdgeError):
     public = "The edge is being stopped."
     report = False
     retry_after_s = 1
+
+
+@contextmanager
+def forwarded_because(reason: Reason) -> Iterator[None]:
+    """Let every error that comes of asking the origin in this block say why it was asked."""
+    try:
+        yield
+    except EdgeError as error:
+        error.forwarded = reason
+        raise

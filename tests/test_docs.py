@@ -2,7 +2,6 @@
 
 import ast
 import re
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ from models.bitstream import parse
 from service import errors
 from service.errors import EdgeError
 from service.metrics.outcomes import Outcome, ReencodeOutcome, RefinementOutcome
+from service.reason import NOT_ENCODED, Reason
 from service.records import negative_entry, record, vary_rule
 from service.settings.edge_settings import table
 from tests.markdown_page import ROOT, Page
@@ -60,62 +60,31 @@ def test_every_outcome_is_told_beside_its_metric(operations: Page) -> None:
 
 
 def test_every_reason_of_cache_status_is_told(http: Page) -> None:
-    assert set(http.rows("detail")) == only_tokens(details())
+    assert set(http.rows("detail")) == {reason.detail for reason in Reason} - {""}
     told = {name.removeprefix("fwd=") for name in http.rows("parameter") if name.startswith("fwd=")}
-    assert told == only_tokens(forwards())
+    assert told == {reason.fwd for reason in Reason} - {""}
 
 
-DETAILS = {"detail", "obstacle", "skipped", "fault", "_STALE"}
-"""The names under which the code holds words for `detail`."""
-FORWARDS = {"forwarded", "miss"}
-"""And for `fwd`."""
+def test_metrics_name_every_reason_by_its_own_label() -> None:
+    labels = {reason.label for reason in Reason}
+    assert labels == {reason.name.lower() for reason in Reason}
+    assert all(reason.fwd or reason.detail for reason in Reason)
 
 
-def details() -> Iterator[str]:
-    for tree in service_trees():
-        yield from words(tree, DETAILS)
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "_skipped":
-                yield from strings(node.args[-1])
+def test_every_reason_against_an_encode_is_told_beside_its_metric(operations: Page) -> None:
+    (sentence,) = operations.rows("metric")["edge_encodes_skipped_total{reason}"]
+    told = set(re.findall(r"[a-z_]+", sentence.partition(": ")[2])) - {"or"}
+    assert told == {reason.label for reason in NOT_ENCODED}
 
 
-def forwards() -> Iterator[str]:
-    for tree in service_trees():
-        yield from words(tree, FORWARDS)
-        for text in strings(tree):
-            yield from re.findall(r"fwd=([a-z-]+)", text)
-
-
-def only_tokens(texts: Iterable[str]) -> set[str]:
-    """Sentences of error messages are called `detail` and `fault` too."""
-    return {text for text in texts if re.fullmatch(r"[a-z-]+", text)}
-
-
-def service_trees() -> Iterator[ast.AST]:
+def test_no_other_file_spells_a_reason() -> None:
+    """A reason that is written as text would be missing from the table."""
+    words = {reason.detail for reason in Reason if "-" in reason.detail}
+    words -= {"no-store", "no-transform", "no-cache", "stale-while-revalidate", "stale-if-error"}  # directives too
     for path in (ROOT / "service").rglob("*.py"):
-        yield ast.parse(path.read_text(encoding="utf-8"))
-
-
-def words(tree: ast.AST, names: set[str]) -> Iterator[str]:
-    """The strings that the code gives to these names: as an argument, a value, a default or a result."""
-    for node in ast.walk(tree):
-        match node:
-            case ast.keyword(arg=str(name), value=value) if name in names:
-                yield from strings(value)
-            case ast.Assign(targets=[ast.Name(id=name)], value=value) if name in names:
-                yield from strings(value)
-            case ast.AnnAssign(target=ast.Name(id=name), value=ast.Constant() as value) if name in names:
-                yield from strings(value)
-            case ast.For(target=ast.Tuple(elts=[ast.Name(id=name), *_]), iter=ast.Tuple(elts=rows)) if name in names:
-                yield from (text for row in rows if isinstance(row, ast.Tuple) for text in strings(row.elts[0]))
-            case ast.FunctionDef(name=name) if name in names:
-                yield from (text for one in ast.walk(node) if isinstance(one, ast.Return) for text in strings(one))
-
-
-def strings(tree: ast.AST) -> Iterator[str]:
-    """All texts in an expression."""
-    constants = (node.value for node in ast.walk(tree) if isinstance(node, ast.Constant))
-    yield from (value for value in constants if isinstance(value, str))
+        if path.name != "reason.py":
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+            assert not words & {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}, path
 
 
 def test_every_error_s_status_is_told(http: Page) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 
 from service.metrics.outcomes import Outcome
+from service.reason import Reason
 from service.rules.conditional import Conditions
 from service.rules.negotiation import Wanted
 from service.rules.response_fields import PassedOn
@@ -33,8 +34,8 @@ class Answer:
     age: str = ""
     """The origin's own where the answer comes straight from there, as is the status:"""
     status: int = HTTPStatus.OK
-    forwarded: str = ""
-    """Why the origin was asked (RFC 9211 2.2); empty for a hit."""
+    forwarded: Reason | None = None
+    """Why the origin was asked (RFC 9211 2.2); None for a hit."""
     origin_status: int | None = None
     """What the origin answered, where that says more than 200 to a first request."""
     collapsed: bool = False
@@ -42,7 +43,8 @@ class Answer:
     entity_tag: str = ""
     ttl_s: int | None = None
     stored: bool = False
-    detail: str = ""
+    detail: Reason | None = None
+    """What else there is to say: why nothing was stored, or how the answer was made."""
     latent_facts: str = ""
     """What is told beside a latent, and the names under which it is purged:"""
     tags: tuple[str, ...] = ()

@@ -20,17 +20,11 @@ from service.cache.fill_result import Filled
 from service.cache.flights import Flights
 from service.cache.reencoder import Reencoder
 from service.cache.renditions import Renditions
-from service.errors import (
-    CodecFailed,
-    DamagedBitstream,
-    ForeignRecord,
-    RecordError,
-    RecordOfOthers,
-    StoreUnavailable,
-)
+from service.errors import CodecFailed, DamagedBitstream, RecordError, StoreUnavailable
 from service.metrics.outcomes import Outcome
 from service.metrics.telemetry import Telemetry
 from service.metrics.timings import Timings
+from service.reason import Reason
 from service.records.latent_facts import facts_of, write_facts
 from service.records.lookup import Lookup
 from service.records.record import Record
@@ -39,7 +33,7 @@ from service.records.staleness import Use
 from service.rules import freshness
 from service.rules.conditional import Validators
 
-_STALE = {Use.WHILE_REVALIDATING: "stale-while-revalidate", Use.INSTEAD_OF_ERROR: "stale-if-error"}
+_STALE = {Use.WHILE_REVALIDATING: Reason.STALE_WHILE_REVALIDATE, Use.INSTEAD_OF_ERROR: Reason.STALE_IF_ERROR}
 
 
 class EdgeCache:
@@ -69,14 +63,15 @@ class EdgeCache:
             with timings.measured("store"):
                 lookup = await self._filler.lookup(asked.wanted.image_id, asked.terms)
                 found = await self._filler.look(lookup)
-            passed = found is None and await self._filler.is_passed(lookup)
+            passed = isinstance(found, Reason) and await self._filler.is_passed(lookup)
         except StoreUnavailable:
             return await self._answer_without_store(asked, timings)
         except RecordError as error:
-            return await self._answer_after_fill(asked, lookup, timings, detail=self._fault(error))
-        if passed:
-            return await self._answer_passed(asked, lookup, timings)
-        if found is None:
+            self._telemetry.record_fault(error.reason)
+            return await self._answer_after_fill(asked, lookup, timings)
+        if isinstance(found, Reason):
+            if passed:
+                return await self._answer_passed(asked, lookup, timings, forwarded=found)
             return await self._answer_after_fill(asked, lookup, timings)
         use = self._filler.use_of(found.record, asked.wanted.image_id)
         if use is Use.WHILE_REVALIDATING and asked.wanted.is_latent:
@@ -102,7 +97,8 @@ class EdgeCache:
         try:
             answer = await self._answer_from(record, asked, timings, outcome=Outcome.HIT if fresh else Outcome.STALE)
         except DamagedBitstream as error:
-            return await self._answer_after_fill(asked, lookup, timings, detail=self._fault(error), instead_of=record)
+            self._telemetry.record_fault(error.reason)
+            return await self._answer_after_fill(asked, lookup, timings, instead_of=record)
         if not fresh:
             return replace(answer, detail=_STALE[use])
         self._telemetry.origin_avoided(record.source_bytes)
@@ -110,7 +106,7 @@ class EdgeCache:
         return answer
 
     async def _answer_after_fill(
-        self, asked: Asked, lookup: Lookup, timings: Timings, *, detail: str = "", instead_of: Record | None = None
+        self, asked: Asked, lookup: Lookup, timings: Timings, *, instead_of: Record | None = None
     ) -> Answer:
         self._filler.note(lookup)
         landed = await self._flights.fill(asked, lookup, instead_of=instead_of)
@@ -124,20 +120,21 @@ class EdgeCache:
             answer = await self._answer_from(filled.record, asked, timings, outcome=outcome)
         except DamagedBitstream as error:
             if filled.source is None and instead_of is None:  # only its dates are known to be good
-                return await self._answer_after_fill(
-                    asked, lookup, timings, detail=self._fault(error), instead_of=filled.record
-                )
+                self._telemetry.record_fault(error.reason)
+                return await self._answer_after_fill(asked, lookup, timings, instead_of=filled.record)
             raise CodecFailed("a bitstream that was just made cannot be read") from error
         brought = filled.source or filled.latent
         if outcome is Outcome.MISS and brought is not None:
             answer = replace(answer, age=brought.fields.age)  # this client's request went to the origin
+        forwarded = None if outcome is Outcome.HIT else filled.forwarded
+        detail = None if forwarded is not None and forwarded.detail else answer.detail
         return replace(
             answer,
-            forwarded="" if outcome is Outcome.HIT else filled.forwarded,
+            forwarded=forwarded,
             origin_status=filled.origin_status,
             collapsed=landed.collapsed or filled.waited,
             stored=bool(filled.stored_at) and not landed.collapsed,
-            detail="stale-if-error" if filled.failed else detail or answer.detail,
+            detail=Reason.STALE_IF_ERROR if filled.failed else detail,
         )
 
     async def _answer_from(self, record: Record, asked: Asked, timings: Timings, *, outcome: Outcome) -> Answer:
@@ -152,7 +149,7 @@ class EdgeCache:
             outcome=outcome,
             media_type=wanted.media_type,
             body=made.body if made is not None else None,
-            detail="memory" if made is not None and made.from_memory else "",
+            detail=Reason.MEMORY if made is not None and made.from_memory else None,
             not_modified=not_modified,
             entity_tag=tag,
             passed=record.passed,
@@ -170,7 +167,7 @@ class EdgeCache:
         collapsed = landed.collapsed and obstacle is None and not asked.wanted.is_latent
         if landed.collapsed and not collapsed:
             # RFC 9111 5.2.2.5 and 5.2.2.7: that answer was for another client. Or it was no latent.
-            source = await self._filler.fetch(asked.wanted.image_id, asked.terms, timings)
+            source = await self._filler.fetch(asked.wanted.image_id, asked.terms, timings, forwarded=filled.forwarded)
         answer = await self._bypass.answer(source, asked, timings)
         outcome = Outcome.BYPASS if obstacle is not None else Outcome.COLLAPSED if collapsed else Outcome.MISS
         return replace(
@@ -179,29 +176,18 @@ class EdgeCache:
             forwarded=filled.forwarded,
             origin_status=filled.origin_status,
             collapsed=collapsed,
-            detail=source.storage.obstacle or filled.skipped or "source",
+            detail=source.storage.obstacle or filled.skipped or Reason.SOURCE,
         )
 
-    async def _answer_passed(self, asked: Asked, lookup: Lookup, timings: Timings) -> Answer:
-        source = await self._filler.fetch_passed(lookup, asked.terms, timings)
+    async def _answer_passed(self, asked: Asked, lookup: Lookup, timings: Timings, *, forwarded: Reason) -> Answer:
+        source = await self._filler.fetch_passed(lookup, asked.terms, timings, forwarded=forwarded)
         answer = await self._bypass.answer(source, asked, timings)
-        return replace(answer, forwarded=lookup.miss, detail=source.storage.obstacle or "")
+        return replace(answer, forwarded=forwarded, detail=source.storage.obstacle)
 
     async def _answer_without_store(self, asked: Asked, timings: Timings) -> Answer:
         source = await self._flights.fetch(asked, timings)
         answer = await self._bypass.answer(source, asked, timings)
-        return replace(answer, forwarded="bypass", detail="store-unavailable")
-
-    def _fault(self, error: RecordError | DamagedBitstream) -> str:
-        match error:
-            case RecordOfOthers(fault=fault):
-                pass
-            case ForeignRecord():
-                fault = "foreign-record"
-            case _:
-                fault = "damaged-record"
-        self._telemetry.record_fault(fault)
-        return fault
+        return replace(answer, forwarded=Reason.STORE_UNAVAILABLE)
 
 
 def _latent_facts(record: Record, outcome: Outcome) -> str:
@@ -216,4 +202,5 @@ def _outcome(landed: Landed[Filled]) -> Outcome:
         return Outcome.COLLAPSED
     if filled.found:
         return Outcome.HIT
-    return Outcome.REVALIDATED if filled.was_stale and (filled.source or filled.latent) is None else Outcome.MISS
+    confirmed = filled.forwarded is Reason.STALE and (filled.source or filled.latent) is None
+    return Outcome.REVALIDATED if confirmed else Outcome.MISS

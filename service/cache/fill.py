@@ -15,8 +15,17 @@ from service.cache.encoder import Encoder
 from service.cache.fill_result import Filled, Show, Work
 from service.cache.hold_off import HoldOff
 from service.cache.new_record import is_the_same, recorded
-from service.errors import OriginError, QueueFull, RecordError, RecordOfOthers, StoreUnavailable
+from service.errors import (
+    EdgeError,
+    OriginError,
+    QueueFull,
+    RecordError,
+    RecordOfOthers,
+    StoreUnavailable,
+    forwarded_because,
+)
 from service.metrics.timings import Timings
+from service.reason import Reason
 from service.records.lease import Lease, Leases, Standing
 from service.records.lookup import Lookup
 from service.records.record import Record
@@ -59,8 +68,11 @@ class Filler:
         """Where the record for a request lies. Raises StoreUnavailable."""
         return await self._record_store.lookup(image_id, terms.fields)
 
-    async def look(self, lookup: Lookup) -> Found | None:
-        """A record that can be used now. Raises StoreUnavailable, RecordError, or the error that is remembered."""
+    async def look(self, lookup: Lookup) -> Found | Reason:
+        """Return a record that can be used now, or why there is none.
+
+        Raises StoreUnavailable, RecordError, or the error that is remembered.
+        """
         return await self._record_store.look(lookup)
 
     def use_of(self, record: Record, image_id: str) -> Use:
@@ -88,20 +100,20 @@ class Filler:
         Raises what the client is told. With `show`, the picture is shown as soon as it is there, and encoded behind
         those who have seen it.
         """
-        line = self._leases.line(lookup.lease)
+        line, forwarded = self._leases.line(lookup.lease), lookup.miss
         while True:
             async with line.lease() as lease:
                 work = await self._begun(Work(lookup, terms, lease, show), instead_of)
                 if work.is_in_place:
                     if work.known is not None and self._is_good(work.known.record, lease):
-                        return _found(work, work.known.record, waited=line.waited)
+                        return _found(work, work.known.record, forwarded=forwarded, waited=line.waited)
                     if lease.may_fill and not work.is_beside:
                         return await self._filled(work)
             if work.is_beside:  # the lease is for those who can write
                 return await self._filled(work)
             if work.is_in_place:
                 await line.wait(lease)
-            lookup, line = work.lookup, line.of(work.lookup.lease)
+            lookup, forwarded, line = work.lookup, work.forwarded, line.of(work.lookup.lease)
 
     async def is_outdated(self, filled: Filled) -> bool:
         """Whether a purge has come since the fill began, so that who asks after the purge needs another."""
@@ -112,22 +124,24 @@ class Filler:
         is_new = not (filled.found or filled.failed)  # else it may have been stale before
         return await self._record_store.is_purged(filled.record, soft=is_new)
 
-    async def fetch(self, image_id: str, terms: Terms, timings: Timings) -> Source:
-        """The picture as the origin has it, for one that nothing is stored of."""
-        return await self._upstream.fetch(image_id, terms, timings)
+    async def fetch(self, image_id: str, terms: Terms, timings: Timings, *, forwarded: Reason) -> Source:
+        """Return the picture as the origin has it, for a request that nothing is stored for, and for this reason."""
+        with forwarded_because(forwarded):
+            return await self._upstream.fetch(image_id, terms, timings)
 
     async def is_passed(self, lookup: Lookup) -> bool:
         """Whether everybody is to `fetch_passed` it for themselves at present."""
         return await self._leases.is_passed(lookup.lease)
 
-    async def fetch_passed(self, lookup: Lookup, terms: Terms, timings: Timings) -> Source:
-        """Until the origin says something else of it."""
-        source = None
+    async def fetch_passed(self, lookup: Lookup, terms: Terms, timings: Timings, *, forwarded: Reason) -> Source:
+        """Fetch a picture that is marked as passed. The mark goes when the origin says something else of it."""
         try:
-            source = await self.fetch(lookup.image_id, terms, timings)
-        finally:
-            if source is None or source.storage.obstacle is None:
-                await self._leases.no_longer_passed(lookup.lease)
+            source = await self.fetch(lookup.image_id, terms, timings, forwarded=forwarded)
+        except EdgeError:  # not CancelledError: a client that leaves says nothing of the picture
+            await self._leases.no_longer_passed(lookup.lease)
+            raise
+        if source.storage.obstacle is None:
+            await self._leases.no_longer_passed(lookup.lease)
         return source
 
     def _is_good(self, known: Record, lease: Lease) -> bool:
@@ -136,26 +150,31 @@ class Filler:
         return use is Use.FRESH or (use is Use.WHILE_REVALIDATING and lease.standing is Standing.ANOTHERS)
 
     async def _begun(self, work: Work, instead_of: Record | None) -> Work:
-        known, beside = None, b""
+        found: Found | Reason
+        beside = b""
         try:
             purges = (
                 await self._record_store.purges()
             )  # of the store: of a purge that is seen too late nothing may come back
             work = replace(work, lookup=await self._record_store.lookup(work.lookup.image_id, work.terms.fields))
-            known = await self._record_store.look(work.lookup, purges)
+            found = await self._record_store.look(work.lookup, purges)
         except StoreUnavailable:
-            return work
+            return replace(work, forwarded=Reason.STORE_UNAVAILABLE)
         except RecordOfOthers as others:
-            beside = others.value
-        except RecordError:  # whoever looked first told of it
-            pass
-        if known is not None and known.is_own:
-            beside = known.value
-        if known is not None and instead_of is not None and known.record.bitstream == instead_of.bitstream:
-            known = None
-        return work.granted(known, generation=purges.latest, beside=beside)
+            found, beside = others.reason, others.value
+        except RecordError as error:  # whoever looked first told of it
+            found = error.reason
+        if isinstance(found, Found) and found.is_own:
+            beside = found.value
+        if isinstance(found, Found) and instead_of is not None and found.record.bitstream == instead_of.bitstream:
+            found = Reason.DAMAGED_RECORD
+        return work.granted(found, generation=purges.latest, beside=beside)
 
     async def _filled(self, work: Work) -> Filled:
+        with forwarded_because(work.forwarded):
+            return await self._asked(work)
+
+    async def _asked(self, work: Work) -> Filled:
         if work.known is None:
             return await self._new(work, await self._fetched(work))
         known = work.known.record
@@ -189,7 +208,7 @@ class Filler:
         if isinstance(delivered, Latent):
             return await self._put(work.brought(latent=delivered), delivered, delivered.bitstream, work)
         if work.known is None and not self._encoder.admits(work.lookup.key):
-            return await self._skipped(work.brought(source=delivered), "not-admitted")
+            return await self._skipped(work.brought(source=delivered), Reason.NOT_ADMITTED)
         if work.show is None:
             return await self._encoded(work, delivered)
         return await self._encoded_behind(work, without_file(delivered), work.show)
@@ -199,7 +218,7 @@ class Filler:
             with work.timings.measured("encode"):
                 bitstream = await self._encoder.encode(delivered.prepared.high)
         except QueueFull as refused:  # the source is here: showing it is cheap, and another edge can encode it itself
-            return await self._skipped(work.brought(source=delivered), refused.detail)
+            return await self._skipped(work.brought(source=delivered), refused.reason)
         source = without_file(delivered)
         return await self._put(work.brought(source=source), source, bitstream, work)
 
@@ -211,10 +230,10 @@ class Filler:
             with behind.timings.measured("encode"):
                 bitstream = await self._encoder.encode_behind(source.prepared.high)
         except QueueFull as refused:
-            return await self._skipped(filled, refused.detail)
+            return await self._skipped(filled, refused.reason)
         return await self._put(filled, source, bitstream, work)
 
-    async def _skipped(self, filled: Filled, why: str) -> Filled:
+    async def _skipped(self, filled: Filled, why: Reason) -> Filled:
         fenced = filled.grant is not None and await self._record_store.is_over(filled.grant)
         return replace(filled, skipped=why, fenced=fenced)
 
@@ -244,8 +263,8 @@ class Filler:
         return _stored(filled, await self._record_store.renew(known, record, work.grant), work)
 
 
-def _found(work: Work, record: Record, *, waited: bool) -> Filled:
-    return Filled(work.timings, work.terms.fields, record=record, found=True, waited=waited)
+def _found(work: Work, record: Record, *, forwarded: Reason, waited: bool) -> Filled:
+    return Filled(work.timings, work.terms.fields, record=record, forwarded=forwarded, found=True, waited=waited)
 
 
 def _stored(filled: Filled, lookup: Lookup | None, work: Work) -> Filled:

@@ -8,6 +8,7 @@ from http import HTTPStatus
 
 from service.errors import EdgeError, OriginBroken, SourceError, UnusableLatent
 from service.metrics.timings import Timings
+from service.reason import Reason
 from service.records.lease import Lease, Standing
 from service.records.lookup import Lookup
 from service.records.record import Record
@@ -41,27 +42,20 @@ class Filled:
     latent: Latent | None = None
     """The same, where it came as a latent."""
     error: EdgeError | None = None
-    was_stale: bool = False
-    """There was a record, and the origin was asked about it."""
-    miss: str = "uri-miss"
-    """Why the origin was asked if there was none (RFC 9211 2.2). `bypass`: the store's own may not be replaced."""
+    forwarded: Reason = Reason.URI_MISS
+    """Why the origin was asked. `STALE`: there was a record, and the origin was asked about it."""
     failed: bool = False
     """The origin gave nothing, and the stale record stands in."""
     origin_status: int | None = None
     behind: bool = False
     """Those who asked first were answered from the source; the timings are of what came after."""
-    skipped: str = ""
+    skipped: Reason | None = None
     """Why there is no record although there may be one."""
 
     @property
     def is_preview(self) -> bool:
         """Whether the fill goes on."""
         return self.record is None and self.source is not None and not (self.skipped or self.source.storage.obstacle)
-
-    @property
-    def forwarded(self) -> str:
-        """Why the origin was asked."""
-        return "stale" if self.was_stale else self.miss
 
     @property
     def may_be_shared(self) -> bool:
@@ -110,6 +104,8 @@ class Work:
     show: Show | None
     known: Found | None = None
     """What the origin is to be asked about."""
+    forwarded: Reason = Reason.URI_MISS
+    """Why it is to be asked."""
     generation: int = 0
     grant: Grant | None = None
     """None where nothing may be kept."""
@@ -125,22 +121,21 @@ class Work:
         """Whether the lease is that of where the record is to lie: the picture may have begun to vary meanwhile."""
         return self.lease.standing is Standing.UNKNOWN or self.lease.token.lease == self.lookup.lease
 
-    def granted(self, known: Found | None, *, generation: int, beside: bytes) -> Work:
+    def granted(self, found: Found | Reason, *, generation: int, beside: bytes) -> Work:
         """The same work with what was found, and with what may be written: under the lease, or beside a record."""
+        known, forwarded = (None, found) if isinstance(found, Reason) else (found, Reason.STALE)
         token = None if beside else self.lease.writes
         grant = None if token is None and not beside else Grant(token, self.lookup, generation, beside)
-        return replace(self, known=known, generation=generation, grant=grant)
+        return replace(self, known=known, forwarded=forwarded, generation=generation, grant=grant)
 
     def brought(self, source: Source | None = None, latent: Latent | None = None) -> Filled:
         """A new picture."""
-        was_stale = self.known is not None
         return Filled(
             self.timings,
             self.terms.fields,
             grant=self.grant,
             source=source,
             latent=latent,
-            was_stale=was_stale,
-            miss="bypass" if self.is_beside else self.lookup.miss,
-            origin_status=HTTPStatus.OK if was_stale else None,
+            forwarded=self.forwarded,
+            origin_status=None if self.known is None else HTTPStatus.OK,
         )

@@ -20,6 +20,7 @@ from service.cache.fill_result import Filled
 from service.errors import EdgeError
 from service.metrics.telemetry import Telemetry
 from service.metrics.timings import Timings
+from service.reason import Reason
 from service.records.lookup import Lookup
 from service.records.record import Record
 from service.refine.refiner import Refiner
@@ -61,14 +62,14 @@ class Flights:
 
     async def fetch(self, asked: Asked, timings: Timings) -> Source:
         """The picture as the origin has it, where there is no store."""
-        image_id, terms = asked.wanted.image_id, asked.terms
-        flight = (image_id, terms.keep_file)
+        terms = asked.terms
+        flight = (asked.wanted.image_id, terms.keep_file)
         landed = await self._fetches.run(flight, lambda: self._fetch(asked, timings))
         source = landed.value.source
         private = source is not None and source.storage.obstacle is not None
         shared = landed.value.may_be_shared and landed.value.answers(terms.fields)
         if landed.collapsed and (private or not shared):
-            return await self._filler.fetch(image_id, terms, timings)
+            return await self._fetched_alone(asked, timings)
         source = _answering(landed).value.source
         assert source is not None, "a fetch brings a source or an error"
         return source
@@ -108,9 +109,12 @@ class Flights:
     async def _fetch(self, asked: Asked, timings: Timings) -> Filled:
         fields = asked.terms.fields
         try:
-            return Filled(timings, fields, source=await self._filler.fetch(asked.wanted.image_id, asked.terms, timings))
+            return Filled(timings, fields, source=await self._fetched_alone(asked, timings))
         except EdgeError as error:
             return Filled(timings, fields, error=error)
+
+    async def _fetched_alone(self, asked: Asked, timings: Timings) -> Source:
+        return await self._filler.fetch(asked.wanted.image_id, asked.terms, timings, forwarded=Reason.STORE_UNAVAILABLE)
 
 
 def _answering(landed: Landed[Filled]) -> Landed[Filled]:

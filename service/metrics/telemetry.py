@@ -25,6 +25,7 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 from service.metrics.counts import RenditionCounts, RequestCounts, StageCounts, UpstreamCounts
 from service.metrics.outcomes import Outcome, ReencodeOutcome, RefinementOutcome
 from service.metrics.timings import Timings
+from service.reason import NOT_ENCODED, Reason
 
 MULTIPROCESS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 # Assumed: from a 304 to a fill that waits for a slow origin.
@@ -89,6 +90,12 @@ class Telemetry:
             ["reason"],
             registry=registry,
         )
+        self._forwarded = Counter(
+            "edge_forwarded_total",
+            "Requests for which the origin or the parent was asked.",
+            ["reason", "detail"],
+            registry=registry,
+        )
         self._parent_fallbacks = Counter(
             "edge_parent_fallbacks_total", "Fills that went past the parent.", ["reason"], registry=registry
         )
@@ -146,8 +153,8 @@ class Telemetry:
             registry=registry,
             multiprocess_mode="livemax",
         )
-        for reason in ("not_admitted", "queue_full", "decoder_away"):
-            self._encodes_skipped.labels(reason)
+        for reason in NOT_ENCODED:
+            self._encodes_skipped.labels(reason.label)
         for outcome in RefinementOutcome:
             self._refinements.labels(outcome.value)
         for latent in ("first", "refined"):
@@ -172,9 +179,13 @@ class Telemetry:
         for stage in timings.stages:
             self._stages.took(stage.name, stage.seconds)
 
-    def encode_skipped(self, reason: str) -> None:
+    def forwarded(self, reason: Reason, detail: Reason | None) -> None:
+        """Count a request that the store had no answer for: why, and what else there is to say of it."""
+        self._forwarded.labels(reason.label, "" if detail is None else detail.label).inc()
+
+    def encode_skipped(self, reason: Reason) -> None:
         """A picture that was shown and not stored, although it may be."""
-        self._encodes_skipped.labels(reason.replace("-", "_")).inc()
+        self._encodes_skipped.labels(reason.label).inc()
 
     def parent_passed_over(self, reason: str) -> None:
         """A fill went on to the origin although there is a parent."""
@@ -184,9 +195,9 @@ class Telemetry:
         """A hit: the source stayed where it is."""
         self._avoided_bytes.inc(source_bytes)
 
-    def record_fault(self, fault: str) -> None:
+    def record_fault(self, fault: Reason) -> None:
         """A record that was found and could not be used."""
-        self._record_faults.labels(fault).inc()
+        self._record_faults.labels(fault.label).inc()
 
     def purged(self, *, scope: str) -> None:
         """By id, by tag, or all."""

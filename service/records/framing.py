@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from zlib import crc32
 
 from service.errors import DamagedRecord, ForeignRecord, RecordOfOthers
+from service.reason import Reason
 from service.records.field_reader import FieldReader
 
 PREFIX = struct.Struct(">3sBI")
@@ -88,7 +89,7 @@ class Framing:
 
 def newer(message: str, value: bytes) -> RecordOfOthers:
     """Return the error for a string that only a newer release can have written."""
-    return RecordOfOthers(message, fault="newer-record", value=value)
+    return RecordOfOthers(message, reason=Reason.NEWER_RECORD, value=value)
 
 
 def key_digest(key: bytes) -> bytes:

@@ -12,6 +12,7 @@ import hashlib
 from base64 import urlsafe_b64encode
 from dataclasses import dataclass, replace
 
+from service.reason import Reason
 from service.records.record import DIGEST_BYTES, lease_key
 from service.records.vary_rule import VaryRule
 from service.rules.vary import NO_FIELDS, Fields, selection
@@ -47,9 +48,9 @@ class Lookup:
         return lease_key(self.key)
 
     @property
-    def miss(self) -> str:
+    def miss(self) -> Reason:
         """Why the origin is asked if nothing lies there (RFC 9211 2.2)."""
-        return "uri-miss" if self.rule is None else "vary-miss"
+        return Reason.URI_MISS if self.rule is None else Reason.VARY_MISS
 
     def under(self, rule: VaryRule | None) -> Lookup:
         """The same request's, if the picture varied so."""

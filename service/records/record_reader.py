@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from service.errors import DamagedRecord, ForeignRecord, RecordOfOthers
+from service.reason import Reason
 from service.records.known_records import KnownRecords
 from service.records.record import Record
 from service.records.vary_rule import is_rule, unpack_rule
@@ -48,5 +49,5 @@ class RecordReader:
     def _foreign(self, record: Record, value: bytes) -> ForeignRecord:
         message = f"stream id {record.stream_id.hex()}"
         if self._now() - record.filled_ms / 1000 < self._books.foreign_hold_s:
-            return RecordOfOthers(message, fault="other-weights", value=value)
+            return RecordOfOthers(message, reason=Reason.OTHER_WEIGHTS, value=value)
         return ForeignRecord(message)

@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from service.errors import RecordError, RecordOfOthers, StoreUnavailable
+from service.reason import Reason
 from service.records.generations import Generations
 from service.records.lookup import Lookup
 from service.records.negative_cache import NegativeCache
@@ -96,34 +97,36 @@ class RecordStore:
             return lookup.under(unpack_rule(held, home))
         return lookup
 
-    async def look(self, lookup: Lookup, purges: PurgeTable | None = None) -> Found | None:
-        """A record that can be used now, by these purges or those that are known.
+    async def look(self, lookup: Lookup, purges: PurgeTable | None = None) -> Found | Reason:
+        """Return a record that can be used now, by these purges or those that are known, or why there is none.
 
+        A fill gives `purges`. Then a record that they have removed is deleted, so that the fill can say why it asks.
         Raises StoreUnavailable, RecordError, or the error that is remembered. RecordOfOthers means that the record
         belongs to another release, and that this process has none of its own yet.
         """
         value = lookup.held if lookup.rule is None else await self._store.get(lookup.key)
         if value is None:
-            return None
-        purges = purges or await self._generations.current()
+            return lookup.miss
+        known = purges or await self._generations.current()
         try:
-            return await self._usable(lookup, value, purges)
+            found = self._usable(lookup, value, known)
         except RecordOfOthers:
             own = self._own_records.get(lookup, value)
-            found = None if own is None else await self._usable(lookup, own, purges)
-            if found is None:
+            found = lookup.miss if own is None else self._usable(lookup, own, known)
+            if isinstance(found, Reason):
                 raise
             return replace(found, value=value, is_own=True)
+        if isinstance(found, Reason) and purges is not None:
+            await self._store.remove(lookup.key, value)
+        return found
 
-    async def _usable(self, lookup: Lookup, value: bytes, purges: PurgeTable) -> Found | None:
+    def _usable(self, lookup: Lookup, value: bytes, purges: PurgeTable) -> Found | Reason:
         if is_negative_entry(value):
             self._negative_cache.recall(value, lookup.key, purges)
-            await self._store.remove(lookup.key, value)
-            return None
+            return lookup.miss
         record = self._reader.read(value, lookup.key)
         if purges.has_removed(record):
-            await self._store.remove(lookup.key, value)
-            return None
+            return Reason.PURGED
         stale_before = 0 if lookup.rule is None else lookup.rule.stale_before
         return Found(lookup, purges.applied(record, now_s=self._now(), stale_before=stale_before), value)
 

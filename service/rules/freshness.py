@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 
+from service.reason import Reason
 from service.rules.cache_control import (
     LONGEST_S,
     CacheControl,
@@ -47,7 +48,7 @@ class Storage:
     """Whether an answer may be stored: for how long, or why not."""
 
     lifetime_s: int
-    obstacle: str | None = None
+    obstacle: Reason | None = None
     stale_while_revalidate_s: int = 0
     stale_if_error_s: int = 0
 
@@ -73,7 +74,7 @@ def storage(fields: ResponseFields, rules: FreshnessRules, *, draw: float = 0.0)
     # RFC 9111 5.2.2.4: good for nothing but to be validated.
     lifetime_s = 0 if control.no_cache else _lifetime_s(applicable, fields, rules, draw)
     if lifetime_s <= initial_age_s(fields) and not _can_be_validated(fields):
-        return Storage(lifetime_s=lifetime_s, obstacle="no-cache" if control.no_cache else "already-stale")
+        return Storage(lifetime_s=lifetime_s, obstacle=Reason.NO_CACHE if control.no_cache else Reason.ALREADY_STALE)
     return Storage(
         lifetime_s=lifetime_s,
         stale_while_revalidate_s=_allowance_s(
@@ -180,18 +181,18 @@ def _applicable(passed: PassedOn) -> Applicable:
     return Applicable(parse_cache_control(passed.cache_control), targeted=False)
 
 
-def _obstacle(applicable: Applicable, fields: ResponseFields, rules: FreshnessRules) -> str | None:
+def _obstacle(applicable: Applicable, fields: ResponseFields, rules: FreshnessRules) -> Reason | None:
     control, passed = applicable.control, fields.passed
     for obstacle, applies in (
-        ("no-store", is_forbidden(control, fields.status)),
-        ("private", control.private),  # RFC 9111 5.2.2.7
-        ("no-transform", not may_be_transformed(passed)),  # what this edge stores is another picture
+        (Reason.NO_STORE, is_forbidden(control, fields.status)),
+        (Reason.PRIVATE, control.private),  # RFC 9111 5.2.2.7
+        (Reason.NO_TRANSFORM, not may_be_transformed(passed)),  # what this edge stores is another picture
         # RFC 9110 15.1: other words of success count for later requests only where the origin says so.
         (
-            "status",
+            Reason.STATUS,
             fields.status not in _PLAIN and not control.public and explicit_lifetime_s(applicable, fields) is None,
         ),
-        ("vary", not rules.forward.covers(passed.vary)),  # RFC 9111 4.1
+        (Reason.VARY, not rules.forward.covers(passed.vary)),  # RFC 9111 4.1
     ):
         if applies:
             return obstacle

@@ -12,6 +12,7 @@ class OriginRefused(OriginError):
 
     public = "The origin answered with an error."
     report = False
+    label = "refused"
 
     def __init__(self, status: int, fields: ResponseFields, *, ttl_s: int | None = None) -> None:
         super().__init__(f"the origin answered {status}")

@@ -14,8 +14,9 @@ from typing import TypeVar
 
 from models.bitstream import BitstreamError, ForeignBitstream, parse
 from models.config import HIGH_PX, MEDIUM_PX
-from service.errors import CodecFailed, DamagedBitstream, DamagedLatent, ForeignLatent
+from service.errors import DamagedBitstream, DamagedLatent, ForeignLatent
 from service.metrics.timings import Timings
+from service.reason import Reason
 from service.records.latent_facts import LatentFacts, read_facts
 from service.records.record import all_fit, source_digest
 from service.records.renewal import Confirmed
@@ -55,7 +56,7 @@ class Intake:
         self._draw = draw
 
     async def take(self, fetched: Fetched, timings: Timings, *, keep_file: bool) -> Delivered:
-        """Return the prepared picture or latent. Raises a SourceError, an UnusableLatent or QueueFull."""
+        """Return the prepared picture or latent. Raises a SourceError, an UnusableLatent, QueueFull or CodecFailed."""
         fields, body = freshness.dated(fetched.fields), fetched.body
         if body is None:
             return Confirmed(fields)
@@ -90,9 +91,9 @@ class Intake:
     def storage(self, fields: ResponseFields) -> Storage:
         """Return whether a record of this answer is allowed and has room for its fields, and its lifetime."""
         if not all_fit(fields.passed):
-            return Storage(lifetime_s=0, obstacle="long-field")
+            return Storage(lifetime_s=0, obstacle=Reason.LONG_FIELD)
         if not tags_fit(fields.tags):
-            return Storage(lifetime_s=0, obstacle="too-many-tags")
+            return Storage(lifetime_s=0, obstacle=Reason.TOO_MANY_TAGS)
         storage = freshness.storage(fields, self._rules, draw=self._draw())
         return replace(storage, lifetime_s=0) if fields.is_stale else storage
 
@@ -127,7 +128,7 @@ class Intake:
     async def _decoded(self, bitstream: bytes, size_px: int) -> Pixels:
         try:
             return (await self._worker.decode(bitstream, size_px=size_px)).pixels
-        except (DamagedBitstream, CodecFailed) as error:  # untrusted bytes: any failure is the latent's fault
+        except DamagedBitstream as error:  # CodecFailed is the fault of this edge
             raise DamagedLatent(str(error)) from error
 
     async def _measured(self, body: bytes, *, high: Pixels, medium: Pixels) -> LatentFacts:

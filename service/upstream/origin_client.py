@@ -18,7 +18,7 @@ from urllib.parse import quote, urljoin, urlsplit
 
 import httpx
 
-from service.errors import EdgeError, OriginBroken, OriginError, OriginTooSlow, OriginUnreachable, PictureTooLarge
+from service.errors import OriginBroken, OriginError, OriginTooSlow, OriginUnreachable, PictureTooLarge
 from service.records.latent_facts import FIELD as FACTS
 from service.rules.cache_tags import read_tags
 from service.rules.error_fields import ErrorFields
@@ -39,13 +39,6 @@ LOOP = "CDN-Loop"
 # RFC 9110 15.3.6, 15.3.7 and 15.4.5: of a form, of a part, and of a condition; none of that was asked for.
 _OUT_OF_PLACE = {205, 206, 304}
 _REDIRECT_STATUSES = {301, 302, 303, 307, 308}
-_OUTCOMES: dict[type[EdgeError], str] = {
-    OriginRefused: "refused",
-    OriginUnreachable: "unreachable",
-    OriginBroken: "broken",
-    OriginTooSlow: "too_slow",
-    PictureTooLarge: "too_large",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +132,7 @@ class OriginClient:
                     url = f"{self._base_url}/{quote(image_id, safe=_PATH_CHARACTERS)}"
                     fetched = await self._fetched(url, asked)
         except (OriginError, PictureTooLarge) as error:
-            self._observer.answered(outcome=_OUTCOMES[type(error)], fetched_bytes=0)
+            self._observer.answered(outcome=error.label, fetched_bytes=0)
             raise
         outcome = "not_modified" if fetched.body is None else "ok"
         self._observer.answered(outcome=outcome, fetched_bytes=len(fetched.body or b""))

@@ -11,19 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from http import HTTPStatus
 
-from service.errors import (
-    DamagedLatent,
-    DamagedPicture,
-    EdgeError,
-    ForeignLatent,
-    NotAPicture,
-    OriginBroken,
-    OriginError,
-    OriginTooSlow,
-    OriginUnreachable,
-    PictureTooLarge,
-    SourceError,
-)
+from service.errors import CodecFailed, OriginError, OriginTooSlow, OriginUnreachable, SourceError
 from service.metrics.telemetry import Telemetry
 from service.metrics.timings import Timings
 from service.records.latent_facts import latent_tag, read_facts
@@ -35,17 +23,6 @@ from service.upstream.origin_client import Fetched, OriginClient
 from service.upstream.source import Terms
 
 _GONE = {HTTPStatus.NOT_FOUND, HTTPStatus.GONE}
-_REASONS: dict[type[EdgeError], str] = {
-    OriginUnreachable: "unreachable",
-    OriginTooSlow: "too_slow",
-    OriginBroken: "broken",
-    OriginRefused: "refused",
-    ForeignLatent: "foreign",
-    DamagedLatent: "damaged",
-    PictureTooLarge: "too_large",
-    NotAPicture: "not_a_picture",
-    DamagedPicture: "damaged",
-}
 
 
 class Parent:
@@ -83,7 +60,7 @@ class Parent:
                     client=terms.fields,
                 )
             return await self._intake.take(_with_origins_etag(fetched), timings, keep_file=terms.keep_file)
-        except (OriginError, SourceError) as error:
+        except (OriginError, SourceError, CodecFailed) as error:
             if isinstance(error, OriginRefused) and _is_the_origins_word(error):
                 raise
             if isinstance(error, OriginUnreachable | OriginTooSlow):
@@ -107,7 +84,7 @@ def _is_the_origins_word(refused: OriginRefused) -> bool:
     return refused.status in _GONE and bool(refused.fields.cache_status)
 
 
-def _reason(error: OriginError | SourceError) -> str:
+def _reason(error: OriginError | SourceError | CodecFailed) -> str:
     if isinstance(error, OriginRefused) and error.status == HTTPStatus.LOOP_DETECTED:
         return "loop"
-    return _REASONS[type(error)]
+    return error.label

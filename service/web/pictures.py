@@ -15,6 +15,7 @@ from service.cache.edge_cache import EdgeCache
 from service.errors import EdgeError, Leaving
 from service.metrics.outcomes import Outcome
 from service.metrics.telemetry import Telemetry
+from service.rules.origin_refused import OriginRefused
 from service.web import responses
 from service.web.access_log import AccessLog, Exchange
 from service.web.questions import Questions
@@ -62,11 +63,16 @@ class Pictures:
             return self._refused(exchange, EdgeError())
         self._telemetry.stages(exchange.timings)
         self._count(exchange, answer.outcome, sent_bytes=len(answer.body or b""))
+        if answer.forwarded is not None:
+            self._telemetry.forwarded(answer.forwarded, answer.detail)
         reply = responses.picture(answer, exchange.timings, negotiated=exchange.told.negotiated)
         return responses.named(reply, exchange.request_id)
 
     def _refused(self, exchange: Exchange, error: EdgeError) -> PictureResponse:
-        self._count(exchange, Outcome.ERROR, sent_bytes=0)
+        remembered = isinstance(error, OriginRefused) and error.ttl_s is not None
+        self._count(exchange, Outcome.HIT if remembered else Outcome.ERROR, sent_bytes=0)
+        if error.forwarded is not None:
+            self._telemetry.forwarded(error.forwarded, None)
         head = exchange.scope["method"] == "HEAD"
         return responses.named(
             responses.problem(error, negotiated=exchange.told.negotiated, head=head), exchange.request_id

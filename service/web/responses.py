@@ -89,23 +89,31 @@ def _problem_fields(error: EdgeError, *, negotiated: bool) -> list[Header]:
         said = replace(error.fields.passed, date=error.fields.passed.date or ours.date)
         explicit = said.cache_control or said.cdn_cache_control or said.expires
         headers = _passed_on(said if explicit else replace(said, cache_control="no-store"), negotiated=negotiated)
-        how = (
-            f"{_forwarded(error)}; fwd-status={int(error.status)}" if error.ttl_s is None else f"hit; ttl={error.ttl_s}"
-        )
-        headers += [(b"cache-status", f"{NAME}; {how}".encode()), *_last_modified(said)]
+        headers += [*_error_cache_status(error), *_last_modified(said)]
         said_of_it = error.fields.error_fields.lines.items()
         headers += [(name.encode(), value.encode("latin-1", "replace")) for name, value in said_of_it]
         if error.fields.age:
             headers.append((b"age", error.fields.age.encode("latin-1", "replace")))
         return headers
     headers = _passed_on(ours, negotiated=negotiated)
-    if isinstance(error, OriginError | SourceError):
-        headers.append((b"cache-status", f"{NAME}; {_forwarded(error)}".encode()))
-    return headers
+    return [*headers, *_error_cache_status(error)]
 
 
-def _forwarded(error: EdgeError) -> str:
-    return "fwd=uri-miss; collapsed" if error.collapsed else "fwd=uri-miss"
+def _error_cache_status(error: EdgeError) -> list[Header]:
+    """RFC 9211 2, for what the origin answered or did not answer: no other error comes out of the cache."""
+    refused = error if isinstance(error, OriginRefused) else None
+    if refused is not None and refused.ttl_s is not None:
+        return [(b"cache-status", f"{NAME}; hit; ttl={refused.ttl_s}".encode())]
+    if error.forwarded is None or not isinstance(error, OriginError | SourceError):
+        return []
+    parts = [NAME, f"fwd={error.forwarded.fwd}"]
+    if error.collapsed:
+        parts.append("collapsed")
+    if refused is not None:
+        parts.append(f"fwd-status={int(refused.status)}")
+    if error.forwarded.detail:
+        parts.append(f"detail={error.forwarded.detail}")
+    return [(b"cache-status", "; ".join(parts).encode())]
 
 
 def problem_body(status: int, detail: str) -> bytes:
@@ -150,7 +158,8 @@ def _vary(said: str, *, negotiated: bool) -> str:
 
 def _cache_status(answer: Answer) -> str:
     """RFC 9211 2."""
-    parts = [NAME, f"fwd={answer.forwarded}" if answer.forwarded else "hit"]
+    forwarded = answer.forwarded
+    parts = [NAME, "hit" if forwarded is None else f"fwd={forwarded.fwd}"]
     if answer.origin_status is not None:
         parts.append(f"fwd-status={int(answer.origin_status)}")
     if answer.collapsed:
@@ -159,8 +168,9 @@ def _cache_status(answer: Answer) -> str:
         parts.append("stored")
     if answer.ttl_s is not None:
         parts.append(f"ttl={answer.ttl_s}")
-    if answer.detail:
-        parts.append(f"detail={answer.detail}")
+    told = answer.detail or forwarded
+    if told is not None and told.detail:
+        parts.append(f"detail={told.detail}")
     return "; ".join(parts)
 
 

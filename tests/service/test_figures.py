@@ -32,6 +32,7 @@ METRICS = {
     "edge_origin_retries": set(),
     "edge_origin_avoided_bytes": set(),
     "edge_encodes_skipped": {"reason"},
+    "edge_forwarded": {"reason", "detail"},
     "edge_parent_requests": {"outcome"},
     "edge_parent_bytes": set(),
     "edge_parent_retries": set(),

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from service.reason import Reason
 from service.rules.cache_control import LONGEST_S
 from service.rules.freshness import (
     FreshnessRules,
@@ -38,20 +39,20 @@ def said(passed: PassedOn, *, age: str = "", delay_s: float = 0.0) -> ResponseFi
         ("9111 5.2.2.1", "max-age=60", Storage(60)),
         ("9111 5.2.2.10", "max-age=60, s-maxage=5", Storage(5)),
         ("9111 5.2.2.10", "s-maxage=5, max-age=60", Storage(5)),
-        ("9111 5.2.2.10", "s-maxage=0, max-age=60", Storage(0, "already-stale")),
-        ("9111 5.2.2.5", "max-age=60, no-store", Storage(0, "no-store")),
+        ("9111 5.2.2.10", "s-maxage=0, max-age=60", Storage(0, Reason.ALREADY_STALE)),
+        ("9111 5.2.2.5", "max-age=60, no-store", Storage(0, Reason.NO_STORE)),
         ("9111 5.2.2.3", "max-age=60, no-store, must-understand", Storage(60)),
         ("9111 5.2.2.3", "max-age=60, must-understand", Storage(60)),
-        ("9111 5.2.2.7", "private, max-age=60", Storage(0, "private")),
-        ("9111 5.2.2.7", 'private="set-cookie", max-age=60', Storage(0, "private")),
-        ("9111 5.2.2.7", "private, no-store, must-understand", Storage(0, "private")),
-        ("9111 5.2.2.4", "no-cache", Storage(0, "no-cache")),
-        ("9111 5.2.2.6", "max-age=60, no-transform", Storage(0, "no-transform")),
+        ("9111 5.2.2.7", "private, max-age=60", Storage(0, Reason.PRIVATE)),
+        ("9111 5.2.2.7", 'private="set-cookie", max-age=60', Storage(0, Reason.PRIVATE)),
+        ("9111 5.2.2.7", "private, no-store, must-understand", Storage(0, Reason.PRIVATE)),
+        ("9111 5.2.2.4", "no-cache", Storage(0, Reason.NO_CACHE)),
+        ("9111 5.2.2.6", "max-age=60, no-transform", Storage(0, Reason.NO_TRANSFORM)),
         ("9111 5.2.2.2", "max-age=60, must-revalidate", Storage(60)),
         ("9111 5.2.2.8", "max-age=60, proxy-revalidate", Storage(60)),
         ("8246 2", "max-age=60, immutable", Storage(60)),
-        ("9111 4.2.1", "max-age=abc", Storage(0, "already-stale")),
-        ("9111 4.2.1", "max-age=0", Storage(0, "already-stale")),
+        ("9111 4.2.1", "max-age=abc", Storage(0, Reason.ALREADY_STALE)),
+        ("9111 4.2.1", "max-age=0", Storage(0, Reason.ALREADY_STALE)),
         ("9111 1.2.2", "max-age=99999999999", Storage(LONGEST_S)),
         ("9111 4.2.2", "", Storage(DEFAULT_TTL_S)),
         ("9111 4.2.2", "public", Storage(DEFAULT_TTL_S)),
@@ -68,36 +69,40 @@ def test_cache_control_decides(clause: str, control: str, expected: Storage) -> 
         ("9111 4.2.1", PassedOn(expires=IN_AN_HOUR, date=A_MINUTE_AGO), Storage(3660)),
         ("9111 4.2.1", PassedOn(expires=IN_AN_HOUR), Storage(3600)),
         ("9111 4.2.1", PassedOn(expires=IN_AN_HOUR, date="foo"), Storage(3600)),
-        ("9111 4.2.1", PassedOn(expires=IN_A_MINUTE, date=IN_AN_HOUR), Storage(0, "already-stale")),
-        ("9111 4.2.1", PassedOn(expires=NOW, date=NOW), Storage(0, "already-stale")),
-        ("9111 5.3", PassedOn(expires="0", date=NOW), Storage(0, "already-stale")),
-        ("9111 5.3", PassedOn(expires="soon"), Storage(0, "already-stale")),
+        ("9111 4.2.1", PassedOn(expires=IN_A_MINUTE, date=IN_AN_HOUR), Storage(0, Reason.ALREADY_STALE)),
+        ("9111 4.2.1", PassedOn(expires=NOW, date=NOW), Storage(0, Reason.ALREADY_STALE)),
+        ("9111 5.3", PassedOn(expires="0", date=NOW), Storage(0, Reason.ALREADY_STALE)),
+        ("9111 5.3", PassedOn(expires="soon"), Storage(0, Reason.ALREADY_STALE)),
         ("9111 5.3", PassedOn(expires="0", cache_control="max-age=60"), Storage(60)),
         ("9111 5.3", PassedOn(expires=A_DAY_AGO, cache_control="max-age=60"), Storage(60)),
-        ("9111 5.3", PassedOn(expires=IN_AN_HOUR, cache_control="max-age=0"), Storage(0, "already-stale")),
+        ("9111 5.3", PassedOn(expires=IN_AN_HOUR, cache_control="max-age=0"), Storage(0, Reason.ALREADY_STALE)),
         ("9111 5.3", PassedOn(expires=IN_AN_HOUR, cache_control="s-maxage=60"), Storage(60)),
         ("9111 1.2.2", PassedOn(expires=IN_THE_YEAR_9999), Storage(LONGEST_S)),
         ("9213 2.2", PassedOn(cdn_cache_control="max-age=60", cache_control="max-age=1"), Storage(60)),
         ("9213 2.2", PassedOn(cdn_cache_control="max-age=1", cache_control="max-age=60"), Storage(1)),
         ("9213 2.2", PassedOn(cdn_cache_control="max-age=60", cache_control="no-store"), Storage(60)),
-        ("9213 2.2", PassedOn(cdn_cache_control="no-store", cache_control="max-age=60"), Storage(0, "no-store")),
-        ("9213 2.2", PassedOn(cdn_cache_control="private", cache_control="max-age=60"), Storage(0, "private")),
-        ("9213 2.2", PassedOn(cdn_cache_control="max-age=0", expires=IN_AN_HOUR), Storage(0, "already-stale")),
+        ("9213 2.2", PassedOn(cdn_cache_control="no-store", cache_control="max-age=60"), Storage(0, Reason.NO_STORE)),
+        ("9213 2.2", PassedOn(cdn_cache_control="private", cache_control="max-age=60"), Storage(0, Reason.PRIVATE)),
+        ("9213 2.2", PassedOn(cdn_cache_control="max-age=0", expires=IN_AN_HOUR), Storage(0, Reason.ALREADY_STALE)),
         ("9213 2.2", PassedOn(cdn_cache_control="foo", expires=IN_AN_HOUR), Storage(DEFAULT_TTL_S)),
-        ("9213 2.1", PassedOn(cdn_cache_control="max-age=60, &", cache_control="no-store"), Storage(0, "no-store")),
+        (
+            "9213 2.1",
+            PassedOn(cdn_cache_control="max-age=60, &", cache_control="no-store"),
+            Storage(0, Reason.NO_STORE),
+        ),
         ("9213 2.1", PassedOn(cdn_cache_control='max-age="60"', cache_control="max-age=5"), Storage(5)),
         (
             "9110 7.7",
             PassedOn(cdn_cache_control="max-age=60", cache_control="no-transform"),
-            Storage(0, "no-transform"),
+            Storage(0, Reason.NO_TRANSFORM),
         ),
-        ("9110 7.7", PassedOn(cdn_cache_control="max-age=60, no-transform"), Storage(0, "no-transform")),
+        ("9110 7.7", PassedOn(cdn_cache_control="max-age=60, no-transform"), Storage(0, Reason.NO_TRANSFORM)),
         ("9111 4.1", PassedOn(vary="Accept"), Storage(DEFAULT_TTL_S)),
         ("9111 4.1", PassedOn(vary="accept-ENCODING ,, Accept"), Storage(DEFAULT_TTL_S)),
-        ("9111 4.1", PassedOn(vary="Accept, Cookie"), Storage(0, "vary")),
-        ("9111 4.1", PassedOn(vary="*"), Storage(0, "vary")),
-        ("9111 4.1", PassedOn(vary=", *"), Storage(0, "vary")),
-        ("9111 4.1", PassedOn(vary="Accept, *"), Storage(0, "vary")),
+        ("9111 4.1", PassedOn(vary="Accept, Cookie"), Storage(0, Reason.VARY)),
+        ("9111 4.1", PassedOn(vary="*"), Storage(0, Reason.VARY)),
+        ("9111 4.1", PassedOn(vary=", *"), Storage(0, Reason.VARY)),
+        ("9111 4.1", PassedOn(vary="Accept, *"), Storage(0, Reason.VARY)),
     ],
 )
 def test_other_fields_decide(clause: str, passed: PassedOn, expected: Storage) -> None:
@@ -161,8 +166,8 @@ def test_without_the_setting_nothing_is_guessed_from_a_date() -> None:
         ("max-age=100", Storage(100)),
         ("max-age=9999", Storage(300)),
         ("", Storage(300)),
-        ("max-age=5, no-store", Storage(0, "no-store")),
-        ("max-age=5, private", Storage(0, "private")),
+        ("max-age=5, no-store", Storage(0, Reason.NO_STORE)),
+        ("max-age=5, private", Storage(0, Reason.PRIVATE)),
     ],
 )
 def test_the_operator_bounds_lifetimes_and_stores_nothing_that_may_not_be(control: str, expected: Storage) -> None:
@@ -173,9 +178,9 @@ def test_the_operator_bounds_lifetimes_and_stores_nothing_that_may_not_be(contro
 def test_an_answer_that_was_old_on_arrival_is_not_stored() -> None:
     """RFC 9111 4.2: fresh means that the lifetime is greater than the age."""
     passed = PassedOn(cache_control="max-age=60")
-    assert storage(said(passed, age="60"), RULES).obstacle == "already-stale"
+    assert storage(said(passed, age="60"), RULES).obstacle is Reason.ALREADY_STALE
     assert storage(said(passed, age="59"), RULES).obstacle is None
-    assert storage(said(PassedOn(expires=IN_A_MINUTE, date=NOW), age="90"), RULES).obstacle == "already-stale"
+    assert storage(said(PassedOn(expires=IN_A_MINUTE, date=NOW), age="90"), RULES).obstacle is Reason.ALREADY_STALE
 
 
 @pytest.mark.parametrize(
@@ -183,22 +188,22 @@ def test_an_answer_that_was_old_on_arrival_is_not_stored() -> None:
     [
         ("9110 15.1", 200, "", None),
         ("9110 15.1", 203, "", None),
-        ("9110 15.1", 201, "", "status"),
-        ("9110 15.1", 202, "", "status"),
-        ("9110 15.1", 299, "", "status"),
+        ("9110 15.1", 201, "", Reason.STATUS),
+        ("9110 15.1", 202, "", Reason.STATUS),
+        ("9110 15.1", 299, "", Reason.STATUS),
         ("9111 3", 201, "max-age=60", None),
         ("9111 3", 299, "s-maxage=60", None),
         ("9111 3", 202, "public", None),
-        ("9111 3", 201, "no-cache", "status"),
+        ("9111 3", 201, "no-cache", Reason.STATUS),
         ("9111 5.2.2.3", 203, "max-age=60, no-store, must-understand", None),
-        ("9111 5.2.2.3", 299, "max-age=60, must-understand", "no-store"),
+        ("9111 5.2.2.3", 299, "max-age=60, must-understand", Reason.NO_STORE),
     ],
 )
 def test_another_word_of_success_is_stored_where_the_origin_says_so(
-    clause: str, status: int, control: str, expected: str | None
+    clause: str, status: int, control: str, expected: Reason | None
 ) -> None:
     fields = replace(said(PassedOn(cache_control=control)), status=status)
-    assert storage(fields, RULES).obstacle == expected, f"RFC {clause}: {status} {control}"
+    assert storage(fields, RULES).obstacle is expected, f"RFC {clause}: {status} {control}"
 
 
 def test_a_default_of_nothing_stores_nothing() -> None:

@@ -66,7 +66,7 @@ def replaced_by_a_newer(store: redis.Redis, key: bytes) -> bytes:
     return newer(value)
 
 
-def faults(edge: RunningEdge, fault: str = "newer-record") -> float:
+def faults(edge: RunningEdge, fault: str = "newer_record") -> float:
     return edge.metric(f'edge_record_faults_total{{fault="{fault}"}}')
 
 

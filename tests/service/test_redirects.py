@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import redis
 
+from service.reason import Reason
 from service.records.record import unpack
 from service.rules.freshness import FreshnessRules, storage
 from service.rules.http_date import http_date
@@ -99,7 +100,7 @@ def test_both_vary_and_both_are_tagged() -> None:
     fields = behind(replace(said(200, YEAR, vary="dpr"), tags=("both", "picture")), redirect)
     assert fields.passed.vary == "dpr, accept-language"
     assert fields.tags == ("alias", "both", "picture")
-    assert storage(behind(said(200, YEAR), said(302, YEAR, vary="*")), RULES).obstacle == "vary"
+    assert storage(behind(said(200, YEAR), said(302, YEAR, vary="*")), RULES).obstacle is Reason.VARY
 
 
 def test_an_answer_without_redirects_is_left_as_it_is() -> None:
