@@ -8,9 +8,10 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import json
+import logging
 import os
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import IO
@@ -34,15 +35,21 @@ class ReadyMark:
         """This worker takes requests, and decodes so."""
         if self._cleared or codec == self._told:
             return
-        unfinished = self._path.with_suffix(".tmp")
-        locked = unfinished.open("w", encoding="utf-8")
-        fcntl.flock(locked, fcntl.LOCK_EX)
-        locked.write(json.dumps(asdict(codec)))
-        locked.flush()
-        unfinished.replace(self._path)
+        locked = self._written(codec)
         if self._locked is not None:
             self._locked.close()
         self._locked, self._told = locked, codec
+
+    def _written(self, codec: CodecFigures) -> IO[str]:
+        unfinished = self._path.with_suffix(".tmp")
+        with ExitStack() as undo:  # closes the file unless everything succeeds
+            locked = undo.enter_context(unfinished.open("w", encoding="utf-8"))
+            fcntl.flock(locked, fcntl.LOCK_EX)
+            locked.write(json.dumps(asdict(codec)))
+            locked.flush()
+            unfinished.replace(self._path)
+            undo.pop_all()
+        return locked
 
     def withdraw(self) -> None:
         """This worker cannot decode now."""
@@ -60,21 +67,28 @@ class ReadyMark:
 @asynccontextmanager
 async def announced(mark: ReadyMark, codec: Callable[[], CodecFigures | None]) -> AsyncIterator[None]:
     """The mark is there as long as this block lasts, and tells the truth of a device that fails."""
-
-    async def announce() -> None:
-        while True:
-            if (now := codec()) is not None:
-                mark.set(now)
-            else:
-                mark.withdraw()
-            await asyncio.sleep(LOOK_S)
-
-    announcing = asyncio.create_task(announce())
+    announcing = asyncio.create_task(_announce(mark, codec))
     try:
         yield
     finally:
         announcing.cancel()
         mark.clear()
+
+
+async def _announce(mark: ReadyMark, codec: Callable[[], CodecFigures | None]) -> None:
+    failing = False
+    while True:
+        try:
+            if (now := codec()) is not None:
+                mark.set(now)
+            else:
+                mark.withdraw()
+            failing = False
+        except OSError as error:  # such as a full disk: the worker is not announced until it can be
+            if not failing:
+                logging.getLogger(__name__).warning("this worker cannot announce that it is ready: %s", error)
+            failing = True
+        await asyncio.sleep(LOOK_S)
 
 
 def ready_worker(folder: Path) -> CodecFigures | None:

@@ -26,7 +26,7 @@ class Arrivals:
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
         self._changed = threading.Condition()
-        self._count = 0
+        self._count = self._ended = 0
         self.started = threading.Event()
         self.failure = ""
 
@@ -38,16 +38,26 @@ class Arrivals:
             with self._changed:
                 self._count += 1
                 self._changed.notify_all()
-        await self._app(scope, receive, send)
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            with self._changed:
+                self._ended += scope["path"].startswith(("/image/", "/latent/"))
+                self._changed.notify_all()
 
     def wait_for(self, count: int) -> None:
         """Until so many have arrived since the last `reset`."""
         with self._changed:
             assert self._changed.wait_for(lambda: self._count >= count, timeout=START_LIMIT_S)
 
+    def wait_for_ends(self, count: int) -> None:
+        """Until so many have been answered, or given up, since the last `reset`."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: self._ended >= count, timeout=START_LIMIT_S)
+
     def reset(self) -> None:
         with self._changed:
-            self._count = 0
+            self._count = self._ended = 0
 
     def _told(self, send: Send) -> Send:
         async def send_and_tell(message: Message) -> None:

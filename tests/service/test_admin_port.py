@@ -1,5 +1,6 @@
 """EDGE_ADMIN_PORT: what operators ask is answered by a process of its own, whatever the workers do."""
 
+import asyncio
 import os
 import re
 import signal
@@ -13,7 +14,8 @@ import httpx
 import pytest
 
 from service.metrics.release import installed_version
-from service.serving.readiness import ReadyMark, ready_worker
+from service.serving import readiness
+from service.serving.readiness import ReadyMark, announced, ready_worker
 from service.store.embedded import EmbeddedValkey
 from service.web.stats import CodecFigures
 from tests.service.scripted_origin import Reply, ScriptedOrigin
@@ -152,6 +154,34 @@ def test_a_mark_tells_what_decodes_until_it_is_cleared(tmp_path: Path) -> None:
     assert ready_worker(tmp_path) is None
     mark.set(CODEC)
     assert ready_worker(tmp_path) is None, "what was cleared stays so"
+
+
+def test_a_mark_that_could_not_be_written_is_written_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As after a disk was full: here the folder is away for two looks."""
+    monkeypatch.setattr(readiness, "LOOK_S", 0)
+    folder = tmp_path / "away"
+
+    async def story() -> None:
+        looks, announced_again = 0, asyncio.Event()
+
+        def codec() -> CodecFigures:
+            nonlocal looks
+            looks += 1
+            if looks == 3:
+                folder.mkdir()
+            if looks == 4:
+                announced_again.set()
+            return CODEC
+
+        async with announced(ReadyMark(folder), codec):
+            await asyncio.wait_for(announced_again.wait(), LIMIT_S)
+            assert ready_worker(folder) == CODEC
+
+    asyncio.run(story())
+    assert ready_worker(folder) is None
+    assert [record.levelname for record in caplog.records if record.name == readiness.__name__] == ["WARNING"]
 
 
 def test_the_mark_of_a_dead_worker_says_nothing(tmp_path: Path) -> None:

@@ -1,11 +1,27 @@
 """A parent that fails or lies: whatever it says, the client gets the origin's picture."""
 
+import asyncio
 import threading
 from collections.abc import Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from typing import NoReturn
 
+import httpx
 import pytest
 
+from models.codec import Codec
+from service.errors import OriginUnreachable
+from service.metrics.telemetry import Telemetry
+from service.metrics.timings import Timings
+from service.render.codec_worker import CodecWorker
+from service.render.image_file import ImageLimits
+from service.rules.freshness import FreshnessRules
+from service.rules.response_fields import ResponseFields
 from service.store.embedded import EmbeddedValkey
+from service.upstream.intake import Intake
+from service.upstream.origin_client import Limits, OriginClient
+from service.upstream.parent import Parent
+from service.upstream.source import ANY_TERMS
 from tests.service.running_edge import RunningEdge
 from tests.service.scripted_origin import Reply, ScriptedOrigin
 from tests.service.tiers import (
@@ -20,6 +36,7 @@ from tests.service.tiers import (
     record_of,
     told,
 )
+from tests.service.watched_codec import OPTIONS
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +99,31 @@ def test_the_origin_is_asked_instead(
     assert record_of(ward, "cat").source_bytes == len(photo)
 
 
+def test_a_codec_that_fails_is_not_the_parents_fault(
+    ward: RunningEdge,
+    origin: ScriptedOrigin,
+    scripted_parent: ScriptedOrigin,
+    photo: bytes,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The latent is a good one: the networks fail once."""
+    synthesize = Codec.synthesize
+
+    def fail(_codec: Codec, _symbols: object, *, size_px: int) -> NoReturn:
+        monkeypatch.setattr(Codec, "synthesize", synthesize)
+        raise RuntimeError(f"no {size_px} px")
+
+    scripted_parent.script("/latent/cat", Reply(a_latent(), headers={**LATENT, **FACTS}))
+    origin.script("/cat", Reply(photo, headers=SAID))
+    before = {reason: passed_over(ward, reason) for reason in ("damaged", "codec_failed")}
+    monkeypatch.setattr(Codec, "synthesize", fail)
+    assert told(ward.get("/image/cat")) == "latentedge; fwd=uri-miss; stored"
+    assert passed_over(ward, "damaged") == before["damaged"]
+    assert passed_over(ward, "codec_failed") == before["codec_failed"] + 1
+    assert "the codec failed" in caplog.text
+
+
 def test_one_that_is_too_slow_is_not_waited_for(
     ward: RunningEdge, origin: ScriptedOrigin, scripted_parent: ScriptedOrigin, photo: bytes
 ) -> None:
@@ -114,3 +156,35 @@ def test_a_latent_that_comes_alone_is_measured(ward: RunningEdge, scripted_paren
     assert 20_000 < record.conventional_high_bytes < 60_000
     assert 5_000 < record.conventional_medium_bytes < 20_000
     assert record.origin_etag == ""
+
+
+class BusyOrigin(OriginUnreachable):
+    """An error without a label of its own."""
+
+
+class BusyClient(OriginClient):
+    def _judge(self, answer: httpx.Response, fields: ResponseFields) -> None:
+        raise BusyOrigin(f"{answer.status_code}, {fields.status}")
+
+
+def test_an_error_without_a_label_is_counted_as_its_base(origin: ScriptedOrigin) -> None:
+    origin.script("/cat", Reply(b"x"))
+    telemetry = Telemetry()
+
+    async def story(threads: Executor) -> None:
+        client = BusyClient(origin.url, limits=Limits(source_bytes=99, timeout_s=60), observer=telemetry.parent)
+        intake = Intake(
+            FreshnessRules(default_ttl_s=60),
+            image_limits=ImageLimits(source_pixels=9),
+            worker=CodecWorker(OPTIONS, telemetry),
+            threads=threads,
+        )
+        parent = Parent(client, intake=intake, retry_s=0, telemetry=telemetry)
+        assert await parent.ask("cat", ANY_TERMS, Timings()) is None
+        await client.close()
+
+    with ThreadPoolExecutor(1) as threads:
+        asyncio.run(story(threads))
+    figures = telemetry.exposition().decode()
+    assert 'edge_parent_requests_total{outcome="unreachable"} 1.0' in figures
+    assert 'edge_parent_fallbacks_total{reason="unreachable"} 1.0' in figures

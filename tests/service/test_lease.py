@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -196,6 +197,18 @@ def address_of(server: subprocess.Popen[bytes]) -> str:
     pytest.fail("the edge did not start")
 
 
+def asked_and_left(edge: RunningEdge, path: str, reply: Reply) -> None:
+    """A client that hangs up while the origin is being asked, and what the edge makes of it."""
+    edge.arrivals.reset()
+    url = httpx.URL(edge.url)
+    with socket.create_connection((url.host, url.port or 80)) as client:
+        client.sendall(f"GET {path} HTTP/1.1\r\nHost: edge\r\n\r\n".encode())
+        assert reply.arrived.wait(LIMIT_S)
+    edge.arrivals.wait_for_ends(1)
+    assert reply.gate is not None
+    reply.gate.set()
+
+
 @contextmanager
 def asked_in_vain(url: str) -> Iterator[None]:
     """A request whose server is killed in the block."""
@@ -304,6 +317,21 @@ class TestWhatMayNotBeStored:
                 assert reply.gate is not None
                 reply.gate.set()
         assert not stored_keys(store)
+
+    def test_a_client_that_leaves_does_not_make_others_wait_again(
+        self, edge: RunningEdge, origin: ScriptedOrigin, photo: bytes, store: redis.Redis
+    ) -> None:
+        left, *slow = [Reply(photo, headers=PRIVATE, gate=threading.Event()) for _ in range(3)]
+        origin.script("/mine", Reply(photo, headers=PRIVATE), left, *slow)
+        edge.get("/image/mine")
+        asked_and_left(edge, "/image/mine", left)
+        with asked_of(edge, "/image/mine"), asked_of(edge, "/image/mine"):
+            for reply in slow:  # both are at the origin at the same time
+                assert reply.arrived.wait(LIMIT_S)
+            assert store.get(lease_of(origin, "mine")) == leases.PASSED
+            for reply in slow:
+                assert reply.gate is not None
+                reply.gate.set()
 
     def test_what_may_be_stored_again_is_stored_again(
         self, edge: RunningEdge, origin: ScriptedOrigin, photo: bytes

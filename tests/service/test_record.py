@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.errors import DamagedRecord, ForeignRecord, RecordError, RecordOfOthers
+from service.reason import Reason
 from service.records.framing import BINDING, PREFIX, key_digest
 from service.records.record import FIXED, PAYLOAD, SQUARE_LATENT, Record, pack, record_key, unpack
 from service.records.record import PASSED_ON_CAPS_BYTES as CAPS
@@ -97,7 +98,7 @@ def test_a_flag_a_kind_or_a_shape_that_is_not_known_makes_a_record_one_of_a_newe
     value[at] ^= 1
     with pytest.raises(RecordOfOthers, match=told) as newer:
         unpack(reframed(bytes(value), version=6), KEY)
-    assert newer.value.fault == "newer-record"
+    assert newer.value.reason is Reason.NEWER_RECORD
 
 
 uint32 = st.integers(0, 2**32 - 1)
