@@ -195,7 +195,8 @@ class Filler:
         try:
             return await self._upstream.ask(work.lookup.image_id, work.terms, work.timings)
         except OriginRefused as refused:
-            await self._record_store.remember(refused, work.grant)
+            over = work.forwarded in {Reason.DAMAGED_RECORD, Reason.FOREIGN_RECORD}
+            await self._record_store.remember(refused, work.grant, over=over)
             raise
 
     async def _new(self, work: Work, delivered: Delivered) -> Filled:

@@ -21,6 +21,8 @@ def serve(*, host: str, port: int, workers: int) -> None:
         raise CommandFailure("latentedge: EDGE_ADMIN_PORT must differ from --port, or be 0")
     _must_fit("EDGE_WEIGHTS", settings.weights)
     _must_fit("EDGE_PREVIOUS_WEIGHTS", settings.previous_weights)
+    if settings.previous_weights is not None:
+        _must_be_of_another_stream(settings.previous_weights, settings.weights)
     if settings.device == "cuda":
         _must_have_a_gpu()
     try:
@@ -39,6 +41,13 @@ def _must_fit(name: str, weights: Path | None) -> None:
         load(weights)
     except CheckpointError as error:
         raise CommandFailure(f"latentedge: {name}: {error}") from error
+
+
+def _must_be_of_another_stream(previous: Path, weights: Path | None) -> None:
+    from models.checkpoint import load
+
+    if load(previous).high.stream_id == load(weights).high.stream_id:
+        raise CommandFailure("latentedge: EDGE_PREVIOUS_WEIGHTS: these read the same stream as the weights in use")
 
 
 def _must_have_a_gpu() -> None:

@@ -36,14 +36,15 @@ class NegativeCache:
             raise OriginRefused(entry.status, fields, ttl_s=left_s)
 
     async def remember(
-        self, key: bytes, refused: OriginRefused, *, under: Token, generation: int, beside: Beside | None
+        self, key: bytes, refused: OriginRefused, *, under: Token, generation: int, beside: Beside | None, over: bool
     ) -> None:
-        """For as long as the origin or the operator says."""
+        """Store the error for as long as the origin or the operator says; `over` overwrites what the key holds."""
         value, left_s = self.packed(key, refused, generation=generation)
         if left_s > 0:
+            # Else only where there is nothing: a picture, even a stale one, is worth more than an error.
+            store = self._store.put if over else self._store.add
             with suppress(StoreUnavailable):
-                # Only where there is nothing: a picture, even a stale one, is worth more than an error.
-                await self._store.add(key, value, ttl_s=left_s, under=under, beside=beside)
+                await store(key, value, ttl_s=left_s, under=under, beside=beside)
 
     def packed(self, key: bytes, refused: OriginRefused, *, generation: int) -> tuple[bytes, int]:
         """Return an error as the string that `recall` reads, and for how many seconds it counts: 0 for none."""

@@ -179,6 +179,8 @@ def unpack(value: bytes, key: bytes) -> Record:
     bitstream = reader.rest()
     if not 0 < len(bitstream) <= BITSTREAM_CAP_BYTES:
         raise DamagedRecord("an impossible length of the bitstream")
+    if not HTTPStatus.OK <= fields[13] < HTTPStatus.MULTIPLE_CHOICES:
+        raise DamagedRecord("an impossible status of a picture")
     return Record(
         bitstream=bitstream,
         born_ms=fields[0],

@@ -169,8 +169,11 @@ class RecordStore:
                 return lookup
         return None
 
-    async def remember(self, refused: OriginRefused, grant: Grant | None) -> None:
-        """That the origin has no such picture, for as long as it or the operator says. Only where there is none."""
+    async def remember(self, refused: OriginRefused, grant: Grant | None, *, over: bool = False) -> None:
+        """Store that the origin has no such picture, for as long as it or the operator says.
+
+        Only where the key holds nothing, or with `over`, where what it holds was found to be unusable.
+        """
         if grant is None:
             return
         if grant.token is None:
@@ -184,7 +187,7 @@ class RecordStore:
         lookup = grant.lookup if known else self._by_vary(grant.lookup, refused.fields.passed.vary)
         beside = _beside(grant.lookup, lookup)
         await self._negative_cache.remember(
-            lookup.key, refused, under=grant.token, generation=grant.generation, beside=beside
+            lookup.key, refused, under=grant.token, generation=grant.generation, beside=beside, over=over
         )
 
     async def renew(self, known: Found, record: Record, grant: Grant) -> Lookup | None:

@@ -203,6 +203,18 @@ def test_what_is_for_the_edge_alone_does_not(edge: RunningEdge, origin: Scripted
     assert name not in edge.get("/image/error").headers
 
 
+@pytest.mark.parametrize("held", [b"garbage", b"LEr\x03" + bytes(40)])
+def test_an_error_replaces_what_cannot_be_read(
+    edge: RunningEdge, origin: ScriptedOrigin, store: redis.Redis, held: bytes
+) -> None:
+    """Otherwise each request for a picture that is gone would ask the origin, for as long as the string lies there."""
+    store.set(record_key("gone", origin=origin.url), held)
+    origin.script("/gone", Reply(status=404))
+    first, second = (edge.get("/image/gone") for _ in range(2))
+    assert first.headers["cache-status"] == "latentedge; fwd=uri-miss; fwd-status=404; detail=damaged-record"
+    assert second.headers["cache-status"].startswith("latentedge; hit; ttl=")
+
+
 @pytest.mark.parametrize("status", [404, 410])
 def test_what_is_not_there_is_asked_for_once(
     edge: RunningEdge, origin: ScriptedOrigin, store: redis.Redis, status: int

@@ -205,6 +205,12 @@ def test_an_id_that_is_no_text_is_damage_even_under_a_right_checksum() -> None:
         unpack(reframed(wrong, version=6), KEY)
 
 
+@pytest.mark.parametrize("status", [0, 199, 300, 404, 999])
+def test_a_status_that_no_picture_has_is_damage_even_under_a_right_checksum(status: int) -> None:
+    with pytest.raises(DamagedRecord, match="status"):
+        unpack(pack(replace(SAMPLE, status=status), KEY), KEY)
+
+
 def test_keys_are_short_and_tell_ids_and_origins_apart() -> None:
     keys = {record_key(image_id, origin=origin) for image_id in ("a", "b") for origin in ("http://o", "http://p")}
     assert len(keys) == 4

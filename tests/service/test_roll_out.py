@@ -333,15 +333,25 @@ def test_a_child_takes_the_latents_of_a_parent_with_the_previous_weights(
 
 
 def test_the_decoder_process_reads_one_stream(
-    latentedge: Shell, monkeypatch: pytest.MonkeyPatch, released: Path
+    latentedge: Shell, monkeypatch: pytest.MonkeyPatch, weights: Path
 ) -> None:
     for name, value in {
         "ORIGIN": "http://origin.example",
         "REDIS_URL": "redis://127.0.0.1:1",
         "DECODER": "process",
-        "PREVIOUS_WEIGHTS": str(released),
+        "PREVIOUS_WEIGHTS": str(weights),
     }.items():
         monkeypatch.setenv(f"EDGE_{name}", value)
     outcome = latentedge("serve")
     assert outcome.code == 2
     assert "EDGE_PREVIOUS_WEIGHTS: the decoder process reads one stream" in outcome.err
+
+
+def test_previous_weights_of_the_same_stream_are_refused(
+    latentedge: Shell, monkeypatch: pytest.MonkeyPatch, released: Path
+) -> None:
+    monkeypatch.setenv("EDGE_ORIGIN", "http://127.0.0.1:1")
+    monkeypatch.setenv("EDGE_PREVIOUS_WEIGHTS", str(released))
+    outcome = latentedge("serve", "--port", "0")
+    assert outcome.code == 2
+    assert outcome.err == "latentedge: EDGE_PREVIOUS_WEIGHTS: these read the same stream as the weights in use\n"
