@@ -1,5 +1,6 @@
 """Why the origin was asked: what `Cache-Status` says and what `edge_forwarded_total` counts, of errors too."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -126,7 +127,10 @@ def test_a_record_that_was_purged(
     purge(edge, **order)
     with counted(edge, "purged"):
         answer = edge.get("/image/cat")
-    assert answer.headers["cache-status"] == "latentedge; fwd=uri-miss; stored; ttl=600; detail=purged"
+    # The picture ages while it is encoded.
+    assert re.fullmatch(
+        r"latentedge; fwd=uri-miss; stored; ttl=(600|5\d\d); detail=purged", answer.headers["cache-status"]
+    )
 
 
 def test_a_purged_picture_whose_origin_has_it_no_more_is_remembered(
