@@ -162,7 +162,7 @@ class Filler:
             return replace(work, forwarded=Reason.STORE_UNAVAILABLE)
         except RecordOfOthers as others:
             found, beside = others.reason, others.value
-        except RecordError as error:  # whoever looked first told of it
+        except RecordError as error:  # the request that looked first has counted it
             found = error.reason
         if isinstance(found, Found) and found.is_own:
             beside = found.value

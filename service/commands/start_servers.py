@@ -19,10 +19,7 @@ def serve(*, host: str, port: int, workers: int) -> None:
         raise CommandFailure(f"latentedge: {error}") from error
     if settings.admin_port and settings.admin_port == port:
         raise CommandFailure("latentedge: EDGE_ADMIN_PORT must differ from --port, or be 0")
-    _must_fit("EDGE_WEIGHTS", settings.weights)
-    _must_fit("EDGE_PREVIOUS_WEIGHTS", settings.previous_weights)
-    if settings.previous_weights is not None:
-        _must_be_of_another_stream(settings.previous_weights, settings.weights)
+    _check_weights(settings.weights, settings.previous_weights)
     if settings.device == "cuda":
         _must_have_a_gpu()
     try:
@@ -31,23 +28,22 @@ def serve(*, host: str, port: int, workers: int) -> None:
         raise CommandFailure(f"latentedge: {error}") from error
 
 
-def _must_fit(name: str, weights: Path | None) -> None:
-    """Try to load a weights file, so that its fault is reported in one line and not by a traceback of a worker."""
-    if weights is None:
+def _check_weights(weights: Path | None, previous: Path | None) -> None:
+    """Load the given files here, so that a fault is reported in one line and not by a traceback of a worker."""
+    if weights is None and previous is None:
         return
+    stream_id = _read_stream_id("EDGE_WEIGHTS", weights)
+    if previous is not None and _read_stream_id("EDGE_PREVIOUS_WEIGHTS", previous) == stream_id:
+        raise CommandFailure("latentedge: EDGE_PREVIOUS_WEIGHTS: these read the same stream as the weights in use")
+
+
+def _read_stream_id(name: str, weights: Path | None) -> bytes:
     from models.checkpoint import CheckpointError, load
 
     try:
-        load(weights)
+        return load(weights).high.stream_id
     except CheckpointError as error:
         raise CommandFailure(f"latentedge: {name}: {error}") from error
-
-
-def _must_be_of_another_stream(previous: Path, weights: Path | None) -> None:
-    from models.checkpoint import load
-
-    if load(previous).high.stream_id == load(weights).high.stream_id:
-        raise CommandFailure("latentedge: EDGE_PREVIOUS_WEIGHTS: these read the same stream as the weights in use")
 
 
 def _must_have_a_gpu() -> None:

@@ -17,7 +17,7 @@ from service.store.latent_store import Beside, LatentStore, Token
 
 
 class NegativeCache:
-    """Those of one store."""
+    """The remembered errors of one store."""
 
     def __init__(self, store: LatentStore, rules: FreshnessRules, *, now: Callable[[], float]) -> None:
         self._store = store

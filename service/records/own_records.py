@@ -1,7 +1,7 @@
 """What a process keeps for itself where the store holds another release's record. No I/O, no clock.
 
-Each string is named by the key and by the record that it stands beside. Whoever asks has read that record from the
-store before: when it is purged, renewed or replaced, the string beside it is never found again.
+Each string is named by the key and by the record that it stands beside. The caller has just read that record from
+the store: when it is purged, renewed or replaced, the string beside it is never found again.
 """
 
 from __future__ import annotations
