@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from service.errors import DamagedRecord, ForeignRecord, RecordOfOthers
 from service.reason import Reason
 from service.records.known_records import KnownRecords
-from service.records.record import Record
+from service.records.record import Record, record_key
 from service.records.vary_rule import is_rule, unpack_rule
 
 
@@ -29,7 +29,7 @@ class Books:
 
 
 class RecordReader:
-    """Of one process."""
+    """Reads the records of one process's edge."""
 
     def __init__(self, books: Books, *, now: Callable[[], float]) -> None:
         self._books = books
@@ -42,12 +42,22 @@ class RecordReader:
             unpack_rule(value, key)
             raise DamagedRecord("a rule in place of a record")
         record = self._known_records.read(value, key)
+        if not self._belongs_under(key, record):
+            raise DamagedRecord("a record of another picture")
         if record.stream_id not in self._books.stream_ids:
             raise self._foreign(record, value)
         return record
 
+    def _belongs_under(self, key: bytes, record: Record) -> bool:
+        """Return whether the key is that of the record's picture, or of a variant of it.
+
+        Version 6 is bound to its key by a digest. Before that only the id tells, where the record has one.
+        """
+        return not record.image_id or key.startswith(record_key(record.image_id, origin=self._books.origin))
+
     def _foreign(self, record: Record, value: bytes) -> ForeignRecord:
         message = f"stream id {record.stream_id.hex()}"
-        if self._now() - record.filled_ms / 1000 < self._books.foreign_hold_s:
+        # Clocks differ: a date that is far ahead makes a latent no younger than one that is as far behind.
+        if abs(self._now() - record.filled_ms / 1000) < self._books.foreign_hold_s:
             return RecordOfOthers(message, reason=Reason.OTHER_WEIGHTS, value=value)
         return ForeignRecord(message)

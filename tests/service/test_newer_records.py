@@ -197,7 +197,7 @@ def test_a_rule_of_the_last_release_stays_as_it_is_when_a_variant_is_added(
     assert store.get(variants.home) == value
 
 
-@pytest.mark.parametrize(("age_s", "is_left"), [(3000, True), (4000, False)])
+@pytest.mark.parametrize(("age_s", "is_left"), [(3000, True), (4000, False), (-4000, False)])
 def test_a_latent_of_other_weights_is_left_for_a_time(  # noqa: PLR0913, PLR0917  (fixtures)
     old: RunningEdge,
     origin: ScriptedOrigin,
@@ -238,3 +238,17 @@ def test_a_record_of_the_last_release_is_a_hit_and_stays_until_it_is_written_aga
     written = held(store, key)
     assert written[3] == 6
     assert unpack(written, key).bitstream == record.bitstream
+
+
+def test_a_record_of_the_last_release_that_was_copied_under_another_key_is_damage(
+    old: RunningEdge, origin: ScriptedOrigin, store: redis.Redis, photo: bytes, key: bytes
+) -> None:
+    """It has no digest of its key, but the id of its picture."""
+    origin.script("/cat", Reply(photo, headers=CATS))
+    origin.script("/dog", Reply(photo, headers=CATS))
+    old.get("/image/cat")
+    record = unpack(held(store, key), key)
+    dogs = record_key("dog", origin=origin.url)
+    store.set(dogs, record_of_the_last_release(pack(record, key)), ex=600)
+    assert told(old.get("/image/dog")) == "latentedge; fwd=uri-miss; stored; detail=damaged-record"
+    assert unpack(held(store, dogs), dogs).image_id == "dog"

@@ -1,7 +1,7 @@
 """What a process keeps beside another release's record is found by that record alone, and memory has a limit."""
 
 from service.records.lookup import Lookup
-from service.records.own_records import OwnRecords
+from service.records.own_records import OBJECTS_BYTES, OwnRecords
 from service.records.record import record_key
 from service.records.vary_rule import VaryRule, pack_rule
 from tests.service.releases import newer
@@ -32,13 +32,13 @@ def test_the_fields_of_a_request_count_only_behind_a_rule() -> None:
 
 
 def test_the_strings_that_were_used_last_stay_within_the_limit() -> None:
-    own = OwnRecords(30)
+    own = OwnRecords(3 * (OBJECTS_BYTES + 10))
     for number in range(10):
         own.put(PLACE, b"%d" % number, bytes(10))
         assert own.get(PLACE, b"0") is not None
     kept = [number for number in range(10) if own.get(PLACE, b"%d" % number) is not None]
     assert kept == [0, 8, 9]
-    own.put(PLACE, b"large", bytes(31))
+    own.put(PLACE, b"large", bytes(2 * OBJECTS_BYTES + 31))
     assert own.get(PLACE, b"large") is None
-    own.put(PLACE, b"small", bytes(30))
+    own.put(PLACE, b"small", bytes(2 * OBJECTS_BYTES + 30))
     assert own.get(PLACE, b"small") is not None
