@@ -1,4 +1,4 @@
-"""Which pictures are worth an encode: those that are asked for a second time within a while. No I/O.
+"""Which pictures are worth an encode: the ones that are asked for a second time within a while. No I/O.
 
 A count-min sketch with conservative update (Cormode and Muthukrishnan 2005; Estan and Varghese 2002) counts in so many
 cells, whatever the number of pictures; two of them take turns, so that what was asked for is forgotten in time (Yoon
@@ -32,7 +32,7 @@ class Admission:
         self._counted = 0
 
     def note(self, key: bytes) -> None:
-        """One request."""
+        """Count one request."""
         if not self._window_s:
             return
         self._take_turns()
@@ -44,7 +44,7 @@ class Admission:
                 self._current[cell] = max(self._current[cell], least + 1)
 
     def admits(self, key: bytes) -> bool:
-        """Whether it was asked for more than once."""
+        """Return whether the picture was asked for more than once."""
         if not self._window_s:
             return True
         return min(self._current[cell] + self._former[cell] for cell in _cells(key)) >= ENOUGH

@@ -32,19 +32,20 @@ class Answer:
     body: bytes | None
     passed: PassedOn
     age: str = ""
-    """The origin's own where the answer comes straight from there, as is the status:"""
+    """The Age field. Where the answer comes straight from the origin, it is the origin's, as is the status."""
     status: int = HTTPStatus.OK
     forwarded: Reason | None = None
     """Why the origin was asked (RFC 9211 2.2); None for a hit."""
     origin_status: int | None = None
-    """What the origin answered, where that says more than 200 to a first request."""
+    """The status of the origin's answer to a validation; None where the origin was asked without one, or not at all."""
     collapsed: bool = False
     not_modified: bool = False
     entity_tag: str = ""
     ttl_s: int | None = None
     stored: bool = False
     detail: Reason | None = None
-    """What else there is to say: why nothing was stored, or how the answer was made."""
+    """Why nothing was stored, or how the answer was made."""
     latent_facts: str = ""
-    """What is told beside a latent, and the names under which it is purged:"""
+    """The facts that a latent is served with."""
     tags: tuple[str, ...] = ()
+    """The names under which the latent is purged."""

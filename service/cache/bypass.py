@@ -1,4 +1,8 @@
-"""An answer made straight from the source: resized, or as it is. What is not stored takes no encode and no decode."""
+"""Answers that are made straight from the source: resized, or as it is. They take no encode, no decode and no store.
+
+A picture that the origin lets nobody store is marked for a minute (Varnish: hit-for-miss): each request for it then
+fetches for itself, instead of waiting for a fill that can help nobody else.
+"""
 
 from __future__ import annotations
 
@@ -6,28 +10,51 @@ from collections.abc import Callable
 
 from service.cache.answer import Answer, Asked
 from service.cache.renditions import Renditions
+from service.errors import EdgeError, forwarded_because
 from service.metrics.outcomes import Outcome
 from service.metrics.timings import Timings
+from service.reason import Reason
+from service.records.lease import Leases
+from service.records.lookup import Lookup
 from service.rules.conditional import Validators
 from service.rules.redirects import tag_for_clients
 from service.upstream.source import Original, Source
+from service.upstream.upstream import Upstream
 
 
 class Bypass:
-    """Whoever asks says why there is no record."""
+    """Fetches pictures for requests that store nothing, and answers from them."""
 
-    def __init__(self, renditions: Renditions, *, now: Callable[[], float]) -> None:
+    def __init__(self, upstream: Upstream, leases: Leases, renditions: Renditions, *, now: Callable[[], float]) -> None:
+        self._upstream = upstream
+        self._leases = leases
         self._renditions = renditions
         self._now = now
 
+    async def fetch(self, asked: Asked, timings: Timings, *, forwarded: Reason) -> Source:
+        """Fetch the picture for a request that stores nothing. Raises what the client gets."""
+        with forwarded_because(forwarded):
+            return await self._upstream.fetch(asked.wanted.image_id, asked.terms, timings)
+
+    async def fetch_hit_for_miss(self, asked: Asked, lookup: Lookup, timings: Timings, *, forwarded: Reason) -> Source:
+        """Fetch a marked picture. Any other answer of the origin than one that may not be stored ends the mark."""
+        try:
+            source = await self.fetch(asked, timings, forwarded=forwarded)
+        except EdgeError:  # not CancelledError: a client that disconnects says nothing about the picture
+            await self._leases.no_longer_passed(lookup.lease)
+            raise
+        if source.storage.obstacle is None:
+            await self._leases.no_longer_passed(lookup.lease)
+        return source
+
     async def answer(self, source: Source, asked: Asked, timings: Timings) -> Answer:
-        """Raises CodecFailed or QueueFull."""
+        """Return the answer that shows this source. Raises CodecFailed or QueueFull."""
         if source.prepared.original is not None:
-            return self._as_it_is(source, source.prepared.original, asked)
+            return self._answer_as_it_is(source, source.prepared.original, asked)
         tag = self._renditions.source_tag(source.prepared.source_digest, asked.wanted)
-        not_modified, body = self._not_modified(source, tag, asked), None
+        not_modified, body = self._is_not_modified(source, tag, asked), None
         if not (not_modified or asked.head):
-            body = await self._renditions.file(source.prepared.of_size(asked.wanted.size_px), asked.wanted, timings)
+            body = await self._renditions.write(source.prepared.of_size(asked.wanted.size_px), asked.wanted, timings)
         return Answer(
             outcome=Outcome.BYPASS,
             media_type=asked.wanted.media_type,
@@ -39,10 +66,10 @@ class Bypass:
             status=source.fields.status,
         )
 
-    def _as_it_is(self, source: Source, original: Original, asked: Asked) -> Answer:
+    def _answer_as_it_is(self, source: Source, original: Original, asked: Asked) -> Answer:
         """RFC 9110 7.7, no-transform: neither another size nor another media type, and the origin's own entity tag."""
         fields, tag = source.fields, tag_for_clients(source.fields.etag)
-        not_modified = self._not_modified(source, tag, asked)
+        not_modified = self._is_not_modified(source, tag, asked)
         return Answer(
             outcome=Outcome.BYPASS,
             media_type=original.media_type,
@@ -55,7 +82,7 @@ class Bypass:
             status=fields.status,
         )
 
-    def _not_modified(self, source: Source, entity_tag: str, asked: Asked) -> bool:
+    def _is_not_modified(self, source: Source, entity_tag: str, asked: Asked) -> bool:
         passed = source.fields.passed
         current = Validators(entity_tag=entity_tag, last_modified=passed.last_modified, date=passed.date)
         return asked.conditions.not_modified(current, now_s=self._now())

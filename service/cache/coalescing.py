@@ -1,8 +1,8 @@
 """One flight per key for any number of simultaneous callers. Knows nothing of pictures.
 
-The flight belongs to nobody: a caller that goes away does not end it. Whoever starts a flight must look again inside it
-for what another flight may have just stored, in this order of events: A misses, B misses, A's flight stores and ends,
-B finds no flight and starts one.
+A flight belongs to no caller: it goes on when the callers have gone. A caller that starts a flight must look again
+inside it for what another flight may have just stored, in this order of events: A misses, B misses, A's flight stores
+and ends, B finds no flight and starts one.
 """
 
 from __future__ import annotations
@@ -15,42 +15,43 @@ from typing import Any, Generic, TypeVar
 from service.errors import QueueFull
 
 Result = TypeVar("Result")
+Show = Callable[[Result], None]
+"""A flight calls it with a result that is good enough for the callers that wait, and goes on."""
+Fly = Callable[[Show[Result]], Coroutine[Any, Any, Result]]
 
 
 @dataclass(frozen=True, slots=True)
 class Landed(Generic[Result]):
-    """What a flight brought, and whether this caller only waited for it."""
+    """A flight's result, and whether this caller joined a flight of another one."""
 
     value: Result
     collapsed: bool
     flight: asyncio.Task[Result] | None = field(default=None, compare=False, repr=False)
-    """It may go on."""
+    """The flight, which may go on."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Flight(Generic[Result]):
     task: asyncio.Task[Result]
     shown: asyncio.Future[Result]
-    """Done when the task is, or when it has shown what it has so far."""
+    """Done when the task is, or when it has shown a result."""
 
 
 class Coalescing(Generic[Result]):
-    """The flights that are under way."""
+    """The flights of one kind in this process."""
 
     def __init__(self, waiters: int) -> None:
+        """`waiters` is how many callers may wait for flights of others at one time."""
         self._flights: dict[Hashable, _Flight[Result]] = {}
-        """Those that may be joined,"""
-        self._under_way: dict[asyncio.Task[Result], _Flight[Result]] = {}
-        """and all."""
+        """The flights that may be joined."""
+        self._under_way: set[asyncio.Task[Result]] = set()
+        """All flights."""
         self._free = waiters
-        """So many more may wait for flights of others."""
 
-    async def run(
-        self, key: Hashable, fly: Callable[[], Coroutine[Any, Any, Result]], *, to_the_end: bool = True
-    ) -> Landed[Result]:
-        """Join the flight for this key, or start one. Its error is every caller's error. Raises QueueFull.
+    async def run(self, key: Hashable, fly: Fly[Result], *, to_the_end: bool = True) -> Landed[Result]:
+        """Join the flight for this key, or start one. Raises the flight's error, or QueueFull.
 
-        Who need not wait to the end goes on with what the flight shows.
+        A caller that need not wait `to_the_end` goes on with the result that the flight shows.
         """
         collapsed = key in self._flights
         if collapsed and not self._free:
@@ -65,23 +66,23 @@ class Coalescing(Generic[Result]):
         finally:
             self._free += collapsed
 
-    def begin(self, key: Hashable, fly: Callable[[], Coroutine[Any, Any, Result]]) -> None:
+    def begin(self, key: Hashable, fly: Fly[Result]) -> None:
         """Start a flight for this key unless there is one, and wait for nothing."""
-        if key not in self._flights:
-            flight = _Flight(asyncio.create_task(fly()), asyncio.get_running_loop().create_future())
-            self._flights[key] = self._under_way[flight.task] = flight
-            flight.task.add_done_callback(lambda _: self._land(key, flight))
+        if key in self._flights:
+            return
+        shown: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
 
-    def show(self, result: Result) -> None:
-        """Called by a flight that goes on: this is good enough for those who wait, and for those who come."""
-        task = asyncio.current_task()
-        assert task is not None, "a flight runs in a task"
-        shown = self._under_way[task].shown
-        if not shown.done():
-            shown.set_result(result)
+        def show(result: Result) -> None:
+            if not shown.done():
+                shown.set_result(result)
+
+        flight = _Flight(asyncio.create_task(fly(show)), shown)
+        self._flights[key] = flight
+        self._under_way.add(flight.task)
+        flight.task.add_done_callback(lambda _: self._land(key, flight))
 
     def forget(self, key: Hashable, *, only: Landed[Result] | None = None) -> None:
-        """The next caller starts another flight than this, which goes on for those who wait."""
+        """Let the next caller start another flight than this, which goes on for the callers that wait for it."""
         flight = self._flights.get(key)
         if flight is not None and (only is None or flight.task is only.flight):
             del self._flights[key]
@@ -90,7 +91,7 @@ class Coalescing(Generic[Result]):
         return len(self._under_way)
 
     async def close(self, *, within_s: float) -> None:
-        """Let flights land for so long, then end them; their callers are cancelled with them."""
+        """Let flights land for so long, then cancel them; their callers are cancelled with them."""
         flights = list(self._under_way)
         if flights and within_s:
             await asyncio.wait(flights, timeout=within_s)
@@ -99,7 +100,7 @@ class Coalescing(Generic[Result]):
         await asyncio.gather(*flights, return_exceptions=True)
 
     def _land(self, key: Hashable, flight: _Flight[Result]) -> None:
-        del self._under_way[flight.task]
+        self._under_way.discard(flight.task)
         if self._flights.get(key) is flight:
             del self._flights[key]
         task, shown = flight.task, flight.shown
@@ -110,4 +111,4 @@ class Coalescing(Generic[Result]):
                 shown.set_result(task.result())
         elif not shown.done():
             shown.set_exception(error)
-            shown.exception()  # seen, even if every caller has gone
+            shown.exception()  # marks it as retrieved, even if every caller has gone

@@ -1,8 +1,8 @@
-"""The work of one miss: origin -> picture -> latent -> record in the store. Runs inside a flight; answers nobody.
+"""The work of one miss: origin -> picture -> latent -> record in the store. Runs inside a flight; answers no request.
 
-A fill has these steps in this order; whoever waits for it wakes only after the last:
-take the lease, look again, fetch, read and resize, encode, store. Of a stale record the origin is asked whether it is
-still good: if so, or if the file is the same, it is stored again under new dates and nothing is encoded.
+A fill has these steps, in this order: take the lease, look again, fetch, read and resize, encode, store. Requests that
+wait for it go on after the last one. Of a stale record the fill asks the origin whether it is still good: if so, or if
+the file is the same, the record is stored again under new dates, and nothing is encoded.
 """
 
 from __future__ import annotations
@@ -12,11 +12,21 @@ from dataclasses import replace
 from http import HTTPStatus
 
 from service.cache.encoder import Encoder
-from service.cache.fill_result import Filled, Show, Work
+from service.cache.fill_result import (
+    Failed,
+    FillFacts,
+    FillResult,
+    NewRecord,
+    Preview,
+    Renewed,
+    StaleInstead,
+    StoredMeanwhile,
+    Unstored,
+)
+from service.cache.fill_work import Show, Work
 from service.cache.hold_off import HoldOff
-from service.cache.new_record import is_the_same, recorded
+from service.cache.new_record import is_the_same, make_record
 from service.errors import (
-    EdgeError,
     OriginError,
     QueueFull,
     RecordError,
@@ -60,102 +70,55 @@ class Filler:
         self._hold_off = hold_off
         self._now = now
 
-    def home(self, image_id: str) -> bytes:
-        """The key of a picture."""
-        return self._record_store.home(image_id)
-
-    async def lookup(self, image_id: str, terms: Terms) -> Lookup:
-        """Where the record for a request lies. Raises StoreUnavailable."""
-        return await self._record_store.lookup(image_id, terms.fields)
-
-    async def look(self, lookup: Lookup) -> Found | Reason:
-        """Return a record that can be used now, or why there is none.
-
-        Raises StoreUnavailable, RecordError, or the error that is remembered.
-        """
-        return await self._record_store.look(lookup)
-
-    def use_of(self, record: Record, image_id: str) -> Use:
-        """How this record may be used now."""
-        return use_of(record, now_s=self._now(), held_off=self._hold_off.holds(image_id))
-
-    def forget_failure(self, image_id: str) -> None:
-        """The origin may be asked for it again."""
-        self._hold_off.end(image_id)
-
-    @property
-    def shows(self) -> bool:
-        """Whether a fill shows what it brings before it is encoded."""
-        return self._encoder.source_first
-
-    def note(self, lookup: Lookup) -> None:
-        """Someone asked for a picture that is not there, or not good."""
-        self._encoder.note(lookup.key)
-
     async def fill(
         self, lookup: Lookup, terms: Terms, *, instead_of: Record | None = None, show: Show | None = None
-    ) -> Filled:
-        """The whole miss. `lookup` is where it was looked for, `instead_of` a record that turned out to be unusable.
+    ) -> FillResult:
+        """Fill one picture and return how that ended. Raises the EdgeError that the clients get.
 
-        Raises what the client is told. With `show`, the picture is shown as soon as it is there, and encoded behind
-        those who have seen it.
+        `lookup` is where a request has found no usable record, `instead_of` a record that cannot be decoded. With
+        `show`, the source's pixels are shown as soon as they are there, and encoded in the background.
         """
         line, forwarded = self._leases.line(lookup.lease), lookup.miss
         while True:
             async with line.lease() as lease:
-                work = await self._begun(Work(lookup, terms, lease, show), instead_of)
+                work = await self._begin(Work(lookup, terms, lease, show), instead_of)
                 if work.is_in_place:
-                    if work.known is not None and self._is_good(work.known.record, lease):
-                        return _found(work, work.known.record, forwarded=forwarded, waited=line.waited)
+                    if work.known is not None and self._is_usable(work.known.record, lease):
+                        facts = FillFacts(work.timings, terms.fields, forwarded)
+                        return StoredMeanwhile(facts, work.known.record, waited=line.waited)
                     if lease.may_fill and not work.is_beside:
-                        return await self._filled(work)
-            if work.is_beside:  # the lease is for those who can write
-                return await self._filled(work)
+                        return await self._ask(work)
+            if work.is_beside:  # only a process that writes to the store needs the lease
+                return await self._ask(work)
             if work.is_in_place:
                 await line.wait(lease)
             lookup, forwarded, line = work.lookup, work.forwarded, line.of(work.lookup.lease)
 
-    async def is_outdated(self, filled: Filled) -> bool:
-        """Whether a purge has come since the fill began, so that who asks after the purge needs another."""
-        if filled.is_preview:
-            return filled.grant is not None and await self._record_store.is_over(filled.grant)
-        if filled.fenced or filled.record is None:
-            return filled.fenced
-        is_new = not (filled.found or filled.failed)  # else it may have been stale before
-        return await self._record_store.is_purged(filled.record, soft=is_new)
+    async def is_outdated(self, result: FillResult) -> bool:
+        """Return whether a purge has come since the fill began, so that requests after the purge need another fill."""
+        match result:
+            case Preview(grant=grant):
+                return grant is not None and await self._record_store.is_over(grant)
+            case Unstored(fenced=fenced):
+                return fenced
+            case Failed():
+                return False
+            case NewRecord() | Renewed():
+                return result.fenced or await self._record_store.is_purged(result.record, soft=True)
+            case StoredMeanwhile() | StaleInstead():  # a soft purge may have come long before the fill
+                return await self._record_store.is_purged(result.record, soft=False)
 
-    async def fetch(self, image_id: str, terms: Terms, timings: Timings, *, forwarded: Reason) -> Source:
-        """Return the picture as the origin has it, for a request that nothing is stored for, and for this reason."""
-        with forwarded_because(forwarded):
-            return await self._upstream.fetch(image_id, terms, timings)
-
-    async def is_passed(self, lookup: Lookup) -> bool:
-        """Whether everybody is to `fetch_passed` it for themselves at present."""
-        return await self._leases.is_passed(lookup.lease)
-
-    async def fetch_passed(self, lookup: Lookup, terms: Terms, timings: Timings, *, forwarded: Reason) -> Source:
-        """Fetch a picture that is marked as passed. The mark goes when the origin says something else of it."""
-        try:
-            source = await self.fetch(lookup.image_id, terms, timings, forwarded=forwarded)
-        except EdgeError:  # not CancelledError: a client that leaves says nothing of the picture
-            await self._leases.no_longer_passed(lookup.lease)
-            raise
-        if source.storage.obstacle is None:
-            await self._leases.no_longer_passed(lookup.lease)
-        return source
-
-    def _is_good(self, known: Record, lease: Lease) -> bool:
+    def _is_usable(self, known: Record, lease: Lease) -> bool:
         use = use_of(known, now_s=self._now())
         # What may be shown during a validation is shown during that of another process too.
         return use is Use.FRESH or (use is Use.WHILE_REVALIDATING and lease.standing is Standing.ANOTHERS)
 
-    async def _begun(self, work: Work, instead_of: Record | None) -> Work:
+    async def _begin(self, work: Work, instead_of: Record | None) -> Work:
         found: Found | Reason
         beside = b""
         try:
-            purges = (
-                await self._record_store.purges()
-            )  # of the store: of a purge that is seen too late nothing may come back
+            # Read from the store itself: if a purge were seen too late, what it removed would be stored again.
+            purges = await self._record_store.purges()
             work = replace(work, lookup=await self._record_store.lookup(work.lookup.image_id, work.terms.fields))
             found = await self._record_store.look(work.lookup, purges)
         except StoreUnavailable:
@@ -168,30 +131,29 @@ class Filler:
             beside = found.value
         if isinstance(found, Found) and instead_of is not None and found.record.bitstream == instead_of.bitstream:
             found = Reason.DAMAGED_RECORD
-        return work.granted(found, generation=purges.latest, beside=beside)
+        return work.begin(found, generation=purges.latest, beside=beside)
 
-    async def _filled(self, work: Work) -> Filled:
+    async def _ask(self, work: Work) -> FillResult:
         with forwarded_because(work.forwarded):
-            return await self._asked(work)
+            if work.known is None:
+                return await self._take(work, await self._fetch(work))
+            return await self._validate(work, work.known)
 
-    async def _asked(self, work: Work) -> Filled:
-        if work.known is None:
-            return await self._new(work, await self._fetched(work))
-        known = work.known.record
+    async def _validate(self, work: Work, known: Found) -> FillResult:
+        """Ask the origin whether a stale record is still good (RFC 9111 4.3)."""
         try:
-            answered = await self._upstream.ask(work.lookup.image_id, work.terms, work.timings, known)
+            answered = await self._upstream.ask(work.lookup.image_id, work.terms, work.timings, known.record)
         except OriginError as error:
-            return self._failed(known, error, work)
+            return self._show_stale(known.record, error, work)
         if isinstance(answered, Confirmed):
-            fields = self._upstream.settled(merged(known, answered.fields))
-            confirmed = await self._confirmed(work, work.known, fields, self._upstream.storage(fields))
-            return replace(confirmed, origin_status=HTTPStatus.NOT_MODIFIED)
-        if is_the_same(answered, known):
-            confirmed = await self._confirmed(work, work.known, answered.fields, answered.storage)
-            return replace(confirmed, origin_status=HTTPStatus.OK)
-        return await self._new(work, answered)
+            fields = self._upstream.settled(merged(known.record, answered.fields))
+            facts = replace(work.facts, origin_status=HTTPStatus.NOT_MODIFIED)
+            return await self._renew(work, known, fields, self._upstream.storage(fields), facts)
+        if is_the_same(answered, known.record):
+            return await self._renew(work, known, answered.fields, answered.storage, work.facts)
+        return await self._take(work, answered)
 
-    async def _fetched(self, work: Work) -> Delivered:
+    async def _fetch(self, work: Work) -> Delivered:
         try:
             return await self._upstream.ask(work.lookup.image_id, work.terms, work.timings)
         except OriginRefused as refused:
@@ -199,79 +161,69 @@ class Filler:
             await self._record_store.remember(refused, work.grant, over=over)
             raise
 
-    async def _new(self, work: Work, delivered: Delivered) -> Filled:
+    async def _take(self, work: Work, delivered: Delivered) -> FillResult:
+        """Store a new picture, if it may be stored and is worth an encode."""
         assert not isinstance(delivered, Confirmed), "nothing was known that could be confirmed"
         if delivered.storage.obstacle is not None:
             work.lease.pass_on()
             if work.known is not None:  # RFC 9111 4: the most recent answer counts, and it may not be shown again
                 await self._record_store.drop(work.known)
-            return work.brought(source=await self._upstream.as_source(delivered, work.terms))
+            source = await self._upstream.as_source(delivered, work.terms)
+            return Unstored(work.facts, source, delivered.storage.obstacle)
         if isinstance(delivered, Latent):
-            return await self._put(work.brought(latent=delivered), delivered, delivered.bitstream, work)
+            return await self._store(work, delivered, delivered.bitstream, work.facts)
         if work.known is None and not self._encoder.admits(work.lookup.key):
-            return await self._skipped(work.brought(source=delivered), Reason.NOT_ADMITTED)
+            return await self._skip(work, delivered, Reason.NOT_ADMITTED, work.facts)
         if work.show is None:
-            return await self._encoded(work, delivered)
-        return await self._encoded_behind(work, without_file(delivered), work.show)
+            return await self._encode(work, delivered)
+        return await self._encode_in_background(work, without_file(delivered), work.show)
 
-    async def _encoded(self, work: Work, delivered: Source) -> Filled:
+    async def _encode(self, work: Work, delivered: Source) -> FillResult:
         try:
             with work.timings.measured("encode"):
                 bitstream = await self._encoder.encode(delivered.prepared.high)
         except QueueFull as refused:  # the source is here: showing it is cheap, and another edge can encode it itself
-            return await self._skipped(work.brought(source=delivered), refused.reason)
-        source = without_file(delivered)
-        return await self._put(work.brought(source=source), source, bitstream, work)
+            return await self._skip(work, delivered, refused.reason, work.facts)
+        return await self._store(work, without_file(delivered), bitstream, work.facts)
 
-    async def _encoded_behind(self, work: Work, source: Source, show: Show) -> Filled:
-        show(work.brought(source=source))
-        behind = replace(work, timings=Timings())
-        filled = replace(behind.brought(source=source), behind=True)
+    async def _encode_in_background(self, work: Work, source: Source, show: Show) -> FillResult:
+        show(Preview(work.facts, source, work.grant))
+        facts = replace(work.facts, timings=Timings(), in_background=True)
         try:
-            with behind.timings.measured("encode"):
-                bitstream = await self._encoder.encode_behind(source.prepared.high)
+            with facts.timings.measured("encode"):
+                bitstream = await self._encoder.encode_in_background(source.prepared.high)
         except QueueFull as refused:
-            return await self._skipped(filled, refused.reason)
-        return await self._put(filled, source, bitstream, work)
+            return await self._skip(work, source, refused.reason, facts)
+        return await self._store(work, source, bitstream, facts)
 
-    async def _skipped(self, filled: Filled, why: Reason) -> Filled:
-        fenced = filled.grant is not None and await self._record_store.is_over(filled.grant)
-        return replace(filled, skipped=why, fenced=fenced)
+    async def _skip(self, work: Work, source: Source, why: Reason, facts: FillFacts) -> Unstored:
+        fenced = work.grant is not None and await self._record_store.is_over(work.grant)
+        return Unstored(facts, source, why, fenced=fenced)
 
-    async def _put(self, filled: Filled, delivered: Source | Latent, bitstream: bytes, work: Work) -> Filled:
+    async def _store(self, work: Work, delivered: Source | Latent, bitstream: bytes, facts: FillFacts) -> NewRecord:
         image_id, now_s = work.lookup.image_id, self._now()
-        record = recorded(delivered, bitstream, image_id=image_id, generation=work.generation, now_s=now_s)
-        return _stored(replace(filled, record=record), await self._record_store.put(record, work.grant), work)
+        record = make_record(delivered, bitstream, image_id=image_id, generation=work.generation, now_s=now_s)
+        stored = await self._record_store.put(record, work.grant)
+        return work.mark_stored(NewRecord(facts, record, delivered), stored)
 
-    def _failed(self, known: Record, error: OriginError, work: Work) -> Filled:
-        """RFC 5861 4: what is stale is better than an error, but a picture that is gone is gone."""
+    async def _renew(
+        self, work: Work, known: Found, fields: ResponseFields, storage: Storage, facts: FillFacts
+    ) -> Renewed:
+        """Give the record new dates; nothing is encoded."""
+        # A record of an earlier version may have no id: it gets one now.
+        named = replace(known.record, image_id=work.lookup.image_id)
+        record = renewed(named, fields, storage, generation=work.generation)
+        end = Renewed(facts, record)
+        if storage.obstacle is not None or work.grant is None:
+            return end
+        return work.mark_stored(end, await self._record_store.renew(known, record, work.grant))
+
+    def _show_stale(self, known: Record, error: OriginError, work: Work) -> StaleInstead:
+        """RFC 5861 4: a stale picture is better than an error, but a picture that is gone is gone."""
         status = error.status if isinstance(error, OriginRefused) else None
         if status is not None and status < HTTPStatus.INTERNAL_SERVER_ERROR:
             raise error
         self._hold_off.begin(work.lookup.image_id)
         if not may_stand_in(known, now_s=self._now()):
             raise error
-        return replace(work.brought(), record=known, failed=True, origin_status=status)
-
-    async def _confirmed(self, work: Work, known: Found, fields: ResponseFields, storage: Storage) -> Filled:
-        """The latent is as good as before: its dates are renewed, and nothing is encoded."""
-        # A record of an earlier version gets its id now.
-        named = replace(known.record, image_id=work.lookup.image_id)
-        record = renewed(named, fields, storage, generation=work.generation)
-        filled = replace(work.brought(), record=record)
-        if storage.obstacle is not None or work.grant is None:
-            return filled
-        return _stored(filled, await self._record_store.renew(known, record, work.grant), work)
-
-
-def _found(work: Work, record: Record, *, forwarded: Reason, waited: bool) -> Filled:
-    return Filled(work.timings, work.terms.fields, record=record, forwarded=forwarded, found=True, waited=waited)
-
-
-def _stored(filled: Filled, lookup: Lookup | None, work: Work) -> Filled:
-    """Whether it was: something else may have come in between."""
-    if lookup is None:
-        return replace(filled, fenced=work.grant is not None)
-    if work.is_beside:
-        return filled
-    return replace(filled, stored_at=lookup.key)
+        return StaleInstead(replace(work.facts, origin_status=status), known)

@@ -1,12 +1,12 @@
-"""Who waits for whom: one fill for all who ask for the same, one fetch where there is no store. Asks no store itself.
+"""Which requests share a fill, or a fetch where there is no store. Asks no store itself.
 
 Whether two requests ask for the same is known before the origin has answered only where it is known how the picture
-varies. Whoever has waited for an answer that turns out to be another client's, or older than a purge, goes on:
+varies. A request that has waited for an answer which turns out to be another client's, or older than a purge, goes on:
 
     landed -> an error that may be another's alone     again, without the others
            -> for this request, and no purge since     it is the answer
-           -> older than a purge                       again; nobody joins that one any more
-           -> of another variant                       again, with those who ask for this one
+           -> older than a purge                       again; no other request joins that flight any more
+           -> of another variant                       again, with the requests for this variant
 """
 
 from __future__ import annotations
@@ -14,112 +14,146 @@ from __future__ import annotations
 from collections.abc import Hashable
 
 from service.cache.answer import Asked
-from service.cache.coalescing import Coalescing, Landed
+from service.cache.bypass import Bypass
+from service.cache.coalescing import Coalescing, Fly, Landed, Show
+from service.cache.encoder import Encoder
 from service.cache.fill import Filler
-from service.cache.fill_result import Filled
+from service.cache.fill_result import (
+    Failed,
+    FillFacts,
+    FillResult,
+    NewRecord,
+    Preview,
+    Unstored,
+    WithRecord,
+    answers,
+    may_be_shared,
+    variant,
+)
 from service.errors import EdgeError
 from service.metrics.telemetry import Telemetry
 from service.metrics.timings import Timings
-from service.reason import Reason
+from service.reason import NOT_ENCODED, Reason
 from service.records.lookup import Lookup
 from service.records.record import Record
 from service.refine.refiner import Refiner
 from service.upstream.source import Source
 
-ATTEMPTS = 3  # assumed: so often something may come in between before one asks for oneself
+ATTEMPTS = 3  # assumed: after so many flights of others that were of no use, a request asks for itself
+Picture = WithRecord | Preview | Unstored
+"""A fill that did not fail."""
 
 
 class Flights:
-    """Those of one process."""
+    """The fills and fetches of one process that are under way."""
 
-    def __init__(self, filler: Filler, *, refiner: Refiner, telemetry: Telemetry, waiters: int) -> None:
+    def __init__(
+        self, filler: Filler, bypass: Bypass, encoder: Encoder, *, refiner: Refiner, telemetry: Telemetry, waiters: int
+    ) -> None:
+        """`waiters` is how many requests may wait for the flights of others."""
         self._filler = filler
+        self._bypass = bypass
+        self._encoder = encoder
         self._refiner = refiner
         self._telemetry = telemetry
-        self._fills: Coalescing[Filled] = Coalescing(waiters)
-        self._fetches: Coalescing[Filled] = Coalescing(waiters)
+        self._fills: Coalescing[FillResult] = Coalescing(waiters)
+        self._fetches: Coalescing[Unstored | Failed] = Coalescing(waiters)
 
-    async def fill(self, asked: Asked, lookup: Lookup, *, instead_of: Record | None = None) -> Landed[Filled]:
-        """One fill for all who ask. Raises its error."""
+    async def fill(self, asked: Asked, lookup: Lookup, *, instead_of: Record | None = None) -> Landed[Picture]:
+        """Join or start the fill for a request. Raises its error."""
+        self._encoder.note(lookup.key)
         # The key is the picture, or its variant, and not the size: both sizes wait for the same fill.
         key: Hashable = lookup.key
         for _ in range(ATTEMPTS):
-            landed = await self._flown(key, asked, lookup, instead_of)
-            if landed.collapsed and not landed.value.may_be_shared:
+            landed = await self._run(key, asked, lookup, instead_of)
+            if landed.collapsed and not may_be_shared(landed.value):
                 break
             if landed.collapsed and await self._filler.is_outdated(landed.value):
                 # That flight had begun before a purge, and this request may have come after it.
                 self._fills.forget(key, only=landed)
-            elif landed.collapsed and not landed.value.answers(asked.terms.fields):
-                key = (lookup.key, landed.value.variant(asked.terms.fields))
+            elif landed.collapsed and not answers(landed.value, asked.terms.fields):
+                key = (lookup.key, variant(landed.value, asked.terms.fields))
             else:
-                return _answering(landed)
-        return _answering(await self._flown(object(), asked, lookup, instead_of))
+                return _raise_failure(landed)
+        return _raise_failure(await self._run(object(), asked, lookup, instead_of))
 
     def begin(self, asked: Asked, lookup: Lookup) -> None:
-        """A fill that nobody waits for."""
-        self._fills.begin(lookup.key, lambda: self._fill(asked, lookup, None))
+        """Start a fill in the background."""
+        self._fills.begin(lookup.key, self._flight(asked, lookup, None))
 
     async def fetch(self, asked: Asked, timings: Timings) -> Source:
-        """The picture as the origin has it, where there is no store."""
-        terms = asked.terms
-        flight = (asked.wanted.image_id, terms.keep_file)
-        landed = await self._fetches.run(flight, lambda: self._fetch(asked, timings))
-        source = landed.value.source
-        private = source is not None and source.storage.obstacle is not None
-        shared = landed.value.may_be_shared and landed.value.answers(terms.fields)
-        if landed.collapsed and (private or not shared):
-            return await self._fetched_alone(asked, timings)
-        source = _answering(landed).value.source
-        assert source is not None, "a fetch brings a source or an error"
-        return source
+        """Join or start the fetch for a request where there is no store. Raises its error."""
+        fields = asked.terms.fields
+        flight = (asked.wanted.image_id, asked.terms.keep_file)
+        landed = await self._fetches.run(flight, lambda _: self._fetch(asked, timings))
+        result = landed.value
+        is_for_one = isinstance(result, Unstored) and result.is_for_one_client
+        if landed.collapsed and (is_for_one or not (may_be_shared(result) and answers(result, fields))):
+            return await self._bypass.fetch(asked, timings, forwarded=Reason.STORE_UNAVAILABLE)
+        if isinstance(result, Failed):
+            raise _failure(result, collapsed=landed.collapsed)
+        return result.source
 
     def forget(self, key: bytes) -> None:
-        """It was purged: who asks from now on joins no fill that is under way."""
+        """Let no request join the fill that is under way: the picture was purged."""
         self._fills.forget(key)
 
     async def close(self, *, within_s: float) -> None:
-        """Finish what is under way for the store, or end it."""
+        """Let fills end for so long, then cancel them and all fetches."""
         await self._fills.close(within_s=within_s)
         await self._fetches.close(within_s=0)
 
-    async def _flown(self, key: Hashable, asked: Asked, lookup: Lookup, instead_of: Record | None) -> Landed[Filled]:
-        to_the_end = not self._may_be_shown(asked)
-        return await self._fills.run(key, lambda: self._fill(asked, lookup, instead_of), to_the_end=to_the_end)
+    async def _run(self, key: Hashable, asked: Asked, lookup: Lookup, instead_of: Record | None) -> Landed[FillResult]:
+        fly = self._flight(asked, lookup, instead_of)
+        return await self._fills.run(key, fly, to_the_end=not self._takes_preview(asked))
 
-    def _may_be_shown(self, asked: Asked) -> bool:
-        """Whether the source's pixels will do until the latent is there."""
-        return self._filler.shows and not asked.wanted.is_latent
+    def _takes_preview(self, asked: Asked) -> bool:
+        # Another edge that asks for the latent has no use for the source's pixels.
+        return self._encoder.source_first and not asked.wanted.is_latent
 
-    async def _fill(self, asked: Asked, lookup: Lookup, instead_of: Record | None) -> Filled:
-        """The flight: it goes on for the store even if every client has left."""
-        show = self._fills.show if self._may_be_shown(asked) else None
+    def _flight(self, asked: Asked, lookup: Lookup, instead_of: Record | None) -> Fly[FillResult]:
+        async def fly(show: Show[FillResult]) -> FillResult:
+            shown = show if self._takes_preview(asked) else None
+            return await self._fill(asked, lookup, instead_of, show=shown)
+
+        return fly
+
+    async def _fill(
+        self, asked: Asked, lookup: Lookup, instead_of: Record | None, *, show: Show[FillResult] | None
+    ) -> FillResult:
+        """Fill, and return an error as a value: not every request that waited gets it."""
         try:
-            filled = await self._filler.fill(lookup, asked.terms, instead_of=instead_of, show=show)
+            result = await self._filler.fill(lookup, asked.terms, instead_of=instead_of, show=show)
         except EdgeError as error:
-            return Filled(Timings(), asked.terms.fields, error=error)
-        if filled.behind:
-            self._telemetry.stages(filled.timings)
-        if filled.skipped:
-            self._telemetry.encode_skipped(filled.skipped)
-        if filled.stored_at and filled.record is not None and filled.source is not None:
-            self._refiner.offer(filled.stored_at, filled.record, filled.source.prepared.high)
-        return filled
+            return _failed(asked, error)
+        if not isinstance(result, Failed) and result.facts.in_background:
+            self._telemetry.stages(result.facts.timings)
+        match result:
+            case Unstored(why=why) if why in NOT_ENCODED:
+                self._telemetry.encode_skipped(why)
+            case NewRecord(record=record, delivered=Source() as source, stored_at=key) if key:
+                self._refiner.offer(key, record, source.prepared.high)
+        return result
 
-    async def _fetch(self, asked: Asked, timings: Timings) -> Filled:
-        fields = asked.terms.fields
+    async def _fetch(self, asked: Asked, timings: Timings) -> Unstored | Failed:
+        why = Reason.STORE_UNAVAILABLE
         try:
-            return Filled(timings, fields, source=await self._fetched_alone(asked, timings))
+            source = await self._bypass.fetch(asked, timings, forwarded=why)
         except EdgeError as error:
-            return Filled(timings, fields, error=error)
-
-    async def _fetched_alone(self, asked: Asked, timings: Timings) -> Source:
-        return await self._filler.fetch(asked.wanted.image_id, asked.terms, timings, forwarded=Reason.STORE_UNAVAILABLE)
+            return _failed(asked, error)
+        return Unstored(FillFacts(timings, asked.terms.fields, why), source, why)
 
 
-def _answering(landed: Landed[Filled]) -> Landed[Filled]:
-    """Raises the error of a flight, which comes as a value so that not everyone who waited is told."""
-    error = landed.value.error
-    if error is not None:
-        raise error.for_waiter() if landed.collapsed else error
-    return landed
+def _failed(asked: Asked, error: EdgeError) -> Failed:
+    return Failed(FillFacts(Timings(), asked.terms.fields, Reason.URI_MISS), error)
+
+
+def _raise_failure(landed: Landed[FillResult]) -> Landed[Picture]:
+    """Return a picture; raise an error."""
+    if isinstance(landed.value, Failed):
+        raise _failure(landed.value, collapsed=landed.collapsed)
+    return Landed(landed.value, collapsed=landed.collapsed)
+
+
+def _failure(result: Failed, *, collapsed: bool) -> EdgeError:
+    return result.error.for_waiter() if collapsed else result.error

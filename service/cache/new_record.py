@@ -1,4 +1,4 @@
-"""What was delivered, as a record: its latent, what the origin said of it, and when. Asks nobody, stores nothing."""
+"""A picture that was delivered, as a record: its latent, what the origin said of it, and when. No I/O."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from service.rules import freshness
 from service.upstream.source import Latent, Source
 
 
-def recorded(delivered: Source | Latent, bitstream: bytes, *, image_id: str, generation: int, now_s: float) -> Record:
-    """A new record; the generation is from before the origin was asked."""
+def make_record(
+    delivered: Source | Latent, bitstream: bytes, *, image_id: str, generation: int, now_s: float
+) -> Record:
+    """Return a new record; the generation is from before the origin was asked."""
     fields, storage, header = delivered.fields, delivered.storage, parse(bitstream)
     facts = delivered.facts if isinstance(delivered, Latent) else delivered.prepared.facts
     return Record(
@@ -39,7 +41,7 @@ def recorded(delivered: Source | Latent, bitstream: bytes, *, image_id: str, gen
 
 
 def is_the_same(delivered: Source | Latent, known: Record) -> bool:
-    """The same file: another latent of it is a better one."""
+    """Return whether the same file was delivered. A different latent of the same file counts as another one."""
     if delivered.storage.obstacle is not None:
         return False
     if isinstance(delivered, Source):

@@ -1,4 +1,4 @@
-"""Latents of the previous weights, encoded anew behind the answers that showed them. Answers nobody.
+"""Encode latents of the previous weights anew, in the background of the hits that showed them.
 
     hit -> a turn of the pace -> a mark in the store, so that no other process does the same
         -> the source, once more from upstream: only if it is still the same file
@@ -39,12 +39,12 @@ SECRET_BYTES = 16
 
 @dataclass(frozen=True, slots=True)
 class _New:
-    """What a record is overwritten with."""
+    """What replaces the latent of a record."""
 
     bitstream: bytes
     refinement: int
     source: Source | None
-    """None where it came as a latent."""
+    """None where the parent sent a latent."""
 
 
 class NewLatents:
@@ -56,7 +56,7 @@ class NewLatents:
 
     @property
     def stream_id(self) -> bytes:
-        """Of the weights in use."""
+        """The stream id of the weights in use."""
         return self._encoder.stream_id
 
     async def of(self, stored: Record, image_id: str, terms: Terms) -> _New | ReencodeOutcome:
@@ -67,7 +67,7 @@ class NewLatents:
         if delivered.storage.obstacle is not None or facts.source_digest != stored.source_digest:
             return ReencodeOutcome.CHANGED
         if isinstance(delivered, Source):
-            bitstream = await self._encoder.encode_behind(delivered.prepared.high)
+            bitstream = await self._encoder.encode_in_background(delivered.prepared.high)
             return _New(bitstream, refinement=0, source=delivered)
         if parse(delivered.bitstream).stream_id != self._encoder.stream_id:
             return ReencodeOutcome.FAILED
@@ -75,7 +75,7 @@ class NewLatents:
 
 
 class Reencoder:
-    """Encodes anew what it is offered, at the given pace; None turns it off."""
+    """Encodes the records anew that it is offered, at the given pace; None turns it off."""
 
     def __init__(
         self,
@@ -109,7 +109,7 @@ class Reencoder:
         task.add_done_callback(self._end)
 
     async def close(self) -> None:
-        """Drop what is under way."""
+        """Cancel what is under way."""
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
@@ -126,7 +126,7 @@ class Reencoder:
 
     async def _outcome(self, found: Found, terms: Terms) -> ReencodeOutcome:
         key = found.lookup.key
-        if not await self._marks(key):
+        if not await self._mark(key):
             return ReencodeOutcome.ELSEWHERE
         stored = unpack(found.value, key)  # with the dates that the store has: a soft purge only changes what is shown
         new = await self._latents.of(stored, found.lookup.image_id, terms)
@@ -139,8 +139,8 @@ class Reencoder:
             self._refiner.offer(key, record, new.source.prepared.high)
         return ReencodeOutcome.STORED
 
-    async def _marks(self, key: bytes) -> bool:
-        """Whether no process has tried for a while. Nobody takes the mark away: it ends by itself."""
+    async def _mark(self, key: bytes) -> bool:
+        """Mark the picture, and return whether no other process has marked it. The mark expires by itself."""
         mark = Token(MARK_PREFIX + key.removeprefix(KEY_PREFIX), secrets.token_bytes(SECRET_BYTES))
         return await self._store.take(mark, ttl_ms=round(HOLD_S * 1000)) == mark.secret
 

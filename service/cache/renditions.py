@@ -1,9 +1,9 @@
-"""From a latent, or from pixels, to the file that a client asked for. Knows no store and no origin.
+"""Make the file that a client asked for, from a latent or from pixels. Knows no store and no origin.
 
-Finished files are kept in memory by their entity tag, which names all that they are made of. Whoever asks has looked
-at the record before: a picture that was purged, replaced or refined, here or by another edge, is never asked for by its
-old tag again, and without the store nobody asks. So nothing has to be emptied. Who asks for a file while it is being
-made gets that one; without memory every request is a decode.
+An in-memory cache keeps finished files by their entity tag, which names all that a file is made of. It needs no
+invalidation: each request has just read the record from the store, so the old tag of a picture that was purged,
+replaced or refined, here or by another edge, is never looked up again. Simultaneous requests for a file share one
+decode. Without the in-memory cache every request is a decode.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from service.rules.negotiation import Wanted
 Pixels = NDArray[np.uint8]
 
 QUICK = {"image/jpeg"}
-"""Files that take less time (0.4 ms at 344) than the way to another thread and back costs both."""
+"""Files that are written in less time (0.4 ms at 344) than it takes to hand the pixels to another thread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Rendition:
 
 
 class Renditions:
-    """Made on demand, unless they are still in memory."""
+    """Makes files on demand, and keeps them in memory."""
 
     def __init__(
         self, worker: PictureCodec, threads: Executor, *, memory: S3Fifo, counts: RenditionCounts, waiters: int
@@ -54,7 +54,7 @@ class Renditions:
         self._decodes: Coalescing[bytes] = Coalescing(waiters)
 
     def entity_tag(self, record: Record, wanted: Wanted) -> str:
-        """Known before anything is decoded."""
+        """Return the entity tag of a file, which is known before anything is decoded."""
         if wanted.is_latent:
             return latent_tag(record)
         return entity_tag(
@@ -70,11 +70,11 @@ class Renditions:
         )
 
     def source_tag(self, source_digest: bytes, wanted: Wanted) -> str:
-        """That of a file that `file` makes of the source's own pixels."""
+        """Return the entity tag of a file that is made of the source's own pixels."""
         return source_entity_tag(source_digest, size_px=wanted.size_px, media_type=wanted.media_type)
 
-    async def made(self, record: Record, wanted: Wanted, tag: str, timings: Timings) -> Rendition:
-        """The file of a record, whose entity tag is known. Raises DamagedBitstream, CodecFailed or QueueFull."""
+    async def make(self, record: Record, wanted: Wanted, tag: str, timings: Timings) -> Rendition:
+        """Return the file of a record, by its entity tag. Raises DamagedBitstream, CodecFailed or QueueFull."""
         if wanted.is_latent:
             return Rendition(record.bitstream)
         body = self._memory.get(tag)
@@ -82,19 +82,19 @@ class Renditions:
             self._counts.found()
             return Rendition(body, from_memory=True)
         if not self._memory.limit_bytes:
-            return Rendition(await self._kept(record, wanted, tag, timings))
-        landed = await self._decodes.run(tag, lambda: self._kept(record, wanted, tag, timings))
+            return Rendition(await self._decode_and_keep(record, wanted, tag, timings))
+        landed = await self._decodes.run(tag, lambda _: self._decode_and_keep(record, wanted, tag, timings))
         if landed.collapsed:
             self._counts.shared()
         return Rendition(landed.value)
 
-    async def _kept(self, record: Record, wanted: Wanted, tag: str, timings: Timings) -> bytes:
-        body = await self._decoded(record, wanted, timings)
+    async def _decode_and_keep(self, record: Record, wanted: Wanted, tag: str, timings: Timings) -> bytes:
+        body = await self._decode(record, wanted, timings)
         self._memory.put(tag, body)
         self._counts.decoded(kept_bytes=self._memory.size_bytes)
         return body
 
-    async def _decoded(self, record: Record, wanted: Wanted, timings: Timings) -> bytes:
+    async def _decode(self, record: Record, wanted: Wanted, timings: Timings) -> bytes:
         at_once = self._worker.is_processor and wanted.media_type in QUICK
         write = partial(image_file.write, media_type=wanted.media_type) if at_once else None
         decoded = await self._worker.decode(record.bitstream, size_px=wanted.size_px, write=write)
@@ -104,10 +104,10 @@ class Renditions:
         if decoded.file is not None:
             timings.add("file", decoded.file_s)
             return decoded.file
-        return await self.file(decoded.pixels, wanted, timings)
+        return await self.write(decoded.pixels, wanted, timings)
 
-    async def file(self, pixels: Pixels, wanted: Wanted, timings: Timings) -> bytes:
-        """The file of a picture in its size."""
+    async def write(self, pixels: Pixels, wanted: Wanted, timings: Timings) -> bytes:
+        """Return pixels, which have the wanted size, as a file of the wanted media type."""
         with timings.measured("file"):
             return await asyncio.get_running_loop().run_in_executor(
                 self._threads, image_file.write, pixels, wanted.media_type

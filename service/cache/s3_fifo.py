@@ -50,7 +50,7 @@ class S3Fifo:
         self._ghosts: OrderedDict[str, None] = OrderedDict()
 
     def get(self, key: str) -> bytes | None:
-        """The value, and a use of it is counted."""
+        """Return the value, and count a use of it."""
         one = self._small.kept.get(key) or self._main.kept.get(key)
         if one is None:
             return None
@@ -72,7 +72,7 @@ class S3Fifo:
 
     @property
     def size_bytes(self) -> int:
-        """Of all values."""
+        """The size of all values."""
         return self._small.size_bytes + self._main.size_bytes
 
     def _make_room(self) -> None:
@@ -92,7 +92,7 @@ class S3Fifo:
             self._ghosts.popitem(last=False)
 
     def _leave_main(self) -> None:
-        """Each turn takes a use away, so this comes to an end."""
+        """Drop the first value, or give it another round for a use, which is then used up: so this ends."""
         key, one = self._main.pop_first()
         if one.uses:
             one.uses -= 1

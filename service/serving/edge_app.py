@@ -15,11 +15,14 @@ from fastapi import FastAPI
 from service.bus.decoder_client import DecoderClient
 from service.bus.symbol_reader import SymbolReader
 from service.cache.admission import Admission
+from service.cache.bypass import Bypass
 from service.cache.edge_cache import EdgeCache
 from service.cache.encoder import Encoder, EncodeRules
 from service.cache.fill import Filler
 from service.cache.flights import Flights
 from service.cache.hold_off import HoldOff
+from service.cache.picture_state import PictureStates
+from service.cache.record_answers import RecordAnswers
 from service.cache.reencoder import NewLatents, Reencoder
 from service.cache.renditions import Renditions
 from service.cache.s3_fifo import S3Fifo
@@ -133,15 +136,11 @@ async def _started(settings: Settings, drain: Drain, closing: AsyncExitStack, *,
     )
     sources = Upstream(origin, intake, parent=_parent(settings, intake, telemetry, closing))
     encoder = _encoder(settings, worker, quality)
-    filler = Filler(
-        _record_store(settings, store, generations, worker),
-        # Who waits for another process gives up when a fetch would have done so.
-        Leases(store, patience_s=settings.origin_timeout_s + (settings.parent_timeout_s if settings.parent else 0)),
-        sources,
-        encoder=encoder,
-        hold_off=HoldOff(settings.hold_off_s),
-        now=time.time,
-    )
+    record_store = _record_store(settings, store, generations, worker)
+    # A request that waits for another process gives up when a fetch would have done so.
+    patience_s = settings.origin_timeout_s + (settings.parent_timeout_s if settings.parent else 0)
+    leases, hold_off = Leases(store, patience_s=patience_s), HoldOff(settings.hold_off_s)
+    filler = Filler(record_store, leases, sources, encoder=encoder, hold_off=hold_off, now=time.time)
     rules = RefineRules(steps=settings.refine, quality=quality)
     refiner = Refiner(rules, store=store, worker=worker, telemetry=telemetry)
     closing.push_async_callback(refiner.close)
@@ -154,19 +153,21 @@ async def _started(settings: Settings, drain: Drain, closing: AsyncExitStack, *,
         now=time.time,
     )
     closing.push_async_callback(reencoder.close)
+    renditions = Renditions(
+        worker,
+        closing.enter_context(ThreadPoolExecutor(FILE_THREADS, "file")),
+        memory=S3Fifo(settings.hot_bytes),
+        counts=telemetry.renditions,
+        waiters=settings.waiters,
+    )
+    bypass = Bypass(sources, leases, renditions, now=time.time)
     cache = EdgeCache(
-        filler=filler,
-        flights=Flights(filler, refiner=refiner, telemetry=telemetry, waiters=settings.waiters),
-        renditions=Renditions(
-            worker,
-            closing.enter_context(ThreadPoolExecutor(FILE_THREADS, "file")),
-            memory=S3Fifo(settings.hot_bytes),
-            counts=telemetry.renditions,
-            waiters=settings.waiters,
-        ),
+        PictureStates(record_store, leases, hold_off, telemetry=telemetry, now=time.time),
+        Flights(filler, bypass, encoder, refiner=refiner, telemetry=telemetry, waiters=settings.waiters),
+        from_record=RecordAnswers(renditions, now=time.time),
+        bypass=bypass,
         reencoder=reencoder,
         telemetry=telemetry,
-        now=time.time,
     )
     closing.push_async_callback(lambda: cache.close(within_s=drain.left_s()))
     log = AccessLog(settings.access_log, file=STDOUT, observer=telemetry)
@@ -177,7 +178,7 @@ async def _started(settings: Settings, drain: Drain, closing: AsyncExitStack, *,
         admin=AdminServices(
             census=Census(store, telemetry),
             purging=Purging(
-                Purger(store, generations, key=filler.home, forget=cache.forget, now=time.time),
+                Purger(store, generations, key=record_store.home, forget=cache.forget, now=time.time),
                 telemetry,
                 token=settings.admin_token,
             ),
@@ -213,7 +214,7 @@ def _parent(settings: Settings, intake: Intake, telemetry: Telemetry, closing: A
 
 
 def _encoder(settings: Settings, worker: PictureCodec, quality: Quality) -> Encoder:
-    rules = EncodeRules(quality, source_first=settings.miss == "source", behind_items=settings.miss_items)
+    rules = EncodeRules(quality, source_first=settings.miss == "source", background_items=settings.miss_items)
     return Encoder(rules, worker=worker, admission=Admission(settings.admission_s, clock=time.monotonic))
 
 

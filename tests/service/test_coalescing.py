@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from service.cache.coalescing import Coalescing
+from service.cache.coalescing import Coalescing, Show
 
 CALLERS = 50
 
@@ -20,14 +20,14 @@ class Runway:
         self.may_land = asyncio.Event()
         self.flights = 0
 
-    async def fly(self) -> str:
+    async def fly(self, _: Show[str]) -> str:
         self.flights += 1
         self.taken_off.set()
         await self.may_land.wait()
         return f"flight {self.flights}"
 
-    async def crash(self) -> str:
-        await self.fly()
+    async def crash(self, show: Show[str]) -> str:
+        await self.fly(show)
         raise ConnectionError
 
 
@@ -85,8 +85,8 @@ def test_a_flight_without_callers_still_lands() -> None:
     async def scenario(coalescing: Coalescing[str], runway: Runway) -> None:
         stored = asyncio.Event()
 
-        async def fill() -> str:
-            value = await runway.fly()
+        async def fill(show: Show[str]) -> str:
+            value = await runway.fly(show)
             stored.set()
             return value
 
@@ -141,9 +141,9 @@ def test_closing_lets_flights_land_within_a_limit() -> None:
 
 def test_a_flight_may_show_what_it_has_and_go_on() -> None:
     async def scenario(coalescing: Coalescing[str], runway: Runway) -> None:
-        async def fly() -> str:
-            coalescing.show("so far")
-            return await runway.fly()
+        async def fly(show: Show[str]) -> str:
+            show("so far")
+            return await runway.fly(show)
 
         early = await coalescing.run("cat", fly, to_the_end=False)
         late = await coalescing.run("cat", fly, to_the_end=False)
@@ -157,7 +157,7 @@ def test_a_flight_may_show_what_it_has_and_go_on() -> None:
     story(scenario)
 
 
-def test_who_does_not_wait_to_the_end_learns_of_an_early_one() -> None:
+def test_a_caller_that_does_not_wait_to_the_end_gets_the_result_of_a_quick_flight() -> None:
     async def scenario(coalescing: Coalescing[str], runway: Runway) -> None:
         runway.may_land.set()
         assert (await coalescing.run("cat", runway.fly, to_the_end=False)).value == "flight 1"
@@ -167,11 +167,11 @@ def test_who_does_not_wait_to_the_end_learns_of_an_early_one() -> None:
     story(scenario)
 
 
-def test_an_error_after_it_has_shown_something_is_nobodys() -> None:
+def test_an_error_after_a_result_was_shown_reaches_no_caller() -> None:
     async def scenario(coalescing: Coalescing[str], runway: Runway) -> None:
-        async def crash() -> str:
-            coalescing.show("so far")
-            return await runway.crash()
+        async def crash(show: Show[str]) -> str:
+            show("so far")
+            return await runway.crash(show)
 
         assert (await coalescing.run("cat", crash, to_the_end=False)).value == "so far"
         runway.may_land.set()

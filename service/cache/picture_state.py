@@ -1,0 +1,108 @@
+"""What the store holds for one request, as one of five states that the cache acts on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from service.cache.answer import Asked
+from service.cache.hold_off import HoldOff
+from service.errors import RecordError, StoreUnavailable
+from service.metrics.telemetry import Telemetry
+from service.reason import Reason
+from service.records.lease import Leases
+from service.records.lookup import Lookup
+from service.records.record_store import Found, RecordStore
+from service.records.staleness import Use, use_of
+
+
+@dataclass(frozen=True, slots=True)
+class Fresh:
+    """A record that may be shown as it is."""
+
+    found: Found
+
+
+@dataclass(frozen=True, slots=True)
+class Stale:
+    """A stale record that may be shown: while the origin is asked, or instead of its error (RFC 5861)."""
+
+    found: Found
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """No record, or none that may be shown before the origin was asked."""
+
+    lookup: Lookup
+
+
+@dataclass(frozen=True, slots=True)
+class HitForMiss:
+    """No record, and a mark that the origin lets nobody store this picture."""
+
+    lookup: Lookup
+    forwarded: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class NoStore:
+    """The store does not answer."""
+
+
+PictureState = Fresh | Stale | Missing | HitForMiss | NoStore
+
+
+class PictureStates:
+    """Looks pictures up."""
+
+    def __init__(
+        self,
+        record_store: RecordStore,
+        leases: Leases,
+        hold_off: HoldOff,
+        *,
+        telemetry: Telemetry,
+        now: Callable[[], float],
+    ) -> None:
+        self._record_store = record_store
+        self._leases = leases
+        self._hold_off = hold_off
+        self._telemetry = telemetry
+        self._now = now
+
+    async def look(self, asked: Asked) -> PictureState:
+        """Return the state of the picture that a request asks for. Raises a remembered error (OriginRefused)."""
+        try:
+            lookup = await self._record_store.lookup(asked.wanted.image_id, asked.terms.fields)
+            found = await self._record_store.look(lookup)
+            if isinstance(found, Found):
+                return self._judge(found, asked)
+            return HitForMiss(lookup, found) if await self._leases.is_passed(lookup.lease) else Missing(lookup)
+        except StoreUnavailable:
+            return NoStore()
+        except RecordError as error:
+            self._telemetry.record_fault(error.reason)
+            return Missing(lookup)
+
+    def forget_failure(self, image_id: str) -> None:
+        """Clear the back-off of a picture."""
+        self._hold_off.end(image_id)
+
+    def home(self, image_id: str) -> bytes:
+        """Return the key of a picture."""
+        return self._record_store.home(image_id)
+
+    def _judge(self, found: Found, asked: Asked) -> PictureState:
+        held_off = self._hold_off.holds(asked.wanted.image_id)
+        match use_of(found.record, now_s=self._now(), held_off=held_off):
+            case Use.FRESH:
+                return Fresh(found)
+            case Use.INSTEAD_OF_ERROR:
+                return Stale(found, Reason.STALE_IF_ERROR)
+            # Another edge would store a stale latent as it is, and ask again at once.
+            case Use.WHILE_REVALIDATING if not asked.wanted.is_latent:
+                return Stale(found, Reason.STALE_WHILE_REVALIDATE)
+            case _:
+                return Missing(found.lookup)

@@ -1,0 +1,51 @@
+"""Answers that are made from a record: not modified, its headers alone, or its picture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from service.cache.answer import Answer, Asked
+from service.cache.renditions import Renditions
+from service.metrics.outcomes import Outcome
+from service.metrics.timings import Timings
+from service.reason import Reason
+from service.records.latent_facts import facts_of, write_facts
+from service.records.record import Record
+from service.rules import freshness
+from service.rules.conditional import Validators
+
+
+class RecordAnswers:
+    """Makes answers from records."""
+
+    def __init__(self, renditions: Renditions, *, now: Callable[[], float]) -> None:
+        self._renditions = renditions
+        self._now = now
+
+    async def answer(self, record: Record, asked: Asked, timings: Timings, *, outcome: Outcome) -> Answer:
+        """Return the answer that shows this record. Raises DamagedBitstream, CodecFailed or QueueFull."""
+        wanted, now_s = asked.wanted, self._now()
+        tag = self._renditions.entity_tag(record, wanted)
+        # Known before any decode: neither a 304 nor a HEAD touches the codec.
+        not_modified = asked.conditions.not_modified(
+            Validators(entity_tag=tag, last_modified=record.passed.last_modified, date=record.passed.date), now_s=now_s
+        )
+        made = None if not_modified or asked.head else await self._renditions.make(record, wanted, tag, timings)
+        return Answer(
+            outcome=outcome,
+            media_type=wanted.media_type,
+            body=made.body if made is not None else None,
+            detail=Reason.MEMORY if made is not None and made.from_memory else None,
+            not_modified=not_modified,
+            entity_tag=tag,
+            passed=record.passed,
+            status=record.status,
+            age=str(freshness.age_s(born_ms=record.born_ms, now_s=now_s)),
+            ttl_s=freshness.remaining_s(born_ms=record.born_ms, lifetime_s=record.lifetime_s, now_s=now_s),
+            latent_facts=_latent_facts(record, outcome) if wanted.is_latent else "",
+            tags=record.tags if wanted.is_latent else (),
+        )
+
+
+def _latent_facts(record: Record, outcome: Outcome) -> str:
+    return write_facts(facts_of(record, is_stale=outcome is Outcome.STALE))
