@@ -20,6 +20,7 @@ from service.commands import stages
 from service.commands.failure import USER_ERROR, CommandFailure, complain
 from service.commands.settings_help import SettingsCommand
 from service.metrics.release import installed_version
+from service.rendition import RENDITIONS, describe_sizes
 
 app = typer.Typer(
     name="latentedge",
@@ -100,7 +101,7 @@ def decode(
     files: Files,
     *,
     output: OutputFolder,
-    res: Annotated[str, typer.Option("--res", help="high (344x344) or medium (172x172).")] = "high",
+    res: Annotated[str, typer.Option("--res", help=f"{describe_sizes()}.")] = RENDITIONS[0].name,
     weights: Weights = None,
     device: Device = "cpu",
     head: Head = "auto",

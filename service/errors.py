@@ -42,6 +42,7 @@ from http import HTTPStatus
 from typing import ClassVar, Self
 
 from service.reason import Reason
+from service.rendition import MEDIA_TYPES, RES_VALUES
 
 
 class EdgeError(Exception):
@@ -95,13 +96,13 @@ class BadImageId(RequestError):
 class BadResolution(RequestError):
     """A `res` that names no rendition."""
 
-    public = "res is one of high, medium, 344, 172, and is given once."
+    public = f"res is one of {', '.join(RES_VALUES)}, and is given once."
 
 
 class BadFormat(RequestError):
     """A `fmt` that names no media type."""
 
-    public = "fmt is one of jpeg, webp, avif, png, and is given once."
+    public = f"fmt is one of {', '.join(MEDIA_TYPES)}, and is given once."
 
 
 class FieldsTooLarge(RequestError):

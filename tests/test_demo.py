@@ -26,7 +26,7 @@ from service.commands.failure import CommandFailure
 from service.demo import load, photographs
 from service.demo.children import HOST, claim_port, edge_server, free_port, origin_server
 from service.demo.load_figures import OriginFigures, StoreFigures, hit_ratio, origin_figures, print_tables
-from service.demo.samples import Rendition, avif, matched_avif_quality
+from service.demo.samples import DecodedPicture, avif, matched_avif_quality
 from service.serving.origin_server import STATS_PATH
 
 
@@ -168,7 +168,7 @@ def test_the_matched_avif_file_is_the_first_that_scores_as_high() -> None:
     decoded = np.clip(reference.astype(int) + noise, 0, 255).astype(np.uint8)
     scorer = Ssimulacra2(reference)
     target = scorer.score(decoded)
-    quality = matched_avif_quality(Rendition(reference, decoded=decoded, ssimulacra2=target))
+    quality = matched_avif_quality(DecodedPicture(reference, decoded=decoded, ssimulacra2=target))
 
     def score(quality: int) -> float:
         with Image.open(io.BytesIO(avif(reference, quality))) as picture:

@@ -9,11 +9,12 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from models.config import HIGH_PX, MEDIUM_PX, QUALITIES
+from models.config import QUALITIES
 from service.bus.arrays import Buffer, pixel_frame, read_pixels, read_symbols, symbol_frames
 from service.bus.fields import Header, Kind
 from service.errors import DamagedMessage
 from service.render.jobs import Pixels, Search
+from service.rendition import RENDITIONS
 from service.settings.quality import BEST_SCORE, Quality, TargetScore
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def parse_request(header: Header, frames: list[Buffer]) -> Request:
         case Kind.CANCEL, _:
             return _alone(Cancel(), frames)
         case Kind.DECODE, (int(size_px), int(quality), int(symbol_bytes), float(deadline_s)):
-            if size_px not in {HIGH_PX, MEDIUM_PX}:
+            if all(size_px != one.size_px for one in RENDITIONS):
                 raise DamagedMessage(f"a picture of {size_px} px")
             return Decode(read_symbols(frames, quality=quality, symbol_bytes=symbol_bytes), size_px, deadline_s)
         case Kind.ENCODE, (int(height_px), int(width_px), int(fixed), float(target), int(patient), float(deadline_s)):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from service.cache.answer import Answer, Asked
-from service.cache.renditions import Renditions
+from service.cache.picture_files import PictureFiles
 from service.errors import EdgeError, forwarded_because
 from service.metrics.outcomes import Outcome
 from service.metrics.timings import Timings
@@ -25,10 +25,10 @@ from service.upstream.upstream import Upstream
 class Bypass:
     """Fetches pictures for requests that store nothing, and answers from them."""
 
-    def __init__(self, upstream: Upstream, leases: Leases, renditions: Renditions, *, now: Callable[[], float]) -> None:
+    def __init__(self, upstream: Upstream, leases: Leases, files: PictureFiles, *, now: Callable[[], float]) -> None:
         self._upstream = upstream
         self._leases = leases
-        self._renditions = renditions
+        self._files = files
         self._now = now
 
     async def fetch(self, asked: Asked, timings: Timings, *, forwarded: Reason) -> Source:
@@ -51,10 +51,10 @@ class Bypass:
         """Return the answer that shows this source. Raises CodecFailed or QueueFull."""
         if source.prepared.original is not None:
             return self._answer_as_it_is(source, source.prepared.original, asked)
-        tag = self._renditions.source_tag(source.prepared.source_digest, asked.wanted)
+        tag = self._files.source_tag(source.prepared.source_digest, asked.wanted)
         not_modified, body = self._is_not_modified(source, tag, asked), None
         if not (not_modified or asked.head):
-            body = await self._renditions.write(source.prepared.of_size(asked.wanted.size_px), asked.wanted, timings)
+            body = await self._files.write(source.prepared.of_size(asked.wanted.size_px), asked.wanted, timings)
         return Answer(
             outcome=Outcome.BYPASS,
             media_type=asked.wanted.media_type,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from service.cache.answer import Answer, Asked
-from service.cache.renditions import Renditions
+from service.cache.picture_files import PictureFiles
 from service.metrics.outcomes import Outcome
 from service.metrics.timings import Timings
 from service.reason import Reason
@@ -18,19 +18,19 @@ from service.rules.conditional import Validators
 class RecordAnswers:
     """Makes answers from records."""
 
-    def __init__(self, renditions: Renditions, *, now: Callable[[], float]) -> None:
-        self._renditions = renditions
+    def __init__(self, files: PictureFiles, *, now: Callable[[], float]) -> None:
+        self._files = files
         self._now = now
 
     async def answer(self, record: Record, asked: Asked, timings: Timings, *, outcome: Outcome) -> Answer:
         """Return the answer that shows this record. Raises DamagedBitstream, CodecFailed or QueueFull."""
         wanted, now_s = asked.wanted, self._now()
-        tag = self._renditions.entity_tag(record, wanted)
+        tag = self._files.entity_tag(record, wanted)
         # Known before any decode: neither a 304 nor a HEAD touches the codec.
         not_modified = asked.conditions.not_modified(
             Validators(entity_tag=tag, last_modified=record.passed.last_modified, date=record.passed.date), now_s=now_s
         )
-        made = None if not_modified or asked.head else await self._renditions.make(record, wanted, tag, timings)
+        made = None if not_modified or asked.head else await self._files.make(record, wanted, tag, timings)
         return Answer(
             outcome=outcome,
             media_type=wanted.media_type,

@@ -9,16 +9,15 @@ import typer
 from numpy.typing import NDArray
 
 from models.bitstream import MAX_WORDS_BYTES, Bitstream, BitstreamError, parse
-from models.config import HIGH_PX, MEDIUM_PX
+from models.config import HIGH_PX
 from service.commands.codec_choice import CodecChoice
 from service.commands.encode_target import Wish, encoded
 from service.commands.failure import CommandFailure, FileFailure, for_each_file, reason
 from service.commands.searched_files import Places, encode_searched
 from service.commands.whole_file import write_whole
 from service.errors import DamagedPicture, NotAPicture, PictureTooLarge, SourceError
+from service.rendition import RES_VALUES, find_rendition
 from service.settings.edge_settings import Settings
-
-SIZES_PX = {"high": HIGH_PX, "medium": MEDIUM_PX}
 
 
 def encode(files: Sequence[Path], *, output: Path, wish: Wish, codec: CodecChoice) -> None:
@@ -36,9 +35,9 @@ def encode(files: Sequence[Path], *, output: Path, wish: Wish, codec: CodecChoic
 
 
 def decode(files: Sequence[Path], *, output: Path, res: str, codec: CodecChoice) -> None:
-    size_px = SIZES_PX.get(res)
-    if size_px is None:
-        raise CommandFailure(f"latentedge: --res is high or medium, not {res!r}")
+    rendition = find_rendition(res)
+    if rendition is None:
+        raise CommandFailure(f"latentedge: --res is one of {', '.join(RES_VALUES)}, not {res!r}")
     targets = _Targets(output, suffix=".png")
     loaded = codec.load()
 
@@ -46,7 +45,7 @@ def decode(files: Sequence[Path], *, output: Path, res: str, codec: CodecChoice)
         from service.render import image_file
 
         try:
-            (picture,) = loaded.synthesize([loaded.read(_read_latent(path))], size_px=size_px)
+            (picture,) = loaded.synthesize([loaded.read(_read_latent(path))], size_px=rendition.size_px)
         except BitstreamError as error:
             raise FileFailure(str(error)) from error
         targets.write(path, image_file.write(picture, "image/png"))

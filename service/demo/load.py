@@ -9,7 +9,8 @@ from urllib.parse import quote
 import httpx
 import numpy as np
 
-RESOLUTIONS = ("high", "medium")
+from service.rendition import RENDITIONS
+
 CLIENTS = 4  # assumed: enough that batches form, few enough that latency is not all queueing
 _ZIPF_EXPONENT = 0.9  # assumed: what is published for web pictures lies between 0.7 and 1
 _SEED = 7
@@ -68,8 +69,8 @@ def _draw(names: Sequence[str], requests: int) -> list[tuple[str, str]]:
     weights = 1 / np.arange(1, len(names) + 1) ** _ZIPF_EXPONENT
     popular_first = draw.permutation(len(names))
     ranks = draw.choice(len(names), size=requests, p=weights / weights.sum())
-    sizes = draw.integers(len(RESOLUTIONS), size=requests)
-    return [(names[popular_first[rank]], RESOLUTIONS[size]) for rank, size in zip(ranks, sizes, strict=True)]
+    sizes = draw.integers(len(RENDITIONS), size=requests)
+    return [(names[popular_first[rank]], RENDITIONS[size].name) for rank, size in zip(ranks, sizes, strict=True)]
 
 
 async def _ask(client: httpx.AsyncClient, edge_url: str, *, name: str, res: str) -> Answer:

@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from models.config import HIGH_PX, MEDIUM_PX
+from models.config import HIGH_PX
 from models.scores import Ssimulacra2
 from service.demo.load import picture_url
 from service.render import image_file
+from service.rendition import RENDITIONS, Rendition
 from service.settings.edge_settings import Settings
 
 Picture = NDArray[np.uint8]  # (size, size, 3), sRGB
-SIZES_PX = {"high": HIGH_PX, "medium": MEDIUM_PX}
 JPEG_QUALITY = 80
 AVIF_SPEED, AVIF_TUNE = 6, "iq"  # the tune by name: Pillow's default depends on its libavif
 _AVIF_QUALITIES = 100  # 100 itself is lossless, which libaom refuses to tune
@@ -25,7 +25,7 @@ _LIMITS = image_file.ImageLimits(source_pixels=Settings.model_fields["source_pix
 
 
 @dataclass(frozen=True)
-class Rendition:
+class DecodedPicture:
     """One size of one picture: what it should look like, what the edge answered, how close that is."""
 
     reference: Picture
@@ -38,8 +38,8 @@ class Sample:
     name: str
     source_bytes: int
     latent_bytes: int
-    high: Rendition
-    medium: Rendition
+    high: DecodedPicture
+    medium: DecodedPicture
 
 
 class Examiner:
@@ -53,26 +53,27 @@ class Examiner:
     def look_at(self, name: str) -> Sample:
         source = (self._folder / name).read_bytes()
         pixels = image_file.read(source, limits=_LIMITS).pixels
+        high, medium = RENDITIONS
         return Sample(
             name,
             source_bytes=len(source),
             latent_bytes=len(self._encode(image_file.square(pixels, HIGH_PX))),
-            high=self._rendition(name, "high", pixels=pixels),
-            medium=self._rendition(name, "medium", pixels=pixels),
+            high=self._decoded(name, high, pixels=pixels),
+            medium=self._decoded(name, medium, pixels=pixels),
         )
 
-    def _rendition(self, name: str, res: str, *, pixels: Picture) -> Rendition:
-        url = picture_url(self._edge_url, name, res=res, fmt="png")
+    def _decoded(self, name: str, rendition: Rendition, *, pixels: Picture) -> DecodedPicture:
+        url = picture_url(self._edge_url, name, res=rendition.name, fmt="png")
         answer = httpx.get(url, timeout=60, trust_env=False).raise_for_status()
         decoded = _pixels(answer.content)
-        reference = image_file.square(pixels, SIZES_PX[res])
-        return Rendition(reference, decoded=decoded, ssimulacra2=Ssimulacra2(reference).score(decoded))
+        reference = image_file.square(pixels, rendition.size_px)
+        return DecodedPicture(reference, decoded=decoded, ssimulacra2=Ssimulacra2(reference).score(decoded))
 
 
 def jpeg_pair_bytes(path: Path) -> int:
     """Both sizes of a picture as JPEG files."""
     pixels = image_file.read(path.read_bytes(), limits=_LIMITS).pixels
-    squares = (image_file.square(pixels, size_px) for size_px in SIZES_PX.values())
+    squares = (image_file.square(pixels, one.size_px) for one in RENDITIONS)
     return sum(len(_file(square, "JPEG", quality=JPEG_QUALITY)) for square in squares)
 
 
@@ -82,7 +83,7 @@ def avif_pair_bytes(sample: Sample) -> int:
     return sum(len(avif(rendition.reference, matched_avif_quality(rendition))) for rendition in pair)
 
 
-def matched_avif_quality(rendition: Rendition) -> int:
+def matched_avif_quality(rendition: DecodedPicture) -> int:
     """The lowest AVIF quality that scores as high as the rendition, by bisection (the best there is if none does)."""
     scorer = Ssimulacra2(rendition.reference)
     low, high = 0, _AVIF_QUALITIES - 1

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from models.config import HIGH_PX, MEDIUM_PX
 from service.render.jobs import Decoded, Pixels, Search, Write
+from service.rendition import RENDITIONS
 from service.settings.quality import Quality
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class CodecNames:
             kernels=str(codec.kernels),
             stream_id=codec.stream_id,
             default_quality=codec.default_quality,
-            head_ids={size_px: codec.head_id(size_px) for size_px in (HIGH_PX, MEDIUM_PX)},
+            head_ids={one.size_px: codec.head_id(one.size_px) for one in RENDITIONS},
         )
 
 

@@ -21,10 +21,10 @@ from service.cache.encoder import Encoder, EncodeRules
 from service.cache.fill import Filler
 from service.cache.flights import Flights
 from service.cache.hold_off import HoldOff
+from service.cache.picture_files import PictureFiles
 from service.cache.picture_state import PictureStates
 from service.cache.record_answers import RecordAnswers
 from service.cache.reencoder import NewLatents, Reencoder
-from service.cache.renditions import Renditions
 from service.cache.s3_fifo import S3Fifo
 from service.errors import SettingsError
 from service.metrics.release import installed_version
@@ -153,18 +153,18 @@ async def _started(settings: Settings, drain: Drain, closing: AsyncExitStack, *,
         now=time.time,
     )
     closing.push_async_callback(reencoder.close)
-    renditions = Renditions(
+    files = PictureFiles(
         worker,
         closing.enter_context(ThreadPoolExecutor(FILE_THREADS, "file")),
         memory=S3Fifo(settings.hot_bytes),
         counts=telemetry.renditions,
         waiters=settings.waiters,
     )
-    bypass = Bypass(sources, leases, renditions, now=time.time)
+    bypass = Bypass(sources, leases, files, now=time.time)
     cache = EdgeCache(
         PictureStates(record_store, leases, hold_off, telemetry=telemetry, now=time.time),
         Flights(filler, bypass, encoder, refiner=refiner, telemetry=telemetry, waiters=settings.waiters),
-        from_record=RecordAnswers(renditions, now=time.time),
+        from_record=RecordAnswers(files, now=time.time),
         bypass=bypass,
         reencoder=reencoder,
         telemetry=telemetry,

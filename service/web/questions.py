@@ -9,10 +9,11 @@ from starlette.types import Scope
 
 from models.config import HIGH_PX
 from service.cache.answer import Asked
+from service.rendition import rendition_of
 from service.rules.cdn_loop import passed_by
 from service.rules.conditional import Conditions
 from service.rules.forwarding import Forward
-from service.rules.negotiation import LATENT_MEDIA_TYPE, SIZE_NAMES, Wanted, check_image_id, negotiate, read_query
+from service.rules.negotiation import LATENT_MEDIA_TYPE, Wanted, check_image_id, negotiate, read_query
 from service.upstream.source import Terms
 
 PICTURES = "/image/"
@@ -60,7 +61,7 @@ def _picture(scope: Scope, accept: str, told: Told) -> Wanted:
     query = read_query(scope["query_string"].decode("latin-1"))
     told.negotiated = query.fmt is None
     wanted = negotiate(image_id=scope["path"].removeprefix(PICTURES), query=query, accept=accept)
-    told.res = SIZE_NAMES[wanted.size_px]
+    told.res = rendition_of(wanted.size_px).name
     return wanted
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated
 
 from fastapi import APIRouter, Query
 from fastapi.responses import Response
 from starlette.datastructures import MutableHeaders
 from starlette.types import Message, Receive, Scope, Send
 
+from service.rendition import MEDIA_TYPES, RENDITIONS, RES_VALUES, describe_sizes
 from service.rules.negotiation import LATENT_MEDIA_TYPE
 from service.web.admin_routes import AdminServices, figures_router, health_router, not_running
 from service.web.http_app import HttpApp
@@ -81,15 +82,19 @@ def _pictures_router(app: EdgeApp) -> APIRouter:
 
     @router.get(
         PICTURES + "{id:path}",
-        responses={200: {"content": {f"image/{kind}": {} for kind in ("jpeg", "webp", "avif", "png")}}},
+        responses={200: {"content": {media_type: {} for media_type in MEDIA_TYPES.values()}}},
     )
     async def read_image(
         id: str,  # noqa: A002, ARG001  (documentation)
         res: Annotated[  # noqa: ARG001
-            Literal["high", "medium", "344", "172"], Query(description="high: 344x344 pixels, medium: 172x172.")
-        ] = "high",
+            str, Query(description=f"{describe_sizes()}.", json_schema_extra={"enum": list(RES_VALUES)})
+        ] = RENDITIONS[0].name,
         fmt: Annotated[  # noqa: ARG001
-            Literal["jpeg", "webp", "avif", "png"] | None, Query(description="Else what Accept prefers, else jpeg.")
+            str | None,
+            Query(
+                description=f"Else what Accept prefers, else {next(iter(MEDIA_TYPES))}.",
+                json_schema_extra={"enum": list(MEDIA_TYPES)},
+            ),
         ] = None,
     ) -> None:
         """The centre square of a picture of the origin, in one of two sizes."""

@@ -34,14 +34,14 @@ QUICK = {"image/jpeg"}
 
 
 @dataclass(frozen=True, slots=True)
-class Rendition:
+class PictureFile:
     """A file for a client."""
 
     body: bytes
     from_memory: bool = False
 
 
-class Renditions:
+class PictureFiles:
     """Makes files on demand, and keeps them in memory."""
 
     def __init__(
@@ -73,20 +73,20 @@ class Renditions:
         """Return the entity tag of a file that is made of the source's own pixels."""
         return source_entity_tag(source_digest, size_px=wanted.size_px, media_type=wanted.media_type)
 
-    async def make(self, record: Record, wanted: Wanted, tag: str, timings: Timings) -> Rendition:
+    async def make(self, record: Record, wanted: Wanted, tag: str, timings: Timings) -> PictureFile:
         """Return the file of a record, by its entity tag. Raises DamagedBitstream, CodecFailed or QueueFull."""
         if wanted.is_latent:
-            return Rendition(record.bitstream)
+            return PictureFile(record.bitstream)
         body = self._memory.get(tag)
         if body is not None:
             self._counts.found()
-            return Rendition(body, from_memory=True)
+            return PictureFile(body, from_memory=True)
         if not self._memory.limit_bytes:
-            return Rendition(await self._decode_and_keep(record, wanted, tag, timings))
+            return PictureFile(await self._decode_and_keep(record, wanted, tag, timings))
         landed = await self._decodes.run(tag, lambda _: self._decode_and_keep(record, wanted, tag, timings))
         if landed.collapsed:
             self._counts.shared()
-        return Rendition(landed.value)
+        return PictureFile(landed.value)
 
     async def _decode_and_keep(self, record: Record, wanted: Wanted, tag: str, timings: Timings) -> bytes:
         body = await self._decode(record, wanted, timings)
