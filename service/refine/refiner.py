@@ -54,7 +54,7 @@ class Refiner:
             return
         earlier = self._under_way.get(key)
         if earlier is not None and earlier.cancel():  # the record that it would overwrite is gone
-            self._telemetry.refinement(RefinementOutcome.SUPERSEDED)
+            self._telemetry.count_refinement(RefinementOutcome.SUPERSEDED)
         task = self._under_way[key] = asyncio.create_task(self._refine(key, record, high))
         task.add_done_callback(lambda done: self._end(key, done))
 
@@ -68,7 +68,7 @@ class Refiner:
     async def _refine(self, key: bytes, record: Record, high: Pixels) -> None:
         for _ in range(TURNS):
             await asyncio.sleep(0)
-        self._telemetry.refinement(await self._outcome(key, record, high))
+        self._telemetry.count_refinement(await self._outcome(key, record, high))
 
     async def _outcome(self, key: bytes, record: Record, high: Pixels) -> RefinementOutcome:
         try:
@@ -82,7 +82,7 @@ class Refiner:
             return RefinementOutcome.FAILED
         except QueueFull:
             return RefinementOutcome.REFUSED
-        self._telemetry.refined(first_bytes=len(record.bitstream), refined_bytes=len(bitstream))
+        self._telemetry.add_refined_bytes(first_bytes=len(record.bitstream), refined_bytes=len(bitstream))
         return RefinementOutcome.STORED
 
     def _search(self, record: Record) -> Search:

@@ -107,7 +107,7 @@ class Decoding:
                 return [error]
             logging.getLogger(__name__).warning("a batch of %d failed; each goes on alone: %s", len(batch), error)
             return [picture for one in batch for picture in self._pictures([one])]
-        self._observer.batch_done(size_px=size_px, items=len(batch))
+        self._observer.count_batch(size_px=size_px, items=len(batch))
         return pictures
 
 

@@ -28,7 +28,7 @@ _WRONG_TYPE = "WRONGTYPE"
 class Observer(Protocol):
     """Who raises the alarm."""
 
-    def store_failed(self) -> None:
+    def count_store_error(self) -> None:
         """A command was not answered."""
 
 
@@ -110,5 +110,5 @@ class Connection:
 
     def failure(self, why: str) -> StoreUnavailable:
         """Count a failure and return its error."""
-        self._observer.store_failed()
+        self._observer.count_store_error()
         return StoreUnavailable(why)

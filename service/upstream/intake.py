@@ -62,9 +62,9 @@ class Intake:
             return Confirmed(fields)
         fields = self.settled(fields)
         if fetched.media_type == LATENT_MEDIA_TYPE:
-            with timings.measured("latent"):
+            with timings.measure("latent"):
                 return await self._latent(body, fields, read_facts(fetched.latent_facts))
-        with timings.measured("source"):
+        with timings.measure("source"):
             return await self._source(body, fields, keep_file=keep_file)
 
     async def as_source(self, delivered: Delivered, *, keep_file: bool) -> Source:

@@ -31,7 +31,7 @@ ENCODES = 6
 
 
 class NoAlarm:
-    def store_failed(self) -> None:
+    def count_store_error(self) -> None:
         raise AssertionError("the store must answer in a benchmark")
 
 

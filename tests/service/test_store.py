@@ -28,7 +28,7 @@ class Alarms:
     def __init__(self) -> None:
         self.count = 0
 
-    def store_failed(self) -> None:
+    def count_store_error(self) -> None:
         self.count += 1
 
 
