@@ -13,9 +13,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
 
-import numpy as np
-from numpy.typing import NDArray
-
+from models.picture_array import Pixels
 from service.cache.coalescing import Coalescing
 from service.cache.s3_fifo import S3Fifo
 from service.metrics.counts import RenditionCounts
@@ -26,8 +24,6 @@ from service.render import image_file
 from service.render.picture_codec import PictureCodec
 from service.rules.conditional import Rendered, entity_tag, source_entity_tag
 from service.rules.negotiation import Wanted
-
-Pixels = NDArray[np.uint8]
 
 QUICK = {"image/jpeg"}
 """Files that are written in less time (0.4 ms at 344) than it takes to hand the pixels to another thread."""

@@ -7,16 +7,15 @@ from pathlib import Path
 
 import httpx
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from models.config import HIGH_PX, MEDIUM_PX
+from models.picture_array import Pixels
 from models.scores import Ssimulacra2
 from service.demo.load import picture_url
 from service.render import image_file
 from service.settings.edge_settings import Settings
 
-Picture = NDArray[np.uint8]  # (size, size, 3), sRGB
 SIZES_PX = {"high": HIGH_PX, "medium": MEDIUM_PX}
 JPEG_QUALITY = 80
 AVIF_SPEED, AVIF_TUNE = 6, "iq"  # the tune by name: Pillow's default depends on its libavif
@@ -28,8 +27,8 @@ _LIMITS = image_file.ImageLimits(source_pixels=Settings.model_fields["source_pix
 class Rendition:
     """One size of one picture: what it should look like, what the edge answered, how close that is."""
 
-    reference: Picture
-    decoded: Picture
+    reference: Pixels
+    decoded: Pixels
     ssimulacra2: float
 
 
@@ -45,7 +44,7 @@ class Sample:
 class Examiner:
     """Asks the edge for pictures without loss and scores them against the source."""
 
-    def __init__(self, edge_url: str, folder: Path, *, encode: Callable[[Picture], bytes]) -> None:
+    def __init__(self, edge_url: str, folder: Path, *, encode: Callable[[Pixels], bytes]) -> None:
         self._edge_url = edge_url
         self._folder = folder
         self._encode = encode
@@ -61,7 +60,7 @@ class Examiner:
             medium=self._rendition(name, "medium", pixels=pixels),
         )
 
-    def _rendition(self, name: str, res: str, *, pixels: Picture) -> Rendition:
+    def _rendition(self, name: str, res: str, *, pixels: Pixels) -> Rendition:
         url = picture_url(self._edge_url, name, res=res, fmt="png")
         answer = httpx.get(url, timeout=60, trust_env=False).raise_for_status()
         decoded = _pixels(answer.content)
@@ -93,7 +92,7 @@ def matched_avif_quality(rendition: Rendition) -> int:
     return low
 
 
-def avif(pixels: Picture, quality: int) -> bytes:
+def avif(pixels: Pixels, quality: int) -> bytes:
     return _file(
         pixels,
         "AVIF",
@@ -105,12 +104,12 @@ def avif(pixels: Picture, quality: int) -> bytes:
     )
 
 
-def _pixels(blob: bytes) -> Picture:
+def _pixels(blob: bytes) -> Pixels:
     with Image.open(io.BytesIO(blob)) as picture:
         return np.asarray(picture.convert("RGB"))
 
 
-def _file(pixels: Picture, kind: str, **options: object) -> bytes:
+def _file(pixels: Pixels, kind: str, **options: object) -> bytes:
     blob = io.BytesIO()
     Image.fromarray(pixels).save(blob, kind, **options)
     return blob.getvalue()

@@ -11,9 +11,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, replace
 
-import numpy as np
-from numpy.typing import NDArray
-
+from models.picture_array import Pixels
 from service.errors import CodecFailed, DecoderAway, QueueFull, StoreUnavailable
 from service.metrics.outcomes import RefinementOutcome
 from service.metrics.telemetry import Telemetry
@@ -22,8 +20,6 @@ from service.render.jobs import Search
 from service.render.picture_codec import PictureCodec
 from service.settings.quality import Quality, TargetScore
 from service.store.latent_store import LatentStore
-
-Pixels = NDArray[np.uint8]
 
 # Requests that waited for the fill submit their decodes one turn of the event loop after its end. The search must be
 # queued after these decodes.

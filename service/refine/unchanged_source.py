@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 
 from models.config import HIGH_PX
+from models.picture_array import Pixels
 from service.errors import OriginError, PictureTooLarge, SourceError
 from service.metrics.outcomes import SweepOutcome
 from service.records.record import Record, source_digest
@@ -15,7 +16,6 @@ from service.render import image_file
 from service.render.image_file import ImageLimits
 from service.rules.origin_refused import OriginRefused
 from service.upstream.origin_client import OriginClient
-from service.upstream.source import Pixels
 
 
 @dataclass(frozen=True, slots=True)

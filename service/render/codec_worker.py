@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from models.picture_array import Pixels
 from service.errors import DecoderAway
 from service.render.codec_options import Observer, WorkerOptions
 from service.render.codec_queue import AnyJob, CodecQueue, Round, Together
@@ -26,7 +27,7 @@ from service.render.decode_round import Decoding
 from service.render.encode_round import Encoding
 from service.render.failed_jobs import fail_jobs
 from service.render.heap import keep_freed_memory
-from service.render.jobs import Decoded, DecodeJob, EncodeJob, FutureWaiter, Pixels, RefineJob, Search, Write
+from service.render.jobs import Decoded, DecodeJob, EncodeJob, FutureWaiter, RefineJob, Search, Write
 from service.render.loaded_codecs import LoadedCodecs
 from service.render.picture_codec import CodecNames
 from service.render.search_batch import SearchBatch

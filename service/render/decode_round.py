@@ -14,10 +14,11 @@ from itertools import groupby
 from operator import attrgetter
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from models.picture_array import Pixels
 from service.errors import DamagedBitstream
 from service.render.codec_options import Observer
 from service.render.failed_jobs import fail_jobs
-from service.render.jobs import Decoded, DecodeJob, Pixels
+from service.render.jobs import Decoded, DecodeJob
 
 if TYPE_CHECKING:
     from models.codec import Codec, Symbols

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from models.config import HIGH_PX, MEDIUM_PX
-from service.render.jobs import Decoded, Pixels, Search, Write
+from models.picture_array import Pixels
+from service.render.jobs import Decoded, Search, Write
 from service.settings.quality import Quality
 
 if TYPE_CHECKING:

@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from models.bitstream import BitstreamError, ForeignBitstream, parse
 from models.config import HIGH_PX, MEDIUM_PX
+from models.picture_array import Pixels
 from service.errors import DamagedBitstream, DamagedLatent, ForeignLatent
 from service.metrics.timings import Timings
 from service.reason import Reason
@@ -31,7 +32,7 @@ from service.rules.origin_refused import OriginRefused
 from service.rules.redirects import apply_redirects
 from service.rules.response_fields import ResponseFields
 from service.upstream.origin_client import Fetched
-from service.upstream.source import Latent, Original, Pixels, Prepared, Source, prepare
+from service.upstream.source import Latent, Original, Prepared, Source, prepare
 
 Result = TypeVar("Result")
 Delivered = Source | Latent | Confirmed

@@ -11,10 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
-import numpy as np
 import torch
 import uvloop
-from numpy.typing import NDArray
 
 from models.codec import Codec
 from models.config import HIGH_PX, MEDIUM_PX
@@ -24,7 +22,6 @@ from service.store.connection import Connection, Patience
 from service.store.embedded import EmbeddedValkey
 from service.store.latent_store import LatentStore, Token
 
-Pixels = NDArray[np.uint8]
 SIZES_PX = {"344": HIGH_PX, "172": MEDIUM_PX}
 STORE_READS = 1000
 ENCODES = 6

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from models.codec import Codec, Symbols
+from models.picture_array import Pixels
 from service.render.codec_worker import CodecWorker
-from service.render.jobs import Pixels
 
 
 class Seen:
