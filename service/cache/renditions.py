@@ -75,19 +75,19 @@ class Renditions:
             return Rendition(record.bitstream)
         body = self._memory.get(tag)
         if body is not None:
-            self._counts.found()
+            self._counts.count_memory_hit()
             return Rendition(body, from_memory=True)
         if not self._memory.limit_bytes:
             return Rendition(await self._decode_and_keep(record, wanted, tag, timings))
         landed = await self._decodes.run(tag, lambda _: self._decode_and_keep(record, wanted, tag, timings))
         if landed.collapsed:
-            self._counts.shared()
+            self._counts.count_shared()
         return Rendition(landed.value)
 
     async def _decode_and_keep(self, record: Record, wanted: Wanted, tag: str, timings: Timings) -> bytes:
         body = await self._decode(record, wanted, timings)
         self._memory.put(tag, body)
-        self._counts.decoded(kept_bytes=self._memory.size_bytes)
+        self._counts.count_decode(kept_bytes=self._memory.size_bytes)
         return body
 
     async def _decode(self, record: Record, wanted: Wanted, timings: Timings) -> bytes:
@@ -104,7 +104,7 @@ class Renditions:
 
     async def write(self, pixels: Pixels, wanted: Wanted, timings: Timings) -> bytes:
         """Return pixels, which have the wanted size, as a file of the wanted media type."""
-        with timings.measured("file"):
+        with timings.measure("file"):
             return await asyncio.get_running_loop().run_in_executor(
                 self._threads, image_file.write, pixels, wanted.media_type
             )
