@@ -25,7 +25,8 @@ from models.head_choice import choose_heads, head_name
 from models.latent_codec import LatentCodec, PictureShapeError, QualityError, Symbols
 from models.layers import set_precision
 from models.perceptual import Original
-from models.pixels import Pixels, lanczos_half, to_pixels, to_tensor
+from models.picture_array import Pixels
+from models.pixels import lanczos_half, to_pixels, to_tensor
 from models.rate_control import highest_quality, quality_of_score
 from models.readers import Readers
 from models.refinement import Reader, Refinement, SearchTask

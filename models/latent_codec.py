@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from models.checkpoint import Autoencoding, Checkpoint
     from models.cpu.kernels import Kernels
     from models.hyperprior import Quantised
-    from models.pixels import Pixels
+    from models.picture_array import Pixels
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-Pixels = NDArray[np.uint8]
-"""(H, W, 3) sRGB."""
+from models.picture_array import Pixels
 
 
 def to_tensor(pixels: Pixels, device: str = "cpu") -> Tensor:

@@ -15,7 +15,8 @@ import ssimulacra2.ssimulacra2 as formula
 from numpy.typing import NDArray
 from scipy import ndimage
 
-Picture = NDArray[np.uint8]  # (h, w, 3), sRGB
+from models.picture_array import Pixels
+
 Plane = NDArray[np.float32]  # (h, w, 3), XYB made positive, or its local means
 
 PEAK = 255.0
@@ -41,7 +42,7 @@ class ScoredFile:
     ssimulacra2: float
 
 
-def psnr_db(reference: Picture, decoded: Picture) -> float:
+def psnr_db(reference: Pixels, decoded: Pixels) -> float:
     _same_shape(reference, decoded)
     error = reference.astype(np.float64) - decoded
     mse = float(np.mean(error * error))
@@ -51,11 +52,11 @@ def psnr_db(reference: Picture, decoded: Picture) -> float:
 class Ssimulacra2:
     """Scores any number of decoded pictures against one reference."""
 
-    def __init__(self, reference: Picture) -> None:
+    def __init__(self, reference: Pixels) -> None:
         self._reference = reference
         self._scales = _pyramid(reference)
 
-    def score(self, decoded: Picture) -> float:
+    def score(self, decoded: Pixels) -> float:
         _same_shape(self._reference, decoded)
         total = formula.Msssim()
         for ours, theirs in zip(self._scales, _pyramid(decoded), strict=True):
@@ -78,7 +79,7 @@ class _Scale:
     square: Plane  # local mean of the squares
 
 
-def _pyramid(picture: Picture) -> tuple[_Scale, ...]:
+def _pyramid(picture: Pixels) -> tuple[_Scale, ...]:
     linear = _linear_light()[picture]
     scales: list[_Scale] = []
     while len(scales) < formula.kNumScales and min(linear.shape[:2]) >= _SMALLEST_SIDE_PX:
@@ -106,6 +107,6 @@ def _blur(planes: Plane) -> Plane:
     return blurred
 
 
-def _same_shape(reference: Picture, decoded: Picture) -> None:
+def _same_shape(reference: Pixels, decoded: Pixels) -> None:
     if reference.shape != decoded.shape:
         raise ScoreError(f"cannot compare {decoded.shape} with a reference of {reference.shape}")

@@ -19,7 +19,7 @@ from typer.exceptions import TyperException
 from service.commands import stages
 from service.commands.failure import USER_ERROR, CommandFailure, complain
 from service.commands.settings_help import SettingsCommand
-from service.metrics.release import installed_version
+from service.metrics.release import read_version
 from service.rendition import RENDITIONS, describe_sizes
 
 app = typer.Typer(
@@ -43,7 +43,7 @@ Port = Annotated[int, typer.Option("--port", min=0, max=65535, help="TCP port.")
 def print_version(asked: bool) -> None:  # noqa: FBT001  (typer calls it with the option's value)
     """Print the version and end, if `--version` was given."""
     if asked:
-        typer.echo(f"latentedge {installed_version()}")
+        typer.echo(f"latentedge {read_version()}")
         raise typer.Exit
 
 

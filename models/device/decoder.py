@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from models.hyperprior import Hyperprior
     from models.latent_codec import Symbols
-    from models.pixels import Pixels
+    from models.picture_array import Pixels
     from models.synthesis import HighHead
     from models.translator import Translator
 

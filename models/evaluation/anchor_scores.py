@@ -16,9 +16,10 @@ from pathlib import Path
 from PIL import features
 from ssimulacra2 import __version__ as ssimulacra2_version
 
-from models.evaluation.anchors import Anchor, Pixels, anchor
+from models.evaluation.anchors import Anchor, anchor
 from models.evaluation.cpu_use import in_two_processes
 from models.evaluation.references import reference
+from models.picture_array import Pixels
 from models.scores import ScoredFile, Ssimulacra2, psnr_db
 
 # Raise this when scores or references change: old cache entries are then not found.

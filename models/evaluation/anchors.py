@@ -15,10 +15,9 @@ from functools import partial
 from importlib.util import find_spec
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import AvifImagePlugin, Image, features
 
-Pixels = NDArray[np.uint8]  # (height, width, 3), sRGB
+from models.picture_array import Pixels
 
 YARDSTICK = "AVIF"
 _BEST_QUALITY = 100

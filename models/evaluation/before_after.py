@@ -9,7 +9,7 @@ from models.evaluation.page import Cell, Row, draw_page, scored_cell
 from models.evaluation.references import reference
 from models.evaluation.searched import SearchedPicture
 from models.evaluation.worst import find_lost_window
-from models.scores import Picture
+from models.picture_array import Pixels
 
 _ROWS = 4
 
@@ -30,7 +30,7 @@ def _row(one: SearchedPicture, codec: Codec) -> Row:
     before, after = codec.synthesize([codec.read(blob) for blob in blobs], size_px=HIGH_PX)
     window = find_lost_window(original, before, after)
 
-    def enlarge(picture: Picture, caption: str) -> Cell:
+    def enlarge(picture: Pixels, caption: str) -> Cell:
         return Cell(window.enlarge(picture), caption, window.sentence)
 
     return Row(

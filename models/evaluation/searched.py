@@ -12,8 +12,8 @@ from models.evaluation.cost import clock
 from models.evaluation.cpu_use import in_two_processes, one_thread
 from models.evaluation.figures import Ours
 from models.evaluation.streams import Heads, Scorers, StreamScores, score_stream
+from models.picture_array import Pixels
 from models.refinement import VERSION
-from models.scores import Picture
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def _batches(job: SearchJob, qualities: Sequence[int]) -> list[list[int]]:
     return [[one] for one in qualities] if job.device == "cpu" else [list(qualities)] if qualities else []
 
 
-def _search(codec: Codec, picture: Picture, job: SearchJob, qualities: Sequence[int]) -> list[_Found]:
+def _search(codec: Codec, picture: Pixels, job: SearchJob, qualities: Sequence[int]) -> list[_Found]:
     seconds = clock(codec)
     start_s = seconds()
     search = codec.refinement([picture] * len(qualities), qualities=qualities, steps=job.steps)

@@ -7,10 +7,10 @@ from enum import IntEnum
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from models.picture_array import Pixels
 from service.bus.arrays import Buffer, pixel_frame, read_pixels
 from service.bus.fields import Header, Kind
 from service.errors import CodecError, CodecFailed, DamagedBitstream, DamagedMessage, DecoderAway, QueueFull
-from service.render.jobs import Pixels
 from service.render.picture_codec import CodecNames
 
 

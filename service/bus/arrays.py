@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.config import GRID, QUALITIES
+from models.picture_array import Pixels
 from service.errors import DamagedMessage
-from service.render.jobs import Pixels
 
 if TYPE_CHECKING:
     from models.latent_codec import Symbols

@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import count
 
+from models.picture_array import Pixels
 from service.bus.answer_messages import Answer, Encoded, Failure, Names, Picture, parse_answer
 from service.bus.arrays import Buffer
 from service.bus.fields import Header
@@ -24,7 +25,7 @@ from service.bus.link import Events, Link
 from service.bus.request_messages import Cancel, Decode, Encode, Hello, Refine, Request, build_request
 from service.bus.symbol_reader import SymbolReader
 from service.errors import CodecFailed, DamagedMessage, DecoderAway, QueueFull
-from service.render.jobs import Decoded, Pixels, Search, Write
+from service.render.jobs import Decoded, Search, Write
 from service.render.picture_codec import CodecNames
 from service.settings.quality import Quality
 

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from models.config import QUALITIES
+from models.picture_array import Pixels
 from service.bus.arrays import Buffer, pixel_frame, read_pixels, read_symbols, symbol_frames
 from service.bus.fields import Header, Kind
 from service.errors import DamagedMessage
-from service.render.jobs import Pixels, Search
+from service.render.jobs import Search
 from service.rendition import RENDITIONS
 from service.settings.quality import BEST_SCORE, Quality, TargetScore
 

@@ -85,4 +85,4 @@ class Bypass:
     def _is_not_modified(self, source: Source, entity_tag: str, asked: Asked) -> bool:
         passed = source.fields.passed
         current = Validators(entity_tag=entity_tag, last_modified=passed.last_modified, date=passed.date)
-        return asked.conditions.not_modified(current, now_s=self._now())
+        return asked.conditions.is_not_modified(current, now_s=self._now())

@@ -52,7 +52,7 @@ class EdgeCache:
 
     async def answer(self, asked: Asked, timings: Timings) -> Answer:
         """Answer one request. Raises an EdgeError that has a status for the client."""
-        with timings.measured("store"):
+        with timings.measure("store"):
             state = await self._states.look(asked)
         match state:
             case Fresh(found):
@@ -80,7 +80,7 @@ class EdgeCache:
             answer = await self._from_record.answer(found.record, asked, timings, outcome=Outcome.HIT)
         except DamagedBitstream as error:
             return await self._answer_instead(found, error, asked, timings)
-        self._telemetry.origin_avoided(found.record.source_bytes)
+        self._telemetry.add_avoided_bytes(found.record.source_bytes)
         self._reencoder.offer(found, asked.terms)
         return answer
 
@@ -95,7 +95,7 @@ class EdgeCache:
 
     async def _answer_instead(self, found: Found, error: DamagedBitstream, asked: Asked, timings: Timings) -> Answer:
         """Answer after a fill that replaces a record which cannot be decoded."""
-        self._telemetry.record_fault(error.reason)
+        self._telemetry.count_record_fault(error.reason)
         return await self._answer_after_fill(asked, found.lookup, timings, instead_of=found.record)
 
     async def _answer_after_fill(
@@ -113,7 +113,7 @@ class EdgeCache:
             # What this edge has encoded itself can be read. Of other latents only the checksum is known to be good.
             encoded_here = isinstance(result, NewRecord) and isinstance(result.delivered, Source)
             if not encoded_here and instead_of is None:
-                self._telemetry.record_fault(error.reason)
+                self._telemetry.count_record_fault(error.reason)
                 return await self._answer_after_fill(asked, lookup, timings, instead_of=result.record)
             raise CodecFailed("a bitstream that was just made cannot be read") from error
 

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from models.picture_array import Pixels
 from service.cache.admission import Admission
 from service.errors import QueueFull
 from service.render.picture_codec import PictureCodec
 from service.settings.quality import Quality
-from service.upstream.source import Pixels
 
 
 @dataclass(frozen=True, slots=True)

@@ -180,7 +180,7 @@ class Filler:
 
     async def _encode(self, work: Work, delivered: Source) -> FillResult:
         try:
-            with work.timings.measured("encode"):
+            with work.timings.measure("encode"):
                 bitstream = await self._encoder.encode(delivered.prepared.high)
         except QueueFull as refused:  # the source is here: showing it is cheap, and another edge can encode it itself
             return await self._skip(work, delivered, refused.reason, work.facts)
@@ -190,7 +190,7 @@ class Filler:
         show(Preview(work.facts, source, work.grant))
         facts = replace(work.facts, timings=Timings(), in_background=True)
         try:
-            with facts.timings.measured("encode"):
+            with facts.timings.measure("encode"):
                 bitstream = await self._encoder.encode_in_background(source.prepared.high)
         except QueueFull as refused:
             return await self._skip(work, source, refused.reason, facts)

@@ -127,10 +127,10 @@ class Flights:
         except EdgeError as error:
             return _failed(asked, error)
         if not isinstance(result, Failed) and result.facts.in_background:
-            self._telemetry.stages(result.facts.timings)
+            self._telemetry.observe_stages(result.facts.timings)
         match result:
             case Unstored(why=why) if why in NOT_ENCODED:
-                self._telemetry.encode_skipped(why)
+                self._telemetry.count_skipped_encode(why)
             case NewRecord(record=record, delivered=Source() as source, stored_at=key) if key:
                 self._refiner.offer(key, record, source.prepared.high)
         return result

@@ -13,9 +13,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
 
-import numpy as np
-from numpy.typing import NDArray
-
+from models.picture_array import Pixels
 from service.cache.coalescing import Coalescing
 from service.cache.s3_fifo import S3Fifo
 from service.metrics.counts import RenditionCounts
@@ -26,8 +24,6 @@ from service.render import image_file
 from service.render.picture_codec import PictureCodec
 from service.rules.conditional import Rendered, entity_tag, source_entity_tag
 from service.rules.negotiation import Wanted
-
-Pixels = NDArray[np.uint8]
 
 QUICK = {"image/jpeg"}
 """Files that are written in less time (0.4 ms at 344) than it takes to hand the pixels to another thread."""
@@ -79,19 +75,19 @@ class PictureFiles:
             return PictureFile(record.bitstream)
         body = self._memory.get(tag)
         if body is not None:
-            self._counts.found()
+            self._counts.count_memory_hit()
             return PictureFile(body, from_memory=True)
         if not self._memory.limit_bytes:
             return PictureFile(await self._decode_and_keep(record, wanted, tag, timings))
         landed = await self._decodes.run(tag, lambda _: self._decode_and_keep(record, wanted, tag, timings))
         if landed.collapsed:
-            self._counts.shared()
+            self._counts.count_shared()
         return PictureFile(landed.value)
 
     async def _decode_and_keep(self, record: Record, wanted: Wanted, tag: str, timings: Timings) -> bytes:
         body = await self._decode(record, wanted, timings)
         self._memory.put(tag, body)
-        self._counts.decoded(kept_bytes=self._memory.size_bytes)
+        self._counts.count_decode(kept_bytes=self._memory.size_bytes)
         return body
 
     async def _decode(self, record: Record, wanted: Wanted, timings: Timings) -> bytes:
@@ -108,7 +104,7 @@ class PictureFiles:
 
     async def write(self, pixels: Pixels, wanted: Wanted, timings: Timings) -> bytes:
         """Return pixels, which have the wanted size, as a file of the wanted media type."""
-        with timings.measured("file"):
+        with timings.measure("file"):
             return await asyncio.get_running_loop().run_in_executor(
                 self._threads, image_file.write, pixels, wanted.media_type
             )

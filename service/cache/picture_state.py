@@ -83,7 +83,7 @@ class PictureStates:
         except StoreUnavailable:
             return NoStore()
         except RecordError as error:
-            self._telemetry.record_fault(error.reason)
+            self._telemetry.count_record_fault(error.reason)
             return Missing(lookup)
 
     def forget_failure(self, image_id: str) -> None:

@@ -27,7 +27,7 @@ class RecordAnswers:
         wanted, now_s = asked.wanted, self._now()
         tag = self._files.entity_tag(record, wanted)
         # Known before any decode: neither a 304 nor a HEAD touches the codec.
-        not_modified = asked.conditions.not_modified(
+        not_modified = asked.conditions.is_not_modified(
             Validators(entity_tag=tag, last_modified=record.passed.last_modified, date=record.passed.date), now_s=now_s
         )
         made = None if not_modified or asked.head else await self._files.make(record, wanted, tag, timings)

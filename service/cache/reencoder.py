@@ -122,7 +122,7 @@ class Reencoder:
             outcome = ReencodeOutcome.REFUSED
         except (OriginError, SourceError, CodecFailed, RecordError, StoreUnavailable):
             outcome = ReencodeOutcome.FAILED
-        self._telemetry.reencoded(outcome)
+        self._telemetry.count_reencode(outcome)
 
     async def _outcome(self, found: Found, terms: Terms) -> ReencodeOutcome:
         key = found.lookup.key

@@ -6,11 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
 from models.bitstream import parse
 from models.config import QUALITIES
+from models.picture_array import Pixels
 from service.commands.failure import CommandFailure, FileFailure
 from service.records.record import REFINEMENT_CAP
 from service.settings.quality import BEST_SCORE
@@ -18,8 +16,6 @@ from service.settings.refine_for import AUTO, read_refine_for
 
 if TYPE_CHECKING:  # torch is imported when a codec is loaded, not before
     from models.codec import Codec
-
-Pixels = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)

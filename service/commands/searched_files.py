@@ -8,7 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from service.commands.encode_target import Pixels, Plain, Wish, encoded, searched
+from models.picture_array import Pixels
+from service.commands.encode_target import Plain, Wish, encoded, searched
 from service.commands.failure import CommandFailure, FileRun, file_run
 
 if TYPE_CHECKING:  # torch is imported when a codec is loaded, not before

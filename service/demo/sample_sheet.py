@@ -7,8 +7,9 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 from models.config import HIGH_PX, MEDIUM_PX
+from models.picture_array import Pixels
 from service.commands.failure import CommandFailure, reason
-from service.demo.samples import Picture, Sample
+from service.demo.samples import Sample
 
 _MARGIN_PX = 40
 _GAP_PX = 12
@@ -66,7 +67,7 @@ class _Sheet:
             self._picture(picture, (left, top + _NAME_PX), name=name, note=note)
             left += picture.shape[1] + _GAP_PX
 
-    def _picture(self, picture: Picture, place: tuple[int, int], *, name: str, note: str) -> None:
+    def _picture(self, picture: Pixels, place: tuple[int, int], *, name: str, note: str) -> None:
         left, top = place
         self._image.paste(Image.fromarray(picture), place)
         below = top + picture.shape[0] + 6

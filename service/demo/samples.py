@@ -7,17 +7,16 @@ from pathlib import Path
 
 import httpx
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from models.config import HIGH_PX
+from models.picture_array import Pixels
 from models.scores import Ssimulacra2
 from service.demo.load import picture_url
 from service.render import image_file
 from service.rendition import RENDITIONS, Rendition
 from service.settings.edge_settings import Settings
 
-Picture = NDArray[np.uint8]  # (size, size, 3), sRGB
 JPEG_QUALITY = 80
 AVIF_SPEED, AVIF_TUNE = 6, "iq"  # the tune by name: Pillow's default depends on its libavif
 _AVIF_QUALITIES = 100  # 100 itself is lossless, which libaom refuses to tune
@@ -28,8 +27,8 @@ _LIMITS = image_file.ImageLimits(source_pixels=Settings.model_fields["source_pix
 class DecodedPicture:
     """One size of one picture: what it should look like, what the edge answered, how close that is."""
 
-    reference: Picture
-    decoded: Picture
+    reference: Pixels
+    decoded: Pixels
     ssimulacra2: float
 
 
@@ -45,7 +44,7 @@ class Sample:
 class Examiner:
     """Asks the edge for pictures without loss and scores them against the source."""
 
-    def __init__(self, edge_url: str, folder: Path, *, encode: Callable[[Picture], bytes]) -> None:
+    def __init__(self, edge_url: str, folder: Path, *, encode: Callable[[Pixels], bytes]) -> None:
         self._edge_url = edge_url
         self._folder = folder
         self._encode = encode
@@ -58,11 +57,11 @@ class Examiner:
             name,
             source_bytes=len(source),
             latent_bytes=len(self._encode(image_file.square(pixels, HIGH_PX))),
-            high=self._decoded(name, high, pixels=pixels),
-            medium=self._decoded(name, medium, pixels=pixels),
+            high=self._fetch(name, high, pixels=pixels),
+            medium=self._fetch(name, medium, pixels=pixels),
         )
 
-    def _decoded(self, name: str, rendition: Rendition, *, pixels: Picture) -> DecodedPicture:
+    def _fetch(self, name: str, rendition: Rendition, *, pixels: Pixels) -> DecodedPicture:
         url = picture_url(self._edge_url, name, res=rendition.name, fmt="png")
         answer = httpx.get(url, timeout=60, trust_env=False).raise_for_status()
         decoded = _pixels(answer.content)
@@ -94,7 +93,7 @@ def matched_avif_quality(rendition: DecodedPicture) -> int:
     return low
 
 
-def avif(pixels: Picture, quality: int) -> bytes:
+def avif(pixels: Pixels, quality: int) -> bytes:
     return _file(
         pixels,
         "AVIF",
@@ -106,12 +105,12 @@ def avif(pixels: Picture, quality: int) -> bytes:
     )
 
 
-def _pixels(blob: bytes) -> Picture:
+def _pixels(blob: bytes) -> Pixels:
     with Image.open(io.BytesIO(blob)) as picture:
         return np.asarray(picture.convert("RGB"))
 
 
-def _file(pixels: Picture, kind: str, **options: object) -> bytes:
+def _file(pixels: Pixels, kind: str, **options: object) -> bytes:
     blob = io.BytesIO()
     Image.fromarray(pixels).save(blob, kind, **options)
     return blob.getvalue()

@@ -15,13 +15,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from models.checkpoint import CheckpointError
 from models.codec import Codec
+from models.picture_array import Pixels
 from service.commands.failure import CommandFailure
 from service.demo import load
 from service.demo.children import Child, claim_port, edge_server, origin_server
 from service.demo.load_figures import OriginFigures, StoreFigures, origin_figures, print_tables
 from service.demo.photographs import PhotoFolder, found_in, write_bundled
 from service.demo.sample_sheet import write_sheet
-from service.demo.samples import Examiner, Picture, Sample, avif_pair_bytes, jpeg_pair_bytes
+from service.demo.samples import Examiner, Sample, avif_pair_bytes, jpeg_pair_bytes
 from service.serving.origin_server import STATS_PATH
 from service.settings.edge_settings import read_settings
 from service.settings.quality import TargetScore
@@ -80,7 +81,7 @@ def _look_closely(console: Console, edge_url: str, photos: PhotoFolder) -> list[
     return [examiner.look_at(name) for name in track(names, description="scoring", console=console)]
 
 
-def _encoder(edge_url: str) -> Callable[[Picture], bytes]:
+def _encoder(edge_url: str) -> Callable[[Pixels], bytes]:
     """The edge's own codec, to know the bytes of single latents: the store tells only the sum."""
     settings = read_settings(origin=edge_url)  # of the same environment as the edge's; the origin plays no part
     try:

@@ -1,1 +1,1 @@
-"""What the edge counts and times, and the values of the labels."""
+"""Metrics: counters, timers and the values of their labels."""

@@ -1,4 +1,4 @@
-"""Metrics that belong to one part of the edge, handed to it by telemetry.py."""
+"""Groups of metrics, each for one part of the edge. telemetry.py makes them."""
 
 from __future__ import annotations
 
@@ -11,41 +11,41 @@ from service.metrics.outcomes import Outcome
 
 @dataclass(frozen=True, slots=True)
 class UpstreamCounts:
-    """What was asked of one of those who have the pictures."""
+    """Fetches from one upstream server: the origin or the parent."""
 
     _requests: Counter
     _bytes: Counter
     _retries: Counter
 
-    def answered(self, *, outcome: str, fetched_bytes: int) -> None:
-        """One fetch, however it ended."""
+    def count_fetch(self, *, outcome: str, fetched_bytes: int) -> None:
+        """Count one fetch by its outcome: `ok`, `not_modified` or the label of an error."""
         self._requests.labels(outcome).inc()
         self._bytes.inc(fetched_bytes)
 
-    def retried(self) -> None:
-        """One request was sent again on a new connection."""
+    def count_retry(self) -> None:
+        """Count a request that was sent again on a new connection."""
         self._retries.inc()
 
 
 class RenditionCounts:
-    """Files that clients got, by where they came from, and what stays in memory of them."""
+    """Files for clients by their source, and the size of the in-memory cache of files."""
 
     def __init__(self, renditions: Counter, kept: Gauge) -> None:
         self._family = renditions
         self._kept = kept
         self._known: dict[str, Counter] = {}
 
-    def decoded(self, *, kept_bytes: int) -> None:
-        """One was made; so much is in memory now."""
+    def count_decode(self, *, kept_bytes: int) -> None:
+        """Count a decoded file, and set the present size of the in-memory cache."""
         self._from("codec").inc()
         self._kept.set(kept_bytes)
 
-    def found(self) -> None:
-        """One was still in memory."""
+    def count_memory_hit(self) -> None:
+        """Count a file that was found in the in-memory cache."""
         self._from("memory").inc()
 
-    def shared(self) -> None:
-        """One was being made for another request."""
+    def count_shared(self) -> None:
+        """Count a request that waited for another request's decode of the same file."""
         self._from("shared").inc()
 
     def _from(self, source: str) -> Counter:
@@ -55,20 +55,20 @@ class RenditionCounts:
 
 
 class RequestCounts:
-    """Answered requests. What the labels name is looked up once: each look-up takes as long as the counting."""
+    """Answered requests. Labelled children are cached, because looking one up takes as long as counting."""
 
     def __init__(self, requests: Counter, sent_bytes: Counter, seconds: Histogram) -> None:
         self._families = (requests, sent_bytes, seconds)
         self._known: dict[tuple[str, Outcome], tuple[Counter, Counter, Histogram]] = {}
 
-    def answered(self, res: str, outcome: Outcome, *, seconds: float, sent_bytes: int) -> None:
-        """One, in this resolution and with this end."""
-        requests, sent, took = self._known.get((res, outcome)) or self._named(res, outcome)
+    def count(self, res: str, outcome: Outcome, *, seconds: float, sent_bytes: int) -> None:
+        """Count one answered request by its resolution and outcome."""
+        requests, sent, took = self._known.get((res, outcome)) or self._label(res, outcome)
         requests.inc()
         sent.inc(sent_bytes)
         took.observe(seconds)
 
-    def _named(self, res: str, outcome: Outcome) -> tuple[Counter, Counter, Histogram]:
+    def _label(self, res: str, outcome: Outcome) -> tuple[Counter, Counter, Histogram]:
         requests, sent, took = self._families
         labels = (res, outcome.value)
         self._known[res, outcome] = (requests.labels(*labels), sent.labels(*labels), took.labels(*labels))
@@ -76,14 +76,14 @@ class RequestCounts:
 
 
 class StageCounts:
-    """The steps of requests, likewise."""
+    """The steps of requests. Labelled children are cached here too."""
 
     def __init__(self, seconds: Histogram) -> None:
         self._family = seconds
         self._known: dict[str, Histogram] = {}
 
-    def took(self, name: str, seconds: float) -> None:
-        """One step."""
+    def observe(self, name: str, seconds: float) -> None:
+        """Record the time of one step."""
         if name not in self._known:
             self._known[name] = self._family.labels(name)
         self._known[name].observe(seconds)

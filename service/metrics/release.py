@@ -1,4 +1,4 @@
-"""Which release of latentedge runs. Imports nothing but the standard library."""
+"""The version of the running latentedge. Standard library only."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from importlib import metadata
 
 DISTRIBUTION = "latentedge"
 NOT_INSTALLED = "unknown"
-"""The version of a source tree that no package manager has installed."""
+"""The version that is shown if latentedge runs from a source tree and is not installed."""
 
 
-def installed_version() -> str:
-    """Return the version of the installed distribution."""
+def read_version() -> str:
+    """Return the version of the installed distribution, or NOT_INSTALLED."""
     try:
         return metadata.version(DISTRIBUTION)
     except metadata.PackageNotFoundError:

@@ -1,8 +1,7 @@
-"""What the edge counts: Prometheus metrics under one prefix. Decides nothing.
+"""All Prometheus metrics of the edge. The table in docs/operations.md explains them.
 
-Names are those of the table in docs/operations.md. No label ever holds an id or an address: their number must stay
-small. With several workers prometheus_client keeps the figures in files of a shared folder
-(PROMETHEUS_MULTIPROC_DIR).
+No label holds an image id or an address, so the number of series stays small. With several workers, prometheus_client
+keeps the values in files of a shared folder (PROMETHEUS_MULTIPROC_DIR).
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from service.metrics.timings import Timings
 from service.reason import NOT_ENCODED, Reason
 
 MULTIPROCESS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
-# Assumed: from a 304 to a fill that waits for a slow origin.
+# Assumed: these cover a 304 as well as a fill that waits for a slow origin.
 SECONDS = (
     *(0.001, 0.002, 0.003, 0.004, 0.006, 0.008, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075),
     *(0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0, 10.0),
@@ -39,7 +38,7 @@ BATCHES = (1, 2, 4, 8, 16, 32, 64)
 
 @dataclass(frozen=True, slots=True)
 class StoreFigures:
-    """What the gauges of the store show."""
+    """The values for the gauges of the store."""
 
     objects: int
     latent_bytes: int
@@ -48,7 +47,7 @@ class StoreFigures:
 
 @dataclass(frozen=True, slots=True)
 class BuildFigures:
-    """What a process runs: the labels of `edge_build_info`."""
+    """The labels of `edge_build_info`."""
 
     version: str
     stream_id: str
@@ -56,23 +55,35 @@ class BuildFigures:
 
 
 def forget_worker(pid: int) -> None:
-    """What a worker that has died had waiting no longer counts."""
+    """Remove the gauges of a dead worker, such as its queue depth, from the sums."""
     mark_process_dead(pid)  # type: ignore[no-untyped-call]
 
 
 class Telemetry:
-    """Every metric of one worker. The observer of every adapter."""
+    """Every metric of one worker. It implements the Observer protocols of the adapters."""
 
     def __init__(self) -> None:
-        disable_created_metrics()  # type: ignore[no-untyped-call]  # a date beside every series, which nobody reads
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # they would double the number of series
         registry = self._registry = CollectorRegistry()
         self._requests = RequestCounts(
-            Counter("edge_cache_requests_total", "Picture requests.", ["res", "status"], registry=registry),
+            Counter("edge_cache_requests_total", "Requests for pictures.", ["res", "status"], registry=registry),
             Counter("edge_response_bytes_total", "Bytes of pictures sent.", ["res", "status"], registry=registry),
-            Histogram("edge_request_seconds", "Time to answer.", ["res", "status"], buckets=SECONDS, registry=registry),
+            Histogram(
+                "edge_request_seconds",
+                "Time from a request to its answer.",
+                ["res", "status"],
+                buckets=SECONDS,
+                registry=registry,
+            ),
         )
         self._stages = StageCounts(
-            Histogram("edge_stage_seconds", "Time of each step.", ["stage"], buckets=STAGE_SECONDS, registry=registry)
+            Histogram(
+                "edge_stage_seconds",
+                "Time of each step of a request.",
+                ["stage"],
+                buckets=STAGE_SECONDS,
+                registry=registry,
+            )
         )
         self.origin = UpstreamCounts(
             Counter("edge_origin_requests_total", "Fetches from the origin.", ["outcome"], registry=registry),
@@ -80,75 +91,78 @@ class Telemetry:
             Counter("edge_origin_retries_total", "Requests sent again on a new connection.", registry=registry),
         )
         self.parent = UpstreamCounts(
-            Counter("edge_parent_requests_total", "Latents asked of the parent.", ["outcome"], registry=registry),
+            Counter("edge_parent_requests_total", "Fetches from the parent.", ["outcome"], registry=registry),
             Counter("edge_parent_bytes_total", "Bytes fetched from the parent.", registry=registry),
             Counter("edge_parent_retries_total", "Requests sent again on a new connection.", registry=registry),
         )
         self._encodes_skipped = Counter(
             "edge_encodes_skipped_total",
-            "Pictures shown and not stored.",
+            "Pictures served without being encoded and stored, although they may be stored.",
             ["reason"],
             registry=registry,
         )
         self._forwarded = Counter(
             "edge_forwarded_total",
-            "Requests for which the origin or the parent was asked.",
+            "Requests that were forwarded to the origin or the parent.",
             ["reason", "detail"],
             registry=registry,
         )
         self._parent_fallbacks = Counter(
-            "edge_parent_fallbacks_total", "Fills that went past the parent.", ["reason"], registry=registry
+            "edge_parent_fallbacks_total", "Fills that skipped the parent.", ["reason"], registry=registry
         )
         self._avoided_bytes = Counter(
-            "edge_origin_avoided_bytes_total", "Bytes of the sources that hits did not fetch.", registry=registry
+            "edge_origin_avoided_bytes_total", "Bytes that hits did not fetch from the origin.", registry=registry
         )
         self.renditions = RenditionCounts(
-            Counter("edge_renditions_total", "Files from latents.", ["source"], registry=registry),
-            Gauge("edge_hot_bytes", "Files in memory.", registry=registry, multiprocess_mode="livesum"),
+            Counter("edge_renditions_total", "Picture files served from latents.", ["source"], registry=registry),
+            Gauge(
+                "edge_hot_bytes",
+                "Bytes of picture files in the in-memory cache.",
+                registry=registry,
+                multiprocess_mode="livesum",
+            ),
         )
         self._batch_size = Histogram(
-            "edge_batch_size", "Pictures in one synthesis call.", ["size"], buckets=BATCHES, registry=registry
+            "edge_batch_size", "Pictures in one synthesis batch.", ["size"], buckets=BATCHES, registry=registry
         )
         self._queue_depth = Gauge(
-            "edge_queue_depth", "Jobs that wait for the codec.", registry=registry, multiprocess_mode="livesum"
+            "edge_queue_depth", "Jobs waiting for the codec.", registry=registry, multiprocess_mode="livesum"
         )
-        self._store_bytes = self._store_gauge("edge_store_bytes", "Memory of the records in the store.")
+        self._store_bytes = self._store_gauge("edge_store_bytes", "Memory that the records take in the store.")
         self._store_objects = self._store_gauge("edge_store_objects", "Keys in the store.")
         self._conventional_bytes = self._store_gauge(
-            "edge_store_conventional_bytes", "What both renditions of the same pictures would take as JPEG files."
+            "edge_store_conventional_bytes", "Bytes that the same pictures would take as JPEG files, one of each size."
         )
-        self._store_errors = Counter(
-            "edge_store_errors_total", "Commands that the store did not answer.", registry=registry
-        )
+        self._store_errors = Counter("edge_store_errors_total", "Failed store commands.", registry=registry)
         self._record_faults = Counter(
             "edge_record_faults_total", "Records that could not be used.", ["fault"], registry=registry
         )
-        self._purges = Counter(
-            "edge_purges_total", "Purges that this edge was asked for.", ["scope"], registry=registry
+        self._purges = Counter("edge_purges_total", "Purges sent to this edge.", ["scope"], registry=registry)
+        self._devices_lost = Counter(
+            "edge_devices_lost_total", "Accelerators that failed and were replaced by the CPU.", registry=registry
         )
-        self._devices_lost = Counter("edge_devices_lost_total", "Accelerators that failed.", registry=registry)
         self._refinements = Counter(
             "edge_refinements_total", "Searches for a better latent.", ["outcome"], registry=registry
         )
         self._reencodes = Counter(
-            "edge_reencodes_total", "Latents of the previous weights to encode anew.", ["outcome"], registry=registry
+            "edge_reencodes_total", "Re-encodes of latents of the previous weights.", ["outcome"], registry=registry
         )
         self._refinement_seconds = Counter(
-            "edge_refinement_seconds_total", "Time of the codec spent in them.", registry=registry
+            "edge_refinement_seconds_total", "Codec time spent in searches for better latents.", registry=registry
         )
         self._refined_bytes = Counter(
             "edge_refined_bytes_total",
-            "Bytes of the latents that a better one replaced.",
+            "Bytes of latents that a search replaced (first), and of their replacements (refined).",
             ["latent"],
             registry=registry,
         )
         self._log_lines_dropped = Counter(
-            "edge_access_log_dropped_total", "Lines of the access log that nobody read in time.", registry=registry
+            "edge_access_log_dropped_total", "Lines of the access log dropped by a slow reader.", registry=registry
         )
-        # prometheus_client's Info does not work with several processes; this gauge forgets those that have ended.
+        # prometheus_client's Info does not work with several processes. This gauge disappears with its process.
         self._build = Gauge(
             "edge_build_info",
-            "Always 1; the labels tell what runs.",
+            "Always 1. The labels are the version, the stream id of the weights and the record version.",
             ["version", "stream_id", "record_version"],
             registry=registry,
             multiprocess_mode="livemax",
@@ -163,95 +177,95 @@ class Telemetry:
             self._purges.labels(scope)
 
     def _store_gauge(self, name: str, sentence: str) -> Gauge:
-        # All workers look at the same store: the latest look counts.
+        # All workers measure the same store, so the most recent value counts.
         return Gauge(name, sentence, registry=self._registry, multiprocess_mode="mostrecent")
 
-    def build(self, figures: BuildFigures) -> None:
-        """Tell what this process runs."""
+    def set_build_info(self, figures: BuildFigures) -> None:
+        """Set `edge_build_info` for this process."""
         self._build.labels(figures.version, figures.stream_id, str(figures.record_version)).set(1)
 
-    def request(self, *, res: str, outcome: Outcome, seconds: float, sent_bytes: int) -> None:
-        """One answered request."""
-        self._requests.answered(res, outcome, seconds=seconds, sent_bytes=sent_bytes)
+    def count_request(self, *, res: str, outcome: Outcome, seconds: float, sent_bytes: int) -> None:
+        """Count one answered request, its time and its bytes."""
+        self._requests.count(res, outcome, seconds=seconds, sent_bytes=sent_bytes)
 
-    def stages(self, timings: Timings) -> None:
-        """The steps of one request."""
+    def observe_stages(self, timings: Timings) -> None:
+        """Record the times of the steps of one request."""
         for stage in timings.stages:
-            self._stages.took(stage.name, stage.seconds)
+            self._stages.observe(stage.name, stage.seconds)
 
-    def forwarded(self, reason: Reason, detail: Reason | None) -> None:
-        """Count a request that the store had no answer for: why, and what else there is to say of it."""
+    def count_forward(self, reason: Reason, detail: Reason | None) -> None:
+        """Count a request that was forwarded, by the reason and, if there is one, the detail."""
         self._forwarded.labels(reason.label, "" if detail is None else detail.label).inc()
 
-    def encode_skipped(self, reason: Reason) -> None:
-        """A picture that was shown and not stored, although it may be."""
+    def count_skipped_encode(self, reason: Reason) -> None:
+        """Count a picture that was served without being encoded, although it may be stored."""
         self._encodes_skipped.labels(reason.label).inc()
 
-    def parent_passed_over(self, reason: str) -> None:
-        """A fill went on to the origin although there is a parent."""
+    def count_parent_fallback(self, reason: str) -> None:
+        """Count a fill that skipped the parent and asked the origin."""
         self._parent_fallbacks.labels(reason).inc()
 
-    def origin_avoided(self, source_bytes: int) -> None:
-        """A hit: the source stayed where it is."""
+    def add_avoided_bytes(self, source_bytes: int) -> None:
+        """Add the bytes of a source that a hit did not fetch."""
         self._avoided_bytes.inc(source_bytes)
 
-    def record_fault(self, fault: Reason) -> None:
-        """A record that was found and could not be used."""
+    def count_record_fault(self, fault: Reason) -> None:
+        """Count a record that was found and could not be used."""
         self._record_faults.labels(fault.label).inc()
 
-    def purged(self, *, scope: str) -> None:
-        """By id, by tag, or all."""
+    def count_purge(self, *, scope: str) -> None:
+        """Count a purge by its scope: `id`, `tag` or `all`."""
         self._purges.labels(scope).inc()
 
-    def store_failed(self) -> None:
-        """The alarm: a command was not answered."""
+    def count_store_error(self) -> None:
+        """Count a store command that failed or timed out."""
         self._store_errors.inc()
 
-    def store(self, figures: StoreFigures) -> None:
-        """The latest look into the store."""
+    def set_store_figures(self, figures: StoreFigures) -> None:
+        """Set the gauges of the store to the latest census."""
         self._store_objects.set(figures.objects)
         self._store_bytes.set(figures.latent_bytes)
         self._conventional_bytes.set(figures.conventional_bytes)
 
-    def batch_done(self, *, size_px: int, items: int) -> None:
-        """One synthesis call."""
+    def count_batch(self, *, size_px: int, items: int) -> None:
+        """Count one synthesis batch and the pictures in it."""
         self._batch_size.labels(str(size_px)).observe(items)
 
-    def queue_changed(self, *, items: int) -> None:
-        """So many jobs wait now."""
+    def set_queue_depth(self, *, items: int) -> None:
+        """Set the number of jobs that wait for the codec."""
         self._queue_depth.set(items)
 
-    def log_lines_dropped(self, lines: int) -> None:
-        """The access log was read too slowly."""
+    def count_dropped_log_lines(self, lines: int) -> None:
+        """Count access log lines that were dropped because the reader was too slow."""
         self._log_lines_dropped.inc(lines)
 
-    def device_lost(self) -> None:
-        """The accelerator failed; the processor goes on."""
+    def count_lost_device(self) -> None:
+        """Count a failed accelerator. The CPU takes over."""
         self._devices_lost.inc()
 
-    def refinement_stepped(self, *, seconds: float) -> None:
-        """The codec has searched for so long."""
+    def add_refinement_time(self, *, seconds: float) -> None:
+        """Add the codec time of one slice of a search."""
         self._refinement_seconds.inc(seconds)
 
-    def refinement(self, outcome: RefinementOutcome) -> None:
-        """One search is over."""
+    def count_refinement(self, outcome: RefinementOutcome) -> None:
+        """Count one finished search for a better latent."""
         self._refinements.labels(outcome.value).inc()
 
-    def reencoded(self, outcome: ReencodeOutcome) -> None:
-        """A latent of the previous weights was encoded anew, or was not."""
+    def count_reencode(self, outcome: ReencodeOutcome) -> None:
+        """Count one attempt to re-encode a latent of the previous weights."""
         self._reencodes.labels(outcome.value).inc()
 
-    def refined(self, *, first_bytes: int, refined_bytes: int) -> None:
-        """A latent was replaced by a better one."""
+    def add_refined_bytes(self, *, first_bytes: int, refined_bytes: int) -> None:
+        """Add the sizes of a replaced latent and of the better one."""
         self._refined_bytes.labels("first").inc(first_bytes)
         self._refined_bytes.labels("refined").inc(refined_bytes)
 
-    def collected(self) -> Iterable[Metric]:
-        """Every figure, of all workers together."""
+    def collect(self) -> Iterable[Metric]:
+        """Return all metrics, summed over the workers."""
         return self._all_workers().collect()
 
     def exposition(self) -> bytes:
-        """The same as Prometheus reads it."""
+        """Return all metrics in the Prometheus text format."""
         return generate_latest(self._all_workers())
 
     def _all_workers(self) -> CollectorRegistry:

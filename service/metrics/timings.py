@@ -1,4 +1,4 @@
-"""How long each step of a request took. Counts nothing."""
+"""The time of each step of a request. No metrics here."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One step of one request, as Server-Timing tells it."""
+    """One step of one request, and a metric of Server-Timing."""
 
     name: str
     seconds: float
@@ -21,16 +21,16 @@ class Timings:
     stages: list[Stage] = field(default_factory=list)
 
     def add(self, name: str, seconds: float) -> None:
-        """A step that was timed elsewhere."""
+        """Add a step that was timed elsewhere."""
         self.stages.append(Stage(name, seconds))
 
-    def measured(self, name: str) -> Measured:
-        """Time a step here."""
-        return Measured(self, name)
+    def measure(self, name: str) -> Measurement:
+        """Return a context manager that times a step and adds it."""
+        return Measurement(self, name)
 
 
-class Measured:
-    """A block whose time becomes a step. A class, since a generator takes three times as long and each hit has one."""
+class Measurement:
+    """A block that is timed. It is a class, because a generator-based one takes three times as long on every hit."""
 
     __slots__ = ("_name", "_started_s", "_timings")
 

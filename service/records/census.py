@@ -59,7 +59,7 @@ class Census:
         except StoreUnavailable:
             return StoreCensus(answers=False)
         census = counted(sample)
-        self._telemetry.store(
+        self._telemetry.set_store_figures(
             StoreFigures(
                 objects=census.objects,
                 latent_bytes=census.latent_bytes,

@@ -57,7 +57,7 @@ class Generations:
         if latest < self._known.latest:
             await self._store.restore(self._known.generations)
         elif not latest:
-            await self._store.begun(HARD)
+            await self._store.begin(HARD)
         if latest != self._known.latest or not latest:
             purges = PurgeTable(await self._store.table())
             if purges.latest >= self._known.latest:  # another read may have been faster
@@ -68,7 +68,7 @@ class Generations:
     async def purge(self, tag: str | None, *, soft: bool) -> int:
         """Everything with a tag, or everything; returns when no process shows it any more. Raises StoreUnavailable."""
         await self.read()  # the table is there, whole
-        generation = await self._store.raised(field_of(tag, soft=soft))
+        generation = await self._store.advance(field_of(tag, soft=soft))
         await self.read()
         await asyncio.sleep(REFRESH_S)  # by now the others have looked, or will before they use what they know
         return generation
@@ -76,11 +76,11 @@ class Generations:
     async def next(self) -> int:
         """A generation that every fill from now on has, and none before. Raises StoreUnavailable."""
         await self.read()
-        return await self._store.raised(ONE)
+        return await self._store.advance(ONE)
 
     async def _listen(self) -> None:
         while True:
             with suppress(StoreUnavailable):
-                async for _ in self._store.news():
+                async for _ in self._store.changes():
                     self._good_until_s = float("-inf")
             await asyncio.sleep(RETRY_S)

@@ -48,7 +48,7 @@ class NegativeCache:
 
     def packed(self, key: bytes, refused: OriginRefused, *, generation: int) -> tuple[bytes, int]:
         """Return an error as the string that `recall` reads, and for how many seconds it counts: 0 for none."""
-        fields = freshness.dated(refused.fields)
+        fields = freshness.with_date(refused.fields)
         entry = NegativeEntry(
             status=refused.status,
             born_ms=freshness.born_ms(fields),

@@ -1,1 +1,1 @@
-"""Better latents for pictures that are stored already."""
+"""Searches for better latents of stored pictures."""

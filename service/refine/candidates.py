@@ -1,4 +1,4 @@
-"""Which stored strings are worth a longer search for a better latent. No I/O, no clock."""
+"""Decides which stored records a sweep should search better latents for. No I/O, no clock."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from service.records.vary_rule import is_rule
 from service.settings.quality import TargetScore
 
 VARIANT_MARK = b"}:"
-"""What tells the key of a variant from that of a picture: see `lookup`."""
+"""The text that is in the key of every variant and in no other key (see records/lookup.py)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SweepAim:
-    """What a run through a cache is to reach, and for whose records."""
+    """The aim of a sweep: whose records it improves, and by how many steps."""
 
     origin: str
     stream_id: bytes
-    """Of the weights in use."""
+    """The stream id of the weights in use."""
     steps: int
     target: TargetScore | None = None
-    """The score that each picture was promised."""
+    """The score that each picture must keep, if the quality was chosen by a score."""
 
 
 def candidate(key: bytes, value: bytes, *, aim: SweepAim, purges: PurgeTable) -> Record | SweepOutcome:
-    """Return the record to improve, or why there is none under this key."""
+    """Return the record to improve, or the outcome that explains why this key has none."""
     if (other := _other_kind(key, value)) is not None:
         return other
     try:

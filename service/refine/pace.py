@@ -1,4 +1,4 @@
-"""How fast a background run may go, and how long it leaves a failing origin alone. Clock and sleep are given."""
+"""The rate limit and the back-off of background work. Clock and sleep are arguments."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Awaitable, Callable
 
 Sleep = Callable[[float], Awaitable[object]]
 
-FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 60.0  # assumed: an outage ends within minutes, and one question a minute finds out
+FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 60.0  # assumed: an outage lasts minutes, so one request a minute notices its end
 
 
 class Pace:
-    """So many turns a minute, evenly spaced; 0: as many as come."""
+    """A rate limit of `per_minute` evenly spaced turns; 0 means no limit."""
 
     def __init__(self, per_minute: float, *, clock: Callable[[], float], sleep: Sleep) -> None:
         self._spacing_s = 60 / per_minute if per_minute else 0.0
@@ -27,7 +27,7 @@ class Pace:
             await self._sleep(turn_s - now_s)
 
     def passes(self) -> bool:
-        """Take the turn if one is due, without waiting."""
+        """Take a turn if one is due. Return whether it was. Never waits."""
         now_s = self._clock()
         if now_s < self._next_s:
             return False
@@ -36,22 +36,22 @@ class Pace:
 
 
 class BackOff:
-    """Doubles the wait with each failure in a row, from the second on."""
+    """An exponential back-off: from the second failure in a row on, each failure doubles the wait."""
 
     def __init__(self, *, sleep: Sleep) -> None:
         self._sleep = sleep
         self._failures = 0
 
     async def wait(self) -> None:
-        """Leave the origin alone, if it has failed repeatedly."""
+        """Wait for the present back-off, which is 0 until the second failure in a row."""
         if self._failures > 1:
             await self._sleep(min(LONGEST_WAIT_S, FIRST_WAIT_S * 2.0 ** (self._failures - 2)))
 
-    def failed(self) -> None:
-        """Note a failure."""
-        # Beyond that the wait is the longest one, and the power above would overflow one day.
+    def record_failure(self) -> None:
+        """Count a failure."""
+        # The cap keeps the power above from overflowing; the wait is LONGEST_WAIT_S long before.
         self._failures = min(self._failures + 1, 32)
 
-    def answered(self) -> None:
-        """Note an answer."""
+    def reset(self) -> None:
+        """Clear the back-off after an answer."""
         self._failures = 0

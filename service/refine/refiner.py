@@ -1,9 +1,9 @@
-"""Searches for a better latent of a picture that is already stored and served. No client waits for it.
+"""Searches for a better latent of each picture that was just stored, in the background.
 
-    stored -> the codec searches while it has nothing else to do -> exactly that record is overwritten, or none
+    stored -> the codec searches while it is idle -> the record is overwritten, if it is still the same
 
-The refinement number is part of the entity tag: a client that has the first picture gets the better one when it asks
-again.
+The refinement number is part of the entity tag, so a client that has the first picture gets the better one when it
+revalidates.
 """
 
 from __future__ import annotations
@@ -11,9 +11,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, replace
 
-import numpy as np
-from numpy.typing import NDArray
-
+from models.picture_array import Pixels
 from service.errors import CodecFailed, DecoderAway, QueueFull, StoreUnavailable
 from service.metrics.outcomes import RefinementOutcome
 from service.metrics.telemetry import Telemetry
@@ -23,23 +21,21 @@ from service.render.picture_codec import PictureCodec
 from service.settings.quality import Quality, TargetScore
 from service.store.latent_store import LatentStore
 
-Pixels = NDArray[np.uint8]
-
-# A request that waited for the fill wakes one turn of the event loop after the fill has ended, and asks for its decode
-# in that turn. A refinement has to be queued after those decodes.
+# Requests that waited for the fill submit their decodes one turn of the event loop after its end. The search must be
+# queued after these decodes.
 TURNS = 2
 
 
 @dataclass(frozen=True, slots=True)
 class RefineRules:
-    """The operator's settings for refinements."""
+    """The operator's settings for searches."""
 
     steps: int
     quality: Quality
 
 
 class Refiner:
-    """Refines each picture that it is offered, once; 0 steps turn it off."""
+    """Searches once for each picture that it is offered. 0 steps turn it off."""
 
     def __init__(self, rules: RefineRules, *, store: LatentStore, worker: PictureCodec, telemetry: Telemetry) -> None:
         self._rules = rules
@@ -49,17 +45,17 @@ class Refiner:
         self._under_way: dict[bytes, asyncio.Task[None]] = {}
 
     def offer(self, key: bytes, record: Record, high: Pixels) -> None:
-        """Refine a record that was just stored; `high` is the picture that it was made from."""
+        """Start a search for a record that was just stored. `high` is its 344 source picture (344, 344, 3)."""
         if not self._rules.steps:
             return
         earlier = self._under_way.get(key)
-        if earlier is not None and earlier.cancel():  # the record that it would overwrite is gone
-            self._telemetry.refinement(RefinementOutcome.SUPERSEDED)
+        if earlier is not None and earlier.cancel():  # the record of the earlier search was replaced
+            self._telemetry.count_refinement(RefinementOutcome.SUPERSEDED)
         task = self._under_way[key] = asyncio.create_task(self._refine(key, record, high))
         task.add_done_callback(lambda done: self._end(key, done))
 
     async def close(self) -> None:
-        """Cancel all searches that have not ended."""
+        """Cancel all searches and wait for their ends."""
         tasks = list(self._under_way.values())
         for task in tasks:
             task.cancel()
@@ -68,7 +64,7 @@ class Refiner:
     async def _refine(self, key: bytes, record: Record, high: Pixels) -> None:
         for _ in range(TURNS):
             await asyncio.sleep(0)
-        self._telemetry.refinement(await self._outcome(key, record, high))
+        self._telemetry.count_refinement(await self._outcome(key, record, high))
 
     async def _outcome(self, key: bytes, record: Record, high: Pixels) -> RefinementOutcome:
         try:
@@ -82,7 +78,7 @@ class Refiner:
             return RefinementOutcome.FAILED
         except QueueFull:
             return RefinementOutcome.REFUSED
-        self._telemetry.refined(first_bytes=len(record.bitstream), refined_bytes=len(bitstream))
+        self._telemetry.add_refined_bytes(first_bytes=len(record.bitstream), refined_bytes=len(bitstream))
         return RefinementOutcome.STORED
 
     def _search(self, record: Record) -> Search:

@@ -1,11 +1,11 @@
-"""A run through a filled cache that replaces latents by better ones. Answers nobody; edges may serve the same store.
+"""A sweep through a filled cache that replaces latents by better ones. Edges may serve from the store meanwhile.
 
     key, hottest first -> record worth a search -> its source, if it is still the same file -> search
-                       -> exactly that record is overwritten, or none
+                       -> the record is overwritten, if it is still the same
 
-Whatever a purge, a fill or another search does meanwhile wins: exactly the record that was looked at is overwritten,
-and it keeps its end, its dates and its generation. Where an edge has only renewed the dates, the better latent gets the
-new ones. A run that was interrupted is started again: what has been searched for as long is passed over.
+If a purge, a fill or another search changed the record meanwhile, that change stays. The new record keeps the expiry,
+the dates and the purge generation of the old one. If an edge only renewed the dates, the new record has the renewed
+dates. An interrupted sweep can be started again: it skips latents that were searched for with as many steps.
 """
 
 from __future__ import annotations
@@ -27,31 +27,31 @@ from service.store.generation_store import GenerationStore
 from service.store.latent_store import LatentStore
 
 FAILURES = 3
-"""Assumed: so many searches that fail in a row are no fault of the pictures. Each costs the origin a file."""
+"""Assumed: after this many failed searches in a row the codec is broken. Each search fetches a file from the origin."""
 
 ATTEMPTS = 2
-"""Assumed: an edge renews the dates of a record once in minutes, not twice while one record is written."""
+"""Assumed: an edge renews the dates of a record every few minutes, so not twice during two attempts to write it."""
 
 
 @dataclass(slots=True)
 class SweepTally:
-    """The result of a run so far."""
+    """The result of a sweep so far."""
 
     outcomes: Counter[SweepOutcome] = field(default_factory=Counter)
     first_bytes: int = 0
-    """Of the latents that were replaced."""
+    """The total size of the replaced latents."""
     refined_bytes: int = 0
-    """Of the latents that replaced them."""
+    """The total size of the better latents that replaced them."""
 
-    def replaced(self, *, first_bytes: int, refined_bytes: int) -> None:
-        """Add the sizes of one latent and of its better one."""
+    def add_replaced(self, *, first_bytes: int, refined_bytes: int) -> None:
+        """Add the sizes of a replaced latent and of its replacement."""
         self.first_bytes += first_bytes
         self.refined_bytes += refined_bytes
 
 
 @dataclass(frozen=True, slots=True)
 class _Chosen:
-    """A record that is worth a search, and the string that holds it."""
+    """A record worth a search, and the string in the store that holds it."""
 
     key: bytes
     value: bytes
@@ -59,7 +59,7 @@ class _Chosen:
 
 
 class Sweep:
-    """One run over the records of one origin. Raises StoreUnavailable, or CodecFailed where nothing can be searched."""
+    """One sweep over the records of one origin. `run` raises StoreUnavailable, CodecFailed or DecoderAway."""
 
     def __init__(
         self,
@@ -81,7 +81,7 @@ class Sweep:
         self.tally = SweepTally()
 
     async def run(self, keys: Sequence[bytes], *, at_once: int, done: Callable[[], None]) -> None:
-        """Work through keys in their order, on so many pictures at once; `done` is called after each key."""
+        """Work through the keys in order, on `at_once` pictures at a time. Call `done` after each key."""
         left = iter(keys)
         try:
             async with asyncio.TaskGroup() as group:
@@ -92,10 +92,10 @@ class Sweep:
 
     async def _work(self, left: Iterator[bytes], done: Callable[[], None]) -> None:
         while (chosen := await self._next(left, done)) is not None:
-            self._count(await self._improved(chosen), done)
+            self._count(await self._improve(chosen), done)
 
     async def _next(self, left: Iterator[bytes], done: Callable[[], None]) -> _Chosen | None:
-        async with self._choosing:  # one after the other, so that the hottest picture is asked for first
+        async with self._choosing:  # one at a time, so that the hottest picture is fetched first
             for key in left:
                 looked = await self._look(key)
                 if isinstance(looked, _Chosen):
@@ -113,7 +113,7 @@ class Sweep:
         record = candidate(key, value, aim=self._aim, purges=await self._current_purges())
         return record if isinstance(record, SweepOutcome) else _Chosen(key, value, record)
 
-    async def _improved(self, chosen: _Chosen) -> SweepOutcome:
+    async def _improve(self, chosen: _Chosen) -> SweepOutcome:
         high = await self._sources.high(chosen.record)
         if isinstance(high, SweepOutcome):
             return high
@@ -125,23 +125,23 @@ class Sweep:
                 raise
             return SweepOutcome.FAILED
         self._failures = 0
-        return await self._replaced(chosen, found or chosen.record.bitstream)
+        return await self._replace(chosen, found or chosen.record.bitstream)
 
-    async def _replaced(self, chosen: _Chosen, found: bytes) -> SweepOutcome:
+    async def _replace(self, chosen: _Chosen, found: bytes) -> SweepOutcome:
         for _ in range(ATTEMPTS):
             now = await self._look(chosen.key)
             if not isinstance(now, _Chosen) or not _holds_the_same_latent(now.record, chosen.record):
                 break
-            # The number says how long was searched, though nothing may have been found: the next run passes it over.
+            # The steps are stored even if nothing better was found, so that the next sweep skips this record.
             better = replace(now.record, bitstream=found, refinement=self._aim.steps)
             if await self._store.replace(now.key, pack(better, now.key), instead_of=now.value):
-                return self._found(chosen.record.bitstream, found)
+                return self._conclude(chosen.record.bitstream, found)
         return SweepOutcome.SUPERSEDED
 
-    def _found(self, first: bytes, found: bytes) -> SweepOutcome:
+    def _conclude(self, first: bytes, found: bytes) -> SweepOutcome:
         if found == first:
             return SweepOutcome.UNCHANGED
-        self.tally.replaced(first_bytes=len(first), refined_bytes=len(found))
+        self.tally.add_replaced(first_bytes=len(first), refined_bytes=len(found))
         return SweepOutcome.STORED
 
     def _search(self, record: Record) -> Search:
@@ -152,7 +152,7 @@ class Sweep:
         done()
 
     async def _current_purges(self) -> PurgeTable:
-        """Only read: a table that was lost is put back by the edges, who remember it."""
+        """Read the purge table again if it has changed. A lost table is restored by the edges, not by a sweep."""
         if await self._generations.latest() != self._purges.latest:
             self._purges = PurgeTable(await self._generations.table())
         return self._purges

@@ -1,4 +1,4 @@
-"""The picture that a stored latent was made from, fetched again from the origin: only if it is still the same file."""
+"""Fetches the source of a stored latent from the origin again, and checks that it is still the same file."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 
 from models.config import HIGH_PX
+from models.picture_array import Pixels
 from service.errors import OriginError, PictureTooLarge, SourceError
 from service.metrics.outcomes import SweepOutcome
 from service.records.record import Record, source_digest
@@ -15,21 +16,20 @@ from service.render import image_file
 from service.render.image_file import ImageLimits
 from service.rules.origin_refused import OriginRefused
 from service.upstream.origin_client import OriginClient
-from service.upstream.source import Pixels
 
 
 @dataclass(frozen=True, slots=True)
 class Politeness:
-    """How the origin is treated."""
+    """The limits on requests to the origin."""
 
     pace: Pace
     back_off: BackOff
     requests: int
-    """At most so many at a time."""
+    """The largest number of requests at a time."""
 
 
 class UnchangedSources:
-    """Asks the origin for sources, at a bounded rate."""
+    """Fetches sources from the origin at a limited rate."""
 
     def __init__(self, origin: OriginClient, *, limits: ImageLimits, politeness: Politeness) -> None:
         self._origin = origin
@@ -38,7 +38,7 @@ class UnchangedSources:
         self._asking = asyncio.Semaphore(politeness.requests)
 
     async def high(self, record: Record) -> Pixels | SweepOutcome:
-        """Return the reference picture of 344 px, or why there is none any more."""
+        """Return the source as a 344 picture (344, 344, 3), or the outcome that explains why it is unavailable."""
         async with self._asking:
             await self._politeness.pace.turn()
             await self._politeness.back_off.wait()
@@ -56,22 +56,22 @@ class UnchangedSources:
         try:
             fetched = await self._origin.fetch(image_id)
         except PictureTooLarge:
-            self._politeness.back_off.answered()
+            self._politeness.back_off.reset()
             return SweepOutcome.UNUSABLE
         except OriginError as error:
             self._note(error)
             return SweepOutcome.ORIGIN_FAILED
-        self._politeness.back_off.answered()
-        assert fetched.body is not None, "nothing was asked that a 304 could answer"
+        self._politeness.back_off.reset()
+        assert fetched.body is not None, "the request had no condition, so the answer is no 304"
         return fetched.body
 
     def _note(self, error: OriginError) -> None:
-        """A 404 is an answer; a 429, a 5xx or none at all is a failure."""
+        """Update the back-off: a 429, a 5xx or no answer counts as a failure, any other status clears it."""
         status = error.status if isinstance(error, OriginRefused) else None
         if status is None or status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            self._politeness.back_off.failed()
+            self._politeness.back_off.record_failure()
         else:
-            self._politeness.back_off.answered()
+            self._politeness.back_off.reset()
 
     def _read(self, body: bytes) -> Pixels:
         return image_file.square(image_file.read(body, limits=self._limits).pixels, HIGH_PX)

@@ -61,14 +61,14 @@ def waiting_messages(limits: QueueLimits) -> int:
 class Observer(Protocol):
     """Who counts what the worker does. Called on any thread."""
 
-    def batch_done(self, *, size_px: int, items: int) -> None:
+    def count_batch(self, *, size_px: int, items: int) -> None:
         """One synthesis call is done."""
 
-    def queue_changed(self, *, items: int) -> None:
+    def set_queue_depth(self, *, items: int) -> None:
         """So many jobs are waiting now."""
 
-    def refinement_stepped(self, *, seconds: float) -> None:
+    def add_refinement_time(self, *, seconds: float) -> None:
         """One slice of a search is done: a hit that came meanwhile has waited for it."""
 
-    def device_lost(self) -> None:
+    def count_lost_device(self) -> None:
         """The accelerator failed; the processor goes on."""

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from models.picture_array import Pixels
 from service.errors import DecoderAway
 from service.render.codec_options import Observer, WorkerOptions
 from service.render.codec_queue import AnyJob, CodecQueue, Round, Together
@@ -26,7 +27,7 @@ from service.render.decode_round import Decoding
 from service.render.encode_round import Encoding
 from service.render.failed_jobs import fail_jobs
 from service.render.heap import keep_freed_memory
-from service.render.jobs import Decoded, DecodeJob, EncodeJob, FutureWaiter, Pixels, RefineJob, Search, Write
+from service.render.jobs import Decoded, DecodeJob, EncodeJob, FutureWaiter, RefineJob, Search, Write
 from service.render.loaded_codecs import LoadedCodecs
 from service.render.picture_codec import CodecNames
 from service.render.search_batch import SearchBatch
@@ -67,7 +68,7 @@ class CodecWorker:
         """Finish the round that is under way; jobs that are still queued fail."""
         for job in self._queue.close():
             job.fail(DecoderAway("the edge is shutting down"))
-        self._observer.queue_changed(items=0)
+        self._observer.set_queue_depth(items=0)
         if self._thread is not None:
             await asyncio.to_thread(self._thread.join)
 
@@ -112,7 +113,7 @@ class CodecWorker:
     def submit(self, job: AnyJob) -> None:
         """Queue a job, from any thread. Raises QueueFull."""
         self._queue.submit(job)
-        self._observer.queue_changed(items=len(self._queue))
+        self._observer.set_queue_depth(items=len(self._queue))
 
     # From here on, everything runs on the worker's thread.
 
@@ -126,7 +127,7 @@ class CodecWorker:
             return
         loaded.get_loop().call_soon_threadsafe(loaded.set_result, None)
         while (work := self._queue.take(self._most())) is not None:
-            self._observer.queue_changed(items=len(self._queue))
+            self._observer.set_queue_depth(items=len(self._queue))
             self._work(work)
 
     def _work(self, work: Round) -> None:
@@ -205,7 +206,7 @@ class CodecWorker:
         else:
             if answered is not None:
                 self._queue.finished(answered)
-        self._observer.refinement_stepped(seconds=time.perf_counter() - started_s)
+        self._observer.add_refinement_time(seconds=time.perf_counter() - started_s)
 
     def _search_failed(self, search: SearchBatch, error: Exception) -> None:
         if len(search.left) > 1:
@@ -225,7 +226,7 @@ class CodecWorker:
             if self.is_processor:
                 raise
             logging.getLogger(__name__).exception("the accelerator is lost; the processor goes on")
-        self._observer.device_lost()
+        self._observer.count_lost_device()
         self._use("cpu", head=self._head_after_loss())
         self._queue.begin_anew()
         self._on_change(self.names)

@@ -14,10 +14,11 @@ from itertools import groupby
 from operator import attrgetter
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from models.picture_array import Pixels
 from service.errors import DamagedBitstream
 from service.render.codec_options import Observer
 from service.render.failed_jobs import fail_jobs
-from service.render.jobs import Decoded, DecodeJob, Pixels
+from service.render.jobs import Decoded, DecodeJob
 
 if TYPE_CHECKING:
     from models.codec import Codec, Symbols
@@ -107,7 +108,7 @@ class Decoding:
                 return [error]
             logging.getLogger(__name__).warning("a batch of %d failed; each goes on alone: %s", len(batch), error)
             return [picture for one in batch for picture in self._pictures([one])]
-        self._observer.batch_done(size_px=size_px, items=len(batch))
+        self._observer.count_batch(size_px=size_px, items=len(batch))
         return pictures
 
 

@@ -10,12 +10,10 @@ import io
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError
 
+from models.picture_array import Pixels
 from service.errors import DamagedPicture, NotAPicture, PictureTooLarge
-
-Pixels = NDArray[np.uint8]
 
 # Formats that browsers show and cameras write. Pillow knows many more, and each is a decoder exposed to the origin.
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF")

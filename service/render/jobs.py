@@ -9,16 +9,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
+from models.picture_array import Pixels
 from service.errors import CodecError
 from service.settings.quality import Quality, TargetScore
 
 if TYPE_CHECKING:
     from models.latent_codec import Symbols
 
-Pixels = NDArray[np.uint8]
 Write = Callable[[Pixels], bytes]
 Result = TypeVar("Result")
 Awaited_contra = TypeVar("Awaited_contra", contravariant=True)

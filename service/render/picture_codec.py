@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from service.render.jobs import Decoded, Pixels, Search, Write
+from models.picture_array import Pixels
+from service.render.jobs import Decoded, Search, Write
 from service.rendition import RENDITIONS
 from service.settings.quality import Quality
 

@@ -1,1 +1,1 @@
-"""HTTP's rules as plain functions on plain values. No I/O, no clock; standard library and a structured-field parser."""
+"""The rules of HTTP as pure functions: no I/O, no clock. The only library used here parses structured fields."""

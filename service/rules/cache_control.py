@@ -1,6 +1,6 @@
-"""The directives of Cache-Control (RFC 9111 5.2.2) and of CDN-Cache-Control (RFC 9213). Parses, and judges nothing.
+"""Parsers of Cache-Control (RFC 9111 5.2.2) and CDN-Cache-Control (RFC 9213). They make no caching decision.
 
-`immutable` changes nothing here: no client's reload makes this edge validate what is fresh.
+`immutable` is ignored: a client's reload never makes this edge revalidate a fresh response.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from dataclasses import dataclass, fields
 
 from http_sfv.dictionary import Dictionary
 
-# RFC 9111 1.2.2: a larger number of seconds counts as this one.
+# RFC 9111 1.2.2: larger numbers of seconds are clamped to this one.
 LONGEST_S = 2**31
 
 FIELD_CAP_CHARACTERS = 2048
-"""Assumed: a record has room for a quarter of it, and no picture with more is stored."""
+"""Assumed: a record has room for a quarter of this. A picture with a longer field is not stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,37 +36,40 @@ class CacheControl:
 
 
 def parse_cache_control(field: str) -> CacheControl:
-    """The directives in a Cache-Control field, several lines joined by commas."""
-    if len(field) > FIELD_CAP_CHARACTERS:  # it may forbid anything
+    """Parse a Cache-Control field, whose lines are joined by commas.
+
+    A field above FIELD_CAP_CHARACTERS reads as `no-store, no-transform`.
+    """
+    if len(field) > FIELD_CAP_CHARACTERS:
         return CacheControl(no_store=True, no_transform=True)
     directives: dict[str, str] = {}
     for element in _elements(field):
         name, _, value = element.strip().partition("=")
-        # No spaces around "=" (RFC 9111 5.2): what has some is there, and its value is none.
+        # RFC 9111 5.2 allows no space around "=". With space, the directive counts but its value does not.
         value = value if name == name.rstrip() else ""
-        # RFC 9111 4.2.1: of a directive given twice, the first counts. 5.2: names ignore case.
+        # RFC 9111 4.2.1: the first of two equal directives counts. 5.2: names are case-insensitive.
         directives.setdefault(name.strip().lower(), value)
     seconds = {name: _delta_seconds(value) for name, value in directives.items()}
-    return _control(directives, seconds)
+    return _build(directives, seconds)
 
 
-def parse_targeted(field: str) -> CacheControl | None:
-    """The directives in a CDN-Cache-Control field, or None where it is empty or malformed (RFC 9213 2.1)."""
+def parse_cdn_cache_control(field: str) -> CacheControl | None:
+    """Parse a CDN-Cache-Control field. Return None if it is empty or malformed (RFC 9213 2.1)."""
     members = Dictionary()
     if len(field) > FIELD_CAP_CHARACTERS:
         return None
     try:
         members.parse(field.encode("ascii"))
         seconds = {name: _integer(members[name].value) for name in _SECONDS & members.keys()}
-    except (ValueError, AttributeError):  # not a structured field, or a list of values where one must be
+    except (ValueError, AttributeError):  # not a structured field, or an inner list instead of an integer
         return None
-    # RFC 9213 2.1: a directive without a value is Boolean true; false says that it is not there.
+    # RFC 9213 2.1: a directive without a value is Boolean true. Boolean false means that it is absent.
     stated = {name: "" for name, member in members.items() if getattr(member, "value", True) is not False}
-    return _control(stated, seconds) if members else None
+    return _build(stated, seconds) if members else None
 
 
 def write_cache_control(control: CacheControl) -> str:
-    """Return the field that says this, of either of both kinds."""
+    """Return the directives as the value of a Cache-Control or CDN-Cache-Control field."""
     words = []
     for one in fields(control):
         stated, name = getattr(control, one.name), one.name.removesuffix("_s").replace("_", "-")
@@ -78,31 +81,31 @@ def write_cache_control(control: CacheControl) -> str:
 
 
 def _elements(field: str) -> list[str]:
-    """Return what commas separate; one within quotes separates nothing. Each character is looked at once."""
+    """Split a field at its commas, except within quoted strings, in one pass over the characters."""
     elements, start, opened = [], 0, -1
     at = 0
     while at < len(field):
         if field[at] == '"':
             opened = at if opened < 0 else -1
         elif field[at] == "\\" and opened >= 0:
-            at += 1  # RFC 9110 5.6.4: whatever follows is not the end
+            at += 1  # RFC 9110 5.6.4: an escaped character never ends the string
         elif field[at] == "," and opened < 0:
             elements.append(field[start:at])
             start = at + 1
         at += 1
     if opened < 0:
         return [*elements, field[start:]]
-    # Quotes that are never closed quote nothing: what follows them is to count, as it may forbid something.
+    # An unclosed quote is ignored, because a directive after it may forbid storing.
     return [*elements, field[start:opened], *field[opened:].replace('"', ",").split(",")]
 
 
 _SECONDS = frozenset({"max-age", "s-maxage", "stale-while-revalidate", "stale-if-error"})
 
 
-def _control(stated: Mapping[str, object], seconds: Mapping[str, int]) -> CacheControl:
+def _build(stated: Mapping[str, object], seconds: Mapping[str, int]) -> CacheControl:
     return CacheControl(
         no_store="no-store" in stated,
-        # RFC 9111 5.2.2.4 and 5.2.2.7: the forms with field names may be taken as the plain ones.
+        # RFC 9111 5.2.2.4 and 5.2.2.7: a cache may read the forms with field names as the plain ones.
         no_cache="no-cache" in stated,
         private="private" in stated,
         public="public" in stated,
@@ -118,12 +121,12 @@ def _control(stated: Mapping[str, object], seconds: Mapping[str, int]) -> CacheC
 
 
 def _delta_seconds(text: str) -> int:
-    # RFC 9111 5.2: both the token and the quoted form are accepted. 4.2.1: what is invalid is taken as stale.
-    return parse_delta_seconds(_unquoted(text)) or 0
+    # RFC 9111 5.2: the token and the quoted form are both accepted. 4.2.1: an invalid lifetime counts as stale.
+    return parse_delta_seconds(_unquote(text)) or 0
 
 
-def _unquoted(text: str) -> str:
-    """Return the value of a quoted string (RFC 9110 5.6.4), and anything else as it is."""
+def _unquote(text: str) -> str:
+    """Return the value of a quoted string (RFC 9110 5.6.4). Any other text is returned unchanged."""
     if len(text) <= 1 or not text.startswith('"') or not text.endswith('"'):
         return text
     escapes = iter(text[1:-1])
@@ -131,7 +134,7 @@ def _unquoted(text: str) -> str:
 
 
 def parse_delta_seconds(digits: str) -> int | None:
-    """RFC 9111 1.2.2, or None."""
+    """Return a delta-seconds (RFC 9111 1.2.2), at most LONGEST_S, or None if the text is no such number."""
     if not (digits.isascii() and digits.isdigit()):
         return None
     return min(LONGEST_S, int(digits.lstrip("0")[:20] or "0"))
@@ -139,5 +142,5 @@ def parse_delta_seconds(digits: str) -> int | None:
 
 def _integer(value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
-        raise ValueError("a number of seconds is an Integer (RFC 9213 2.1)")  # noqa: TRY004  (as of all that is malformed)
+        raise ValueError("a number of seconds is an Integer (RFC 9213 2.1)")  # noqa: TRY004  (callers catch ValueError)
     return min(LONGEST_S, max(0, value))

@@ -1,34 +1,34 @@
-"""The names under which an origin lets a picture be purged together with others. No I/O, no clock.
+"""Cache tags: an origin names groups of pictures that can be purged together. No I/O, no clock.
 
-`Cache-Tag` is a list with commas (Cloudflare), `Surrogate-Key` one with spaces (Fastly); an origin may send both.
-Upper and lower case differ.
+`Cache-Tag` separates tags by commas (Cloudflare), `Surrogate-Key` by spaces (Fastly). An origin may send both.
+Tags are case-sensitive.
 """
 
 from __future__ import annotations
 
-# Caps (assumed): what a record has room for.
+# Assumed caps: a record has room for this much.
 TAGS_CAP = 64
 TAG_CAP_BYTES = 255
 
 
 def read_tags(*, cache_tag: str, surrogate_key: str) -> tuple[str, ...]:
-    """Each name once, in the order of the fields."""
+    """Return the tags of both fields, without duplicates and in the order of the fields."""
     named = [*(name.strip() for name in cache_tag.split(",")), *surrogate_key.split()]
     return tuple(dict.fromkeys(name for name in named if name))
 
 
 def tags_fit(tags: tuple[str, ...]) -> bool:
-    """Whether a record can hold them all: a picture that some purge would miss is better not stored."""
+    """Return whether a record can hold all tags. If not, the picture must not be stored: a purge would miss it."""
     return len(tags) <= TAGS_CAP and all(is_tag(name) for name in tags)
 
 
 def is_tag(name: str) -> bool:
-    """Whether a picture could have such a name."""
+    """Return whether a record can hold this tag: 1 to 255 printable ASCII characters."""
     return 0 < len(name) <= TAG_CAP_BYTES and name.isascii() and name.isprintable() and name == name.strip()
 
 
 def write_tags(tags: tuple[str, ...]) -> dict[str, str]:
-    """The fields that `read_tags` reads them from, for an edge further out."""
-    with_commas = [name for name in tags if "," in name]  # of the list with spaces, so there are none in it
+    """Return the header fields that tell these tags to a child edge. `read_tags` reads them back."""
+    with_commas = [name for name in tags if "," in name]  # they came in Surrogate-Key, so they contain no spaces
     fields = {"Cache-Tag": ",".join(name for name in tags if "," not in name), "Surrogate-Key": " ".join(with_commas)}
     return {name: value for name, value in fields.items() if value}

@@ -1,7 +1,7 @@
-"""Requests that come back to the edge that made them (RFC 8586, CDN-Loop). Pure.
+"""Detection of request loops between edges (CDN-Loop, RFC 8586). Pure.
 
-Every edge adds its name to what it asks for; one that reads its own name, or too many of them, refuses at once. To wait
-would be to wait for itself.
+Each edge adds its name to the requests that it forwards. An edge that finds its own name in a request, or too many
+names, refuses the request at once: otherwise it would wait for its own answer.
 """
 
 from __future__ import annotations
@@ -12,27 +12,30 @@ from urllib.parse import urlsplit
 from service.errors import LoopDetected
 
 TIERS = 8
-"""Assumed: more edges than this in a row is a loop of edges that change their names."""
-FIELD_CAP_CHARACTERS = 1024  # assumed: eight names, and those of other networks
+"""Assumed: a chain of more edges than this is a loop whose edges change their names."""
+FIELD_CAP_CHARACTERS = 1024  # assumed: room for eight edges and for the names of other CDNs
 
 
 def node_name(*, host: str, parent: str) -> str:
-    """The same for all workers of an edge; two edges that are each other's parents have different parents."""
-    # Host and path alone: an address may hold a password, and this is told to others.
+    """Return the name of this edge, the same in all its workers.
+
+    The parent's address is hashed too, so that two edges that are each other's parents have different names.
+    """
+    # Only host, port and path are hashed: an address may hold a password, and other servers see this name.
     address = urlsplit(parent)
     digest = hashlib.blake2b(f"{host}\0{address.hostname}:{address.port}{address.path}".encode(), digest_size=4)
     return f"latentedge-{digest.hexdigest()}"
 
 
-def passed_by(field: str, node: str) -> str:
-    """The field of the requests that this one leads to. Raises LoopDetected."""
+def add_node(field: str, node: str) -> str:
+    """Return the CDN-Loop field to send upstream: the received one with this node added. Raises LoopDetected."""
     if not field:
         return node
     if len(field) > FIELD_CAP_CHARACTERS:
         raise LoopDetected(f"{len(field)} characters of names")
     entries = [entry.strip() for entry in field.split(",") if entry.strip() and entry.isascii()]
     if node in {entry.partition(";")[0].rstrip() for entry in entries}:
-        raise LoopDetected("this edge has asked for it itself")
+        raise LoopDetected("CDN-Loop names this edge")
     if len(entries) >= TIERS:
-        raise LoopDetected(f"{len(entries)} have passed it on")
+        raise LoopDetected(f"{len(entries)} caches have forwarded it")
     return ", ".join([*entries, node])

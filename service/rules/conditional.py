@@ -1,6 +1,6 @@
-"""Conditional requests, RFC 9110 13. Pure: plain values in, a verdict out.
+"""Conditional requests (RFC 9110 13) and the edge's entity tags. Pure.
 
-Entity tags here are weak and known before any pixel is: they name what the pixels are computed from.
+The entity tags are weak. They name the inputs of a decode, so they are known before any pixel is computed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _TAG_BYTES = 12
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """Everything that the pixels of a rendition and their file depend on."""
+    """Everything that determines the file of a rendition. Its entity tag is a hash of this."""
 
     source_digest: bytes
     quality: int
@@ -30,7 +30,7 @@ class Rendered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Validators:
-    """What a client's copy is compared with; empty means that there is none."""
+    """The validators of the current answer, as field values; an empty string means absent."""
 
     entity_tag: str
     last_modified: str = ""
@@ -39,38 +39,42 @@ class Validators:
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """The conditional fields of a request that a cache evaluates; None means absent.
+    """The conditional fields of a request that this cache evaluates; None means absent.
 
-    If-Match and If-Unmodified-Since are for origins alone (RFC 9111 4.3.2), and without ranges there is no If-Range.
+    A cache does not evaluate If-Match and If-Unmodified-Since (RFC 9111 4.3.2). If-Range is ignored, because this edge
+    serves no ranges.
     """
 
     if_none_match: str | None = None
     if_modified_since: str | None = None
 
-    def not_modified(self, current: Validators, *, now_s: float) -> bool:
-        """Whether the client's copy is still good (RFC 9110 13.2.2)."""
+    def is_not_modified(self, current: Validators, *, now_s: float) -> bool:
+        """Return whether a 304 is the right answer, because the client's copy is current (RFC 9110 13.2.2)."""
         if self.if_none_match is not None:
             # RFC 9110 13.1.3: with If-None-Match present, If-Modified-Since is ignored, whatever the tags say.
             return _any_match(self.if_none_match, current.entity_tag)
         if self.if_modified_since is None:
             return False
         since_s = parse_http_date(self.if_modified_since, now_s=now_s)
-        # RFC 9111 4.3.2: without Last-Modified, the date of the answer counts.
+        # RFC 9111 4.3.2: without Last-Modified, the Date of the answer is compared.
         modified_s = parse_http_date(current.last_modified or current.date, now_s=now_s)
         return since_s is not None and modified_s is not None and modified_s <= since_s
 
 
-# The same renditions are asked for again and again.
+# Cached, because clients request the same renditions again and again.
 @lru_cache(maxsize=4096)
 def entity_tag(rendered: Rendered) -> str:
-    """The same on every node and after every refill; weak, as devices may differ in the last level of a pixel."""
+    """Return the entity tag of a rendition: the same on every node and after every refill.
+
+    It is weak, because pixel values may differ by one between devices.
+    """
     fixed = b"".join([rendered.source_digest, rendered.stream_id, rendered.head_id])
     numbers = f"{rendered.quality} {rendered.size_px} {rendered.refinement} {rendered.media_type}".encode()
     return f'W/"{_digest(fixed + numbers)}"'
 
 
 def source_entity_tag(source_digest: bytes, *, size_px: int, media_type: str) -> str:
-    """Of a picture that was resized from its source: it looks better than the one that the latent will give."""
+    """Return the entity tag of a picture resized from its source, which differs from the decoded one."""
     return f'W/"s-{_digest(source_digest + f"{size_px} {media_type}".encode())}"'
 
 
@@ -81,7 +85,7 @@ def _digest(named: bytes) -> str:
 def _any_match(field: str, current: str) -> bool:
     if field.strip() == "*":  # RFC 9110 13.1.2
         return True
-    # RFC 9110 8.8.3.2: If-None-Match compares weakly, so W/ does not matter on either side. A comma may stand inside
-    # the quotes (8.8.3), and a tag whose quotes are never closed is none.
+    # RFC 9110 8.8.3.2: If-None-Match uses the weak comparison, which ignores W/ on both sides. A tag may contain
+    # commas (8.8.3), so the field is split at the quotes. A tag without its closing quote does not count.
     tags = field.split('"')[1:-1:2]
     return bool(current) and current.removeprefix("W/").strip('"') in tags

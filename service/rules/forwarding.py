@@ -1,7 +1,7 @@
-"""Which fields of a client's request reach the origin, so that it can choose a picture by them. No I/O.
+"""The request fields that the edge forwards to the origin, which may choose a variant of a picture by them. No I/O.
 
-What is stored is for everybody, so nothing may reach the origin that says who asks (RFC 9111 3.5), nor what would make
-it answer another question than the one that the key stands for.
+A stored picture is served to all clients. So the edge forwards no field that identifies a client (RFC 9111 3.5), and
+none that makes an origin answer with something else than the resource of the cache key.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from service.errors import FieldsTooLarge
 from service.rules.vary import ANY, NO_FIELDS, Fields, selecting_names
 
 ALL, NONE = "all", "none"
-# Assumed: as many as Varnish takes of a request by default, and as much as nginx takes of one line.
+# Assumed: Varnish's default limit on the fields of a request, and nginx's default limit on one header line.
 FIELDS_CAP = 64
 FIELDS_CAP_BYTES = 8192
 
@@ -22,21 +22,21 @@ _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")  # RFC 9110 5.6.2, in lower cas
 _NO_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")  # RFC 9110 5.5
 _CONNECTION = b"connection"
 
-# Never, whoever names them:
+# Never forwarded, even if EDGE_FORWARD names them:
 _SECRET = {"authorization", "cookie", "cookie2"}
 _OF_THE_CONNECTION = {  # RFC 9110 7.6.1
     *("connection", "host", "http2-settings", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"),
     *("expect", "max-forwards"),
 }
-_SAID_BY_THE_EDGE = {"accept", "accept-encoding", "cdn-loop"}  # in its own words
-_TO_CACHES = {"cache-control", "pragma"}
-_FOR_A_PART = {"a-im", "range"}  # RFC 9110 14.2, RFC 3229: the edge stores whole pictures
-_NEVER = frozenset(_SECRET | _OF_THE_CONNECTION | _SAID_BY_THE_EDGE | _TO_CACHES | _FOR_A_PART)
-# `content-`: RFC 9110 8, a GET of ours has no content. `if-`: RFC 9110 13, the edge has conditions of its own.
-_NEVER_BEGINNINGS = ("content-", "if-", "proxy-", "sec-websocket-")
+_SET_BY_THE_EDGE = {"accept", "accept-encoding", "cdn-loop"}
+_FOR_CACHES = {"cache-control", "pragma"}
+_RANGES = {"a-im", "range"}  # RFC 9110 14.2, RFC 3229: the edge stores whole pictures
+_NEVER = frozenset(_SECRET | _OF_THE_CONNECTION | _SET_BY_THE_EDGE | _FOR_CACHES | _RANGES)
+# `content-*`: the edge's GET has no content (RFC 9110 8). `if-*`: the edge sends its own conditions (RFC 9110 13).
+_NEVER_PREFIXES = ("content-", "if-", "proxy-", "sec-websocket-")
 
-# Only if they are named:
-_WHO_ASKS = {
+# Forwarded only if EDGE_FORWARD names them:
+_CLIENT_IDENTITY = {
     *("client-ip", "forwarded", "from", "referer", "remote-addr", "remote-user", "true-client-ip", "via"),
     *("x-cluster-client-ip", "x-forward-for", "x-real-ip"),
 }
@@ -48,8 +48,8 @@ _TRACES = {
     *("b3", "baggage", "sentry-trace", "traceparent", "tracestate", "uber-trace-id", "x-amzn-trace-id"),
     *("x-cloud-trace-context", "x-correlation-id", "x-request-id"),
 }
-# An origin that believes these answers to something else than the path, and all clients would be shown it.
-_ANOTHER_QUESTION = {
+# An origin that trusts one of these answers with another resource than the URL's, and all clients would get that.
+_REWRITES = {
     *(
         "debug",
         "destination",
@@ -62,34 +62,35 @@ _ANOTHER_QUESTION = {
     *("x-cache-key", "x-debug", "x-host", "x-method-override", "x-protocol", "x-scheme", "x-sendfile", "x-timer-url"),
     *("x-varnish", "x-wap-profile"),
 }
-_UNLESS_NAMED = frozenset(_WHO_ASKS | _CREDENTIALS | _TRACES | _ANOTHER_QUESTION)
-_UNLESS_NAMED_BEGINNINGS = (
+_UNLESS_NAMED = frozenset(_CLIENT_IDENTITY | _CREDENTIALS | _TRACES | _REWRITES)
+_UNLESS_NAMED_PREFIXES = (
     *("akamai-", "cf-", "fastly-", "x-accel-", "x-amz-", "x-arr-", "x-auth-", "x-azure-", "x-b3-", "x-backend"),
     *("x-client-", "x-datadog-", "x-envoy-", "x-forward", "x-goog-", "x-http-", "x-middleware-", "x-ms-", "x-origin"),
     *("x-proxy-", "x-remote-", "x-rewrite-", "x-ssl-", "x-url-"),
 )
 
 _WITHHELD = frozenset(name.encode() for name in _NEVER | _UNLESS_NAMED)
-_WITHHELD_BEGINNINGS = tuple(name.encode() for name in _NEVER_BEGINNINGS + _UNLESS_NAMED_BEGINNINGS)
+_WITHHELD_PREFIXES = tuple(name.encode() for name in _NEVER_PREFIXES + _UNLESS_NAMED_PREFIXES)
 
 
 @dataclass(frozen=True, slots=True)
 class Forward:
-    """The fields that are passed on: those named, or all but those that are withheld."""
+    """The setting EDGE_FORWARD."""
 
     names: frozenset[bytes] | None = None
+    """The names to forward, in lower case; None forwards all fields except the withheld ones."""
 
     def passes(self, name: str) -> bool:
-        """Whether a field of this name would reach the origin."""
-        return _TOKEN.fullmatch(name) is not None and bool(self._named([(name.encode(), b"")]))
+        """Return whether the edge forwards a field of this name."""
+        return _TOKEN.fullmatch(name) is not None and bool(self._filter([(name.encode(), b"")]))
 
     def covers(self, vary: str) -> bool:
-        """Whether an answer that varies so can be stored: the edge asks as its clients do (RFC 9111 4.1)."""
+        """Return whether the edge forwards every field in this Vary. If not, it must not store (RFC 9111 4.1)."""
         return all(self.passes(name) and name != ANY for name in selecting_names(vary))
 
-    def taken(self, headers: Sequence[tuple[bytes, bytes]]) -> Fields:
-        """Those of a request, whose names are in lower case. Raises FieldsTooLarge."""
-        fields = self._named(headers)
+    def select(self, headers: Sequence[tuple[bytes, bytes]]) -> Fields:
+        """Return the header lines of a request to forward. Names are in lower case. Raises FieldsTooLarge."""
+        fields = self._filter(headers)
         if not fields:
             return NO_FIELDS
         own = [value.lower() for name, value in headers if name == _CONNECTION]
@@ -101,10 +102,10 @@ class Forward:
             fields = [line for line in fields if not _NO_VALUE.search(line[1])]
         if len(fields) > FIELDS_CAP or len(said) > FIELDS_CAP_BYTES:
             raise FieldsTooLarge(f"{len(fields)} fields of {len(said)} bytes")
-        # RFC 9110 5.5: space around a value is none of it, but httptools leaves some, and h11 would refuse to send it.
+        # RFC 9110 5.5: the space around a value is not part of it. httptools leaves some, which h11 refuses to send.
         return tuple([(name, value.strip(b" \t")) for name, value in fields])
 
-    def _named(self, headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    def _filter(self, headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
         if self.names is not None:
             return [line for line in headers if line[0] in self.names] if self.names else []
         return [line for line in headers if _is_harmless(line[0])]
@@ -116,13 +117,13 @@ class Forward:
 
 
 def _is_harmless(name: bytes) -> bool:
-    # CGI and its heirs read X_Forwarded_Host as X-Forwarded-Host (RFC 3875 4.1.18): a name that could be folded into
-    # another one passes only if it is named. Letters, digits and hyphens stay what they are.
-    return name not in _WITHHELD and not name.startswith(_WITHHELD_BEGINNINGS) and name.replace(b"-", b"").isalnum()
+    # CGI, WSGI and PHP read X_Forwarded_Host as X-Forwarded-Host (RFC 3875 4.1.18). So a name with other characters
+    # than letters, digits and hyphens is forwarded only if EDGE_FORWARD names it.
+    return name not in _WITHHELD and not name.startswith(_WITHHELD_PREFIXES) and name.replace(b"-", b"").isalnum()
 
 
 def read_forward(value: object) -> Forward:
-    """`all`, `none`, or names with commas. Raises ValueError for what says nothing of the kind."""
+    """Parse `all`, `none`, or names separated by commas. Raises ValueError with a sentence for the operator."""
     if isinstance(value, Forward):
         return value
     text = str(value).strip().lower()
@@ -133,9 +134,9 @@ def read_forward(value: object) -> Forward:
         raise ValueError("must be all, none, or names of fields such as accept-language,dpr")
     never = [name for name in names if _is_never(name) or _is_never(name.replace("_", "-"))]
     if never:
-        raise ValueError(f"must not name {', '.join(never)}: what is stored is for everybody")
+        raise ValueError(f"must not name {', '.join(never)}: a stored picture is served to all clients")
     return Forward(frozenset(name.encode() for name in names))
 
 
 def _is_never(name: str) -> bool:
-    return name in _NEVER or name.startswith(_NEVER_BEGINNINGS)
+    return name in _NEVER or name.startswith(_NEVER_PREFIXES)

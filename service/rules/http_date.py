@@ -1,4 +1,4 @@
-"""HTTP dates (RFC 9110 5.6.7): the three forms that a recipient must understand, and no others. No I/O, no clock."""
+"""HTTP dates (RFC 9110 5.6.7): only the three forms that a recipient must accept. No I/O, no clock."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _FORMS = tuple(
         rf"{_DAY} {_MONTH} (?P<day>[ \d]\d) {_TIME} (?P<year>\d{{4}})",  # asctime
     )
 )
-_CAP_CHARACTERS = 64  # assumed: the longest form takes 33, and there may be space around it
+_CAP_CHARACTERS = 64  # assumed: the longest form takes 33, and space may surround it
 _CENTURY = 100
 _YEARS_AHEAD = 50
 _LAST_SECOND = 59
 
 
 def parse_http_date(field: str, *, now_s: float) -> int | None:
-    """Seconds since the epoch, or None for what is no date. `now_s` tells the century of a year of two digits."""
+    """Return the date in seconds since the epoch, or None if it is invalid. `now_s` decides the century of RFC 850."""
     if len(field) > _CAP_CHARACTERS:
         return None
     match = next((match for form in _FORMS if (match := form.fullmatch(field.strip())) is not None), None)
@@ -40,7 +40,7 @@ def parse_http_date(field: str, *, now_s: float) -> int | None:
             int(match["day"]),
             int(match["hour"]),
             int(match["minute"]),
-            min(second, _LAST_SECOND),  # a leap second is the second after this one
+            min(second, _LAST_SECOND),  # for a leap second, one second is added below
             tzinfo=UTC,
         )
     except ValueError:
@@ -49,12 +49,12 @@ def parse_http_date(field: str, *, now_s: float) -> int | None:
 
 
 def http_date(date_s: float) -> str:
-    """The form that a sender must use."""
+    """Format a date as IMF-fixdate, the only form that a sender may generate."""
     return formatdate(date_s, usegmt=True)
 
 
 def _whole_year(year: int, now_s: float) -> int:
-    """RFC 9110 5.6.7: what would be more than 50 years ahead is the latest such year of the past."""
+    """Return the full year. RFC 9110 5.6.7: a year more than 50 years ahead means the latest past year that ends so."""
     this_year = datetime.fromtimestamp(now_s, UTC).year
     whole = this_year - this_year % _CENTURY + year
     return whole - _CENTURY if whole > this_year + _YEARS_AHEAD else whole

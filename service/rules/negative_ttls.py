@@ -1,7 +1,7 @@
-"""How long an error of the origin is remembered where the origin itself does not say so. Pure.
+"""The lifetimes of negative cache entries for origins that name no lifetime. Pure.
 
-Written as `404=60,410=60,5xx=2`: a status or a class of them, and seconds; 0 remembers none. RFC 9111 4.2.2 allows this
-for 404, 405, 410, 414 and 501; that of other errors is the operator's own decision, and off by default.
+They are written as `404=60,410=60,5xx=2`: seconds by status or by class of statuses; 0 turns negative caching off.
+RFC 9111 4.2.2 allows it for 404, 405, 410, 414 and 501. Other errors are the operator's decision and off by default.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ _ENTRY = re.compile(r"([45](?:\d\d|xx))=(\d{1,10})", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class NegativeTtls:
-    """Seconds by status, such as 404, and by class, such as 5xx."""
+    """Lifetimes of negative cache entries, in seconds, by status (404) and by class (5xx)."""
 
     seconds: tuple[tuple[str, int], ...] = ()
 
     def of(self, status: int) -> int | None:
-        """A status by itself counts before its class; None for one of which nothing is said."""
+        """Return the lifetime in seconds of a status: its own, else that of its class, else None."""
         by_name = dict(self.seconds)
         return by_name.get(str(status), by_name.get(f"{status // 100}xx"))
 
@@ -30,7 +30,7 @@ class NegativeTtls:
 
 
 def read_negative_ttls(value: object) -> NegativeTtls:
-    """Raises ValueError for what says nothing of the kind."""
+    """Parse the setting. Raises ValueError with a sentence for the operator."""
     if isinstance(value, NegativeTtls):
         return value
     text = str(value).replace(" ", "")

@@ -1,4 +1,4 @@
-"""What a request asks for: picture, size, media type. Pure; refuses what no origin or codec could answer."""
+"""Negotiation: from the URL and Accept of a request to the id, size and media type of the answer. Pure."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ DEFAULT_MEDIA_TYPE = next(iter(MEDIA_TYPES.values()))
 
 SHORT_QUERY = 64
 SHORT_ACCEPT = 256
-ACCEPT_CAP_CHARACTERS = 4096  # assumed: no browser sends a tenth of it
+ACCEPT_CAP_CHARACTERS = 4096  # assumed: browsers send less than a tenth of this
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")  # RFC 3986 3.1
 # RFC 9110 12.4.2: at most three decimals, at most 1.
 _WEIGHT = re.compile(r"q=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)", re.IGNORECASE)
-_REFUSED_CATEGORIES = {"Cc", "Cs", "Zl", "Zp"}  # control characters, halves of surrogate pairs, line separators
+_REFUSED_CATEGORIES = {"Cc", "Cs", "Zl", "Zp"}  # control characters, lone surrogates, line and paragraph separators
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,26 +34,26 @@ class Wanted:
 
     @property
     def is_latent(self) -> bool:
-        """Whether the latent itself is wanted, not a picture made from it."""
+        """Return whether the client wants the latent itself and no picture."""
         return self.media_type == LATENT_MEDIA_TYPE
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """The arguments that count; all others are ignored and so never make a second copy of a picture."""
+    """The arguments of the query that count. All others are ignored, so they never lead to a second cache entry."""
 
     res: str = RENDITIONS[0].name
     fmt: str | None = None
 
 
 def read_query(query: str) -> Query:
-    """The arguments of the picture route. Raises BadResolution or BadFormat for one given twice."""
+    """Parse the query of the picture route. Raises BadResolution or BadFormat if an argument is given twice."""
     return _read_short(query) if len(query) <= SHORT_QUERY else _read(query)
 
 
 @lru_cache(maxsize=256)
 def _read_short(query: str) -> Query:
-    """Everybody asks in the same few ways, and the library takes a while for each."""
+    """Parse a short query, or return the cached result: clients send few different ones, and parse_qsl is slow."""
     return _read(query)
 
 
@@ -73,13 +73,13 @@ def _read(query: str) -> Query:
 
 
 def negotiate(*, image_id: str, query: Query, accept: str) -> Wanted:
-    """The rendition to answer with. Raises a RequestError."""
+    """Return the rendition to answer with. Raises BadImageId, BadResolution or BadFormat."""
     return (_negotiate_short if len(accept) <= SHORT_ACCEPT else _negotiate)(image_id, query, accept)
 
 
 @lru_cache(maxsize=4096)
 def _negotiate_short(image_id: str, query: Query, accept: str) -> Wanted:
-    """Return what the same question was answered before; what is refused is judged anew each time."""
+    """Negotiate, or return the cached result of an equal request. An error is never cached."""
     return _negotiate(image_id, query, accept)
 
 
@@ -92,14 +92,14 @@ def _negotiate(image_id: str, query: Query, accept: str) -> Wanted:
 
 
 def check_image_id(image_id: str) -> None:
-    """Raises BadImageId for an id that could reach beyond the origin's own pictures."""
+    """Raise BadImageId for an id that could lead outside the origin's folder of pictures."""
     if not 0 < len(image_id) <= ID_CAP_CHARACTERS:
         raise BadImageId("length")
     if image_id.startswith("/") or "\\" in image_id or _SCHEME.match(image_id):
         raise BadImageId("an address, not an id")
     if any(segment in {".", ".."} for segment in image_id.split("/")):
         raise BadImageId("a dot segment")
-    # U+FFFD is what the server makes of bytes that are not UTF-8: many paths would become one id.
+    # The server decodes every byte that is not UTF-8 as U+FFFD, so that many paths would become one id.
     if image_id.isascii() and image_id.isprintable():
         return
     if any(unicodedata.category(one) in _REFUSED_CATEGORIES or one == "\ufffd" for one in image_id):
@@ -114,23 +114,23 @@ def _media_type(fmt: str | None, accept: str) -> str:
     # RFC 9110 12.5.1 lets a server disregard the field.
     if accept in {"", "*/*"} or len(accept) > ACCEPT_CAP_CHARACTERS:
         return DEFAULT_MEDIA_TYPE
-    return _preferred(accept)
+    return _choose_media_type(accept)
 
 
-def _preferred(accept: str) -> str:
+def _choose_media_type(accept: str) -> str:
     ranges = _ranges(accept)
     best, best_rank = DEFAULT_MEDIA_TYPE, (0.0, 0)
     for media_type in MEDIA_TYPES.values():
         # RFC 9110 12.5.1: the most specific range that matches decides the weight.
         for specificity, pattern in ((2, media_type), (1, "image/*"), (0, "*/*")):
             if pattern in ranges:
-                # Between equal weights a type that is named beats one that is only allowed: a browser that lists
-                # image/webp beside */* asks for it. Between equals the cheaper file comes first.
+                # Between equal weights, a named type beats one that a wildcard allows: a browser that lists image/webp
+                # beside */* prefers it. Between two named types, the cheaper file wins.
                 rank = (ranges[pattern], specificity)
                 if rank[0] > 0 and rank > best_rank:
                     best, best_rank = media_type, rank
                 break
-    # RFC 9110 12.5.1 lets a server disregard an Accept that it cannot satisfy: JPEG then.
+    # RFC 9110 12.5.1 lets a server disregard an Accept that it cannot satisfy: the answer is JPEG then.
     return best
 
 
@@ -142,7 +142,7 @@ def _ranges(accept: str) -> dict[str, float]:
         for parameter in parameters:
             match = _WEIGHT.fullmatch(parameter)
             if match is None:
-                break  # a parameter of the type itself, or no weight at all: a range that none of ours matches
+                break  # a media type parameter, or an invalid weight: no media type of this edge matches the range
             weight = float(match[1])
         else:
             weights.setdefault(media_range.lower(), weight)

@@ -1,5 +1,5 @@
-"""The error that says what the origin has answered. Beside errors.py, since it bears the fields of the answer."""
-# ruff: noqa: N818  (named as what happened, as in errors.py)
+"""The error for an error status of the origin. It is not in errors.py, because it holds the answer's fields."""
+# ruff: noqa: N818  (errors are named after the event, as in errors.py)
 
 from __future__ import annotations
 
@@ -19,6 +19,6 @@ class OriginRefused(OriginError):
         self.status = status
         self.fields = fields
         self.ttl_s = ttl_s
-        """How long this will still be remembered; None where the origin was asked just now."""
+        """The seconds for which the negative cache entry stays fresh; None if the origin has just answered."""
         self.is_reusable = ttl_s is not None
-        """Whether it may answer other requests too (RFC 9111 4)."""
+        """Whether this error may also answer other requests (RFC 9111 4)."""

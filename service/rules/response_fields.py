@@ -1,4 +1,4 @@
-"""What the origin says in the header of an answer, as text. Plain values; nothing is judged here."""
+"""The header fields of an origin's answer, as text. Plain values; no rule is applied here."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from service.rules.error_fields import NO_ERROR_FIELDS, ErrorFields
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PassedOn:
-    """What every client is told as the origin said it; empty where the origin said nothing."""
+    """Field values that every client gets unchanged; an empty string means that the origin did not send the field."""
 
     cache_control: str = ""
     cdn_cache_control: str = ""
@@ -22,27 +22,27 @@ class PassedOn:
 
 NOTHING = PassedOn()
 PASSED_ON = tuple(field.name for field in fields(PassedOn))
-"""In the order in which a record holds them."""
+"""The names, in the order in which a record stores their values."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResponseFields:
-    """All of it, and when the answer was asked for and came, in seconds since the epoch."""
+    """All fields that the edge reads, and the times of request and answer in seconds since the epoch."""
 
     asked_s: float
     answered_s: float
     status: int = HTTPStatus.OK
-    """201, say, for a picture that comes with another word than 200."""
+    """Usually 200; an origin may also send a picture with 201, say."""
     passed: PassedOn = NOTHING
     age: str = ""
     etag: str = ""
     tags: tuple[str, ...] = ()
-    """Told to no client."""
+    """The cache tags, for purging. Clients never get them."""
     is_stale: bool = False
-    """A parent knows it, whatever the dates say."""
+    """Whether a parent edge said that its answer is stale; this overrides the dates."""
     redirects: tuple[ResponseFields, ...] = ()
-    """The answers that have led to this one, which limit it (see `redirects`)."""
+    """The redirects that led to this answer, first one first. They limit its lifetime (see redirects.py)."""
     error_fields: ErrorFields = NO_ERROR_FIELDS
-    """Of an answer that is no picture."""
+    """The fields of an error that clients get."""
     cache_status: str = ""
-    """What the caches on the way say of the answer (RFC 9211)."""
+    """The Cache-Status of the caches between the origin and this edge (RFC 9211)."""

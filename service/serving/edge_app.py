@@ -27,7 +27,7 @@ from service.cache.record_answers import RecordAnswers
 from service.cache.reencoder import NewLatents, Reencoder
 from service.cache.s3_fifo import S3Fifo
 from service.errors import SettingsError
-from service.metrics.release import installed_version
+from service.metrics.release import read_version
 from service.metrics.telemetry import BuildFigures, Telemetry
 from service.records.census import Census
 from service.records.generations import Generations
@@ -109,7 +109,7 @@ async def _started(settings: Settings, drain: Drain, closing: AsyncExitStack, *,
     worker = _codec(settings, telemetry, decoder)
     closing.push_async_callback(worker.close)
     await worker.start()
-    telemetry.build(_build_figures(worker))
+    telemetry.set_build_info(_build_figures(worker))
     quality = worker.names.default_quality if settings.quality is None else settings.quality
     connection = Connection(
         settings.redis_url,
@@ -240,7 +240,7 @@ def _freshness_rules(settings: Settings) -> FreshnessRules:
 
 def _build_figures(worker: PictureCodec) -> BuildFigures:
     stream_id = worker.names.stream_id.hex()
-    return BuildFigures(version=installed_version(), stream_id=stream_id, record_version=RECORD_VERSION)
+    return BuildFigures(version=read_version(), stream_id=stream_id, record_version=RECORD_VERSION)
 
 
 def _codec_figures(worker: PictureCodec, quality: Quality) -> CodecFigures | None:

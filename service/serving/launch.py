@@ -51,7 +51,7 @@ def run(settings: Settings, *, host: str, port: int, workers: int = 1) -> None:
             settings = settings.model_copy(update={"redis_url": embedded.url})
         settings = settings.model_copy(update={"decoder": _where_the_codec_runs(settings)})
         if workers == 1 and not settings.admin_port and settings.decoder == "thread":
-            log_to(sys.stderr)
+            log_to(sys.stderr, level=settings.log_level)
             server = AnnouncedServer(_config(create_app(settings), settings, host=host, port=port))
             with suppress(KeyboardInterrupt):  # Ctrl-C, after everything has ended in order
                 server.run(sockets=[pictures])
@@ -101,7 +101,6 @@ def worker_app() -> FastAPI:
     """Create one of several workers. It gets the parent's settings through the environment."""
     # SIGINT drains the worker like SIGTERM, but without EDGE_DRAIN_DELAY_S, which is for a planned stop.
     _end_with_parent(lambda: os.kill(os.getpid(), signal.SIGINT))
-    log_to(sys.stderr)
     settings = _settings_of_parent()
     return create_app(
         settings,
@@ -114,7 +113,6 @@ def decoder_app() -> Starlette:
     """Create the process that decodes for the workers."""
     end_by_edge_only()
     _end_with_parent(end_this_process)
-    log_to(sys.stderr)
     return create_decoder_app(_settings_of_parent(), address=_bus())
 
 
@@ -122,17 +120,19 @@ def admin_app() -> FastAPI:
     """Create the process that answers operators for all workers."""
     end_by_edge_only()
     _end_with_parent(end_this_process)
-    log_to(sys.stderr)
     return create_admin_app(_settings_of_parent(), workers=_shared())
 
 
 def _settings_of_parent() -> Settings:
-    """Read the environment again. A file that the parent could read may be gone, such as the weights."""
+    """Read the settings and start the log. The check is repeated, because a file such as the weights may be gone."""
+    log_to(sys.stderr)
     try:
-        return read_settings()
+        settings = read_settings()
     except SettingsError as error:
         logging.getLogger(__name__).error("%s", error)  # noqa: TRY400  (a traceback tells an operator nothing here)
         sys.exit(STARTUP_FAILURE)
+    log_to(sys.stderr, level=settings.log_level)
+    return settings
 
 
 def _shared() -> Path:

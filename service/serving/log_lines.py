@@ -23,11 +23,11 @@ class JsonLines(logging.Formatter):
         return json.dumps(line)
 
 
-def log_to(stream: TextIO) -> None:
-    """Send the edge's own log to a stream. Called by whoever owns the process, never by an import."""
+def log_to(stream: TextIO, *, level: str = "info") -> None:
+    """Send the edge's own log to a stream, from `debug`, `info`, `warning` or `error` upwards."""
     lines = logging.StreamHandler(stream)
     lines.setFormatter(JsonLines())
     edge = logging.getLogger("service")
     edge.handlers = [lines]
-    edge.setLevel(logging.INFO)
+    edge.setLevel(level.upper())
     edge.propagate = False

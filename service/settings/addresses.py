@@ -1,6 +1,6 @@
-"""The addresses among the settings, checked before anything connects. No I/O.
+"""Validation of the settings that hold addresses. No I/O.
 
-No message quotes an address: it may hold a password.
+No error message quotes an address, because it may hold a password.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ from urllib.parse import SplitResult, urlsplit
 
 
 def _parts(url: str) -> SplitResult:
-    """Split an address, and find what only the first connection would stumble over."""
+    """Split an address and check its port, which would otherwise fail at the first connection. Raises ValueError."""
     parts = urlsplit(url)
     try:
         usable = parts.port != 0
-    except ValueError:  # no number, or above 65535; its own message quotes the address, which may hold a password
+    except ValueError:  # the port is not a number or above 65535; urllib's message would quote the address
         usable = False
     if not usable:
-        raise ValueError("must have a port of 1 to 65535, or none")
+        raise ValueError("must have a port from 1 to 65535, or no port")
     return parts
 
 
@@ -33,7 +33,7 @@ def read_origin(url: str) -> str:
 
 
 def read_parent(url: str) -> str:
-    """Return the address of a parent likewise; it may be empty. Raises ValueError."""
+    """Return the address of a parent without a slash at its end; it may be empty. Raises ValueError."""
     return read_origin(url) if url else ""
 
 

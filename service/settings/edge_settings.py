@@ -1,4 +1,4 @@
-"""Every setting of the edge, once: name, default, unit, help. All faults of the environment are reported together."""
+"""All settings of the edge: name, default, unit and help. All faults of the environment are reported together."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ Head = Literal["auto", "cpu", "gpu"]
 LostHead = Literal["cpu", "same"]
 Decoder = Literal["auto", "thread", "process"]
 Miss = Literal["latent", "source"]
+LogLevel = Literal["debug", "info", "warning", "error"]
 
 
 def _setting(default: Any, unit: str, sentence: str, **bounds: Any) -> Any:  # noqa: ANN401  (Field's own types)
@@ -50,175 +51,220 @@ def _refine_for(text: str) -> str:
 
 
 class Settings(BaseSettings):
-    """One edge. A time or a size of 0 turns its feature off."""
+    """The settings of one edge. A time or a size of 0 turns its feature off."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, extra="ignore", frozen=True)
 
     origin: Annotated[str, AfterValidator(read_origin)] = _setting(
-        ..., "address", "Where the pictures come from; an id is appended to it. Required."
+        ..., "address", "The address of the origin. The image id is appended to it. Required."
     )
     parent: Annotated[str, AfterValidator(read_parent)] = _setting(
         "",
         "address",
-        "Another edge. It is asked for its latents before the origin is asked for the picture; empty: none.",
+        "The address of a parent edge. It is asked for a latent before the origin is asked for the picture. "
+        "Empty: no parent.",
     )
-    parent_timeout_s: float = _setting(10.0, "s", "Time for one whole answer of the parent.", gt=0, le=600)
+    parent_timeout_s: float = _setting(10.0, "s", "Timeout of a whole fetch from the parent.", gt=0, le=600)
     parent_retry_s: float = _setting(
-        1.0, "s", "How long a parent that is down or too slow is left alone.", ge=0, le=3600
+        1.0, "s", "Back-off of a parent that was down or too slow: it is not asked for this long.", ge=0, le=3600
     )
     redis_url: Annotated[str, AfterValidator(read_store)] = _setting(
-        "", "address", "The Redis or Valkey to use, redis+cluster:// for a cluster; empty starts an embedded Valkey."
+        "",
+        "address",
+        "The Redis or Valkey to use, with redis+cluster:// for a cluster. Empty: the edge starts an embedded Valkey.",
     )
     store_bytes: int = _setting(256 * 2**20, "bytes", "Memory of the embedded Valkey.", ge=4 * 2**20)
     admin_token: Annotated[str, AfterValidator(_token)] = _setting(
-        "", "text", "A client that sends it as `Authorization: Bearer` may purge; empty: nobody may."
+        "", "text", "The token for purges, which clients send as `Authorization: Bearer`. Empty: purging is off."
     )
-    store_timeout_s: float = _setting(1.0, "s", "A slower answer of the store counts as none.", gt=0, le=60)
-    store_retry_s: float = _setting(1.0, "s", "How long a store that timed out is left alone.", ge=0, le=3600)
-    device: Device = _setting("auto", "name", "Where the networks run: auto, cpu or cuda.")
+    store_timeout_s: float = _setting(1.0, "s", "Timeout of a store command.", gt=0, le=60)
+    store_retry_s: float = _setting(
+        1.0, "s", "Back-off of a store that timed out: it is not asked for this long.", ge=0, le=3600
+    )
+    device: Device = _setting("auto", "name", "The device of the networks: auto, cpu or cuda.")
     head: Head = _setting(
-        "auto", "name", "The network that makes the 344 picture: cpu (light) or gpu (better); auto: by the device."
+        "auto",
+        "name",
+        "The network that decodes the 344 picture: cpu (light), gpu (better), or auto, which follows the device.",
     )
     lost_head: LostHead = _setting(
         "cpu",
         "name",
-        "The network that makes the 344 picture after the GPU has failed: cpu (light), or same (as before).",
+        "The network that decodes the 344 picture after the GPU has failed: cpu (light), or same (as before).",
     )
     decoder: Decoder = _setting(
         "auto",
         "name",
-        "Where the codec runs: on a thread of each worker, or in one process for all; auto: process with a GPU.",
+        "Where the codec runs: on a thread of each worker, in one process for all workers, or auto, which takes the "
+        "process if there is a GPU.",
     )
     kernels: Annotated[str, AfterValidator(_kernels)] = _setting(
         "auto",
         "formats",
-        "Number formats of the codec's products: auto (measured at start), float32, bfloat16, or"
-        " exact=int8,heads=float32,analysis=bfloat16; formats that a list leaves out are measured.",
+        "Number formats of the codec's products: auto (the fastest, measured at start), float32, bfloat16, or a list "
+        "such as exact=int8,heads=float32,analysis=bfloat16. Formats missing from the list are measured.",
     )
-    weights: FilePath | None = _setting(None, "path", "A weights file other than the released one.")
+    weights: FilePath | None = _setting(None, "path", "A weights file. Empty: the released weights.")
     previous_weights: FilePath | None = _setting(
-        None, "path", "The weights file that was in use before: its latents in the store are still served."
+        None, "path", "The previous weights file. Its latents in the store are still decoded and served."
     )
     reencode_per_minute: float = _setting(
         60.0,
         "pictures",
-        "With EDGE_PREVIOUS_WEIGHTS: latents that each worker encodes anew after a hit, at most; 0: none.",
+        "With EDGE_PREVIOUS_WEIGHTS: most latents per minute that each worker re-encodes after a hit. 0: none.",
         ge=0,
         le=1e6,
     )
     foreign_hold_s: int = _setting(
         3600,
         "s",
-        "How long after its encode a latent of weights that this edge cannot read is left in the store; "
-        "0: overwritten at once.",
+        "How long after its encode a latent of unknown weights stays in the store. 0: it is overwritten at once.",
         ge=0,
         le=2**31,
     )
     quality: Annotated[Quality | None, NoDecode, BeforeValidator(_quality)] = _setting(
         None,
         "0..63 or auto:0..100",
-        "Quality of new latents; empty: the weights' own; auto:70: for each picture the lowest with SSIMULACRA2 70.",
+        "Quality of new latents. auto:70 chooses for each picture the lowest quality that scores SSIMULACRA2 70. "
+        "Empty: the default of the weights.",
     )
     refine: int = _setting(
         0,
         "steps",
-        "Search for a better latent after a miss, while no request waits: 40 on a processor, 400 on a GPU; 0: none.",
+        "Steps of the search for a better latent, which runs after a miss while the codec is idle. Recommended: 40 on "
+        "a CPU, 400 on a GPU. 0: no search.",
         ge=0,
         le=REFINEMENT_CAP,
     )
     refine_for: Annotated[str, AfterValidator(_refine_for)] = _setting(
         "auto",
         "heads",
-        "The heads whose pictures the search improves, such as high-gpu=0.55,high-cpu=0.45,medium=0.2; "
-        "auto: the head in use.",
+        "The heads whose pictures the search improves, with weights such as "
+        "high-gpu=0.55,high-cpu=0.45,medium=0.2. auto: the head in use.",
     )
     refine_batch: int = _setting(
-        16, "pictures", "Most pictures searched for together on a GPU; on a processor one.", ge=1, le=1024
+        16, "pictures", "Most pictures in one search on a GPU. On a CPU it is always one.", ge=1, le=1024
     )
-    refine_items: int = _setting(64, "pictures", "Searches that may wait; beyond it a latent stays as it is.", ge=1)
-    # One: measured, two threads on two busy processors wait for each other and take 20 times as long. More workers
-    # use more processors better.
-    threads: int = _setting(1, "threads", "Threads of one worker's networks.", ge=1, le=1024)
+    refine_items: int = _setting(
+        64, "pictures", "Most searches that may wait. Further pictures keep their first latent.", ge=1
+    )
+    # Measured: two threads on two busy cores wait for each other and take 20 times as long. More workers use more
+    # cores better.
+    threads: int = _setting(1, "threads", "Threads for the networks of each worker.", ge=1, le=1024)
     queue_items: int = _setting(
         512,
         "pictures",
-        "Decodes that may wait, and encodes; beyond it a hit is answered with 503, a miss with the source's pixels.",
+        "Most decodes that may wait for the codec, and most encodes. Beyond it, a hit is answered with 503, and a miss "
+        "with the resized source.",
         ge=1,
     )
     queue_wait_s: float = _setting(
         1.0,
         "s",
-        "Longest expected wait for the codec; beyond it a hit is answered with 503, a miss with the source's pixels; "
-        "0: no limit.",
+        "Longest expected wait for the codec. Beyond it, a hit is answered with 503, and a miss with the resized "
+        "source. 0: no limit.",
         ge=0,
     )
     waiters: int = _setting(
-        4096, "requests", "Requests that may wait for the fetch of another one; beyond it the edge answers 503.", ge=1
+        4096,
+        "requests",
+        "Most requests that may wait for another request's fetch (collapsed requests). Further ones get 503.",
+        ge=1,
     )
     hot_bytes: int = _setting(
-        64 * 2**20, "bytes", "Memory of each worker for finished files; 0: every request is a decode.", ge=0
+        64 * 2**20,
+        "bytes",
+        "Size of each worker's in-memory cache of picture files. 0: no such cache, every hit is decoded.",
+        ge=0,
     )
     batch_items: int = _setting(
-        16, "pictures", "Most pictures synthesised in one call; on a processor one.", ge=1, le=1024
+        16, "pictures", "Most pictures decoded in one batch on a GPU. On a CPU it is always one.", ge=1, le=1024
     )
     miss: Miss = _setting(
-        "latent", "name", "What first clients get: latent, after its encode; or source, resized at once."
+        "latent",
+        "name",
+        "What a miss is answered with: latent (the decoded latent, after its encode) or source (the resized source, "
+        "while the encode runs in the background).",
     )
     miss_items: int = _setting(
         64,
         "pictures",
-        "With EDGE_MISS=source: encodes that may wait; beyond it a picture is not stored this time.",
+        "With EDGE_MISS=source: most encodes that may wait. A further picture is served without being stored.",
         ge=1,
     )
     admission_s: int = _setting(
         0,
         "s",
-        "Encode a picture only when it is asked for a second time within this many seconds; 0: encode every picture.",
+        "Encode a picture only at its second request within this many seconds. 0: encode it at the first.",
         ge=0,
         le=2**31,
     )
     default_ttl_s: int = _setting(
-        3600, "s", "Freshness lifetime where the origin names none; 0: never fresh.", ge=0, le=2**31
+        3600, "s", "Freshness lifetime if the origin names none. 0: stale at once.", ge=0, le=2**31
     )
     min_ttl_s: int = _setting(
-        0, "s", "Least freshness lifetime of a picture that may be stored, whatever the origin says.", ge=0, le=2**31
+        0,
+        "s",
+        "Least freshness lifetime of a storable picture, even if the origin names a shorter one. 0: no limit.",
+        ge=0,
+        le=2**31,
     )
-    max_ttl_s: int = _setting(0, "s", "Greatest freshness lifetime, whatever the origin says.", ge=0, le=2**31)
+    max_ttl_s: int = _setting(
+        0,
+        "s",
+        "Greatest freshness lifetime, even if the origin names a longer one. 0: no limit.",
+        ge=0,
+        le=2**31,
+    )
     heuristic_fraction: float = _setting(
-        0.0, "share", "Without a lifetime, this share of the time since Last-Modified (RFC 9111 4.2.2).", ge=0, le=1
+        0.0,
+        "fraction",
+        "Freshness lifetime as a fraction of the time since Last-Modified, if the origin names none (RFC 9111 4.2.2). "
+        "0: off.",
+        ge=0,
+        le=1,
     )
     ttl_jitter: float = _setting(
-        0.0, "share", "A lifetime that the origin did not name is shortened at random by up to this share.", ge=0, le=1
+        0.0,
+        "fraction",
+        "Randomly shorten a lifetime that the origin did not name, by up to this fraction.",
+        ge=0,
+        le=1,
     )
     swr_s: int = _setting(
         0,
         "s",
-        "How long a stale picture is shown during its validation, where the origin does not say.",
+        "How long a stale picture is served while it is revalidated, if the origin does not say.",
         ge=0,
         le=2**31,
     )
     sie_s: int = _setting(
-        86400, "s", "How long a stale picture is shown while the origin fails, where it does not say.", ge=0, le=2**31
+        86400,
+        "s",
+        "How long a stale picture is served while the origin fails, if the origin does not say.",
+        ge=0,
+        le=2**31,
     )
     hold_off_s: float = _setting(
         1.0,
         "s",
-        "How long after a failure of the origin a stale picture is shown without asking again.",
+        "Back-off after a failed revalidation: the stale picture is served for this long without asking the origin.",
         ge=0,
         le=3600,
     )
     negative_ttl_s: Annotated[NegativeTtls, NoDecode, BeforeValidator(read_negative_ttls)] = _setting(
         NegativeTtls((("404", 60), ("410", 60))),
         "s by status",
-        "How long errors are remembered where the origin does not say; 404=60,5xx=2 by status or class; 0: not at all.",
+        "Lifetime of negative cache entries if the origin names none, by status or class, such as 404=60,5xx=2. "
+        "0: no negative caching.",
     )
     forward: Annotated[Forward, NoDecode, BeforeValidator(read_forward)] = _setting(
         Forward(),
         "fields",
-        "Fields of a client's request that reach the origin, separated by commas; all: every field except those that "
-        "are withheld, such as secrets; none: no field.",
+        "Request fields that the edge forwards to the origin, separated by commas. all: every field except withheld "
+        "ones, such as secrets. none: no field.",
     )
-    origin_timeout_s: float = _setting(10.0, "s", "Time for one whole fetch from the origin.", gt=0, le=600)
+    origin_timeout_s: float = _setting(10.0, "s", "Timeout of a whole fetch from the origin.", gt=0, le=600)
     source_bytes: int = _setting(
         20_000_000, "bytes", "Largest file that the edge accepts from the origin.", ge=1, le=2**31
     )
@@ -226,20 +272,38 @@ class Settings(BaseSettings):
         64_000_000, "pixels", "Largest picture that the edge accepts from the origin.", ge=1, le=2**31
     )
     admin_port: int = _setting(
-        0, "port", "Port of health, metrics, figures and the page; 0: the picture port.", ge=0, le=65535
+        0,
+        "port",
+        "Port of health checks, metrics, statistics and the status page. 0: the picture port.",
+        ge=0,
+        le=65535,
     )
     access_log: float = _setting(
-        0.0, "share", "Share of requests that get a JSON line on stdout; above 0, every 5xx gets one.", ge=0, le=1
+        0.0,
+        "fraction",
+        "Fraction of requests logged as JSON lines on stdout. Above 0, every 5xx is logged.",
+        ge=0,
+        le=1,
+    )
+    log_level: LogLevel = _setting(
+        "info",
+        "name",
+        "Least severe level of the log on stderr: debug, info, warning or error. debug adds a line for each freshness "
+        "decision.",
     )
     drain_delay_s: float = _setting(
         0.0,
         "s",
-        "How long after SIGTERM the edge accepts new requests although it is not ready any more.",
+        "How long after SIGTERM the edge still accepts new requests while /readyz says that it is not ready.",
         ge=0,
         le=3600,
     )
     drain_s: int = _setting(
-        30, "s", "How long requests and fills under way may take after that, before they are cut.", ge=0, le=3600
+        30,
+        "s",
+        "How long requests and fills in progress may take after EDGE_DRAIN_DELAY_S, before they are cancelled.",
+        ge=0,
+        le=3600,
     )
 
     @model_validator(mode="after")
@@ -249,7 +313,7 @@ class Settings(BaseSettings):
         return self
 
     def environment(self) -> dict[str, str]:
-        """Return these settings as environment variables, for the workers."""
+        """Return the settings as environment variables for the worker processes."""
         values = ((name, getattr(self, name)) for name in type(self).model_fields)
         return {PREFIX + name.upper(): str(value) for name, value in values if value is not None}
 
@@ -280,7 +344,7 @@ def read_settings(**given: object) -> Settings:
     try:
         return Settings(**given)  # type: ignore[arg-type]
     except ValidationError as error:
-        # The values stay out of the message: an address may hold a password.
+        # The message quotes no value, because an address may hold a password.
         raise SettingsError(
             [f"{_variable(fault['loc'])}: {fault['msg'].removeprefix('Value error, ')}" for fault in error.errors()]
         ) from None

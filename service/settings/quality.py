@@ -1,4 +1,4 @@
-"""Which quality new latents take: one for all, or for each picture the lowest that reaches a score. No I/O."""
+"""The quality of new latents: a fixed one, or for each picture the lowest that reaches a score. No I/O."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from models.config import QUALITIES
 
 AUTO = "auto:"
 BEST_SCORE = 100.0
-"""SSIMULACRA2 of a picture beside itself."""
+"""The SSIMULACRA2 score of a picture against itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class TargetScore:
-    """The lowest quality whose decoded 344 picture has this score; each picture has its own."""
+    """Choose for each picture the lowest quality whose decoded 344 picture reaches this score."""
 
     ssimulacra2: float
 
     def __str__(self) -> str:
-        """As the setting is written."""
+        """Return the text of the setting."""
         return AUTO + repr(self.ssimulacra2).removesuffix(".0")
 
 
@@ -26,7 +26,7 @@ Quality = int | TargetScore
 
 
 def read_quality(value: object) -> Quality:
-    """A number or `auto:<ssimulacra2>`. Raises ValueError with a sentence for the operator."""
+    """Parse a number or `auto:<ssimulacra2>`. Raises ValueError with a sentence for the operator."""
     if isinstance(value, TargetScore):
         return value
     text = str(value).strip()
@@ -49,4 +49,4 @@ def _target(text: str) -> TargetScore | None:
         score = float(text)
     except ValueError:
         return None
-    return TargetScore(score) if 0 <= score <= BEST_SCORE else None  # nor is NaN
+    return TargetScore(score) if 0 <= score <= BEST_SCORE else None  # NaN fails the comparison too

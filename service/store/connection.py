@@ -1,7 +1,7 @@
-"""The way to a Redis or Valkey: its connections, how long it is waited for, and its errors as ours.
+"""Connections to a Redis or Valkey, with a timeout, a back-off and the translation of its errors.
 
-A store that answers late is as bad as none: after a time-out it is left alone for a while, so that one request in a
-while pays for the wait and not all of them.
+After a timeout the store is not asked for a while (the back-off), so that one request at a time waits for a slow store
+and not all of them.
 """
 
 from __future__ import annotations
@@ -22,22 +22,23 @@ from service.errors import DamagedRecord, StoreUnavailable
 from service.store.servers import CONNECTIONS, FAILURES, Client, Servers
 
 _WRONG_TYPE = "WRONGTYPE"
-"""The code of an error is the first word of its line (the Redis protocol); this one has no class of its own."""
+"""An error code, which is the first word of the error line (Redis protocol). redis-py has no exception class for it."""
 
 
 class Observer(Protocol):
-    """Who raises the alarm."""
+    """Counts failures of the store."""
 
-    def store_failed(self) -> None:
-        """A command was not answered."""
+    def count_store_error(self) -> None:
+        """Count a command that failed or timed out."""
 
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long a late answer is waited for, and how long its store is then left alone."""
+    """The timeout of a store command, and the back-off after it."""
 
     timeout_s: float
     retry_s: float
+    """The back-off: for this long after a timeout, commands fail at once."""
 
 
 class Connection:
@@ -47,68 +48,69 @@ class Connection:
         self, url: str, *, patience: Patience, observer: Observer, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._servers = Servers(url, timeout_s=patience.timeout_s)
-        self._places = asyncio.Semaphore(CONNECTIONS)  # a cluster's client does not wait for a connection, it fails
+        # The client of a cluster fails if all its connections are in use. With this semaphore, commands wait.
+        self._slots = asyncio.Semaphore(CONNECTIONS)
         self._patience = patience
         self._observer = observer
         self._clock = clock
-        self._alone_until_s = float("-inf")
+        self._retry_at_s = float("-inf")
 
     async def close(self) -> None:
-        """Give the connections back."""
+        """Close all connections."""
         await self._servers.close()
 
     @asynccontextmanager
     async def subscription(self) -> AsyncIterator[PubSub]:
-        """A connection that takes messages for as long as the block lasts. Raises errors of redis-py."""
+        """Yield a pub/sub connection. Raises errors of redis-py."""
         async with self._servers.any() as server, server.pubsub() as channel:
             yield channel
 
     async def get(self, key: bytes) -> object:
-        """What is under a key. Raises as `asking` does."""
+        """Return the value of a key, or None. Raises StoreUnavailable, or DamagedRecord if it is not a string."""
         if self._servers.gets is None:
-            async with self.asking() as redis:
+            async with self.client() as redis:
                 return await redis.get(key)
-        self._check_patience()
+        self._check_back_off()
         try:
             return await self._servers.gets.get(key)
         except (TimeoutError, *FAILURES) as error:
-            raise self._translation(error) from error
+            raise self._translate(error) from error
 
     @asynccontextmanager
-    async def asking(self) -> AsyncIterator[Client]:
-        """The client for one question. Raises StoreUnavailable, or DamagedRecord for a key of another type."""
-        async with self._translated(), self._places:
+    async def client(self) -> AsyncIterator[Client]:
+        """Yield a client for one command. The block raises StoreUnavailable, or DamagedRecord on a wrong type."""
+        async with self._translate_errors(), self._slots:
             yield self._servers.client
 
     @asynccontextmanager
-    async def asking_each(self) -> AsyncIterator[list[Redis]]:
-        """The same for a question to every server."""
-        async with self._translated(), self._places, self._servers.each() as servers:
+    async def servers(self) -> AsyncIterator[list[Redis]]:
+        """Yield a client of each server that holds keys. The block raises as in `client`."""
+        async with self._translate_errors(), self._slots, self._servers.each() as servers:
             yield servers
 
     @asynccontextmanager
-    async def _translated(self) -> AsyncIterator[None]:
-        self._check_patience()
+    async def _translate_errors(self) -> AsyncIterator[None]:
+        self._check_back_off()
         try:
             async with asyncio.timeout(self._patience.timeout_s):
                 yield
         except (TimeoutError, *FAILURES) as error:
-            raise self._translation(error) from error
+            raise self._translate(error) from error
 
-    def _check_patience(self) -> None:
-        if self._clock() < self._alone_until_s:
-            raise self.failure("left alone after a time-out")
+    def _check_back_off(self) -> None:
+        if self._clock() < self._retry_at_s:
+            raise self.failure("not asked: in the back-off after a timeout")
 
-    def _translation(self, error: Exception) -> StoreUnavailable | DamagedRecord:
+    def _translate(self, error: Exception) -> StoreUnavailable | DamagedRecord:
         if isinstance(error, TimeoutError | RedisTimeoutError):
-            self._alone_until_s = self._clock() + self._patience.retry_s
+            self._retry_at_s = self._clock() + self._patience.retry_s
             return self.failure(f"no answer within {self._patience.timeout_s} s")
         if isinstance(error, ResponseError) and str(error).startswith(_WRONG_TYPE):
-            # The store works; the key holds another type than a string, and the next SET replaces it.
+            # The store works. The key holds another type than a string, and the next SET replaces it.
             return DamagedRecord("not a string")
         return self.failure(f"{type(error).__name__}: {error}")
 
     def failure(self, why: str) -> StoreUnavailable:
         """Count a failure and return its error."""
-        self._observer.store_failed()
+        self._observer.count_store_error()
         return StoreUnavailable(why)

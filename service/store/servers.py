@@ -1,4 +1,4 @@
-"""The servers behind an address: one Redis or Valkey, or the machines of a cluster. Waits for nothing by itself."""
+"""The servers behind a store's address: one Redis or Valkey, or the nodes of a cluster."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from service.errors import SettingsError
 from service.store.gets import Address, Gets
 
 CLUSTER = "+cluster"
-"""At the end of a scheme: redis+cluster://any-of-its-machines:6379. One machine of a cluster looks like a Redis."""
-# Assumed: a GET takes a tenth of a millisecond of this process, so more connections would only take longer to open.
+"""The suffix of a scheme, as in redis+cluster://any-node:6379. Without it, a node would be used as a single server."""
+# Assumed: a GET takes 0.1 ms of this process, so more connections would not be busy.
 CONNECTIONS = 16
-# And one that listens.
+# One more connection is for pub/sub.
 _POOL = CONNECTIONS + 1
 
 Client = Redis | RedisCluster
 FAILURES = (RedisError, RedisClusterException, OSError)
-"""What a question to them may raise; the second is no RedisError."""
+"""What a command may raise. RedisClusterException is not a RedisError."""
 
 
 class Servers:
-    """All that one address stands for."""
+    """The clients of the servers behind one address."""
 
     def __init__(self, url: str, *, timeout_s: float) -> None:
         self._timeout_s = timeout_s
@@ -39,32 +39,32 @@ class Servers:
         self.client: Client = self._of_cluster() if scheme.endswith(CLUSTER) else self._of_one(self._url)
         address = None if scheme.endswith(CLUSTER) else Address.of(self._url)
         self.gets = None if address is None else Gets(address, timeout_s=timeout_s)
-        """The short way of the one question that every hit asks, where there is one."""
+        """The fast path for GET, which every hit sends; None for clusters, TLS and addresses with options."""
 
     @classmethod
     def check(cls, url: str) -> None:
-        """Raise SettingsError where the client cannot use an address. Nothing is connected.
+        """Raise SettingsError if redis-py cannot use an address. No connection is opened.
 
-        Its parameters (`?db=1`) are the client's own, so it is asked itself. No message quotes the address: it may
-        hold a password.
+        redis-py defines the parameters of the address (`?db=1`), so a client is made of it. No message quotes the
+        address, because it may hold a password.
         """
         try:
             client = cls(url, timeout_s=1.0).client
             if isinstance(client, Redis):
                 client.connection_pool.make_connection()  # type: ignore[no-untyped-call]  # redis-py leaves it untyped
         except (ValueError, TypeError, *FAILURES) as error:
-            fault = "EDGE_REDIS_URL: has a parameter that the client does not know, or with a value that it cannot use"
+            fault = "EDGE_REDIS_URL: has a parameter that redis-py does not know, or a value that it cannot use"
             raise SettingsError([fault]) from error
 
     async def close(self) -> None:
-        """Give the connections back."""
+        """Close all connections."""
         if self.gets is not None:
             await self.gets.close()
         await self.client.aclose()
 
     @asynccontextmanager
     async def each(self) -> AsyncIterator[list[Redis]]:
-        """Every server that holds a part of the keys, by itself."""
+        """Yield a client of each server that holds keys: of each primary in a cluster."""
         if isinstance(self.client, Redis):
             yield [self.client]
             return
@@ -75,9 +75,9 @@ class Servers:
 
     @asynccontextmanager
     async def any(self) -> AsyncIterator[Redis]:
-        """One of them: what is published reaches all."""
+        """Yield a client of any server. A cluster forwards published messages to all its nodes."""
         async with self.each() as servers:
-            yield random.choice(servers)  # noqa: S311  (no secret)
+            yield random.choice(servers)  # noqa: S311  (not a secret)
 
     def _of_one(self, url: str) -> Redis:
         pool = BlockingConnectionPool.from_url(
@@ -85,7 +85,7 @@ class Servers:
             max_connections=_POOL,
             timeout=self._timeout_s,
             socket_connect_timeout=self._timeout_s,
-            # One more try, on a new connection: the pool may hold connections to a server that has been restarted.
+            # One retry, because the pool may hold connections to a server that has been restarted.
             retry=Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
         )
         return Redis.from_pool(pool)
@@ -95,9 +95,9 @@ class Servers:
             self._url,
             max_connections=_POOL,
             socket_connect_timeout=self._timeout_s,
-            # Assumed: one to find that a machine is gone, and one to ask that which has taken its place.
+            # Assumed: the first retry finds that a node is gone, and the second asks its replacement.
             retry=Retry(NoBackoff(), 2),
-            require_full_coverage=False,  # the pictures of the other machines are as good as before
+            require_full_coverage=False,  # if a node is gone, the pictures on the other nodes are still served
         )
 
     def _at(self, host: str, port: int) -> Redis:

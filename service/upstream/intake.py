@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from models.bitstream import BitstreamError, ForeignBitstream, parse
 from models.config import HIGH_PX, MEDIUM_PX
+from models.picture_array import Pixels
 from service.errors import DamagedBitstream, DamagedLatent, ForeignLatent
 from service.metrics.timings import Timings
 from service.reason import Reason
@@ -28,10 +29,10 @@ from service.rules.cache_tags import tags_fit
 from service.rules.freshness import FreshnessRules, Storage
 from service.rules.negotiation import LATENT_MEDIA_TYPE
 from service.rules.origin_refused import OriginRefused
-from service.rules.redirects import settled
+from service.rules.redirects import apply_redirects
 from service.rules.response_fields import ResponseFields
 from service.upstream.origin_client import Fetched
-from service.upstream.source import Latent, Original, Pixels, Prepared, Source, prepare
+from service.upstream.source import Latent, Original, Prepared, Source, prepare
 
 Result = TypeVar("Result")
 Delivered = Source | Latent | Confirmed
@@ -57,14 +58,14 @@ class Intake:
 
     async def take(self, fetched: Fetched, timings: Timings, *, keep_file: bool) -> Delivered:
         """Return the prepared picture or latent. Raises a SourceError, an UnusableLatent, QueueFull or CodecFailed."""
-        fields, body = freshness.dated(fetched.fields), fetched.body
+        fields, body = freshness.with_date(fetched.fields), fetched.body
         if body is None:
             return Confirmed(fields)
         fields = self.settled(fields)
         if fetched.media_type == LATENT_MEDIA_TYPE:
-            with timings.measured("latent"):
+            with timings.measure("latent"):
                 return await self._latent(body, fields, read_facts(fetched.latent_facts))
-        with timings.measured("source"):
+        with timings.measure("source"):
             return await self._source(body, fields, keep_file=keep_file)
 
     async def as_source(self, delivered: Delivered, *, keep_file: bool) -> Source:
@@ -86,7 +87,7 @@ class Intake:
 
     def settled(self, fields: ResponseFields) -> ResponseFields:
         """Return the fields of an answer, limited by the redirects that led to it."""
-        return settled(fields, self._rules)
+        return apply_redirects(fields, self._rules)
 
     def storage(self, fields: ResponseFields) -> Storage:
         """Return whether a record of this answer is allowed and has room for its fields, and its lifetime."""
@@ -99,7 +100,7 @@ class Intake:
 
     def may_be_reused(self, refused: OriginRefused) -> bool:
         """Whether an error of the origin may answer more than the request that led to it (RFC 9111 4)."""
-        fields = freshness.dated(refused.fields)
+        fields = freshness.with_date(refused.fields)
         return freshness.negative_lifetime_s(refused.status, fields, self._rules) > freshness.initial_age_s(fields)
 
     async def _source(self, body: bytes, fields: ResponseFields, *, keep_file: bool) -> Source:

@@ -79,10 +79,10 @@ class _Asked:
 class Observer(Protocol):
     """Who counts what the origin does."""
 
-    def answered(self, *, outcome: str, fetched_bytes: int) -> None:
+    def count_fetch(self, *, outcome: str, fetched_bytes: int) -> None:
         """One fetch has ended."""
 
-    def retried(self) -> None:
+    def count_retry(self) -> None:
         """A request was sent again, as the connection that was kept for it had been closed."""
 
 
@@ -98,7 +98,7 @@ class OriginClient:
         self._now = now
         self._http = httpx.AsyncClient(
             timeout=None,  # noqa: S113  (the whole fetch is timed in `fetch`)
-            transport=Transport(connections=CONNECTIONS, retried=observer.retried),
+            transport=Transport(connections=CONNECTIONS, retried=observer.count_retry),
             follow_redirects=False,
             cookies=CookieJar(
                 DefaultCookiePolicy(allowed_domains=[])
@@ -132,10 +132,10 @@ class OriginClient:
                     url = f"{self._base_url}/{quote(image_id, safe=_PATH_CHARACTERS)}"
                     fetched = await self._fetched(url, asked)
         except (OriginError, PictureTooLarge) as error:
-            self._observer.answered(outcome=error.label, fetched_bytes=0)
+            self._observer.count_fetch(outcome=error.label, fetched_bytes=0)
             raise
         outcome = "not_modified" if fetched.body is None else "ok"
-        self._observer.answered(outcome=outcome, fetched_bytes=len(fetched.body or b""))
+        self._observer.count_fetch(outcome=outcome, fetched_bytes=len(fetched.body or b""))
         return fetched
 
     async def close(self) -> None:

@@ -49,10 +49,10 @@ class Parent:
     ) -> Delivered | None:
         """Return what the parent has, or None to ask the origin. Raises OriginRefused for the origin's 404 or 410."""
         if self._clock() < self._alone_until_s:
-            self._telemetry.parent_passed_over("left_alone")
+            self._telemetry.count_parent_fallback("left_alone")
             return None
         try:
-            with timings.measured("parent"):
+            with timings.measure("parent"):
                 fetched = await self._client.fetch(
                     image_id,
                     etag="" if known is None else latent_tag(known),
@@ -65,7 +65,7 @@ class Parent:
                 raise
             if isinstance(error, OriginUnreachable | OriginTooSlow):
                 self._alone_until_s = self._clock() + self._retry_s
-            self._telemetry.parent_passed_over(_reason(error))
+            self._telemetry.count_parent_fallback(_reason(error))
             return None
 
 

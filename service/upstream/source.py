@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 from models.config import HIGH_PX, MEDIUM_PX
+from models.picture_array import Pixels
 from service.records.latent_facts import LatentFacts
 from service.records.record import source_digest
 from service.render import image_file
@@ -15,8 +13,6 @@ from service.render.image_file import ImageLimits
 from service.rules.freshness import Storage
 from service.rules.response_fields import ResponseFields
 from service.rules.vary import NO_FIELDS, Fields
-
-Pixels = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)

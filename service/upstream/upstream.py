@@ -49,7 +49,7 @@ class Upstream:
             delivered = await self._parent.ask(image_id, terms, timings, known=known)
             if delivered is not None:
                 return delivered
-        with timings.measured("origin"):
+        with timings.measure("origin"):
             fetched = await self._fetched(image_id, terms, known)
         return await self._intake.take(fetched, timings, keep_file=terms.keep_file)
 

@@ -75,7 +75,7 @@ class _Note:
 class Observer(Protocol):
     """Counts the lines that are lost."""
 
-    def log_lines_dropped(self, lines: int) -> None:
+    def count_dropped_log_lines(self, lines: int) -> None:
         """Count lines that were not written."""
 
 
@@ -101,7 +101,7 @@ class AccessLog:
         if not self._share or (status < 500 and self._draw() >= self._share):  # noqa: PLR2004  (RFC 9110 15.6)
             return
         if self._notes.qsize() >= NOTES:
-            self._observer.log_lines_dropped(1)
+            self._observer.count_dropped_log_lines(1)
             return
         self._notes.put(_noted(exchange, reply, status))
 
@@ -131,7 +131,7 @@ class AccessLog:
             while rest:
                 rest = rest[os.write(self._file, rest) :]
         except OSError:  # nobody reads it any more, or the disk is full
-            self._observer.log_lines_dropped(bytes(rest).count(b"\n"))
+            self._observer.count_dropped_log_lines(bytes(rest).count(b"\n"))
 
 
 def _blocks(lines: Iterable[bytes]) -> Iterator[bytes]:

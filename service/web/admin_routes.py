@@ -15,7 +15,7 @@ from fastapi.responses import HTMLResponse, PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 
-from service.metrics.release import installed_version
+from service.metrics.release import read_version
 from service.metrics.telemetry import Telemetry
 from service.records.census import Census
 from service.web.purge_routes import Purging
@@ -68,7 +68,7 @@ def health_router(running: Running) -> APIRouter:
 def figures_router(running: Running) -> APIRouter:
     """On the admin port, if there is one."""
     router = APIRouter(tags=["figures"])
-    version = installed_version()  # read once: each look goes to the disk
+    version = read_version()  # read once: each look goes to the disk
 
     @router.get("/stats")
     async def read_stats() -> Figures:
@@ -76,7 +76,7 @@ def figures_router(running: Running) -> APIRouter:
         now = running()
         codec = _decoding(now)
         census = await now.census.taken()
-        return figures(now.telemetry.collected(), version=version, store=census, codec=codec)
+        return figures(now.telemetry.collect(), version=version, store=census, codec=codec)
 
     @router.get("/metrics", response_class=PlainTextResponse)
     async def read_metrics() -> Response:

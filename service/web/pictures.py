@@ -61,10 +61,10 @@ class Pictures:
         except Exception:
             logging.getLogger(__name__).exception("request %s failed in an unforeseen way", exchange.request_id)
             return self._refused(exchange, EdgeError())
-        self._telemetry.stages(exchange.timings)
+        self._telemetry.observe_stages(exchange.timings)
         self._count(exchange, answer.outcome, sent_bytes=len(answer.body or b""))
         if answer.forwarded is not None:
-            self._telemetry.forwarded(answer.forwarded, answer.detail)
+            self._telemetry.count_forward(answer.forwarded, answer.detail)
         reply = responses.picture(answer, exchange.timings, negotiated=exchange.told.negotiated)
         return responses.named(reply, exchange.request_id)
 
@@ -72,7 +72,7 @@ class Pictures:
         remembered = isinstance(error, OriginRefused) and error.ttl_s is not None
         self._count(exchange, Outcome.HIT if remembered else Outcome.ERROR, sent_bytes=0)
         if error.forwarded is not None:
-            self._telemetry.forwarded(error.forwarded, None)
+            self._telemetry.count_forward(error.forwarded, None)
         head = exchange.scope["method"] == "HEAD"
         return responses.named(
             responses.problem(error, negotiated=exchange.told.negotiated, head=head), exchange.request_id
@@ -80,7 +80,9 @@ class Pictures:
 
     def _count(self, exchange: Exchange, outcome: Outcome, *, sent_bytes: int) -> None:
         exchange.outcome = outcome
-        self._telemetry.request(res=exchange.told.res, outcome=outcome, seconds=exchange.seconds, sent_bytes=sent_bytes)
+        self._telemetry.count_request(
+            res=exchange.told.res, outcome=outcome, seconds=exchange.seconds, sent_bytes=sent_bytes
+        )
 
     def _report(self, error: EdgeError, exchange: Exchange) -> None:
         if error.report:

@@ -84,7 +84,7 @@ class Purging:
         except StoreUnavailable as error:
             sentence = "The store does not answer: it is not known whether anything was purged."
             raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, sentence, headers={"Retry-After": "1"}) from error
-        self._telemetry.purged(scope=scope)
+        self._telemetry.count_purge(scope=scope)
         return {"scope": scope, "soft": order.soft, **told}
 
 

@@ -10,7 +10,7 @@ from starlette.types import Scope
 from models.config import HIGH_PX
 from service.cache.answer import Asked
 from service.rendition import rendition_of
-from service.rules.cdn_loop import passed_by
+from service.rules.cdn_loop import add_node
 from service.rules.conditional import Conditions
 from service.rules.forwarding import Forward
 from service.rules.negotiation import LATENT_MEDIA_TYPE, Wanted, check_image_id, negotiate, read_query
@@ -50,9 +50,9 @@ class Questions:
             conditions=Conditions(if_none_match, if_modified_since),
             head=scope["method"] == "HEAD",
             terms=Terms(
-                passed_by=passed_by(loop or "", self.node),
+                passed_by=add_node(loop or "", self.node),
                 keep_file=wanted.is_latent,
-                fields=self.forward.taken(scope["headers"]),
+                fields=self.forward.select(scope["headers"]),
             ),
         )
 

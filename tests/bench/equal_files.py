@@ -13,7 +13,8 @@ import torch
 
 from models.codec import Codec
 from models.config import HIGH_PX, MEDIUM_PX
-from models.evaluation.anchors import YARDSTICK, Anchor, Pixels, anchor
+from models.evaluation.anchors import YARDSTICK, Anchor, anchor
+from models.picture_array import Pixels
 from models.scores import Ssimulacra2
 from service.render import image_file
 

@@ -11,10 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
-import numpy as np
 import torch
 import uvloop
-from numpy.typing import NDArray
 
 from models.codec import Codec
 from models.config import HIGH_PX, MEDIUM_PX
@@ -24,14 +22,13 @@ from service.store.connection import Connection, Patience
 from service.store.embedded import EmbeddedValkey
 from service.store.latent_store import LatentStore, Token
 
-Pixels = NDArray[np.uint8]
 SIZES_PX = {"344": HIGH_PX, "172": MEDIUM_PX}
 STORE_READS = 1000
 ENCODES = 6
 
 
 class NoAlarm:
-    def store_failed(self) -> None:
+    def count_store_error(self) -> None:
         raise AssertionError("the store must answer in a benchmark")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from models.codec import Codec
 from models.config import HIGH_PX
-from models.pixels import Pixels
+from models.picture_array import Pixels
 from models.scores import psnr_db
 from tests.gpu_check.subjects import photographs
 from tests.gpu_check.task import Task, timed

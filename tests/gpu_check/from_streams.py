@@ -11,7 +11,7 @@ import torch
 
 from models.codec import Codec, Symbols
 from models.config import HIGH_PX
-from models.pixels import Pixels
+from models.picture_array import Pixels
 from service.render import image_file
 from tests.gpu_check.golden import SIZES_PX
 from tests.gpu_check.nvjpeg import NvJpeg

@@ -7,7 +7,7 @@ import numpy as np
 
 from models.codec import Codec, Symbols
 from models.config import HIGH_PX, MEDIUM_PX
-from models.pixels import Pixels
+from models.picture_array import Pixels
 from models.scores import psnr_db
 from tests.gpu_check.task import Task
 from tests.models.golden_streams import GoldenStream, read_all, soft_photograph

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from models.pixels import Pixels
+from models.picture_array import Pixels
 
 QUALITY = 75
 

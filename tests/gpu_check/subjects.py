@@ -6,7 +6,7 @@ from tempfile import TemporaryDirectory
 
 from models.codec import Codec, Symbols
 from models.evaluation.references import reference
-from models.pixels import Pixels
+from models.picture_array import Pixels
 from service.demo.photographs import write_bundled
 
 SIZE_PX = 344

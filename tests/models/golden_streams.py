@@ -11,8 +11,9 @@ from PIL import Image
 
 from models.codec import Codec
 from models.config import HIGH_PX, MEDIUM_PX, QUALITIES
+from models.picture_array import Pixels
 from models.scores import psnr_db
-from tests.models.pictures import Pixels, photograph
+from tests.models.pictures import photograph
 
 FILE = Path(__file__).parent / "golden_streams.zip"
 _SCORES = "scores.json"

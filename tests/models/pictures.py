@@ -5,11 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import skimage
-from numpy.typing import NDArray
 
 from models.evaluation.references import reference
-
-Pixels = NDArray[np.uint8]
+from models.picture_array import Pixels
 
 
 @cache

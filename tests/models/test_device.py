@@ -13,7 +13,7 @@ from models.device.decoder import DeviceDecoder
 from models.device.packing import Inputs, Packing
 from models.device_errors import DeviceLost, watching
 from models.layers import pixel_shuffle
-from models.pixels import Pixels
+from models.picture_array import Pixels
 from models.scores import psnr_db
 from models.synthesis import HighHead
 from models.translator import Translator

@@ -15,7 +15,6 @@ from models.evaluation.anchor_scores import AnchorJob, AnchorResult, default_cac
 from models.evaluation.anchors import (
     YARDSTICK,
     Anchor,
-    Pixels,
     anchor,
     anchors,
     file_within,
@@ -25,6 +24,7 @@ from models.evaluation.anchors import (
 from models.evaluation.figures import Metric
 from models.evaluation.rd import PSNR_RANGE_DB, bd_rate
 from models.evaluation.references import reference
+from models.picture_array import Pixels
 
 BY_PILLOW = ("JPEG", "WebP", "AVIF", "AVIF tune=ssim", "AVIF speed 2 tune=ssim")
 

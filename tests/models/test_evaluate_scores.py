@@ -5,22 +5,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import skimage
-from numpy.typing import NDArray
 from PIL import Image
 from ssimulacra2 import compute_ssimulacra2
 
 from models.evaluation.anchors import anchor
 from models.evaluation.references import ReferencePictureError, pictures_in, reference
+from models.picture_array import Pixels
 from models.scores import IDENTICAL_PSNR_DB, ScoreError, Ssimulacra2, psnr_db
 
-Picture = NDArray[np.uint8]
 
-
-def square(size_px: int) -> Picture:
+def square(size_px: int) -> Pixels:
     return reference(Path(skimage.__file__).parent / "data" / "astronaut.png", size_px)
 
 
-def by_way_of(picture: Picture, name: str, quality: int) -> Picture:
+def by_way_of(picture: Pixels, name: str, quality: int) -> Pixels:
     return anchor(name).decode(anchor(name).encode(picture, quality))
 
 

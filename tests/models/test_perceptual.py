@@ -8,9 +8,10 @@ import torch
 from PIL import Image
 
 from models.perceptual import distortion, ssimulacra2_error
+from models.picture_array import Pixels
 from models.pixels import to_tensor
 from models.scores import Ssimulacra2
-from tests.models.pictures import Pixels, photograph
+from tests.models.pictures import photograph
 
 
 def as_jpeg(quality: int) -> Pixels:

@@ -6,7 +6,8 @@ import pytest
 from models.codec import Codec, QualityError
 from models.config import HIGH_PX, quality_lambda
 from models.perceptual import distortion
-from models.pixels import Pixels, to_tensor
+from models.picture_array import Pixels
+from models.pixels import to_tensor
 from models.readers import Readers
 from models.scores import psnr_db
 from tests.models.pictures import photograph

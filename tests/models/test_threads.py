@@ -8,8 +8,9 @@ import pytest
 
 from models.bitstream import BitstreamError
 from models.codec import Codec, PictureShapeError, QualityError, Symbols
+from models.picture_array import Pixels
 from tests.models.golden_streams import GoldenStream, read_all
-from tests.models.pictures import Pixels, checkerboard, noise, photograph
+from tests.models.pictures import checkerboard, noise, photograph
 
 THREADS, ROUNDS = 4, 2
 QUALITIES = [32, 63, 0, 18]

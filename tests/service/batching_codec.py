@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from models.codec import Codec, Symbols
+from models.picture_array import Pixels
 from service.render.codec_worker import CodecWorker
-from service.render.jobs import Pixels
 
 
 class Seen:
@@ -25,10 +25,10 @@ class Seen:
         with self._changed:
             assert self._changed.wait_for(lambda: self._waiting == items, timeout=60), f"{self._waiting} wait"
 
-    def batch_done(self, *, size_px: int, items: int) -> None:
+    def count_batch(self, *, size_px: int, items: int) -> None:
         self.batches.append((size_px, items))
 
-    def queue_changed(self, *, items: int) -> None:
+    def set_queue_depth(self, *, items: int) -> None:
         with self._changed:
             self._waiting = items
             self._changed.notify_all()
@@ -36,10 +36,10 @@ class Seen:
             self.holds.set()
             assert self.may_go_on.wait(60), f"held for ever, {items} waiting"
 
-    def refinement_stepped(self, *, seconds: float) -> None:
+    def add_refinement_time(self, *, seconds: float) -> None:
         raise AssertionError(f"{seconds} s for a refinement that nobody has asked for")
 
-    def device_lost(self) -> None:
+    def count_lost_device(self) -> None:
         raise AssertionError("there is only the processor here")
 
 

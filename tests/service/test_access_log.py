@@ -38,7 +38,7 @@ class Losses:
     def __init__(self) -> None:
         self.lines = 0
 
-    def log_lines_dropped(self, lines: int) -> None:
+    def count_dropped_log_lines(self, lines: int) -> None:
         self.lines += lines
 
 

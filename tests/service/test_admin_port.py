@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from service.metrics.release import installed_version
+from service.metrics.release import read_version
 from service.serving import readiness
 from service.serving.readiness import ReadyMark, announced, ready_worker
 from service.store.embedded import EmbeddedValkey
@@ -66,7 +66,7 @@ def test_each_port_answers_its_own(
         assert "edge_store_objects 1.0" in metrics
         # Each worker tells the same: one line, of value 1, however many there are.
         (build,) = [line for line in metrics.splitlines() if line.startswith("edge_build_info{")]
-        assert f'version="{installed_version()}"' in build
+        assert f'version="{read_version()}"' in build
         assert "pid=" not in build
         assert build.endswith(" 1.0")
         assert admin.get("/").headers["content-type"].startswith("text/html")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.rules.cache_control import LONGEST_S, CacheControl, parse_cache_control, parse_targeted
+from service.rules.cache_control import LONGEST_S, CacheControl, parse_cache_control, parse_cdn_cache_control
 
 
 @pytest.mark.parametrize(
@@ -77,4 +77,4 @@ def test_cache_control(clause: str, field: str, expected: CacheControl) -> None:
     ],
 )
 def test_a_targeted_field(clause: str, field: str, expected: CacheControl | None) -> None:
-    assert parse_targeted(field) == expected, f"RFC {clause}: {field}"
+    assert parse_cdn_cache_control(field) == expected, f"RFC {clause}: {field}"

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 from skimage import data
 
+from models.picture_array import Pixels
 from service.errors import CodecFailed, DamagedBitstream, DecoderAway
 from service.render import image_file
 from service.render.codec_options import WorkerOptions
 from service.render.codec_queue import QueueLimits
 from service.render.codec_worker import CodecWorker
-from service.render.jobs import Decoded, Pixels
+from service.render.jobs import Decoded
 from tests.service.batching_codec import AsOnAGpu, Seen
 
 OPTIONS = WorkerOptions(

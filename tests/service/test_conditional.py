@@ -47,7 +47,7 @@ CURRENT = Validators(entity_tag=TAG, last_modified=MODIFIED, date=AFTER)
 )
 def test_not_modified(clause: str, if_none_match: str | None, if_modified_since: str | None, *, expected: bool) -> None:
     conditions = Conditions(if_none_match=if_none_match, if_modified_since=if_modified_since)
-    assert conditions.not_modified(CURRENT, now_s=NOW_S) is expected, f"RFC 9110 {clause}"
+    assert conditions.is_not_modified(CURRENT, now_s=NOW_S) is expected, f"RFC 9110 {clause}"
 
 
 @pytest.mark.parametrize(
@@ -61,11 +61,11 @@ def test_not_modified(clause: str, if_none_match: str | None, if_modified_since:
 )
 def test_without_a_modification_date_that_of_the_answer_counts(current: Validators, *, expected: bool) -> None:
     """RFC 9111 4.3.2."""
-    assert Conditions(if_modified_since=MODIFIED).not_modified(current, now_s=NOW_S) is expected
+    assert Conditions(if_modified_since=MODIFIED).is_not_modified(current, now_s=NOW_S) is expected
 
 
 def test_no_entity_tag_matches_none() -> None:
-    assert not Conditions(if_none_match='"", "abc"').not_modified(Validators(entity_tag=""), now_s=NOW_S)
+    assert not Conditions(if_none_match='"", "abc"').is_not_modified(Validators(entity_tag=""), now_s=NOW_S)
 
 
 RENDERED = Rendered(

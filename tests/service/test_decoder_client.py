@@ -16,6 +16,7 @@ from skimage import data
 
 from models.bitstream import parse
 from models.codec import Codec
+from models.picture_array import Pixels
 from service.bus.decoder_client import DecoderClient, Patience
 from service.bus.router import Router
 from service.bus.symbol_reader import SymbolReader
@@ -23,7 +24,7 @@ from service.errors import CodecFailed, DamagedBitstream, DecoderAway, QueueFull
 from service.render import image_file
 from service.render.codec_options import WorkerOptions
 from service.render.codec_worker import CodecWorker
-from service.render.jobs import Pixels, Search
+from service.render.jobs import Search
 from service.render.picture_codec import CodecNames
 from service.settings.quality import TargetScore
 from tests.service.batching_codec import AsOnAGpu, Seen

@@ -9,7 +9,7 @@ import pytest
 import redis
 from prometheus_client.parser import text_string_to_metric_families
 
-from service.metrics.release import installed_version
+from service.metrics.release import read_version
 from service.records.census import counted
 from service.records.record import VERSION, Record, pack
 from service.serving.log_lines import JsonLines
@@ -78,7 +78,7 @@ def test_every_metric_has_its_name_and_labels(
 
 def test_the_build_is_told_by_version_stream_and_record(edge: RunningEdge) -> None:
     stream_id = edge.stats()["codec"]["stream_id"]
-    labels = f'version="{installed_version()}",stream_id="{stream_id}",record_version="{VERSION}"'
+    labels = f'version="{read_version()}",stream_id="{stream_id}",record_version="{VERSION}"'
     told = sorted(labels.split(","))
     (line,) = [line for line in edge.get("/metrics").text.splitlines() if line.startswith("edge_build_info{")]
     named, _, value = line.removeprefix("edge_build_info{").partition("} ")
@@ -125,7 +125,7 @@ def test_figures_agree_with_the_metrics(edge: RunningEdge, origin: ScriptedOrigi
     assert figures["codec"]["device"] == "cpu"
     assert figures["codec"]["head"] == "high-cpu"
     assert re.fullmatch("[0-9a-f]{8}", figures["codec"]["stream_id"])
-    assert figures["version"] == installed_version()
+    assert figures["version"] == read_version()
     assert figures["origin"]["fetched_bytes"] == edge.metric("edge_origin_bytes_total")
     assert {one["stage"] for one in figures["stages"]} >= {"store", "queue", "entropy", "synthesis", "file", "origin"}
     for one in figures["requests"]:

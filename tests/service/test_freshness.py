@@ -10,11 +10,11 @@ from service.rules.freshness import (
     FreshnessRules,
     Storage,
     age_s,
-    dated,
     initial_age_s,
     may_be_transformed,
     remaining_s,
     storage,
+    with_date,
 )
 from service.rules.response_fields import PassedOn, ResponseFields
 
@@ -245,7 +245,7 @@ def test_age_and_remaining_lifetime_meet() -> None:
 @pytest.mark.parametrize(("date", "expected"), [(A_DAY_AGO, A_DAY_AGO), ("", NOW), ("foo", NOW)])
 def test_what_has_no_date_was_made_when_it_came(date: str, expected: str) -> None:
     """RFC 9110 6.6.1."""
-    assert dated(said(PassedOn(date=date))).passed.date == expected
+    assert with_date(said(PassedOn(date=date))).passed.date == expected
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,10 @@ import pytest
 from PIL import Image, ImageDraw
 from skimage import data
 
+from models.picture_array import Pixels
 from service.errors import DamagedPicture, NotAPicture, PictureTooLarge
 from service.render import image_file
-from service.render.image_file import ImageLimits, Pixels
+from service.render.image_file import ImageLimits
 
 LIMITS = ImageLimits(source_pixels=64_000_000)
 ORIENTATION = 0x0112

@@ -23,10 +23,10 @@ class Counts:
 
     retries: int = 0
 
-    def answered(self, *, outcome: str, fetched_bytes: int) -> None:
+    def count_fetch(self, *, outcome: str, fetched_bytes: int) -> None:
         """Leave the fetches uncounted."""
 
-    def retried(self) -> None:
+    def count_retry(self) -> None:
         self.retries += 1
 
 

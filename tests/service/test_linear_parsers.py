@@ -19,17 +19,17 @@ from hypothesis import strategies as st
 
 from service.errors import EdgeError
 from service.records.latent_facts import read_facts
-from service.rules.cache_control import FIELD_CAP_CHARACTERS, parse_cache_control, parse_targeted
+from service.rules.cache_control import FIELD_CAP_CHARACTERS, parse_cache_control, parse_cdn_cache_control
 from service.rules.cache_control import _elements as elements
 from service.rules.cache_tags import read_tags, tags_fit
-from service.rules.cdn_loop import passed_by
+from service.rules.cdn_loop import add_node
 from service.rules.conditional import Conditions, Validators
 from service.rules.error_fields import ErrorFields
 from service.rules.forwarding import Forward
 from service.rules.freshness import FreshnessRules, initial_age_s, negative_lifetime_s, storage
 from service.rules.http_date import parse_http_date
 from service.rules.negotiation import Query, negotiate, read_query
-from service.rules.redirects import settled, tag_for_target, tag_of_target
+from service.rules.redirects import apply_redirects, tag_for_target, tag_of_target
 from service.rules.response_fields import PassedOn, ResponseFields
 from service.rules.vary import selecting_names, selects_alike
 from service.web.request_id import request_id
@@ -47,12 +47,14 @@ def answer(**passed: str) -> ResponseFields:
 
 def redirected(field: str) -> None:
     hop = answer(cache_control=field, cdn_cache_control=field, expires=field, date=field, vary=field)
-    settled(ResponseFields(asked_s=NOW_S, answered_s=NOW_S, status=200, passed=hop.passed, redirects=(hop, hop)), RULES)
+    apply_redirects(
+        ResponseFields(asked_s=NOW_S, answered_s=NOW_S, status=200, passed=hop.passed, redirects=(hop, hop)), RULES
+    )
 
 
 PARSERS: dict[str, Callable[[str], object]] = {
     "Cache-Control": parse_cache_control,
-    "CDN-Cache-Control": parse_targeted,
+    "CDN-Cache-Control": parse_cdn_cache_control,
     "freshness": lambda field: storage(answer(cache_control=field, cdn_cache_control=field, vary=field), RULES),
     "freshness of an error": lambda field: negative_lifetime_s(404, answer(cache_control=field, vary=field), RULES),
     "redirects": redirected,
@@ -61,13 +63,13 @@ PARSERS: dict[str, Callable[[str], object]] = {
     "Vary of a shared answer": lambda field: selects_alike(field, FIELDS, FIELDS),
     "Accept": lambda field: negotiate(image_id="a", query=Query(), accept=field),
     "query": read_query,
-    "If-None-Match": lambda field: Conditions(field).not_modified(Validators(entity_tag='W/"x"'), now_s=NOW_S),
-    "If-Modified-Since": lambda field: Conditions(None, field).not_modified(
+    "If-None-Match": lambda field: Conditions(field).is_not_modified(Validators(entity_tag='W/"x"'), now_s=NOW_S),
+    "If-Modified-Since": lambda field: Conditions(None, field).is_not_modified(
         Validators(entity_tag="", last_modified=field), now_s=NOW_S
     ),
     "dates": lambda field: parse_http_date(field, now_s=NOW_S),
     "Age": lambda field: initial_age_s(ResponseFields(asked_s=NOW_S, answered_s=NOW_S, age=field)),
-    "CDN-Loop": lambda field: passed_by(field, "latentedge-0"),
+    "CDN-Loop": lambda field: add_node(field, "latentedge-0"),
     "Cache-Tag": lambda field: tags_fit(read_tags(cache_tag=field, surrogate_key="")),
     "Surrogate-Key": lambda field: tags_fit(read_tags(cache_tag="", surrogate_key=field)),
     "ETag": lambda field: tag_for_target(tag_of_target(field, "/to"), "/to"),
@@ -75,8 +77,8 @@ PARSERS: dict[str, Callable[[str], object]] = {
     "Latentedge-Source": read_facts,
     "X-Request-ID": lambda field: request_id([(b"x-request-id", field.encode("latin-1"))]),
     "WWW-Authenticate": lambda field: ErrorFields(www_authenticate=field).can_be_kept,
-    "Connection": lambda field: Forward().taken([*FIELDS[:60], (b"connection", field.encode("latin-1"))]),
-    "forwarded fields": lambda field: Forward().taken([(b"foo", field.encode("latin-1"))]),
+    "Connection": lambda field: Forward().select([*FIELDS[:60], (b"connection", field.encode("latin-1"))]),
+    "forwarded fields": lambda field: Forward().select([(b"foo", field.encode("latin-1"))]),
 }
 PIECES = [
     *('"', '"\\', "\\", '\\"', '",', '"a",', ",", " ,", "a,", "a, ", 'a="', "a=1,", "=", ";", "a;", "a;q=1,", "q=0."),
@@ -148,4 +150,4 @@ def test_a_field_that_is_too_long_to_read_forbids_everything() -> None:
     control = parse_cache_control("max-age=60, " + "x" * FIELD_CAP_CHARACTERS)
     assert control.no_store
     assert control.no_transform
-    assert parse_targeted("max-age=60, " + "x" * FIELD_CAP_CHARACTERS) is None
+    assert parse_cdn_cache_control("max-age=60, " + "x" * FIELD_CAP_CHARACTERS) is None

@@ -3,7 +3,7 @@
 import pytest
 
 from service.errors import LoopDetected
-from service.rules.cdn_loop import node_name, passed_by
+from service.rules.cdn_loop import add_node, node_name
 from tests.service.running_edge import RunningEdge
 from tests.service.scripted_origin import Reply, ScriptedOrigin
 
@@ -20,13 +20,13 @@ from tests.service.scripted_origin import Reply, ScriptedOrigin
     ],
 )
 def test_an_edge_adds_its_name(said: str, expected: str) -> None:
-    assert passed_by(said, "me") == expected
+    assert add_node(said, "me") == expected
 
 
 @pytest.mark.parametrize("said", ["me", "you, me", "me, you", "you,me ; v=1", ", ".join("abcdefgh"), "x" * 2000])
 def test_its_own_name_or_too_many_are_a_loop(said: str) -> None:
     with pytest.raises(LoopDetected):
-        passed_by(said, "me")
+        add_node(said, "me")
 
 
 def test_edges_that_could_be_each_others_parents_have_unlike_names() -> None:

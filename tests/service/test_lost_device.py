@@ -12,9 +12,9 @@ from skimage import data
 
 from models.codec import Codec, Symbols
 from models.device_errors import DeviceLost
+from models.picture_array import Pixels
 from service.render import image_file
 from service.render.codec_worker import CodecWorker
-from service.render.jobs import Pixels
 from tests.service.watched_codec import LIMIT_S, OPTIONS, Watch
 
 QUALITY = 10

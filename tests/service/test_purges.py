@@ -119,7 +119,7 @@ KEY = b"g:test"
 
 
 async def purged(store: GenerationStore, *tags: str) -> list[int]:
-    return [await store.raised(field_of(tag, soft=False)) for tag in tags]
+    return [await store.advance(field_of(tag, soft=False)) for tag in tags]
 
 
 def told(valkey: EmbeddedValkey, *tags: str) -> tuple[list[int], dict[str, int]]:

@@ -11,10 +11,10 @@ import redis
 from PIL import Image, ImageFilter
 from skimage import data
 
+from models.picture_array import Pixels
 from models.scores import Ssimulacra2
 from service.records.record import record_key, unpack
 from service.render import image_file
-from service.render.jobs import Pixels
 from service.settings.edge_settings import read_settings
 from service.store.embedded import EmbeddedValkey
 from tests.service.running_edge import RunningEdge, running_edge

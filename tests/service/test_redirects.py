@@ -9,7 +9,7 @@ from service.reason import Reason
 from service.records.record import unpack
 from service.rules.freshness import FreshnessRules, storage
 from service.rules.http_date import http_date
-from service.rules.redirects import settled, tag_for_clients, tag_for_target, tag_of_target
+from service.rules.redirects import apply_redirects, tag_for_clients, tag_for_target, tag_of_target
 from service.rules.response_fields import PassedOn, ResponseFields
 from tests.service.running_edge import RunningEdge
 from tests.service.scripted_origin import Reply, ScriptedOrigin
@@ -27,7 +27,7 @@ def said(status: int, cache_control: str = "", *, age: str = "", **passed: str) 
 
 
 def behind(answer: ResponseFields, *redirects: ResponseFields) -> ResponseFields:
-    return settled(replace(answer, redirects=redirects), RULES)
+    return apply_redirects(replace(answer, redirects=redirects), RULES)
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_both_vary_and_both_are_tagged() -> None:
 
 def test_an_answer_without_redirects_is_left_as_it_is() -> None:
     answer = said(200, "Max-Age=5 , x", last_modified=http_date(NOW_S))
-    assert settled(answer, RULES) is answer
+    assert apply_redirects(answer, RULES) is answer
 
 
 def test_an_entity_tag_is_of_one_target() -> None:

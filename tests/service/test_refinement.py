@@ -11,12 +11,13 @@ import redis
 from skimage import data
 
 from models.bitstream import parse
+from models.picture_array import Pixels
 from service.errors import CodecFailed, DecoderAway, QueueFull
 from service.metrics.outcomes import RefinementOutcome
 from service.records.record import Record, pack, unpack
 from service.refine.refiner import Refiner, RefineRules
 from service.render import image_file
-from service.render.jobs import Pixels, Search
+from service.render.jobs import Search
 from service.rules.response_fields import PassedOn
 from service.settings.quality import TargetScore
 from service.store.connection import Connection, Patience

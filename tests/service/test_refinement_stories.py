@@ -9,11 +9,11 @@ import redis
 import torch
 
 from models.codec import Codec
+from models.picture_array import Pixels
 from models.readers import Readers
 from service.records.record import record_key, unpack
 from service.render import image_file
 from service.render.image_file import ImageLimits
-from service.render.jobs import Pixels
 from service.settings.edge_settings import read_settings
 from service.store.embedded import EmbeddedValkey
 from tests.service.running_edge import RunningEdge, running_edge

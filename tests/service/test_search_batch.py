@@ -12,10 +12,11 @@ from skimage import data
 
 from models.bitstream import parse
 from models.codec import Codec
+from models.picture_array import Pixels
 from service.errors import CodecFailed
 from service.render import image_file
 from service.render.codec_worker import CodecWorker
-from service.render.jobs import Pixels, Search
+from service.render.jobs import Search
 from service.settings.quality import TargetScore
 from tests.service.watched_codec import OPTIONS, Watch
 

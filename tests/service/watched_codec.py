@@ -34,23 +34,23 @@ class Watch(Telemetry):
         self._holds_after = holds_after
         self.devices_lost = 0
 
-    def refinement_stepped(self, *, seconds: float) -> None:
-        super().refinement_stepped(seconds=seconds)
+    def add_refinement_time(self, *, seconds: float) -> None:
+        super().add_refinement_time(seconds=seconds)
         self.log.append("slice")
         if self.log.count("slice") == self._holds_after:
             self.holds.set()
             assert self.may_go_on.wait(LIMIT_S), "held for ever"
 
-    def batch_done(self, *, size_px: int, items: int) -> None:
-        super().batch_done(size_px=size_px, items=items)
+    def count_batch(self, *, size_px: int, items: int) -> None:
+        super().count_batch(size_px=size_px, items=items)
         self.log.append("decode")
 
-    def device_lost(self) -> None:
-        super().device_lost()
+    def count_lost_device(self) -> None:
+        super().count_lost_device()
         self.devices_lost += 1
 
-    def refinement(self, outcome: RefinementOutcome) -> None:
-        super().refinement(outcome)
+    def count_refinement(self, outcome: RefinementOutcome) -> None:
+        super().count_refinement(outcome)
         self.outcomes.put_nowait(outcome)
 
 
