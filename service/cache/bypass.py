@@ -41,10 +41,10 @@ class Bypass:
         try:
             source = await self.fetch(asked, timings, forwarded=forwarded)
         except EdgeError:  # not CancelledError: a client that disconnects says nothing about the picture
-            await self._leases.no_longer_passed(lookup.lease)
+            await self._leases.clear_hit_for_miss(lookup.lease)
             raise
         if source.storage.obstacle is None:
-            await self._leases.no_longer_passed(lookup.lease)
+            await self._leases.clear_hit_for_miss(lookup.lease)
         return source
 
     async def answer(self, source: Source, asked: Asked, timings: Timings) -> Answer:

@@ -40,7 +40,7 @@ from service.records.lease import Lease, Leases, Standing
 from service.records.lookup import Lookup
 from service.records.record import Record
 from service.records.record_store import Found, RecordStore
-from service.records.renewal import Confirmed, merged, renewed
+from service.records.renewal import Confirmed, merge, renew
 from service.records.staleness import Use, may_stand_in, use_of
 from service.rules.freshness import Storage
 from service.rules.origin_refused import OriginRefused
@@ -146,7 +146,7 @@ class Filler:
         except OriginError as error:
             return self._show_stale(known.record, error, work)
         if isinstance(answered, Confirmed):
-            fields = self._upstream.settled(merged(known.record, answered.fields))
+            fields = self._upstream.settled(merge(known.record, answered.fields))
             facts = replace(work.facts, origin_status=HTTPStatus.NOT_MODIFIED)
             return await self._renew(work, known, fields, self._upstream.storage(fields), facts)
         if is_the_same(answered, known.record):
@@ -165,7 +165,7 @@ class Filler:
         """Store a new picture, if it may be stored and is worth an encode."""
         assert not isinstance(delivered, Confirmed), "nothing was known that could be confirmed"
         if delivered.storage.obstacle is not None:
-            work.lease.pass_on()
+            work.lease.mark_hit_for_miss()
             if work.known is not None:  # RFC 9111 4: the most recent answer counts, and it may not be shown again
                 await self._record_store.drop(work.known)
             source = await self._upstream.as_source(delivered, work.terms)
@@ -212,7 +212,7 @@ class Filler:
         """Give the record new dates; nothing is encoded."""
         # A record of an earlier version may have no id: it gets one now.
         named = replace(known.record, image_id=work.lookup.image_id)
-        record = renewed(named, fields, storage, generation=work.generation)
+        record = renew(named, fields, storage, generation=work.generation)
         end = Renewed(facts, record)
         if storage.obstacle is not None or work.grant is None:
             return end

@@ -79,7 +79,7 @@ class PictureStates:
             found = await self._record_store.look(lookup)
             if isinstance(found, Found):
                 return self._judge(found, asked)
-            return HitForMiss(lookup, found) if await self._leases.is_passed(lookup.lease) else Missing(lookup)
+            return HitForMiss(lookup, found) if await self._leases.is_hit_for_miss(lookup.lease) else Missing(lookup)
         except StoreUnavailable:
             return NoStore()
         except RecordError as error:

@@ -1,4 +1,4 @@
-"""What the store holds, from a random sample of it: the figures behind the gauges. Changes nothing in the store."""
+"""Estimate what the store holds, from a random sample of it, for the gauges and dashboards. Changes nothing."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ GOOD_FOR_S = 2.0  # assumed: dashboards ask every few seconds, and several may b
 
 @dataclass(frozen=True, slots=True)
 class StoreCensus:
-    """The store as a dashboard shows it. Bytes are as the store counts its memory: keys and bookkeeping included."""
+    """The store as a dashboard shows it. Bytes are the store's own count of its memory, keys included."""
 
     answers: bool
     objects: int = 0
@@ -33,7 +33,7 @@ class StoreCensus:
 
 
 class Census:
-    """Looks when it is asked, but not more often than is useful."""
+    """Takes samples on demand, at most one in two seconds."""
 
     def __init__(
         self, store: LatentStore, telemetry: Telemetry, *, clock: Callable[[], float] = time.monotonic
@@ -45,8 +45,8 @@ class Census:
         self._latest = StoreCensus(answers=False)
         self._good_until_s = float("-inf")
 
-    async def taken(self) -> StoreCensus:
-        """The latest look; the gauges show it too."""
+    async def take(self) -> StoreCensus:
+        """Return the latest census, and take another one if it is too old. The gauges show it too."""
         async with self._looking:
             if self._clock() >= self._good_until_s:
                 self._latest = await self._look()
@@ -58,7 +58,7 @@ class Census:
             sample = await self._store.sample(prefix=KEY_PREFIX, size=SAMPLE)
         except StoreUnavailable:
             return StoreCensus(answers=False)
-        census = counted(sample)
+        census = estimate(sample)
         self._telemetry.set_store_figures(
             StoreFigures(
                 objects=census.objects,
@@ -69,10 +69,10 @@ class Census:
         return census
 
 
-def counted(sample: Sample) -> StoreCensus:
-    """The whole store, estimated from the sample."""
+def estimate(sample: Sample) -> StoreCensus:
+    """Estimate the whole store from a sample."""
     records = [(stored, record) for stored in sample.values if (record := _readable(stored)) is not None]
-    # An error that is remembered is a key too, and so is how a picture varies: they hold no picture.
+    # Negative cache entries and vary rules are keys too, but hold no picture.
     seen = len(records) + sum(is_negative_entry(stored.value) or is_rule(stored.value) for stored in sample.values)
     scale = sample.objects / seen if seen else 0.0
     return StoreCensus(

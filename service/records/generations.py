@@ -1,7 +1,7 @@
-"""What every process knows of the purges: as the store has it, or as it had it a second ago at most.
+"""The purges as a process knows them: as the store has them now, or had them a second ago at most.
 
-"Never falling" is kept up against the store too: a table that was lost (a flush, a machine of a cluster) is put back by
-whoever remembers it, and where nobody does, all that was stored before counts as purged.
+Generations must never fall, even if the store loses its table (by a flush, or with a machine of a cluster). A process
+that remembers the table restores it. Where none does, everything that was stored before counts as purged.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Generations:
         self._listening: asyncio.Task[None] | None = None
 
     def listen(self) -> None:
-        """Take news of purges from now on."""
+        """Start listening for news of purges."""
         self._listening = asyncio.create_task(self._listen())
 
     async def close(self) -> None:
@@ -43,7 +43,7 @@ class Generations:
             await asyncio.wait([self._listening], timeout=CANCEL_AGAIN_S)
 
     async def current(self) -> PurgeTable:
-        """As they were a second ago or less. Raises StoreUnavailable."""
+        """Return the purges as they were a second ago or less. Raises StoreUnavailable."""
         if self._clock() >= self._good_until_s:
             async with self._refreshing:
                 if self._clock() >= self._good_until_s:
@@ -51,7 +51,7 @@ class Generations:
         return self._known
 
     async def read(self) -> PurgeTable:
-        """As they are now. Raises StoreUnavailable."""
+        """Return the purges as the store has them now. Raises StoreUnavailable."""
         asked_s = self._clock()
         latest = await self._store.latest()
         if latest < self._known.latest:
@@ -66,15 +66,16 @@ class Generations:
         return self._known
 
     async def purge(self, tag: str | None, *, soft: bool) -> int:
-        """Everything with a tag, or everything; returns when no process shows it any more. Raises StoreUnavailable."""
-        await self.read()  # the table is there, whole
+        """Purge all pictures with a tag, or all. Returns when no process shows them. Raises StoreUnavailable."""
+        await self.read()  # restores the table if the store has lost it
         generation = await self._store.advance(field_of(tag, soft=soft))
         await self.read()
-        await asyncio.sleep(REFRESH_S)  # by now the others have looked, or will before they use what they know
+        # After this time the other processes have read the table, or will read it before they use their copy.
+        await asyncio.sleep(REFRESH_S)
         return generation
 
     async def next(self) -> int:
-        """A generation that every fill from now on has, and none before. Raises StoreUnavailable."""
+        """Return a new generation, which fills from now on have and earlier ones have not. Raises StoreUnavailable."""
         await self.read()
         return await self._store.advance(ONE)
 

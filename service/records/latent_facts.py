@@ -1,9 +1,9 @@
-"""What a latent alone does not tell of its picture, as a structured field between tiers (RFC 9651). Pure.
+"""The facts that travel beside a latent between tiers, as a structured field (RFC 9651). Pure.
 
     Latentedge-Source: digest=:...:, bytes=81234, high=31000, medium=9800, refinement=0, etag=:...:, stale
 
-With it the edge that is handed a latent answers with the entity tags of the edge that made it, and can ask the origin
-itself whether the picture has changed.
+They let a child edge answer with the entity tags of its parent, and ask the origin itself whether the picture has
+changed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ FIELD = "Latentedge-Source"
 FIELD_CAP_CHARACTERS = 2048
 """Derived: the longest etag takes 684 characters, everything else less than 150."""
 _LARGEST = 2**32 - 1
-"""What a record holds of a size."""
+"""The largest size in bytes that a record can hold."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,11 +36,11 @@ class LatentFacts:
     refinement: int = 0
     origin_etag: str = ""
     is_stale: bool = False
-    """Better than nothing: whoever stores it is to ask again, though a soft purge leaves its dates as they were."""
+    """Whether the parent's record is stale. After a soft purge its dates do not tell that; a child must ask again."""
 
 
 def facts_of(record: Record, *, is_stale: bool = False) -> LatentFacts:
-    """Those of a stored picture."""
+    """Return the facts of a stored picture."""
     return LatentFacts(
         source_digest=record.source_digest,
         source_bytes=record.source_bytes,
@@ -53,7 +53,7 @@ def facts_of(record: Record, *, is_stale: bool = False) -> LatentFacts:
 
 
 def latent_tag(record: Record) -> str:
-    """The entity tag of a stored latent: like those of its pictures, but of no head."""
+    """Return the entity tag of a stored latent. It is built like the tags of its pictures, without a head id."""
     return entity_tag(
         Rendered(
             source_digest=record.source_digest,
@@ -68,7 +68,7 @@ def latent_tag(record: Record) -> str:
 
 
 def write_facts(facts: LatentFacts) -> str:
-    """As the value of the field. Bytes and text alike are byte sequences, which need no escapes."""
+    """Return the facts as the value of the field. Texts are byte sequences too, which need no escapes."""
     members = Dictionary()
     members["digest"] = Item(facts.source_digest)
     members["bytes"] = Item(facts.source_bytes)
@@ -82,7 +82,7 @@ def write_facts(facts: LatentFacts) -> str:
 
 
 def read_facts(field: str) -> LatentFacts | None:
-    """None where the field is empty or says anything that cannot be (RFC 9651 4.2)."""
+    """Read the value of the field; None for an empty, malformed or impossible one (RFC 9651 4.2)."""
     members = Dictionary()
     if len(field) > FIELD_CAP_CHARACTERS:
         return None

@@ -1,12 +1,12 @@
 """One fill per picture over all processes and machines: the holder of the lease asks the origin, the others wait.
 
-    take -> mine      fill, and store under its token: a lease that has ended meanwhile (a pause, a purge) stores none
-         -> another's wait until that lease has ended, look for its record, else take the lease
-         -> passed    the picture may not be stored: nobody waits for anybody (Varnish: hit-for-miss)
-         -> unknown   the store does not answer, or this process has waited long enough: fill, and store nothing
+    take -> mine          fill, and store under its token: a lease that has ended (a pause, a purge) stores nothing
+         -> another's     wait until that lease has ended, look for its record, else take the lease
+         -> hit-for-miss  the picture may not be stored: no request waits for another's fetch (Varnish)
+         -> unknown       the store does not answer, or this process has waited long enough: fill, and store nothing
 
-One flight of each process waits, not each of its requests. It polls: a notice that a lease has ended would take a
-subscription per picture, while a fill takes as long as the first few polls.
+One flight of each process waits, not each of its requests. It polls, since a notification would take a subscription per
+picture, and a fill takes only as long as the first few polls.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from service.errors import RecordError, StoreUnavailable
 from service.store.latent_store import LatentStore, Token
 
 TOKEN_BYTES = 16
-# Assumed: longer than an event loop is ever held up, and short for processes that wait for one that was killed.
+# Assumed: longer than an event loop is ever blocked, and short enough to wait for where the holder was killed.
 LEASE_MS = 5_000
 HEARTBEATS = 3
 """How often a lease is renewed in its lifetime."""
-PASSED = b"passed"  # no token: those have 16 bytes
-# Assumed. It costs nothing when it is wrong: the first answer that may be stored takes it away.
-PASSED_MS = 60_000
+HIT_FOR_MISS = b"passed"  # shorter than any token
+# Assumed. A mark that is wrong costs little: the first answer that may be stored removes it.
+HIT_FOR_MISS_MS = 60_000
 FIRST_PAUSE_S, LONGEST_PAUSE_S, PAUSE_GROWTH = 0.02, 0.25, 1.5  # assumed: an encode takes 60 ms
 
 
@@ -38,7 +38,7 @@ class Standing(Enum):
 
     MINE = auto()
     ANOTHERS = auto()
-    PASSED = auto()
+    HIT_FOR_MISS = auto()
     UNKNOWN = auto()
 
 
@@ -62,9 +62,9 @@ class Lease:
         """The token to store with, or None if nothing may be stored."""
         return self.token if self.standing is Standing.MINE else None
 
-    def pass_on(self) -> None:
-        """Mark the picture as one that may not be stored: requests of the next minute fetch it for themselves."""
-        self.mark = PASSED
+    def mark_hit_for_miss(self) -> None:
+        """Mark the picture as one that may not be stored: each request of the next minute fetches it for itself."""
+        self.mark = HIT_FOR_MISS
 
 
 class Leases:
@@ -79,20 +79,20 @@ class Leases:
         """Return a place among the processes that want to fill one picture."""
         return Line(self._store, key, until_s=self._clock() + self._patience_s, clock=self._clock)
 
-    async def is_passed(self, key: bytes) -> bool:
-        """Whether a picture was found to be one that may not be stored."""
+    async def is_hit_for_miss(self, key: bytes) -> bool:
+        """Return whether a picture is marked as one that may not be stored."""
         with suppress(RecordError):
-            return await self._store.get(key) == PASSED
+            return await self._store.get(key) == HIT_FOR_MISS
         return False
 
-    async def no_longer_passed(self, key: bytes) -> None:
+    async def clear_hit_for_miss(self, key: bytes) -> None:
         """Remove the mark, so that the next request fills again."""
         with suppress(StoreUnavailable):
-            await self._store.give_back(Token(key, PASSED))
+            await self._store.give_back(Token(key, HIT_FOR_MISS))
 
 
 class Line:
-    """Asks for the lease until it is held or not needed any more."""
+    """Waits for the lease of one picture."""
 
     def __init__(self, store: LatentStore, key: bytes, *, until_s: float, clock: Callable[[], float]) -> None:
         self._store = store
@@ -102,7 +102,7 @@ class Line:
         self.waited = False
 
     def of(self, key: bytes) -> Line:
-        """Return this place for another lease; the time that was waited counts there too."""
+        """Return a place in the line for another lease; the time that was waited counts there too."""
         if key == self._token.lease:
             return self
         line = Line(self._store, key, until_s=self._until_s, clock=self._clock)
@@ -112,7 +112,7 @@ class Line:
     @asynccontextmanager
     async def lease(self) -> AsyncIterator[Lease]:
         """Ask for the lease and yield it. If it is ours, it is renewed until the block ends."""
-        lease = await self._found()
+        lease = await self._take()
         if lease.standing is not Standing.MINE:
             yield lease
             return
@@ -133,15 +133,15 @@ class Line:
                 await asyncio.sleep(pause_s)
                 pause_s = min(pause_s * PAUSE_GROWTH, LONGEST_PAUSE_S)
 
-    async def _found(self) -> Lease:
+    async def _take(self) -> Lease:
         try:
             holder = await self._store.take(self._token, ttl_ms=LEASE_MS)
         except StoreUnavailable:
             return Lease(Standing.UNKNOWN, self._token)
         if holder == self._token.secret:
             return Lease(Standing.MINE, self._token)
-        if holder == PASSED:
-            return Lease(Standing.PASSED, self._token)
+        if holder == HIT_FOR_MISS:
+            return Lease(Standing.HIT_FOR_MISS, self._token)
         late = self._clock() >= self._until_s
         return Lease(Standing.UNKNOWN if late else Standing.ANOTHERS, self._token, holder=holder)
 
@@ -154,6 +154,6 @@ class Line:
 
     async def _end(self, lease: Lease) -> None:
         if lease.mark:
-            await self._store.leave(self._token, lease.mark, ttl_ms=PASSED_MS)
+            await self._store.leave(self._token, lease.mark, ttl_ms=HIT_FOR_MISS_MS)
         else:
             await self._store.give_back(self._token)

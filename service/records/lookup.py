@@ -1,7 +1,7 @@
 """Where the record for a request lies: under its picture's key, or under that of a variant. No I/O.
 
-    p:{picture}             a record, an error that is remembered, or the rule by which the picture varies
-    p:{picture}:variant     a record or an error, where there is a rule; the rule's nonce is part of the name
+    p:{picture}             a record, a negative cache entry, or the vary rule of the picture
+    p:{picture}:variant     a record or a negative cache entry, where there is a rule, whose nonce is part of the name
 
 A Redis Cluster chooses the machine by what stands in braces: a rule, its variants and their leases lie on the same one.
 """
@@ -20,40 +20,40 @@ from service.rules.vary import NO_FIELDS, Fields, selection
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
-    """That of one request."""
+    """Where one request's record is stored."""
 
     image_id: str
     home: bytes
     """The picture's key."""
     fields: Fields = NO_FIELDS
-    """Of the request, as they reach the origin."""
+    """The request's header fields that reach the origin."""
     held: bytes | None = None
-    """What the store was found to hold at home."""
+    """The string that the store held under `home`."""
     rule: VaryRule | None = None
-    """The same where it is one."""
+    """The vary rule in that string, if it is one."""
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The fields by which the picture varies, as far as that is known."""
+        """The names of the fields by which the picture varies, as far as that is known."""
         return () if self.rule is None else self.rule.names
 
     @property
     def key(self) -> bytes:
-        """Where the record lies."""
+        """The key of the record."""
         return self.home if self.rule is None else self.home + b":" + self._variant(self.rule)
 
     @property
     def lease(self) -> bytes:
-        """And the lease under which it is filled: nobody waits for another variant."""
+        """The key of the lease under which it is filled. Each variant has its own."""
         return lease_key(self.key)
 
     @property
     def miss(self) -> Reason:
-        """Why the origin is asked if nothing lies there (RFC 9211 2.2)."""
+        """Why the origin is asked if the key holds nothing (RFC 9211 2.2)."""
         return Reason.URI_MISS if self.rule is None else Reason.VARY_MISS
 
     def under(self, rule: VaryRule | None) -> Lookup:
-        """The same request's, if the picture varied so."""
+        """Return the same request's lookup under another rule."""
         return replace(self, rule=rule)
 
     def _variant(self, rule: VaryRule) -> bytes:

@@ -1,8 +1,8 @@
-"""Which pictures have been purged by tag, or all together, and when: a table of generations. No I/O, no clock.
+"""The table of purges by tag and of all pictures, each with its generation. No I/O, no clock.
 
-A generation is a wall clock in milliseconds that never falls and never repeats, one for all purges of an origin. A
-record bears the latest generation from before its origin was asked, so whatever was purged since is newer than it:
-`hard` means that the record is as good as absent, `soft` that it is stale.
+A generation is a wall clock in milliseconds that never falls and never repeats. All purges of one origin share it. A
+record holds the latest generation from before the origin was asked, so each later purge is newer: a `hard` one counts
+the record as absent, a `soft` one as stale.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from service.records.record import Record
 LATEST = "latest"
 HARD, SOFT = "hard", "soft"
 ONE = "one"
-"""Of single pictures: the generation of each stands beside it, and this only lets the latest rise."""
+"""For purges of single pictures, which have their own generation beside the record: this only raises `latest`."""
 FLOOR = "-floor"
-"""Of tags that the table has no room for any more: pictures with tags that are older than this count as purged."""
+"""For tags that were dropped from a full table: pictures with tags that are older than this count as purged."""
 
 
 def field_of(tag: str | None, *, soft: bool) -> str:
-    """The table's field of a tag, or of all pictures."""
+    """Return the name of the table's field for a tag, or for all pictures."""
     kind = SOFT if soft else HARD
     return kind if tag is None else f"{kind}:{tag}"
 
@@ -38,18 +38,18 @@ class PurgeTable:
         return self.generations.get(LATEST, 0)
 
     def has_removed(self, record: Record) -> bool:
-        """Whether the record is as good as absent."""
+        """Return whether a hard purge came after the record."""
         return self._of(record, HARD) > record.generation
 
     def stale_since_ms(self, record: Record) -> int | None:
-        """When the record was declared stale, if it was."""
+        """Return the generation of the soft purge that came after the record, or None."""
         generation = self._of(record, SOFT)
         return generation if generation > record.generation else None
 
-    def applied(self, record: Record, *, now_s: float, stale_before: int = 0) -> Record:
-        """The record as it is to be judged: its lifetime ends with a soft purge, now at the latest.
+    def apply(self, record: Record, *, now_s: float, stale_before: int = 0) -> Record:
+        """Return the record with a lifetime that ends at the soft purge, or now at the latest.
 
-        The purge has the clock of the store, which may be ahead of ours. `stale_before` is that of this picture alone.
+        A purge has the store's clock, which may be ahead of this one. `stale_before` is this picture's own soft purge.
         """
         since_ms = max(self.stale_since_ms(record) or 0, stale_before)
         if since_ms <= record.generation:

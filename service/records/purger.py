@@ -1,8 +1,9 @@
-"""Takes pictures away before their time: one by its id, many by a tag, or all. Hard is gone; soft is stale.
+"""Purge pictures: one by its id, many by a tag, or all. A hard purge removes them; a soft one makes them stale.
 
-Of one picture the record and the lease go together, so that a fill under way stores nothing. If it varies, its rule
-goes: nobody finds its variants without it, nor stores another. Of many nothing is deleted: their generation is over
-(see `purge_table`), and so is that of a fill which asked the origin before the purge.
+A purge of one picture deletes its record together with its lease, so that a fill under way stores nothing. If the
+picture varies, the vary rule is deleted: without it the variants cannot be found, and none is added. A purge of many
+deletes nothing: it sets a generation (see `purge_table`) that is newer than their records, and newer than each fill
+that asked the origin before the purge.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from service.records.record import lease_key, pack, unpack
 from service.records.vary_rule import is_rule, pack_rule, unpack_rule
 from service.store.latent_store import LatentStore
 
-ATTEMPTS = 5  # assumed: so often a fill or a refinement may come between a look and a change
+ATTEMPTS = 5  # assumed: how often a fill or a search may change the record between its read and its replacement
 
 
 class Purger:
@@ -39,17 +40,17 @@ class Purger:
         self._now = now
 
     async def one(self, image_id: str, *, soft: bool) -> int:
-        """How many pictures that were, all variants of one together: 0 or 1. An error that is remembered goes too."""
+        """Purge a picture with all its variants, or its negative cache entry. Return how many those were: 0 or 1."""
         key = self._key(image_id)
-        purged = await (self._softened(key) if soft else self._store.delete(key, lease=lease_key(key)))
+        purged = await (self._make_stale(key) if soft else self._store.delete(key, lease=lease_key(key)))
         self._forget(image_id)
         return purged
 
     async def many(self, tag: str | None, *, soft: bool) -> int:
-        """All with a tag, or all; the generation before which everything is purged."""
+        """Purge all pictures with a tag, or all. Return the generation of the purge."""
         return await self._generations.purge(tag, soft=soft)
 
-    async def _softened(self, key: bytes) -> int:
+    async def _make_stale(self, key: bytes) -> int:
         lease = lease_key(key)
         for _ in range(ATTEMPTS):
             await self._store.end(lease)
@@ -60,7 +61,7 @@ class Purger:
                 if is_negative_entry(value):
                     return await self._store.delete(key, lease=lease)
                 stale = await self._stale(value, key)
-            except RecordError:  # it cannot be marked; if another release could use it, a purge counts for more
+            except RecordError:  # it cannot be marked as stale, so it is deleted, even if another release could use it
                 return await self._store.delete(key, lease=lease)
             if await self._store.replace(key, stale, instead_of=value):
                 return 1

@@ -1,14 +1,14 @@
-"""What the store holds for one picture: a packed header, then the bitstream, in a frame (`framing`). No I/O, no clock.
+"""The record of one picture in the store: a packed header and the bitstream, in a frame (`framing`). No I/O, no clock.
 
     frame 18 | kind 1, width 2, height 2 | fields and lengths | origin etag | what is passed on | tags | image id
              | bitstream
 
-Kind says what the payload is, width and height how many cells it has: a latent of 22 by 22 cells so far. Whatever else
-they say was written by a newer release. Version 5 had neither, nor the key's digest in its frame. It is still read, so
-that an upgrade does not empty a cache; everything is written as version 6.
+Kind is the kind of payload, width and height are in cells. So far there is one: a latent of 22 by 22 cells. Any other
+was written by a newer release. Version 5 had neither, nor the key's digest in its frame. It is still read, so that an
+upgrade does not empty a cache; everything is written as version 6.
 
-Every length has a cap that is checked before it is used. The whole value is written and read at once: a field that is
-changed in place would leave a wrong checksum, and under eviction a stub of a record.
+Each length has a cap that is checked before it is used. A record is written and read as a whole: changing one field in
+place would leave a wrong checksum, and after an eviction a fragment of a record.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ LATENT = 0
 PAYLOAD = struct.Struct(">BHH")
 """The kind, width and height in cells."""
 SQUARE_LATENT = (LATENT, GRID, GRID)
-"""The one payload that is written and read."""
+"""The only payload that is written and read."""
 # born_ms, filled_ms, lifetime_s, swr_s, sie_s, source digest, source bytes, conventional high and medium bytes,
 # stream id, quality, refinement, generation, status, number of tags, lengths of the etag, of each field that is passed
 # on and of the image id.
@@ -81,63 +81,63 @@ class Record:
     source_digest: bytes
     source_bytes: int
     conventional_high_bytes: int
-    """What the high rendition takes as a JPEG file."""
+    """The size of the high rendition as a JPEG file."""
     conventional_medium_bytes: int
     stream_id: bytes
     quality: int
     refinement: int = 0
-    """How many steps a better bitstream was searched for. Entity tags are made of it: a search that begins with a
-    stored record is longer than the one before, so that the tag changes with the bytes."""
+    """How many steps of search the bitstream has taken. It is part of the entity tag: a search that starts from a
+    stored record counts on, so that the tag changes with the bytes."""
     generation: int = 0
     """The latest purge of any kind before the origin was asked: see `purge_table`."""
     status: int = HTTPStatus.OK
-    """With which the origin sent the picture, and with which it is shown."""
+    """The status with which the origin sent the picture, and with which it is shown."""
     origin_etag: str = ""
     passed: PassedOn = NOTHING
     tags: tuple[str, ...] = ()
-    """The names under which it is purged."""
+    """The tags by which it is purged."""
     image_id: str = ""
-    """Under which the origin has the picture; empty in a record that was first written as version 4."""
+    """The id under which the origin has the picture; empty in a record that was first written as version 4."""
 
 
 # The same pictures are asked for again and again; an id has at most 512 characters.
 @lru_cache(maxsize=4096)
 def record_key(image_id: str, *, origin: str) -> bytes:
-    """The store's key. The origin takes part: edges of two origins may share a store.
+    """Return the picture's key. It depends on the origin too, because edges of two origins may share a store.
 
-    A Redis Cluster chooses the machine by what stands in braces, so the record and its lease lie on the same one. Of
-    raw bytes some would be braces too.
+    A Redis Cluster hashes what is in braces, so the record and its lease are on the same machine. The digest is in
+    base64: raw bytes could contain braces.
     """
     return KEY_PREFIX + b"{" + _name_digest(f"{origin}\0{image_id}") + b"}"
 
 
 def lease_key(key: bytes) -> bytes:
-    """Where the lease of a record lies."""
+    """Return the key of a record's lease."""
     return LEASE_PREFIX + key.removeprefix(KEY_PREFIX)
 
 
 def generations_key(origin: str) -> bytes:
-    """Where the store holds what was purged of an origin."""
+    """Return the key of an origin's table of purges."""
     return GENERATIONS_PREFIX + _name_digest(origin)
 
 
 def source_digest(source: bytes) -> bytes:
-    """Identifies the file that the origin sent."""
+    """Return the digest that identifies a file of the origin."""
     return hashlib.blake2b(source, digest_size=DIGEST_BYTES).digest()
 
 
 def fits(text: str, cap_bytes: int) -> bool:
-    """Whether a header value of the origin may enter a record."""
+    """Return whether a header value of the origin fits into a record."""
     return text.isascii() and len(text) <= cap_bytes
 
 
 def all_fit(passed: PassedOn) -> bool:
-    """Whether a record can hold all that is passed on."""
+    """Return whether a record has room for all fields that are passed on."""
     return all(fits(getattr(passed, name), cap_bytes) for name, cap_bytes in PASSED_ON_CAPS_BYTES.items())
 
 
 def pack(record: Record, key: bytes) -> bytes:
-    """The record as one string for the store, under this key alone."""
+    """Return the record as one string for the store; it can be read under this key alone."""
     _assert_caps(record)
     texts = [record.origin_etag, *(getattr(record.passed, name) for name in PASSED_ON)]
     image_id = record.image_id.encode()
@@ -165,7 +165,7 @@ def pack(record: Record, key: bytes) -> bytes:
 
 
 def unpack(value: bytes, key: bytes) -> Record:
-    """The record in the string under this key. Raises DamagedRecord, ForeignRecord or RecordOfOthers."""
+    """Return the record in the string under this key. Raises DamagedRecord, ForeignRecord or RecordOfOthers."""
     version, reader = FRAMING.open(value, key)
     if version == FRAMING.version:
         _check_payload(reader, value)
@@ -225,7 +225,7 @@ def _read_tag(reader: FieldReader) -> str:
 
 
 def _assert_caps(record: Record) -> None:
-    # Our own mistakes: whoever builds a record drops what does not fit (see `fits`).
+    # The code that builds a record has to leave out what does not fit (see `fits`).
     assert fits(record.origin_etag, ETAG_CAP_BYTES)
     assert all_fit(record.passed)
     assert tags_fit(record.tags)

@@ -41,7 +41,7 @@ class Found:
 
     lookup: Lookup
     record: Record
-    """As it is to be judged now: see `PurgeTable.applied`."""
+    """As it is to be judged now: see `PurgeTable.apply`."""
     value: bytes
     """As the store holds it."""
     is_own: bool = False
@@ -128,7 +128,7 @@ class RecordStore:
         if purges.has_removed(record):
             return Reason.PURGED
         stale_before = 0 if lookup.rule is None else lookup.rule.stale_before
-        return Found(lookup, purges.applied(record, now_s=self._now(), stale_before=stale_before), value)
+        return Found(lookup, purges.apply(record, now_s=self._now(), stale_before=stale_before), value)
 
     async def purges(self) -> PurgeTable:
         """As the store has them at this moment. Raises StoreUnavailable."""

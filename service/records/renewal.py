@@ -1,4 +1,4 @@
-"""A stored picture that the origin has just confirmed: the same latent under new dates. Pure."""
+"""Update a stored picture that the origin has just confirmed: the same latent under new dates. Pure."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ class Confirmed:
     fields: ResponseFields
 
 
-def merged(known: Record, fields: ResponseFields) -> ResponseFields:
-    """RFC 9111 3.2: what a 304 says replaces what is stored, and what it leaves out stays."""
+def merge(known: Record, fields: ResponseFields) -> ResponseFields:
+    """Return the stored fields updated by the fields of a 304 (RFC 9111 3.2)."""
     said = {name: new for name in PASSED_ON if (new := getattr(fields.passed, name))}
     passed = replace(known.passed, **said)
     etag, tags = fields.etag or known.origin_etag, fields.tags or known.tags
     return replace(fields, status=known.status, passed=passed, etag=etag, tags=tags)
 
 
-def renewed(known: Record, fields: ResponseFields, storage: Storage, *, generation: int) -> Record:
-    """The record as it is from now on; the generation is from before the origin was asked."""
+def renew(known: Record, fields: ResponseFields, storage: Storage, *, generation: int) -> Record:
+    """Return the record under the dates of this answer. The generation is from before the origin was asked."""
     return replace(
         known,
         born_ms=born_ms(fields),
@@ -41,12 +41,12 @@ def renewed(known: Record, fields: ResponseFields, storage: Storage, *, generati
 
 
 def has_better_latent(now: Record, known: Record) -> bool:
-    """Whether a record is a known one in which only the latent was replaced since: by a search, or by other weights."""
+    """Return whether `now` is the known record with another latent: of a search, or of other weights."""
     return now.source_digest == known.source_digest and now.generation == known.generation
 
 
 def with_latent(record: Record, better: Record) -> Record:
-    """The record with the latent of another one."""
+    """Return the record with the latent of another one."""
     return replace(
         record,
         bitstream=better.bitstream,

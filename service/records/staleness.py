@@ -1,4 +1,4 @@
-"""What may be done with a stored picture now: RFC 9111 4.2.4 and RFC 5861. No I/O, no clock."""
+"""How a stored picture may be used now: RFC 9111 4.2.4 and RFC 5861. No I/O, no clock."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ class Use(Enum):
 
     FRESH = auto()
     WHILE_REVALIDATING = auto()
-    """RFC 5861 3: stale, and good enough while the origin is asked."""
+    """Stale, and may be shown while the origin is asked (RFC 5861 3)."""
     INSTEAD_OF_ERROR = auto()
-    """RFC 5861 4: stale, and the origin has just failed to say more."""
+    """Stale, and may be shown because the origin has just failed (RFC 5861 4)."""
     AFTER_VALIDATION = auto()
 
 
 def use_of(record: Record, *, now_s: float, held_off: bool = False) -> Use:
-    """Now. Held off: the origin has just failed, and is not to be asked again so soon."""
+    """Return how a record may be used now. `held_off`: its back-off has not ended, so the origin is not asked."""
     stale_s = _stale_s(record, now_s)
     if stale_s < 0:
         return Use.FRESH
@@ -30,7 +30,7 @@ def use_of(record: Record, *, now_s: float, held_off: bool = False) -> Use:
 
 
 def may_stand_in(record: Record, *, now_s: float) -> bool:
-    """Whether it may be shown where the origin fails (RFC 5861 4)."""
+    """Return whether a record may be shown where the origin fails (RFC 5861 4)."""
     return _stale_s(record, now_s) < record.stale_if_error_s
 
 

@@ -1,9 +1,9 @@
-"""What the store holds under the key of a picture that varies: by which fields. No I/O, no clock.
+"""The vary rule: by which request fields a picture varies, stored under the picture's key. No I/O, no clock.
 
     frame 18 (see `framing`) | nonce, stale_before, length of the names (FIXED) | names with commas
 
-The variants themselves are records under keys that are made of this nonce, so that all of them are gone together with
-their rule: nobody can name them any more, and they leave the store when their time is over.
+The variants are records of their own, and this nonce is part of their keys. Without the rule no variant can be looked
+up, so deleting the rule purges all of them; the store drops them when they expire.
 """
 
 from __future__ import annotations
@@ -25,25 +25,25 @@ class VaryRule:
     """How a picture varies."""
 
     names: tuple[str, ...]
-    """In lower case, sorted."""
+    """Names of header fields, in lower case and sorted."""
     nonce: bytes
     stale_before: int = 0
     """Variants of an earlier generation (see `purge_table`) are stale: the picture was purged softly."""
 
 
 def is_rule(value: bytes) -> bool:
-    """Whether a string of the store is one, and not a record."""
+    """Return whether a string of the store is a vary rule, and not a record."""
     return FRAMING.is_of(value)
 
 
 def pack_rule(rule: VaryRule, key: bytes) -> bytes:
-    """As one string for the store, under this key alone; the same for the same rule."""
+    """Return the rule as one string for the store, under this key alone. Equal rules give equal strings."""
     names = ",".join(rule.names).encode("ascii")
     return FRAMING.build(FIXED.pack(rule.nonce, rule.stale_before, len(names)) + names, key)
 
 
 def unpack_rule(value: bytes, key: bytes) -> VaryRule:
-    """The rule in the string under this key. Raises DamagedRecord, ForeignRecord or RecordOfOthers."""
+    """Return the rule in the string under this key. Raises DamagedRecord, ForeignRecord or RecordOfOthers."""
     _, reader = FRAMING.open(value, key)
     nonce, stale_before, names_bytes = reader.unpack(FIXED)
     names = reader.rest()

@@ -75,14 +75,14 @@ def figures_router(running: Running) -> APIRouter:
         """All figures of all workers: what the page at / shows."""
         now = running()
         codec = _decoding(now)
-        census = await now.census.taken()
+        census = await now.census.take()
         return figures(now.telemetry.collect(), version=version, store=census, codec=codec)
 
     @router.get("/metrics", response_class=PlainTextResponse)
     async def read_metrics() -> Response:
         """The same for Prometheus."""
         now = running()
-        await now.census.taken()  # sets the gauges of the store
+        await now.census.take()  # sets the gauges of the store
         return Response(now.telemetry.exposition(), media_type=CONTENT_TYPE_LATEST)
 
     @router.get("/", include_in_schema=False)

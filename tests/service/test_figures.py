@@ -10,7 +10,7 @@ import redis
 from prometheus_client.parser import text_string_to_metric_families
 
 from service.metrics.release import read_version
-from service.records.census import counted
+from service.records.census import estimate
 from service.records.record import VERSION, Record, pack
 from service.serving.log_lines import JsonLines
 from service.store.random_sample import Sample, StoredValue
@@ -203,10 +203,10 @@ def test_the_store_is_estimated_from_a_sample() -> None:
     stored = StoredValue(b"p:{1}", value, memory_bytes=len(value) + 100)
     strange = StoredValue(b"p:{2}", b"someone else's", memory_bytes=99)
     sample = Sample(objects=50, used_bytes=7, limit_bytes=8, evicted_total=9, values=(stored, strange, stored))
-    census = counted(sample)
+    census = estimate(sample)
     assert census.latent_bytes == 50 * (len(value) + 100)
     assert census.conventional_bytes == 50 * (38_000 + 200)
-    assert counted(Sample(0, 0, 0, 0, ())).latent_bytes == 0
+    assert estimate(Sample(0, 0, 0, 0, ())).latent_bytes == 0
 
 
 def test_quantiles_are_interpolated_within_a_bucket() -> None:

@@ -309,7 +309,7 @@ class TestWhatMayNotBeStored:
         slow = [Reply(photo, headers=PRIVATE, gate=threading.Event()) for _ in range(3)]
         origin.script("/mine", Reply(photo, headers=PRIVATE), *slow)
         edge.get("/image/mine")
-        assert 0 < store.pttl(lease_of(origin, "mine")) <= leases.PASSED_MS
+        assert 0 < store.pttl(lease_of(origin, "mine")) <= leases.HIT_FOR_MISS_MS
         with asked_of(edge, "/image/mine"), asked_of(edge, "/image/mine"), asked_of(twin, "/image/mine"):
             for reply in slow:  # all three are at the origin at the same time
                 assert reply.arrived.wait(LIMIT_S)
@@ -328,7 +328,7 @@ class TestWhatMayNotBeStored:
         with asked_of(edge, "/image/mine"), asked_of(edge, "/image/mine"):
             for reply in slow:  # both are at the origin at the same time
                 assert reply.arrived.wait(LIMIT_S)
-            assert store.get(lease_of(origin, "mine")) == leases.PASSED
+            assert store.get(lease_of(origin, "mine")) == leases.HIT_FOR_MISS
             for reply in slow:
                 assert reply.gate is not None
                 reply.gate.set()

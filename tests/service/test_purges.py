@@ -56,16 +56,16 @@ def test_what_is_as_good_as_absent(table: dict[str, int], *, removed: bool, bare
     ],
 )
 def test_when_a_record_became_stale(table: dict[str, int], lifetime_s: int) -> None:
-    assert PurgeTable(table).applied(RECORD, now_s=1e6) == replace(RECORD, lifetime_s=lifetime_s)
+    assert PurgeTable(table).apply(RECORD, now_s=1e6) == replace(RECORD, lifetime_s=lifetime_s)
 
 
 def test_a_record_that_was_born_after_the_purge_by_its_own_clock_is_stale_at_once() -> None:
     born_later = replace(RECORD, born_ms=9_000)
-    assert PurgeTable({"soft": 5_000}).applied(born_later, now_s=1e6).lifetime_s == 0
+    assert PurgeTable({"soft": 5_000}).apply(born_later, now_s=1e6).lifetime_s == 0
 
 
 def test_a_soft_purge_by_a_clock_that_is_ahead_counts_at_once() -> None:
-    judged = PurgeTable({"soft": 90_000}).applied(replace(RECORD, stale_while_revalidate_s=0), now_s=5.5)
+    judged = PurgeTable({"soft": 90_000}).apply(replace(RECORD, stale_while_revalidate_s=0), now_s=5.5)
     assert use_of(judged, now_s=5.5) is Use.AFTER_VALIDATION
 
 

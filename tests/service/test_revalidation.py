@@ -14,7 +14,7 @@ from PIL import Image
 from skimage import data
 
 from service.records.record import Record, pack, record_key, unpack
-from service.records.renewal import merged
+from service.records.renewal import merge
 from service.records.staleness import Use, may_stand_in, use_of
 from service.rules.freshness import FreshnessRules, Storage, storage
 from service.rules.http_date import http_date
@@ -71,7 +71,7 @@ def test_what_a_record_is_good_for(age_s: int, use: Use, *, stands_in: bool) -> 
 def test_a_304_replaces_what_it_says_and_leaves_the_rest() -> None:
     """RFC 9111 3.2."""
     said = ResponseFields(asked_s=NOW_S, answered_s=NOW_S, passed=PassedOn(cache_control="max-age=7"))
-    fields = merged(SAMPLE, said)
+    fields = merge(SAMPLE, said)
     assert fields.passed == replace(SAMPLE.passed, cache_control="max-age=7")
     assert fields.etag == SAMPLE.origin_etag
 
