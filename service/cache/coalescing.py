@@ -87,6 +87,10 @@ class Coalescing(Generic[Result]):
         if flight is not None and (only is None or flight.task is only.flight):
             del self._flights[key]
 
+    def __contains__(self, key: Hashable) -> bool:
+        """Return whether a flight for this key could be joined."""
+        return key in self._flights
+
     def __len__(self) -> int:
         return len(self._under_way)
 

@@ -94,8 +94,12 @@ class Filler:
                 await line.wait(lease)
             lookup, forwarded, line = work.lookup, work.forwarded, line.of(work.lookup.lease)
 
+    async def purge_mark(self, lookup: Lookup) -> bytes:
+        """Return what tells whether a purge of this picture by its id has come between two points of time."""
+        return await self._record_store.purge_mark(lookup)
+
     async def is_outdated(self, result: FillResult) -> bool:
-        """Return whether a purge has come since the fill began, so that requests after the purge need another fill."""
+        """Return whether a purge of many has come since the fill began: requests after the purge need another fill."""
         match result:
             case Preview(grant=grant):
                 return grant is not None and await self._record_store.is_over(grant)

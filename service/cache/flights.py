@@ -7,11 +7,16 @@ varies. A request that has waited for an answer which turns out to be another cl
            -> for this request, and no purge since     it is the answer
            -> older than a purge                       again; no other request joins that flight any more
            -> of another variant                       again, with the requests for this variant
+
+Each purge of a picture by its id sets a mark in the store. A fill reads it before anything else, and a request reads it
+before it joins that fill. If the two differ, the fill may have begun before a purge that this request has come after,
+however late the answers of the store are.
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable
+from dataclasses import dataclass
 
 from service.cache.answer import Asked
 from service.cache.bypass import Bypass
@@ -44,6 +49,14 @@ Picture = WithRecord | Preview | Unstored
 """A fill that did not fail."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Flown:
+    """How a fill ended, and the purge mark from before it began."""
+
+    result: FillResult
+    purge_mark: bytes
+
+
 class Flights:
     """The fills and fetches of one process that are under way."""
 
@@ -56,7 +69,7 @@ class Flights:
         self._encoder = encoder
         self._refiner = refiner
         self._telemetry = telemetry
-        self._fills: Coalescing[FillResult] = Coalescing(waiters)
+        self._fills: Coalescing[_Flown] = Coalescing(waiters)
         self._fetches: Coalescing[Unstored | Failed] = Coalescing(waiters)
 
     async def fill(self, asked: Asked, lookup: Lookup, *, instead_of: Record | None = None) -> Landed[Picture]:
@@ -65,17 +78,21 @@ class Flights:
         # The key is the picture, or its variant, and not the size: both sizes wait for the same fill.
         key: Hashable = lookup.key
         for _ in range(ATTEMPTS):
+            mark = await self._filler.purge_mark(lookup) if key in self._fills else b""
             landed = await self._run(key, asked, lookup, instead_of)
-            if landed.collapsed and not may_be_shared(landed.value):
-                break
-            if landed.collapsed and await self._filler.is_outdated(landed.value):
+            result = landed.value.result
+            if not landed.collapsed:
+                return _take_picture(landed)
+            if landed.value.purge_mark != mark or await self._filler.is_outdated(result):
                 # That flight had begun before a purge, and this request may have come after it.
                 self._fills.forget(key, only=landed)
-            elif landed.collapsed and not answers(landed.value, asked.terms.fields):
-                key = (lookup.key, variant(landed.value, asked.terms.fields))
+            elif not may_be_shared(result):
+                break
+            elif not answers(result, asked.terms.fields):
+                key = (lookup.key, variant(result, asked.terms.fields))
             else:
-                return _raise_failure(landed)
-        return _raise_failure(await self._run(object(), asked, lookup, instead_of))
+                return _take_picture(landed)
+        return _take_picture(await self._run(object(), asked, lookup, instead_of))
 
     def begin(self, asked: Asked, lookup: Lookup) -> None:
         """Start a fill in the background."""
@@ -103,7 +120,7 @@ class Flights:
         await self._fills.close(within_s=within_s)
         await self._fetches.close(within_s=0)
 
-    async def _run(self, key: Hashable, asked: Asked, lookup: Lookup, instead_of: Record | None) -> Landed[FillResult]:
+    async def _run(self, key: Hashable, asked: Asked, lookup: Lookup, instead_of: Record | None) -> Landed[_Flown]:
         fly = self._flight(asked, lookup, instead_of)
         return await self._fills.run(key, fly, to_the_end=not self._takes_preview(asked))
 
@@ -111,15 +128,16 @@ class Flights:
         # Another edge that asks for the latent has no use for the source's pixels.
         return self._encoder.source_first and not asked.wanted.is_latent
 
-    def _flight(self, asked: Asked, lookup: Lookup, instead_of: Record | None) -> Fly[FillResult]:
-        async def fly(show: Show[FillResult]) -> FillResult:
-            shown = show if self._takes_preview(asked) else None
-            return await self._fill(asked, lookup, instead_of, show=shown)
+    def _flight(self, asked: Asked, lookup: Lookup, instead_of: Record | None) -> Fly[_Flown]:
+        async def fly(show: Show[_Flown]) -> _Flown:
+            mark = await self._filler.purge_mark(lookup)
+            shown = (lambda preview: show(_Flown(preview, mark))) if self._takes_preview(asked) else None
+            return _Flown(await self._fill(asked, lookup, instead_of, show=shown), mark)
 
         return fly
 
     async def _fill(
-        self, asked: Asked, lookup: Lookup, instead_of: Record | None, *, show: Show[FillResult] | None
+        self, asked: Asked, lookup: Lookup, instead_of: Record | None, *, show: Show[Preview] | None
     ) -> FillResult:
         """Fill, and return an error as a value: not every request that waited gets it."""
         try:
@@ -148,11 +166,12 @@ def _failed(asked: Asked, error: EdgeError) -> Failed:
     return Failed(FillFacts(Timings(), asked.terms.fields, Reason.URI_MISS), error)
 
 
-def _raise_failure(landed: Landed[FillResult]) -> Landed[Picture]:
-    """Return a picture; raise an error."""
-    if isinstance(landed.value, Failed):
-        raise _failure(landed.value, collapsed=landed.collapsed)
-    return Landed(landed.value, collapsed=landed.collapsed)
+def _take_picture(landed: Landed[_Flown]) -> Landed[Picture]:
+    """Return the picture that a flight has brought. Raises its error."""
+    result = landed.value.result
+    if isinstance(result, Failed):
+        raise _failure(result, collapsed=landed.collapsed)
+    return Landed(result, collapsed=landed.collapsed)
 
 
 def _failure(result: Failed, *, collapsed: bool) -> EdgeError:

@@ -64,6 +64,7 @@ DIGEST_BYTES = 16
 _CAPS_BYTES = (ETAG_CAP_BYTES, *(PASSED_ON_CAPS_BYTES[name] for name in PASSED_ON), ID_CAP_BYTES)
 KEY_PREFIX = b"p:"
 LEASE_PREFIX = b"l:"
+PURGE_MARK_PREFIX = b"u:"
 GENERATIONS_PREFIX = b"g:"
 
 
@@ -114,6 +115,11 @@ def record_key(image_id: str, *, origin: str) -> bytes:
 def lease_key(key: bytes) -> bytes:
     """Return the key of a record's lease."""
     return LEASE_PREFIX + key.removeprefix(KEY_PREFIX)
+
+
+def purge_mark_key(key: bytes) -> bytes:
+    """Return the key of the mark that a purge of this picture sets."""
+    return PURGE_MARK_PREFIX + key.removeprefix(KEY_PREFIX)
 
 
 def generations_key(origin: str) -> bytes:

@@ -21,7 +21,7 @@ from service.records.negative_cache import NegativeCache
 from service.records.negative_entry import is_negative_entry
 from service.records.own_records import OwnRecords
 from service.records.purge_table import PurgeTable
-from service.records.record import Record, pack, record_key, unpack
+from service.records.record import Record, pack, purge_mark_key, record_key, unpack
 from service.records.record_reader import Books, RecordReader
 from service.records.renewal import has_better_latent, with_latent
 from service.records.vary_rule import NONCE_BYTES, VaryRule, is_rule, pack_rule, unpack_rule
@@ -133,6 +133,12 @@ class RecordStore:
     async def purges(self) -> PurgeTable:
         """As the store has them at this moment. Raises StoreUnavailable."""
         return await self._generations.read()
+
+    async def purge_mark(self, lookup: Lookup) -> bytes:
+        """Return the mark of the latest purge of this picture by its id; empty for none, or without the store."""
+        with suppress(StoreUnavailable, RecordError):
+            return await self._store.get(purge_mark_key(lookup.home)) or b""
+        return b""
 
     async def is_purged(self, record: Record, *, soft: bool) -> bool:
         """Whether a hard purge, or a soft one too, has come after it, as far as can be known."""

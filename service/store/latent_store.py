@@ -64,6 +64,7 @@ if redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3], 'NX') then return 1 end
 return 0
 """
 _DELETE = """
+redis.call('SET', KEYS[3], ARGV[1], 'PX', ARGV[2])
 redis.call('DEL', KEYS[2])
 return redis.call('DEL', KEYS[1])
 """
@@ -75,6 +76,15 @@ class Token:
 
     lease: bytes
     secret: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A string that tells of an event: a key, a value that is another one each time, and how long it is kept."""
+
+    key: bytes
+    value: bytes
+    ttl_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,9 +137,17 @@ class LatentStore:
         """Delete the string if it is still this one."""
         await self._eval(_GIVE_BACK, (key,), (value,))
 
-    async def delete(self, key: bytes, *, lease: bytes) -> int:
-        """Delete a string and end its lease, even another process's. Return the number of deleted strings: 0 or 1."""
-        return int(str(await self._eval(_DELETE, (key, lease), ())))
+    async def delete(self, key: bytes, *, lease: bytes, mark: Mark) -> int:
+        """Delete a string and end its lease, even another process's, and set a mark.
+
+        Return the number of deleted strings: 0 or 1.
+        """
+        return int(str(await self._eval(_DELETE, (key, lease, mark.key), (mark.value, mark.ttl_ms))))
+
+    async def set_mark(self, mark: Mark) -> None:
+        """Set a mark, instead of the one before."""
+        async with self._connection.client() as redis:
+            await redis.set(mark.key, mark.value, px=mark.ttl_ms)
 
     async def end(self, lease: bytes) -> None:
         """End a lease, even another process's."""

@@ -78,6 +78,11 @@ class ScriptedOrigin:
         with self._lock:
             self._replies[path].extend(replies)
 
+    def publish(self, path: str, *replies: Reply) -> None:
+        """Answer with these from now on, instead of what was scripted."""
+        with self._lock:
+            self._replies[path] = deque(replies)
+
     def next_reply(self, path: str, headers: dict[str, str], port: int) -> Reply:
         with self._lock:
             self.requests.append(Request(path, headers, port))
