@@ -1,15 +1,18 @@
 """The embedded Valkey of an edge without EDGE_REDIS_URL. This file starts and stops it, and sends nothing but PING.
 
-A server that outlived its edge would keep its memory. So a small shell starts the server and reads from a pipe. When
-this process ends, even by SIGKILL, the kernel closes the pipe, and the shell stops the server.
+A server that outlived its edge would keep its memory. So a small shell, the watchdog, starts the server and reads from
+a pipe. When this process ends, even by SIGKILL, the kernel closes the pipe, and the watchdog stops the server. When the
+server ends, the watchdog starts another one, which is empty.
 """
 
 from __future__ import annotations
 
 import fcntl
+import logging
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 from pathlib import Path
 from types import TracebackType
@@ -26,15 +29,25 @@ _POLL_S = 0.01
 _SOCKET = "store.sock"
 
 # $1 is the folder, $2 the server's program. $3 is `temporary` if the folder is removed when the server stops.
-# File descriptor 3 is the pipe. The server must not inherit it.
+# File descriptor 3 is the pipe, 4 tells the edge of restarts. The server must inherit neither.
 _WATCHDOG = """
-exec 3<&0
-"$2" "$1/valkey.conf" </dev/null 3<&- &
-server=$!
+exec 3<&0 4>&1 1>&2
+(
+  trap 'kill "$server"; wait "$server"; exit 0' TERM
+  while :; do
+    "$2" "$1/valkey.conf" </dev/null 3<&- 4>&- &
+    server=$!
+    wait "$server"
+    echo "$?" >&4
+    sleep 0.5 3<&- 4>&- &
+    wait $!
+  done
+) &
+servers=$!
 trap '' INT TERM
 read -r _ <&3
-kill "$server"
-wait "$server"
+kill "$servers"
+wait "$servers"
 [ "$3" = temporary ] && rm -rf -- "$1"
 exit 0
 """
@@ -48,6 +61,7 @@ class EmbeddedValkey:
         self._folder = folder
         self._lock: IO[bytes] | None = None
         self._watchdog: subprocess.Popen[bytes] | None = None
+        self._reporting: threading.Thread | None = None
         self.url = ""
 
     def __enter__(self) -> Self:
@@ -61,11 +75,13 @@ class EmbeddedValkey:
             self._watchdog = subprocess.Popen(  # noqa: S603  (our own script, our own paths)
                 ["/bin/sh", "-c", _WATCHDOG, "latentedge-store", str(folder), str(get_binary_path()), lifetime],
                 stdin=subprocess.PIPE,
-                stdout=log,
+                stdout=subprocess.PIPE,
                 stderr=log,
                 cwd=folder,
                 start_new_session=True,  # Ctrl-C must not stop the store while the edge finishes its requests
             )
+        self._reporting = threading.Thread(target=_report_restarts, args=(self._watchdog.stdout,), daemon=True)
+        self._reporting.start()
         self._wait_for_answer(folder)
         self.url = f"unix://{folder / _SOCKET}"
         return self
@@ -81,6 +97,9 @@ class EmbeddedValkey:
             self._watchdog.stdin.close()
             self._watchdog.wait(timeout=STOP_LIMIT_S)
             self._watchdog = None
+        if self._reporting is not None:
+            self._reporting.join(STOP_LIMIT_S)
+            self._reporting = None
         if self._lock is not None:
             self._lock.close()
             self._lock = None
@@ -107,6 +126,15 @@ class EmbeddedValkey:
                 self.stop()
                 raise StoreUnavailable(f"the embedded Valkey did not start:\n{log}")
             time.sleep(_POLL_S)
+
+
+def _report_restarts(statuses: IO[bytes]) -> None:
+    """Log each line of the watchdog: the exit status of a server that has ended while the edge goes on."""
+    with statuses:
+        for status in statuses:
+            logging.getLogger(__name__).error(
+                "the embedded Valkey has ended with status %s; an empty one is started", status.decode().strip()
+            )
 
 
 def _lock_folder(folder: Path) -> IO[bytes]:

@@ -1,5 +1,6 @@
 """Whole servers, as `latentedge serve` starts them: several workers, one store, and no orphans."""
 
+import os
 import signal
 import socket
 import threading
@@ -8,6 +9,8 @@ from typing import Any
 
 import pytest
 import redis
+from redis.backoff import ConstantBackoff
+from redis.retry import Retry
 
 from tests.service.scripted_origin import Reply, ScriptedOrigin
 from tests.service.server_process import serving
@@ -53,6 +56,25 @@ def test_a_killed_server_leaves_nobody_behind(
                 pass
         with pytest.raises(redis.exceptions.ConnectionError):
             store.blpop(["never"], timeout=30)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_embedded_store_that_has_died_is_replaced(
+    short_path: Path, origin: ScriptedOrigin, photo: bytes, workers: int, valkey_program: None
+) -> None:
+    _ = valkey_program
+    origin.script("/cat", *[Reply(photo, headers=FRESH)] * 2)
+    with serving(short_path, origin.url, workers=workers, store_retry_s=0) as server:
+        assert "stored" in server.get("/image/cat").headers["cache-status"]
+        with server.store() as store:
+            os.kill(store.info("server")["process_id"], signal.SIGKILL)
+        server.wait_until_said("the embedded Valkey has ended with status 137")
+        with server.store() as store:
+            Retry(ConstantBackoff(0.05), 400).call_with_retry(store.ping, lambda _: None)
+        assert "stored" in server.get("/image/cat").headers["cache-status"]
+        server.parent.send_signal(signal.SIGTERM)
+        assert server.parent.wait(60) == 0
+    assert not list(short_path.glob("latentedge-*")), "something was left behind"
 
 
 def test_a_request_under_way_is_finished(
