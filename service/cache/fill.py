@@ -152,7 +152,8 @@ class Filler:
         if isinstance(answered, Confirmed):
             fields = self._upstream.settled(merge(known.record, answered.fields))
             facts = replace(work.facts, origin_status=HTTPStatus.NOT_MODIFIED)
-            return await self._renew(work, known, fields, self._upstream.storage(fields), facts)
+            storage = self._upstream.storage(work.lookup.image_id, fields)
+            return await self._renew(work, known, fields, storage, facts)
         if is_the_same(answered, known.record):
             return await self._renew(work, known, answered.fields, answered.storage, work.facts)
         return await self._take(work, answered)

@@ -6,6 +6,7 @@ Nothing is believed: a file's format is sniffed, and a latent must decode with t
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections.abc import Callable
 from concurrent.futures import Executor
@@ -27,6 +28,7 @@ from service.render.picture_codec import PictureCodec
 from service.rules import freshness
 from service.rules.cache_tags import tags_fit
 from service.rules.freshness import FreshnessRules, Storage
+from service.rules.freshness_trace import FreshnessTrace
 from service.rules.negotiation import LATENT_MEDIA_TYPE
 from service.rules.origin_refused import OriginRefused
 from service.rules.redirects import apply_redirects
@@ -56,17 +58,19 @@ class Intake:
         self._threads = threads
         self._draw = draw
 
-    async def take(self, fetched: Fetched, timings: Timings, *, keep_file: bool) -> Delivered:
+    async def take(self, image_id: str, fetched: Fetched, timings: Timings, *, keep_file: bool) -> Delivered:
         """Return the prepared picture or latent. Raises a SourceError, an UnusableLatent, QueueFull or CodecFailed."""
         fields, body = freshness.with_date(fetched.fields), fetched.body
         if body is None:
             return Confirmed(fields)
         fields = self.settled(fields)
+        storage = self.storage(image_id, fields)
         if fetched.media_type == LATENT_MEDIA_TYPE:
             with timings.measure("latent"):
-                return await self._latent(body, fields, read_facts(fetched.latent_facts))
+                facts = read_facts(fetched.latent_facts)
+                return Latent(fields, body, await self._check(body, facts), storage)
         with timings.measure("source"):
-            return await self._source(body, fields, keep_file=keep_file)
+            return Source(fields, await self._prepare(body, fields, keep_file=keep_file), storage)
 
     async def as_source(self, delivered: Delivered, *, keep_file: bool) -> Source:
         """Return the pixels, for requests that are answered without a record."""
@@ -89,32 +93,40 @@ class Intake:
         """Return the fields of an answer, limited by the redirects that led to it."""
         return apply_redirects(fields, self._rules)
 
-    def storage(self, fields: ResponseFields) -> Storage:
-        """Return whether a record of this answer is allowed and has room for its fields, and its lifetime."""
+    def storage(self, image_id: str, fields: ResponseFields) -> Storage:
+        """Decide whether an answer may be stored and fits into a record, and for how long. Log it at debug level."""
+        draw = self._draw()
+        verdict = self._verdict(fields, draw)
+        _trace(image_id, FreshnessTrace(fields, self._rules, draw, verdict))
+        return verdict
+
+    def _verdict(self, fields: ResponseFields, draw: float) -> Storage:
         if not all_fit(fields.passed):
             return Storage(lifetime_s=0, obstacle=Reason.LONG_FIELD)
         if not tags_fit(fields.tags):
             return Storage(lifetime_s=0, obstacle=Reason.TOO_MANY_TAGS)
-        storage = freshness.storage(fields, self._rules, draw=self._draw())
+        storage = freshness.storage(fields, self._rules, draw=draw)
         return replace(storage, lifetime_s=0) if fields.is_stale else storage
 
-    def may_be_reused(self, refused: OriginRefused) -> bool:
-        """Whether an error of the origin may answer more than the request that led to it (RFC 9111 4)."""
-        fields = freshness.with_date(refused.fields)
-        return freshness.negative_lifetime_s(refused.status, fields, self._rules) > freshness.initial_age_s(fields)
+    def may_be_reused(self, image_id: str, refused: OriginRefused) -> bool:
+        """Return whether an origin's error may answer other requests too (RFC 9111 4). Log it at debug level."""
+        fields = freshness.with_date(replace(refused.fields, status=refused.status))
+        lifetime_s = freshness.negative_lifetime_s(refused.status, fields, self._rules)
+        _trace(image_id, FreshnessTrace(fields, self._rules, 0.0, Storage(lifetime_s)))
+        return lifetime_s > freshness.initial_age_s(fields)
 
-    async def _source(self, body: bytes, fields: ResponseFields, *, keep_file: bool) -> Source:
+    async def _prepare(self, body: bytes, fields: ResponseFields, *, keep_file: bool) -> Prepared:
         keep = keep_file or not freshness.may_be_transformed(fields.passed)
-        prepared = await self._on_thread(lambda: prepare(body, self._image_limits, keep=keep))
-        return Source(fields, prepared, self.storage(fields))
+        return await self._on_thread(lambda: prepare(body, self._image_limits, keep=keep))
 
-    async def _latent(self, body: bytes, fields: ResponseFields, facts: LatentFacts | None) -> Latent:
+    async def _check(self, body: bytes, facts: LatentFacts | None) -> LatentFacts:
+        """Decode a latent, and return its facts. Raises an UnusableLatent."""
         self._check_kind(body)
         # The lightest picture proves as much as any: the checksum is over the symbols. About 10 ms; an encode takes 62.
         medium = await self._decoded(body, MEDIUM_PX)
         if facts is None:
             facts = await self._measured(body, high=await self._decoded(body, HIGH_PX), medium=medium)
-        return Latent(fields, body, facts, self.storage(fields))
+        return facts
 
     def _check_kind(self, body: bytes) -> None:
         try:
@@ -143,6 +155,10 @@ class Intake:
 
     async def _on_thread(self, call: Callable[[], Result]) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._threads, call)
+
+
+def _trace(image_id: str, trace: FreshnessTrace) -> None:
+    logging.getLogger(__name__).debug("freshness of %r: %s", image_id, trace)
 
 
 def without_file(source: Source) -> Source:

@@ -59,7 +59,7 @@ class Parent:
                     passed_by=terms.passed_by,
                     client=terms.fields,
                 )
-            return await self._intake.take(_with_origins_etag(fetched), timings, keep_file=terms.keep_file)
+            return await self._intake.take(image_id, _with_origins_etag(fetched), timings, keep_file=terms.keep_file)
         except (OriginError, SourceError, CodecFailed) as error:
             if isinstance(error, OriginRefused) and _is_the_origins_word(error):
                 raise

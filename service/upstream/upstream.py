@@ -41,7 +41,7 @@ class Upstream:
             async with self._under_way:
                 return await self._asked(image_id, terms, timings, known)
         except OriginRefused as refused:
-            refused.is_reusable = self._intake.may_be_reused(refused)
+            refused.is_reusable = self._intake.may_be_reused(image_id, refused)
             raise
 
     async def _asked(self, image_id: str, terms: Terms, timings: Timings, known: Record | None) -> Delivered:
@@ -51,7 +51,7 @@ class Upstream:
                 return delivered
         with timings.measure("origin"):
             fetched = await self._fetched(image_id, terms, known)
-        return await self._intake.take(fetched, timings, keep_file=terms.keep_file)
+        return await self._intake.take(image_id, fetched, timings, keep_file=terms.keep_file)
 
     async def _fetched(self, image_id: str, terms: Terms, known: Record | None) -> Fetched:
         try:
@@ -70,6 +70,6 @@ class Upstream:
         """Return what was answered as the redirects on the way limit it."""
         return self._intake.settled(fields)
 
-    def storage(self, fields: ResponseFields) -> Storage:
-        """Whether what was answered may be stored, and can be."""
-        return self._intake.storage(fields)
+    def storage(self, image_id: str, fields: ResponseFields) -> Storage:
+        """Decide whether an answer may be stored and fits into a record, and for how long."""
+        return self._intake.storage(image_id, fields)

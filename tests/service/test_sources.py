@@ -97,4 +97,4 @@ def test_each_answer_draws_its_own_jitter() -> None:
             draw=lambda: next(numbers),
         )
         said = ResponseFields(asked_s=0, answered_s=0, passed=PassedOn())
-        assert [intake.storage(said).lifetime_s for _ in range(2)] == [60, 30]
+        assert [intake.storage("cat", said).lifetime_s for _ in range(2)] == [60, 30]

@@ -1,0 +1,50 @@
+"""A freshness decision as one line of text: every input and the verdict. No I/O, no clock."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+
+from service.rules.freshness import FreshnessRules, Storage, initial_age_s
+from service.rules.response_fields import ResponseFields
+
+
+@dataclass(frozen=True, slots=True)
+class FreshnessTrace:
+    """The inputs and the verdict of one decision. The text is only made if it is logged."""
+
+    fields: ResponseFields
+    rules: FreshnessRules
+    draw: float
+    """The random number of 0 to 1 that decided how much of the jitter was subtracted."""
+    verdict: Storage
+
+    def __str__(self) -> str:
+        """Return the answer's fields, then the operator's settings, then the verdict; absent fields are left out."""
+        said = {**asdict(self.fields.passed), "age": self.fields.age, "etag": self.fields.etag}
+        answer = [f"{name.replace('_', '-')}={value!r}" for name, value in said.items() if value]
+        settings = [f"{field.name}={_text(getattr(self.rules, field.name))}" for field in fields(self.rules)]
+        return " ".join(
+            [
+                f"status={self.fields.status}",
+                *answer,
+                f"initial_age_s={initial_age_s(self.fields):.3f}",
+                f"redirects={len(self.fields.redirects)}",
+                f"parent_said_stale={str(self.fields.is_stale).lower()}",
+                *settings,
+                f"draw={self.draw:.3f}",
+                f"-> {_verdict(self.verdict)}",
+            ]
+        )
+
+
+def _text(setting: object) -> str:
+    return str(setting).replace(" ", "") or "none"
+
+
+def _verdict(verdict: Storage) -> str:
+    if verdict.obstacle is not None:
+        return f"not stored: {verdict.obstacle.detail}"
+    return (
+        f"lifetime_s={verdict.lifetime_s} stale_while_revalidate_s={verdict.stale_while_revalidate_s}"
+        f" stale_if_error_s={verdict.stale_if_error_s}"
+    )
