@@ -1,4 +1,4 @@
-"""What the decoder answers: dataclasses <-> frames. No I/O."""
+"""The decoder's answers: dataclasses <-> frames. No I/O."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from service.render.picture_codec import CodecNames
 
 
 class Fault(IntEnum):
-    """Which error a failure is."""
+    """The error of a failure, as a number in the message."""
 
     CODEC_FAILED = 1
     QUEUE_FULL = 2
@@ -33,14 +33,14 @@ _ERRORS: dict[Fault, type[CodecError]] = {
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """The codec's names; also sent to every worker when the processor has taken over from an accelerator."""
+    """The codec's names: the answer to Hello, and sent to every worker when the CPU takes over from an accelerator."""
 
     names: CodecNames
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """The pixels of a decode."""
+    """The result of a decode: pixels (size, size, 3), and the time of its steps."""
 
     pixels: Pixels
     queue_s: float
@@ -49,7 +49,7 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """The bitstream of an encode or a search; None where a search has found no better one."""
+    """The bitstream of an encode or a search; None if the search found no better one."""
 
     bitstream: bytes | None
 
@@ -63,12 +63,12 @@ class Failure:
 
     @classmethod
     def of(cls, error: CodecError) -> Failure:
-        """Return the failure that stands for an error."""
+        """Return an error as a failure to send."""
         fault = next((fault for fault, kind in _ERRORS.items() if isinstance(error, kind)), Fault.CODEC_FAILED)
         return cls(fault, str(error))
 
     def error(self) -> CodecError:
-        """Return the error that this failure stands for."""
+        """Return this failure as the error to raise."""
         return _ERRORS[self.fault](self.sentence)
 
 
@@ -76,7 +76,7 @@ Answer = Names | Picture | Encoded | Failure
 
 
 class _NamesBody(BaseModel):
-    """The names as JSON, bytes as hexadecimal digits."""
+    """The names as JSON, with bytes as hexadecimal digits."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -92,7 +92,7 @@ def build_answer(number: int, answer: Answer) -> list[Buffer]:
     """Return the frames of an answer."""
     match answer:
         case Names(names):
-            return [Header(Kind.NAMES, number).build(), _written(names)]
+            return [Header(Kind.NAMES, number).build(), _names_frame(names)]
         case Picture(pixels, queue_s, synthesis_s):
             fields = (len(pixels), queue_s, synthesis_s)
             return [Header(Kind.PICTURE, number, fields).build(), pixel_frame(pixels)]
@@ -104,7 +104,7 @@ def build_answer(number: int, answer: Answer) -> list[Buffer]:
 
 
 def parse_answer(header: Header, frames: list[Buffer]) -> Answer:
-    """Read the frames behind a header. Raises DamagedMessage."""
+    """Parse the frames after a header. Raises DamagedMessage."""
     match header.kind, header.fields, frames:
         case Kind.NAMES, _, [body]:
             return Names(_read(bytes(body)))
@@ -119,7 +119,7 @@ def parse_answer(header: Header, frames: list[Buffer]) -> Answer:
     raise DamagedMessage(f"{header.kind.name} with {len(frames)} frames is no answer")
 
 
-def _written(names: CodecNames) -> bytes:
+def _names_frame(names: CodecNames) -> bytes:
     ids = {size_px: head_id.hex() for size_px, head_id in names.head_ids.items()}
     body = _NamesBody(**asdict(names) | {"stream_id": names.stream_id.hex(), "head_ids": ids})
     return body.model_dump_json().encode()

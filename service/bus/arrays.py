@@ -1,4 +1,4 @@
-"""Symbols and pixels <-> the raw bytes of a frame. Copies nothing but what has to be widened."""
+"""Symbols and pixels <-> the raw bytes of a frame. Only symbols that must be widened to int16 are copied."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _TYPES: dict[int, np.dtype[Any]] = {1: np.dtype("<i1"), 2: np.dtype("<i2")}
 
 
 def symbol_frames(symbols: Symbols) -> tuple[int, list[memoryview]]:
-    """Return the bytes of one symbol of q, and the frames of h1 and q. Nearly all q fit into one byte."""
+    """Return the bytes per symbol of q (1 or 2), and the frames of h1 and q. Nearly every q fits into one byte."""
     q = symbols.q
     narrow = bool(q.size == 0 or (q.min() >= -128 and q.max() <= 127))  # noqa: PLR2004  (int8)
     kind = _TYPES[1 if narrow else 2]
@@ -29,7 +29,7 @@ def symbol_frames(symbols: Symbols) -> tuple[int, list[memoryview]]:
 
 
 def read_symbols(frames: list[Buffer], *, quality: int, symbol_bytes: int) -> Symbols:
-    """Return the symbols; h1 is a view of its frame. Raises DamagedMessage."""
+    """Return the symbols. h1 is a view of its frame. Raises DamagedMessage."""
     from models.latent_codec import Symbols
 
     if quality >= QUALITIES or symbol_bytes not in _TYPES or len(frames) != 2:  # noqa: PLR2004  (h1 and q)
@@ -44,7 +44,7 @@ def pixel_frame(pixels: Pixels) -> memoryview:
 
 
 def read_pixels(frames: list[Buffer], *, height_px: int, width_px: int) -> Pixels:
-    """Return (height, width, 3) as a view of the frame. Raises DamagedMessage."""
+    """Return the pixels (height, width, 3) as a view of the frame. Raises DamagedMessage."""
     if len(frames) != 1 or len(frames[0]) != height_px * width_px * _CHANNELS:
         raise DamagedMessage(f"not the pixels of {width_px} x {height_px}")
     return np.frombuffer(frames[0], np.uint8).reshape(height_px, width_px, _CHANNELS)

@@ -1,9 +1,9 @@
-"""The decoder process as an HTTP worker sees it. It has the methods of the codec on a thread.
+"""A client of the decoder process, with the interface of PictureCodec. Each HTTP worker has one.
 
     bitstream -> symbols (here) -> DECODE --bus--> decoder --bus--> PICTURE -> pixels -> file (here)
 
-Every request has an end: an answer, a deadline, or the loss of the decoder. Requests that are under way when the
-decoder is lost are sent once more when it is back; all of them may be done twice.
+Every request ends with an answer, at its deadline, or when the decoder is lost twice. If the decoder is lost, the
+requests in progress are sent again when it is back. That is safe, because all requests are idempotent.
 """
 
 from __future__ import annotations
@@ -30,24 +30,24 @@ from service.render.picture_codec import CodecNames
 from service.settings.quality import Quality
 
 GREETING_S = 0.01
-"""Assumed: until a new connection takes messages."""
+"""Assumed: the time after which a new connection takes messages."""
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
-    """How long an answer is waited for."""
+class Timeouts:
+    """The timeouts of requests to the decoder."""
 
     start_s: float = 300.0
-    """Assumed: longer than an accelerator takes to load and to warm up."""
+    """Assumed: an accelerator takes less time to load the weights and to warm up."""
     decode_s: float = 30.0
-    """Assumed: clients have left long before; it bounds what a decoder that hangs costs."""
+    """Assumed: clients leave long before. It limits the wait for a decoder that hangs."""
     encode_s: float = 120.0
-    """Assumed: the same for an encode to a score on a slow processor, behind others."""
+    """Assumed: a slow CPU takes less for an encode to a target score, with others queued before it."""
 
 
 @dataclass(slots=True)
-class _Asked:
-    """A request under way."""
+class _Pending:
+    """A request in progress."""
 
     request: Request
     future: asyncio.Future[Answer]
@@ -56,66 +56,69 @@ class _Asked:
 
 
 class DecoderClient:
-    """Made, then started, then used, then closed, on one event loop."""
+    """A client of the decoder. Call `start` before use and `close` after it, all on one event loop."""
 
-    def __init__(self, address: str, reader: SymbolReader, *, waiting: int, patience: Patience | None = None) -> None:
+    def __init__(self, address: str, reader: SymbolReader, *, waiting: int, timeouts: Timeouts | None = None) -> None:
         self._reader = reader
-        self._patience = patience or Patience()
+        self._timeouts = timeouts or Timeouts()
         events = Events(on_message=self._receive, on_connected=self._connect, on_lost=self._lose)
         self._link = Link(address, events, waiting=waiting)
         self._numbers = count(1)
-        self._asked: dict[int, _Asked] = {}
+        self._pending: dict[int, _Pending] = {}
         self._names: CodecNames | None = None
         self._is_connected = False
         self._is_there = False
         self._is_silent = False
-        """Whether an answer was missed since the last one came: the log says so once."""
+        """Whether a request has timed out since the last answer. It is logged only once."""
         self._greeted = asyncio.Event()
 
     async def start(self) -> None:
-        """Load what reads symbols, and wait for the decoder. Raises what loading raises, or DecoderAway."""
+        """Load the entropy decoder, and wait for the decoder process. Raises the errors of loading, or DecoderAway."""
         await self._reader.start()
         self._link.open()
         try:
-            async with asyncio.timeout(self._patience.start_s):
+            async with asyncio.timeout(self._timeouts.start_s):
                 await self._greeted.wait()
         except TimeoutError:
-            raise DecoderAway(f"no decoder after {self._patience.start_s} s") from None
+            raise DecoderAway(f"no decoder after {self._timeouts.start_s} s") from None
 
     async def close(self) -> None:
-        """Fail every request that is still open, and close the socket."""
+        """Fail every request in progress, and close the socket."""
         self._is_connected = self._is_there = False
-        for asked in self._asked.values():
-            _settle(asked.future, DecoderAway("the edge is shutting down"))
+        for pending in self._pending.values():
+            _settle(pending.future, DecoderAway("the edge is shutting down"))
         self._link.close()
         await asyncio.to_thread(self._reader.close)
 
     @property
     def names(self) -> CodecNames:
-        """The names that the decoder has told last."""
+        """Return the names that the decoder sent last."""
         assert self._names is not None, "start() comes first"
         return self._names
 
     @property
     def readable(self) -> Mapping[bytes, Mapping[int, bytes]]:
-        """The head ids by size of the one stream that the decoder reads."""
+        """Return the head ids by picture size, of the one stream id that the decoder reads."""
         return {self.names.stream_id: self.names.head_ids}
 
     @property
     def is_there(self) -> bool:
-        """Whether the decoder takes requests now."""
+        """Return whether the decoder takes requests now."""
         return self._is_there
 
     @property
-    def is_processor(self) -> bool:
-        """Whether a thread of this process decodes: never, so files are written on threads of their own."""
+    def runs_on_cpu(self) -> bool:
+        """Return False: another process decodes, so files are encoded on other threads of this process."""
         return False
 
     async def decode(self, bitstream: bytes, *, size_px: int, write: Write | None = None) -> Decoded:
-        """Return a rendition's pixels. Raises QueueFull, DecoderAway, DamagedBitstream or CodecFailed."""
+        """Return a rendition's pixels (size, size, 3).
+
+        Raises QueueFull, DecoderAway, DamagedBitstream or CodecFailed.
+        """
         assert write is None, "the decoder writes no files"
         self._check()
-        deadline_s = time.monotonic() + self._patience.decode_s
+        deadline_s = time.monotonic() + self._timeouts.decode_s
         read = await self._reader.read(bitstream)
         answer = await self._answer(Decode(read.symbols, size_px, deadline_s), deadline_s)
         if not isinstance(answer, Picture):
@@ -128,18 +131,18 @@ class DecoderClient:
         )
 
     async def encode(self, pixels: Pixels, *, quality: Quality, patient: bool = False) -> bytes:
-        """Return the bitstream of a high picture. Raises QueueFull, DecoderAway or CodecFailed."""
-        deadline_s = time.monotonic() + self._patience.encode_s
-        bitstream = await self._encoded(Encode(pixels, quality, patient, deadline_s), deadline_s)
+        """Return the bitstream of a 344 picture (344, 344, 3). Raises QueueFull, DecoderAway or CodecFailed."""
+        deadline_s = time.monotonic() + self._timeouts.encode_s
+        bitstream = await self._request_bitstream(Encode(pixels, quality, patient, deadline_s), deadline_s)
         if bitstream is None:
-            raise CodecFailed("an encode without a bitstream")
+            raise CodecFailed("the decoder answered an encode without a bitstream")
         return bitstream
 
     async def refine(self, pixels: Pixels, search: Search) -> bytes | None:
-        """Return the best bitstream that is found, if any. No client waits for it. Raises as `encode` does."""
-        return await self._encoded(Refine(pixels, search), math.inf)
+        """Return the best bitstream that a search finds, or None. There is no timeout. Raises as `encode` does."""
+        return await self._request_bitstream(Refine(pixels, search), math.inf)
 
-    async def _encoded(self, request: Request, deadline_s: float) -> bytes | None:
+    async def _request_bitstream(self, request: Request, deadline_s: float) -> bytes | None:
         answer = await self._answer(request, deadline_s)
         if not isinstance(answer, Encoded):
             raise CodecFailed(f"{type(answer).__name__} is no answer to an encode")
@@ -148,23 +151,23 @@ class DecoderClient:
     async def _answer(self, request: Request, deadline_s: float) -> Answer:
         self._check()
         number, future = next(self._numbers), asyncio.get_running_loop().create_future()
-        self._asked[number] = _Asked(request, future)
+        self._pending[number] = _Pending(request, future)
         try:
             self._link.send(build_request(number, request))
             async with asyncio.timeout(None if math.isinf(deadline_s) else deadline_s - time.monotonic()):
                 answer: Answer = await future
         except TimeoutError:
-            self._miss_answer()
+            self._note_timeout()
             raise DecoderAway("the decoder did not answer in time") from None
         finally:
-            del self._asked[number]
+            del self._pending[number]
             if future.cancelled():
-                self._take_back(number)
+                self._cancel(number)
         if isinstance(answer, Failure):
             raise answer.error()
         return answer
 
-    def _miss_answer(self) -> None:
+    def _note_timeout(self) -> None:
         if not self._is_silent:
             logging.getLogger(__name__).warning("the decoder does not answer in time")
         self._is_silent = True
@@ -173,19 +176,19 @@ class DecoderClient:
         if not self._is_there:
             raise DecoderAway("the decoder is being started")
 
-    def _take_back(self, number: int) -> None:
-        with contextlib.suppress(QueueFull):  # it is dropped at its deadline
+    def _cancel(self, number: int) -> None:
+        with contextlib.suppress(QueueFull):  # the decoder drops the request at its deadline anyway
             if self._is_there:
                 self._link.send(build_request(number, Cancel()))
 
-    # What the link calls.
+    # The link calls the methods below.
 
     def _connect(self) -> None:
         self._is_connected = True
         self._greet()
 
     def _greet(self) -> None:
-        """Ask for the names. A connection is told of a moment before it takes messages."""
+        """Ask for the names. The connection event comes a moment before the socket takes messages, hence the retry."""
         if not self._is_connected:
             return
         try:
@@ -196,10 +199,10 @@ class DecoderClient:
     def _lose(self) -> None:
         self._is_connected = False
         if self._is_there:
-            logging.getLogger(__name__).warning("the decoder is away; %d requests wait for it", len(self._asked))
+            logging.getLogger(__name__).warning("the decoder is away; %d requests are waiting", len(self._pending))
         self._is_there = False
-        for asked in self._asked.values():
-            asked.lost = True
+        for pending in self._pending.values():
+            pending.lost = True
 
     def _receive(self, frames: list[Buffer]) -> None:
         try:
@@ -209,31 +212,31 @@ class DecoderClient:
             logging.getLogger(__name__).warning("an answer of the decoder cannot be read: %s", error)
             return
         if isinstance(answer, Names):
-            self._meet(answer.names)
+            self._accept(answer.names)
             return
         self._is_silent = False
-        if (asked := self._asked.get(header.number)) is not None:
-            _settle(asked.future, answer)
+        if (pending := self._pending.get(header.number)) is not None:
+            _settle(pending.future, answer)
 
-    def _meet(self, names: CodecNames) -> None:
+    def _accept(self, names: CodecNames) -> None:
         if names.stream_id != self._reader.stream_id:
-            logging.getLogger(__name__).error("the decoder has other weights than this worker; it is not asked")
+            logging.getLogger(__name__).error("the decoder has other weights than this worker, so it is not used")
             return
         self._names, self._is_there = names, True
         self._greeted.set()
-        for number, asked in self._asked.items():
-            if asked.lost:
-                self._send_again(number, asked)
+        for number, pending in self._pending.items():
+            if pending.lost:
+                self._send_again(number, pending)
 
-    def _send_again(self, number: int, asked: _Asked) -> None:
-        if asked.sent > 1:
-            _settle(asked.future, DecoderAway("the decoder was lost twice"))
+    def _send_again(self, number: int, pending: _Pending) -> None:
+        if pending.sent > 1:
+            _settle(pending.future, DecoderAway("the decoder was lost twice"))
             return
-        asked.lost, asked.sent = False, asked.sent + 1
+        pending.lost, pending.sent = False, pending.sent + 1
         try:
-            self._link.send(build_request(number, asked.request))
+            self._link.send(build_request(number, pending.request))
         except QueueFull as error:
-            _settle(asked.future, error)
+            _settle(pending.future, error)
 
 
 def _settle(future: asyncio.Future[Answer], outcome: Answer | Exception) -> None:

@@ -1,7 +1,7 @@
-"""How the processes beside the workers end: by a signal of their own, which the edge alone sends.
+"""The signal that stops the decoder and the admin process. Only the edge itself sends it.
 
-SIGTERM (systemd sends it to every process of a service) and Ctrl-C reach the whole edge at once. The workers then
-finish the requests that are under way. They need the decoder for these, and the admin port answers until they are done.
+SIGTERM (which systemd sends to every process of a service) and Ctrl-C reach all processes of the edge at once. The
+workers then finish their requests. Until they have, they need the decoder, and the admin port must answer.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ END = signal.SIGUSR2
 
 
 def end_by_edge_only() -> None:
-    """Let this process ignore SIGTERM and SIGINT, and end in order by `END`.
+    """Ignore SIGTERM and SIGINT in this process, and shut down on `END`.
 
-    uvicorn has installed its own handlers by the time that it calls the factory of an application, which calls this.
+    Call it from an application factory: uvicorn has installed its SIGTERM handler by then.
     """
     signal.signal(END, signal.getsignal(signal.SIGTERM))
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -23,5 +23,5 @@ def end_by_edge_only() -> None:
 
 
 def end_this_process() -> None:
-    """Let this process end in order."""
+    """Start the shutdown of this process."""
     os.kill(os.getpid(), END)

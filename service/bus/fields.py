@@ -1,7 +1,7 @@
 """The fixed part of a message between an HTTP worker and the decoder: one header frame. Standard library only.
 
     prefix   magic "LB", version, kind, number of the request
-    fields   what the kind needs, in the order of its layout
+    fields   the fields of this kind of message, in the order of its layout
 
 All numbers are little-endian. A header of another magic, version or length is refused.
 """
@@ -20,7 +20,7 @@ _PREFIX = struct.Struct("<2sBBQ")
 
 
 class Kind(IntEnum):
-    """What a message is. Requests are below 16, answers are not."""
+    """The kind of a message. Requests are below 16, answers are 16 and above."""
 
     HELLO = 1
     DECODE = 2
@@ -39,7 +39,7 @@ _LAYOUTS = {
     Kind.ENCODE: struct.Struct("<HHBdBd"),  # height_px, width_px, quality, target, patient, deadline_s
     Kind.REFINE: struct.Struct("<HHBdI"),  # height_px, width_px, quality, target, steps
     Kind.PICTURE: struct.Struct("<Hdd"),  # size_px, queue_s, synthesis_s
-    Kind.FAILURE: struct.Struct("<B"),  # which error
+    Kind.FAILURE: struct.Struct("<B"),  # fault
 }
 _EMPTY = struct.Struct("<")
 
@@ -50,17 +50,17 @@ class Header:
 
     kind: Kind
     number: int
-    """Of the request; an answer bears that of its request. 0 belongs to no request."""
+    """The number of the request; an answer has that of its request. 0 belongs to no request."""
     fields: tuple[int | float, ...] = ()
 
     def build(self) -> bytes:
-        """Return the frame."""
+        """Return the header as a frame."""
         layout = _LAYOUTS.get(self.kind, _EMPTY)
         return _PREFIX.pack(MAGIC, VERSION, self.kind, self.number) + layout.pack(*self.fields)
 
     @classmethod
     def parse(cls, frame: bytes) -> Header:
-        """Read a frame. Raises DamagedMessage."""
+        """Parse a header frame. Raises DamagedMessage."""
         if len(frame) < _PREFIX.size:
             raise DamagedMessage(f"a header of {len(frame)} bytes")
         magic, version, number_of_kind, number = _PREFIX.unpack_from(frame)

@@ -1,7 +1,7 @@
-"""A worker's end of the bus: one DEALER socket on an event loop. Knows frames, and no requests.
+"""A worker's end of the bus: one DEALER socket on an event loop. It sends and receives frames of any content.
 
 The file descriptor of a zmq socket is edge-triggered: it becomes readable once for several messages, and not at all for
-messages that arrive during a send. Therefore the socket is drained after each event and after each send.
+messages that arrive during a send. So the socket is drained after each event and after each send.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from service.bus.router import MESSAGE_BYTES
 from service.errors import QueueFull
 
 RECONNECT_MS = 100
-"""Assumed: how often a decoder that is away is looked for."""
+"""Assumed: the interval of attempts to reach a decoder that is away."""
 
 
 @dataclass(frozen=True, slots=True)
 class Events:
-    """The functions that a link calls, on the event loop."""
+    """The callbacks of a link. They run on the event loop."""
 
     on_message: Callable[[list[Buffer]], None]
     on_connected: Callable[[], None]
@@ -31,15 +31,15 @@ class Events:
 
 
 class Link:
-    """Is made, then opened, then closed. It reconnects by itself to a decoder that was started again."""
+    """A connection to the decoder. It reconnects by itself if the decoder is restarted."""
 
     def __init__(self, address: str, events: Events, *, waiting: int) -> None:
-        """Up to `waiting` messages may wait in each direction."""
+        """Create the sockets. At most `waiting` messages may wait in each direction."""
         self._address = address
         self._events = events
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._socket = self._context.socket(zmq.DEALER)
-        self._socket.setsockopt(zmq.IMMEDIATE, 1)  # nothing is kept for a decoder that is away
+        self._socket.setsockopt(zmq.IMMEDIATE, 1)  # messages are not queued while the decoder is away
         self._socket.setsockopt(zmq.SNDHWM, waiting)
         self._socket.setsockopt(zmq.RCVHWM, waiting)
         self._socket.setsockopt(zmq.MAXMSGSIZE, MESSAGE_BYTES)
@@ -48,7 +48,7 @@ class Link:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def open(self) -> None:
-        """Connect, on the running event loop."""
+        """Start connecting, on the running event loop."""
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._socket.fileno(), self._read)
         self._loop.add_reader(self._monitor.fileno(), self._watch)
@@ -56,7 +56,7 @@ class Link:
         self._loop.call_soon(self._watch)
 
     def send(self, frames: list[Buffer]) -> None:
-        """Send a message. Raises QueueFull if too many messages wait, or no decoder is connected."""
+        """Send a message. Raises QueueFull if too many messages wait, or if no decoder is connected."""
         assert self._loop is not None, "open() comes first"
         try:
             self._socket.send_multipart(frames, zmq.NOBLOCK, copy=False)
@@ -65,7 +65,7 @@ class Link:
         self._loop.call_soon(self._read)
 
     def close(self) -> None:
-        """Close the socket; nothing is sent or received afterwards."""
+        """Close the sockets. Messages that wait are dropped."""
         if self._socket.closed:
             return
         if self._loop is not None:

@@ -1,4 +1,4 @@
-"""Answers on their way from the codec's thread to the thread that owns the socket. Thread-safe."""
+"""A thread-safe queue of answers, from the codec's thread to the thread that owns the socket."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from service.bus.answer_messages import Answer
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """An answer and the worker that it is for."""
+    """An answer, and the worker that gets it."""
 
     worker: bytes
     number: int
@@ -20,7 +20,7 @@ class Outgoing:
 
 
 class Outbox:
-    """A queue that wakes a poll: many answers of one batch wake it once."""
+    """A queue with a file descriptor to poll. Several answers of one batch wake the poll once."""
 
     def __init__(self) -> None:
         self._answers: deque[Outgoing] = deque()
@@ -29,7 +29,7 @@ class Outbox:
         self._writer.setblocking(False)
 
     def fileno(self) -> int:
-        """Return the file descriptor that becomes readable when there are answers."""
+        """Return the file descriptor, which becomes readable when there are answers."""
         return self._reader.fileno()
 
     def put(self, outgoing: Outgoing) -> None:
@@ -39,13 +39,13 @@ class Outbox:
 
     def wake(self) -> None:
         """Wake the poll, from any thread."""
-        with contextlib.suppress(BlockingIOError, OSError):  # it has been woken already, or is closed
+        with contextlib.suppress(BlockingIOError, OSError):  # the poll was woken already, or the outbox is closed
             self._writer.send(b"\0")
 
     def take(self) -> list[Outgoing]:
-        """Return all answers in the queue, and empty it. Only the thread that polls may call this."""
+        """Remove and return all answers. Only the thread that polls may call this."""
         with contextlib.suppress(BlockingIOError):
-            self._reader.recv(4096)  # before the answers are taken, so that a later answer wakes the poll again
+            self._reader.recv(4096)  # read before the answers are removed, so that a later answer wakes the poll again
         taken = []
         with contextlib.suppress(IndexError):
             while True:
@@ -53,6 +53,6 @@ class Outbox:
         return taken
 
     def close(self) -> None:
-        """Close the queue once no thread polls it."""
+        """Close the queue. No thread may poll it any more."""
         self._reader.close()
         self._writer.close()

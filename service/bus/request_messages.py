@@ -1,6 +1,6 @@
-"""What an HTTP worker asks of the decoder: dataclasses <-> frames. No I/O.
+"""The requests of an HTTP worker to the decoder: dataclasses <-> frames. No I/O.
 
-A deadline is a time of CLOCK_MONOTONIC, which all processes of a machine share: the decoder drops what is past it.
+A deadline is a time of CLOCK_MONOTONIC, which all processes of a machine share. The decoder drops a request after it.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """A worker is there and wants the codec's names."""
+    """Register a worker, and ask for the codec's names."""
 
 
 @dataclass(frozen=True, slots=True)
 class Decode:
-    """Symbols that are to become a picture."""
+    """Decode symbols into a picture of `size_px`."""
 
     symbols: Symbols
     size_px: int
@@ -38,7 +38,7 @@ class Decode:
 
 @dataclass(frozen=True, slots=True)
 class Encode:
-    """A high picture that is to become a bitstream."""
+    """Encode a 344 picture (344, 344, 3)."""
 
     pixels: Pixels
     quality: Quality
@@ -48,7 +48,7 @@ class Encode:
 
 @dataclass(frozen=True, slots=True)
 class Refine:
-    """A high picture for which a better bitstream is searched for."""
+    """Search for a better bitstream of a 344 picture (344, 344, 3)."""
 
     pixels: Pixels
     search: Search
@@ -56,7 +56,7 @@ class Refine:
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """Nobody waits any more for the request of this number."""
+    """Cancel the request with this number, because its client has left."""
 
 
 Request = Hello | Decode | Encode | Refine | Cancel
@@ -74,20 +74,20 @@ def build_request(number: int, request: Request) -> list[Buffer]:
             fields = (size_px, symbols.quality, symbol_bytes, deadline_s)
             return [Header(Kind.DECODE, number, fields).build(), *frames]
         case Encode(pixels, quality, patient, deadline_s):
-            fixed, target = _written(quality)
+            fixed, target = _pack_quality(quality)
             return _with_pixels(Kind.ENCODE, number, pixels, (fixed, target, patient, deadline_s))
         case Refine(pixels, search):
-            _, target = _written(search.target or 0)
+            _, target = _pack_quality(search.target or 0)
             return _with_pixels(Kind.REFINE, number, pixels, (search.quality, target, search.steps))
 
 
 def parse_request(header: Header, frames: list[Buffer]) -> Request:
-    """Read the frames behind a header. Raises DamagedMessage."""
+    """Parse the frames after a header. Raises DamagedMessage."""
     match header.kind, header.fields:
         case Kind.HELLO, _:
-            return _alone(Hello(), frames)
+            return _check_empty(Hello(), frames)
         case Kind.CANCEL, _:
-            return _alone(Cancel(), frames)
+            return _check_empty(Cancel(), frames)
         case Kind.DECODE, (int(size_px), int(quality), int(symbol_bytes), float(deadline_s)):
             if all(size_px != one.size_px for one in RENDITIONS):
                 raise DamagedMessage(f"a picture of {size_px} px")
@@ -106,14 +106,14 @@ def _with_pixels(kind: Kind, number: int, pixels: Pixels, fields: tuple[int | fl
     return [Header(kind, number, (height_px, width_px, *fields)).build(), pixel_frame(pixels)]
 
 
-def _alone(request: Hello | Cancel, frames: list[Buffer]) -> Request:
+def _check_empty(request: Hello | Cancel, frames: list[Buffer]) -> Request:
     if frames:
         raise DamagedMessage(f"{len(frames)} frames too many")
     return request
 
 
-def _written(quality: Quality) -> tuple[int, float]:
-    """Return the quality and the score, which is NaN where there is none."""
+def _pack_quality(quality: Quality) -> tuple[int, float]:
+    """Return a quality and a target score. Without a target score it is NaN, and with one the quality is 0."""
     return (0, quality.ssimulacra2) if isinstance(quality, TargetScore) else (quality, math.nan)
 
 

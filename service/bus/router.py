@@ -1,7 +1,7 @@
 """The decoder's end of the bus: requests of all HTTP workers -> the codec's queue, answers -> the workers.
 
-One thread owns the ROUTER socket. It never waits for the codec: a full queue is an answer. A message that cannot be
-read is logged and dropped; if its header can be read, the worker is told.
+One thread owns the ROUTER socket. It never waits for the codec: if the queue is full, it answers with QueueFull. A
+damaged message is logged and dropped. If its header can be parsed, the worker gets a CodecFailed.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ from service.render.jobs import DecodeJob, EncodeJob, RefineJob
 from service.render.picture_codec import CodecNames
 
 MESSAGE_BYTES = 2**20
-"""Assumed: the largest frame; the pixels of a high picture and its widest symbols take 0.36 MB."""
+"""Assumed: the largest frame. The pixels of a 344 picture take 0.36 MB, and its symbols less."""
 _LAST_ANSWERS_MS = 1000
-"""Assumed: how long the last answers may take on their way when the decoder ends."""
+"""Assumed: the time that the last answers may take when the decoder stops."""
 _AT_ONCE = 64
-"""Assumed: so many requests are read before answers are looked at again."""
+"""Assumed: the number of requests that are read before answers are sent again."""
 
 
 class Router:
-    """Made, then started, then closed. The codec is closed before it, so that the last answers still leave."""
+    """The server of the bus. Close the codec before the router, so that the last answers are still sent."""
 
     def __init__(self, address: str, worker: CodecWorker, *, waiting: int) -> None:
-        """Up to `waiting` messages may wait for each worker, in each direction."""
+        """Bind the socket. At most `waiting` messages may wait for each worker, in each direction."""
         self._address = address
         self._worker = worker
         self._waiting = waiting
@@ -47,15 +47,15 @@ class Router:
         self._waiters: weakref.WeakValueDictionary[tuple[bytes, int], MessageWaiter] = weakref.WeakValueDictionary()
         self._closing = threading.Event()
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self._socket = self._bound()
+        self._socket = self._bind()
         self._thread = threading.Thread(target=self._run, name="bus", daemon=True)
 
     def start(self) -> None:
-        """Take requests from now on."""
+        """Start to take requests."""
         self._thread.start()
 
     def close(self) -> None:
-        """Send the last answers and take no more requests."""
+        """Stop taking requests, and send the last answers."""
         self._closing.set()
         self._outbox.wake()
         self._thread.join()
@@ -64,27 +64,27 @@ class Router:
         self._outbox.close()
 
     def announce(self, names: CodecNames) -> None:
-        """Tell every worker the names of the codec that goes on, from any thread."""
+        """Send the names of the new codec to every worker, from any thread."""
         for worker in tuple(self._known):
             self._outbox.put(Outgoing(worker, 0, Names(names)))
 
-    def _bound(self) -> zmq.Socket[bytes]:
+    def _bind(self) -> zmq.Socket[bytes]:
         bound = self._context.socket(zmq.ROUTER)
-        bound.setsockopt(zmq.ROUTER_MANDATORY, 1)  # an answer for a worker that has died is an error, not a silence
+        bound.setsockopt(zmq.ROUTER_MANDATORY, 1)  # sending to a dead worker raises an error
         bound.setsockopt(zmq.SNDHWM, self._waiting)
         bound.setsockopt(zmq.RCVHWM, self._waiting)
         bound.setsockopt(zmq.MAXMSGSIZE, MESSAGE_BYTES)
         bound.bind(self._address)
         return bound
 
-    # From here on, everything runs on the bus's thread.
+    # All methods below run on the bus's thread.
 
     def _run(self) -> None:
         try:
             self._serve()
         except Exception:
-            logging.getLogger(__name__).exception("the bus has failed; the decoder ends")
-            end_this_process()  # a decoder that takes no requests must not look alive to the parent
+            logging.getLogger(__name__).exception("the bus failed, so the decoder stops")
+            end_this_process()  # the parent would not notice that the decoder takes no requests
 
     def _serve(self) -> None:
         poller = zmq.Poller()
@@ -113,7 +113,7 @@ class Router:
         except QueueFull as error:
             self._outbox.put(Outgoing(worker, number, Failure.of(error)))
         except DamagedMessage as error:
-            logging.getLogger(__name__).warning("a message cannot be read: %s", error)
+            logging.getLogger(__name__).warning("a message is damaged: %s", error)
             if number:
                 self._outbox.put(Outgoing(worker, number, Failure(Fault.CODEC_FAILED, str(error))))
 
@@ -150,14 +150,14 @@ class Router:
             try:
                 self._socket.send_multipart([outgoing.worker, *frames], zmq.NOBLOCK, copy=False)
             except zmq.Again:
-                logging.getLogger(__name__).warning("a worker takes no answers")
+                logging.getLogger(__name__).warning("an answer was dropped, because a worker does not read its answers")
             except zmq.ZMQError as error:
                 if error.errno != zmq.EHOSTUNREACH:
                     raise
                 self._forget(outgoing.worker)
 
     def _forget(self, worker: bytes) -> None:
-        """Drop all that a worker has asked for: it has died."""
+        """Cancel all requests of a worker that has died."""
         self._known.discard(worker)
         for key in [key for key in list(self._waiters.keys()) if key[0] == worker]:
             self._cancel(*key)

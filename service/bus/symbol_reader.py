@@ -1,4 +1,4 @@
-"""Bitstreams -> symbols in an HTTP worker: the exact part of the codec, on a thread and on the processor.
+"""Entropy decoding in an HTTP worker: bitstreams -> symbols, on a thread and on the CPU.
 
 A damaged bitstream fails here and never reaches the decoder.
 """
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from models.latent_codec import LatentCodec, Symbols
 
 THREADS = 1
-"""More workers use more processors better: one thread of Python is what an event loop leaves free."""
+"""One thread is as much as Python can run beside an event loop. More workers use more cores better."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReadSymbols:
-    """The symbols of a bitstream, how long it waited for the thread, and how long it took to read them."""
+    """The symbols of a bitstream, the wait for the thread, and the time of the entropy decoding."""
 
     symbols: Symbols
     queue_s: float
@@ -32,30 +32,30 @@ class ReadSymbols:
 
 
 class SymbolReader:
-    """Made, then started, then used, then closed."""
+    """The entropy decoder. Call `start` before use and `close` after it."""
 
     def __init__(self, weights: Path | None, *, kernels: str, threads: int, limits: QueueLimits) -> None:
-        """The limits are those of the decoder's own queue."""
+        """Create a reader. The limits are the same as those of the decoder's queue."""
         self._weights = weights
         self._limits = limits
         self._waiting = 0
         self._pace = Pace()
         self._kernels = kernels
-        # OpenMP counts by thread: one that is told nothing would share each small product among all processors.
+        # OpenMP's limit is per thread. Without it, this thread would share each small product among all cores.
         self._threads = ThreadPoolExecutor(THREADS, "entropy", initializer=_limit_threads, initargs=(threads,))
         self._codec: LatentCodec | None = None
 
     async def start(self) -> None:
-        """Load the weights. Raises what loading raises."""
+        """Load the weights. Raises the errors of loading."""
         self._codec = await asyncio.get_running_loop().run_in_executor(self._threads, self._load)
 
     def close(self) -> None:
-        """Wait for the bitstream that is being read."""
+        """Wait for the bitstream in progress. Waiting ones are cancelled."""
         self._threads.shutdown(cancel_futures=True)
 
     @property
     def stream_id(self) -> bytes:
-        """The stream id of the weights."""
+        """Return the stream id of the weights."""
         assert self._codec is not None, "start() comes first"
         return self._codec.stream_id
 
@@ -69,8 +69,8 @@ class SymbolReader:
             )
         finally:
             self._waiting -= 1
-        self._pace.taken(1)
-        self._pace.done(read.entropy_s)
+        self._pace.begin(1)
+        self._pace.end(read.entropy_s)
         return read
 
     def _check_room(self) -> None:
@@ -78,7 +78,7 @@ class SymbolReader:
             raise QueueFull(f"{self._waiting} bitstreams wait to be read")
         wait_s = self._pace.seconds(self._waiting)
         if self._limits.wait_s and wait_s > self._limits.wait_s:
-            raise QueueFull(f"{wait_s:.1f} s to wait until a bitstream is read")
+            raise QueueFull(f"the expected wait for entropy decoding is {wait_s:.1f} s")
 
     def _load(self) -> LatentCodec:
         from models.checkpoint import load
@@ -104,7 +104,7 @@ class SymbolReader:
 
 
 def _limit_threads(threads: int) -> None:
-    """Let the products that this thread starts use so many."""
+    """Limit the OpenMP threads of products that this thread starts."""
     import torch
 
     torch.set_num_threads(threads)

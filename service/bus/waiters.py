@@ -1,4 +1,4 @@
-"""The decoder's side of a request: a worker in another process waits for its answer."""
+"""Waiters for jobs whose results are sent to another process."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from service.render.jobs import Decoded
 
 @dataclass(slots=True, kw_only=True, weakref_slot=True)
 class MessageWaiter:
-    """Delivers what a job ends with as a message. The job owns it: with the job it is forgotten."""
+    """Sends the result or the error of a job to the worker that asked. Only the job holds a reference to it."""
 
     worker: bytes
     number: int
@@ -24,7 +24,7 @@ class MessageWaiter:
 
     @property
     def gone(self) -> bool:
-        """Whether the client has left or waits no longer: then nothing is worth doing."""
+        """Return whether the request was cancelled or its deadline has passed."""
         return self.cancelled or time.monotonic() > self.deadline_s
 
     def succeed(self, result: Decoded | bytes | None) -> None:

@@ -91,7 +91,7 @@ class PictureFiles:
         return body
 
     async def _decode(self, record: Record, wanted: Wanted, timings: Timings) -> bytes:
-        at_once = self._worker.is_processor and wanted.media_type in QUICK
+        at_once = self._worker.runs_on_cpu and wanted.media_type in QUICK
         write = partial(image_file.write, media_type=wanted.media_type) if at_once else None
         decoded = await self._worker.decode(record.bitstream, size_px=wanted.size_px, write=write)
         timings.add("queue", decoded.queue_s)

@@ -120,7 +120,7 @@ async def _worker(settings: Settings, closing: AsyncExitStack) -> CodecWorker:
 
 def _at_once(settings: Settings, worker: CodecWorker) -> int:
     """Return how many pictures are worked on: the sources of one picture or batch are fetched during a search."""
-    return 2 if worker.is_processor else 2 * settings.refine_batch
+    return 2 if worker.runs_on_cpu else 2 * settings.refine_batch
 
 
 def _aim(settings: Settings, worker: CodecWorker) -> SweepAim:

@@ -1,4 +1,4 @@
-"""Whether this machine has an accelerator, found out without touching it from this process."""
+"""Finds out whether this machine has an accelerator, without using it from this process."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ _QUESTION = "import sys, torch; sys.exit(0 if torch.cuda.is_available() else 1)"
 
 
 def has_accelerator() -> bool:
-    """Ask torch in a process of its own: here it would make a context that every forked or spawned process pays for.
+    """Ask torch in a child process, because here it would create a CUDA context, which takes GPU memory.
 
-    Without NVIDIA's driver library torch is not asked: importing it takes seconds.
+    Without NVIDIA's driver library torch is not asked, because importing it takes seconds.
     """
     try:
         ctypes.CDLL("libcuda.so.1")

@@ -1,4 +1,4 @@
-"""How a codec worker is set up, and who is told what it does. Does nothing."""
+"""The options of a codec worker, and the protocol of its observer. Plain values."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class WorkerOptions:
-    """How the worker is set up."""
+    """The options of a codec worker."""
 
     device: str
     head: str
@@ -25,15 +25,15 @@ class WorkerOptions:
     threads: int
     queue: QueueLimits
     readers: Readers | None = None
-    """For which heads better latents are searched for; None leaves it to the codec."""
+    """The heads whose pictures a search improves; None lets the codec choose."""
     lost_head: str = "cpu"
-    """Which head makes the 344 picture after the accelerator has failed: `cpu`, or the `same`."""
+    """The head that decodes the 344 picture after the accelerator has failed: `cpu`, or the `same`."""
     previous_weights: Path | None = None
-    """The weights that are loaded beside, to read what they have written."""
+    """The previous weights, which are loaded too, so that their latents can still be decoded."""
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        """Return what the settings say of the codec."""
+        """Return the options of the codec from the settings."""
         return cls(
             device=settings.device,
             head=settings.head,
@@ -54,21 +54,21 @@ class WorkerOptions:
 
 
 def waiting_messages(limits: QueueLimits) -> int:
-    """Return how many messages may wait on the way to a decoder and back: as many as its queues hold."""
+    """Return how many messages may wait on the way to a decoder: as many as the queues of the codec hold."""
     return 2 * limits.queue_items + limits.refine_items
 
 
 class Observer(Protocol):
-    """Who counts what the worker does. Called on any thread."""
+    """Counts what the worker does. Its methods are called on any thread."""
 
     def count_batch(self, *, size_px: int, items: int) -> None:
-        """One synthesis call is done."""
+        """Count one synthesis batch of `items` pictures."""
 
     def set_queue_depth(self, *, items: int) -> None:
-        """So many jobs are waiting now."""
+        """Set the number of jobs that wait."""
 
     def add_refinement_time(self, *, seconds: float) -> None:
-        """One slice of a search is done: a hit that came meanwhile has waited for it."""
+        """Add the time of one slice of a search. A hit that arrived meanwhile waited for it."""
 
     def count_lost_device(self) -> None:
-        """The accelerator failed; the processor goes on."""
+        """Count a failed accelerator. The CPU takes over."""

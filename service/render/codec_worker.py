@@ -1,10 +1,10 @@
-"""The one thread that owns the device, and the only user of models.codec here. Knows no requests and no records.
+"""The one thread that owns the device and loads the codec. Knows no requests and no records.
 
-    take what is queued -> the decodes (decode_round.py) -> then the encodes that were taken (encode_round.py)
-    nothing is queued   -> one slice of a search for better latents
+    jobs are queued -> the decodes of a round (decode_round.py) -> its encodes (encode_round.py)
+    otherwise       -> one slice of a search for better latents
 
-No delay is ever added to form a batch: batches form by themselves while the device is busy. One thread is one
-processor's work; past one processor there are more worker processes, and one decoder process for an accelerator.
+The thread never waits for a batch to fill: jobs queue up while the device is busy. One thread keeps one core busy. For
+more cores there are more worker processes, and for an accelerator there is one decoder process.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import numpy as np
 from models.picture_array import Pixels
 from service.errors import DecoderAway
 from service.render.codec_options import Observer, WorkerOptions
-from service.render.codec_queue import AnyJob, CodecQueue, Round, Together
+from service.render.codec_queue import AnyJob, BatchSizes, CodecQueue, Round
 from service.render.decode_round import Decoding
 from service.render.encode_round import Encoding
 from service.render.failed_jobs import fail_jobs
@@ -40,7 +40,7 @@ Result = TypeVar("Result")
 
 
 class CodecWorker:
-    """The codec behind a queue. Made, then started, then used, then closed."""
+    """The codec behind a queue. Call `start` before use and `close` after it."""
 
     def __init__(
         self,
@@ -48,24 +48,24 @@ class CodecWorker:
         observer: Observer,
         on_change: Callable[[CodecNames], None] = lambda _names: None,
     ) -> None:
-        """`on_change` is called on the codec's thread when the processor has taken over from an accelerator."""
+        """Create a worker. `on_change` is called on the codec's thread when the CPU takes over from an accelerator."""
         self._on_change = on_change
         self._options = options
         self._observer = observer
         self._queue = CodecQueue(options.queue)
-        self._decoding, self._encoding = Decoding(self._on_some_device, observer), Encoding(self._on_some_device)
+        self._decoding, self._encoding = Decoding(self._call, observer), Encoding(self._call)
         self._loaded: LoadedCodecs | None = None
         self._thread: threading.Thread | None = None
 
     async def start(self) -> None:
-        """Load the weights, on the worker's own thread. Raises what loading raises."""
+        """Load the weights on the worker's own thread. Raises the errors of loading."""
         loaded: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._thread = threading.Thread(target=self._run, args=(loaded,), name="codec", daemon=True)
         self._thread.start()
         await loaded
 
     async def close(self) -> None:
-        """Finish the round that is under way; jobs that are still queued fail."""
+        """Finish the round in progress. Queued jobs fail with DecoderAway."""
         for job in self._queue.close():
             job.fail(DecoderAway("the edge is shutting down"))
         self._observer.set_queue_depth(items=0)
@@ -74,38 +74,41 @@ class CodecWorker:
 
     @property
     def names(self) -> CodecNames:
-        """The names of the codec that decodes now."""
+        """Return the names of the codec that decodes now."""
         return self._codecs.names
 
     @property
     def readable(self) -> Mapping[bytes, Mapping[int, bytes]]:
-        """The head ids by size, by the stream id of everything that is decoded."""
+        """Return the head ids by picture size, by the stream ids that can be decoded."""
         return self._codecs.readable
 
     @property
     def is_there(self) -> bool:
-        """Whether it takes work: always, between start and close."""
+        """Return whether it takes work: always, between `start` and `close`."""
         return True
 
     @property
-    def is_processor(self) -> bool:
-        """Whether the codec's thread works on the processor itself: then nothing is gained by going to another."""
+    def runs_on_cpu(self) -> bool:
+        """Return whether the codec decodes on the CPU. If so, files are best encoded on the same thread."""
         return self.names.device == "cpu"
 
     async def decode(self, bitstream: bytes, *, size_px: int, write: Write | None = None) -> Decoded:
-        """A rendition's pixels, and what `write` makes of them. Raises QueueFull, DamagedBitstream or CodecFailed."""
+        """Return a rendition's pixels and the file that `write` encodes from them.
+
+        Raises QueueFull, DamagedBitstream or CodecFailed.
+        """
         future: asyncio.Future[Decoded] = asyncio.get_running_loop().create_future()
         self.submit(DecodeJob(waiter=FutureWaiter(future), latent=bitstream, size_px=size_px, write=write))
         return await future
 
     async def encode(self, pixels: Pixels, *, quality: Quality, patient: bool = False) -> bytes:
-        """The bitstream of a high picture. Raises QueueFull or CodecFailed."""
+        """Return the bitstream of a 344 picture. Raises QueueFull or CodecFailed."""
         future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self.submit(EncodeJob(waiter=FutureWaiter(future), pixels=pixels, quality=quality, patient=patient))
         return await future
 
     async def refine(self, pixels: Pixels, search: Search) -> bytes | None:
-        """The best bitstream that is found, if any: seconds of work, done in between. Raises as `encode` does."""
+        """Return the best bitstream that a search finds, or None. It takes seconds of idle time. Raises as `encode`."""
         future: asyncio.Future[bytes | None] = asyncio.get_running_loop().create_future()
         self.submit(RefineJob(waiter=FutureWaiter(future), pixels=pixels, search=search))
         return await future
@@ -115,18 +118,18 @@ class CodecWorker:
         self._queue.submit(job)
         self._observer.set_queue_depth(items=len(self._queue))
 
-    # From here on, everything runs on the worker's thread.
+    # All methods below run on the worker's thread.
 
     def _run(self, loaded: asyncio.Future[None]) -> None:
         keep_freed_memory()
         try:
-            self._use(self._chosen_device(), head=self._options.head)
+            self._use(self._choose_device(), head=self._options.head)
             self._warm_up()
-        except Exception as error:  # noqa: BLE001  (whatever it is, it belongs to whoever starts the edge)
+        except Exception as error:  # noqa: BLE001  (every error is raised in `start`)
             loaded.get_loop().call_soon_threadsafe(loaded.set_exception, error)
             return
         loaded.get_loop().call_soon_threadsafe(loaded.set_result, None)
-        while (work := self._queue.take(self._most())) is not None:
+        while (work := self._queue.take(self._round_limits())) is not None:
             self._observer.set_queue_depth(items=len(self._queue))
             self._work(work)
 
@@ -134,26 +137,26 @@ class CodecWorker:
         started_s = time.perf_counter()
         self._decoding.decode([job for job in work.decodes if not job.gone])
         decoded_s = time.perf_counter()
-        self._queue.decoded(seconds=decoded_s - started_s)
+        self._queue.end_decodes(seconds=decoded_s - started_s)
         self._encode([job for job in work.encodes if not job.gone])
-        self._queue.encoded(seconds=time.perf_counter() - decoded_s)
+        self._queue.end_encodes(seconds=time.perf_counter() - decoded_s)
         if work.search is not None:
             self._advance(work.search)
 
-    def _most(self) -> Together:
-        """Return 1 of each on a processor: pictures together cost as much as one by one and the first would wait.
+    def _round_limits(self) -> BatchSizes:
+        """Return the batch sizes. On a CPU they are 1: a batch saves no time there, and its first picture would wait.
 
-        A search gains 10 % at most by several pictures, and a hit would wait for a slice of all of them (LOG.md).
+        A search on a CPU gains 10 % at most from several pictures, and a hit would wait for a longer slice (LOG.md).
         """
         limits = self._options.queue
         if not self._codec.saves_by_batches:
-            return Together(decodes=1, encodes=1, searches=self._most_searches())
-        return Together(decodes=limits.batch_items, encodes=limits.batch_items, searches=self._most_searches())
+            return BatchSizes(decodes=1, encodes=1, searches=self._most_searches())
+        return BatchSizes(decodes=limits.batch_items, encodes=limits.batch_items, searches=self._most_searches())
 
     def _most_searches(self) -> int:
-        return 1 if self.is_processor else self._options.queue.refine_batch
+        return 1 if self.runs_on_cpu else self._options.queue.refine_batch
 
-    def _chosen_device(self) -> str:
+    def _choose_device(self) -> str:
         import torch
 
         torch.set_num_threads(self._options.threads)
@@ -174,7 +177,7 @@ class CodecWorker:
         return Codec.load(weights, device=device, head=head, kernels=self._options.kernels)
 
     def _warm_up(self) -> None:
-        """Run every batch size once where batches save time: the first ones compile, and must not count as pace."""
+        """Run every batch size once on a GPU: first runs compile, and their time must not count as the pace."""
         if not self._codec.saves_by_batches:
             return
         size_px, quality = self._codec.size_px, self.names.default_quality
@@ -201,42 +204,42 @@ class CodecWorker:
         started_s = time.perf_counter()
         try:
             answered = search.advance(self._codec, self._options.readers)
-        except Exception as error:  # noqa: BLE001  (likewise; the device may only be too small for it, so it is kept)
-            self._search_failed(search, error)
+        except Exception as error:  # noqa: BLE001  (the device is kept: it may only have too little memory for this)
+            self._fail_search(search, error)
         else:
             if answered is not None:
-                self._queue.finished(answered)
+                self._queue.remove(answered)
         self._observer.add_refinement_time(seconds=time.perf_counter() - started_s)
 
-    def _search_failed(self, search: SearchBatch, error: Exception) -> None:
-        if len(search.left) > 1:
-            logging.getLogger(__name__).warning("a search of several pictures failed; each goes on alone: %s", error)
-            self._queue.part(search)
+    def _fail_search(self, search: SearchBatch, error: Exception) -> None:
+        if len(search.unanswered) > 1:
+            logging.getLogger(__name__).warning("a search failed; its pictures are tried one by one: %s", error)
+            self._queue.split(search)
             return
-        for job in search.left:
-            self._queue.finished(job)
-        fail_jobs(search.left, error)
+        for job in search.unanswered:
+            self._queue.remove(job)
+        fail_jobs(search.unanswered, error)
 
-    def _on_some_device(self, call: Callable[[Codec], Result], stream_id: bytes = b"") -> Result:
+    def _call(self, call: Callable[[Codec], Result], stream_id: bytes = b"") -> Result:
         from models.device_errors import DeviceLost
 
         try:
-            return call(self._codecs.reading(stream_id))
+            return call(self._codecs.codec_for(stream_id))
         except DeviceLost:
-            if self.is_processor:
+            if self.runs_on_cpu:
                 raise
-            logging.getLogger(__name__).exception("the accelerator is lost; the processor goes on")
+            logging.getLogger(__name__).exception("the accelerator failed; the CPU takes over")
         self._observer.count_lost_device()
         self._use("cpu", head=self._head_after_loss())
-        self._queue.begin_anew()
+        self._queue.forget_pace()
         self._on_change(self.names)
-        return call(self._codecs.reading(stream_id))
+        return call(self._codecs.codec_for(stream_id))
 
     def _head_after_loss(self) -> str:
-        # Entity tags contain the head id, so a 304 never confirms a client's copy that another head has made.
+        # Entity tags are made from the head id, so a copy of another head never gets a 304.
         return self.names.head.removeprefix("high-") if self._options.lost_head == "same" else "cpu"
 
 
 def _batch_sizes(most: int) -> list[int]:
-    """Return 1, 2, 4 ... and the largest."""
+    """Return the powers of two below `most`, and `most`."""
     return [*(2**power for power in range((most - 1).bit_length())), most]

@@ -1,7 +1,7 @@
-"""A round of decodes: entropy decode, item by item -> one synthesis per size -> files that are cheap -> answers.
+"""A round of decodes: entropy decoding one by one -> one synthesis batch per size -> cheap files -> answers.
 
-One bad item fails alone: a damaged bitstream before the batch is formed, anything else when the items of a failed batch
-are tried once more, one by one. Used by the codec's thread alone.
+A bad item never fails the others. A damaged bitstream fails before the batch is formed. If a batch fails, its items are
+tried again one by one. Only the codec's thread uses this.
 """
 
 from __future__ import annotations
@@ -27,47 +27,44 @@ Result = TypeVar("Result")
 
 
 class OnDevice(Protocol):
-    """Calls something with the codec; on the processor if the accelerator is lost meanwhile."""
+    """Calls a function with the codec, and once more on the CPU if the accelerator fails."""
 
     def __call__(self, call: Callable[[Codec], Result], stream_id: bytes = b"") -> Result:
-        """Return what the call returns, and raise what it raises.
-
-        The codec is the one that reads this stream, and the current one without a stream.
-        """
+        """Call with the codec that reads this stream, or without a stream id with the current codec."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Read:
-    """A job whose symbols are there."""
+class _ReadJob:
+    """A job after its entropy decoding."""
 
     job: DecodeJob
     symbols: Symbols
     stream_id: bytes
-    """Empty for the current weights', where another process has read the symbols."""
+    """The stream id, or empty for the current weights if another process decoded the symbols."""
     queue_s: float
     entropy_s: float
 
     @property
     def kind(self) -> tuple[int, bytes]:
-        """What the pictures of one synthesis have in common."""
+        """Return the size and the stream id, which are the same for all pictures of one batch."""
         return self.job.size_px, self.stream_id
 
 
 class Decoding:
-    """Does decode jobs and answers them."""
+    """Runs and answers decode jobs."""
 
     def __init__(self, on_device: OnDevice, observer: Observer) -> None:
         self._on_device = on_device
         self._observer = observer
 
     def decode(self, jobs: Sequence[DecodeJob]) -> None:
-        """Decode what waited together; pictures of one size and one stream are synthesised in one call."""
+        """Decode all jobs of a round. Pictures of one size and stream are synthesised in one batch."""
         read = [one for one in map(self._read, jobs) if one is not None]
         for _, group in groupby(sorted(read, key=attrgetter("kind")), key=attrgetter("kind")):
             self._synthesize(list(group))
 
-    def _read(self, job: DecodeJob) -> _Read | None:
-        """Return the job with its symbols; a damaged bitstream fails here, alone."""
+    def _read(self, job: DecodeJob) -> _ReadJob | None:
+        """Entropy-decode the latent of a job. If that fails, the job fails, and None is returned."""
         from models.bitstream import BitstreamError, stream_id_of
 
         started_s = time.perf_counter()
@@ -76,19 +73,19 @@ class Decoding:
             symbols = self._symbols(job.latent, stream_id)
         except BitstreamError as error:
             job.fail(DamagedBitstream(str(error)))
-        except Exception as error:  # noqa: BLE001  (one picture's failure is never another's, nor the thread's)
+        except Exception as error:  # noqa: BLE001  (an error of one picture must fail neither others nor the thread)
             fail_jobs([job], error)
         else:
             ended_s = time.perf_counter()
-            return _Read(job, symbols, stream_id, queue_s=started_s - job.submitted_s, entropy_s=ended_s - started_s)
+            return _ReadJob(job, symbols, stream_id, queue_s=started_s - job.submitted_s, entropy_s=ended_s - started_s)
         return None
 
     def _symbols(self, latent: bytes | Symbols, stream_id: bytes) -> Symbols:
         if isinstance(latent, bytes):
             return self._on_device(lambda codec: codec.read(latent), stream_id)
-        return self._on_device(lambda codec: _fitting(codec, latent))
+        return self._on_device(lambda codec: _check_channels(codec, latent))
 
-    def _synthesize(self, batch: list[_Read]) -> None:
+    def _synthesize(self, batch: list[_ReadJob]) -> None:
         started_s = time.perf_counter()
         pictures = self._pictures(batch)
         synthesis_s = time.perf_counter() - started_s
@@ -99,21 +96,23 @@ class Decoding:
                 timed = Decoded(pixels, queue_s=one.queue_s, entropy_s=one.entropy_s, synthesis_s=synthesis_s)
                 _finish(one.job, timed)
 
-    def _pictures(self, batch: list[_Read]) -> Sequence[Pixels | Exception]:
+    def _pictures(self, batch: list[_ReadJob]) -> Sequence[Pixels | Exception]:
         symbols, (size_px, stream_id) = [one.symbols for one in batch], batch[0].kind
         try:
             pictures = self._on_device(lambda codec: codec.synthesize(symbols, size_px=size_px), stream_id)
-        except Exception as error:  # noqa: BLE001  (likewise)
+        except Exception as error:  # noqa: BLE001  (an error of one picture must not fail the others)
             if len(batch) == 1:
                 return [error]
-            logging.getLogger(__name__).warning("a batch of %d failed; each goes on alone: %s", len(batch), error)
+            logging.getLogger(__name__).warning(
+                "a batch of %d decodes failed; they are tried one by one: %s", len(batch), error
+            )
             return [picture for one in batch for picture in self._pictures([one])]
         self._observer.count_batch(size_px=size_px, items=len(batch))
         return pictures
 
 
-def _fitting(codec: Codec, symbols: Symbols) -> Symbols:
-    """Return the symbols; the compiled loops check no bounds, so what another process has read is checked here."""
+def _check_channels(codec: Codec, symbols: Symbols) -> Symbols:
+    """Return the symbols after checking their shapes. The compiled loops check no bounds. Raises ValueError."""
     channels = (symbols.h1.shape[1], symbols.q.shape[1])
     if channels != codec.symbol_channels(symbols.quality):
         raise ValueError(f"symbols with {channels} channels, quality {symbols.quality}")
@@ -127,7 +126,7 @@ def _finish(job: DecodeJob, decoded: Decoded) -> None:
     started_s = time.perf_counter()
     try:
         file = job.write(decoded.pixels)
-    except Exception as error:  # noqa: BLE001  (likewise)
+    except Exception as error:  # noqa: BLE001  (an error of one file must fail neither others nor the thread)
         fail_jobs([job], error)
     else:
         job.succeed(replace(decoded, file=file, file_s=time.perf_counter() - started_s))

@@ -1,7 +1,7 @@
-"""A round of encodes: pictures of given qualities together, pictures that have to reach a score one by one.
+"""A round of encodes: pictures with a fixed quality in one batch, pictures with a target score one by one.
 
-One bad picture fails alone: the pictures of a failed batch are tried once more, one by one. Used by the codec's thread
-alone.
+A bad picture never fails the others: if a batch fails, its pictures are tried again one by one. Only the codec's thread
+uses this.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 
 class Encoding:
-    """Does encode jobs and answers them."""
+    """Runs and answers encode jobs."""
 
     def __init__(self, on_device: OnDevice) -> None:
         self._on_device = on_device
 
     def encode(self, jobs: Sequence[EncodeJob]) -> None:
-        """Encode what waited together."""
+        """Encode all jobs of a round."""
         together = [job for job in jobs if not isinstance(job.quality, TargetScore)]
         if together:
             self._encode(together)
@@ -37,24 +37,26 @@ class Encoding:
 
     def _encode(self, jobs: Sequence[EncodeJob]) -> None:
         try:
-            bitstreams = self._on_device(partial(_encoded, jobs=jobs))
-        except Exception as error:  # noqa: BLE001  (one picture's failure is never another's, nor the thread's)
-            self._failed(jobs, error)
+            bitstreams = self._on_device(partial(_encode_jobs, jobs=jobs))
+        except Exception as error:  # noqa: BLE001  (an error of one picture must fail neither others nor the thread)
+            self._retry_alone(jobs, error)
             return
         for job, bitstream in zip(jobs, bitstreams, strict=True):
             job.succeed(bitstream)
 
-    def _failed(self, jobs: Sequence[EncodeJob], error: Exception) -> None:
+    def _retry_alone(self, jobs: Sequence[EncodeJob], error: Exception) -> None:
         if len(jobs) == 1:
             fail_jobs(jobs, error)
             return
-        logging.getLogger(__name__).warning("a batch of %d failed; each goes on alone: %s", len(jobs), error)
+        logging.getLogger(__name__).warning(
+            "a batch of %d encodes failed; they are tried one by one: %s", len(jobs), error
+        )
         for job in jobs:
             self._encode([job])
 
 
-def _encoded(codec: Codec, jobs: Sequence[EncodeJob]) -> list[bytes]:
-    """Encode jobs that all have a quality, or one that has a score to reach."""
+def _encode_jobs(codec: Codec, jobs: Sequence[EncodeJob]) -> list[bytes]:
+    """Encode jobs that all have a fixed quality, or one job with a target score."""
     qualities = [job.quality for job in jobs if not isinstance(job.quality, TargetScore)]
     if qualities:
         return codec.encode_together([job.pixels for job in jobs], qualities=qualities)
@@ -62,5 +64,5 @@ def _encoded(codec: Codec, jobs: Sequence[EncodeJob]) -> list[bytes]:
 
 
 def _score(job: EncodeJob) -> float:
-    assert isinstance(job.quality, TargetScore), "a batch is of one kind"
+    assert isinstance(job.quality, TargetScore), "a batch has either qualities or one target score"
     return job.quality.ssimulacra2

@@ -1,4 +1,4 @@
-"""What a codec's failure is for the jobs that meet it: logged once, and a typed error for each."""
+"""Fails jobs after an error of the codec: the error is logged once, and each job gets a CodecFailed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from service.render.jobs import Job
 
 
 def fail_jobs(jobs: Sequence[Job[Any]], error: Exception) -> None:
-    """Log the error and give it to every one of the jobs."""
+    """Log the error, and fail every job with a CodecFailed."""
     logging.getLogger(__name__).error("the codec failed", exc_info=error)
     for job in jobs:
         job.fail(CodecFailed(str(error)))

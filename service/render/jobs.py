@@ -1,4 +1,4 @@
-"""What the codec is asked for: decodes, encodes and searches, each with the waiter for its answer. Does no work."""
+"""The jobs of the codec: decodes, encodes and searches, each with its waiter. Plain values."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ Awaited_contra = TypeVar("Awaited_contra", contravariant=True)
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """A picture, and where its time went."""
+    """A decoded picture, and the time of each step."""
 
     pixels: Pixels
     queue_s: float
     entropy_s: float
     synthesis_s: float
     file: bytes | None = None
-    """What `write` of the job has made of the pixels."""
+    """The file that the job's `write` encoded, if it has one."""
     file_s: float = 0.0
 
 
 class Waiter(Protocol[Awaited_contra]):
-    """The side that waits for a job. Its methods are called on the codec's thread."""
+    """Waits for the result of a job. Its methods are called on the codec's thread."""
 
     @property
     def gone(self) -> bool:
-        """Whether nobody waits any more."""
+        """Return whether the client has left, so that the job can be dropped."""
 
     def succeed(self, result: Awaited_contra) -> None:
         """Deliver the result."""
@@ -50,13 +50,13 @@ class Waiter(Protocol[Awaited_contra]):
 
 @dataclass(frozen=True, slots=True)
 class FutureWaiter(Generic[Result]):
-    """A future of an event loop of this process."""
+    """Waits with a future of an event loop in this process."""
 
     future: asyncio.Future[Result]
 
     @property
     def gone(self) -> bool:
-        """Whether the future was cancelled or has its result."""
+        """Return whether the future is cancelled or has its result."""
         return self.future.done()
 
     def succeed(self, result: Result) -> None:
@@ -72,20 +72,20 @@ class FutureWaiter(Generic[Result]):
             if not self.future.done():
                 settle()
 
-        with contextlib.suppress(RuntimeError):  # the loop was closed: so nobody waits
+        with contextlib.suppress(RuntimeError):  # the loop is closed, so nothing waits
             self.future.get_loop().call_soon_threadsafe(settle_once)
 
 
 @dataclass(slots=True, kw_only=True)
 class Job(Generic[Result]):
-    """Work for the codec's thread."""
+    """A job for the codec's thread."""
 
     waiter: Waiter[Result]
     submitted_s: float = field(default_factory=time.perf_counter)
 
     @property
     def gone(self) -> bool:
-        """Whether nobody waits any more."""
+        """Return whether the client has left, so that the job can be dropped."""
         return self.waiter.gone
 
     def succeed(self, result: Result) -> None:
@@ -99,27 +99,27 @@ class Job(Generic[Result]):
 
 @dataclass(slots=True, kw_only=True)
 class DecodeJob(Job[Decoded]):
-    """A latent that is to become a rendition: its bitstream, or its symbols where another process has read them."""
+    """Decode a latent: a bitstream, or symbols that another process has already entropy-decoded."""
 
     latent: bytes | Symbols
     size_px: int
     write: Write | None = None
-    """What else is done on the codec's thread, while it has the pixels at hand."""
+    """Encodes the picture file from the pixels, on the codec's thread."""
 
 
 @dataclass(slots=True, kw_only=True)
 class EncodeJob(Job[bytes]):
-    """A high picture that is to become a bitstream."""
+    """Encode a 344 picture (344, 344, 3)."""
 
     pixels: Pixels
     quality: Quality
     patient: bool = False
-    """Whether no client waits for it, so that the expected wait does not matter."""
+    """Whether no client waits for the bitstream. Then the expected wait is not checked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Search:
-    """What is looked for: a better bitstream of this quality, which still has the score that was promised."""
+    """A search for a better bitstream of the same quality. It must still reach the target score, if there is one."""
 
     quality: int
     steps: int
@@ -128,9 +128,9 @@ class Search:
 
 @dataclass(slots=True, kw_only=True)
 class RefineJob(Job[bytes | None]):
-    """A high picture for which a better bitstream is searched for."""
+    """Search for a better bitstream of a 344 picture (344, 344, 3)."""
 
     pixels: Pixels
     search: Search
     alone: bool = False
-    """Whether it is searched for by itself, since a search of several together has failed."""
+    """Whether it must run alone, because a search of several pictures failed."""

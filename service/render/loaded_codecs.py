@@ -1,4 +1,4 @@
-"""The codecs that a process has loaded: one that writes and reads, and one that reads what older weights wrote."""
+"""The codecs of a process: the current one, and one of the previous weights that only decodes."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class LoadedCodecs:
-    """Both, and what they are called."""
+    """The current codec, the previous one if there is one, and their names."""
 
     current: Codec
     previous: Codec | None
     names: CodecNames
-    """The names of the current one."""
+    """The names of the current codec."""
     readable: Mapping[bytes, Mapping[int, bytes]]
-    """The head ids by size, by stream id."""
+    """The head ids by picture size, by the stream ids that can be decoded."""
 
     @classmethod
     def of(cls, current: Codec, previous: Codec | None) -> LoadedCodecs:
-        """Take loaded codecs."""
+        """Return both codecs with their names."""
         names = CodecNames.of(current)
         readable = {names.stream_id: names.head_ids}
         if previous is not None:
             readable = {previous.stream_id: CodecNames.of(previous).head_ids} | readable
         return cls(current, previous, names, readable)
 
-    def reading(self, stream_id: bytes) -> Codec:
-        """Return the codec for a stream: the current one, unless it is of the previous weights alone."""
+    def codec_for(self, stream_id: bytes) -> Codec:
+        """Return the codec that decodes a stream: the current one, unless only the previous weights read it."""
         if self.previous is not None and stream_id == self.previous.stream_id != self.current.stream_id:
             return self.previous
         return self.current

@@ -1,4 +1,4 @@
-"""The codec as the cache sees it, whether it runs on a thread of this process or in the decoder process."""
+"""The interface of the codec for the cache. It runs on a thread of this process or in the decoder process."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class CodecNames:
-    """What tells one loaded codec from another. Entity tags are made of the stream id and the head ids."""
+    """The names that identify a loaded codec. Entity tags are made from the stream id and the head ids."""
 
     device: str
     head: str
@@ -25,7 +25,7 @@ class CodecNames:
     stream_id: bytes
     default_quality: int
     head_ids: Mapping[int, bytes]
-    """By the size of the picture in pixels."""
+    """The id of the network that decodes each picture size, by the size in px."""
 
     @classmethod
     def of(cls, codec: Codec) -> CodecNames:
@@ -41,38 +41,42 @@ class CodecNames:
 
 
 class PictureCodec(Protocol):
-    """Made, then started, then used, then closed."""
+    """The codec. Call `start` before use and `close` after it."""
 
     async def start(self) -> None:
-        """Raises what loading the weights raises."""
+        """Load the weights. Raises the errors of loading."""
 
     async def close(self) -> None:
-        """Fail every job that is still open, and end."""
+        """Fail all jobs without an answer, and stop."""
 
     @property
     def names(self) -> CodecNames:
-        """The names of the codec that decodes now."""
+        """Return the names of the codec that decodes now."""
 
     @property
     def readable(self) -> Mapping[bytes, Mapping[int, bytes]]:
-        """The head ids by size, by the stream id of everything that it decodes."""
+        """Return the head ids by picture size, by the stream ids that can be decoded."""
 
     @property
     def is_there(self) -> bool:
-        """Whether it takes work now: a decoder process may be away for a moment."""
+        """Return whether it takes work now. A decoder process may be away for a moment."""
 
     @property
-    def is_processor(self) -> bool:
-        """Whether a thread of this process decodes on the processor: then it also writes quick files itself."""
+    def runs_on_cpu(self) -> bool:
+        """Return whether a thread of this process decodes on the CPU. If so, it also encodes the cheap file formats."""
 
     async def decode(self, bitstream: bytes, *, size_px: int, write: Write | None = None) -> Decoded:
-        """Return a rendition's pixels, and what `write` makes of them if the codec runs on a thread of this process.
+        """Return a rendition's pixels (size, size, 3), and the file that `write` encodes from them.
 
+        `write` is only allowed if the codec runs on a thread of this process.
         Raises QueueFull, DamagedBitstream or CodecFailed.
         """
 
     async def encode(self, pixels: Pixels, *, quality: Quality, patient: bool = False) -> bytes:
-        """Return the bitstream of a high picture; `patient` where no client waits. Raises QueueFull or CodecFailed."""
+        """Return the bitstream of a 344 picture (344, 344, 3). Raises QueueFull or CodecFailed.
+
+        `patient` says that no client waits, so that the expected wait is not checked.
+        """
 
     async def refine(self, pixels: Pixels, search: Search) -> bytes | None:
-        """Return the best bitstream that a search finds, if any: seconds of work. Raises as `encode` does."""
+        """Return the best bitstream that a search finds, or None. It takes seconds. Raises as `encode` does."""

@@ -1,8 +1,8 @@
-"""Pictures whose better latents are searched for together, slice by slice. Used by the codec's thread alone.
+"""A search for better latents of several pictures, slice by slice. Only the codec's thread uses this.
 
-    start (all pictures) -> a step (all pictures) ... -> the answer for one picture ...
+    begin (all pictures) -> one step (all pictures) ... -> the answer for one picture ...
 
-A hit that comes meanwhile waits for one slice.
+A hit that arrives meanwhile waits for one slice.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class SearchBatch:
-    """One search for pictures that take the same number of steps."""
+    """One search for several pictures, with the same number of steps for all."""
 
     def __init__(self, jobs: Sequence[RefineJob]) -> None:
         self._jobs = tuple(jobs)
@@ -29,26 +29,26 @@ class SearchBatch:
         self._found: list[bytes] = []
 
     @property
-    def left(self) -> tuple[RefineJob, ...]:
-        """The jobs without an answer yet."""
+    def unanswered(self) -> tuple[RefineJob, ...]:
+        """Return the jobs that have no answer yet."""
         return self._jobs[self._answered :]
 
     @property
     def is_over(self) -> bool:
-        """Whether all jobs without an answer were cancelled."""
-        return all(job.gone for job in self.left)
+        """Return whether all jobs are answered or cancelled."""
+        return all(job.gone for job in self.unanswered)
 
     def advance(self, codec: Codec, readers: Readers | None) -> RefineJob | None:
-        """Do one slice of the search. Return the job whose answer was given in it, or None."""
+        """Run one slice of the search. Return the job that was answered in it, or None."""
         if self._refinement is None:
-            self._refinement = self._begun(codec, readers)
+            self._refinement = self._begin(codec, readers)
         elif not self._refinement.is_done:
             self._refinement.step()
         else:
             return self._answer(codec, self._refinement)
         return None
 
-    def _begun(self, codec: Codec, readers: Readers | None) -> Refinement:
+    def _begin(self, codec: Codec, readers: Readers | None) -> Refinement:
         return codec.refinement(
             [job.pixels for job in self._jobs],
             qualities=[job.search.quality for job in self._jobs],
@@ -66,7 +66,7 @@ class SearchBatch:
 
 
 def _is_as_promised(codec: Codec, job: RefineJob, bitstream: bytes) -> bool:
-    """Return whether the promised score is still reached: the search may trade errors for bytes."""
+    """Return whether the bitstream still reaches the target score: the search may trade quality for bytes."""
     if job.search.target is None:
         return True
     return codec.ssimulacra2(job.pixels, bitstream) >= job.search.target.ssimulacra2

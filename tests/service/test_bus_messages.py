@@ -43,7 +43,7 @@ ANSWERS: list[Answer] = [
     Picture(PIXELS, queue_s=0.25, synthesis_s=0.5),
     Encoded(b"bitstream"),
     Encoded(None),
-    Failure(Fault.QUEUE_FULL, "512 are waiting"),
+    Failure(Fault.QUEUE_FULL, "512 jobs are waiting"),
 ]
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from service.errors import QueueFull
-from service.render.codec_queue import AnyJob, CodecQueue, QueueLimits, Round, Together
+from service.render.codec_queue import AnyJob, BatchSizes, CodecQueue, QueueLimits, Round
 from service.render.jobs import Decoded, DecodeJob, EncodeJob, FutureWaiter, Job, RefineJob, Search
 from service.render.search_batch import SearchBatch
 
@@ -30,7 +30,7 @@ def refine_job(steps: int = 1) -> RefineJob:
     return RefineJob(waiter=FutureWaiter(future), pixels=pixels, search=search)
 
 
-MOST = Together(decodes=99, encodes=1, searches=99)
+MOST = BatchSizes(decodes=99, encodes=1, searches=99)
 
 
 def future_of(job: Job[Any]) -> asyncio.Future[Any]:
@@ -46,7 +46,7 @@ def search_of(queue: CodecQueue, *, searches: int = 99) -> SearchBatch:
 
 
 def names(search: SearchBatch) -> list[int]:
-    return [id(job) for job in search.left]
+    return [id(job) for job in search.unanswered]
 
 
 def in_loop(story: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -91,13 +91,13 @@ def test_a_refinement_waits_until_nothing_else_does_and_keeps_its_place() -> Non
         for job in (first, second):
             queue.submit(job)
         search = search_of(queue)
-        assert search.left == (first,)
+        assert search.unanswered == (first,)
         queue.submit(decode)
         assert queue.take(MOST) == Round([decode], encodes=[], search=None)
         assert search_of(queue) is search
-        queue.finished(first)
+        queue.remove(first)
         future_of(first).set_result(None)
-        assert search_of(queue).left == (second,)
+        assert search_of(queue).unanswered == (second,)
 
     in_loop(story)
 
@@ -112,8 +112,8 @@ def test_pictures_that_wait_for_searches_of_the_same_length_are_searched_for_tog
         assert names(search) == [id(jobs[place]) for place in (0, 1, 3)]
         queue.submit(refine_job(5))
         assert search_of(queue) is search  # what came later is not part of it
-        for job in search.left:
-            queue.finished(job)
+        for job in search.unanswered:
+            queue.remove(job)
             future_of(job).set_result(None)
         assert names(search_of(queue)) == [id(jobs[2])]
 
@@ -152,10 +152,10 @@ def test_the_pictures_of_a_search_that_failed_are_searched_for_one_by_one() -> N
         jobs = [refine_job() for _ in range(3)]
         for job in jobs:
             queue.submit(job)
-        queue.part(search_of(queue))
+        queue.split(search_of(queue))
         for job in jobs:
             assert names(search_of(queue)) == [id(job)]
-            queue.finished(job)
+            queue.remove(job)
             future_of(job).set_result(None)
 
     in_loop(story)
@@ -196,10 +196,10 @@ def test_a_decode_that_would_wait_too_long_is_refused() -> None:
         for job in (decode_job(), decode_job()):
             queue.submit(job)  # nobody knows yet how long one takes
         queue.take(MOST)
-        queue.decoded(seconds=5.0)  # at first a fifth of it counts: half a second for each
+        queue.end_decodes(seconds=5.0)  # at first a fifth of it counts: half a second for each
         for job in jobs:
             queue.submit(job)
-        with pytest.raises(QueueFull, match=r"1\.5 s to wait"):
+        with pytest.raises(QueueFull, match=r"the expected wait is 1\.5 s"):
             queue.submit(decode_job())
         future_of(jobs[0]).cancel()  # nobody waits for that one any more
         queue.submit(decode_job())
@@ -212,12 +212,12 @@ def test_one_slow_decode_does_not_close_the_edge() -> None:
         queue = CodecQueue(QueueLimits(queue_items=9, batch_items=1, refine_items=1, wait_s=0.5))
         queue.submit(decode_job())
         queue.take(MOST)
-        queue.decoded(seconds=60.0)
+        queue.end_decodes(seconds=60.0)
         queue.submit(decode_job())
         queue.take(MOST)
         with pytest.raises(QueueFull):  # behind that one
             queue.submit(decode_job())
-        queue.decoded(seconds=0.01)
+        queue.end_decodes(seconds=0.01)
         queue.submit(decode_job())
 
     in_loop(story)
@@ -228,11 +228,11 @@ def test_an_encode_that_would_wait_too_long_is_refused_unless_no_client_waits_fo
         queue = CodecQueue(QueueLimits(queue_items=99, batch_items=1, refine_items=1, wait_s=1.0))
         queue.submit(encode_job())
         queue.take(MOST)
-        queue.encoded(seconds=3.0)  # 0.6 s for each
+        queue.end_encodes(seconds=3.0)  # 0.6 s for each
         jobs = [encode_job(), encode_job()]
         for job in jobs:
             queue.submit(job)
-        with pytest.raises(QueueFull, match=r"1\.2 s to wait"):
+        with pytest.raises(QueueFull, match=r"the expected wait is 1\.2 s"):
             queue.submit(encode_job())
         queue.submit(encode_job(patient=True))
         queue.submit(decode_job())  # goes before all of them
@@ -248,11 +248,11 @@ def test_an_encode_waits_for_the_decodes_before_it() -> None:
         queue = CodecQueue(QueueLimits(queue_items=99, batch_items=1, refine_items=1, wait_s=1.0))
         queue.submit(decode_job())
         queue.take(MOST)
-        queue.decoded(seconds=6.0)  # 1.2 s for each
+        queue.end_decodes(seconds=6.0)  # 1.2 s for each
         queue.submit(decode_job())
         with pytest.raises(QueueFull):
             queue.submit(encode_job())
-        queue.begin_anew()  # on another device, whose pace nobody knows yet
+        queue.forget_pace()  # on another device, whose pace nobody knows yet
         queue.submit(encode_job())
 
     in_loop(story)

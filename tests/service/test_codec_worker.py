@@ -102,7 +102,7 @@ def test_a_file_is_written_on_the_codecs_own_thread(photos: list[Pixels]) -> Non
         bitstream = await worker.encode(photos[0], quality=QUALITY)
         made = await worker.decode(bitstream, size_px=172, write=lambda _: threading.current_thread().name.encode())
         assert made.file == b"codec"
-        assert worker.is_processor
+        assert worker.runs_on_cpu
 
     with_worker(story)
 

@@ -17,7 +17,7 @@ from skimage import data
 from models.bitstream import parse
 from models.codec import Codec
 from models.picture_array import Pixels
-from service.bus.decoder_client import DecoderClient, Patience
+from service.bus.decoder_client import DecoderClient, Timeouts
 from service.bus.router import Router
 from service.bus.symbol_reader import SymbolReader
 from service.errors import CodecFailed, DamagedBitstream, DecoderAway, QueueFull
@@ -68,21 +68,21 @@ def bitstreams(photos: list[Pixels]) -> list[bytes]:
     return [codec.encode(photo, quality=QUALITY) for photo in photos]
 
 
-def client_of(address: str, patience: Patience | None = None) -> DecoderClient:
+def client_of(address: str, timeouts: Timeouts | None = None) -> DecoderClient:
     reader = SymbolReader(None, kernels="float32", threads=1, limits=OPTIONS.queue)
-    return DecoderClient(address, reader, waiting=16, patience=patience)
+    return DecoderClient(address, reader, waiting=16, timeouts=timeouts)
 
 
 @asynccontextmanager
 async def bus(
-    folder: Path, *, options: WorkerOptions = OPTIONS, patience: Patience | None = None
+    folder: Path, *, options: WorkerOptions = OPTIONS, timeouts: Timeouts | None = None
 ) -> AsyncIterator[Bus]:
     address, seen = f"ipc://{folder / 'bus'}", Seen()
     worker = AsOnAGpu(options, seen)
     await worker.start()
     seen.batches.clear()  # the warm-up is none of the stories' business
     told = Bus(
-        address, worker, Router(address, worker, waiting=16), seen, (client_of(address, patience), client_of(address))
+        address, worker, Router(address, worker, waiting=16), seen, (client_of(address, timeouts), client_of(address))
     )
     told.router.start()
     try:
@@ -164,7 +164,7 @@ def test_a_full_decoder_refuses_at_once(short_path: Path, bitstreams: list[bytes
             busy, (one, other) = await told.held(), told.clients
             tasks = [asyncio.create_task(client.decode(bitstreams[0], size_px=172)) for client in (one, other)]
             await told.waiting(2)
-            with pytest.raises(QueueFull, match="2 are waiting"):
+            with pytest.raises(QueueFull, match="2 jobs are waiting"):
                 await other.decode(bitstreams[0], size_px=172)
             told.seen.may_go_on.set()
             await asyncio.gather(busy, *tasks)
@@ -174,7 +174,7 @@ def test_a_full_decoder_refuses_at_once(short_path: Path, bitstreams: list[bytes
 
 def test_what_nobody_waits_for_any_more_is_not_decoded(short_path: Path, bitstreams: list[bytes]) -> None:
     async def story() -> None:
-        async with bus(short_path, patience=Patience(decode_s=0.3)) as told:
+        async with bus(short_path, timeouts=Timeouts(decode_s=0.3)) as told:
             busy, (hasty, patient) = await told.held(), told.clients
             late = asyncio.create_task(hasty.decode(bitstreams[0], size_px=172))
             left = asyncio.create_task(patient.decode(bitstreams[0], size_px=172))

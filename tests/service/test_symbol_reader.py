@@ -36,7 +36,7 @@ async def reading(limits: QueueLimits) -> AsyncIterator[SymbolReader]:
 
 @pytest.mark.parametrize(
     ("limits", "refusal"),
-    [(replace(LIMITS, queue_items=1), "1 bitstreams wait"), (replace(LIMITS, wait_s=SOON_S), "s to wait")],
+    [(replace(LIMITS, queue_items=1), "1 bitstreams wait"), (replace(LIMITS, wait_s=SOON_S), "expected wait")],
     ids=["by number", "by expected wait"],
 )
 def test_a_bitstream_that_would_wait_too_long_is_refused_at_once(
