@@ -1,7 +1,7 @@
-"""The command line: which commands there are and what each takes. The work is elsewhere, imported only when asked for.
+"""The command line: the commands and their options. Each command imports its code when it runs.
 
-Nothing here may import torch, numpy or Pillow at the top: `latentedge --help` answers at once.
-Every failure that is the user's to mend is one line on stderr and exit code 2 (`service.commands.failure`).
+Nothing may import torch, numpy or Pillow at the top of this file, so that `latentedge --help` answers at once.
+A failure that the user can correct is one line on stderr and exit code 2 (`service.commands.failure`).
 """
 
 import os
@@ -30,18 +30,23 @@ app = typer.Typer(
 )
 
 Files = Annotated[list[Path], typer.Argument(metavar="FILE...", help="The files to work on.", show_default=False)]
-OutputFolder = Annotated[Path, typer.Option("--output", metavar="DIR", help="Where to write; made if missing.")]
+OutputFolder = Annotated[Path, typer.Option("--output", metavar="DIR", help="The output folder; created if missing.")]
 Weights = Annotated[
-    Path | None, typer.Option("--weights", metavar="FILE", help="Weights other than the released ones.")
+    Path | None, typer.Option("--weights", metavar="FILE", help="A weights file, not the released one.")
 ]
 Device = Annotated[str, typer.Option("--device", help="cpu or cuda.")]
-Head = Annotated[str, typer.Option("--head", help="What makes the 344 picture: auto (by the device), cpu or gpu.")]
-HEADS_HELP = "Whose pictures the search improves: auto (of the head in use), or such as high-gpu=0.55,high-cpu=0.45."
+Head = Annotated[
+    str, typer.Option("--head", help="The network that decodes the 344 picture: auto (by the device), cpu or gpu.")
+]
+HEADS_HELP = (
+    "The heads whose pictures the search improves: auto (the head in use), or a list such as"
+    " high-gpu=0.55,high-cpu=0.45."
+)
 Port = Annotated[int, typer.Option("--port", min=0, max=65535, help="TCP port.")]
 
 
 def print_version(asked: bool) -> None:  # noqa: FBT001  (typer calls it with the option's value)
-    """Print the version and end, if `--version` was given."""
+    """Print the version and exit, if `--version` was given."""
     if asked:
         typer.echo(f"latentedge {read_version()}")
         raise typer.Exit
@@ -64,28 +69,32 @@ def encode(
     output: OutputFolder,
     quality: Annotated[int | None, typer.Option("--quality", help="0 to 63.", show_default="the model's own")] = None,
     target_bytes: Annotated[
-        int | None, typer.Option("--target-bytes", metavar="B", help="The best of at most so many bytes.")
+        int | None, typer.Option("--target-bytes", metavar="B", help="The best quality within this many bytes.")
     ] = None,
     target_ssimulacra2: Annotated[
-        float | None, typer.Option("--target-ssimulacra2", metavar="S", help="The smallest of at least this score.")
+        float | None,
+        typer.Option("--target-ssimulacra2", metavar="S", help="The fewest bytes with at least this score."),
     ] = None,
     refine: Annotated[
-        int, typer.Option("--refine", metavar="N", help="Steps of search for a better latent: 40 to 400; 0: none.")
+        int,
+        typer.Option(
+            "--refine", metavar="N", help="Steps of the search for a better latent, such as 40 or 400. 0: no search."
+        ),
     ] = 0,
     refine_for: Annotated[str, typer.Option("--refine-for", metavar="HEADS", help=HEADS_HELP)] = "auto",
     refine_batch: Annotated[
         int | None,
-        typer.Option("--refine-batch", metavar="N", help="Files searched for together.", show_default="1, on a GPU 64"),
+        typer.Option("--refine-batch", metavar="N", help="Files in one search.", show_default="1, on a GPU 64"),
     ] = None,
     weights: Weights = None,
     device: Device = "cpu",
     head: Head = "auto",
 ) -> None:
-    """Encode pictures to DIR/<stem>.le: the centre square at 344x344; a 344x344 picture is taken as it is."""
+    """Encode the centre square of pictures at 344x344 to DIR/<stem>.le; a 344x344 picture is not resized."""
     from service.commands import encode_target, latent_files
     from service.commands.codec_choice import CodecChoice
 
-    wish = encode_target.Wish(
+    options = encode_target.EncodeOptions(
         quality,
         target_bytes=target_bytes,
         target_ssimulacra2=target_ssimulacra2,
@@ -93,7 +102,7 @@ def encode(
         refine_for=refine_for,
         refine_batch=refine_batch,
     )
-    latent_files.encode(files, output=output, wish=wish, codec=CodecChoice(weights, device, head))
+    latent_files.encode(files, output=output, options=options, codec=CodecChoice(weights, device, head))
 
 
 @app.command()
@@ -115,7 +124,7 @@ def decode(
 
 @app.command()
 def info(files: Files, *, weights: Weights = None) -> None:
-    """Print the header, the sizes and the bits per pixel of latents (.le), after checking them whole."""
+    """Print the header, the sizes and the bits per pixel of latents (.le), after checking their checksums."""
     from service.commands import latent_files
     from service.commands.codec_choice import CodecChoice
 
@@ -127,19 +136,21 @@ def evaluate(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of pictures.")],
     *,
     output: OutputFolder = Path("runs/evaluate"),
-    quick: Annotated[bool, typer.Option("--quick", help="Fewer pictures and qualities; no AVIF of speed 2.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Fewer pictures and qualities, and no AVIF of speed 2.")
+    ] = False,
     refine: Annotated[
         list[int] | None,
-        typer.Option("--refine", metavar="N", min=1, help="Measure a search of N steps too; repeatable, resumable."),
+        typer.Option("--refine", metavar="N", min=1, help="Also measure a search of N steps; repeatable, resumable."),
     ] = None,
     refine_pictures: Annotated[
-        int, typer.Option("--refine-pictures", metavar="N", min=1, help="How many pictures are searched.")
+        int, typer.Option("--refine-pictures", metavar="N", min=1, help="Pictures for that search.")
     ] = 12,
     weights: Weights = None,
     device: Device = "cpu",
 ) -> None:
-    """Rate and distortion against JPEG, WebP, AVIF and JPEG XL: tables, plots, sheets, JSON on the last line."""
-    with _extras("demo"):
+    """Compare rate and distortion with JPEG, WebP, AVIF and JPEG XL: tables, plots, sheets, JSON on the last line."""
+    with _require_extra("demo"):
         from service.commands import model_work
 
     model_work.evaluate(
@@ -161,44 +172,52 @@ def train(
     data: Annotated[
         list[Path], typer.Option("--data", metavar="PATH", help="A folder or a pack of photographs; repeatable.")
     ],
-    minutes: Annotated[float, typer.Option("--minutes", min=0.1, help="Time budget, decay of the rate included.")],
+    minutes: Annotated[
+        float, typer.Option("--minutes", min=0.1, help="Time budget, including the decay of the learning rate.")
+    ],
     output: OutputFolder = stages.DEFAULTS.output,
     valid: Annotated[Path | None, typer.Option("--valid", metavar="DIR", help="Photographs to validate on.")] = None,
-    resume: Annotated[Path | None, typer.Option("--resume", metavar="DIR", help="A run folder to go on in.")] = None,
+    resume: Annotated[
+        Path | None, typer.Option("--resume", metavar="DIR", help="The folder of a run to continue.")
+    ] = None,
     start: Annotated[
-        Path | None, typer.Option("--from", metavar="FILE", help="Weights to go on from, not the closed-form start.")
+        Path | None,
+        typer.Option("--from", metavar="FILE", help="Weights to start from, instead of the closed-form start."),
     ] = None,
     flat: Annotated[
         Path | None,
-        typer.Option("--from-flat", metavar="DIR", help="A stage's folder whose flat weights this run goes on from."),
+        typer.Option(
+            "--from-flat", metavar="DIR", help="A stage's folder. This run starts from its weights before the decay."
+        ),
     ] = None,
-    stage: Annotated[str, typer.Option("--stage", help=stages.sentence())] = stages.DEFAULTS.stage,
-    threads: Annotated[
-        int, typer.Option("--threads", min=1, help="Threads of the arithmetic.")
-    ] = stages.DEFAULTS.threads,
-    seed: Annotated[int, typer.Option("--seed", help="Of crops, qualities and starts.")] = stages.DEFAULTS.seed,
+    stage: Annotated[str, typer.Option("--stage", help=stages.describe_stages())] = stages.DEFAULTS.stage,
+    threads: Annotated[int, typer.Option("--threads", min=1, help="Threads for torch.")] = stages.DEFAULTS.threads,
+    seed: Annotated[
+        int, typer.Option("--seed", help="Random seed of crops, qualities and initial weights.")
+    ] = stages.DEFAULTS.seed,
     rate: Annotated[float, typer.Option("--rate", min=0, help="Learning rate.")] = stages.RECIPE.rate,
     batch: Annotated[
-        int, typer.Option("--batch", min=1, help="Crops in a step; a GPU has room for 32.")
+        int, typer.Option("--batch", min=1, help="Crops per step; 32 fit on a GPU.")
     ] = stages.RECIPE.batch,
     crop_px: Annotated[
-        int, typer.Option("--crop", metavar="PX", min=64, max=256, help="Side of a crop.")
+        int, typer.Option("--crop", metavar="PX", min=64, max=256, help="Side of a crop in px.")
     ] = stages.RECIPE.crop_px,
     optimizer: Annotated[str, typer.Option("--optimizer", help="muon or adamw.")] = stages.RECIPE.optimizer,
     contest_s: Annotated[
         float,
-        typer.Option("--contest", metavar="S", min=0, help="Try each optimizer for S seconds, go on with the better."),
+        typer.Option("--contest", metavar="S", min=0, help="Try each optimizer for S seconds and keep the better one."),
     ] = stages.DEFAULTS.contest_s,
     perceptual: Annotated[
-        float, typer.Option("--perceptual", min=0, max=1, help="Share of SSIMULACRA2 in the decay's distortion.")
+        float,
+        typer.Option("--perceptual", min=0, max=1, help="Weight of SSIMULACRA2 in the distortion during the decay."),
     ] = stages.RECIPE.perceptual,
     note: Annotated[
-        bool, typer.Option("--note", help="Train the research note's translator beside ours, to compare.")
+        bool, typer.Option("--note", help="Also train the translator of the research note, to compare.")
     ] = stages.DEFAULTS.note,
     device: Device = stages.DEFAULTS.device,
 ) -> None:
     """Train the codec within a time budget."""
-    with _extras("demo"):
+    with _require_extra("demo"):
         from service.commands import model_work
 
     recipe = model_work.Recipe(batch=batch, crop_px=crop_px, rate=rate, optimizer=optimizer, perceptual=perceptual)
@@ -232,7 +251,7 @@ def pack(
     ] = stages.PACK_BYTES,
 ) -> None:
     """Re-encode photographs so that they fit one file of a given size, for `train --data FILE` elsewhere."""
-    with _extras("demo"):
+    with _require_extra("demo"):
         from service.commands import model_work
 
     typer.echo(model_work.pack(model_work.PackOptions(data, output, most_bytes=most_bytes)))
@@ -245,7 +264,7 @@ def serve(
     port: Port = 8080,
     workers: Annotated[int, typer.Option("--workers", min=1, help="Server processes.")] = 1,
 ) -> None:
-    """Run the edge. Everything else is set by the environment, as listed below; EDGE_ORIGIN is the one that must be."""
+    """Run the edge. All other settings come from the environment, as listed below. EDGE_ORIGIN is required."""
     from service.commands import start_servers
 
     start_servers.serve(host=host, port=port, workers=workers)
@@ -258,10 +277,13 @@ def refine(
         str, typer.Option("--store", metavar="URL", envvar="EDGE_REDIS_URL", help="The store of the edges.")
     ],
     origin: Annotated[
-        str, typer.Option("--origin", metavar="URL", envvar="EDGE_ORIGIN", help="Where their pictures come from.")
+        str, typer.Option("--origin", metavar="URL", envvar="EDGE_ORIGIN", help="The origin of the edges.")
     ],
     steps: Annotated[
-        int, typer.Option("--steps", metavar="N", min=1, help="Steps of search: 40 on a processor, 400 on a GPU.")
+        int,
+        typer.Option(
+            "--steps", metavar="N", min=1, help="Steps of each search. Recommended: 40 on a CPU, 400 on a GPU."
+        ),
     ],
     refine_for: Annotated[
         str, typer.Option("--refine-for", metavar="HEADS", envvar="EDGE_REFINE_FOR", help=HEADS_HELP)
@@ -273,9 +295,9 @@ def refine(
         int, typer.Option("--origin-requests", metavar="N", min=1, help="Most requests to the origin at a time.")
     ] = 2,
 ) -> None:
-    """Replace the latents of a filled cache by better ones, hottest first; an interrupted run is simply started again.
+    """Replace the latents of a filled cache by better ones, hottest first. An interrupted run can be started again.
 
-    Everything else is set by the environment, as for the edges.
+    All other settings come from the environment, as for the edges.
     """
     from service.commands import better_latents
 
@@ -295,7 +317,7 @@ def refine(
 def purge(
     *,
     image_id: Annotated[str | None, typer.Option("--id", metavar="ID", help="One picture.")] = None,
-    tag: Annotated[str | None, typer.Option("--tag", metavar="TAG", help="All that the origin gave this tag.")] = None,
+    tag: Annotated[str | None, typer.Option("--tag", metavar="TAG", help="All pictures with this cache tag.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="All pictures.")] = False,
     soft: Annotated[bool, typer.Option("--soft", help="Only mark them stale.")] = False,
     edge: Annotated[str, typer.Option("--edge", metavar="URL", help="An edge on the store.")] = "http://127.0.0.1:8080",
@@ -303,7 +325,7 @@ def purge(
         str, typer.Option("--token", envvar="EDGE_ADMIN_TOKEN", help="The edge's EDGE_ADMIN_TOKEN.", show_default=False)
     ] = "",
 ) -> None:
-    """Take pictures out of all edges on a store before their time; prints what the edge answers."""
+    """Purge pictures from all edges that share a store, and print the edge's answer."""
     from service.commands import purge_order
 
     order = purge_order.Order(image_id=image_id, tag=tag, everything=everything, soft=soft)
@@ -327,30 +349,32 @@ def origin(
 def demo(
     *,
     photos: Annotated[Path | None, typer.Option("--photos", metavar="DIR", help="Your own photographs.")] = None,
-    once: Annotated[bool, typer.Option("--once", help="End after the figures instead of serving on.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Exit after the figures instead of serving on.")] = False,
     requests: Annotated[int, typer.Option("--requests", min=1, help="Requests of the load.")] = 2000,
     port: Port = 8080,
-    sheet: Annotated[Path, typer.Option("--sheet", metavar="FILE", help="Where the sheet goes.")] = Path("demo.png"),
+    sheet: Annotated[Path, typer.Option("--sheet", metavar="FILE", help="The sheet to write, a PNG file.")] = Path(
+        "demo.png"
+    ),
 ) -> None:
-    """Start an origin and an edge, send them a load, print what it came to and write a sheet of pictures."""
-    with _extras("demo"):
+    """Start an origin and an edge, send them requests, print the figures and write a sheet of pictures."""
+    with _require_extra("demo"):
         from service.demo import story
 
-    story.tell(story.DemoOptions(photos=photos, once=once, requests=requests, port=port, sheet=sheet))
+    story.run(story.DemoOptions(photos=photos, once=once, requests=requests, port=port, sheet=sheet))
 
 
 @app.command("demo-photos")
 def demo_photos(*, output: OutputFolder) -> None:
-    """Write the photographs of the demo, and crops of them, as JPEG files."""
-    with _extras("demo"):
+    """Write the photographs of the demonstration, and crops of them, as JPEG files."""
+    with _require_extra("demo"):
         from service.demo import photographs
 
-    typer.echo(photographs.write_bundled(output).sentence)
+    typer.echo(photographs.write_photographs(output).sentence)
 
 
 @contextmanager
-def _extras(name: str) -> Iterator[None]:
-    """What is imported in this block needs more than the edge itself does."""
+def _require_extra(name: str) -> Iterator[None]:
+    """Raise CommandFailure if an import in this block fails, because the extra is not installed."""
     try:
         yield
     except ModuleNotFoundError as error:
@@ -364,8 +388,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except CommandFailure as failure:
         complain(str(failure))
         return USER_ERROR
-    except TyperException as error:  # what the parser of arguments found
-        if message := error.format_message():  # no command at all: the help is printed already
+    except TyperException as error:  # an error in the arguments
+        if message := error.format_message():  # without a command there is no message, and the help was printed
             complain(f"latentedge: {message}")
         return USER_ERROR
     except (KeyboardInterrupt, typer.Abort):
@@ -374,13 +398,13 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 
 def main() -> None:
-    # Read by torch's OpenMP when it is first imported, here or in a child. Threads that wait by spinning take the cores
-    # from those they wait for: on two cores with two busy neighbours an encode took 3.4 s, like this 0.2 s (measured).
+    # torch's OpenMP reads this when it is first imported, here or in a child. By default, threads spin while they wait
+    # and take cores from the working threads. On two busy cores an encode took 3.4 s, and 0.2 s like this (measured).
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     signal.signal(signal.SIGTERM, _leave)
     sys.exit(run())
 
 
 def _leave(signal_number: int, _frame: FrameType | None) -> None:
-    """SIGTERM unwinds like Ctrl-C does: temporary files are removed and children ended on the way out."""
+    """Exit through the `finally` blocks on SIGTERM, as on Ctrl-C, so that files are removed and children stopped."""
     raise SystemExit(128 + signal_number)

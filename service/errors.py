@@ -1,38 +1,38 @@
-"""Every error the edge can name. No I/O; knows nothing of frameworks.
+"""All errors of the edge, with their statuses and their public sentences. No I/O, no framework.
 
 EdgeError
-├── SettingsError             the edge does not start; every fault of the environment in one message
-├── CannotListen              the edge does not start; its port is in use, or not this user's to use
-├── RequestError         400  the client asked for something that cannot be
+├── SettingsError             the edge does not start; the message lists all faults of the settings
+├── CannotListen              the edge does not start; its port is in use, or the user may not use it
+├── RequestError         400  the client's request is invalid
 │   ├── BadImageId
 │   ├── BadResolution
 │   ├── BadFormat
-│   ├── FieldsTooLarge   431  more header fields than the edge passes on to the origin
-│   └── LoopDetected     508  the edge's own request has come back to it
-├── SourceError               the origin's answer is not a picture the edge can serve
+│   ├── FieldsTooLarge   431  the header fields are more than the edge forwards to the origin
+│   └── LoopDetected     508  edges forward requests to each other in a loop
+├── SourceError               the origin's answer is not a picture that the edge can serve
 │   ├── NotAPicture      415
 │   ├── DamagedPicture   422
 │   └── PictureTooLarge  413  too many bytes or too many pixels, found before a full decode
-├── OriginError               the origin gave no picture
-│   ├── OriginRefused    4xx, 5xx: its own status, passed on (rules/origin_refused.py)
+├── OriginError               the origin sent no picture
+│   ├── OriginRefused    4xx, 5xx: the origin's own status, passed on (rules/origin_refused.py)
 │   ├── OriginUnreachable  502
-│   ├── OriginBroken     502  truncated body, redirect elsewhere, a status that makes no sense
-│   ├── UnusableLatent     502  a latent of other weights, or one that is damaged
+│   ├── OriginBroken     502  a truncated body, a redirect to another host, or an invalid status
+│   ├── UnusableLatent     502  a latent of other weights, or a damaged one
 │   └── OriginTooSlow    504
 ├── CodecError
 │   ├── QueueFull        503  refused at once, with Retry-After
-│   │   └── DecoderAway       the codec is ending, or its process has died or does not answer
+│   │   └── DecoderAway       the codec is stopping, or its process has died or does not answer
 │   ├── CodecFailed      500
-│   └── DamagedBitstream      never reaches a client: the record is refetched
-├── RecordError               never reaches a client: a miss, counted
+│   └── DamagedBitstream      never reaches a client: the picture is fetched again
+├── RecordError               never reaches a client: it is counted, and the request is a miss
 │   ├── DamagedRecord
-│   └── ForeignRecord         another layout, or a bitstream of other weights: overwritten
-│       └── RecordOfOthers    one that edges of another release still read and write: left in the store
-├── DamagedMessage            never reaches a client: the decoder and its workers drop it
-├── StoreUnavailable          never reaches a client: the picture is resized from the origin
-└── Leaving              503  the edge is stopped, and this request has taken too long to be finished
+│   └── ForeignRecord         another layout, or a bitstream of other weights; it is overwritten
+│       └── RecordOfOthers    a record that edges of another release still use; it stays in the store
+├── DamagedMessage            never reaches a client: the decoder and its workers drop the message
+├── StoreUnavailable          never reaches a client: the picture is resized from the origin's
+└── Leaving              503  the edge is stopping, and this request exceeded EDGE_DRAIN_S
 """
-# ruff: noqa: N818  (these are named after what happened; the tree above says that they are errors)
+# ruff: noqa: N818  (errors are named after the event; the tree above says that they are errors)
 
 from __future__ import annotations
 
@@ -46,16 +46,16 @@ from service.rendition import MEDIA_TYPES, RES_VALUES
 
 
 class EdgeError(Exception):
-    """An error with its status, its sentence for clients, and whether the log reports it to the operator."""
+    """An error, with its status, its sentence for clients (`public`), and whether it is logged (`report`)."""
 
     status: int = HTTPStatus.INTERNAL_SERVER_ERROR
     public: ClassVar[str] = "The edge failed to answer."
     report: ClassVar[bool] = True
     retry_after_s: ClassVar[int | None] = None
     collapsed = False
-    """Whether this request waited for another one, whose error it is (RFC 9211 2.6)."""
+    """Whether this is the error of another request's fetch, for which this request waited (RFC 9211 2.6)."""
     forwarded: Reason | None = None
-    """Why the origin was asked, if the error came of that."""
+    """Why the request was forwarded to the origin, if it was."""
 
     def for_waiter(self) -> Self:
         """Return a copy of this error for a request that waited for the failed one."""
@@ -66,26 +66,26 @@ class EdgeError(Exception):
 
 
 class SettingsError(EdgeError):
-    """The settings in the environment have faults, so the edge does not start."""
+    """The settings in the environment are invalid, so the edge does not start."""
 
     def __init__(self, faults: Sequence[str]) -> None:
-        super().__init__("\n".join(["the settings have faults:", *(f"  {fault}" for fault in faults)]))
+        super().__init__("\n".join(["the settings are invalid:", *(f"  {fault}" for fault in faults)]))
         self.faults = tuple(faults)
 
 
 class CannotListen(EdgeError):
-    """The address of the server cannot be bound."""
+    """The server's address cannot be bound."""
 
 
 class RequestError(EdgeError):
-    """The client's request is at fault."""
+    """The client's request is invalid."""
 
     status = HTTPStatus.BAD_REQUEST
     report = False
 
 
 class BadImageId(RequestError):
-    """An id that could leave the origin's folder, or that no origin could hold."""
+    """The image id could lead outside the origin's folder, or is invalid."""
 
     public = (
         "An image id has at most 512 characters and no '.' or '..' segment, scheme, backslash, control character or "
@@ -94,73 +94,73 @@ class BadImageId(RequestError):
 
 
 class BadResolution(RequestError):
-    """A `res` that names no rendition."""
+    """The argument `res` is not the name or the size of a rendition."""
 
     public = f"res is one of {', '.join(RES_VALUES)}, and is given once."
 
 
 class BadFormat(RequestError):
-    """A `fmt` that names no media type."""
+    """The argument `fmt` is not a media type of the edge."""
 
     public = f"fmt is one of {', '.join(MEDIA_TYPES)}, and is given once."
 
 
 class FieldsTooLarge(RequestError):
-    """More header fields, or longer ones, than the edge passes on to an origin (RFC 6585 5)."""
+    """The header fields to forward are more, or longer, than the edge forwards to an origin (RFC 6585 5)."""
 
     status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
-    public = "The header fields that would be passed on to the origin are too many, or too long."
+    public = "The request has too many header fields, or too long ones, to be forwarded to the origin."
 
 
 class LoopDetected(RequestError):
-    """Edges ask each other in a circle."""
+    """The edges forward requests to each other in a loop (RFC 8586)."""
 
     status = HTTPStatus.LOOP_DETECTED
-    public = "The edges ask each other in a circle: this request was sent by this edge itself."
+    public = "The edges forward requests to each other in a loop."
     report = True
 
 
 class SourceError(EdgeError):
-    """What the origin sent cannot be served as a picture."""
+    """The origin's file cannot be served as a picture."""
 
     report = False
     label: ClassVar[str] = "unusable"
-    """How metrics name it: a subclass without a label of its own counts as its base."""
+    """The label in metrics. A subclass without a label has that of its base class."""
 
 
 class NotAPicture(SourceError):
-    """The bytes are of no known picture format."""
+    """The origin's file is not of a known picture format."""
 
     status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
-    public = "What the origin holds under this id is not a picture."
+    public = "The origin's file under this id is not a picture."
     label = "not_a_picture"
 
 
 class DamagedPicture(SourceError):
-    """The format is known, the bytes are not a whole picture of it."""
+    """The origin's file is of a known picture format, but truncated or damaged."""
 
     status = HTTPStatus.UNPROCESSABLE_ENTITY
-    public = "The picture that the origin holds under this id is damaged."
+    public = "The origin's picture under this id is damaged."
     label = "damaged"
 
 
 class PictureTooLarge(SourceError):
-    """The file has more bytes or pixels than the edge accepts."""
+    """The origin's file has more bytes or pixels than the edge accepts."""
 
     status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
-    public = "The picture that the origin holds under this id is too large."
+    public = "The origin's picture under this id is too large."
     label = "too_large"
 
 
 class OriginError(EdgeError):
-    """The origin gave no picture."""
+    """The origin sent no picture."""
 
     label: ClassVar[str] = "failed"
-    """How metrics name it: a subclass without a label of its own counts as its base."""
+    """The label in metrics. A subclass without a label has that of its base class."""
 
 
 class OriginUnreachable(OriginError):
-    """No connection to the origin."""
+    """The edge cannot connect to the origin."""
 
     status = HTTPStatus.BAD_GATEWAY
     public = "The origin cannot be reached."
@@ -168,7 +168,7 @@ class OriginUnreachable(OriginError):
 
 
 class OriginBroken(OriginError):
-    """The origin's answer breaks off or makes no sense."""
+    """The origin's answer is truncated or invalid."""
 
     status = HTTPStatus.BAD_GATEWAY
     public = "The origin's answer was not usable."
@@ -179,17 +179,17 @@ class UnusableLatent(OriginError):
     """The origin or the parent sent a latent that this edge cannot decode."""
 
     status = HTTPStatus.BAD_GATEWAY
-    public = "What the origin holds under this id is not a latent that this edge can read."
+    public = "The origin's file under this id is not a latent that this edge can decode."
 
 
 class DamagedLatent(UnusableLatent):
-    """Truncated, flipped or impossible."""
+    """The latent is truncated, or its checksum or a field is wrong."""
 
     label = "damaged"
 
 
 class ForeignLatent(UnusableLatent):
-    """The latent seems to be whole, but it is of other weights or of another kind."""
+    """The latent is of other weights, or of another version or kind."""
 
     label = "foreign"
 
@@ -203,89 +203,89 @@ class OriginTooSlow(OriginError):
 
 
 class CodecError(EdgeError):
-    """The codec gave no picture."""
+    """The codec returned no result."""
 
 
 class QueueFull(CodecError):
-    """More work is waiting than the edge can do in time."""
+    """A queue is full, or the expected wait is too long."""
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
-    public = "The edge has too much to do at the moment."
+    public = "The edge is overloaded at the moment."
     report = False
     reason: ClassVar[Reason] = Reason.QUEUE_FULL
-    """The reason in Cache-Status and in a metric when a picture is shown without being encoded."""
+    """The reason in Cache-Status and in metrics if a picture is served without being encoded."""
     retry_after_s = 1
 
 
 class DecoderAway(QueueFull):
-    """The codec is ending, or its process has died or did not answer in time. The log says so once for each outage."""
+    """The codec is stopping, or its process has died or did not answer in time. Each outage is logged once."""
 
-    public = "The edge's decoder is away for a moment."
+    public = "The edge's decoder is not available at the moment."
     reason = Reason.DECODER_AWAY
 
 
 class CodecFailed(CodecError):
-    """The networks failed on the last device that was left."""
+    """The codec failed, on the CPU if the accelerator had failed before."""
 
-    public = "The picture could not be computed."
+    public = "The picture could not be decoded."
     label: ClassVar[str] = "codec_failed"
-    """How metrics name it where a parent's latent was to be decoded."""
+    """The label in metrics, if a parent's latent was decoded."""
 
 
 class DamagedBitstream(CodecError):
-    """The bitstream passed the record's checksum and failed its own checks."""
+    """The bitstream of a record failed its own checks, although the record's checksum is right."""
 
     reason: ClassVar[Reason] = Reason.DAMAGED_RECORD
 
 
 class RecordError(EdgeError):
-    """What the store holds under a picture's key cannot be used."""
+    """The record in the store cannot be used."""
 
     reason: Reason = Reason.DAMAGED_RECORD
-    """Why the origin is asked instead."""
+    """The reason in Cache-Status and in metrics for asking the origin instead."""
 
 
 class DamagedRecord(RecordError):
-    """Truncated, flipped or impossible."""
+    """The record is truncated, or its checksum or a field is wrong."""
 
 
 class ForeignRecord(RecordError):
-    """Whole, but of another layout or other weights."""
+    """The record is valid, but of another layout or of other weights."""
 
     reason = Reason.FOREIGN_RECORD
 
 
 class RecordOfOthers(ForeignRecord):
-    """The record is of a newer release, or a recent one of other weights: other edges still read it, so it stays."""
+    """The record is of a newer release, or a recent one of other weights. Other edges still use it, so it stays."""
 
     def __init__(self, message: str, *, reason: Reason, value: bytes) -> None:
         super().__init__(message)
         self.reason = reason
-        """What Cache-Status says of it, and the label under which metrics count it."""
+        """The reason in Cache-Status and in metrics."""
         self.value = value
         """The string in the store."""
 
 
 class DamagedMessage(EdgeError):
-    """A message between a worker and the decoder that cannot be read."""
+    """A message between a worker and the decoder cannot be parsed."""
 
 
 class StoreUnavailable(EdgeError):
-    """The store is down, slow, or answers nonsense."""
+    """The store is down, too slow, or sent an invalid answer."""
 
 
 class Leaving(EdgeError):
-    """The request was cut off at the end of EDGE_DRAIN_S."""
+    """The request was cancelled at the end of EDGE_DRAIN_S."""
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
-    public = "The edge is being stopped."
+    public = "The edge is shutting down."
     report = False
     retry_after_s = 1
 
 
 @contextmanager
-def forwarded_because(reason: Reason) -> Iterator[None]:
-    """Let every error that comes of asking the origin in this block say why it was asked."""
+def note_forward_reason(reason: Reason) -> Iterator[None]:
+    """Store the reason for asking the origin in every error that this block raises."""
     try:
         yield
     except EdgeError as error:

@@ -1,7 +1,7 @@
-"""Why the edge did what it did with a request: one table. Standard library only.
+"""All reasons of the edge's decisions on requests. Standard library only.
 
-A reason is what `Cache-Status` says (RFC 9211), what a metric counts, and a row of "Why was this a miss?" in
-docs/http.md, which tells what an operator does about it.
+Each reason is a value in `Cache-Status` (RFC 9211), a label in metrics, and a row of "Why was this a miss?" in
+docs/http.md, which says what an operator can do about it.
 """
 
 from __future__ import annotations
@@ -11,22 +11,22 @@ from enum import Enum, unique
 
 @unique
 class Reason(Enum):
-    """The pair is the `fwd` and the `detail` of `Cache-Status`. An empty string is not said."""
+    """A reason: the `fwd` and the `detail` of `Cache-Status`. An empty string is left out."""
 
-    # Why the origin or the parent was asked.
+    # Why a request was forwarded to the origin or the parent.
     URI_MISS = "uri-miss", ""
-    """Nothing lies under the key: never stored, evicted, over, or purged by id. The store cannot tell which."""
+    """The store has no record: never stored, evicted, expired, or purged by id. The store cannot tell which."""
     VARY_MISS = "vary-miss", ""
     STALE = "stale", ""
     PURGED = "uri-miss", "purged"
-    """By tag or with all pictures: the record is still there, and older than the purge."""
+    """The record is in the store, but older than a purge of its tag or of all pictures."""
     DAMAGED_RECORD = "uri-miss", "damaged-record"
     FOREIGN_RECORD = "uri-miss", "foreign-record"
     NEWER_RECORD = "bypass", "newer-record"
     OTHER_WEIGHTS = "bypass", "other-weights"
     STORE_UNAVAILABLE = "bypass", "store-unavailable"
 
-    # Why the answer of the origin may not be stored.
+    # Why an answer of the origin may not be stored.
     NO_STORE = "", "no-store"
     PRIVATE = "", "private"
     NO_TRANSFORM = "", "no-transform"

@@ -26,13 +26,13 @@ from service.commands.failure import CommandFailure
 from service.demo import load, photographs
 from service.demo.children import HOST, claim_port, edge_server, free_port, origin_server
 from service.demo.load_figures import OriginFigures, StoreFigures, hit_ratio, origin_figures, print_tables
-from service.demo.samples import DecodedPicture, avif, matched_avif_quality
+from service.demo.samples import DecodedPicture, avif, find_avif_quality
 from service.serving.origin_server import STATS_PATH
 
 
 @pytest.fixture(scope="module")
 def bundled(tmp_path_factory: pytest.TempPathFactory) -> photographs.PhotoFolder:
-    return photographs.write_bundled(tmp_path_factory.mktemp("photographs"))
+    return photographs.write_photographs(tmp_path_factory.mktemp("photographs"))
 
 
 def answer(name: str, *, hit: bool, ok: bool = True) -> load.Answer:
@@ -53,12 +53,12 @@ def test_a_folder_of_the_users_is_taken_as_it_lies(tmp_path: Path) -> None:
     (tmp_path / "deep").mkdir()
     for name in ("b.jpg", "deep/a.PNG", "notes.txt"):
         (tmp_path / name).write_bytes(b"")
-    assert photographs.found_in(tmp_path).names == ("b.jpg", "deep/a.PNG")
+    assert photographs.find_photographs(tmp_path).names == ("b.jpg", "deep/a.PNG")
 
 
 def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CommandFailure, match="no pictures"):
-        photographs.found_in(tmp_path)
+        photographs.find_photographs(tmp_path)
 
 
 def test_a_taken_port_is_named_before_anything_starts() -> None:
@@ -168,7 +168,7 @@ def test_the_matched_avif_file_is_the_first_that_scores_as_high() -> None:
     decoded = np.clip(reference.astype(int) + noise, 0, 255).astype(np.uint8)
     scorer = Ssimulacra2(reference)
     target = scorer.score(decoded)
-    quality = matched_avif_quality(DecodedPicture(reference, decoded=decoded, ssimulacra2=target))
+    quality = find_avif_quality(DecodedPicture(reference, decoded=decoded, ssimulacra2=target))
 
     def score(quality: int) -> float:
         with Image.open(io.BytesIO(avif(reference, quality))) as picture:

@@ -27,7 +27,7 @@ from service.render.jobs import DecodeJob, EncodeJob, RefineJob
 from service.render.picture_codec import CodecNames
 
 MESSAGE_BYTES = 2**20
-"""Assumed: the largest frame. The pixels of a 344 picture take 0.36 MB, and its symbols less."""
+"""Assumed: the largest frame. The pixels of a 344 picture and its widest symbols take less than 0.4 MB each."""
 _LAST_ANSWERS_MS = 1000
 """Assumed: the time that the last answers may take when the decoder stops."""
 _AT_ONCE = 64

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from service.cache.answer import Answer, Asked
 from service.cache.picture_files import PictureFiles
-from service.errors import EdgeError, forwarded_because
+from service.errors import EdgeError, note_forward_reason
 from service.metrics.outcomes import Outcome
 from service.metrics.timings import Timings
 from service.reason import Reason
@@ -33,7 +33,7 @@ class Bypass:
 
     async def fetch(self, asked: Asked, timings: Timings, *, forwarded: Reason) -> Source:
         """Fetch the picture for a request that stores nothing. Raises what the client gets."""
-        with forwarded_because(forwarded):
+        with note_forward_reason(forwarded):
             return await self._upstream.fetch(asked.wanted.image_id, asked.terms, timings)
 
     async def fetch_hit_for_miss(self, asked: Asked, lookup: Lookup, timings: Timings, *, forwarded: Reason) -> Source:

@@ -32,7 +32,7 @@ from service.errors import (
     RecordError,
     RecordOfOthers,
     StoreUnavailable,
-    forwarded_because,
+    note_forward_reason,
 )
 from service.metrics.timings import Timings
 from service.reason import Reason
@@ -138,7 +138,7 @@ class Filler:
         return work.begin(found, generation=purges.latest, beside=beside)
 
     async def _ask(self, work: Work) -> FillResult:
-        with forwarded_because(work.forwarded):
+        with note_forward_reason(work.forwarded):
             if work.known is None:
                 return await self._take(work, await self._fetch(work))
             return await self._validate(work, work.known)

@@ -1,4 +1,4 @@
-"""refine: runs through a filled cache and replaces its latents by better ones. Builds the run and prints its result.
+"""The command `refine`: sets up a sweep through a filled cache, runs it and prints its result.
 
 All other settings come from the environment, as for an edge: weights, device, head, limits of the origin.
 """
@@ -40,7 +40,7 @@ from service.upstream.origin_client import Limits, OriginClient
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefineOrder:
-    """The options of a run: which cache to refine, with how many steps, and how fast."""
+    """The options of a sweep: the store, the origin, the steps of each search, and the rate limit."""
 
     store: str
     origin: str
@@ -51,7 +51,7 @@ class RefineOrder:
 
 
 def refine(order: RefineOrder) -> None:
-    """Run through the cache; print one line of JSON at the end, also of a run that is interrupted."""
+    """Sweep the cache, and print one line of JSON at the end, also if the sweep is interrupted."""
     settings = _settings(order)
     try:
         asyncio.run(_run(order, settings))
@@ -90,10 +90,10 @@ async def _run(order: RefineOrder, settings: Settings) -> None:
             sources=_sources(order, settings, closing),
             worker=worker,
         )
-        await _swept(sweep, await store.hottest(prefix=KEY_PREFIX), at_once=_at_once(settings, worker))
+        await _run_sweep(sweep, await store.hottest(prefix=KEY_PREFIX), at_once=_at_once(settings, worker))
 
 
-async def _swept(sweep: Sweep, keys: Sequence[bytes], *, at_once: int) -> None:
+async def _run_sweep(sweep: Sweep, keys: Sequence[bytes], *, at_once: int) -> None:
     started_s = time.monotonic()
     try:
         with progress_bar() as bar:
@@ -107,7 +107,7 @@ async def _worker(settings: Settings, closing: AsyncExitStack) -> CodecWorker:
     limits = QueueLimits(
         queue_items=1,
         batch_items=1,
-        refine_items=2 * settings.refine_batch,  # one batch is searched for, the next one waits
+        refine_items=2 * settings.refine_batch,  # one batch is in progress, and the next one waits
         refine_batch=settings.refine_batch,
     )
     options = replace(WorkerOptions.of(settings), queue=limits, previous_weights=None)
@@ -119,7 +119,7 @@ async def _worker(settings: Settings, closing: AsyncExitStack) -> CodecWorker:
 
 
 def _at_once(settings: Settings, worker: CodecWorker) -> int:
-    """Return how many pictures are worked on: the sources of one picture or batch are fetched during a search."""
+    """Return how many pictures are in progress: one batch is searched while the sources of the next are fetched."""
     return 2 if worker.runs_on_cpu else 2 * settings.refine_batch
 
 

@@ -1,4 +1,4 @@
-"""The codec that a command uses, and the errors if it cannot be loaded."""
+"""Loads the codec that a command uses, and translates the errors of loading."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ HEADS = get_args(Head)
 
 @dataclass(frozen=True)
 class CodecChoice:
-    weights: Path | None  # None: the released ones
+    """The options of the codec."""
+
+    weights: Path | None  # None: the released weights
     device: str
     head: str
 
@@ -37,12 +39,15 @@ class CodecChoice:
 
 @contextmanager
 def codec_failures(device: str) -> Iterator[None]:
-    """Turn errors of loading a codec that the user can correct, in the weights or the device, into CommandFailure."""
+    """Translate errors in the weights or the device, which the user can correct, into CommandFailure."""
     from models.checkpoint import CheckpointError
 
     try:
         yield
     except CheckpointError as error:
         raise CommandFailure(f"latentedge: the codec cannot be loaded: {error}") from error
-    except (AssertionError, RuntimeError) as error:  # torch without CUDA raises the one, no GPU the other
+    except (
+        AssertionError,
+        RuntimeError,
+    ) as error:  # torch without CUDA raises AssertionError, and without a GPU RuntimeError
         raise CommandFailure(f"latentedge: the codec cannot be loaded on {device}: {error}") from error

@@ -1,4 +1,4 @@
-"""How the command line encodes a picture: at a quality, within so many bytes or to a score; searched for or not."""
+"""Encodes a picture for the command line: at a quality, to a size or to a score, with or without a search."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:  # torch is imported when a codec is loaded, not before
 
 
 @dataclass(frozen=True)
-class Wish:
-    """The options of an encode. At most one of the first three is given; without one, the model's default counts."""
+class EncodeOptions:
+    """The options of `encode`. At most one of the first three is given; without one, the model's quality is used."""
 
     quality: int | None
     target_bytes: int | None
@@ -28,10 +28,10 @@ class Wish:
     refine: int
     refine_for: str = AUTO
     refine_batch: int | None = None
-    """Files that are searched for together; None leaves it to the device."""
+    """The number of files in one search; None chooses by the device."""
 
     def check(self) -> None:
-        """Check the options. Raises CommandFailure."""
+        """Raise CommandFailure if the options are invalid."""
         given = [one for one in (self.quality, self.target_bytes, self.target_ssimulacra2) if one is not None]
         if len(given) > 1:
             raise CommandFailure("latentedge: --quality, --target-bytes and --target-ssimulacra2 cannot be combined")
@@ -56,51 +56,55 @@ class Wish:
 
 @dataclass(frozen=True)
 class Plain:
-    """A picture and its bitstream without a search."""
+    """A picture and its bitstream, before a search."""
 
     pixels: Pixels
     bitstream: bytes
 
     @property
     def quality(self) -> int:
-        """The quality at which it was encoded."""
+        """Return the quality in the header of the bitstream."""
         return parse(self.bitstream).quality
 
 
-def encoded(codec: Codec, pixels: Pixels, wish: Wish) -> Plain:
-    """Encode without a search; raises FileFailure if this picture cannot reach the target."""
-    if wish.target_bytes is not None:
-        return Plain(pixels, _within(codec, pixels, wish.target_bytes))
-    if wish.target_ssimulacra2 is not None:
-        return Plain(pixels, _reaching(codec, pixels, wish.target_ssimulacra2))
-    quality = codec.default_quality if wish.quality is None else wish.quality
+def encode_plain(codec: Codec, pixels: Pixels, options: EncodeOptions) -> Plain:
+    """Encode a picture (344, 344, 3) without a search. Raises FileFailure if it cannot reach the target."""
+    if options.target_bytes is not None:
+        return Plain(pixels, _encode_to_bytes(codec, pixels, options.target_bytes))
+    if options.target_ssimulacra2 is not None:
+        return Plain(pixels, _encode_to_score(codec, pixels, options.target_ssimulacra2))
+    quality = codec.default_quality if options.quality is None else options.quality
     return Plain(pixels, codec.encode(pixels, quality=quality))
 
 
-def searched(codec: Codec, plain: Sequence[Plain], wish: Wish, *, stepped: Callable[[], None]) -> list[bytes]:
-    """Search for a better bitstream of each picture, for all together; `stepped` is called after each step."""
+def search_better(
+    codec: Codec, plain: Sequence[Plain], options: EncodeOptions, *, on_step: Callable[[], None]
+) -> list[bytes]:
+    """Search for better bitstreams of several pictures at once. Call `on_step` after each step."""
     search = codec.refinement(
         [one.pixels for one in plain],
         qualities=[one.quality for one in plain],
-        steps=wish.refine,
-        readers=read_refine_for(wish.refine_for),
+        steps=options.refine,
+        readers=read_refine_for(options.refine_for),
     )
     while not search.is_done:
         search.step()
-        stepped()
+        on_step()
     found = zip(plain, search.bitstreams(), strict=True)
-    # The search weighs bytes against errors: it may trade a few of the one for the other.
-    return [better if _is_as_wished(codec, one.pixels, wish, blob=better) else one.bitstream for one, better in found]
+    # The search optimises rate plus distortion, so a result may miss a target that the first bitstream meets.
+    return [
+        better if _meets_target(codec, one.pixels, options, blob=better) else one.bitstream for one, better in found
+    ]
 
 
-def _reaching(codec: Codec, pixels: Pixels, target_ssimulacra2: float) -> bytes:
+def _encode_to_score(codec: Codec, pixels: Pixels, target_ssimulacra2: float) -> bytes:
     blob = codec.encode_to_score(pixels, ssimulacra2=target_ssimulacra2)
     if parse(blob).quality == QUALITIES - 1 and (score := codec.ssimulacra2(pixels, blob)) < target_ssimulacra2:
         raise FileFailure(f"even the best quality reaches only SSIMULACRA2 {score:.2f}")
     return blob
 
 
-def _within(codec: Codec, pixels: Pixels, target_bytes: int) -> bytes:
+def _encode_to_bytes(codec: Codec, pixels: Pixels, target_bytes: int) -> bytes:
     from models.rate_control import TargetError
 
     try:
@@ -109,9 +113,9 @@ def _within(codec: Codec, pixels: Pixels, target_bytes: int) -> bytes:
         raise FileFailure(str(error)) from error
 
 
-def _is_as_wished(codec: Codec, pixels: Pixels, wish: Wish, *, blob: bytes) -> bool:
-    if wish.target_bytes is not None:
-        return len(blob) <= wish.target_bytes
-    if wish.target_ssimulacra2 is not None:
-        return codec.ssimulacra2(pixels, blob) >= wish.target_ssimulacra2
+def _meets_target(codec: Codec, pixels: Pixels, options: EncodeOptions, *, blob: bytes) -> bool:
+    if options.target_bytes is not None:
+        return len(blob) <= options.target_bytes
+    if options.target_ssimulacra2 is not None:
+        return codec.ssimulacra2(pixels, blob) >= options.target_ssimulacra2
     return True

@@ -1,4 +1,4 @@
-"""How a command fails: one line on stderr for each thing that the user can mend, and exit code 2. No I/O but that."""
+"""The failures of a command: one line on stderr for each fault that the user can correct, and exit code 2."""
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -17,31 +17,31 @@ USER_ERROR = 2
 
 
 class CommandFailure(Exception):  # noqa: N818  (the word of this file)
-    """The command cannot go on; the message is the line that the user sees."""
+    """The command cannot continue. The message is the line that the user sees."""
 
 
 class FileFailure(Exception):  # noqa: N818  (likewise)
-    """This file cannot be done; others can. The message says what is wrong with it."""
+    """One file of several failed. The message says what is wrong with it."""
 
 
 def complain(line: str) -> None:
-    """One failure, one line, whatever the message or the file name holds."""
+    """Print a failure as one line on stderr, even if the message or the file name contains line breaks."""
     flat = " ".join(line.split())
     print(flat.encode(errors="replace").decode(), file=sys.stderr)  # noqa: T201  (stderr is the point)
 
 
 class FileRun:
-    """A run over files: a bad one is complained of and passed over."""
+    """A run over files. A bad file is reported and skipped."""
 
     def __init__(self, bar: Progress, *, files: TaskID, steps: TaskID | None) -> None:
-        """Use `file_run`."""
+        """Create a run. Callers use `file_run` instead."""
         self._bar = bar
         self._files = files
         self._steps = steps
         self.failures = 0
 
     def attempt(self, path: Path, work: Callable[[], Result]) -> Result | None:
-        """Do something with a file; None where that fails."""
+        """Return the result of `work`. If it raises FileFailure, report the failure and return None."""
         try:
             return work()
         except FileFailure as failure:
@@ -50,23 +50,23 @@ class FileRun:
         return None
 
     def advance(self, files: int) -> None:
-        """So many more files are done, well or badly."""
+        """Advance the progress bar by a number of files."""
         self._bar.advance(self._files, files)
 
     def begin_steps(self) -> None:
-        """The steps of some files begin."""
+        """Start the progress bar of steps again."""
         if self._steps is not None:
             self._bar.reset(self._steps)
 
     def step(self) -> None:
-        """One of them is made."""
+        """Advance the progress bar of steps by one."""
         if self._steps is not None:
             self._bar.advance(self._steps)
 
 
 @contextmanager
 def file_run(files: Sequence[Path], *, title: str, steps: int = 0) -> Iterator[FileRun]:
-    """Show how far a run is, in files and in the steps of each; fail at its end if any file has failed."""
+    """Show the progress of a run, in files and in steps. Exit with USER_ERROR at its end if a file failed."""
     with progress_bar(wanted=len(files) > 1 or steps > 0) as bar:
         of_files = bar.add_task(title, total=len(files))
         run = FileRun(bar, files=of_files, steps=bar.add_task("searching", total=steps) if steps else None)
@@ -76,7 +76,7 @@ def file_run(files: Sequence[Path], *, title: str, steps: int = 0) -> Iterator[F
 
 
 def for_each_file(files: Sequence[Path], work: Callable[[Path], None], *, title: str) -> None:
-    """Do every file that can be done; then fail if any could not."""
+    """Call `work` for every file, even after failures. Exit with USER_ERROR if one failed."""
     with file_run(files, title=title) as run:
         for path in files:
             run.attempt(path, partial(work, path))
@@ -84,5 +84,5 @@ def for_each_file(files: Sequence[Path], work: Callable[[Path], None], *, title:
 
 
 def reason(error: OSError) -> str:
-    """What the system says, without the errno and the path that the line names anyway."""
+    """Return the message of the operating system, without the errno and the path."""
     return (error.strerror or str(error)).lower()

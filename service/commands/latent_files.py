@@ -1,4 +1,4 @@
-"""encode, decode, info: pictures to latents (.le) and back, file by file. A bad file never stops the good ones."""
+"""The commands `encode`, `decode` and `info` for latents (.le). A bad file never stops the others."""
 
 import warnings
 from collections.abc import Sequence
@@ -11,25 +11,25 @@ from numpy.typing import NDArray
 from models.bitstream import MAX_WORDS_BYTES, Bitstream, BitstreamError, parse
 from models.config import HIGH_PX
 from service.commands.codec_choice import CodecChoice
-from service.commands.encode_target import Wish, encoded
+from service.commands.encode_target import EncodeOptions, encode_plain
 from service.commands.failure import CommandFailure, FileFailure, for_each_file, reason
-from service.commands.searched_files import Places, encode_searched
+from service.commands.searched_files import FileAccess, encode_with_search
 from service.commands.whole_file import write_whole
 from service.errors import DamagedPicture, NotAPicture, PictureTooLarge, SourceError
 from service.rendition import RES_VALUES, find_rendition
 from service.settings.edge_settings import Settings
 
 
-def encode(files: Sequence[Path], *, output: Path, wish: Wish, codec: CodecChoice) -> None:
-    wish.check()
+def encode(files: Sequence[Path], *, output: Path, options: EncodeOptions, codec: CodecChoice) -> None:
+    options.check()
     targets = _Targets(output, suffix=".le")
     loaded = codec.load()
-    if wish.refine:
-        encode_searched(files, places=Places(_read_square, targets.write), wish=wish, codec=loaded)
+    if options.refine:
+        encode_with_search(files, access=FileAccess(_read_square, targets.write), options=options, codec=loaded)
         return
 
     def encode_one(path: Path) -> None:
-        targets.write(path, encoded(loaded, _read_square(path), wish).bitstream)
+        targets.write(path, encode_plain(loaded, _read_square(path), options).bitstream)
 
     for_each_file(files, encode_one, title="encoding")
 
@@ -60,7 +60,7 @@ def info(files: Sequence[Path], *, codec: CodecChoice) -> None:
         blob = _read_latent(path)
         try:
             bitstream = parse(blob)
-            loaded.read(blob)  # only reading all symbols finds a flipped bit
+            loaded.read(blob)  # the checksum is over the symbols, so only entropy decoding finds a flipped bit
         except BitstreamError as error:
             raise FileFailure(str(error)) from error
         typer.echo(_description(path, bitstream, total_bytes=len(blob)))
@@ -69,7 +69,7 @@ def info(files: Sequence[Path], *, codec: CodecChoice) -> None:
 
 
 class _Targets:
-    """The files that a run writes into one folder; no two sources are written to the same file."""
+    """The output files in one folder. Two sources are never written to the same file."""
 
     def __init__(self, folder: Path, *, suffix: str) -> None:
         self._folder = folder
@@ -99,7 +99,7 @@ def _read(path: Path) -> bytes:
 
 
 def _read_latent(path: Path) -> bytes:
-    """Read a latent file, but not much more of it than any latent has: the rest would be refused anyway."""
+    """Read a latent file, at most a little more than the largest latent: a longer file is invalid anyway."""
     try:
         with path.open("rb") as file:
             return file.read(MAX_WORDS_BYTES + 1024)
@@ -111,7 +111,7 @@ def _read_square(path: Path) -> NDArray[np.uint8]:
     from service.render import image_file
 
     try:
-        with warnings.catch_warnings(action="ignore"):  # a failure has its own line
+        with warnings.catch_warnings(action="ignore"):  # a failure is reported in a line of its own
             source = image_file.read(_read(path), limits=image_file.ImageLimits(_largest_pixels()))
     except SourceError as error:
         raise FileFailure(_wrong_with(error)) from error
@@ -124,7 +124,7 @@ def _largest_pixels() -> int:
 
 
 def _wrong_with(error: SourceError) -> str:
-    """Return what is wrong with a file; the error's own public sentence speaks of an origin."""
+    """Return what is wrong with a file, because the public sentence of the error mentions an origin."""
     kind = {NotAPicture: "not a picture", DamagedPicture: "a damaged picture", PictureTooLarge: "too large"}
     name = kind.get(type(error), "cannot be read as a picture")
     return f"{name}: {error}" if str(error) else name

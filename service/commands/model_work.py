@@ -1,4 +1,4 @@
-"""evaluate, pack and train: the only door from the service to models.training."""
+"""The commands `evaluate`, `pack` and `train`. No other module of the service imports models.training."""
 
 from pathlib import Path
 

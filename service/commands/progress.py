@@ -1,4 +1,4 @@
-"""How a command shows on stderr how far it is; only a person at a terminal sees it."""
+"""The progress bar of a command, on stderr and only on a terminal."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 
 def progress_bar(*, wanted: bool = True) -> Progress:
-    """Return a bar for each task. It redirects stderr while it is drawn, so that a failure is printed above it."""
+    """Return a progress display. It redirects stderr while it is shown, so that failures are printed above it."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     return Progress(*columns, console=console, disable=not (wanted and console.is_terminal))

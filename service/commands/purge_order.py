@@ -1,4 +1,4 @@
-"""purge: asks an edge to remove pictures before their time."""
+"""The command `purge`: sends a purge to an edge."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -7,12 +7,12 @@ import httpx
 
 from service.commands.failure import CommandFailure
 
-TIMEOUT_S = 30.0  # assumed: a purge of many takes a second
+TIMEOUT_S = 30.0  # assumed: a purge of many pictures takes a second
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """The pictures to purge, and how."""
+    """The pictures to purge, and whether they are only marked stale (`soft`)."""
 
     image_id: str | None
     tag: str | None
@@ -20,7 +20,7 @@ class Order:
     soft: bool
 
     def body(self) -> dict[str, Any]:
-        """Return the order as the edge's route expects it. Raises CommandFailure."""
+        """Return the JSON body of the request. Raises CommandFailure unless exactly one of id, tag and all is given."""
         wanted: dict[str, Any] = {"id": self.image_id, "tag": self.tag, "all": self.everything or None}
         given = {name: value for name, value in wanted.items() if value is not None}
         if len(given) != 1:
@@ -29,7 +29,7 @@ class Order:
 
 
 def purge(order: Order, *, edge: str, token: str) -> str:
-    """Send the order and return the edge's answer. Raises CommandFailure with the edge's sentence."""
+    """Send the purge, and return the edge's answer. Raises CommandFailure with the edge's error sentence."""
     body, headers = order.body(), {"Authorization": f"Bearer {token}"} if token else {}
     try:
         answer = httpx.post(f"{edge.rstrip('/')}/purge", json=body, headers=headers, timeout=TIMEOUT_S, trust_env=False)

@@ -1,4 +1,4 @@
-"""encode --refine: better latents of files, searched for batch by batch. A bad file never stops the good ones."""
+"""The command `encode --refine`: encodes files with a search, batch by batch. A bad file never stops the others."""
 
 from __future__ import annotations
 
@@ -9,49 +9,51 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from models.picture_array import Pixels
-from service.commands.encode_target import Plain, Wish, encoded, searched
+from service.commands.encode_target import EncodeOptions, Plain, encode_plain, search_better
 from service.commands.failure import CommandFailure, FileRun, file_run
 
 if TYPE_CHECKING:  # torch is imported when a codec is loaded, not before
     from models.codec import Codec
 
-PROCESSOR_FILES, GPU_FILES = 1, 64
-"""Measured: a processor gains 10 % at most by several together (LOG.md). Assumed: a GPU has room for so many."""
+CPU_FILES, GPU_FILES = 1, 64
+"""Files in one search. Measured: a CPU gains 10 % at most from several (LOG.md). Assumed: 64 fit on a GPU."""
 
 
 @dataclass(frozen=True)
-class Places:
-    """Where pictures come from, and where bitstreams go; both raise FileFailure."""
+class FileAccess:
+    """Functions that read a picture and write a bitstream. Both raise FileFailure."""
 
     read: Callable[[Path], Pixels]
     write: Callable[[Path, bytes], None]
 
 
-def encode_searched(files: Sequence[Path], *, places: Places, wish: Wish, codec: Codec) -> None:
-    """Encode every file that can be encoded; then fail if any could not."""
-    size = wish.refine_batch or (PROCESSOR_FILES if codec.device == "cpu" else GPU_FILES)
-    with file_run(files, title="encoding", steps=wish.refine) as run:
+def encode_with_search(files: Sequence[Path], *, access: FileAccess, options: EncodeOptions, codec: Codec) -> None:
+    """Encode every file, even after failures. Exit with USER_ERROR if one failed."""
+    size = options.refine_batch or (CPU_FILES if codec.device == "cpu" else GPU_FILES)
+    with file_run(files, title="encoding", steps=options.refine) as run:
         for first in range(0, len(files), size):
-            _encode_batch(files[first : first + size], places, wish, codec=codec, run=run)
+            _encode_batch(files[first : first + size], access, options, codec=codec, run=run)
 
 
-def _encode_batch(files: Sequence[Path], places: Places, wish: Wish, *, codec: Codec, run: FileRun) -> None:
-    def begun(path: Path) -> Plain:
-        return encoded(codec, places.read(path), wish)
+def _encode_batch(
+    files: Sequence[Path], access: FileAccess, options: EncodeOptions, *, codec: Codec, run: FileRun
+) -> None:
+    def encode_one(path: Path) -> Plain:
+        return encode_plain(codec, access.read(path), options)
 
-    tried = [(path, run.attempt(path, partial(begun, path))) for path in files]
+    tried = [(path, run.attempt(path, partial(encode_one, path))) for path in files]
     plain = [(path, one) for path, one in tried if one is not None]
     if plain:
         run.begin_steps()
-        found = _found(codec, [one for _, one in plain], wish, run)
+        found = _search(codec, [one for _, one in plain], options, run)
         for (path, _), bitstream in zip(plain, found, strict=True):
-            run.attempt(path, partial(places.write, path, bitstream))
+            run.attempt(path, partial(access.write, path, bitstream))
     run.advance(len(files))
 
 
-def _found(codec: Codec, plain: Sequence[Plain], wish: Wish, run: FileRun) -> list[bytes]:
+def _search(codec: Codec, plain: Sequence[Plain], options: EncodeOptions, run: FileRun) -> list[bytes]:
     try:
-        return searched(codec, plain, wish, stepped=run.step)
-    except RuntimeError as error:  # torch's own; that of a full GPU is one of them
+        return search_better(codec, plain, options, on_step=run.step)
+    except RuntimeError as error:  # torch's errors, such as out of GPU memory
         hint = "; a smaller --refine-batch takes less memory" if len(plain) > 1 else ""
         raise CommandFailure(f"latentedge: the search failed: {error}{hint}") from error

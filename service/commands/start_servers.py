@@ -1,4 +1,4 @@
-"""serve and origin: the two servers of the command line, started from settings and a folder."""
+"""The commands `serve` and `origin`, which start the edge and a small origin."""
 
 from pathlib import Path
 
@@ -29,12 +29,12 @@ def serve(*, host: str, port: int, workers: int) -> None:
 
 
 def _check_weights(weights: Path | None, previous: Path | None) -> None:
-    """Load the given files here, so that a fault is reported in one line and not by a traceback of a worker."""
+    """Load the given files before the workers start, so that a fault is one line and not a worker's traceback."""
     if weights is None and previous is None:
         return
     stream_id = _read_stream_id("EDGE_WEIGHTS", weights)
     if previous is not None and _read_stream_id("EDGE_PREVIOUS_WEIGHTS", previous) == stream_id:
-        raise CommandFailure("latentedge: EDGE_PREVIOUS_WEIGHTS: these read the same stream as the weights in use")
+        raise CommandFailure("latentedge: EDGE_PREVIOUS_WEIGHTS: the stream id is that of the weights in use")
 
 
 def _read_stream_id(name: str, weights: Path | None) -> bytes:

@@ -1,11 +1,11 @@
-"""Writing a file whole or not at all."""
+"""Writes a file atomically."""
 
 import os
 from pathlib import Path
 
 
 def write_whole(target: Path, content: bytes) -> None:
-    """Write beside the target, then rename: nobody ever finds half a file under its name."""
+    """Write a temporary file and rename it, so that the target is never incomplete."""
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         part.write_bytes(content)

@@ -1,1 +1,1 @@
-"""The demonstration: an origin, an edge and a load on one machine, and what it came to. Part of the command line."""
+"""The demonstration: an origin, an edge and a load generator on one machine. Part of the command line."""

@@ -1,4 +1,4 @@
-"""The servers of the demonstration: real child processes, ended with it whatever happens."""
+"""The servers of the demonstration: child processes that never outlive it."""
 
 import os
 import signal
@@ -18,20 +18,20 @@ from service.commands.failure import CommandFailure
 from service.serving.origin_server import STATS_PATH
 
 HOST = "127.0.0.1"
-_START_S = 120.0  # a first import of torch on a cold disk takes its time
+_START_S = 120.0  # the first import of torch from a cold disk is slow
 _POLL_S = 0.1
 _STOP_S = 15.0
 
 
 def free_port() -> int:
-    """A port that nobody had a moment ago."""
+    """Return a port that was free a moment ago."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])
 
 
 def claim_port(port: int) -> int:
-    """The port itself if it is free (0: any free one), so that a taken one is reported before anything starts."""
+    """Return the port, or any free port for 0. Raises CommandFailure if the port is in use."""
     if port == 0:
         return free_port()
     with socket.socket() as probe:
@@ -45,12 +45,15 @@ def claim_port(port: int) -> int:
 
 @dataclass(frozen=True)
 class Child:
+    """A running server, and the address under which it answers."""
+
     url: str
     popen: subprocess.Popen[bytes]
 
 
 @contextmanager
 def origin_server(folder: Path, *, log: Path) -> Iterator[Child]:
+    """Run an origin over a folder of pictures."""
     port = free_port()
     arguments = ("origin", "--dir", str(folder), "--port", str(port))
     with _server(arguments, environment=os.environ, log=log, ready_path=STATS_PATH) as child:
@@ -61,7 +64,7 @@ def origin_server(folder: Path, *, log: Path) -> Iterator[Child]:
 def edge_server(
     origin_url: str, *, log: Path, port: int, settings: Mapping[str, str] = MappingProxyType({})
 ) -> Iterator[Child]:
-    """An edge on the embedded store, whatever the user's environment says of origin, store and these settings."""
+    """Run an edge with an embedded store. `settings` override the environment, as do the origin and the store."""
     environment = {**os.environ, "EDGE_ORIGIN": origin_url, "EDGE_REDIS_URL": "", **settings}
     with _server(("serve", "--port", str(port)), environment=environment, log=log, ready_path="/readyz") as child:
         yield child
@@ -69,11 +72,11 @@ def edge_server(
 
 @contextmanager
 def _server(arguments: Sequence[str], *, environment: Mapping[str, str], log: Path, ready_path: str) -> Iterator[Child]:
-    """Run `latentedge ARGUMENTS` as long as the block lasts; the block starts when it answers."""
+    """Run `latentedge ARGUMENTS` in a child process. The block begins when the server is ready."""
     command = [sys.executable, "-m", "service.child_entry", str(os.getpid()), *arguments]
     url = f"http://{HOST}:{arguments[-1]}"
     with log.open("wb") as output:
-        # A session of its own: Ctrl-C reaches the demonstration alone, which then ends its children in order.
+        # In a session of its own, the child gets no Ctrl-C. The demonstration then stops its children in order.
         popen = subprocess.Popen(  # noqa: S603  (our own command line)
             command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
         )
@@ -105,10 +108,10 @@ def _end(child: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         child.kill()
         child.wait()
-    with suppress(ProcessLookupError):  # nobody left, as it should be
+    with suppress(ProcessLookupError):  # the expected case: no process of the session is left
         os.killpg(child.pid, signal.SIGKILL)
 
 
 def _last_line(log: Path) -> str:
     lines = log.read_text(errors="replace").split("\n")
-    return next((line for line in reversed(lines) if line.strip()), "it said nothing")
+    return next((line for line in reversed(lines) if line.strip()), "its log is empty")

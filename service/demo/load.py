@@ -1,4 +1,4 @@
-"""A Zipf load on the edge: few pictures are asked for often, many seldom, each request for one of both sizes."""
+"""A Zipf load on the edge: few pictures are requested often and many seldom, each in one of both sizes."""
 
 import asyncio
 import time
@@ -11,15 +11,15 @@ import numpy as np
 
 from service.rendition import RENDITIONS
 
-CLIENTS = 4  # assumed: enough that batches form, few enough that latency is not all queueing
-_ZIPF_EXPONENT = 0.9  # assumed: what is published for web pictures lies between 0.7 and 1
+CLIENTS = 4  # assumed: enough for batches to form, and few enough for latency not to be mostly queueing
+_ZIPF_EXPONENT = 0.9  # assumed: published values for web pictures are between 0.7 and 1
 _SEED = 7
 _TIMEOUT_S = 60.0
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What became of one request."""
+    """The result of one request."""
 
     name: str
     res: str
@@ -28,7 +28,7 @@ class Answer:
     seconds: float
     body_bytes: int
     from_memory: bool = False
-    """A hit whose file was still there: nothing was decoded."""
+    """Whether the hit came from the edge's in-memory cache, without a decode."""
 
 
 def picture_url(edge_url: str, name: str, *, res: str, fmt: str = "jpeg") -> str:
@@ -36,14 +36,14 @@ def picture_url(edge_url: str, name: str, *, res: str, fmt: str = "jpeg") -> str
 
 
 async def send(edge_url: str, names: Sequence[str], *, requests: int, on_answer: Callable[[], None]) -> list[Answer]:
-    """Send the load with a bounded number of clients; each sends its next request when it has its answer."""
+    """Send the load with CLIENTS clients. Each sends its next request after its last answer."""
     wanted = iter(_draw(names, requests))
     answers: list[Answer] = []
     limits = httpx.Limits(max_connections=CLIENTS)
     async with httpx.AsyncClient(limits=limits, timeout=_TIMEOUT_S, trust_env=False) as client:
 
         async def one_client() -> None:
-            for name, res in wanted:  # shared by all clients: each takes the next
+            for name, res in wanted:  # all clients share this iterator
                 answers.append(await _ask(client, edge_url, name=name, res=res))
                 on_answer()
 
@@ -54,13 +54,13 @@ async def send(edge_url: str, names: Sequence[str], *, requests: int, on_answer:
 
 
 def is_hit(cache_status: str) -> bool:
-    """Whether the first cache in the list answered from its store. RFC 9211 2.1: `hit` excludes `fwd`."""
+    """Return whether the first cache in the list answered from its store. RFC 9211 2.1: `hit` excludes `fwd`."""
     parameters = {part.strip() for part in cache_status.split(",", maxsplit=1)[0].split(";")[1:]}
     return "hit" in parameters or "hit=?1" in parameters
 
 
 def is_from_memory(cache_status: str) -> bool:
-    """Whether our edge says that it has not decoded anything."""
+    """Return whether Cache-Status says that the edge answered without a decode."""
     return "detail=memory" in cache_status.replace(" ", "").split(";")
 
 

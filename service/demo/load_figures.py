@@ -1,4 +1,4 @@
-"""The figures of the load, and the tables that print them. No other I/O."""
+"""The figures of the load, and their tables on the console."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from service.demo.samples import AVIF_SPEED, AVIF_TUNE, JPEG_QUALITY
 
 @dataclass(frozen=True)
 class StoreFigures:
-    """The sizes of the pictures in the store, and of the files that a conventional edge would keep instead."""
+    """The sizes of the latents in the store, and of the picture files that a conventional edge would store."""
 
     pictures: int
     store_bytes: int
@@ -26,6 +26,8 @@ class StoreFigures:
 
 @dataclass(frozen=True)
 class OriginFigures:
+    """The traffic to the origin, and the traffic that hits avoided."""
+
     requests: int
     egress_bytes: int
     avoided_bytes: int  # the source's bytes, summed over hits
@@ -39,7 +41,7 @@ def origin_figures(
 
 
 def hit_ratio(answers: Sequence[Answer]) -> float:
-    """Return the share of hits among answers without errors; a request that waited for a fill is not a hit."""
+    """Return the fraction of hits among answers without errors. A collapsed request is not a hit."""
     answered = [answer for answer in answers if answer.ok]
     return sum(answer.hit for answer in answered) / len(answered) if answered else 0.0
 
@@ -105,5 +107,5 @@ def _percentiles_ms(answers: Sequence[Answer]) -> str:
 
 
 def _size(size_bytes: float) -> str:
-    """Return a size as text in decimal units, like the other figures."""
+    """Return a size as text in decimal units."""
     return f"{size_bytes / 1e6:,.2f} MB" if size_bytes >= 1e5 else f"{size_bytes / 1e3:,.1f} kB"  # noqa: PLR2004

@@ -1,4 +1,4 @@
-"""The pictures of the demonstration: photographs that come inside two wheels and crops of them, or a user's folder."""
+"""The pictures of the demonstration: photographs from two wheels and crops of them, or a user's folder."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ from models.config import HIGH_PX
 from service.commands.failure import CommandFailure
 from service.serving.origin_server import MEDIA_TYPES
 
-# The colour photographs of at least 344 px that are in the wheels themselves (scikit-image fetches others over the
-# network), without microscopy and the second picture of the stereo pair.
+# All colour photographs of at least 344 px in the wheels (scikit-image downloads its others), without microscopy and
+# the second picture of the stereo pair.
 BUNDLED = (
     ("sklearn.datasets.images", "china.jpg"),
     ("skimage.data", "coffee.png"),
@@ -24,7 +24,7 @@ BUNDLED = (
     ("skimage.data", "retina.jpg"),
     ("skimage.data", "hubble_deep_field.jpg"),
 )
-CROPS_EACH = 19  # assumed: with the photographs themselves 160 pictures, a catalogue that 2,000 requests can warm
+CROPS_EACH = 19  # assumed: 160 pictures in all, a catalogue that 2,000 requests can warm
 SHEET_PICTURES = 6
 _JPEG_QUALITY = 92
 _SEED = 2
@@ -32,13 +32,15 @@ _SEED = 2
 
 @dataclass(frozen=True)
 class PhotoFolder:
+    """A folder of photographs, and a sentence that describes it."""
+
     folder: Path
-    names: tuple[str, ...]  # paths in the folder, the ids that the edge serves
-    featured: tuple[str, ...]  # those on the sheet
+    names: tuple[str, ...]  # paths in the folder, which are the image ids
+    featured: tuple[str, ...]  # the names of the photographs on the sheet
     sentence: str
 
 
-def write_bundled(folder: Path) -> PhotoFolder:
+def write_photographs(folder: Path) -> PhotoFolder:
     """Write the bundled photographs and their crops as JPEG files."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -47,7 +49,7 @@ def write_bundled(folder: Path) -> PhotoFolder:
     draw = np.random.default_rng(_SEED)
     photographs: list[str] = []
     crops: list[str] = []
-    for stem, photograph in _bundled():
+    for stem, photograph in _read_bundled():
         photographs.append(_save(photograph, folder / f"{stem}.jpg"))
         crops.extend(
             _save(crop, folder / f"{stem}-{number:02}.jpg")
@@ -61,8 +63,8 @@ def write_bundled(folder: Path) -> PhotoFolder:
     )
 
 
-def found_in(folder: Path) -> PhotoFolder:
-    """The pictures of a folder of the user's, as they lie there."""
+def find_photographs(folder: Path) -> PhotoFolder:
+    """Find the pictures below a user's folder. Raises CommandFailure if there are none."""
     if not folder.is_dir():
         raise CommandFailure(f"{folder}: not a folder")
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in MEDIA_TYPES and path.is_file())
@@ -74,7 +76,7 @@ def found_in(folder: Path) -> PhotoFolder:
     )
 
 
-def _bundled() -> Iterator[tuple[str, Image.Image]]:
+def _read_bundled() -> Iterator[tuple[str, Image.Image]]:
     for package, name in BUNDLED:
         try:
             with (resources.files(package) / name).open("rb") as file, Image.open(file) as photograph:
@@ -84,7 +86,7 @@ def _bundled() -> Iterator[tuple[str, Image.Image]]:
 
 
 def _crops(photograph: Image.Image, draw: np.random.Generator) -> Iterator[Image.Image]:
-    """Squares of at least the served size, so that none is enlarged, at places and scales that differ."""
+    """Yield square crops at random positions and scales. None is smaller than 344 px, so that none is enlarged."""
     shorter_px = min(photograph.size)
     for _ in range(CROPS_EACH):
         side_px = int(draw.integers(HIGH_PX, max(HIGH_PX, round(0.9 * shorter_px)) + 1))

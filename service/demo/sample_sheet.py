@@ -1,4 +1,4 @@
-"""The sheet: photographs beside what the edge made of them, at their true size, with bytes and scores."""
+"""The sheet: photographs beside the edge's renditions, at their true size, with bytes and scores."""
 
 from collections.abc import Sequence
 from importlib import resources
@@ -27,7 +27,7 @@ _GREY = "#626a73"
 
 def write_sheet(samples: Sequence[Sample], *, path: Path) -> None:
     title = "latentedge: one latent per picture, every size decoded from it"
-    subtitle = "True size. The originals are the sources' centre squares; both renditions are of the same latent."
+    subtitle = "True size. The originals are the sources' centre squares. Both renditions are decoded from one latent."
     try:
         _Sheet(samples, title=title, subtitle=subtitle).save(path)
     except OSError as error:
@@ -35,7 +35,7 @@ def write_sheet(samples: Sequence[Sample], *, path: Path) -> None:
 
 
 class _Sheet:
-    """Two columns of blocks; in a block the original, high and medium stand side by side."""
+    """Two columns of blocks. A block shows the original, high and medium side by side."""
 
     def __init__(self, samples: Sequence[Sample], *, title: str, subtitle: str) -> None:
         rows = -(-len(samples) // _COLUMNS)
@@ -79,7 +79,7 @@ class _Sheet:
 
 
 def _font(size_px: int, *, bold: bool = False) -> ImageFont.FreeTypeFont:
-    """DejaVu Sans as matplotlib's wheel carries it: the same sheet on every machine."""
+    """Load DejaVu Sans from matplotlib's wheel, so that the sheet looks the same on every machine."""
     name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
     with resources.as_file(resources.files("matplotlib") / "mpl-data" / "fonts" / "ttf" / name) as path:
         return ImageFont.truetype(str(path), size_px)

@@ -1,4 +1,4 @@
-"""A few pictures looked at closely: what the edge makes of them, scored, and what conventional files would take."""
+"""Scores of a few pictures that the edge decodes, and the sizes of conventional files of the same pictures."""
 
 import io
 from collections.abc import Callable
@@ -18,14 +18,14 @@ from service.rendition import RENDITIONS, Rendition
 from service.settings.edge_settings import Settings
 
 JPEG_QUALITY = 80
-AVIF_SPEED, AVIF_TUNE = 6, "iq"  # the tune by name: Pillow's default depends on its libavif
+AVIF_SPEED, AVIF_TUNE = 6, "iq"  # the tune is stated, because Pillow's default depends on its libavif
 _AVIF_QUALITIES = 100  # 100 itself is lossless, which libaom refuses to tune
 _LIMITS = image_file.ImageLimits(source_pixels=Settings.model_fields["source_pixels"].default)
 
 
 @dataclass(frozen=True)
 class DecodedPicture:
-    """One size of one picture: what it should look like, what the edge answered, how close that is."""
+    """One size of one picture: the reference, the edge's answer, and its SSIMULACRA2 score."""
 
     reference: Pixels
     decoded: Pixels
@@ -34,6 +34,8 @@ class DecodedPicture:
 
 @dataclass(frozen=True)
 class Sample:
+    """One picture in both sizes, and the bytes of its source and of its latent."""
+
     name: str
     source_bytes: int
     latent_bytes: int
@@ -42,14 +44,15 @@ class Sample:
 
 
 class Examiner:
-    """Asks the edge for pictures without loss and scores them against the source."""
+    """Fetches pictures from the edge as PNG and scores them against the source."""
 
     def __init__(self, edge_url: str, folder: Path, *, encode: Callable[[Pixels], bytes]) -> None:
         self._edge_url = edge_url
         self._folder = folder
         self._encode = encode
 
-    def look_at(self, name: str) -> Sample:
+    def examine(self, name: str) -> Sample:
+        """Fetch and score both sizes of a picture."""
         source = (self._folder / name).read_bytes()
         pixels = image_file.read(source, limits=_LIMITS).pixels
         high, medium = RENDITIONS
@@ -70,20 +73,20 @@ class Examiner:
 
 
 def jpeg_pair_bytes(path: Path) -> int:
-    """Both sizes of a picture as JPEG files."""
+    """Return the bytes of both sizes of a picture as JPEG files."""
     pixels = image_file.read(path.read_bytes(), limits=_LIMITS).pixels
     squares = (image_file.square(pixels, one.size_px) for one in RENDITIONS)
     return sum(len(_file(square, "JPEG", quality=JPEG_QUALITY)) for square in squares)
 
 
 def avif_pair_bytes(sample: Sample) -> int:
-    """Both sizes as AVIF files that score at least what the edge's renditions do."""
+    """Return the bytes of both sizes as AVIF files that score at least as high as the edge's renditions."""
     pair = (sample.high, sample.medium)
-    return sum(len(avif(rendition.reference, matched_avif_quality(rendition))) for rendition in pair)
+    return sum(len(avif(rendition.reference, find_avif_quality(rendition))) for rendition in pair)
 
 
-def matched_avif_quality(rendition: DecodedPicture) -> int:
-    """The lowest AVIF quality that scores as high as the rendition, by bisection (the best there is if none does)."""
+def find_avif_quality(rendition: DecodedPicture) -> int:
+    """Find by bisection the lowest AVIF quality that scores as high as the rendition; the best if none does."""
     scorer = Ssimulacra2(rendition.reference)
     low, high = 0, _AVIF_QUALITIES - 1
     while low < high:

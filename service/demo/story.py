@@ -1,4 +1,4 @@
-"""The demonstration from top to bottom: pictures, two servers, a load, the figures, a sheet, then serving on."""
+"""The demonstration from top to bottom: pictures, two servers, a load, figures, a sheet, and then it serves on."""
 
 import asyncio
 import tempfile
@@ -20,7 +20,7 @@ from service.commands.failure import CommandFailure
 from service.demo import load
 from service.demo.children import Child, claim_port, edge_server, origin_server
 from service.demo.load_figures import OriginFigures, StoreFigures, origin_figures, print_tables
-from service.demo.photographs import PhotoFolder, found_in, write_bundled
+from service.demo.photographs import PhotoFolder, find_photographs, write_photographs
 from service.demo.sample_sheet import write_sheet
 from service.demo.samples import Examiner, Sample, avif_pair_bytes, jpeg_pair_bytes
 from service.serving.origin_server import STATS_PATH
@@ -33,19 +33,22 @@ _JPEG_PICTURES = 200
 
 @dataclass(frozen=True)
 class DemoOptions:
-    photos: Path | None  # None: the photographs that come in wheels
+    """The options of the command `demo`."""
+
+    photos: Path | None  # None: the bundled photographs
     once: bool
     requests: int
     port: int
     sheet: Path
 
 
-def tell(options: DemoOptions) -> None:
+def run(options: DemoOptions) -> None:
+    """Run the demonstration, and serve on until Ctrl-C unless `once` is set. Raises CommandFailure."""
     console = Console()
     port = claim_port(options.port)
     with tempfile.TemporaryDirectory(prefix="latentedge-demo-") as scratch, ExitStack() as servers:
         room = Path(scratch)
-        photos = found_in(options.photos) if options.photos else write_bundled(room / "photographs")
+        photos = find_photographs(options.photos) if options.photos else write_photographs(room / "photographs")
         console.print(f"{photos.sentence}.")
         with console.status("starting the origin and the edge"):
             origin = servers.enter_context(origin_server(photos.folder, log=room / "origin.log"))
@@ -53,7 +56,7 @@ def tell(options: DemoOptions) -> None:
         console.print(f"Origin at {origin.url}, edge at {edge.url}, its store embedded.")
         answers = _send(console, edge.url, photos, requests=options.requests)
         origin_part = _origin_figures(origin.url, photos, answers)
-        samples = _look_closely(console, edge.url, photos)
+        samples = _examine(console, edge.url, photos)
         store_part = _store_figures(console, edge.url, photos, samples=samples)
         print_tables(console, answers, store=store_part, origin=origin_part)
         write_sheet(samples[: len(photos.featured)], path=options.sheet)
@@ -71,19 +74,19 @@ def _send(console: Console, edge_url: str, photos: PhotoFolder, *, requests: int
         )
 
 
-def _look_closely(console: Console, edge_url: str, photos: PhotoFolder) -> list[Sample]:
-    """The pictures of the sheet first, then others spread over the rest."""
+def _examine(console: Console, edge_url: str, photos: PhotoFolder) -> list[Sample]:
+    """Examine the pictures of the sheet, and others that are spread evenly over the rest."""
     rest = [name for name in photos.names if name not in photos.featured]
     more = _AVIF_PICTURES - len(photos.featured)
     spread = [rest[number * len(rest) // more] for number in range(min(more, len(rest)))]
     examiner = Examiner(edge_url, photos.folder, encode=_encoder(edge_url))
     names = [*photos.featured, *spread]
-    return [examiner.look_at(name) for name in track(names, description="scoring", console=console)]
+    return [examiner.examine(name) for name in track(names, description="scoring", console=console)]
 
 
 def _encoder(edge_url: str) -> Callable[[Pixels], bytes]:
-    """The edge's own codec, to know the bytes of single latents: the store tells only the sum."""
-    settings = read_settings(origin=edge_url)  # of the same environment as the edge's; the origin plays no part
+    """Load the codec of the edge, to measure the bytes of single latents: /stats only has their sum."""
+    settings = read_settings(origin=edge_url)  # the same environment as the edge's; the origin is not used
     try:
         codec = Codec.load(settings.weights, head=settings.head, kernels=settings.kernels)
     except CheckpointError as error:

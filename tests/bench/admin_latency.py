@@ -20,7 +20,7 @@ from statistics import median
 from urllib.parse import quote
 
 from service.demo.children import edge_server, free_port, origin_server
-from service.demo.photographs import write_bundled
+from service.demo.photographs import write_photographs
 
 PICTURES = 12
 CLIENTS = 64
@@ -107,7 +107,7 @@ def main() -> None:
     parser.add_argument("--own-port-only", action="store_true", help="Leave out the pictures' own port.")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        folder = write_bundled(Path(scratch) / "photographs").folder
+        folder = write_photographs(Path(scratch) / "photographs").folder
         ways = [("EDGE_ADMIN_PORT", True)] + [("one port", False)] * (not arguments.own_port_only)
         table = {name: measured(folder, Path(scratch), own_port=own) for name, own in ways}
     for name, methods in table.items():

@@ -18,7 +18,7 @@ from statistics import median
 import httpx
 
 from service.demo.children import edge_server, free_port, origin_server
-from service.demo.photographs import write_bundled
+from service.demo.photographs import write_photographs
 
 PICTURES = 40
 STAGES = ("origin", "parent", "source", "latent", "encode", "queue", "entropy", "synthesis", "file")
@@ -34,7 +34,7 @@ def main() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     found: dict[str, dict[str, float]] = {}
     with tempfile.TemporaryDirectory() as scratch, ExitStack() as running:
-        folder = write_bundled(Path(scratch) / "photographs").folder
+        folder = write_photographs(Path(scratch) / "photographs").folder
         names = sorted(file.name for file in folder.glob("*.jpg"))[:PICTURES]
         origin = running.enter_context(origin_server(folder, log=Path(scratch) / "origin.log")).url
         shield = edge_server(origin, log=Path(scratch) / "shield.log", port=free_port())

@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 from models.codec import Codec, Symbols
 from models.evaluation.references import reference
 from models.picture_array import Pixels
-from service.demo.photographs import write_bundled
+from service.demo.photographs import write_photographs
 
 SIZE_PX = 344
 
@@ -15,7 +15,7 @@ SIZE_PX = 344
 def photographs(count: int) -> list[Pixels]:
     """Return squares of the demonstration's photographs and crops, evenly chosen."""
     with TemporaryDirectory() as folder:
-        names = write_bundled(Path(folder)).names
+        names = write_photographs(Path(folder)).names
         return [reference(Path(folder) / name, SIZE_PX) for name in names[:: len(names) // count][:count]]
 
 
