@@ -1,4 +1,4 @@
-"""The command line with the real codec and the released weights: what scripts rely on, and what bad input gets."""
+"""The command line with the real codec and the released weights: the output for scripts, and the errors."""
 
 import inspect
 import os
@@ -69,7 +69,7 @@ assert not heavy, heavy
     assert all(command in outcome.stdout for command in COMMANDS)
 
 
-def test_version_is_that_of_the_installed_package(latentedge: Shell) -> None:
+def test_version_prints_the_installed_version(latentedge: Shell) -> None:
     outcome = latentedge("--version")
     assert outcome.code == 0
     assert outcome.out == f"latentedge {metadata.version('latentedge')}\n"
@@ -82,12 +82,12 @@ def test_every_command_explains_itself(latentedge: Shell, command: str) -> None:
     assert command in outcome.out
 
 
-def test_the_help_of_serve_tells_every_setting(latentedge: Shell) -> None:
+def test_the_help_of_serve_lists_every_setting(latentedge: Shell) -> None:
     printed = latentedge("serve", "--help").out
     assert [row.name for row in table() if f" {row.name} " not in printed] == []
 
 
-def test_the_help_of_train_tells_every_stage(latentedge: Shell) -> None:
+def test_the_help_of_train_lists_every_stage(latentedge: Shell) -> None:
     printed = " ".join(latentedge("train", "--help").out.replace("\u2502", " ").split())
     assert f"{', '.join(('all', *STAGES[:-1]))} or {STAGES[-1]}." in printed
 
@@ -101,7 +101,7 @@ def test_train_takes_its_defaults_from_the_page_of_options() -> None:
     }
 
 
-def test_a_picture_goes_there_and_back(latentedge: Shell, square: Path, latent: Path, tmp_path: Path) -> None:
+def test_a_picture_is_encoded_and_decoded(latentedge: Shell, square: Path, latent: Path, tmp_path: Path) -> None:
     assert latentedge("decode", "--res", "high", "--output", tmp_path / "high", latent) == Outcome(0, out="", err="")
     assert latentedge("decode", "--res", "medium", "--output", tmp_path / "medium", latent).code == 0
     high, medium = pixels(tmp_path / "high" / "china.png"), pixels(tmp_path / "medium" / "china.png")
@@ -140,7 +140,7 @@ def test_without_a_quality_the_model_chooses(latentedge: Shell, square: Path, tm
     assert parse((tmp_path / "china.le").read_bytes()).quality == Codec.load().default_quality
 
 
-def test_info_tells_what_the_header_holds(latentedge: Shell, latent: Path) -> None:
+def test_info_prints_the_header(latentedge: Shell, latent: Path) -> None:
     outcome = latentedge("info", latent)
     assert (outcome.code, outcome.err) == (0, "")
     size_bytes = latent.stat().st_size
@@ -169,7 +169,7 @@ def damaged(blob: bytes) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("command", ["decode", "info"])
-def test_every_bad_latent_gets_its_line_and_the_good_one_is_done(
+def test_every_bad_latent_is_reported_and_the_good_one_is_decoded(
     latentedge: Shell, latent: Path, tmp_path: Path, command: str
 ) -> None:
     bad = []
@@ -187,7 +187,7 @@ def test_every_bad_latent_gets_its_line_and_the_good_one_is_done(
         assert outcome.out.startswith(f"{latent}\n")
 
 
-def test_every_bad_picture_gets_its_line_and_the_good_one_is_done(
+def test_every_bad_picture_is_reported_and_the_good_one_is_encoded(
     latentedge: Shell, square: Path, tmp_path: Path
 ) -> None:
     blob = square.read_bytes()
@@ -257,7 +257,7 @@ def test_every_bad_picture_gets_its_line_and_the_good_one_is_done(
         ("improve",),
     ],
 )
-def test_a_wrong_command_line_gets_one_line(
+def test_a_wrong_command_line_is_reported_in_one_line(
     latentedge: Shell, square: Path, tmp_path: Path, arguments: tuple[str, ...]
 ) -> None:
     places = {"OUT": tmp_path / "out", "FILE": square, "MISSING": tmp_path / "missing"}
@@ -267,7 +267,7 @@ def test_a_wrong_command_line_gets_one_line(
     assert outcome.out == ""
 
 
-def test_two_sources_never_take_the_same_file(latentedge: Shell, square: Path, tmp_path: Path) -> None:
+def test_two_sources_are_never_written_to_the_same_file(latentedge: Shell, square: Path, tmp_path: Path) -> None:
     twin = tmp_path / "china.bmp"
     Image.new("RGB", (50, 50)).save(twin)
     outcome = latentedge("encode", "--quality", 20, "--output", tmp_path / "out", square, twin)
@@ -277,7 +277,7 @@ def test_two_sources_never_take_the_same_file(latentedge: Shell, square: Path, t
     assert (tmp_path / "out" / "china.le").read_bytes() == (tmp_path / "alone" / "china.le").read_bytes()
 
 
-def test_what_cannot_be_written_leaves_nothing(latentedge: Shell, latent: Path, tmp_path: Path) -> None:
+def test_a_failed_write_leaves_no_file(latentedge: Shell, latent: Path, tmp_path: Path) -> None:
     (tmp_path / "china.png").mkdir()
     outcome = latentedge("decode", "--output", tmp_path, latent)
     assert outcome.code == 2
@@ -304,9 +304,7 @@ def test_serve_reports_its_settings_in_one_line() -> None:
     "address", ["redis://:s3cret@s.example/0?db=x", "redis://:s3cret@s.example?bogus=1", "redis+cluster://s3cret@s?x=1"]
 )
 @pytest.mark.parametrize("command", [("serve",), ("refine", "--steps", "1")])
-def test_a_store_address_that_the_client_cannot_use_gets_one_line_without_its_password(
-    command: tuple[str, ...], address: str
-) -> None:
+def test_an_unusable_store_address_is_reported_without_its_password(command: tuple[str, ...], address: str) -> None:
     outcome = subprocess.run(
         [sys.executable, "-m", "service", *command],
         env=dict(os.environ) | {"EDGE_ORIGIN": "http://origin.example", "EDGE_REDIS_URL": address},
@@ -320,7 +318,7 @@ def test_a_store_address_that_the_client_cannot_use_gets_one_line_without_its_pa
     assert "s3cret" not in outcome.stderr
 
 
-def test_the_two_ports_of_an_edge_differ() -> None:
+def test_the_two_ports_of_an_edge_must_differ() -> None:
     outcome = subprocess.run(
         [sys.executable, "-m", "service", "serve", "--port", "18080"],
         env=dict(os.environ) | {"EDGE_ORIGIN": "http://origin.example", "EDGE_ADMIN_PORT": "18080"},

@@ -1,4 +1,4 @@
-"""`latentedge encode` to a target, refined, and `decode` by either head: what each promises is measured."""
+"""`latentedge encode` to a target and with a search, and `decode` with either head. The results are measured."""
 
 from pathlib import Path
 
@@ -36,7 +36,7 @@ def china(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def noise(tmp_path: Path) -> Path:
-    """What no codec makes small or good."""
+    """Return noise, which no codec encodes well."""
     path = tmp_path / "noise.png"
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (HIGH_PX, HIGH_PX, 3), dtype=np.uint8)).save(path)
     return path
@@ -72,7 +72,7 @@ def test_target_ssimulacra2_gives_the_least_quality_that_reaches_it(
 
 
 @pytest.mark.parametrize("target", [("--target-bytes", 1_000), ("--target-ssimulacra2", TARGET_SSIMULACRA2)])
-def test_a_target_that_one_picture_cannot_meet_is_its_failure_alone(
+def test_a_target_that_one_picture_cannot_meet_fails_only_that_picture(
     latentedge: Shell, noise: Path, tmp_path: Path, target: tuple[str, object]
 ) -> None:
     flat = tmp_path / "flat.png"
@@ -83,7 +83,7 @@ def test_a_target_that_one_picture_cannot_meet_is_its_failure_alone(
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["flat.le"]
 
 
-def test_refining_finds_another_latent_of_the_same_quality(
+def test_a_search_finds_another_latent_of_the_same_quality(
     latentedge: Shell, codec: Codec, china: Path, tmp_path: Path
 ) -> None:
     for steps in (0, 80):
@@ -96,7 +96,7 @@ def test_refining_finds_another_latent_of_the_same_quality(
 
 
 @pytest.mark.parametrize("target", [("--target-bytes", TARGET_BYTES), ("--target-ssimulacra2", TARGET_SSIMULACRA2)])
-def test_what_is_refined_keeps_to_its_target(
+def test_a_search_keeps_the_target(
     latentedge: Shell, codec: Codec, china: Path, tmp_path: Path, target: tuple[str, object]
 ) -> None:
     assert latentedge("encode", *target, "--refine", 4, "--output", tmp_path, china).code == 0
@@ -108,7 +108,7 @@ def test_what_is_refined_keeps_to_its_target(
 
 
 @pytest.mark.parametrize("batch", [1, 2, 64])
-def test_files_are_searched_for_in_batches_and_a_bad_one_stops_none(
+def test_files_are_searched_in_batches_and_a_bad_one_stops_none(
     latentedge: Shell, codec: Codec, china: Path, tmp_path: Path, batch: int
 ) -> None:
     bad, other = tmp_path / "bad.png", tmp_path / "other.png"
@@ -125,7 +125,7 @@ def test_files_are_searched_for_in_batches_and_a_bad_one_stops_none(
         assert score(codec, pixels(path), blob) > TARGET_SSIMULACRA2
 
 
-def test_one_picture_of_a_batch_that_misses_its_target_is_its_failure_alone(
+def test_one_picture_of_a_batch_that_misses_its_target_fails_alone(
     latentedge: Shell, codec: Codec, china: Path, noise: Path, tmp_path: Path
 ) -> None:
     arguments = ("--target-ssimulacra2", TARGET_SSIMULACRA2, "--refine", 2, "--refine-batch", 2)
@@ -135,7 +135,7 @@ def test_one_picture_of_a_batch_that_misses_its_target_is_its_failure_alone(
     assert score(codec, pixels(china), (tmp_path / "out" / "china.le").read_bytes()) >= TARGET_SSIMULACRA2
 
 
-def test_a_search_is_for_the_heads_that_are_named(latentedge: Shell, codec: Codec, china: Path, tmp_path: Path) -> None:
+def test_a_search_improves_the_named_heads(latentedge: Shell, codec: Codec, china: Path, tmp_path: Path) -> None:
     for heads in ("high-cpu=1", "high-cpu=0.1,medium=1"):
         arguments = ("--quality", 20, "--refine", 80, "--refine-for", heads)
         assert latentedge("encode", *arguments, "--output", tmp_path / heads, china).code == 0

@@ -1,4 +1,4 @@
-"""The demonstration's own parts: pictures, children, load, figures. The whole of it is run once, small, at the end."""
+"""The parts of the demonstration: pictures, children, load, figures. One test runs a small demonstration as a whole."""
 
 import asyncio
 import io
@@ -49,7 +49,7 @@ def test_the_bundled_pictures_are_photographs_and_crops_and_say_so(bundled: phot
             assert min(picture.size) >= HIGH_PX, name
 
 
-def test_a_folder_of_the_users_is_taken_as_it_lies(tmp_path: Path) -> None:
+def test_a_users_folder_is_searched_for_pictures(tmp_path: Path) -> None:
     (tmp_path / "deep").mkdir()
     for name in ("b.jpg", "deep/a.PNG", "notes.txt"):
         (tmp_path / name).write_bytes(b"")
@@ -61,7 +61,7 @@ def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:
         photographs.find_photographs(tmp_path)
 
 
-def test_a_taken_port_is_named_before_anything_starts() -> None:
+def test_a_port_in_use_is_reported_before_anything_starts() -> None:
     with socket.socket() as taken:
         taken.bind((HOST, 0))
         taken.listen()
@@ -70,7 +70,7 @@ def test_a_taken_port_is_named_before_anything_starts() -> None:
             claim_port(port)
 
 
-def test_a_server_that_cannot_start_is_reported_with_what_it_said(
+def test_a_server_that_cannot_start_is_reported_with_the_last_line_of_its_log(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("EDGE_QUALITY", "99")
@@ -81,7 +81,7 @@ def test_a_server_that_cannot_start_is_reported_with_what_it_said(
         pytest.fail("it must not get here")
 
 
-def test_children_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
+def test_children_end_when_their_parent_is_killed(tmp_path: Path) -> None:
     code = """
 import sys
 from pathlib import Path
@@ -136,7 +136,7 @@ def test_a_hit_is_what_the_header_calls_one(cache_status: str, *, hit: bool) -> 
     assert load.is_hit(cache_status) is hit
 
 
-def test_failed_requests_are_no_part_of_the_hit_ratio() -> None:
+def test_failed_requests_do_not_count_for_the_hit_ratio() -> None:
     answers = [answer("a", hit=False), answer("a", hit=True), answer("a", hit=True), answer("b", hit=False, ok=False)]
     assert hit_ratio(answers) == pytest.approx(2 / 3)
     figures = origin_figures(answers, source_bytes={"a": 1000, "b": 5}, requests=2, egress_bytes=1005)
@@ -181,7 +181,7 @@ def photograph_bytes() -> bytes:
     return (resources.files("sklearn.datasets.images") / "china.jpg").read_bytes()
 
 
-def test_the_whole_demonstration_in_small(
+def test_a_small_demonstration_runs_as_a_whole(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in [name for name in os.environ if name.startswith("EDGE_")]:
@@ -199,7 +199,7 @@ def test_the_whole_demonstration_in_small(
         assert picture.width > 2 * HIGH_PX
 
 
-def test_the_ready_question_is_not_counted(bundled: photographs.PhotoFolder, tmp_path: Path) -> None:
+def test_the_readiness_check_is_not_counted(bundled: photographs.PhotoFolder, tmp_path: Path) -> None:
     with origin_server(bundled.folder, log=tmp_path / "log") as origin:
         counts = json.load(urllib.request.urlopen(origin.url + STATS_PATH))
     assert counts["requests"] == 0

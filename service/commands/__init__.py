@@ -1,1 +1,1 @@
-"""What the commands do. Part of the command line: it builds what it needs and reports to a person."""
+"""The commands of the command line. Each builds the objects that it needs, and prints its result."""

@@ -20,7 +20,7 @@ class CommandFailure(Exception):  # noqa: N818  (the word of this file)
     """The command cannot continue. The message is the line that the user sees."""
 
 
-class FileFailure(Exception):  # noqa: N818  (likewise)
+class FileFailure(Exception):  # noqa: N818  (named after the event)
     """One file of several failed. The message says what is wrong with it."""
 
 

@@ -17,7 +17,7 @@ _TAG_BYTES = 12
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """Everything that determines the file of a rendition. Its entity tag is a hash of this."""
+    """The inputs that determine the file of a rendition. Its entity tag is a hash of them."""
 
     source_digest: bytes
     quality: int

@@ -1,4 +1,4 @@
-"""The messages between workers and the decoder: golden bytes, every message and back, and damage."""
+"""The messages between workers and the decoder: golden bytes, round trips and damage."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def test_a_damaged_message_is_another_message_or_a_typed_error(
 
 
 @given(frames=st.lists(st.binary(max_size=80), min_size=1, max_size=4))
-def test_nonsense_is_a_typed_error(frames: list[bytes]) -> None:
+def test_random_bytes_raise_a_typed_error(frames: list[bytes]) -> None:
     for read in (read_request, read_answer):
         with pytest.raises(DamagedMessage):
             read([b"LX", *frames])

@@ -1,4 +1,4 @@
-"""Directives as they are written: one row, one rule."""
+"""Parsing of directives: one row, one rule."""
 
 import pytest
 
@@ -76,5 +76,5 @@ def test_cache_control(clause: str, field: str, expected: CacheControl) -> None:
         ("8941 4.2", "m\xe4x-age=60", None),
     ],
 )
-def test_a_targeted_field(clause: str, field: str, expected: CacheControl | None) -> None:
+def test_cdn_cache_control(clause: str, field: str, expected: CacheControl | None) -> None:
     assert parse_cdn_cache_control(field) == expected, f"RFC {clause}: {field}"

@@ -1,4 +1,4 @@
-"""The rules of the codec's queue, with jobs that nobody does."""
+"""The rules of the codec's queue. No job is run."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -84,7 +84,7 @@ def test_decodes_go_first_and_one_encode_follows_each_round() -> None:
     in_loop(story)
 
 
-def test_a_refinement_waits_until_nothing_else_does_and_keeps_its_place() -> None:
+def test_a_search_waits_for_decodes_and_encodes_and_keeps_its_place() -> None:
     async def story() -> None:
         queue = CodecQueue(QueueLimits(queue_items=2, batch_items=2, refine_items=2))
         first, second, decode = refine_job(), refine_job(), decode_job()
@@ -102,7 +102,7 @@ def test_a_refinement_waits_until_nothing_else_does_and_keeps_its_place() -> Non
     in_loop(story)
 
 
-def test_pictures_that_wait_for_searches_of_the_same_length_are_searched_for_together() -> None:
+def test_searches_of_the_same_length_run_in_one_batch() -> None:
     async def story() -> None:
         queue = CodecQueue(QueueLimits(queue_items=1, batch_items=1, refine_items=9, refine_batch=3))
         jobs = [refine_job(steps) for steps in (5, 5, 7, 5, 5)]
@@ -120,7 +120,7 @@ def test_pictures_that_wait_for_searches_of_the_same_length_are_searched_for_tog
     in_loop(story)
 
 
-def test_a_device_that_gains_nothing_by_it_takes_one_picture_at_a_time() -> None:
+def test_without_a_gain_from_batches_pictures_are_taken_one_by_one() -> None:
     async def story() -> None:
         queue = CodecQueue(QueueLimits(queue_items=1, batch_items=1, refine_items=9, refine_batch=3))
         jobs = [refine_job(), refine_job()]
@@ -131,7 +131,7 @@ def test_a_device_that_gains_nothing_by_it_takes_one_picture_at_a_time() -> None
     in_loop(story)
 
 
-def test_a_search_goes_on_while_anybody_waits_for_it() -> None:
+def test_a_search_ends_when_all_its_jobs_are_cancelled() -> None:
     async def story() -> None:
         queue = CodecQueue(QueueLimits(queue_items=1, batch_items=1, refine_items=9, refine_batch=2))
         jobs = [refine_job() for _ in range(3)]
@@ -146,7 +146,7 @@ def test_a_search_goes_on_while_anybody_waits_for_it() -> None:
     in_loop(story)
 
 
-def test_the_pictures_of_a_search_that_failed_are_searched_for_one_by_one() -> None:
+def test_the_pictures_of_a_failed_search_are_tried_one_by_one() -> None:
     async def story() -> None:
         queue = CodecQueue(QueueLimits(queue_items=1, batch_items=1, refine_items=9, refine_batch=2))
         jobs = [refine_job() for _ in range(3)]
@@ -161,7 +161,7 @@ def test_the_pictures_of_a_search_that_failed_are_searched_for_one_by_one() -> N
     in_loop(story)
 
 
-def test_a_full_queue_of_refinements_refuses_and_one_that_is_given_up_makes_room() -> None:
+def test_a_full_queue_of_searches_refuses_until_one_is_cancelled() -> None:
     async def story() -> None:
         queue = CodecQueue(QueueLimits(queue_items=1, batch_items=1, refine_items=1))
         given_up = refine_job()
@@ -175,7 +175,7 @@ def test_a_full_queue_of_refinements_refuses_and_one_that_is_given_up_makes_room
     in_loop(story)
 
 
-def test_a_closed_queue_gives_back_what_waits_and_takes_nothing_more() -> None:
+def test_a_closed_queue_returns_its_jobs_and_refuses_new_ones() -> None:
     async def story() -> None:
         queue = CodecQueue(QueueLimits(queue_items=2, batch_items=2, refine_items=1))
         waiting: list[AnyJob] = [decode_job(), encode_job(), refine_job()]
@@ -258,7 +258,7 @@ def test_an_encode_waits_for_the_decodes_before_it() -> None:
     in_loop(story)
 
 
-def test_encodes_are_taken_together_where_the_device_gains_by_it() -> None:
+def test_encodes_are_batched_if_the_device_gains_by_it() -> None:
     async def story() -> None:
         queue = CodecQueue(QueueLimits(queue_items=9, batch_items=2, refine_items=1))
         jobs = [encode_job() for _ in range(3)]

@@ -56,7 +56,7 @@ def with_worker(
 
 
 async def met(worker: CodecWorker, seen: Seen, jobs: list[Coroutine[Any, Any, Any]]) -> list[asyncio.Task[Any]]:
-    """Jobs that came while the device was busy with an encode; that one is the last of them."""
+    """Submit jobs while the device is busy with an encode. Return their tasks, and last the task of the encode."""
     seen.may_go_on.clear()
     seen.holds.clear()
     busy = asyncio.create_task(worker.encode(np.zeros((344, 344, 3), np.uint8), quality=QUALITY))
@@ -126,7 +126,7 @@ def test_a_file_that_cannot_be_written_fails_alone(photos: list[Pixels], caplog:
     assert "no such file" in caplog.text
 
 
-def test_work_for_those_who_left_is_dropped(photos: list[Pixels]) -> None:
+def test_jobs_of_departed_clients_are_dropped(photos: list[Pixels]) -> None:
     async def story(worker: CodecWorker, seen: Seen) -> None:
         bitstream = await worker.encode(photos[0], quality=QUALITY)
         jobs = [worker.decode(bitstream, size_px=172) for _ in range(3)]
@@ -153,7 +153,7 @@ def test_an_impossible_encode_fails_alone_and_the_worker_goes_on(
     assert "the codec failed" in caplog.text
 
 
-def test_weights_that_are_not_there_fail_the_start(tmp_path: Any) -> None:  # noqa: ANN401
+def test_missing_weights_fail_the_start(tmp_path: Any) -> None:  # noqa: ANN401
     async def story() -> None:
         worker = CodecWorker(replace(OPTIONS, weights=tmp_path / "none"), Seen())
         with pytest.raises(Exception, match="none"):
@@ -163,7 +163,7 @@ def test_weights_that_are_not_there_fail_the_start(tmp_path: Any) -> None:  # no
     in_loop(story)
 
 
-def test_closing_fails_whoever_still_waits(photos: list[Pixels]) -> None:
+def test_close_fails_all_waiting_jobs(photos: list[Pixels]) -> None:
     async def story() -> None:
         seen = Seen()
         worker = CodecWorker(OPTIONS, seen)

@@ -59,12 +59,12 @@ def test_not_modified(clause: str, if_none_match: str | None, if_modified_since:
         (Validators(entity_tag=TAG, last_modified="long ago", date=BEFORE), False),
     ],
 )
-def test_without_a_modification_date_that_of_the_answer_counts(current: Validators, *, expected: bool) -> None:
+def test_without_last_modified_the_date_is_compared(current: Validators, *, expected: bool) -> None:
     """RFC 9111 4.3.2."""
     assert Conditions(if_modified_since=MODIFIED).is_not_modified(current, now_s=NOW_S) is expected
 
 
-def test_no_entity_tag_matches_none() -> None:
+def test_an_absent_entity_tag_never_matches() -> None:
     assert not Conditions(if_none_match='"", "abc"').is_not_modified(Validators(entity_tag=""), now_s=NOW_S)
 
 
@@ -96,5 +96,5 @@ def test_an_entity_tag_is_weak_and_always_the_same() -> None:
         replace(RENDERED, quality=2, size_px=344, refinement=1),
     ],
 )
-def test_whatever_changes_the_picture_changes_the_tag(other: Rendered) -> None:
+def test_every_input_of_the_picture_changes_the_tag(other: Rendered) -> None:
     assert entity_tag(other) != entity_tag(RENDERED)

@@ -1,4 +1,4 @@
-"""The clients of two HTTP workers and one decoder over the real bus, with the real codec, which can be held."""
+"""Two clients and one decoder over the real bus, with the real codec, which the tests can hold."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ QUALITY = 10
 
 @dataclass
 class Bus:
-    """A decoder, two clients, and what the decoder's observer has seen."""
+    """A decoder, two clients, and the decoder's observer."""
 
     address: str
     worker: CodecWorker
@@ -172,7 +172,7 @@ def test_a_full_decoder_refuses_at_once(short_path: Path, bitstreams: list[bytes
     tell(story)
 
 
-def test_what_nobody_waits_for_any_more_is_not_decoded(short_path: Path, bitstreams: list[bytes]) -> None:
+def test_a_cancelled_request_is_not_decoded(short_path: Path, bitstreams: list[bytes]) -> None:
     async def story() -> None:
         async with bus(short_path, timeouts=Timeouts(decode_s=0.3)) as told:
             busy, (hasty, patient) = await told.held(), told.clients
@@ -191,9 +191,7 @@ def test_what_nobody_waits_for_any_more_is_not_decoded(short_path: Path, bitstre
     tell(story)
 
 
-def test_a_worker_that_dies_takes_its_requests_along_and_nobody_elses(
-    short_path: Path, bitstreams: list[bytes]
-) -> None:
+def test_the_requests_of_a_dead_worker_are_dropped(short_path: Path, bitstreams: list[bytes]) -> None:
     async def story() -> None:
         async with bus(short_path) as told:
             one, other = told.clients
@@ -212,7 +210,7 @@ def test_a_worker_that_dies_takes_its_requests_along_and_nobody_elses(
     tell(story)
 
 
-def test_a_decoder_that_comes_back_is_asked_again(
+def test_requests_are_sent_again_to_a_restarted_decoder(
     short_path: Path, bitstreams: list[bytes], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.CRITICAL)
@@ -237,7 +235,7 @@ def test_a_decoder_that_comes_back_is_asked_again(
     tell(story)
 
 
-def test_workers_learn_the_names_of_the_codec_that_goes_on(
+def test_workers_learn_the_names_of_the_new_codec(
     short_path: Path, photos: list[Pixels], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.CRITICAL)

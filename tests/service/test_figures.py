@@ -1,4 +1,4 @@
-"""Metrics, figures, health and the page: what operators look at."""
+"""Metrics, statistics, health checks and the status page."""
 
 import json
 import logging
@@ -56,7 +56,7 @@ METRICS = {
     "edge_build_info": {"version", "stream_id", "record_version"},
 }
 TOLD_ELSEWHERE = {"edge_parent_requests", "edge_parent_fallbacks", "edge_reencodes"}
-"""With their labels, by test_tiers, test_distrusted_parent and test_roll_out."""
+"""The metrics whose labels test_tiers, test_distrusted_parent and test_roll_out check."""
 
 
 def test_every_metric_has_its_name_and_labels(
@@ -76,7 +76,7 @@ def test_every_metric_has_its_name_and_labels(
         assert families[name].documentation.endswith(".")
 
 
-def test_the_build_is_told_by_version_stream_and_record(edge: RunningEdge) -> None:
+def test_build_info_has_version_stream_and_record(edge: RunningEdge) -> None:
     stream_id = edge.stats()["codec"]["stream_id"]
     labels = f'version="{read_version()}",stream_id="{stream_id}",record_version="{VERSION}"'
     told = sorted(labels.split(","))
@@ -86,9 +86,7 @@ def test_the_build_is_told_by_version_stream_and_record(edge: RunningEdge) -> No
     assert float(value) == 1
 
 
-def test_each_request_is_counted_once_under_what_it_was(
-    edge: RunningEdge, origin: ScriptedOrigin, photo: bytes
-) -> None:
+def test_each_request_is_counted_once_by_its_outcome(edge: RunningEdge, origin: ScriptedOrigin, photo: bytes) -> None:
     origin.script("/cat", Reply(photo, headers=FRESH))
     origin.script("/gone", Reply(status=404))
     origin.script("/secret", Reply(photo, headers={"Cache-Control": "no-store"}))
@@ -132,7 +130,7 @@ def test_figures_agree_with_the_metrics(edge: RunningEdge, origin: ScriptedOrigi
         assert one["p50_ms"] <= one["p99_ms"]
 
 
-def test_health_is_told_without_a_picture(edge: RunningEdge) -> None:
+def test_health_checks_need_no_picture(edge: RunningEdge) -> None:
     assert edge.get("/livez").text == "alive\n"
     assert edge.get("/readyz").status_code == 200
 
@@ -146,7 +144,7 @@ def test_head_is_get_without_the_content(edge: RunningEdge, path: str) -> None:
     assert head.headers["content-type"] == full.headers["content-type"]
 
 
-def test_the_docs_need_nothing_from_elsewhere(edge: RunningEdge) -> None:
+def test_the_docs_load_nothing_from_other_hosts(edge: RunningEdge) -> None:
     page = edge.get("/docs")
     files = re.findall(r"""(?:src|href)=["']([^"']+)["']""", page.text)
     assert len(files) == 3
@@ -155,7 +153,7 @@ def test_the_docs_need_nothing_from_elsewhere(edge: RunningEdge) -> None:
     assert not re.findall(r"""["']https?:""", page.text)
 
 
-def test_the_page_needs_nothing_from_elsewhere(edge: RunningEdge) -> None:
+def test_the_page_loads_nothing_from_other_hosts(edge: RunningEdge) -> None:
     page = edge.get("/")
     assert page.headers["content-type"].startswith("text/html")
     assert not re.findall(r"""(?:src|href)=["'](?:https?:)?//""", page.text)
@@ -177,7 +175,7 @@ def test_the_interface_is_documented(edge: RunningEdge) -> None:
         *(("POST", "/image/cat", 405), ("OPTIONS", "/image/cat", 405), ("DELETE", "/stats", 405)),
     ],
 )
-def test_what_is_not_there_is_a_problem_too(edge: RunningEdge, method: str, path: str, status: int) -> None:
+def test_an_unknown_route_is_answered_with_a_problem(edge: RunningEdge, method: str, path: str, status: int) -> None:
     answer: httpx.Response = edge.client.request(method, path)
     assert answer.status_code == status
     assert answer.headers["content-type"] == "application/problem+json"

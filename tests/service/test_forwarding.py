@@ -1,4 +1,4 @@
-"""What of a client's request reaches the origin, and what never does."""
+"""The request fields that are forwarded to the origin, and the fields that never are."""
 
 import pytest
 from h11._headers import normalize_and_validate
@@ -32,7 +32,7 @@ EVERYTHING = Forward()
         ("9110 12.5.3", "accept-encoding"),
     ],
 )
-def test_never(clause: str, name: str) -> None:
+def test_withheld_fields_cannot_be_named(clause: str, name: str) -> None:
     assert not EVERYTHING.passes(name), clause
     with pytest.raises(ValueError, match=name):
         read_forward(f"dpr, {name}")
@@ -59,7 +59,7 @@ def test_never(clause: str, name: str) -> None:
         *("x_custom", "x.custom", "foo~", "x-forwarded_host", "x__", "_"),
     ],
 )
-def test_only_if_it_is_named(name: str) -> None:
+def test_some_fields_are_forwarded_only_if_named(name: str) -> None:
     assert not EVERYTHING.passes(name)
     assert read_forward(name).passes(name)
 
@@ -68,20 +68,20 @@ def test_only_if_it_is_named(name: str) -> None:
     "name",
     ["x_forwarded_host", "x_http_method_override", "x-original_url", "remote_user", "transfer_encoding", "cookie_"],
 )
-def test_what_an_origin_folds_into_another_name_stays_here(name: str) -> None:
-    """RFC 3875 4.1.18: an origin that speaks CGI, WSGI or PHP's way reads `_` and `-` alike."""
+def test_names_that_an_origin_may_read_as_others_are_withheld(name: str) -> None:
+    """RFC 3875 4.1.18: CGI, WSGI and PHP do not distinguish `_` and `-`."""
     assert EVERYTHING.select([(name.encode(), b"evil"), (b"dpr", b"2")]) == ((b"dpr", b"2"),)
     assert not EVERYTHING.covers(name)
 
 
 @pytest.mark.parametrize("name", ["transfer_encoding", "content_length", "if_none_match", "cookie2", "proxy_x"])
-def test_no_spelling_of_what_never_passes_can_be_named(name: str) -> None:
+def test_no_spelling_of_a_withheld_field_can_be_named(name: str) -> None:
     with pytest.raises(ValueError, match=name):
         read_forward(name)
 
 
 @pytest.mark.parametrize("name", ["accept-language", "user-agent", "dpr", "save-data", "origin", "sec-ch-width", "foo"])
-def test_what_origins_choose_by(name: str) -> None:
+def test_fields_that_origins_choose_by_are_forwarded(name: str) -> None:
     assert EVERYTHING.passes(name)
     assert not read_forward("none").passes(name)
 
@@ -105,30 +105,32 @@ def test_what_origins_choose_by(name: str) -> None:
         ("ours", "all", ",".join(f"n{number}" for number in range(NAMES_CAP + 1)), False),
     ],
 )
-def test_by_what_a_stored_picture_may_vary(clause: str, forward: str, vary: str, *, covered: bool) -> None:
+def test_a_picture_is_stored_only_if_all_fields_in_vary_are_forwarded(
+    clause: str, forward: str, vary: str, *, covered: bool
+) -> None:
     assert read_forward(forward).covers(vary) is covered, clause
 
 
 @pytest.mark.parametrize("connection", [b"X-Mine, close", b"close,x-mine"])
-def test_what_is_of_one_connection_stays_there(connection: bytes) -> None:
+def test_fields_named_in_connection_are_not_forwarded(connection: bytes) -> None:
     headers = [(b"x-mine", b"1"), (b"x-ours", b"2"), (b"connection", connection)]
     assert EVERYTHING.select(headers) == ((b"x-ours", b"2"),)
 
 
 @pytest.mark.parametrize("value", [b"a\x00b", b"a\x0bb", b"a\x7fb", b"a\rb"])
-def test_what_is_no_value_is_not_passed_on(value: bytes) -> None:
-    """RFC 9110 5.5. Of what a client sends, nothing may look like a failure of the origin."""
+def test_fields_with_invalid_values_are_not_forwarded(value: bytes) -> None:
+    """RFC 9110 5.5. If h11 refused to send a field, it would look like a failure of the origin."""
     assert EVERYTHING.select([(b"foo", value), (b"bar", b"\xfc\t,")]) == ((b"bar", b"\xfc\t,"),)
 
 
 @given(st.lists(st.binary(max_size=6), max_size=4))
-def test_whatever_is_passed_on_can_be_sent(values: list[bytes]) -> None:
-    """By the library that sends it: else a client could make the origin, or a parent, look as if it were down."""
+def test_h11_can_send_every_forwarded_field(values: list[bytes]) -> None:
+    """Otherwise a client could make the origin or a parent look as if it were down."""
     fields = EVERYTHING.select([(b"foo", value) for value in values])
     normalize_and_validate(list(fields))
 
 
-def test_lines_stay_lines() -> None:
+def test_repeated_lines_are_not_joined() -> None:
     assert EVERYTHING.select([(b"foo", b"1"), (b"cookie", b"x"), (b"foo", b"2")]) == ((b"foo", b"1"), (b"foo", b"2"))
 
 
@@ -139,14 +141,14 @@ def test_lines_stay_lines() -> None:
         [(b"foo", b"")] * (FIELDS_CAP + 1),
     ],
 )
-def test_too_much_is_refused(headers: list[tuple[bytes, bytes]]) -> None:
+def test_too_many_or_too_long_fields_are_refused(headers: list[tuple[bytes, bytes]]) -> None:
     with pytest.raises(FieldsTooLarge):
         EVERYTHING.select(headers)
     assert read_forward("none").select(headers) == ()
     assert read_forward("bar").select(headers) == ()
 
 
-def test_what_is_not_passed_on_is_never_too_much() -> None:
+def test_withheld_fields_do_not_count_for_the_limit() -> None:
     assert EVERYTHING.select([(b"cookie", b"x" * FIELDS_CAP_BYTES)] * FIELDS_CAP) == ()
 
 
@@ -163,7 +165,7 @@ def test_a_setting_survives_the_environment(text: str) -> None:
 
 
 @given(st.text(max_size=30))
-def test_any_text_is_a_setting_or_a_fault(text: str) -> None:
+def test_any_text_is_a_setting_or_a_value_error(text: str) -> None:
     try:
         forward = read_forward(text)
     except ValueError:
@@ -172,6 +174,6 @@ def test_any_text_is_a_setting_or_a_fault(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["all,dpr,", "accept language", "cookie", "dpr,Proxy-Anything"])
-def test_a_fault_is_one_of_the_settings(text: str) -> None:
+def test_an_invalid_setting_is_reported_with_its_name(text: str) -> None:
     with pytest.raises(SettingsError, match="EDGE_FORWARD"):
         read_settings(origin="http://origin.example", forward=text)

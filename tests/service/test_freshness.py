@@ -141,9 +141,7 @@ def test_a_heuristic_lifetime(clause: str, passed: PassedOn, expected_s: int) ->
         ("9213 2.2", PassedOn(cdn_cache_control="public", expires=IN_A_MINUTE), 1.0, 480),
     ],
 )
-def test_jitter_shortens_what_the_origin_did_not_say(
-    clause: str, passed: PassedOn, draw: float, expected_s: int
-) -> None:
+def test_jitter_shortens_only_implicit_lifetimes(clause: str, passed: PassedOn, draw: float, expected_s: int) -> None:
     rules = replace(RULES, heuristic_fraction=0.1, ttl_jitter=0.2)
     assert storage(said(passed), rules, draw=draw).lifetime_s == expected_s, f"RFC {clause}: {passed}"
 
@@ -154,7 +152,7 @@ def test_jitter_stays_within_the_operators_bounds(min_s: int, max_s: int, expect
     assert storage(said(PassedOn()), rules, draw=1.0).lifetime_s == expected_s
 
 
-def test_without_the_setting_nothing_is_guessed_from_a_date() -> None:
+def test_without_a_heuristic_fraction_last_modified_does_not_matter() -> None:
     assert storage(said(PassedOn(last_modified=A_DAY_AGO)), RULES).lifetime_s == DEFAULT_TTL_S
 
 
@@ -170,7 +168,7 @@ def test_without_the_setting_nothing_is_guessed_from_a_date() -> None:
         ("max-age=5, private", Storage(0, Reason.PRIVATE)),
     ],
 )
-def test_the_operator_bounds_lifetimes_and_stores_nothing_that_may_not_be(control: str, expected: Storage) -> None:
+def test_the_operators_bounds_clamp_lifetimes_but_do_not_make_answers_storable(control: str, expected: Storage) -> None:
     bounded = replace(RULES, min_ttl_s=60, max_ttl_s=300)
     assert storage(said(PassedOn(cache_control=control)), bounded) == expected
 
@@ -199,14 +197,14 @@ def test_an_answer_that_was_old_on_arrival_is_not_stored() -> None:
         ("9111 5.2.2.3", 299, "max-age=60, must-understand", Reason.NO_STORE),
     ],
 )
-def test_another_word_of_success_is_stored_where_the_origin_says_so(
+def test_other_2xx_statuses_are_stored_only_if_the_origin_says_so(
     clause: str, status: int, control: str, expected: Reason | None
 ) -> None:
     fields = replace(said(PassedOn(cache_control=control)), status=status)
     assert storage(fields, RULES).obstacle is expected, f"RFC {clause}: {status} {control}"
 
 
-def test_a_default_of_nothing_stores_nothing() -> None:
+def test_a_default_lifetime_of_0_stores_nothing() -> None:
     assert storage(said(PassedOn()), FreshnessRules(default_ttl_s=0)).obstacle is not None
 
 
@@ -232,7 +230,7 @@ def test_initial_age(clause: str, age: str, date: str, delay_s: float, expected_
     assert found_s == pytest.approx(expected_s), f"RFC {clause}"
 
 
-def test_age_and_remaining_lifetime_meet() -> None:
+def test_age_plus_remaining_lifetime_is_the_lifetime() -> None:
     """RFC 9111 4.2.3."""
     born_ms = NOW_S * 1000
     assert age_s(born_ms=born_ms, now_s=NOW_S + 12.9) == 12
@@ -243,7 +241,7 @@ def test_age_and_remaining_lifetime_meet() -> None:
 
 
 @pytest.mark.parametrize(("date", "expected"), [(A_DAY_AGO, A_DAY_AGO), ("", NOW), ("foo", NOW)])
-def test_what_has_no_date_was_made_when_it_came(date: str, expected: str) -> None:
+def test_an_answer_without_a_valid_date_gets_the_time_of_receipt(date: str, expected: str) -> None:
     """RFC 9110 6.6.1."""
     assert with_date(said(PassedOn(date=date))).passed.date == expected
 

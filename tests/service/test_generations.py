@@ -1,4 +1,4 @@
-"""What a process knows of the purges: by news at once, by looking once a second, and never less than it knew."""
+"""A process learns of purges by messages, and by looking once a second. Its knowledge never shrinks."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -20,7 +20,7 @@ LIMIT_S = 60
 
 
 class Clock:
-    """It stands still."""
+    """A clock that stands still."""
 
     def __init__(self) -> None:
         self.now_s = 100.0
@@ -34,7 +34,7 @@ Story = Callable[[Generations, Generations, Clock], Awaitable[None]]
 
 @pytest.fixture(autouse=True)
 def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A purge need not wait for clocks that stand still."""
+    """Let a process look again without a wait, because the clock stands still."""
     monkeypatch.setattr(generations, "REFRESH_S", 0.0)
 
 
@@ -54,14 +54,14 @@ def told(valkey: EmbeddedValkey, story: Story) -> None:
 
 
 async def until(true: Callable[[], Awaitable[bool]]) -> None:
-    """Of what another task does when it has heard of something."""
+    """Wait until another task has noticed something."""
     async with asyncio.timeout(LIMIT_S):
         while not await true():  # noqa: ASYNC110  (what is tested tells nobody)
             await asyncio.sleep(0)
 
 
-def test_news_of_a_purge_come_at_once(valkey: EmbeddedValkey, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a clock that stands still, nothing else would make it look again."""
+def test_a_purge_is_noticed_at_once(valkey: EmbeddedValkey, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clock stands still, so only a message can make the process look again."""
 
     async def story(mine: Generations, yours: Generations, _clock: Clock) -> None:
         monkeypatch.setattr(generations, "REFRESH_S", REFRESH_S)
@@ -84,7 +84,9 @@ def test_news_of_a_purge_come_at_once(valkey: EmbeddedValkey, monkeypatch: pytes
     told(valkey, story)
 
 
-def test_without_news_a_process_looks_once_a_second(valkey: EmbeddedValkey, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_messages_a_process_looks_once_a_second(
+    valkey: EmbeddedValkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def story(mine: Generations, yours: Generations, clock: Clock) -> None:
         generation = await mine.purge("cats", soft=False)
         monkeypatch.setattr(generations, "REFRESH_S", REFRESH_S)
@@ -100,7 +102,7 @@ def test_without_news_a_process_looks_once_a_second(valkey: EmbeddedValkey, monk
     told(valkey, story)
 
 
-def test_what_has_not_changed_is_not_read_again(valkey: EmbeddedValkey) -> None:
+def test_an_unchanged_table_is_not_read_again(valkey: EmbeddedValkey) -> None:
     async def story(mine: Generations, _yours: Generations, clock: Clock) -> None:
         first = await mine.read()
         with redis.Redis.from_url(valkey.url) as direct:
@@ -113,7 +115,7 @@ def test_what_has_not_changed_is_not_read_again(valkey: EmbeddedValkey) -> None:
     told(valkey, story)
 
 
-def test_a_table_that_fell_is_raised_again(valkey: EmbeddedValkey) -> None:
+def test_a_lost_table_is_restored(valkey: EmbeddedValkey) -> None:
     async def story(mine: Generations, yours: Generations, _clock: Clock) -> None:
         await mine.purge("cats", soft=False)
         generation = await mine.purge("dogs", soft=True)
@@ -127,7 +129,7 @@ def test_a_table_that_fell_is_raised_again(valkey: EmbeddedValkey) -> None:
     told(valkey, story)
 
 
-def test_a_process_that_remembers_less_takes_nothing_away(valkey: EmbeddedValkey) -> None:
+def test_a_process_that_knows_less_lowers_nothing(valkey: EmbeddedValkey) -> None:
     async def story(mine: Generations, yours: Generations, _clock: Clock) -> None:
         await yours.read()
         generation = await mine.purge("cats", soft=False)
@@ -140,7 +142,7 @@ def test_a_process_that_remembers_less_takes_nothing_away(valkey: EmbeddedValkey
     told(valkey, story)
 
 
-def test_a_store_that_does_not_answer_is_not_believed_to_have_purged_nothing() -> None:
+def test_a_store_that_does_not_answer_raises_an_error() -> None:
     async def story() -> None:
         connection = Connection("unix:///none", patience=PATIENCE, observer=Alarms())
         with pytest.raises(StoreUnavailable):
@@ -150,8 +152,8 @@ def test_a_store_that_does_not_answer_is_not_believed_to_have_purged_nothing() -
 
 
 @pytest.mark.parametrize("turns", [0, 1, 3, 10, 30, 100])
-def test_closing_ends_whatever_the_listener_is_doing(valkey: EmbeddedValkey, turns: int) -> None:
-    """On uvloop, as the edge runs: there the store's client loses a cancellation that comes while it connects."""
+def test_close_stops_the_listener_in_every_state(valkey: EmbeddedValkey, turns: int) -> None:
+    """On uvloop, which the edge uses, redis-py loses a cancellation that arrives while it connects."""
 
     async def story() -> None:
         connection = Connection(valkey.url, patience=PATIENCE, observer=Alarms())

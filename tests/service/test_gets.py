@@ -1,4 +1,4 @@
-"""Against a real Valkey: questions over one connection, and what becomes of them when it is lost or silent."""
+"""GETs over one connection to a real Valkey, also if the connection is lost or the server is silent."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -35,7 +35,7 @@ def direct(valkey: EmbeddedValkey) -> redis.Redis:
     return redis.Redis.from_url(valkey.url)
 
 
-def test_each_question_gets_its_own_answer(valkey: EmbeddedValkey, direct: redis.Redis) -> None:
+def test_each_command_gets_its_own_answer(valkey: EmbeddedValkey, direct: redis.Redis) -> None:
     wanted = [b"p:%d" % number for number in range(50)]
     for key in wanted:
         direct.set(key, key * 1000)
@@ -46,7 +46,7 @@ def test_each_question_gets_its_own_answer(valkey: EmbeddedValkey, direct: redis
     assert ask(valkey.url, question) == [*(key * 1000 for key in wanted), None]
 
 
-def test_who_leaves_takes_nobody_elses_answer_along(valkey: EmbeddedValkey, direct: redis.Redis) -> None:
+def test_a_cancelled_caller_does_not_shift_other_answers(valkey: EmbeddedValkey, direct: redis.Redis) -> None:
     direct.set(b"p:mine", b"mine")
     direct.set(b"p:yours", b"yours")
 
@@ -61,7 +61,7 @@ def test_who_leaves_takes_nobody_elses_answer_along(valkey: EmbeddedValkey, dire
     assert ask(valkey.url, question) == b"yours"
 
 
-def test_a_connection_that_was_lost_is_opened_again(valkey: EmbeddedValkey, direct: redis.Redis) -> None:
+def test_a_lost_connection_is_opened_again(valkey: EmbeddedValkey, direct: redis.Redis) -> None:
     direct.set(b"p:1", b"latent")
 
     async def question(gets: Gets) -> list[object]:
@@ -72,7 +72,7 @@ def test_a_connection_that_was_lost_is_opened_again(valkey: EmbeddedValkey, dire
     assert ask(valkey.url, question) == [b"latent"] * 3
 
 
-def test_a_silent_server_is_waited_for_so_long_and_asked_anew(valkey: EmbeddedValkey, direct: redis.Redis) -> None:
+def test_a_silent_server_times_out_and_is_connected_again(valkey: EmbeddedValkey, direct: redis.Redis) -> None:
     direct.set(b"p:1", b"latent")
 
     async def question(gets: Gets) -> object:
@@ -85,7 +85,7 @@ def test_a_silent_server_is_waited_for_so_long_and_asked_anew(valkey: EmbeddedVa
     assert ask(valkey.url, question, timeout_s=0.2) == b"latent"
 
 
-def test_an_error_is_that_of_its_question_alone(valkey: EmbeddedValkey, direct: redis.Redis) -> None:
+def test_an_error_belongs_to_one_command(valkey: EmbeddedValkey, direct: redis.Redis) -> None:
     direct.hset("p:hash", "field", "value")
 
     async def question(gets: Gets) -> object:
@@ -96,7 +96,7 @@ def test_an_error_is_that_of_its_question_alone(valkey: EmbeddedValkey, direct: 
     assert ask(valkey.url, question) is None
 
 
-def test_the_database_of_the_address_is_asked(valkey: EmbeddedValkey) -> None:
+def test_the_database_of_the_address_is_selected(valkey: EmbeddedValkey) -> None:
     with redis.Redis.from_url(valkey.url, db=3) as third:
         third.set(b"p:1", b"third")
     assert Address.of("redis://cache/3") == Address("", "cache", 6379, (("SELECT", "3"),))
@@ -121,7 +121,7 @@ def test_the_database_of_the_address_is_asked(valkey: EmbeddedValkey) -> None:
         ("redis://edge:s%40cret@cache:7/2", (("AUTH", "edge", "s@cret"), ("SELECT", "2"))),
     ],
 )
-def test_what_a_server_is_told_first(url: str, greeting: tuple[tuple[str, ...], ...]) -> None:
+def test_the_first_commands_of_a_connection(url: str, greeting: tuple[tuple[str, ...], ...]) -> None:
     address = Address.of(url)
     assert address is not None
     assert address.greeting == greeting

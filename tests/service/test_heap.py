@@ -1,4 +1,4 @@
-"""Freed memory stays with the process and is taken again without page faults; each case in a child of its own."""
+"""The process keeps freed memory and reuses it without page faults. Each case runs in a child process."""
 
 import platform
 import subprocess
@@ -31,5 +31,5 @@ def faults(how: str) -> int:
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other heaps are left as they are")
-def test_memory_that_was_freed_is_taken_again_without_a_fault() -> None:
+def test_freed_memory_is_reused_without_page_faults() -> None:
     assert faults("kept") * 10 < faults("as it is")

@@ -1,4 +1,4 @@
-"""RFC 9110 5.6.7: what is a date, and what only looks like one."""
+"""RFC 9110 5.6.7: valid and invalid dates."""
 
 import pytest
 
@@ -43,7 +43,7 @@ def test_the_three_forms_of_a_date(field: str) -> None:
         "Sun, 06 Nov 1994 08:49:37 GMT, Sun, 06 Nov 1994 08:49:37 GMT",
     ],
 )
-def test_what_is_no_date(field: str) -> None:
+def test_invalid_dates(field: str) -> None:
     assert parse_http_date(field, now_s=NOW_S) is None
 
 

@@ -1,4 +1,4 @@
-"""Every parser of a field that a client or an origin has written takes steps in proportion to its length.
+"""Every parser of a field from a client or an origin takes time in proportion to its length.
 
 Steps are lines of Python that are executed: what each of them calls in C looks at a text once (split, strip, find), and
 regular expressions, whose steps cannot be counted so, are given texts of bounded length alone.
@@ -90,7 +90,7 @@ PIECES = [
 
 @contextmanager
 def counted() -> Iterator[list[int]]:
-    """Count the lines that are executed meanwhile."""
+    """Count the lines that are executed in the block."""
     steps = [0]
 
     def trace(_frame: FrameType, event: str, _argument: Any) -> Any:  # noqa: ANN401  (sys.settrace's own)
@@ -123,8 +123,8 @@ def assert_linear(parse: Callable[[str], object], piece: str, size: int) -> None
 
 
 @pytest.mark.parametrize("name", PARSERS)
-def test_steps_grow_with_the_length_and_no_faster(name: str) -> None:
-    """On 64 KiB, and on what each parser's own bound lets through."""
+def test_steps_grow_linearly_with_the_length(name: str) -> None:
+    """Measured on 64 KiB, and on the longest field that passes the parser's own cap."""
     for piece in PIECES:
         assert_linear(PARSERS[name], piece, 2 * SIZE)
         assert_linear(PARSERS[name], piece, FIELD_CAP_CHARACTERS)
@@ -133,7 +133,7 @@ def test_steps_grow_with_the_length_and_no_faster(name: str) -> None:
 @given(
     st.lists(st.sampled_from([*PIECES, *string.ascii_lowercase]), min_size=1, max_size=6), st.sampled_from([*PARSERS])
 )
-def test_steps_grow_so_for_every_mixture(pieces: list[str], name: str) -> None:
+def test_steps_grow_linearly_for_every_mixture_of_pieces(pieces: list[str], name: str) -> None:
     assert_linear(PARSERS[name], "".join(pieces), 2**12)
 
 
@@ -142,11 +142,11 @@ _ELEMENT = re.compile(r'(?:[^",]|"(?:[^"\\]|\\.)*")+')
 
 
 @given(st.text(alphabet='",\\a= ', max_size=14))
-def test_elements_are_those_of_the_grammar(field: str) -> None:
+def test_a_list_is_split_as_the_grammar_says(field: str) -> None:
     assert [one for one in elements(field) if one] == _ELEMENT.findall(field)
 
 
-def test_a_field_that_is_too_long_to_read_forbids_everything() -> None:
+def test_a_field_above_the_cap_forbids_storing() -> None:
     control = parse_cache_control("max-age=60, " + "x" * FIELD_CAP_CHARACTERS)
     assert control.no_store
     assert control.no_transform

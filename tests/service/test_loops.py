@@ -1,4 +1,4 @@
-"""RFC 8586: whoever finds its own name in CDN-Loop has asked itself."""
+"""RFC 8586: an edge that finds its own name in CDN-Loop refuses the request."""
 
 import pytest
 
@@ -24,19 +24,19 @@ def test_an_edge_adds_its_name(said: str, expected: str) -> None:
 
 
 @pytest.mark.parametrize("said", ["me", "you, me", "me, you", "you,me ; v=1", ", ".join("abcdefgh"), "x" * 2000])
-def test_its_own_name_or_too_many_are_a_loop(said: str) -> None:
+def test_its_own_name_or_too_many_names_are_a_loop(said: str) -> None:
     with pytest.raises(LoopDetected):
         add_node(said, "me")
 
 
-def test_edges_that_could_be_each_others_parents_have_unlike_names() -> None:
+def test_two_edges_that_are_each_others_parents_have_different_names() -> None:
     parents = ["", "http://a", "http://a:81", "http://a/b", "http://b"]
     names = {node_name(host=host, parent=parent) for host in ("one", "two") for parent in parents}
     assert len(names) == 2 * len(parents)
     assert node_name(host="one", parent="http://me:secret@a") == node_name(host="one", parent="http://a")
 
 
-def test_the_origin_is_told_who_asks(edge: RunningEdge, origin: ScriptedOrigin, photo: bytes) -> None:
+def test_the_origin_gets_cdn_loop(edge: RunningEdge, origin: ScriptedOrigin, photo: bytes) -> None:
     origin.script("/cat", Reply(photo))
     assert edge.get("/image/cat?res=medium", headers={"CDN-Loop": "other; v=2"}).status_code == 200
     said = origin.requests[-1].headers["CDN-Loop"]

@@ -1,4 +1,4 @@
-"""After an accelerator has failed the processor goes on, by the head that the operator has chosen for that."""
+"""After an accelerator has failed, the CPU takes over, with the head that the operator chose."""
 
 import asyncio
 import logging
@@ -28,7 +28,7 @@ class FailingDevice(Codec):
 
 
 class OnAFailingDevice(CodecWorker):
-    """Begins on a device that fails, as an accelerator does; the tests run without one."""
+    """A worker that starts on a simulated accelerator, which fails."""
 
     def _load(self, weights: Path | None, *, device: str, head: str) -> Codec:
         if device == "cpu":
@@ -48,7 +48,7 @@ class OnAFailingDevice(CodecWorker):
         ("cpu", "same", "high-cpu"),
     ],
 )
-def test_the_operator_chooses_the_head_that_goes_on(
+def test_the_operator_chooses_the_head_after_the_loss(
     head: str, lost_head: str, goes_on_by: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.CRITICAL)
@@ -76,7 +76,7 @@ def test_the_operator_chooses_the_head_that_goes_on(
 
 
 class SmallDevice(Codec):
-    """A codec whose device has no room for more than one picture at once; its first batch waits for the test."""
+    """A codec whose device has memory for one picture at a time. Its first batch waits for the test."""
 
     def begin(self) -> None:
         self.tried: list[int] = []
@@ -96,7 +96,7 @@ class SmallDevice(Codec):
 
 
 class OnASmallDevice(CodecWorker):
-    """Begins on a device that is too small for the batches that form, and passes for an accelerator."""
+    """A worker on a simulated accelerator with too little memory for its batches."""
 
     small: SmallDevice
 
@@ -111,10 +111,10 @@ class OnASmallDevice(CodecWorker):
         self._loaded = replace(self._codecs, names=replace(self.names, device="cuda"))
 
     def _warm_up(self) -> None:
-        """Leave it out: this device would fail it."""
+        """Skip the warm-up, which would fail on this device."""
 
 
-def test_a_batch_that_fails_costs_no_device_and_its_items_go_on_one_by_one(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failed_batch_is_tried_one_by_one_on_the_same_device(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.CRITICAL)
     picture = image_file.square(data.astronaut(), 344)  # type: ignore[no-untyped-call]
     bitstream = Codec.load().encode(picture, quality=QUALITY)

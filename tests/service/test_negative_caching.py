@@ -1,4 +1,4 @@
-"""Errors of the origin: which are remembered, for how long, and never at the cost of a picture."""
+"""Negative caching: which errors of the origin are cached, for how long, and that they never replace a picture."""
 
 import asyncio
 import threading
@@ -48,7 +48,7 @@ RULES = FreshnessRules(default_ttl_s=600, min_ttl_s=30, negative_ttls=read_negat
         ("6585 6", 511, "max-age=5", 0),
     ],
 )
-def test_how_long_an_error_is_remembered(clause: str, status: int, control: str, expected_s: int) -> None:
+def test_the_lifetime_of_an_error(clause: str, status: int, control: str, expected_s: int) -> None:
     said = ResponseFields(asked_s=0, answered_s=0, passed=PassedOn(cache_control=control))
     assert negative_lifetime_s(status, said, RULES) == expected_s, f"RFC {clause}"
 
@@ -77,7 +77,7 @@ def test_how_long_an_error_is_remembered(clause: str, status: int, control: str,
         ("9111 4.2.2", 404, "max-age=5", "500=1", 5),
     ],
 )
-def test_an_error_of_which_nothing_is_said_may_be_guessed_from_its_date(
+def test_an_error_without_a_lifetime_gets_a_heuristic_one(
     clause: str, status: int, control: str, ttls: str, expected_s: int
 ) -> None:
     rules = FreshnessRules(default_ttl_s=600, heuristic_fraction=0.1, negative_ttls=read_negative_ttls(ttls))
@@ -87,7 +87,7 @@ def test_an_error_of_which_nothing_is_said_may_be_guessed_from_its_date(
     assert negative_lifetime_s(status, said, replace(rules, heuristic_fraction=0.0)) < 8640
 
 
-def test_what_varies_is_not_remembered() -> None:
+def test_an_error_that_varies_is_not_cached() -> None:
     """RFC 9111 4.1."""
     said = ResponseFields(asked_s=0, answered_s=0, passed=PassedOn(vary="Cookie"))
     assert negative_lifetime_s(404, said, RULES) == 0
@@ -135,7 +135,7 @@ CHALLENGES = ErrorFields(retry_after="7", www_authenticate='Basic realm="a: b", 
 
 
 @pytest.mark.parametrize("said", [NO_ERROR_FIELDS, CHALLENGES, ErrorFields(allow="PUT, DELETE")])
-def test_a_refusal_comes_back_as_it_was_and_no_damage_goes_unseen(said: ErrorFields) -> None:
+def test_a_negative_entry_survives_packing_and_damage_is_detected(said: ErrorFields) -> None:
     refusal = replace(SAMPLE, error_fields=said)
     packed = pack_negative_entry(refusal, KEY)
     assert unpack_negative_entry(packed, KEY) == refusal
@@ -149,26 +149,26 @@ def test_a_refusal_comes_back_as_it_was_and_no_damage_goes_unseen(said: ErrorFie
             unpack_negative_entry(bytes(damaged), KEY)
 
 
-def test_the_bytes_of_a_refusal_are_those_of_version_3_and_version_2_is_read() -> None:
+def test_the_bytes_of_a_negative_entry_are_those_of_version_3_and_version_2_is_read() -> None:
     assert pack_negative_entry(SAMPLE, KEY) == GOLDEN
     assert unpack_negative_entry(GOLDEN_OF_VERSION_2, KEY) == SAMPLE
 
 
 @given(st.binary(max_size=100), st.integers(0, 255))
-def test_fields_of_a_refusal_are_not_believed_even_under_a_right_checksum(noise: bytes, version: int) -> None:
+def test_fields_of_a_negative_entry_are_checked_even_if_the_checksum_is_right(noise: bytes, version: int) -> None:
     framed = PREFIX.pack(b"LEn", version, 0) + BINDING.pack(key_digest(KEY), 0) + noise
     with pytest.raises(RecordError):
         unpack_negative_entry(reframed(framed, version=version), KEY)
 
 
-def test_a_refusal_is_of_one_key_and_a_newer_one_is_of_others() -> None:
+def test_a_negative_entry_is_bound_to_its_key_and_a_newer_one_is_foreign() -> None:
     with pytest.raises(DamagedRecord, match="another key"):
         unpack_negative_entry(GOLDEN, b"p:{another}")
     with pytest.raises(RecordOfOthers):
         unpack_negative_entry(newer(GOLDEN), KEY)
 
 
-def test_an_error_whose_fields_are_long_is_not_remembered() -> None:
+def test_an_error_with_long_fields_is_not_cached() -> None:
     assert CHALLENGES.can_be_kept
     assert not ErrorFields(www_authenticate="Basic " * 500).can_be_kept
     assert not ErrorFields(retry_after="\u00e4").can_be_kept
@@ -186,10 +186,10 @@ def test_an_error_whose_fields_are_long_is_not_remembered() -> None:
     ],
 )
 @pytest.mark.parametrize("control", ["no-store", "max-age=600"])
-def test_what_an_error_asks_of_the_client_reaches_it(
+def test_the_fields_of_an_error_reach_the_client(
     edge: RunningEdge, origin: ScriptedOrigin, *, status: int, name: str, value: str, control: str
 ) -> None:
-    """RFC 9110 15.5.2, 15.5.6 and 10.2.3; and of a remembered error too (RFC 9111 3.1)."""
+    """RFC 9110 15.5.2, 15.5.6 and 10.2.3; also from a negative cache entry (RFC 9111 3.1)."""
     remembered = control != "no-store" and status != 429
     reply = Reply(status=status, headers={name: value, "Cache-Control": control})
     origin.script("/error", *[reply] * (1 if remembered else 2))
@@ -198,16 +198,18 @@ def test_what_an_error_asks_of_the_client_reaches_it(
 
 
 @pytest.mark.parametrize("name", ["Upgrade", "Proxy-Authenticate", "Set-Cookie", "Location"])
-def test_what_is_for_the_edge_alone_does_not(edge: RunningEdge, origin: ScriptedOrigin, name: str) -> None:
+def test_the_connection_fields_of_an_error_do_not_reach_the_client(
+    edge: RunningEdge, origin: ScriptedOrigin, name: str
+) -> None:
     origin.script("/error", Reply(status=426, headers={name: "x"}))
     assert name not in edge.get("/image/error").headers
 
 
 @pytest.mark.parametrize("held", [b"garbage", b"LEr\x03" + bytes(40)])
-def test_an_error_replaces_what_cannot_be_read(
+def test_an_error_replaces_a_record_that_cannot_be_read(
     edge: RunningEdge, origin: ScriptedOrigin, store: redis.Redis, held: bytes
 ) -> None:
-    """Otherwise each request for a picture that is gone would ask the origin, for as long as the string lies there."""
+    """Otherwise each request for a picture that is gone would ask the origin until the damaged record expires."""
     store.set(record_key("gone", origin=origin.url), held)
     origin.script("/gone", Reply(status=404))
     first, second = (edge.get("/image/gone") for _ in range(2))
@@ -216,7 +218,7 @@ def test_an_error_replaces_what_cannot_be_read(
 
 
 @pytest.mark.parametrize("status", [404, 410])
-def test_what_is_not_there_is_asked_for_once(
+def test_a_404_or_410_is_fetched_once(
     edge: RunningEdge, origin: ScriptedOrigin, store: redis.Redis, status: int
 ) -> None:
     origin.script("/gone", Reply(status=status))
@@ -232,7 +234,7 @@ def test_what_is_not_there_is_asked_for_once(
     assert 50 <= store.ttl(record_key("gone", origin=origin.url)) <= 60
 
 
-def test_the_origin_decides_how_long_its_errors_count(edge: RunningEdge, origin: ScriptedOrigin) -> None:
+def test_the_origin_decides_the_lifetime_of_its_errors(edge: RunningEdge, origin: ScriptedOrigin) -> None:
     said = {"Cache-Control": "max-age=600", "Age": "101", "Date": http_date(time.time()), "Last-Modified": http_date(0)}
     origin.script("/down", Reply(status=503, headers=said))
     origin.script("/gone", *[Reply(status=404, headers={"Cache-Control": "no-cache"})] * 2)
@@ -251,7 +253,7 @@ def test_the_origin_decides_how_long_its_errors_count(edge: RunningEdge, origin:
 def test_an_error_never_takes_the_place_of_a_picture(
     edge: RunningEdge, origin: ScriptedOrigin, store: redis.Redis, photo: bytes
 ) -> None:
-    """Here another edge stores the picture while this one is still being refused."""
+    """Another edge stores the picture while this one waits for the error."""
     refusing = Reply(status=404, gate=threading.Event())
     origin.script("/cat", Reply(photo, headers={"Cache-Control": "max-age=600"}), refusing)
     key = record_key("cat", origin=origin.url)

@@ -1,4 +1,4 @@
-"""What a request asks for, and what is refused before anything is asked of the store or the origin."""
+"""Parsing of requests, and the requests that are refused before the store or the origin is asked."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""How a run through a cache treats the origin: by a clock that the tests move, and with no wait but theirs."""
+"""The rate limit and the back-off of a sweep. The tests move the clock, so that nothing waits in real time."""
 
 import asyncio
 import threading
@@ -18,7 +18,7 @@ from tests.service.scripted_origin import Reply
 
 
 class Clock:
-    """Time passes when somebody sleeps, and only then."""
+    """A clock that only moves when `sleep` is called."""
 
     def __init__(self) -> None:
         self.now_s = 100.0
@@ -33,7 +33,7 @@ class Clock:
 
 
 class BusyMeter(OriginClient):
-    """A client that knows how many of its requests are under way."""
+    """A client that counts its concurrent requests."""
 
     under_way = most = 0
 
@@ -79,7 +79,7 @@ def test_pictures_are_spread_evenly_over_a_minute(cache: FilledCache) -> None:
     with_sources(cache, clock, story, per_minute=10)
 
 
-def test_no_rate_is_no_wait(cache: FilledCache) -> None:
+def test_a_rate_of_0_means_no_limit(cache: FilledCache) -> None:
     clock = Clock()
     cache.origin.script("/cat", *[Reply(cache.source)] * 2)
 
@@ -91,7 +91,7 @@ def test_no_rate_is_no_wait(cache: FilledCache) -> None:
     assert clock.slept_s == []
 
 
-def test_an_origin_that_keeps_failing_is_left_alone_longer_and_longer(cache: FilledCache) -> None:
+def test_repeated_failures_of_the_origin_double_the_back_off(cache: FilledCache) -> None:
     clock = Clock()
     broken = [Reply(status=503)] * 9
     cache.origin.script("/cat", *broken, Reply(cache.source), Reply(status=429), Reply(status=404), Reply(status=500))
@@ -110,7 +110,7 @@ def test_an_origin_that_keeps_failing_is_left_alone_longer_and_longer(cache: Fil
 
 
 @pytest.mark.parametrize("requests", [1, 3])
-def test_the_origin_has_so_many_requests_at_a_time(cache: FilledCache, requests: int) -> None:
+def test_the_number_of_concurrent_requests_is_limited(cache: FilledCache, requests: int) -> None:
     gate = threading.Event()
     held = [Reply(cache.source, gate=gate) for _ in range(requests)]
     cache.origin.script("/cat", *held, *[Reply(cache.source)] * 3)
@@ -126,7 +126,7 @@ def test_the_origin_has_so_many_requests_at_a_time(cache: FilledCache, requests:
     with_sources(cache, Clock(), story, requests=requests)
 
 
-def test_what_the_origin_has_now_may_be_too_large(cache: FilledCache) -> None:
+def test_a_source_that_is_now_too_large_is_unusable(cache: FilledCache) -> None:
     cache.origin.script("/cat", Reply(bytes(10**7 + 1)))
 
     async def story(sources: UnchangedSources, _client: BusyMeter) -> None:
@@ -135,7 +135,7 @@ def test_what_the_origin_has_now_may_be_too_large(cache: FilledCache) -> None:
     with_sources(cache, Clock(), story)
 
 
-def test_a_turn_that_is_due_is_taken_and_one_that_is_not_is_not_waited_for() -> None:
+def test_passes_takes_a_turn_only_if_one_is_due() -> None:
     clock = Clock()
     pace = Pace(60, clock=clock, sleep=clock.sleep)
     assert [pace.passes(), pace.passes()] == [True, False]

@@ -1,4 +1,4 @@
-"""Which records a purge concerns, by the table alone; and the table in a real Valkey."""
+"""The purge table decides which records are purged, as a pure function and in a real Valkey."""
 
 import asyncio
 from dataclasses import replace
@@ -38,7 +38,7 @@ BARE = replace(RECORD, tags=())
         ({"hard-floor": 99}, False, False),
     ],
 )
-def test_what_is_as_good_as_absent(table: dict[str, int], *, removed: bool, bare_removed: bool) -> None:
+def test_purged_records_count_as_absent(table: dict[str, int], *, removed: bool, bare_removed: bool) -> None:
     assert PurgeTable(table).has_removed(RECORD) is removed
     assert PurgeTable(table).has_removed(BARE) is bare_removed
 
@@ -59,7 +59,7 @@ def test_when_a_record_became_stale(table: dict[str, int], lifetime_s: int) -> N
     assert PurgeTable(table).apply(RECORD, now_s=1e6) == replace(RECORD, lifetime_s=lifetime_s)
 
 
-def test_a_record_that_was_born_after_the_purge_by_its_own_clock_is_stale_at_once() -> None:
+def test_a_record_from_a_clock_ahead_is_stale_at_once_after_a_soft_purge() -> None:
     born_later = replace(RECORD, born_ms=9_000)
     assert PurgeTable({"soft": 5_000}).apply(born_later, now_s=1e6).lifetime_s == 0
 
@@ -111,7 +111,7 @@ def test_tags_that_a_record_can_hold(tags: tuple[str, ...], *, fit: bool) -> Non
 
 
 @pytest.mark.parametrize("name", ["", " a", "a ", "a\nb", "\xe9"])
-def test_names_that_no_picture_has(name: str) -> None:
+def test_invalid_tags(name: str) -> None:
     assert not is_tag(name)
 
 
@@ -134,7 +134,7 @@ def told(valkey: EmbeddedValkey, *tags: str) -> tuple[list[int], dict[str, int]]
     return asyncio.run(story())
 
 
-def test_a_generation_is_the_clock_and_never_falls(valkey: EmbeddedValkey) -> None:
+def test_a_generation_is_the_time_and_never_falls(valkey: EmbeddedValkey) -> None:
     (first, second), table = told(valkey, "a", "a")
     with redis.Redis.from_url(valkey.url) as direct:
         now_s, _ = direct.time()
@@ -147,7 +147,7 @@ def test_a_generation_is_the_clock_and_never_falls(valkey: EmbeddedValkey) -> No
         assert direct.ttl(KEY) == -1
 
 
-def test_the_table_is_bounded_and_what_it_drops_stays_purged(
+def test_the_table_is_bounded_and_dropped_tags_stay_purged(
     valkey: EmbeddedValkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(generation_store, "FIELDS_CAP", 8)

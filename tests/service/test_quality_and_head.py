@@ -1,4 +1,4 @@
-"""EDGE_QUALITY as a score for every picture, and EDGE_HEAD: who draws the 344 picture from the same record."""
+"""EDGE_QUALITY as a target score, and EDGE_HEAD, which decodes the 344 picture from the same record."""
 
 import io
 from collections.abc import Iterator
@@ -39,14 +39,14 @@ def png(picture: Image.Image) -> bytes:
 
 @pytest.fixture(scope="module")
 def easy() -> bytes:
-    """A photograph out of focus."""
+    """Return a photograph out of focus."""
     photograph = Image.fromarray(data.astronaut())  # type: ignore[no-untyped-call]
     return png(photograph.resize((344, 344)).filter(ImageFilter.GaussianBlur(4)))
 
 
 @pytest.fixture(scope="module")
 def hard() -> bytes:
-    """Gravel: detail everywhere."""
+    """Return a photograph of gravel, with detail everywhere."""
     return png(Image.fromarray(data.gravel()).convert("RGB").resize((344, 344)))  # type: ignore[no-untyped-call]
 
 
@@ -55,7 +55,7 @@ def pixels(answer: httpx.Response) -> Pixels:
         return np.asarray(image.convert("RGB"))
 
 
-def test_each_picture_takes_the_quality_that_its_score_needs(
+def test_each_picture_gets_the_quality_that_its_score_needs(
     valkey: EmbeddedValkey, origin: ScriptedOrigin, easy: bytes, hard: bytes
 ) -> None:
     pictures = {"easy": easy, "hard": hard}
@@ -74,7 +74,7 @@ def test_each_picture_takes_the_quality_that_its_score_needs(
     assert (codec["quality"], codec["target_ssimulacra2"]) == (None, TARGET)
 
 
-def test_a_head_changes_the_entity_tag_of_what_it_draws_and_no_record(
+def test_a_head_changes_the_entity_tag_and_no_record(
     valkey: EmbeddedValkey, origin: ScriptedOrigin, photo: bytes
 ) -> None:
     origin.script("/cat", Reply(photo, headers=FRESH))

@@ -1,4 +1,4 @@
-"""Why the origin was asked: what `Cache-Status` says and what `edge_forwarded_total` counts, of errors too."""
+"""The reasons in `Cache-Status` and in `edge_forwarded_total`, also for errors."""
 
 import re
 from collections.abc import Iterator
@@ -36,7 +36,7 @@ def edge(_purging: RunningEdge, session_valkey: EmbeddedValkey) -> RunningEdge:
 
 @contextmanager
 def counted(edge: RunningEdge, reason: str, detail: str = "") -> Iterator[None]:
-    """One request is counted in the block for this reason, and none for another."""
+    """Check that the block counts one request for this reason, and none for another."""
     line = f'edge_forwarded_total{{detail="{detail}",reason="{reason}"}}'
     before = edge.metric(line), edge.metric("edge_forwarded_total")
     yield
@@ -49,7 +49,7 @@ def errors_say(edge: RunningEdge, said: str, label: str, path: str = "/image/cat
     assert (answer.status_code, answer.headers["cache-status"]) == (410, f"latentedge; {said}")
 
 
-def test_an_error_after_nothing(edge: RunningEdge, origin: ScriptedOrigin) -> None:
+def test_an_error_of_a_picture_that_was_never_stored(edge: RunningEdge, origin: ScriptedOrigin) -> None:
     origin.script("/cat", GONE)
     errors_say(edge, "fwd=uri-miss; fwd-status=410", "uri_miss")
 
@@ -90,14 +90,14 @@ def test_an_error_after_a_record_that_cannot_be_used(
     errors_say(edge, said, reason)
 
 
-def test_an_error_where_there_is_no_store(origin: ScriptedOrigin) -> None:
+def test_an_error_without_a_store(origin: ScriptedOrigin) -> None:
     origin.script("/cat", GONE)
     with running_edge(read_settings(origin=origin.url, redis_url="unix:///none.sock")) as storeless:
         errors_say(storeless, "fwd=bypass; fwd-status=410; detail=store-unavailable", "store_unavailable")
 
 
-def test_an_error_without_an_answer(edge: RunningEdge, origin: ScriptedOrigin, photo: bytes) -> None:
-    """502: RFC 9211 has no status to tell then."""
+def test_an_error_without_an_answer_of_the_origin(edge: RunningEdge, origin: ScriptedOrigin, photo: bytes) -> None:
+    """The edge answers 502 without `fwd-status`, as there is no status (RFC 9211 2.3)."""
     origin.script("/cat", in_language("en"), Reply(photo, missing_bytes=9, headers=CATS))
     ask(edge, EN)
     with counted(edge, "vary_miss"):
@@ -133,10 +133,8 @@ def test_a_record_that_was_purged(
     )
 
 
-def test_a_purged_picture_whose_origin_has_it_no_more_is_remembered(
-    edge: RunningEdge, origin: ScriptedOrigin, photo: bytes
-) -> None:
-    """An error is stored only where there is nothing: the purged record is removed first."""
+def test_a_404_of_a_purged_picture_is_cached(edge: RunningEdge, origin: ScriptedOrigin, photo: bytes) -> None:
+    """An error is stored only under an empty key, so the purged record is removed first."""
     origin.script("/cat", Reply(photo, headers=CATS), Reply(status=404, headers={"Cache-Control": "max-age=600"}))
     edge.get("/image/cat")
     purge(edge, tag="cats")
@@ -154,7 +152,7 @@ def test_a_purged_variant(edge: RunningEdge, origin: ScriptedOrigin, store: redi
     assert Variants(store, origin).record(EN).origin_etag == '"en"'
 
 
-def test_what_may_not_be_stored_is_counted_with_both_reasons(
+def test_an_answer_that_may_not_be_stored_is_counted_with_both_reasons(
     edge: RunningEdge, origin: ScriptedOrigin, photo: bytes
 ) -> None:
     origin.script("/cat", Reply(photo, headers={"Cache-Control": "no-store"}))

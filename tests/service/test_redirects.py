@@ -1,4 +1,4 @@
-"""An alias lives no longer than its redirect (RFC 9110 15.4, RFC 9111 4.2), and is told apart by what both vary by."""
+"""A picture behind redirects is fresh no longer than they are (RFC 9110 15.4, RFC 9111 4.2), and varies as they do."""
 
 from dataclasses import replace
 
@@ -68,15 +68,15 @@ def test_the_strictest_of_a_chain_counts() -> None:
     assert behind(said(200, YEAR), *chain).passed.cache_control == "private, max-age=30"
 
 
-def test_ages_count() -> None:
-    """A redirect that has 10 seconds left, and a picture that is 100 seconds old."""
+def test_the_ages_of_redirect_and_picture_are_taken_into_account() -> None:
+    """The redirect stays fresh for 10 s, and the picture is 100 s old."""
     fields = behind(said(200, "max-age=600", age="100"), said(302, "max-age=60", age="50"))
     assert fields.passed.cache_control == "max-age=110"
     assert storage(fields, RULES).lifetime_s == 110
 
 
 @pytest.mark.parametrize("control", ["", "max-age=0"])
-def test_what_is_stale_at_once_is_so_for_every_clock(control: str) -> None:
+def test_a_lifetime_of_0_stays_0(control: str) -> None:
     assert behind(said(200, YEAR, age="100"), said(302, control)).passed.cache_control == "max-age=0"
 
 
@@ -88,14 +88,14 @@ def test_expires_counts_as_a_lifetime() -> None:
     assert behind(said(200, **expires), said(301)).passed.expires == expires["expires"]
 
 
-def test_what_is_said_to_this_edge_alone_is_combined_too() -> None:
+def test_cdn_cache_control_is_combined_too() -> None:
     for_us = behind(said(200, YEAR), said(302, "no-store", cdn_cache_control="max-age=60")).passed
     assert (for_us.cache_control, for_us.cdn_cache_control) == ("no-store, max-age=0", "max-age=60")
     against_us = behind(said(200, YEAR, cdn_cache_control="max-age=600"), said(302, "max-age=5")).passed
     assert (against_us.cache_control, against_us.cdn_cache_control) == ("max-age=5", "max-age=5")
 
 
-def test_both_vary_and_both_are_tagged() -> None:
+def test_vary_and_tags_of_redirect_and_picture_are_merged() -> None:
     redirect = replace(said(302, YEAR, vary="Accept-Language, DPR"), tags=("alias", "both"))
     fields = behind(replace(said(200, YEAR, vary="dpr"), tags=("both", "picture")), redirect)
     assert fields.passed.vary == "dpr, accept-language"
@@ -108,7 +108,7 @@ def test_an_answer_without_redirects_is_left_as_it_is() -> None:
     assert apply_redirects(answer, RULES) is answer
 
 
-def test_an_entity_tag_is_of_one_target() -> None:
+def test_an_entity_tag_belongs_to_one_target() -> None:
     stored = tag_of_target('"1"', "/v1?x=1")
     assert tag_for_target(stored, "/v1?x=1") == '"1"'
     assert tag_for_target(stored, "/v2?x=1") == tag_for_target(stored, "") == tag_for_clients(stored) == ""
@@ -125,7 +125,7 @@ def redirecting(to: str, **headers: str) -> Reply:
 
 
 @pytest.mark.parametrize("said", ["no-store", "private", ""])
-def test_an_alias_that_moves_shows_the_new_picture(
+def test_a_redirect_that_changes_its_target_leads_to_the_new_picture(
     edge: RunningEdge, origin: ScriptedOrigin, photo: bytes, said: str
 ) -> None:
     origin.script("/latest", *[redirecting(to, Cache_Control=said) for to in ("/v1", "/v2")])
@@ -136,7 +136,7 @@ def test_an_alias_that_moves_shows_the_new_picture(
     assert "if-none-match" not in {name.lower() for request in origin.requests for name in request.headers}
 
 
-def test_an_alias_that_stays_is_validated_at_its_target_alone(
+def test_an_unchanged_redirect_is_revalidated_at_its_target(
     edge: RunningEdge, origin: ScriptedOrigin, photo: bytes
 ) -> None:
     origin.script("/latest", *[redirecting("/v1")] * 2)

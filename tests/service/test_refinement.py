@@ -1,4 +1,4 @@
-"""Better latents behind the miss: what they may cost a hit, what they may overwrite, and what clients see of them."""
+"""Searches after a miss: their cost for hits, the records that they overwrite, and the answers to clients."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -39,7 +39,7 @@ def high() -> Pixels:
     return image_file.square(data.astronaut(), 344)  # type: ignore[no-untyped-call]
 
 
-def test_a_hit_that_comes_during_a_refinement_waits_for_one_step_of_it(high: Pixels) -> None:
+def test_a_hit_during_a_search_waits_for_one_slice_of_it(high: Pixels) -> None:
     async def story() -> None:
         watch = Watch(holds_after=2)
         async with worker_seen_by(watch) as worker:
@@ -58,7 +58,7 @@ def test_a_hit_that_comes_during_a_refinement_waits_for_one_step_of_it(high: Pix
     asyncio.run(story())
 
 
-def test_a_refinement_that_fails_fails_alone(high: Pixels, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failed_search_fails_nothing_else(high: Pixels, caplog: pytest.LogCaptureFixture) -> None:
     async def story() -> None:
         watch = Watch(holds_after=0)
         async with worker_seen_by(watch) as worker:
@@ -70,7 +70,7 @@ def test_a_refinement_that_fails_fails_alone(high: Pixels, caplog: pytest.LogCap
     assert "the codec failed" in caplog.text
 
 
-def test_closing_drops_what_is_being_refined(high: Pixels) -> None:
+def test_close_drops_searches_in_progress(high: Pixels) -> None:
     async def story() -> None:
         watch = Watch()
         async with worker_seen_by(watch) as worker:
@@ -95,7 +95,7 @@ class Bench:
     record: Record
 
     def stored(self) -> Record:
-        """What the store holds now."""
+        """Return the record in the store."""
         value = self.direct.get(KEY)
         assert isinstance(value, bytes)
         return unpack(value, KEY)
@@ -110,7 +110,7 @@ def with_an_offer(
     story: Callable[[Bench], Coroutine[Any, Any, None]],
     rules: RefineRules = RULES,
 ) -> None:
-    """Tell a story that begins when the codec has taken up the refinement of a stored record."""
+    """Run a story that begins when the codec searches for a better latent of a stored record."""
 
     async def told() -> None:
         watch = Watch()
@@ -164,7 +164,7 @@ def test_a_better_latent_takes_the_place_of_the_first(valkey: EmbeddedValkey, hi
 
 
 @pytest.mark.parametrize("kind", ["another fill", "a purge", "someone else's list"])
-def test_what_came_meanwhile_is_left_alone(valkey: EmbeddedValkey, high: Pixels, kind: str) -> None:
+def test_changes_during_the_search_stay(valkey: EmbeddedValkey, high: Pixels, kind: str) -> None:
     async def story(bench: Bench) -> None:
         another = pack(replace(bench.record, filled_ms=3_000), KEY)
         bench.direct.delete(KEY)
@@ -180,7 +180,7 @@ def test_what_came_meanwhile_is_left_alone(valkey: EmbeddedValkey, high: Pixels,
     with_an_offer(valkey, high, story)
 
 
-def test_a_newer_fill_of_the_same_picture_ends_the_refinement_of_the_old(valkey: EmbeddedValkey, high: Pixels) -> None:
+def test_a_newer_fill_cancels_the_search_for_the_old_record(valkey: EmbeddedValkey, high: Pixels) -> None:
     async def story(bench: Bench) -> None:
         newer = replace(bench.record, filled_ms=3_000)
         bench.direct.set(KEY, pack(newer, KEY), ex=600)
@@ -193,7 +193,7 @@ def test_a_newer_fill_of_the_same_picture_ends_the_refinement_of_the_old(valkey:
     with_an_offer(valkey, high, story)
 
 
-def test_a_picture_for_which_there_is_no_room_keeps_its_first_latent(valkey: EmbeddedValkey, high: Pixels) -> None:
+def test_a_picture_that_the_queue_refuses_keeps_its_first_latent(valkey: EmbeddedValkey, high: Pixels) -> None:
     async def story(bench: Bench) -> None:
         bench.refiner.offer(b"p:another", bench.record, high)
         assert await bench.watch.outcomes.get() is RefinementOutcome.REFUSED
@@ -202,7 +202,7 @@ def test_a_picture_for_which_there_is_no_room_keeps_its_first_latent(valkey: Emb
 
 
 @pytest.mark.parametrize(("score", "outcome"), [(0, RefinementOutcome.STORED), (99, RefinementOutcome.UNCHANGED)])
-def test_a_better_latent_still_has_the_score_that_was_promised(
+def test_a_better_latent_keeps_the_target_score(
     valkey: EmbeddedValkey, high: Pixels, score: float, outcome: RefinementOutcome
 ) -> None:
     async def story(bench: Bench) -> None:
@@ -213,7 +213,7 @@ def test_a_better_latent_still_has_the_score_that_was_promised(
     with_an_offer(valkey, high, story, replace(RULES, quality=TargetScore(score)))
 
 
-def test_a_store_that_went_away_fails_the_refinement_only(valkey: EmbeddedValkey, high: Pixels) -> None:
+def test_a_store_that_fails_fails_only_the_search(valkey: EmbeddedValkey, high: Pixels) -> None:
     async def story(bench: Bench) -> None:
         bench.direct.shutdown(nosave=True)
         bench.watch.may_go_on.set()

@@ -27,7 +27,7 @@ TOGETHER = replace(OPTIONS, queue=replace(OPTIONS.queue, refine_items=8, refine_
 
 
 class AsOnAnAccelerator(CodecWorker):
-    """Takes several pictures together, as where that costs less."""
+    """A codec that claims to gain from batches, as on a GPU."""
 
     def _most_searches(self) -> int:
         return self._options.queue.refine_batch
@@ -91,16 +91,14 @@ def test_each_picture_gets_its_own_better_latent_out_of_one_search(pictures: lis
     assert with_worker(story).log == slices_of_first_and(1 + STEPS + len(pictures))
 
 
-def test_a_processor_searches_for_one_picture_at_a_time(pictures: list[Pixels]) -> None:
+def test_a_cpu_searches_for_one_picture_at_a_time(pictures: list[Pixels]) -> None:
     async def story(worker: CodecWorker, watch: Watch) -> None:
         assert all(await searched(worker, watch, [(one, SEARCH) for one in pictures]))
 
     assert with_worker(story, CodecWorker).log == slices_of_first_and(len(pictures) * (1 + STEPS + 1))
 
 
-def test_a_picture_that_cannot_be_searched_for_fails_alone(
-    pictures: list[Pixels], caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_bad_picture_of_a_search_fails_alone(pictures: list[Pixels], caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.CRITICAL)
 
     async def story(worker: CodecWorker, watch: Watch) -> None:
@@ -112,7 +110,7 @@ def test_a_picture_that_cannot_be_searched_for_fails_alone(
     with_worker(story)
 
 
-def test_each_picture_keeps_the_score_that_it_was_promised(pictures: list[Pixels]) -> None:
+def test_each_picture_keeps_its_target_score(pictures: list[Pixels]) -> None:
     async def story(worker: CodecWorker, watch: Watch) -> None:
         searches = [replace(SEARCH, target=TargetScore(score)) for score in (0, 100)]
         kept, given_up = await searched(worker, watch, list(zip(pictures, searches, strict=False)))

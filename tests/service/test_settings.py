@@ -1,4 +1,4 @@
-"""Settings are read together, and so are their faults."""
+"""All settings are read at once, and all faults are reported at once."""
 
 import pytest
 
@@ -62,7 +62,7 @@ def test_an_origin_is_an_http_address(origin: str) -> None:
 
 
 @pytest.mark.parametrize("url", ["http://s.example", "redis://s.example:x", "redis://me:secret/@s.example"])
-def test_a_store_is_an_address_that_can_be_used(url: str) -> None:
+def test_a_store_address_must_be_usable(url: str) -> None:
     with pytest.raises(SettingsError, match="EDGE_REDIS_URL") as caught:
         read_settings(origin=ORIGIN, redis_url=url)
     assert "secret" not in str(caught.value)
@@ -80,12 +80,12 @@ def test_a_quality_is_a_number_or_a_score(monkeypatch: pytest.MonkeyPatch, writt
 
 
 @pytest.mark.parametrize("quality", ["-1", "64", "3.5", "good", "auto", "auto:", "auto:x", "auto:nan", "auto:100.1"])
-def test_another_quality_is_a_fault_that_says_what_would_be_none(quality: str) -> None:
+def test_an_invalid_quality_is_reported_with_the_valid_range(quality: str) -> None:
     with pytest.raises(SettingsError, match=r"EDGE_QUALITY: must be 0 to 63, or auto:<ssimulacra2> with a score"):
         read_settings(origin=ORIGIN, quality=quality)
 
 
-def test_an_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EDGE_ORIGIN", ORIGIN + "/")
     monkeypatch.setenv("EDGE_QUALITY", "")
     assert read_settings() == Settings(origin=ORIGIN)

@@ -1,4 +1,4 @@
-"""Against a real Valkey: what is stored, how it ends, and what is said when the store does not answer."""
+"""The store against a real Valkey: strings, expiry, leases, and the errors of a store that does not answer."""
 
 import asyncio
 import signal
@@ -23,7 +23,7 @@ PATIENCE = Patience(timeout_s=5.0, retry_s=0)
 
 
 class Alarms:
-    """Counts the commands that went unanswered."""
+    """Counts the failed commands."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -56,7 +56,7 @@ def client(server: EmbeddedValkey) -> redis.Redis:
     return redis.Redis.from_url(server.url)
 
 
-def test_a_string_comes_back_and_has_an_end(valkey: EmbeddedValkey) -> None:
+def test_a_string_is_stored_with_an_expiry(valkey: EmbeddedValkey) -> None:
     async def question(store: LatentStore) -> bytes | None:
         await put(store, b"p:1", b"\x00latent\xff")
         return await store.get(b"p:1")
@@ -70,7 +70,7 @@ def test_an_absent_string_is_none(valkey: EmbeddedValkey) -> None:
     assert ask(valkey.url, lambda store: store.get(b"p:none")) is None
 
 
-def test_a_string_is_replaced_and_keeps_its_end(valkey: EmbeddedValkey) -> None:
+def test_a_replaced_string_keeps_its_expiry(valkey: EmbeddedValkey) -> None:
     async def question(store: LatentStore) -> bool:
         await put(store, b"p:1", b"first\xff")
         return await store.replace(b"p:1", b"better\xff", instead_of=b"first\xff")
@@ -81,7 +81,7 @@ def test_a_string_is_replaced_and_keeps_its_end(valkey: EmbeddedValkey) -> None:
         assert 0 < direct.ttl(b"p:1") <= 60
 
 
-def test_a_string_may_be_replaced_with_another_end(valkey: EmbeddedValkey) -> None:
+def test_a_string_may_be_replaced_with_another_expiry(valkey: EmbeddedValkey) -> None:
     async def question(store: LatentStore) -> bool:
         await put(store, b"p:1", b"old")
         return await store.replace(b"p:1", b"new", instead_of=b"old", ttl_s=600)
@@ -91,7 +91,7 @@ def test_a_string_may_be_replaced_with_another_end(valkey: EmbeddedValkey) -> No
         assert 60 < direct.ttl(b"p:1") <= 600
 
 
-def test_a_string_is_added_only_where_there_is_none(valkey: EmbeddedValkey) -> None:
+def test_a_string_is_added_only_if_the_key_is_empty(valkey: EmbeddedValkey) -> None:
     async def question(store: LatentStore) -> list[bool]:
         lease, added = Token(b"l:1", b"token"), []
         for value in (b"first", b"second"):
@@ -105,8 +105,8 @@ def test_a_string_is_added_only_where_there_is_none(valkey: EmbeddedValkey) -> N
         assert 0 < direct.ttl(b"p:1") <= 60
 
 
-def test_a_string_is_written_only_beside_what_it_is_found_by(valkey: EmbeddedValkey) -> None:
-    """And that lasts as long as the longest of them."""
+def test_a_string_is_written_only_if_the_string_beside_it_is_as_expected(valkey: EmbeddedValkey) -> None:
+    """Its expiry is that of the string which expires last."""
     lease = Token(b"l:1", b"token")
 
     async def question(store: LatentStore) -> None:
@@ -131,7 +131,7 @@ def test_a_string_is_written_only_beside_what_it_is_found_by(valkey: EmbeddedVal
         assert 600 < direct.ttl(b"p:1:a") <= 900
 
 
-def test_what_is_only_added_brings_no_rule_over_a_string(valkey: EmbeddedValkey) -> None:
+def test_add_does_not_write_the_string_beside_over_another(valkey: EmbeddedValkey) -> None:
     lease, beside = Token(b"l:1", b"token"), Beside(b"p:1", was=b"", becomes=b"rule")
 
     async def question(store: LatentStore) -> list[bool]:
@@ -146,7 +146,7 @@ def test_what_is_only_added_brings_no_rule_over_a_string(valkey: EmbeddedValkey)
         assert (direct.get(b"p:1"), direct.get(b"p:1:a"), direct.get(b"p:1:b")) == (b"rule", b"error", None)
 
 
-def test_only_the_very_string_is_removed(valkey: EmbeddedValkey) -> None:
+def test_remove_deletes_only_the_expected_string(valkey: EmbeddedValkey) -> None:
     with client(valkey) as direct:
         direct.set(b"p:1", b"second")
         ask(valkey.url, lambda store: store.remove(b"p:1", b"first"))
@@ -196,7 +196,7 @@ def test_nothing_is_written_under_a_lease_that_has_ended(valkey: EmbeddedValkey,
         assert direct.get(b"l:1") == becomes
 
 
-def test_only_the_very_string_is_replaced(valkey: EmbeddedValkey) -> None:
+def test_replace_overwrites_only_the_expected_string(valkey: EmbeddedValkey) -> None:
     with client(valkey) as direct:
         direct.set(b"p:another", b"second", ex=60)
         direct.rpush(b"p:list", b"first")
@@ -207,7 +207,7 @@ def test_only_the_very_string_is_replaced(valkey: EmbeddedValkey) -> None:
         assert not direct.exists(b"p:gone")
 
 
-def test_the_embedded_server_evicts_only_what_has_an_end(valkey: EmbeddedValkey) -> None:
+def test_the_embedded_server_evicts_only_keys_with_an_expiry(valkey: EmbeddedValkey) -> None:
     with client(valkey) as direct:
         assert direct.config_get("maxmemory-policy") == {"maxmemory-policy": "volatile-lfu"}
         assert direct.config_get("save") == {"save": ""}
@@ -220,7 +220,7 @@ def test_the_embedded_server_evicts_only_what_has_an_end(valkey: EmbeddedValkey)
 
 
 @pytest.mark.parametrize("pictures", [0, 3, 40])
-def test_a_sample_tells_what_the_store_holds(valkey: EmbeddedValkey, pictures: int) -> None:
+def test_a_sample_describes_the_store(valkey: EmbeddedValkey, pictures: int) -> None:
     async def question(store: LatentStore) -> Sample:
         for number in range(pictures):
             await put(store, b"p:%d" % number, bytes(5000))
@@ -233,7 +233,7 @@ def test_a_sample_tells_what_the_store_holds(valkey: EmbeddedValkey, pictures: i
     assert all(5000 < one.memory_bytes < 6500 for one in sample.values)
 
 
-def test_a_sample_leaves_out_what_is_not_a_string(valkey: EmbeddedValkey) -> None:
+def test_a_sample_leaves_out_keys_of_other_types(valkey: EmbeddedValkey) -> None:
     with client(valkey) as direct:
         direct.rpush(b"p:someone else's", "list")
         direct.set(b"p:1", b"latent", ex=60)
@@ -241,13 +241,13 @@ def test_a_sample_leaves_out_what_is_not_a_string(valkey: EmbeddedValkey) -> Non
     assert [stored.value for stored in sample.values] == [b"latent"]
 
 
-def test_a_store_that_is_not_there_is_unavailable(tmp_path: Path) -> None:
+def test_a_store_without_a_server_is_unavailable(tmp_path: Path) -> None:
     with pytest.raises(StoreUnavailable):
         ask(f"unix://{tmp_path}/none.sock", lambda store: store.get(b"p:1"))
 
 
-def test_a_store_that_was_restarted_is_found_again(tmp_path: Path) -> None:
-    """The pool's old connections are dead; the first request after the restart must not notice."""
+def test_a_restarted_store_is_used_again(tmp_path: Path) -> None:
+    """The old connections in the pool are dead. The first request after the restart must not fail."""
 
     async def story() -> bytes | None:
         with EmbeddedValkey(limit_bytes=2**24, folder=tmp_path) as first:
@@ -305,7 +305,7 @@ with EmbeddedValkey(limit_bytes=2**24) as server:
 
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM, None])
 def test_the_server_ends_with_its_parent(end: signal.Signals | None, valkey_program: None) -> None:  # noqa: ARG001
-    """However the parent ends. The connection is closed by the kernel when the server is gone: that is the barrier."""
+    """It ends however the parent ends. The barrier is the connection, which the kernel closes with the server."""
     parent = subprocess.Popen([sys.executable, "-c", PARENT], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert parent.stdin is not None
     assert parent.stdout is not None
@@ -335,7 +335,7 @@ def test_the_hottest_keys_of_many_pages_come_first(valkey: EmbeddedValkey) -> No
     assert heat == sorted(heat, reverse=True)
 
 
-def test_a_peek_finds_what_a_question_finds(valkey: EmbeddedValkey) -> None:
+def test_peek_returns_the_same_as_get(valkey: EmbeddedValkey) -> None:
     with client(valkey) as direct:
         direct.set("p:1", b"\x00latent\xff")
         direct.rpush("p:2", "of someone else")

@@ -1,4 +1,4 @@
-"""`latentedge refine` on a filled store: what it improves, in which order, and what it leaves alone."""
+"""`latentedge refine` on a filled store: the records that it improves, their order, and the records that it skips."""
 
 import json
 from dataclasses import replace
@@ -40,14 +40,14 @@ def test_the_hottest_pictures_come_first(latentedge: Shell, cache: FilledCache, 
     assert cache.asked() == ["hot", "warm", "cold"]
 
 
-def test_looking_at_a_record_is_no_use_of_it(latentedge: Shell, cache: FilledCache) -> None:
-    """Else a run would tell the store that all pictures are wanted alike, just as it has to evict some."""
+def test_a_sweep_does_not_count_as_a_use_of_keys(latentedge: Shell, cache: FilledCache) -> None:
+    """Otherwise a sweep would make all pictures look equally hot to the store's eviction."""
     cache.put_used("cat", frequency=0, refinement=STEPS)
     assert refined(latentedge, cache) == {"keys": 1, "searched": 1}
     assert cache.direct.object("FREQ", cache.key("cat")) == 0
 
 
-def test_a_run_that_is_started_again_passes_over_what_is_done(latentedge: Shell, cache: FilledCache) -> None:
+def test_a_second_run_skips_searched_latents(latentedge: Shell, cache: FilledCache) -> None:
     cache.put("cat")
     cache.put("dog")
     cache.origin.script("/cat", Reply(cache.source))
@@ -57,14 +57,14 @@ def test_a_run_that_is_started_again_passes_over_what_is_done(latentedge: Shell,
     assert refined(latentedge, cache) == {"keys": 2, "searched": 2}
 
 
-def test_a_longer_search_than_the_last_one_is_worth_it(latentedge: Shell, cache: FilledCache) -> None:
+def test_a_longer_search_than_the_last_one_is_run(latentedge: Shell, cache: FilledCache) -> None:
     cache.put("cat", refinement=STEPS)
     cache.origin.script("/cat", Reply(cache.source))
     assert refined(latentedge, cache, steps=STEPS + 1) == {"keys": 1, "stored": 1}
     assert cache.stored("cat").refinement == STEPS + 1  # and so the entity tag is another one
 
 
-def test_a_source_that_has_changed_is_left_to_the_edges(latentedge: Shell, cache: FilledCache) -> None:
+def test_a_changed_source_is_skipped(latentedge: Shell, cache: FilledCache) -> None:
     record = cache.put("cat")
     cache.origin.script("/cat", Reply(cache.source + b"\0"))
     assert refined(latentedge, cache) == {"keys": 1, "changed": 1}
@@ -90,7 +90,7 @@ def test_an_origin_that_fails_is_counted_and_stops_nothing(
     assert refined(latentedge, cache) == {"keys": 2, outcome: 1, "stored": 1}
 
 
-def test_what_is_no_picture_of_this_origin_is_left_out_and_counted(latentedge: Shell, cache: FilledCache) -> None:
+def test_other_records_are_skipped_and_counted(latentedge: Shell, cache: FilledCache) -> None:
     cache.put("older", image_id="")
     cache.put("weights", stream_id=b"\0\0\0\0")
     cache.put("dog", image_id="cat")
@@ -102,7 +102,7 @@ def test_what_is_no_picture_of_this_origin_is_left_out_and_counted(latentedge: S
     assert {key: cache.direct.dump(key) for key in cache.direct.scan_iter()} == before
 
 
-def test_what_was_purged_by_tag_is_left_out(latentedge: Shell, cache: FilledCache) -> None:
+def test_pictures_purged_by_tag_are_skipped(latentedge: Shell, cache: FilledCache) -> None:
     cache.put("cat", tags=("cats",), generation=5)
     cache.put("dog", tags=("dogs",), generation=5)
     cache.direct.hset(generations_key(cache.origin.url), mapping={"latest": 6, "hard:cats": 6})
@@ -110,7 +110,7 @@ def test_what_was_purged_by_tag_is_left_out(latentedge: Shell, cache: FilledCach
     assert refined(latentedge, cache) == {"keys": 2, "purged": 1, "stored": 1}
 
 
-def test_each_picture_keeps_the_score_that_it_was_promised(
+def test_each_picture_keeps_its_target_score(
     latentedge: Shell, cache: FilledCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("EDGE_QUALITY", "auto:100")
@@ -121,7 +121,7 @@ def test_each_picture_keeps_the_score_that_it_was_promised(
     assert refined(latentedge, cache) == {"keys": 1, "searched": 1}
 
 
-def test_a_store_that_does_not_answer_is_one_line(latentedge: Shell, cache: FilledCache) -> None:
+def test_a_store_that_does_not_answer_is_reported_in_one_line(latentedge: Shell, cache: FilledCache) -> None:
     cache.direct.shutdown(nosave=True)
     outcome = latentedge(*cache.arguments())
     assert outcome.code == 2

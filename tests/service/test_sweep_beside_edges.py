@@ -1,4 +1,4 @@
-"""`latentedge refine` while edges serve the same store: whatever happens meanwhile wins, and clients see the result."""
+"""`latentedge refine` while edges serve from the same store: their changes win, and clients get the better latents."""
 
 import signal
 import subprocess
@@ -24,7 +24,7 @@ LIMIT_S = 120
 
 
 def meanwhile(latentedge: Shell, cache: FilledCache, happens: Callable[[], object]) -> Outcome:
-    """Run through the cache; something happens between a look at the record and the end of its search."""
+    """Sweep the cache, and call `meanwhile` between the look at a record and the end of its search."""
     gate = threading.Event()
     reply = Reply(cache.source, gate=gate)
     cache.origin.script("/cat", reply)
@@ -78,9 +78,7 @@ def test_dates_that_an_edge_renews_during_the_search_stay_renewed(latentedge: Sh
     )
 
 
-def test_an_interrupted_run_says_what_it_has_done_and_is_simply_started_again(
-    latentedge: Shell, cache: FilledCache
-) -> None:
+def test_an_interrupted_run_prints_its_result_and_can_be_started_again(latentedge: Shell, cache: FilledCache) -> None:
     names = sorted(("cat", "dog", "owl"), key=cache.key)  # keys of equal heat come in their own order
     gate = threading.Event()
     held = [Reply(cache.source, gate=gate) for _ in names[1:]]
@@ -98,7 +96,7 @@ def test_an_interrupted_run_says_what_it_has_done_and_is_simply_started_again(
     assert refined(latentedge, cache) == {"keys": 3, "searched": 1, "stored": 2}
 
 
-def test_searches_that_all_fail_end_the_run_before_it_has_fetched_everything(
+def test_failures_in_a_row_end_the_run(
     latentedge: Shell, cache: FilledCache, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(*_arguments: object, **_options: object) -> None:
@@ -131,7 +129,7 @@ def test_clients_of_an_edge_get_the_better_latent_under_a_new_entity_tag(latente
         assert again.headers["etag"] != first
 
 
-def test_variants_and_remembered_errors_are_left_out_and_counted(latentedge: Shell, cache: FilledCache) -> None:
+def test_variants_and_negative_entries_are_skipped_and_counted(latentedge: Shell, cache: FilledCache) -> None:
     varying = FRESH | {"Vary": "Accept-Language"}
     cache.origin.script("/cat", *[Reply(cache.source, headers=varying)] * 2)
     cache.origin.script("/none", Reply(status=404))
@@ -145,7 +143,7 @@ def test_variants_and_remembered_errors_are_left_out_and_counted(latentedge: She
 def test_records_of_the_last_version_are_served_and_left_out_until_they_are_confirmed(
     latentedge: Shell, cache: FilledCache
 ) -> None:
-    """An upgrade empties no cache."""
+    """An upgrade must not empty the cache."""
     cache.direct.hset(generations_key(cache.origin.url), mapping={"latest": 1, "hard": 1})
     now_ms = round(time.time() * 1000)
     for name, born_ms in (("fresh", now_ms), ("stale", 0)):

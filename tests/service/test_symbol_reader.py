@@ -1,4 +1,4 @@
-"""A worker's own queue in front of the decoder: bounded by number and by expected wait, as the decoder's queue is."""
+"""A worker's queue for entropy decoding is bounded by number and by expected wait, like the decoder's queue."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -16,7 +16,7 @@ from tests.service.watched_codec import OPTIONS
 
 LIMITS = OPTIONS.queue
 SOON_S = 1e-9
-"""Less than any bitstream takes to be read."""
+"""A shorter time than the entropy decoding of any bitstream takes."""
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def test_a_bitstream_that_would_wait_too_long_is_refused_at_once(
     asyncio.run(story())
 
 
-def test_the_wait_for_the_thread_is_told(bitstream: bytes) -> None:
+def test_the_wait_for_the_thread_is_measured(bitstream: bytes) -> None:
     async def story() -> None:
         async with reading(LIMITS) as reader:
             reads = await asyncio.gather(*(reader.read(bitstream) for _ in range(3)))

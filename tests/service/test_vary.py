@@ -1,4 +1,4 @@
-"""Which requests are for the same variant, and how the store is told by what a picture varies."""
+"""Requests that select the same variant, and the rule in the store that says by which fields a picture varies."""
 
 import pytest
 from hypothesis import given
@@ -64,14 +64,14 @@ LINES = st.lists(st.tuples(st.sampled_from([b"a", b"b", b"ab"]), VALUES), max_si
 
 
 @given(LINES)
-def test_space_and_lines_make_no_variant(fields: Fields) -> None:
+def test_space_and_line_breaks_do_not_make_variants(fields: Fields) -> None:
     plain = tuple((name, value.replace(b'"', b"")) for name, value in fields)
     spaced = tuple((name, b" " + value.replace(b",", b" ,\t") + b" ") for name, value in plain)
     assert selects_alike("a, b, ab", plain, spaced)
 
 
 @given(st.dictionaries(st.sampled_from(["a", "b", "ab"]), st.binary(max_size=8).map(lambda text: text.hex())))
-def test_what_is_said_can_be_told_from_what_is_not(said: dict[str, str]) -> None:
+def test_an_absent_field_differs_from_every_value(said: dict[str, str]) -> None:
     names = ("a", "ab", "b")
     fields = tuple((name.encode(), value.encode()) for name, value in said.items())
     for name in names:
@@ -80,7 +80,7 @@ def test_what_is_said_can_be_told_from_what_is_not(said: dict[str, str]) -> None
 
 
 @given(st.tuples(VALUES, VALUES), st.tuples(VALUES, VALUES))
-def test_no_two_values_look_like_others(one: tuple[bytes, bytes], other: tuple[bytes, bytes]) -> None:
+def test_different_lists_of_values_never_encode_alike(one: tuple[bytes, bytes], other: tuple[bytes, bytes]) -> None:
     quoted = [
         tuple(zip((b"a", b"b"), (b'"' + value.hex().encode() for value in pair), strict=True)) for pair in (one, other)
     ]
@@ -102,7 +102,7 @@ def test_a_rule_survives_the_store(rule: VaryRule) -> None:
 
 
 @given(RULES, st.data())
-def test_a_damaged_rule_is_told(rule: VaryRule, data: st.DataObject) -> None:
+def test_a_damaged_rule_raises_an_error(rule: VaryRule, data: st.DataObject) -> None:
     whole = pack_rule(rule, KEY)
     position = data.draw(st.integers(0, len(whole) - 1))
     damaged = bytearray(whole)
@@ -128,7 +128,7 @@ def test_the_bytes_of_a_rule_are_those_of_version_2_and_version_1_is_read() -> N
     assert unpack_rule(GOLDEN, KEY) == unpack_rule(GOLDEN_OF_VERSION_1, KEY) == rule
 
 
-def test_a_rule_is_of_one_key_and_a_newer_one_is_of_others() -> None:
+def test_a_rule_is_bound_to_its_key_and_a_newer_one_is_foreign() -> None:
     with pytest.raises(DamagedRecord, match="another key"):
         unpack_rule(GOLDEN, b"p:{another}")
     with pytest.raises(RecordOfOthers):
@@ -141,17 +141,17 @@ class TestPlaces:
     def test_a_picture_that_does_not_vary_has_its_own(self) -> None:
         assert Lookup("cat", self.HOME, EN).key == Lookup("cat", self.HOME, DE).key == self.HOME
 
-    def test_variants_lie_apart_and_are_filled_apart(self) -> None:
+    def test_variants_have_different_keys_and_leases(self) -> None:
         rule = VaryRule(("accept-language",), NONCE)
         lookups = [Lookup("cat", self.HOME, fields).under(rule) for fields in (EN, DE, ())]
         assert len({lookup.key for lookup in lookups}) == len({lookup.lease for lookup in lookups}) == 3
 
-    def test_another_nonce_is_another_place(self) -> None:
+    def test_another_nonce_makes_another_key(self) -> None:
         rules = [VaryRule(("accept-language",), nonce) for nonce in (NONCE, NONCE[::-1])]
         one, other = (Lookup("cat", self.HOME, EN).under(rule) for rule in rules)
         assert one.key != other.key
 
-    def test_all_of_a_picture_is_on_one_machine_of_a_cluster(self) -> None:
+    def test_all_keys_of_a_picture_have_one_hash_slot(self) -> None:
         lookup = Lookup("cat", self.HOME, EN).under(VaryRule(("accept-language",), NONCE))
         assert len({key_slot(key) for key in (lookup.home, lookup.key, lookup.lease)}) == 1
         assert lookup.key.startswith(KEY_PREFIX)
