@@ -24,14 +24,14 @@ from service.records.record import KEY_PREFIX, generations_key
 from service.refine.candidates import SweepAim
 from service.refine.pace import BackOff, Pace
 from service.refine.sweep import Sweep, SweepTally
-from service.refine.unchanged_source import Politeness, UnchangedSources
+from service.refine.unchanged_source import RequestLimits, UnchangedSources
 from service.render.codec_options import WorkerOptions
 from service.render.codec_queue import QueueLimits
 from service.render.codec_worker import CodecWorker
 from service.render.image_file import ImageLimits
 from service.settings.edge_settings import Settings, read_settings
 from service.settings.quality import TargetScore
-from service.store.connection import Connection, Patience
+from service.store.connection import Connection, Timeouts
 from service.store.generation_store import GenerationStore
 from service.store.latent_store import LatentStore
 from service.store.servers import Servers
@@ -78,7 +78,7 @@ async def _run(order: RefineOrder, settings: Settings) -> None:
         worker = await _worker(settings, closing)
         connection = Connection(
             settings.redis_url,
-            patience=Patience(timeout_s=settings.store_timeout_s, retry_s=settings.store_retry_s),
+            timeouts=Timeouts(timeout_s=settings.store_timeout_s, retry_s=settings.store_retry_s),
             observer=Telemetry(),
         )
         closing.push_async_callback(connection.close)
@@ -136,12 +136,12 @@ def _sources(order: RefineOrder, settings: Settings, closing: AsyncExitStack) ->
     limits = Limits(source_bytes=settings.source_bytes, timeout_s=settings.origin_timeout_s)
     client = OriginClient(settings.origin, limits=limits, observer=Telemetry().origin)
     closing.push_async_callback(client.close)
-    politeness = Politeness(
+    request_limits = RequestLimits(
         pace=Pace(order.per_minute, clock=time.monotonic, sleep=asyncio.sleep),
         back_off=BackOff(sleep=asyncio.sleep),
         requests=order.origin_requests,
     )
-    return UnchangedSources(client, limits=ImageLimits(settings.source_pixels), politeness=politeness)
+    return UnchangedSources(client, limits=ImageLimits(settings.source_pixels), request_limits=request_limits)
 
 
 def _summary(tally: SweepTally, *, seconds: float) -> str:

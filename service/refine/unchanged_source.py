@@ -19,7 +19,7 @@ from service.upstream.origin_client import OriginClient
 
 
 @dataclass(frozen=True, slots=True)
-class Politeness:
+class RequestLimits:
     """The limits on requests to the origin."""
 
     pace: Pace
@@ -31,17 +31,17 @@ class Politeness:
 class UnchangedSources:
     """Fetches sources from the origin at a limited rate."""
 
-    def __init__(self, origin: OriginClient, *, limits: ImageLimits, politeness: Politeness) -> None:
+    def __init__(self, origin: OriginClient, *, limits: ImageLimits, request_limits: RequestLimits) -> None:
         self._origin = origin
         self._limits = limits
-        self._politeness = politeness
-        self._asking = asyncio.Semaphore(politeness.requests)
+        self._request_limits = request_limits
+        self._asking = asyncio.Semaphore(request_limits.requests)
 
     async def high(self, record: Record) -> Pixels | SweepOutcome:
         """Return the source as a 344 picture (344, 344, 3), or the outcome that explains why it is unavailable."""
         async with self._asking:
-            await self._politeness.pace.turn()
-            await self._politeness.back_off.wait()
+            await self._request_limits.pace.turn()
+            await self._request_limits.back_off.wait()
             body = await self._body(record.image_id)
         if isinstance(body, SweepOutcome):
             return body
@@ -56,12 +56,12 @@ class UnchangedSources:
         try:
             fetched = await self._origin.fetch(image_id)
         except PictureTooLarge:
-            self._politeness.back_off.reset()
+            self._request_limits.back_off.reset()
             return SweepOutcome.UNUSABLE
         except OriginError as error:
             self._note(error)
             return SweepOutcome.ORIGIN_FAILED
-        self._politeness.back_off.reset()
+        self._request_limits.back_off.reset()
         assert fetched.body is not None, "the request had no condition, so the answer is no 304"
         return fetched.body
 
@@ -69,9 +69,9 @@ class UnchangedSources:
         """Update the back-off: a 429, a 5xx or no answer counts as a failure, any other status clears it."""
         status = error.status if isinstance(error, OriginRefused) else None
         if status is None or status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            self._politeness.back_off.record_failure()
+            self._request_limits.back_off.record_failure()
         else:
-            self._politeness.back_off.reset()
+            self._request_limits.back_off.reset()
 
     def _read(self, body: bytes) -> Pixels:
         return image_file.square(image_file.read(body, limits=self._limits).pixels, HIGH_PX)

@@ -20,7 +20,7 @@ from service.records.purger import Purger
 from service.records.record import generations_key, record_key
 from service.serving.readiness import ready_worker
 from service.settings.edge_settings import Settings
-from service.store.connection import Connection, Patience
+from service.store.connection import Connection, Timeouts
 from service.store.generation_store import GenerationStore
 from service.store.latent_store import LatentStore
 from service.web.admin_routes import AdminServices, figures_router, health_router, not_running
@@ -49,7 +49,7 @@ def create_admin_app(settings: Settings, *, workers: Path) -> FastAPI:
         telemetry = Telemetry()
         connection = Connection(
             settings.redis_url,
-            patience=Patience(timeout_s=settings.store_timeout_s, retry_s=settings.store_retry_s),
+            timeouts=Timeouts(timeout_s=settings.store_timeout_s, retry_s=settings.store_retry_s),
             observer=telemetry,
         )
         store = LatentStore(connection)

@@ -50,7 +50,7 @@ from service.serving.drain import Drain
 from service.serving.readiness import ReadyMark, announced
 from service.settings.edge_settings import Settings
 from service.settings.quality import Quality, TargetScore
-from service.store.connection import Connection, Patience
+from service.store.connection import Connection, Timeouts
 from service.store.generation_store import GenerationStore
 from service.store.latent_store import LatentStore
 from service.upstream.intake import Intake
@@ -113,7 +113,7 @@ async def _started(settings: Settings, drain: Drain, closing: AsyncExitStack, *,
     quality = worker.names.default_quality if settings.quality is None else settings.quality
     connection = Connection(
         settings.redis_url,
-        patience=Patience(timeout_s=settings.store_timeout_s, retry_s=settings.store_retry_s),
+        timeouts=Timeouts(timeout_s=settings.store_timeout_s, retry_s=settings.store_retry_s),
         observer=telemetry,
     )
     closing.push_async_callback(connection.close)

@@ -33,7 +33,7 @@ class Observer(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class Timeouts:
     """The timeout of a store command, and the back-off after it."""
 
     timeout_s: float
@@ -45,12 +45,12 @@ class Connection:
     """One process's connections to one store."""
 
     def __init__(
-        self, url: str, *, patience: Patience, observer: Observer, clock: Callable[[], float] = time.monotonic
+        self, url: str, *, timeouts: Timeouts, observer: Observer, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._servers = Servers(url, timeout_s=patience.timeout_s)
+        self._servers = Servers(url, timeout_s=timeouts.timeout_s)
         # The client of a cluster fails if all its connections are in use. With this semaphore, commands wait.
         self._slots = asyncio.Semaphore(CONNECTIONS)
-        self._patience = patience
+        self._timeouts = timeouts
         self._observer = observer
         self._clock = clock
         self._retry_at_s = float("-inf")
@@ -92,7 +92,7 @@ class Connection:
     async def _translate_errors(self) -> AsyncIterator[None]:
         self._check_back_off()
         try:
-            async with asyncio.timeout(self._patience.timeout_s):
+            async with asyncio.timeout(self._timeouts.timeout_s):
                 yield
         except (TimeoutError, *FAILURES) as error:
             raise self._translate(error) from error
@@ -103,8 +103,8 @@ class Connection:
 
     def _translate(self, error: Exception) -> StoreUnavailable | DamagedRecord:
         if isinstance(error, TimeoutError | RedisTimeoutError):
-            self._retry_at_s = self._clock() + self._patience.retry_s
-            return self.failure(f"no answer within {self._patience.timeout_s} s")
+            self._retry_at_s = self._clock() + self._timeouts.retry_s
+            return self.failure(f"no answer within {self._timeouts.timeout_s} s")
         if isinstance(error, ResponseError) and str(error).startswith(_WRONG_TYPE):
             # The store works. The key holds another type than a string, and the next SET replaces it.
             return DamagedRecord("not a string")

@@ -18,7 +18,7 @@ from models.codec import Codec
 from models.config import HIGH_PX, MEDIUM_PX
 from service.render import image_file
 from service.render.heap import keep_freed_memory
-from service.store.connection import Connection, Patience
+from service.store.connection import Connection, Timeouts
 from service.store.embedded import EmbeddedValkey
 from service.store.latent_store import LatentStore, Token
 
@@ -87,7 +87,7 @@ class Stages:
 
     def _store_read_s(self) -> float:
         async def read_all(url: str) -> float:
-            connection = Connection(url, patience=Patience(timeout_s=5, retry_s=0), observer=NoAlarm())
+            connection = Connection(url, timeouts=Timeouts(timeout_s=5, retry_s=0), observer=NoAlarm())
             store, lease = LatentStore(connection), Token(b"bench", b"token")
             keys = [b"bench:%d" % number for number in range(len(self.streams))]
             for key, stream in zip(keys, self.streams, strict=True):

@@ -13,7 +13,7 @@ from service.records.generations import REFRESH_S, Generations
 from service.store.connection import Connection
 from service.store.embedded import EmbeddedValkey
 from service.store.generation_store import GenerationStore
-from tests.service.test_store import PATIENCE, Alarms
+from tests.service.test_store import TIMEOUTS, Alarms
 
 KEY = b"g:test"
 LIMIT_S = 60
@@ -40,7 +40,7 @@ def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def told(valkey: EmbeddedValkey, story: Story) -> None:
     async def telling() -> None:
-        connection = Connection(valkey.url, patience=PATIENCE, observer=Alarms())
+        connection = Connection(valkey.url, timeouts=TIMEOUTS, observer=Alarms())
         clock = Clock()
         mine, yours = (Generations(GenerationStore(connection, KEY), clock=clock) for _ in range(2))
         try:
@@ -144,7 +144,7 @@ def test_a_process_that_knows_less_lowers_nothing(valkey: EmbeddedValkey) -> Non
 
 def test_a_store_that_does_not_answer_raises_an_error() -> None:
     async def story() -> None:
-        connection = Connection("unix:///none", patience=PATIENCE, observer=Alarms())
+        connection = Connection("unix:///none", timeouts=TIMEOUTS, observer=Alarms())
         with pytest.raises(StoreUnavailable):
             await Generations(GenerationStore(connection, KEY)).current()
 
@@ -156,7 +156,7 @@ def test_close_stops_the_listener_in_every_state(valkey: EmbeddedValkey, turns: 
     """On uvloop, which the edge uses, redis-py loses a cancellation that arrives while it connects."""
 
     async def story() -> None:
-        connection = Connection(valkey.url, patience=PATIENCE, observer=Alarms())
+        connection = Connection(valkey.url, timeouts=TIMEOUTS, observer=Alarms())
         mine = Generations(GenerationStore(connection, KEY))
         mine.listen()
         for _ in range(turns):

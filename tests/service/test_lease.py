@@ -18,7 +18,7 @@ from service.records import lease as leases
 from service.records.lease import Leases, Standing
 from service.records.record import lease_key, record_key
 from service.settings.edge_settings import read_settings
-from service.store.connection import Connection, Patience
+from service.store.connection import Connection, Timeouts
 from service.store.embedded import EmbeddedValkey
 from service.store.latent_store import LatentStore
 from tests.service.running_edge import RunningEdge, running_edge
@@ -357,7 +357,7 @@ class TestWhatMayNotBeStored:
 
 def test_a_store_that_does_not_answer_gives_no_lease_and_no_wait() -> None:
     async def story() -> Standing:
-        connection = Connection("unix:///none", patience=Patience(timeout_s=1, retry_s=1), observer=Alarms())
+        connection = Connection("unix:///none", timeouts=Timeouts(timeout_s=1, retry_s=1), observer=Alarms())
         async with Leases(LatentStore(connection), patience_s=60).line(b"l:1").lease() as lease:
             assert lease.may_fill
             assert lease.writes is None

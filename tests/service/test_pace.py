@@ -10,7 +10,7 @@ import pytest
 from service.metrics.outcomes import SweepOutcome
 from service.metrics.telemetry import Telemetry
 from service.refine.pace import LONGEST_WAIT_S, BackOff, Pace
-from service.refine.unchanged_source import Politeness, UnchangedSources
+from service.refine.unchanged_source import RequestLimits, UnchangedSources
 from service.render.image_file import ImageLimits
 from service.upstream.origin_client import Fetched, Limits, OriginClient
 from tests.service.filled_cache import FilledCache
@@ -53,12 +53,12 @@ def with_sources(cache: FilledCache, clock: Clock, story: Story, *, per_minute: 
     async def told() -> None:
         limits = Limits(source_bytes=10**7, timeout_s=60)
         client = BusyMeter(cache.origin.url, limits=limits, observer=Telemetry().origin)
-        politeness = Politeness(
+        request_limits = RequestLimits(
             pace=Pace(per_minute, clock=clock, sleep=clock.sleep),
             back_off=BackOff(sleep=clock.sleep),
             requests=requests,
         )
-        await story(UnchangedSources(client, limits=ImageLimits(10**7), politeness=politeness), client)
+        await story(UnchangedSources(client, limits=ImageLimits(10**7), request_limits=request_limits), client)
         await client.close()
 
     asyncio.run(told())

@@ -16,7 +16,7 @@ from service.store.connection import Connection
 from service.store.embedded import EmbeddedValkey
 from service.store.generation_store import GenerationStore
 from tests.service.test_record import SAMPLE
-from tests.service.test_store import PATIENCE, Alarms
+from tests.service.test_store import TIMEOUTS, Alarms
 
 RECORD = replace(SAMPLE, generation=100, tags=("cats", "photo:7"), born_ms=0, lifetime_s=600)
 BARE = replace(RECORD, tags=())
@@ -124,7 +124,7 @@ async def purged(store: GenerationStore, *tags: str) -> list[int]:
 
 def told(valkey: EmbeddedValkey, *tags: str) -> tuple[list[int], dict[str, int]]:
     async def story() -> tuple[list[int], dict[str, int]]:
-        connection = Connection(valkey.url, patience=PATIENCE, observer=Alarms())
+        connection = Connection(valkey.url, timeouts=TIMEOUTS, observer=Alarms())
         store = GenerationStore(connection, KEY)
         try:
             return await purged(store, *tags), await store.table()

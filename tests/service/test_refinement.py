@@ -20,7 +20,7 @@ from service.render import image_file
 from service.render.jobs import Search
 from service.rules.response_fields import PassedOn
 from service.settings.quality import TargetScore
-from service.store.connection import Connection, Patience
+from service.store.connection import Connection, Timeouts
 from service.store.embedded import EmbeddedValkey
 from service.store.latent_store import LatentStore
 from tests.service.watched_codec import Watch, worker_seen_by
@@ -114,7 +114,7 @@ def with_an_offer(
 
     async def told() -> None:
         watch = Watch()
-        connection = Connection(valkey.url, patience=Patience(timeout_s=5, retry_s=0), observer=watch)
+        connection = Connection(valkey.url, timeouts=Timeouts(timeout_s=5, retry_s=0), observer=watch)
         async with worker_seen_by(watch) as worker:
             refiner = Refiner(rules, store=LatentStore(connection), worker=worker, telemetry=watch)
             # The latent of a blur of it: what the search begins with is better already.

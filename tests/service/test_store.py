@@ -12,14 +12,14 @@ import pytest
 import redis
 
 from service.errors import DamagedRecord, StoreUnavailable
-from service.store.connection import Connection, Patience
+from service.store.connection import Connection, Timeouts
 from service.store.embedded import EmbeddedValkey
 from service.store.hotness import PAGE
 from service.store.latent_store import Beside, LatentStore, Token
 from service.store.random_sample import Sample
 from tests.service.paused import paused
 
-PATIENCE = Patience(timeout_s=5.0, retry_s=0)
+TIMEOUTS = Timeouts(timeout_s=5.0, retry_s=0)
 
 
 class Alarms:
@@ -37,7 +37,7 @@ Result = TypeVar("Result")
 
 def ask(url: str, question: Callable[[LatentStore], Awaitable[Result]]) -> Result:
     async def asked() -> Result:
-        connection = Connection(url, patience=PATIENCE, observer=Alarms())
+        connection = Connection(url, timeouts=TIMEOUTS, observer=Alarms())
         try:
             return await question(LatentStore(connection))
         finally:
@@ -251,7 +251,7 @@ def test_a_restarted_store_is_used_again(tmp_path: Path) -> None:
 
     async def story() -> bytes | None:
         with EmbeddedValkey(limit_bytes=2**24, folder=tmp_path) as first:
-            connection = Connection(first.url, patience=PATIENCE, observer=Alarms())
+            connection = Connection(first.url, timeouts=TIMEOUTS, observer=Alarms())
             store = LatentStore(connection)
             await put(store, b"p:1", b"old")
         with pytest.raises(StoreUnavailable):
@@ -272,8 +272,8 @@ def test_a_slow_store_costs_one_wait_and_is_then_not_asked(valkey: EmbeddedValke
     async def story() -> None:
         nonlocal now_s
         alarms = Alarms()
-        patience = Patience(timeout_s=0.5, retry_s=1.0)
-        connection = Connection(valkey.url, patience=patience, observer=alarms, clock=lambda: now_s)
+        timeouts = Timeouts(timeout_s=0.5, retry_s=1.0)
+        connection = Connection(valkey.url, timeouts=timeouts, observer=alarms, clock=lambda: now_s)
         store = LatentStore(connection)
         assert await store.get(b"p:1") is None
         with paused(valkey):

@@ -16,7 +16,7 @@ from service.records.record_store import Grant, RecordStore
 from service.records.vary_rule import VaryRule, pack_rule
 from service.rules.freshness import FreshnessRules
 from service.rules.vary import NO_FIELDS
-from service.store.connection import Connection, Patience
+from service.store.connection import Connection, Timeouts
 from service.store.embedded import EmbeddedValkey
 from service.store.generation_store import GenerationStore
 from service.store.latent_store import LatentStore, Token
@@ -148,7 +148,7 @@ def test_a_grant_is_over_as_soon_as_its_rule_is(valkey: EmbeddedValkey) -> None:
     """Before the news of the purge has come."""
 
     async def story() -> list[bool]:
-        connection = Connection(valkey.url, patience=Patience(timeout_s=60, retry_s=0), observer=Alarms())
+        connection = Connection(valkey.url, timeouts=Timeouts(timeout_s=60, retry_s=0), observer=Alarms())
         store = LatentStore(connection)
         generations = Generations(GenerationStore(connection, b"g:1"), clock=lambda: 0.0)  # it reads but once
         negative_cache = NegativeCache(store, FreshnessRules(default_ttl_s=60), now=time.time)
