@@ -126,6 +126,17 @@ class SourceError(EdgeError):
     report = False
     label: ClassVar[str] = "unusable"
     """How metrics name it: a subclass without a label of its own counts as its base."""
+    lifetime_s = 0
+    """How long the edge may remember this: while the origin's answer is fresh, and no longer than the operator says."""
+    vary = ""
+    """The Vary of the origin's answer."""
+    ttl_s: int | None = None
+    """How long this will still be remembered; None where the origin was asked just now."""
+
+    @property
+    def is_reusable(self) -> bool:
+        """Whether it may answer other requests too (RFC 9111 4)."""
+        return self.lifetime_s > 0 or self.ttl_s is not None
 
 
 class NotAPicture(SourceError):

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TypeVar
 
 from models.bitstream import BitstreamError, ForeignBitstream, parse
 from models.config import HIGH_PX, MEDIUM_PX
 from models.picture_array import Pixels
-from service.errors import DamagedBitstream, DamagedLatent, ForeignLatent
+from service.errors import DamagedBitstream, DamagedLatent, ForeignLatent, SourceError
 from service.metrics.timings import Timings
 from service.reason import Reason
 from service.records.latent_facts import LatentFacts, read_facts
@@ -65,7 +66,7 @@ class Intake:
         if fetched.media_type == LATENT_MEDIA_TYPE:
             with timings.measure("latent"):
                 return await self._latent(body, fields, read_facts(fetched.latent_facts))
-        with timings.measure("source"):
+        with timings.measure("source"), self.judging(fields):
             return await self._source(body, fields, keep_file=keep_file)
 
     async def as_source(self, delivered: Delivered, *, keep_file: bool) -> Source:
@@ -102,6 +103,17 @@ class Intake:
         """Whether an error of the origin may answer more than the request that led to it (RFC 9111 4)."""
         fields = freshness.with_date(refused.fields)
         return freshness.negative_lifetime_s(refused.status, fields, self._rules) > freshness.initial_age_s(fields)
+
+    @contextmanager
+    def judging(self, fields: ResponseFields) -> Iterator[None]:
+        """Let a SourceError of this block say for how long it holds: these are the settled fields of the answer."""
+        try:
+            yield
+        except SourceError as error:
+            storage = self.storage(fields)
+            error.lifetime_s = freshness.source_error_lifetime_s(error.status, storage, fields, self._rules)
+            error.vary = fields.passed.vary
+            raise
 
     async def _source(self, body: bytes, fields: ResponseFields, *, keep_file: bool) -> Source:
         keep = keep_file or not freshness.may_be_transformed(fields.passed)
