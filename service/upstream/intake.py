@@ -5,13 +5,10 @@ Nothing is believed: a file's format is sniffed, and a latent must decode with t
 
 from __future__ import annotations
 
-import asyncio
 import random
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TypeVar
 
 from models.bitstream import BitstreamError, ForeignBitstream, parse
 from models.config import HIGH_PX, MEDIUM_PX
@@ -23,7 +20,6 @@ from service.records.latent_facts import LatentFacts, read_facts
 from service.records.record import all_fit, source_digest
 from service.records.renewal import Confirmed
 from service.render import image_file
-from service.render.image_file import ImageLimits
 from service.render.picture_codec import PictureCodec
 from service.rules import freshness
 from service.rules.cache_tags import tags_fit
@@ -33,9 +29,9 @@ from service.rules.origin_refused import OriginRefused
 from service.rules.redirects import apply_redirects
 from service.rules.response_fields import ResponseFields
 from service.upstream.origin_client import Fetched
-from service.upstream.source import Latent, Original, Prepared, Source, prepare
+from service.upstream.source import Latent, Original, Prepared, Source
+from service.upstream.source_reader import SourceReader
 
-Result = TypeVar("Result")
 Delivered = Source | Latent | Confirmed
 
 
@@ -46,15 +42,13 @@ class Intake:
         self,
         rules: FreshnessRules,
         *,
-        image_limits: ImageLimits,
         worker: PictureCodec,
-        threads: Executor,
+        reader: SourceReader,
         draw: Callable[[], float] = random.random,
     ) -> None:
         self._rules = rules
-        self._image_limits = image_limits
         self._worker = worker
-        self._threads = threads
+        self._reader = reader
         self._draw = draw
 
     async def take(self, fetched: Fetched, timings: Timings, *, keep_file: bool) -> Delivered:
@@ -82,6 +76,7 @@ class Intake:
             medium=await self._decoded(bitstream, MEDIUM_PX),
             conventional_high_bytes=facts.conventional_high_bytes,
             conventional_medium_bytes=facts.conventional_medium_bytes,
+            media_type=LATENT_MEDIA_TYPE,
             original=Original(bitstream, LATENT_MEDIA_TYPE) if keep_file else None,
         )
         return Source(delivered.fields, prepared, delivered.storage)
@@ -116,8 +111,9 @@ class Intake:
             raise
 
     async def _source(self, body: bytes, fields: ResponseFields, *, keep_file: bool) -> Source:
-        keep = keep_file or not freshness.may_be_transformed(fields.passed)
-        prepared = await self._on_thread(lambda: prepare(body, self._image_limits, keep=keep))
+        prepared = await self._reader.prepare(body)
+        if keep_file or not freshness.may_be_transformed(fields.passed):
+            prepared = replace(prepared, original=Original(body, prepared.media_type))
         return Source(fields, prepared, self.storage(fields))
 
     async def _latent(self, body: bytes, fields: ResponseFields, facts: LatentFacts | None) -> Latent:
@@ -149,12 +145,9 @@ class Intake:
         return LatentFacts(
             source_digest=source_digest(body),
             source_bytes=len(body),
-            conventional_high_bytes=await self._on_thread(lambda: image_file.conventional_bytes(high)),
-            conventional_medium_bytes=await self._on_thread(lambda: image_file.conventional_bytes(medium)),
+            conventional_high_bytes=await self._reader.on_thread(lambda: image_file.conventional_bytes(high)),
+            conventional_medium_bytes=await self._reader.on_thread(lambda: image_file.conventional_bytes(medium)),
         )
-
-    async def _on_thread(self, call: Callable[[], Result]) -> Result:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, call)
 
 
 def without_file(source: Source) -> Source:
