@@ -12,7 +12,7 @@ EdgeError
 ├── SourceError               the origin's answer is not a picture the edge can serve
 │   ├── NotAPicture      415
 │   ├── DamagedPicture   422
-│   └── PictureTooLarge  413  too many bytes or too many pixels, found before a full decode
+│   └── PictureTooLarge  413  too many bytes or pixels, found before a full decode, or too much work
 ├── OriginError               the origin gave no picture
 │   ├── OriginRefused    4xx, 5xx: its own status, passed on (rules/origin_refused.py)
 │   ├── OriginUnreachable  502
@@ -156,7 +156,7 @@ class DamagedPicture(SourceError):
 
 
 class PictureTooLarge(SourceError):
-    """The file has more bytes or pixels than the edge accepts."""
+    """The file has more bytes or pixels than the edge accepts, or takes more time or memory than it may."""
 
     status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
     public = "The picture that the origin holds under this id is too large."

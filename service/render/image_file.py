@@ -140,7 +140,7 @@ def _opened(blob: bytes, limits: ImageLimits) -> Image.Image:
         image = Image.open(io.BytesIO(blob), formats=FORMATS)
     except UnidentifiedImageError as error:
         raise NotAPicture("no known format") from error
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning, MemoryError) as error:
         raise PictureTooLarge(str(error)) from error
     except Exception as error:  # a known signature, then nonsense
         raise DamagedPicture(f"{type(error).__name__}: {error}") from error

@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass
-from signal import SIGXCPU
+from signal import SIGKILL, SIGXCPU
 from threading import Event, Timer
 from typing import IO, Self
 
@@ -57,9 +57,12 @@ class ChildReader:
         timer.start()
         try:
             return unpack_answer(*_asked(child, file))
-        except (EOFError, OSError, ValueError) as error:
+        except (EOFError, OSError) as error:
             self.close()
-            raise self._verdict(child, error, is_late=is_late.is_set()) from error
+            raise self._verdict(child.returncode, is_late=is_late.is_set()) from error
+        except ValueError as error:
+            self.close()
+            raise DamagedPicture(f"its decoder gave no answer that can be: {error}") from error
         finally:
             timer.cancel()
             timer.join()
@@ -71,8 +74,7 @@ class ChildReader:
         child, self._child = self._child, None
         if child is not None:
             child.kill()
-            with child:  # closes its pipes, and waits
-                pass
+            child.communicate()  # waits, and closes the pipes, whatever is in them
 
     def _started(self) -> subprocess.Popen[bytes]:
         if self._child is not None and self._child.poll() is not None:
@@ -84,12 +86,17 @@ class ChildReader:
                 raise QueueFull(f"no child to read a large file: {error}") from error
         return self._child
 
-    def _verdict(self, child: subprocess.Popen[bytes], error: Exception, *, is_late: bool) -> SourceError | QueueFull:
+    def _verdict(self, ended_with: int, *, is_late: bool) -> SourceError | QueueFull:
+        """Return what the end of a child says of its file, or of this machine."""
         if is_late:
             return QueueFull("a large file was not read in time, as the processors were busy")
-        if child.returncode == -SIGXCPU:
+        if ended_with == -SIGXCPU:
             return PictureTooLarge(f"not read within {self._limits.processor_s} s of a processor")
-        return DamagedPicture(f"its decoder ended with {child.returncode}: {error}")
+        if ended_with == -SIGKILL:  # Linux does so when a machine or a container is out of memory
+            return PictureTooLarge("killed while it was read")
+        if ended_with < 0:
+            return DamagedPicture(f"its decoder was ended by signal {-ended_with}")
+        return QueueFull(f"the child that reads large files ended with {ended_with}")
 
 
 def _end(child: subprocess.Popen[bytes], is_late: Event) -> None:

@@ -52,6 +52,7 @@ class SourceReader:
 
     def close(self) -> None:
         """End the child. Nobody waits for a file any more."""
+        self._child_thread.shutdown(wait=False, cancel_futures=True)
         self._child.close()
         self._child_thread.shutdown()
 

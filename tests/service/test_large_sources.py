@@ -5,6 +5,7 @@ import contextlib
 import io
 import os
 import select
+import shutil
 import signal
 import struct
 import subprocess
@@ -140,6 +141,20 @@ def test_a_file_that_takes_too_much_memory_is_too_large(photo: bytes) -> None:
         with pytest.raises(PictureTooLarge, match="out of memory"):
             reader.prepare(black_png(7900, 7900))
         assert same(reader.prepare(photo), prepare(photo, LIMITS)), "the same child reads the next file"
+
+
+@pytest.mark.parametrize("program", [shutil.which("false"), "/no/such/program"])
+def test_a_child_that_cannot_work_says_nothing_of_the_file(
+    photo: bytes, monkeypatch: pytest.MonkeyPatch, program: str
+) -> None:
+    monkeypatch.setattr(sys, "executable", program)
+    with child_reader() as reader, pytest.raises(QueueFull, match="child"):
+        reader.prepare(photo)
+
+
+def test_no_memory_even_to_open_a_file_is_too_little(photo: bytes) -> None:
+    with child_reader(replace(CHILD, memory_bytes=2**20)) as reader, pytest.raises(PictureTooLarge):
+        reader.prepare(photo)
 
 
 def test_memory_that_a_large_file_took_is_given_back() -> None:
