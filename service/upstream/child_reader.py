@@ -69,8 +69,14 @@ class ChildReader:
             if is_late.is_set():  # perhaps just behind its answer
                 self.close()
 
+    def interrupt(self) -> None:
+        """End the child while another thread waits for it, which gets an error then."""
+        child = self._child
+        if child is not None:
+            child.kill()
+
     def close(self) -> None:
-        """End the child, whatever it is doing."""
+        """End the child, and wait for its end."""
         child, self._child = self._child, None
         if child is not None:
             child.kill()

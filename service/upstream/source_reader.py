@@ -51,10 +51,10 @@ class SourceReader:
         return await self._run(self._threads, call)
 
     def close(self) -> None:
-        """End the child. Nobody waits for a file any more."""
-        self._child_thread.shutdown(wait=False, cancel_futures=True)
+        """End the child, whatever it is doing. Nobody waits for a file any more."""
+        self._child.interrupt()
+        self._child_thread.shutdown(cancel_futures=True)
         self._child.close()
-        self._child_thread.shutdown()
 
     def _prepared_or_work_px(self, file: bytes) -> Prepared | int:
         work_px = image_file.work_px(file, limits=self._limits)

@@ -196,6 +196,25 @@ def test_a_child_ends_with_its_parent(photo: bytes) -> None:
         assert select.select([ended], [], [], LIMIT_S)[0]
 
 
+def test_a_reader_that_is_closed_waits_for_no_file(photo: bytes) -> None:
+    """Its child stands still for ever."""
+
+    async def story(reader: SourceReader) -> int:
+        others = children()
+        await reader.prepare(LARGE)
+        (child,) = children() - others
+        os.kill(child, signal.SIGSTOP)
+        reading = asyncio.create_task(reader.prepare(LARGE))
+        assert (await reader.prepare(photo)).media_type == "image/jpeg"
+        reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)
+        return child
+
+    with source_reader() as reader:
+        child = asyncio.run(story(reader))
+    assert not Path(f"/proc/{child}").exists()
+
+
 def test_small_files_need_no_child(photo: bytes) -> None:
     before = children()
     with source_reader() as reader:
