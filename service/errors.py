@@ -12,7 +12,7 @@ EdgeError
 ├── SourceError               the origin's answer is not a picture that the edge can serve
 │   ├── NotAPicture      415
 │   ├── DamagedPicture   422
-│   └── PictureTooLarge  413  too many bytes or too many pixels, found before a full decode
+│   └── PictureTooLarge  413  too many bytes or pixels, found before a full decode, or too much work
 ├── OriginError               the origin sent no picture
 │   ├── OriginRefused    4xx, 5xx: the origin's own status, passed on (rules/origin_refused.py)
 │   ├── OriginUnreachable  502
@@ -126,6 +126,17 @@ class SourceError(EdgeError):
     report = False
     label: ClassVar[str] = "unusable"
     """The label in metrics. A subclass without a label has that of its base class."""
+    lifetime_s = 0
+    """For how long the edge may remember this: as long as the origin's answer is fresh, within the operator's limit."""
+    vary = ""
+    """The Vary field of the origin's answer."""
+    ttl_s: int | None = None
+    """How long a remembered error still holds; None where the origin has just been asked."""
+
+    @property
+    def is_reusable(self) -> bool:
+        """Whether this may answer other requests too (RFC 9111 4)."""
+        return self.lifetime_s > 0 or self.ttl_s is not None
 
 
 class NotAPicture(SourceError):
@@ -145,7 +156,7 @@ class DamagedPicture(SourceError):
 
 
 class PictureTooLarge(SourceError):
-    """The origin's file has more bytes or pixels than the edge accepts."""
+    """The origin's file has more bytes or pixels, or takes more time or memory, than the edge accepts."""
 
     status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
     public = "The origin's picture under this id is too large."

@@ -31,6 +31,7 @@ from service.errors import (
     QueueFull,
     RecordError,
     RecordOfOthers,
+    SourceError,
     StoreUnavailable,
     note_forward_reason,
 )
@@ -161,9 +162,9 @@ class Filler:
     async def _fetch(self, work: Work) -> Delivered:
         try:
             return await self._upstream.ask(work.lookup.image_id, work.terms, work.timings)
-        except OriginRefused as refused:
+        except (OriginRefused, SourceError) as error:
             over = work.forwarded in {Reason.DAMAGED_RECORD, Reason.FOREIGN_RECORD}
-            await self._record_store.remember(refused, work.grant, over=over)
+            await self._record_store.remember(error, work.grant, over=over)
             raise
 
     async def _take(self, work: Work, delivered: Delivered) -> FillResult:

@@ -123,10 +123,10 @@ def may_be_shared(result: FillResult) -> bool:
     answer, or that this edge has too much to do, may in any case.
     """
     match result:
-        case Failed(error=OriginRefused() as refused):
-            return refused.is_reusable
+        case Failed(error=OriginRefused() | SourceError() as error):
+            return error.is_reusable
         case Failed(error=error):
-            return not isinstance(error, OriginBroken | UnusableLatent | SourceError)
+            return not isinstance(error, OriginBroken | UnusableLatent)
         case _:
             return True
 
@@ -145,8 +145,8 @@ def variant(result: FillResult, fields: Fields) -> bytes:
 
 def _vary(result: FillResult) -> str:
     match result:
-        case Failed(error=OriginRefused() as refused):
-            return refused.fields.passed.vary
+        case Failed(error=OriginRefused() | SourceError() as error):
+            return error.vary
         case Failed():
             return ""
         case Preview() | Unstored():

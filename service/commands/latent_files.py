@@ -111,11 +111,12 @@ def _read_square(path: Path) -> NDArray[np.uint8]:
     from service.render import image_file
 
     try:
-        with warnings.catch_warnings(action="ignore"):  # a failure is reported in a line of its own
-            source = image_file.read(_read(path), limits=image_file.ImageLimits(_largest_pixels()))
+        with warnings.catch_warnings(action="ignore"):  # a failure has its own line
+            limits = image_file.ImageLimits(_largest_pixels())
+            squares = image_file.read_squares(_read(path), (HIGH_PX,), limits=limits)
     except SourceError as error:
         raise FileFailure(_wrong_with(error)) from error
-    return image_file.square(source.pixels, HIGH_PX)
+    return squares.pixels[0]
 
 
 def _largest_pixels() -> int:

@@ -3,9 +3,8 @@
     magic 3, version 1, CRC-32 4 | digest of the key 8, flags 2 | the fields of a record, a refusal or a rule
 
 The first eight bytes are laid out alike in every version, and the checksum covers all other bytes and the magic and
-version too. So a reader can tell a string of a newer release from a damaged one. The flags are reserved and 0: a flag
-that a reader does not know makes the string one of a newer release. A string that was copied under another key does not
-have that key's digest.
+version too. So a reader can tell a string of a newer release from a damaged one. A flag that a reader does not know
+makes the string one of a newer release. A string that was copied under another key does not have that key's digest.
 
 The version before the present one is read as well. It had neither digest nor flags.
 """
@@ -29,6 +28,15 @@ NO_FLAGS = 0
 
 
 @dataclass(frozen=True, slots=True)
+class Opened:
+    """What the frame of a string says, and a reader of its fields."""
+
+    version: int
+    flags: int
+    reader: FieldReader
+
+
+@dataclass(frozen=True, slots=True)
 class Framing:
     """The frame of one kind of string."""
 
@@ -37,6 +45,8 @@ class Framing:
     """The version that is written."""
     previous_seals_magic: bool
     """Whether the checksum of the version before covers its magic and version too."""
+    known_flags: int = NO_FLAGS
+    """The flags that a reader of this kind understands."""
 
     @property
     def previous(self) -> int:
@@ -47,13 +57,13 @@ class Framing:
         """Whether a string of the store is of this kind."""
         return value.startswith(self.magic)
 
-    def build(self, body: bytes, key: bytes) -> bytes:
+    def build(self, body: bytes, key: bytes, *, flags: int = NO_FLAGS) -> bytes:
         """Frame the fields of what is to lie under this key."""
-        framed = BINDING.pack(key_digest(key), NO_FLAGS) + body
+        framed = BINDING.pack(key_digest(key), flags) + body
         return PREFIX.pack(self.magic, self.version, self._checksum(self.version, framed)) + framed
 
-    def open(self, value: bytes, key: bytes) -> tuple[int, FieldReader]:
-        """Return the version and a reader that stands at the first field.
+    def open(self, value: bytes, key: bytes) -> Opened:
+        """Return the version, the flags and a reader that stands at the first field.
 
         Raises DamagedRecord, ForeignRecord for a version that is no longer read, or RecordOfOthers for a newer one.
         """
@@ -65,21 +75,22 @@ class Framing:
         framed = value[PREFIX.size :]
         if checksum != self._checksum(version, framed):
             raise DamagedRecord("the checksum does not match")
-        reader = FieldReader(framed, 0)
+        reader, flags = FieldReader(framed, 0), NO_FLAGS
         if version == self.version:
-            self._check_binding(reader, value, key)
+            flags = self._read_binding(reader, value, key)
         elif version > self.version:
             raise newer(f"version {version}", value)
         elif version < self.previous:
             raise ForeignRecord(f"version {version}")
-        return version, reader
+        return Opened(version, flags, reader)
 
-    def _check_binding(self, reader: FieldReader, value: bytes, key: bytes) -> None:
+    def _read_binding(self, reader: FieldReader, value: bytes, key: bytes) -> int:
         digest, flags = reader.unpack(BINDING)
         if digest != key_digest(key):
             raise DamagedRecord("made for another key")
-        if flags != NO_FLAGS:
+        if flags & ~self.known_flags:
             raise newer(f"flags {flags:#06x}", value)
+        return int(flags)
 
     def _checksum(self, version: int, framed: bytes) -> int:
         if version <= self.previous and not self.previous_seals_magic:

@@ -1,19 +1,29 @@
-"""Remembers errors of the origin in the store, and raises them again while they count."""
+"""Remembers errors in the store, and raises them again while they count: the origin's, and those of its files."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
 
-from service.errors import StoreUnavailable
+from service.errors import (
+    DamagedPicture,
+    DamagedRecord,
+    NotAPicture,
+    PictureTooLarge,
+    SourceError,
+    StoreUnavailable,
+)
 from service.records.negative_entry import NegativeEntry, pack_negative_entry, unpack_negative_entry
 from service.records.purge_table import PurgeTable
 from service.records.record import all_fit
 from service.rules import freshness
 from service.rules.freshness import FreshnessRules
 from service.rules.origin_refused import OriginRefused
-from service.rules.response_fields import ResponseFields
+from service.rules.response_fields import PassedOn, ResponseFields
 from service.store.latent_store import Beside, LatentStore, Token
+
+Rememberable = OriginRefused | SourceError
+SOURCE_ERRORS = {int(kind.status): kind for kind in (NotAPicture, DamagedPicture, PictureTooLarge)}
 
 
 class NegativeCache:
@@ -29,6 +39,8 @@ class NegativeCache:
         entry, now_s = unpack_negative_entry(value, key), self._now()
         left_s = freshness.remaining_s(born_ms=entry.born_ms, lifetime_s=entry.lifetime_s, now_s=now_s)
         if left_s > 0 and entry.generation >= purges.latest:
+            if entry.is_edges_own:
+                raise _source_error(entry, ttl_s=left_s)
             age = str(freshness.age_s(born_ms=entry.born_ms, now_s=now_s))
             fields = ResponseFields(
                 asked_s=now_s, answered_s=now_s, passed=entry.passed, age=age, error_fields=entry.error_fields
@@ -36,20 +48,29 @@ class NegativeCache:
             raise OriginRefused(entry.status, fields, ttl_s=left_s)
 
     async def remember(
-        self, key: bytes, refused: OriginRefused, *, under: Token, generation: int, beside: Beside | None, over: bool
+        self, key: bytes, error: Rememberable, *, under: Token, generation: int, beside: Beside | None, over: bool
     ) -> None:
         """Store the error for as long as the origin or the operator says; `over` overwrites what the key holds."""
-        value, left_s = self.packed(key, refused, generation=generation)
+        value, left_s = self.packed(key, error, generation=generation)
         if left_s > 0:
             # Else only where there is nothing: a picture, even a stale one, is worth more than an error.
             store = self._store.put if over else self._store.add
             with suppress(StoreUnavailable):
                 await store(key, value, ttl_s=left_s, under=under, beside=beside)
 
-    def packed(self, key: bytes, refused: OriginRefused, *, generation: int) -> tuple[bytes, int]:
+    def packed(self, key: bytes, error: Rememberable, *, generation: int) -> tuple[bytes, int]:
         """Return an error as the string that `recall` reads, and for how many seconds it counts: 0 for none."""
+        if isinstance(error, SourceError):
+            entry = self._of_source(error, generation)
+        else:
+            entry = self._of_origin(error, generation)
+        left_s = freshness.remaining_s(born_ms=entry.born_ms, lifetime_s=entry.lifetime_s, now_s=self._now())
+        fits = all_fit(entry.passed) and entry.error_fields.can_be_kept
+        return (pack_negative_entry(entry, key), left_s) if left_s > 0 and fits else (b"", 0)
+
+    def _of_origin(self, refused: OriginRefused, generation: int) -> NegativeEntry:
         fields = freshness.with_date(refused.fields)
-        entry = NegativeEntry(
+        return NegativeEntry(
             status=refused.status,
             born_ms=freshness.born_ms(fields),
             lifetime_s=freshness.negative_lifetime_s(refused.status, fields, self._rules),
@@ -57,6 +78,22 @@ class NegativeCache:
             passed=fields.passed,
             error_fields=fields.error_fields,
         )
-        left_s = freshness.remaining_s(born_ms=entry.born_ms, lifetime_s=entry.lifetime_s, now_s=self._now())
-        fits = all_fit(entry.passed) and entry.error_fields.can_be_kept
-        return (pack_negative_entry(entry, key), left_s) if left_s > 0 and fits else (b"", 0)
+
+    def _of_source(self, error: SourceError, generation: int) -> NegativeEntry:
+        # The edge has found this just now, and the origin's other fields are about the file.
+        return NegativeEntry(
+            status=error.status,
+            born_ms=round(self._now() * 1000),
+            lifetime_s=error.lifetime_s,
+            generation=generation,
+            passed=PassedOn(vary=error.vary),
+            is_edges_own=True,
+        )
+
+
+def _source_error(entry: NegativeEntry, *, ttl_s: int) -> SourceError:
+    if entry.status not in SOURCE_ERRORS:
+        raise DamagedRecord(f"status {entry.status} as an error of the edge's own")
+    error = SOURCE_ERRORS[entry.status]("remembered")
+    error.ttl_s, error.vary = ttl_s, entry.passed.vary
+    return error

@@ -1,4 +1,6 @@
-"""An error of the origin that is remembered in place of a picture: packed, framed as `framing` says. No I/O, no clock.
+"""An error that is remembered in place of a picture: packed, framed as `framing` says. No I/O, no clock.
+
+It is an error of the origin, or under the flag EDGES_OWN this edge's own: the origin's file is of no use to it.
 
 frame 18 | born_ms, lifetime_s, status, generation, lengths (FIXED) | what is passed on, and more
 """
@@ -9,19 +11,20 @@ import struct
 from dataclasses import dataclass
 
 from service.errors import DamagedRecord
-from service.records.framing import Framing
+from service.records.framing import NO_FLAGS, Framing
 from service.records.record import PASSED_ON_CAPS_BYTES, all_fit
 from service.rules.error_fields import NO_ERROR_FIELDS, ErrorFields, pack_error_fields, unpack_error_fields
 from service.rules.response_fields import PASSED_ON, PassedOn
 
 VERSION = 3
-FRAMING = Framing(b"LEn", version=VERSION, previous_seals_magic=False)
+EDGES_OWN = 0x0001
+FRAMING = Framing(b"LEn", version=VERSION, previous_seals_magic=False, known_flags=EDGES_OWN)
 FIXED = struct.Struct(">qIHQ6H")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NegativeEntry:
-    """An error that the origin answered instead of a picture, and how long it is remembered."""
+    """An error in place of a picture, and how long it is remembered."""
 
     status: int
     born_ms: int
@@ -30,6 +33,8 @@ class NegativeEntry:
     """The latest purge of any kind before the origin was asked. Any later purge by tag or of all pictures ends it."""
     passed: PassedOn
     error_fields: ErrorFields = NO_ERROR_FIELDS
+    is_edges_own: bool = False
+    """Whether the origin answered with a file, and this edge found that it cannot serve it."""
 
 
 def is_negative_entry(value: bytes) -> bool:
@@ -43,12 +48,13 @@ def pack_negative_entry(entry: NegativeEntry, key: bytes) -> bytes:
     texts = [getattr(entry.passed, name) for name in PASSED_ON]
     fixed = FIXED.pack(entry.born_ms, entry.lifetime_s, entry.status, entry.generation, *map(len, texts))
     body = fixed + "".join(texts).encode("ascii") + pack_error_fields(entry.error_fields)
-    return FRAMING.build(body, key)
+    return FRAMING.build(body, key, flags=EDGES_OWN if entry.is_edges_own else NO_FLAGS)
 
 
 def unpack_negative_entry(value: bytes, key: bytes) -> NegativeEntry:
     """Return the entry in the string under this key. Raises DamagedRecord, ForeignRecord or RecordOfOthers."""
-    _, reader = FRAMING.open(value, key)
+    opened = FRAMING.open(value, key)
+    reader = opened.reader
     born_ms, lifetime_s, status, generation, *lengths = reader.unpack(FIXED)
     return NegativeEntry(
         status=status,
@@ -57,6 +63,7 @@ def unpack_negative_entry(value: bytes, key: bytes) -> NegativeEntry:
         generation=generation,
         passed=_passed(reader.take(sum(lengths)), tuple(lengths)),
         error_fields=_error_fields(reader.rest()),
+        is_edges_own=bool(opened.flags & EDGES_OWN),
     )
 
 

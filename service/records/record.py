@@ -172,8 +172,9 @@ def pack(record: Record, key: bytes) -> bytes:
 
 def unpack(value: bytes, key: bytes) -> Record:
     """Return the record in the string under this key. Raises DamagedRecord, ForeignRecord or RecordOfOthers."""
-    version, reader = FRAMING.open(value, key)
-    if version == FRAMING.version:
+    opened = FRAMING.open(value, key)
+    reader = opened.reader
+    if opened.version == FRAMING.version:
         _check_payload(reader, value)
     fields = reader.unpack(FIXED)
     tag_count, *lengths, id_bytes = fields[14:]

@@ -17,7 +17,7 @@ from service.errors import RecordError, RecordOfOthers, StoreUnavailable
 from service.reason import Reason
 from service.records.generations import Generations
 from service.records.lookup import Lookup
-from service.records.negative_cache import NegativeCache
+from service.records.negative_cache import NegativeCache, Rememberable
 from service.records.negative_entry import is_negative_entry
 from service.records.own_records import OwnRecords
 from service.records.purge_table import PurgeTable
@@ -26,7 +26,6 @@ from service.records.record_reader import Books, RecordReader
 from service.records.renewal import has_better_latent, with_latent
 from service.records.vary_rule import NONCE_BYTES, VaryRule, is_rule, pack_rule, unpack_rule
 from service.rules import freshness
-from service.rules.origin_refused import OriginRefused
 from service.rules.vary import Fields, selecting_names
 from service.store.latent_store import Beside, LatentStore, Token
 
@@ -175,25 +174,25 @@ class RecordStore:
                 return lookup
         return None
 
-    async def remember(self, refused: OriginRefused, grant: Grant | None, *, over: bool = False) -> None:
-        """Store that the origin has no such picture, for as long as it or the operator says.
+    async def remember(self, error: Rememberable, grant: Grant | None, *, over: bool = False) -> None:
+        """Store that the origin has no such picture, or none of use, for as long as it or the operator says.
 
         Only where the key holds nothing, or with `over`, where what it holds was found to be unusable.
         """
         if grant is None:
             return
         if grant.token is None:
-            value, left_s = self._negative_cache.packed(grant.lookup.key, refused, generation=grant.generation)
+            value, left_s = self._negative_cache.packed(grant.lookup.key, error, generation=grant.generation)
             if left_s > 0:
-                await self._put_beside(value, grant, vary=refused.fields.passed.vary)
+                await self._put_beside(value, grant, vary=error.vary)
             return
-        names, known = selecting_names(refused.fields.passed.vary), grant.lookup.names
+        names, known = selecting_names(error.vary), grant.lookup.names
         if known and names not in {known, ()}:
             return  # the pictures that are there vary otherwise, and are worth more than an error
-        lookup = grant.lookup if known else self._by_vary(grant.lookup, refused.fields.passed.vary)
+        lookup = grant.lookup if known else self._by_vary(grant.lookup, error.vary)
         beside = _beside(grant.lookup, lookup)
         await self._negative_cache.remember(
-            lookup.key, refused, under=grant.token, generation=grant.generation, beside=beside, over=over
+            lookup.key, error, under=grant.token, generation=grant.generation, beside=beside, over=over
         )
 
     async def renew(self, known: Found, record: Record, grant: Grant) -> Lookup | None:

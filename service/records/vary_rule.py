@@ -44,7 +44,7 @@ def pack_rule(rule: VaryRule, key: bytes) -> bytes:
 
 def unpack_rule(value: bytes, key: bytes) -> VaryRule:
     """Return the rule in the string under this key. Raises DamagedRecord, ForeignRecord or RecordOfOthers."""
-    _, reader = FRAMING.open(value, key)
+    reader = FRAMING.open(value, key).reader
     nonce, stale_before, names_bytes = reader.unpack(FIXED)
     names = reader.rest()
     if not 0 < names_bytes == len(names) or not names.isascii():

@@ -74,4 +74,5 @@ class UnchangedSources:
             self._request_limits.back_off.reset()
 
     def _read(self, body: bytes) -> Pixels:
-        return image_file.square(image_file.read(body, limits=self._limits).pixels, HIGH_PX)
+        (high,) = image_file.read_squares(body, (HIGH_PX,), limits=self._limits).pixels
+        return high

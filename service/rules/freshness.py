@@ -25,6 +25,8 @@ _NEVER_STORED = {428, 429, 431, 511}
 # RFC 9110 15.1: these may be stored without explicit freshness. RFC 9111 4.2.2: other statuses only with `public`.
 _HEURISTICALLY_CACHEABLE = {204, 300, 301, 308, 404, 405, 410, 414, 501}
 _PLAIN = {HTTPStatus.OK, HTTPStatus.NON_AUTHORITATIVE_INFORMATION}  # heuristically cacheable, with a picture
+SOURCE_ERROR_CAP_S = 60
+"""Assumed. It depends on this edge's own limits and formats too: an operator who changes them waits no longer."""
 _UNDERSTOOD = frozenset(int(status) for status in HTTPStatus)
 
 
@@ -100,6 +102,20 @@ def negative_lifetime_s(status: int, fields: ResponseFields, rules: FreshnessRul
     explicit_s = explicit_lifetime_s(applicable, fields)
     lifetime_s = _implicit_negative_s(status, control, fields, rules) if explicit_s is None else explicit_s
     return min(lifetime_s, rules.max_ttl_s or LONGEST_S, LONGEST_S)
+
+
+def source_error_lifetime_s(status: int, storage: Storage, fields: ResponseFields, rules: FreshnessRules) -> int:
+    """Return for how long from now the edge remembers that it cannot use a file; 0 for not at all.
+
+    That is while a picture in its place would be fresh, within the operator's limit for this status. Where the operator
+    names none, only an explicit lifetime counts: an answer without one may be a page for the one client who asked.
+    """
+    if storage.obstacle is not None or not rules.negative_ttls.seconds:
+        return 0
+    limit_s = rules.negative_ttls.of(status)
+    if limit_s is None:
+        limit_s = 0 if explicit_lifetime_s(_applicable(fields.passed), fields) is None else SOURCE_ERROR_CAP_S
+    return max(0, min(int(storage.lifetime_s - initial_age_s(fields)), limit_s))
 
 
 def _implicit_negative_s(status: int, control: CacheControl, fields: ResponseFields, rules: FreshnessRules) -> int:

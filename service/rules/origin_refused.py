@@ -22,3 +22,8 @@ class OriginRefused(OriginError):
         """The seconds for which the negative cache entry stays fresh; None if the origin has just answered."""
         self.is_reusable = ttl_s is not None
         """Whether this error may also answer other requests (RFC 9111 4)."""
+
+    @property
+    def vary(self) -> str:
+        """The Vary field of the origin's answer."""
+        return self.fields.passed.vary

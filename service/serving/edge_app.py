@@ -56,6 +56,7 @@ from service.store.latent_store import LatentStore
 from service.upstream.intake import Intake
 from service.upstream.origin_client import Limits, OriginClient
 from service.upstream.parent import Parent
+from service.upstream.source_reader import SourceReader
 from service.upstream.upstream import Upstream
 from service.web.access_log import AccessLog
 from service.web.admin_routes import AdminServices
@@ -65,7 +66,7 @@ from service.web.questions import LATENTS, Questions
 from service.web.routes import EdgeApp, Services, add_routes
 from service.web.stats import CodecFigures
 
-# Assumed: one picture being read while another is resized. At the pixel limit each takes about half a gigabyte.
+# Assumed: one small picture being read while another is resized.
 SOURCE_THREADS = 2
 FILE_THREADS = 2
 STDOUT = 1
@@ -127,13 +128,13 @@ async def _started(settings: Settings, drain: Drain, closing: AsyncExitStack, *,
         observer=telemetry.origin,
     )
     closing.push_async_callback(origin.close)
-    intake = Intake(
-        _freshness_rules(settings),
-        image_limits=ImageLimits(source_pixels=settings.source_pixels),
-        worker=worker,
-        # Of their own: a hit's file must not wait until someone's 64 megapixels are read.
-        threads=closing.enter_context(ThreadPoolExecutor(SOURCE_THREADS, "source")),
+    reader = SourceReader(
+        ImageLimits(source_pixels=settings.source_pixels),
+        threads=closing.enter_context(ThreadPoolExecutor(SOURCE_THREADS, "source")),  # no hit's file waits for these
+        processor_s=settings.source_s,
     )
+    closing.callback(reader.close)
+    intake = Intake(_freshness_rules(settings), worker=worker, reader=reader)
     sources = Upstream(origin, intake, parent=_parent(settings, intake, telemetry, closing))
     encoder = _encoder(settings, worker, quality)
     record_store = _record_store(settings, store, generations, worker)

@@ -271,6 +271,13 @@ class Settings(BaseSettings):
     source_pixels: int = _setting(
         64_000_000, "pixels", "Largest picture that the edge accepts from the origin.", ge=1, le=2**31
     )
+    source_s: int = _setting(
+        10,
+        "s",
+        "Processor time to read a large file of the origin (above 4 megapixels or 4 MiB); beyond it, it is too large.",
+        ge=1,
+        le=600,
+    )
     admin_port: int = _setting(
         0,
         "port",

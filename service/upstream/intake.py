@@ -5,25 +5,22 @@ Nothing is believed: a file's format is sniffed, and a latent must decode with t
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import random
-from collections.abc import Callable
-from concurrent.futures import Executor
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
-from typing import TypeVar
 
 from models.bitstream import BitstreamError, ForeignBitstream, parse
 from models.config import HIGH_PX, MEDIUM_PX
 from models.picture_array import Pixels
-from service.errors import DamagedBitstream, DamagedLatent, ForeignLatent
+from service.errors import DamagedBitstream, DamagedLatent, ForeignLatent, SourceError
 from service.metrics.timings import Timings
 from service.reason import Reason
 from service.records.latent_facts import LatentFacts, read_facts
 from service.records.record import all_fit, source_digest
 from service.records.renewal import Confirmed
 from service.render import image_file
-from service.render.image_file import ImageLimits
 from service.render.picture_codec import PictureCodec
 from service.rules import freshness
 from service.rules.cache_tags import tags_fit
@@ -34,9 +31,9 @@ from service.rules.origin_refused import OriginRefused
 from service.rules.redirects import apply_redirects
 from service.rules.response_fields import ResponseFields
 from service.upstream.origin_client import Fetched
-from service.upstream.source import Latent, Original, Prepared, Source, prepare
+from service.upstream.source import Latent, Original, Prepared, Source
+from service.upstream.source_reader import SourceReader
 
-Result = TypeVar("Result")
 Delivered = Source | Latent | Confirmed
 
 
@@ -47,15 +44,13 @@ class Intake:
         self,
         rules: FreshnessRules,
         *,
-        image_limits: ImageLimits,
         worker: PictureCodec,
-        threads: Executor,
+        reader: SourceReader,
         draw: Callable[[], float] = random.random,
     ) -> None:
         self._rules = rules
-        self._image_limits = image_limits
         self._worker = worker
-        self._threads = threads
+        self._reader = reader
         self._draw = draw
 
     async def take(self, image_id: str, fetched: Fetched, timings: Timings, *, keep_file: bool) -> Delivered:
@@ -69,7 +64,7 @@ class Intake:
             with timings.measure("latent"):
                 facts = read_facts(fetched.latent_facts)
                 return Latent(fields, body, await self._check(body, facts), storage)
-        with timings.measure("source"):
+        with timings.measure("source"), self.judging(fields, storage):
             return Source(fields, await self._prepare(body, fields, keep_file=keep_file), storage)
 
     async def as_source(self, delivered: Delivered, *, keep_file: bool) -> Source:
@@ -85,6 +80,7 @@ class Intake:
             medium=await self._decoded(bitstream, MEDIUM_PX),
             conventional_high_bytes=facts.conventional_high_bytes,
             conventional_medium_bytes=facts.conventional_medium_bytes,
+            media_type=LATENT_MEDIA_TYPE,
             original=Original(bitstream, LATENT_MEDIA_TYPE) if keep_file else None,
         )
         return Source(delivered.fields, prepared, delivered.storage)
@@ -115,9 +111,21 @@ class Intake:
         _trace(image_id, FreshnessTrace(fields, self._rules, 0.0, Storage(lifetime_s)))
         return lifetime_s > freshness.initial_age_s(fields)
 
+    @contextmanager
+    def judging(self, fields: ResponseFields, storage: Storage) -> Iterator[None]:
+        """Let a SourceError of this block say for how long it holds, by the answer to which it belongs."""
+        try:
+            yield
+        except SourceError as error:
+            error.lifetime_s = freshness.source_error_lifetime_s(error.status, storage, fields, self._rules)
+            error.vary = fields.passed.vary
+            raise
+
     async def _prepare(self, body: bytes, fields: ResponseFields, *, keep_file: bool) -> Prepared:
-        keep = keep_file or not freshness.may_be_transformed(fields.passed)
-        return await self._on_thread(lambda: prepare(body, self._image_limits, keep=keep))
+        prepared = await self._reader.prepare(body)
+        if keep_file or not freshness.may_be_transformed(fields.passed):
+            return replace(prepared, original=Original(body, prepared.media_type))
+        return prepared
 
     async def _check(self, body: bytes, facts: LatentFacts | None) -> LatentFacts:
         """Decode a latent, and return its facts. Raises an UnusableLatent."""
@@ -149,12 +157,9 @@ class Intake:
         return LatentFacts(
             source_digest=source_digest(body),
             source_bytes=len(body),
-            conventional_high_bytes=await self._on_thread(lambda: image_file.conventional_bytes(high)),
-            conventional_medium_bytes=await self._on_thread(lambda: image_file.conventional_bytes(medium)),
+            conventional_high_bytes=await self._reader.on_thread(lambda: image_file.conventional_bytes(high)),
+            conventional_medium_bytes=await self._reader.on_thread(lambda: image_file.conventional_bytes(medium)),
         )
-
-    async def _on_thread(self, call: Callable[[], Result]) -> Result:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, call)
 
 
 def _trace(image_id: str, trace: FreshnessTrace) -> None:

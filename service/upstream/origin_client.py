@@ -62,6 +62,14 @@ class Fetched:
     """What another edge says of the picture that its latent was made from."""
 
 
+class FileTooLarge(PictureTooLarge):
+    """The file has too many bytes. It has not been read, so this bears the fields of its answer."""
+
+    def __init__(self, message: str, fields: ResponseFields) -> None:
+        super().__init__(message)
+        self.fields = fields
+
+
 @dataclass(frozen=True, slots=True)
 class _Asked:
     """What every request of one fetch says, and what only the target does that is known."""
@@ -121,7 +129,7 @@ class OriginClient:
         passed_by: str = "",
         client: Fields = NO_FIELDS,
     ) -> Fetched:
-        """The file under an id, or that it has not changed. Raises an OriginError, or PictureTooLarge.
+        """The file under an id, or that it has not changed. Raises an OriginError, or FileTooLarge.
 
         `client` are fields of the client's request: they come in place of the edge's own.
         """
@@ -131,7 +139,7 @@ class OriginClient:
                 async with asyncio.timeout(self._limits.timeout_s):
                     url = f"{self._base_url}/{quote(image_id, safe=_PATH_CHARACTERS)}"
                     fetched = await self._fetched(url, asked)
-        except (OriginError, PictureTooLarge) as error:
+        except (OriginError, FileTooLarge) as error:
             self._observer.count_fetch(outcome=error.label, fetched_bytes=0)
             raise
         outcome = "not_modified" if fetched.body is None else "ok"
@@ -160,7 +168,7 @@ class OriginClient:
                 if conditions and answer.status_code == HTTPStatus.NOT_MODIFIED:
                     return Fetched(None, fields, latent_facts=facts)
                 self._judge(answer, fields)
-                return Fetched(await self._body(answer), fields, _media_type(answer), facts)
+                return Fetched(await self._body(answer, fields), fields, _media_type(answer), facts)
         raise OriginBroken("too many redirects")
 
     def _next_url(self, url: str, answer: httpx.Response) -> str:
@@ -183,14 +191,14 @@ class OriginClient:
             raise OriginBroken("the origin compresses a picture although it was asked not to")
         length = answer.headers.get("content-length", "")
         if length.isdigit() and int(length) > self._limits.source_bytes:
-            raise PictureTooLarge(f"{length} bytes announced")
+            raise FileTooLarge(f"{length} bytes announced", fields)
 
-    async def _body(self, answer: httpx.Response) -> bytes:
+    async def _body(self, answer: httpx.Response, fields: ResponseFields) -> bytes:
         body = bytearray()
         async for piece in answer.aiter_raw():
             body += piece
             if len(body) > self._limits.source_bytes:
-                raise PictureTooLarge(f"more than {self._limits.source_bytes} bytes")
+                raise FileTooLarge(f"more than {self._limits.source_bytes} bytes", fields)
         return bytes(body)
 
 

@@ -36,6 +36,8 @@ class Prepared:
     medium: Pixels
     conventional_high_bytes: int
     conventional_medium_bytes: int
+    media_type: str
+    """What the file is, whatever it was said to be."""
     original: Original | None = None
 
     @property
@@ -87,10 +89,10 @@ class Source:
     storage: Storage
 
 
-def prepare(blob: bytes, limits: ImageLimits, *, keep: bool = False) -> Prepared:
+def prepare(blob: bytes, limits: ImageLimits) -> Prepared:
     """A file as the reference picture in both sizes, each resized once from the source. Takes a while: for a thread."""
-    image = image_file.read(blob, limits=limits)
-    high, medium = image_file.square(image.pixels, HIGH_PX), image_file.square(image.pixels, MEDIUM_PX)
+    squares = image_file.read_squares(blob, (HIGH_PX, MEDIUM_PX), limits=limits)
+    high, medium = squares.pixels
     return Prepared(
         source_digest=source_digest(blob),
         source_bytes=len(blob),
@@ -98,5 +100,5 @@ def prepare(blob: bytes, limits: ImageLimits, *, keep: bool = False) -> Prepared
         medium=medium,
         conventional_high_bytes=image_file.conventional_bytes(high),
         conventional_medium_bytes=image_file.conventional_bytes(medium),
-        original=Original(blob, image.media_type) if keep else None,
+        media_type=squares.media_type,
     )

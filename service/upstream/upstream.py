@@ -10,7 +10,7 @@ from service.rules.freshness import Storage
 from service.rules.origin_refused import OriginRefused
 from service.rules.response_fields import ResponseFields
 from service.upstream.intake import Delivered, Intake
-from service.upstream.origin_client import Fetched, OriginClient
+from service.upstream.origin_client import Fetched, FileTooLarge, OriginClient
 from service.upstream.parent import Parent
 from service.upstream.source import Source, Terms
 
@@ -65,6 +65,10 @@ class Upstream:
         except OriginRefused as refused:
             refused.fields = self._intake.settled(refused.fields)
             raise
+        except FileTooLarge as error:
+            fields = self._intake.settled(error.fields)
+            with self._intake.judging(fields, self._intake.storage(image_id, fields)):
+                raise
 
     def settled(self, fields: ResponseFields) -> ResponseFields:
         """Return what was answered as the redirects on the way limit it."""

@@ -12,7 +12,7 @@ from types import TracebackType
 from starlette.types import Receive, Scope, Send
 
 from service.cache.edge_cache import EdgeCache
-from service.errors import EdgeError, Leaving
+from service.errors import EdgeError, Leaving, SourceError
 from service.metrics.outcomes import Outcome
 from service.metrics.telemetry import Telemetry
 from service.rules.origin_refused import OriginRefused
@@ -69,7 +69,7 @@ class Pictures:
         return responses.named(reply, exchange.request_id)
 
     def _refused(self, exchange: Exchange, error: EdgeError) -> PictureResponse:
-        remembered = isinstance(error, OriginRefused) and error.ttl_s is not None
+        remembered = isinstance(error, OriginRefused | SourceError) and error.ttl_s is not None
         self._count(exchange, Outcome.HIT if remembered else Outcome.ERROR, sent_bytes=0)
         if error.forwarded is not None:
             self._telemetry.count_forward(error.forwarded, None)

@@ -102,8 +102,8 @@ def _problem_fields(error: EdgeError, *, negotiated: bool) -> list[Header]:
 def _error_cache_status(error: EdgeError) -> list[Header]:
     """RFC 9211 2, for what the origin answered or did not answer: no other error comes out of the cache."""
     refused = error if isinstance(error, OriginRefused) else None
-    if refused is not None and refused.ttl_s is not None:
-        return [(b"cache-status", f"{NAME}; hit; ttl={refused.ttl_s}".encode())]
+    if isinstance(error, OriginRefused | SourceError) and error.ttl_s is not None:
+        return [(b"cache-status", f"{NAME}; hit; ttl={error.ttl_s}".encode())]
     if error.forwarded is None or not isinstance(error, OriginError | SourceError):
         return []
     parts = [NAME, f"fwd={error.forwarded.fwd}"]

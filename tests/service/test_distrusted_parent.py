@@ -22,6 +22,7 @@ from service.upstream.intake import Intake
 from service.upstream.origin_client import Limits, OriginClient
 from service.upstream.parent import Parent
 from service.upstream.source import ANY_TERMS
+from service.upstream.source_reader import SourceReader
 from tests.service.running_edge import RunningEdge
 from tests.service.scripted_origin import Reply, ScriptedOrigin
 from tests.service.tiers import (
@@ -175,9 +176,8 @@ def test_an_error_without_a_label_is_counted_as_its_base(origin: ScriptedOrigin)
         client = BusyClient(origin.url, limits=Limits(source_bytes=99, timeout_s=60), observer=telemetry.parent)
         intake = Intake(
             FreshnessRules(default_ttl_s=60),
-            image_limits=ImageLimits(source_pixels=9),
             worker=CodecWorker(OPTIONS, telemetry),
-            threads=threads,
+            reader=SourceReader(ImageLimits(source_pixels=9), threads=threads, processor_s=1),
         )
         parent = Parent(client, intake=intake, retry_s=0, telemetry=telemetry)
         assert await parent.ask("cat", ANY_TERMS, Timings()) is None

@@ -33,6 +33,7 @@ NOT_TO_BE_SHARED = [
     Reply(status=302, headers={"Location": "http://elsewhere.test/"}),
     Reply(status=205),
     Reply(b"<html>a page for this client</html>"),
+    Reply(b"<html>a page for this client</html>", headers={"Cache-Control": "private, max-age=600"}),
     Reply(b"x" * 100, missing_bytes=50),
 ]
 
@@ -101,6 +102,15 @@ def test_an_error_that_may_be_reused_is_shared_and_says_so(
     assert told(evil) == "latentedge; fwd=uri-miss; fwd-status=404"
     # One that looks late finds the error in the store.
     assert {told(answer) for answer in waiting} <= {"latentedge; fwd=uri-miss; collapsed; fwd-status=404", HIT}
+
+
+def test_a_file_of_no_use_is_everybodys_while_it_is_fresh(edge: RunningEdge, origin: ScriptedOrigin) -> None:
+    first = gated(Reply(b"<html>no picture</html>", headers=FRESH))
+    origin.script("/cat", first)
+    evil, waiting = asked_together(edge, first)
+    assert (evil.status_code, told(evil)) == (415, "latentedge; fwd=uri-miss")
+    assert {answer.status_code for answer in waiting} == {415}
+    assert {told(answer) for answer in waiting} <= {"latentedge; fwd=uri-miss; collapsed", HIT}
 
 
 def test_an_origin_that_does_not_answer_is_everybodys(origin: ScriptedOrigin, session_valkey: EmbeddedValkey) -> None:

@@ -200,10 +200,17 @@ def bomb(width_px: int, height_px: int) -> bytes:
     )
 
 
-@pytest.mark.parametrize("size", [(8001, 8000), (10_000, 10_000), (2**31 - 1, 1), (100_000, 100_000)])
+@pytest.mark.parametrize(
+    "size", [(8001, 8000), (10_000, 10_000), (2**31 - 1, 1), (100_000, 100_000), (65_536, 1), (1, 64_000_000)]
+)
 def test_too_many_pixels_are_refused_before_they_are_decoded(size: tuple[int, int]) -> None:
     with pytest.raises(PictureTooLarge):
         read(bomb(*size))
+
+
+def test_a_side_may_be_as_long_as_a_jpegs() -> None:
+    with pytest.raises(DamagedPicture):
+        read(bomb(1, 65_535))
 
 
 def test_exactly_64_megapixels_are_not_too_many() -> None:

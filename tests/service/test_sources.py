@@ -20,6 +20,7 @@ from service.upstream import upstream
 from service.upstream.intake import Intake
 from service.upstream.origin_client import Limits, OriginClient
 from service.upstream.source import ANY_TERMS, Source
+from service.upstream.source_reader import SourceReader
 from service.upstream.upstream import Upstream
 from tests.service.scripted_origin import Reply, ScriptedOrigin
 from tests.service.watched_codec import OPTIONS
@@ -30,10 +31,11 @@ async def sources_of(origin: ScriptedOrigin, threads: Executor) -> AsyncIterator
     limits = Limits(source_bytes=20_000_000, timeout_s=60)
     telemetry = Telemetry()
     client = OriginClient(origin.url, limits=limits, observer=telemetry.origin)
-    never_asked, image_limits = CodecWorker(OPTIONS, telemetry), ImageLimits(source_pixels=64_000_000)
-    rules = FreshnessRules(default_ttl_s=60)
-    intake = Intake(rules, image_limits=image_limits, worker=never_asked, threads=threads)
+    never_asked, rules = CodecWorker(OPTIONS, telemetry), FreshnessRules(default_ttl_s=60)
+    reader = SourceReader(ImageLimits(source_pixels=64_000_000), threads=threads, processor_s=60)
+    intake = Intake(rules, worker=never_asked, reader=reader)
     yield Upstream(client, intake, parent=None)
+    reader.close()
     await client.close()
 
 
@@ -91,9 +93,8 @@ def test_each_answer_draws_its_own_jitter() -> None:
     with ThreadPoolExecutor(1) as threads:
         intake = Intake(
             FreshnessRules(default_ttl_s=60, ttl_jitter=0.5),
-            image_limits=ImageLimits(source_pixels=1),
             worker=CodecWorker(OPTIONS, Telemetry()),
-            threads=threads,
+            reader=SourceReader(ImageLimits(source_pixels=1), threads=threads, processor_s=1),
             draw=lambda: next(numbers),
         )
         said = ResponseFields(asked_s=0, answered_s=0, passed=PassedOn())

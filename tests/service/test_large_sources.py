@@ -1,0 +1,339 @@
+"""Large files of the origin: a lane of their own, a child with limits, and nothing left behind."""
+
+import asyncio
+import contextlib
+import io
+import os
+import select
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import zlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from skimage import data
+
+from service.errors import DamagedPicture, NotAPicture, PictureTooLarge, QueueFull, SourceError
+from service.render import image_file
+from service.render.image_file import ImageLimits
+from service.upstream.child_reader import ChildLimits, ChildReader
+from service.upstream.source import Prepared, prepare
+from service.upstream.source_messages import unpack_answer
+from service.upstream.source_reader import SMALL_PX, Lane, SourceReader
+from tests.service.running_edge import RunningEdge
+from tests.service.scripted_origin import Reply, ScriptedOrigin
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at children in /proc")
+
+LIMITS = ImageLimits(source_pixels=64_000_000)
+CHILD = ChildLimits.within(LIMITS.source_pixels, processor_s=60)
+LIMIT_S = 120
+FRESH = {"Cache-Control": "max-age=600"}
+
+
+def black_png(width_px: int, height_px: int) -> bytes:
+    """A few kilobytes that are many pixels of one bit."""
+
+    def chunk(name: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+    header = struct.pack(">IIBBBBB", width_px, height_px, 1, 0, 0, 0, 0)
+    rows = zlib.compress(bytes((1 + (width_px + 7) // 8) * height_px), 9)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+
+
+LARGE = black_png(4000, 4000)
+
+
+def many_scans(scans: int) -> bytes:
+    """A progressive JPEG whose last scan comes again and again: each goes over all pixels."""
+    file = io.BytesIO()
+    Image.new("L", (2000, 2000)).save(file, "JPEG", progressive=True)
+    whole = file.getvalue()
+    last = whole.rindex(b"\xff\xda")
+    return whole[:-2] + whole[last:-2] * scans + whole[-2:]
+
+
+@contextlib.contextmanager
+def child_reader(limits: ChildLimits = CHILD) -> Iterator[ChildReader]:
+    reader = ChildReader(limits)
+    try:
+        yield reader
+    finally:
+        reader.close()
+
+
+@contextlib.contextmanager
+def source_reader() -> Iterator[SourceReader]:
+    with ThreadPoolExecutor(1) as threads:
+        reader = SourceReader(LIMITS, threads=threads, processor_s=60)
+        try:
+            yield reader
+        finally:
+            reader.close()
+
+
+def children() -> set[int]:
+    """The processes that read large files for this one."""
+    found = set()
+    for task in Path("/proc/self/task").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            found |= {int(pid) for pid in (task / "children").read_text().split()}
+    return {pid for pid in found if "service.upstream.source_child" in Path(f"/proc/{pid}/cmdline").read_text()}
+
+
+def memory_kb(pid: int, name: str) -> int:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith(f"{name}:")).split()[1])
+
+
+def same(one: Prepared, other: Prepared) -> bool:
+    rest = ("source_digest", "source_bytes", "conventional_high_bytes", "conventional_medium_bytes", "media_type")
+    pixels = np.array_equal(one.high, other.high) and np.array_equal(one.medium, other.medium)
+    return pixels and all(getattr(one, name) == getattr(other, name) for name in rest)
+
+
+def test_a_child_reads_as_a_thread_does(photo: bytes) -> None:
+    with child_reader() as reader:
+        for file in (photo, LARGE, photo):
+            assert same(reader.prepare(file), prepare(file, LIMITS)), "another picture"
+
+
+@pytest.mark.parametrize(
+    ("file", "error"),
+    [(b"<html>", NotAPicture), (LARGE[:-100], DamagedPicture), (black_png(8001, 8000), PictureTooLarge)],
+)
+def test_a_child_tells_what_is_wrong_and_goes_on(photo: bytes, file: bytes, error: type[SourceError]) -> None:
+    with child_reader() as reader:
+        reader.prepare(photo)
+        before = children()
+        with pytest.raises(error):
+            reader.prepare(file)
+        reader.prepare(photo)
+        assert children() == before
+
+
+def test_a_file_that_takes_too_much_processor_time_is_too_large(photo: bytes) -> None:
+    """300 kB of scans over 4 megapixels are a minute of work, and on a thread nothing could end them."""
+    with child_reader(replace(CHILD, processor_s=1)) as reader:
+        with pytest.raises(PictureTooLarge, match="1 s of a processor"):
+            reader.prepare(many_scans(20_000))
+        assert same(reader.prepare(photo), prepare(photo, LIMITS)), "another child reads the next file"
+
+
+def test_a_file_that_waits_for_the_processors_too_long_is_not_to_blame(photo: bytes) -> None:
+    with child_reader(replace(CHILD, wait_s=0.01)) as reader, pytest.raises(QueueFull, match="busy"):
+        reader.prepare(LARGE + photo)
+
+
+def test_a_file_that_takes_too_much_memory_is_too_large(photo: bytes) -> None:
+    with child_reader(replace(CHILD, memory_bytes=200 * 2**20)) as reader:
+        with pytest.raises(PictureTooLarge, match="out of memory"):
+            reader.prepare(black_png(7900, 7900))
+        assert same(reader.prepare(photo), prepare(photo, LIMITS)), "the same child reads the next file"
+
+
+@pytest.mark.parametrize("program", [shutil.which("false"), "/no/such/program"])
+def test_a_child_that_cannot_work_says_nothing_of_the_file(
+    photo: bytes, monkeypatch: pytest.MonkeyPatch, program: str
+) -> None:
+    monkeypatch.setattr(sys, "executable", program)
+    with child_reader() as reader, pytest.raises(QueueFull, match="child"):
+        reader.prepare(photo)
+
+
+def test_no_memory_even_to_open_a_file_is_too_little(photo: bytes) -> None:
+    with child_reader(replace(CHILD, memory_bytes=2**20)) as reader, pytest.raises(PictureTooLarge):
+        reader.prepare(photo)
+
+
+def test_memory_that_a_large_file_took_is_given_back() -> None:
+    """36 megapixels are 144 MB as RGB alone."""
+    others = children()
+    with child_reader() as reader:
+        reader.prepare(black_png(6000, 6000))
+        reader.prepare(black_png(10, 10))  # so that it has tidied up behind the first
+        (child,) = children() - others
+        assert memory_kb(child, "VmHWM") > 140_000
+        assert memory_kb(child, "VmRSS") < 90_000
+
+
+def test_a_child_that_has_died_is_replaced(photo: bytes) -> None:
+    others = children()
+    with child_reader() as reader:
+        reader.prepare(photo)
+        (child,) = children() - others
+        os.kill(child, signal.SIGKILL)
+        os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+        assert same(reader.prepare(photo), prepare(photo, LIMITS)), "another picture"
+
+
+PARENT = """
+import os, sys
+from service.upstream.child_reader import ChildLimits, ChildReader
+reader = ChildReader(ChildLimits.within(10**6, processor_s=60))
+reader.prepare(sys.stdin.buffer.read())
+print(reader._child.pid, flush=True)
+os.kill(os.getpid(), 9)
+"""
+
+
+def test_a_child_ends_with_its_parent(photo: bytes) -> None:
+    parent = subprocess.run([sys.executable, "-c", PARENT], input=photo, stdout=subprocess.PIPE, check=False)
+    assert parent.returncode == -signal.SIGKILL
+    with contextlib.suppress(ProcessLookupError):  # gone already
+        ended = os.pidfd_open(int(parent.stdout))
+        assert select.select([ended], [], [], LIMIT_S)[0]
+
+
+def test_a_reader_that_is_closed_waits_for_no_file(photo: bytes) -> None:
+    """Its child stands still for ever."""
+
+    async def story(reader: SourceReader) -> int:
+        others = children()
+        await reader.prepare(LARGE)
+        (child,) = children() - others
+        os.kill(child, signal.SIGSTOP)
+        reading = asyncio.create_task(reader.prepare(LARGE))
+        assert (await reader.prepare(photo)).media_type == "image/jpeg"
+        reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)
+        return child
+
+    with source_reader() as reader:
+        child = asyncio.run(story(reader))
+    assert not Path(f"/proc/{child}").exists()
+
+
+def test_small_files_need_no_child(photo: bytes) -> None:
+    before = children()
+    with source_reader() as reader:
+        assert same(asyncio.run(reader.prepare(photo)), prepare(photo, LIMITS)), "another picture"
+        assert children() == before
+
+
+@pytest.mark.parametrize("file", [black_png(2049, 2048), many_scans(11), black_png(8, 8) + bytes(SMALL_PX)])
+def test_many_pixels_scans_or_bytes_make_a_file_large(file: bytes) -> None:
+    assert image_file.work_px(file, limits=LIMITS) > SMALL_PX
+
+
+@pytest.mark.parametrize("file", [black_png(2048, 2048), many_scans(0)])
+def test_other_files_are_small(file: bytes) -> None:
+    assert image_file.work_px(file, limits=LIMITS) <= SMALL_PX
+
+
+def test_a_miss_does_not_wait_behind_large_files(edge: RunningEdge, origin: ScriptedOrigin, photo: bytes) -> None:
+    """Six of them, while their child stands still."""
+    names = [f"bomb{number}" for number in range(6)]
+    origin.script("/first", Reply(LARGE, headers=FRESH))
+    origin.script("/plain", Reply(photo, headers=FRESH))
+    bombs = [Reply(LARGE, headers=FRESH) for _ in names]
+    for name, bomb in zip(names, bombs, strict=True):
+        origin.script(f"/{name}", bomb)
+    assert edge.get("/image/first").status_code == 200  # the child has been started
+    (child,) = children()
+    with ThreadPoolExecutor(len(names)) as clients:
+        os.kill(child, signal.SIGSTOP)
+        try:
+            waiting = [clients.submit(edge.get, f"/image/{name}") for name in names]
+            assert all(bomb.arrived.wait(LIMIT_S) for bomb in bombs)
+            assert edge.get("/image/plain").status_code == 200
+            assert not any(one.done() for one in waiting)
+        finally:
+            os.kill(child, signal.SIGCONT)
+        assert {one.result().status_code for one in waiting} == {200}
+
+
+def test_the_least_work_comes_first() -> None:
+    async def story() -> list[int]:
+        lane, first, came = Lane(waiting=3), asyncio.Event(), []
+
+        async def take(work: int) -> None:
+            async with lane.turn(work):
+                came.append(work)
+                await first.wait()
+
+        tasks = [asyncio.create_task(take(work)) for work in (60, 50, 5, 20)]
+        await asyncio.sleep(0)
+        with pytest.raises(QueueFull):
+            await take(1)
+        tasks[2].cancel()
+        first.set()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await take(7)
+        return came
+
+    assert asyncio.run(story()) == [60, 20, 50, 7]
+
+
+def test_a_turn_that_comes_too_late_is_passed_on() -> None:
+    async def story() -> None:
+        lane = Lane(waiting=2)
+
+        async def take() -> None:
+            async with lane.turn(1):
+                pass
+
+        async with lane.turn(1):
+            left, stays = asyncio.create_task(take()), asyncio.create_task(take())
+            await asyncio.sleep(0)
+        left.cancel()  # its turn has come in this very moment
+        await asyncio.wait_for(stays, LIMIT_S)
+        await take()
+
+    asyncio.run(story())
+
+
+@given(st.integers(0, 255), st.binary(max_size=200))
+def test_the_answer_of_a_child_is_not_believed(outcome: int, rest: bytes) -> None:
+    with pytest.raises((ValueError, SourceError)):
+        unpack_answer(outcome, rest)
+
+
+def test_a_jpeg_is_decoded_at_a_fraction_without_a_loss_that_counts() -> None:
+    """16 photographs beside each other, at 3072 px: 1536 px are decoded."""
+    tile = Image.fromarray(data.astronaut())  # type: ignore[no-untyped-call]
+    mosaic, file = Image.new("RGB", (3072, 3072)), io.BytesIO()
+    for x in range(0, 3072, 512):
+        for y in range(0, 3072, 512):
+            mosaic.paste(tile.rotate(90 * ((x + y) // 512)), (x, y))
+    mosaic.save(file, "JPEG", quality=90)
+    whole = image_file.read(file.getvalue(), limits=LIMITS).pixels
+    squares = image_file.read_squares(file.getvalue(), (344, 172), limits=LIMITS).pixels
+    for pixels, size_px in zip(squares, (344, 172), strict=True):
+        reference = image_file.square(whole, size_px)
+        error = np.square(pixels.astype(float) - reference).mean()
+        assert 0 < error < 255**2 / 10**5, "50 dB, and not the same"
+
+
+def test_strips_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (400, 500, 4), np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(noise).save(file, "PNG")
+    (whole,) = image_file.read_squares(file.getvalue(), (344,), limits=LIMITS).pixels
+    monkeypatch.setattr(image_file, "STRIP_PX", 3000)
+    (strips,) = image_file.read_squares(file.getvalue(), (344,), limits=LIMITS).pixels
+    assert np.array_equal(whole, strips), "strips differ"
+    read = image_file.read(file.getvalue(), limits=LIMITS).pixels
+    assert np.array_equal(whole, image_file.square(read, 344)), "the square of the whole picture differs"
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_squares_are_upright(photo: bytes, orientation: int) -> None:
+    file, exif = io.BytesIO(), Image.Exif()
+    exif[0x0112] = orientation
+    with Image.open(io.BytesIO(photo)) as image:
+        image.crop((0, 0, 512, 400)).save(file, "PNG", exif=exif)
+    (upright,) = image_file.read_squares(file.getvalue(), (344,), limits=LIMITS).pixels
+    expected = image_file.square(image_file.read(file.getvalue(), limits=LIMITS).pixels, 344)
+    assert np.array_equal(upright, expected), "turned otherwise"
