@@ -1,9 +1,9 @@
-"""How every string that the store holds of a picture is framed. No I/O, no clock.
+"""The frame of every string that the store holds for a picture. No I/O, no clock.
 
-    magic 3, version 1, CRC-32 4 | digest of the key 8, flags 2 | the fields of a record, a refusal or a rule
+    magic 3, version 1, CRC-32 4 | digest of the key 8, flags 2 | fields of a record, negative cache entry or vary rule
 
-The first eight bytes are laid out alike in every version, and the checksum covers all other bytes and the magic and
-version too. So a reader can tell a string of a newer release from a damaged one. A flag that a reader does not know
+The layout of the first eight bytes is the same in every version, and the checksum covers all other bytes and the magic
+and version too. So a reader can tell a string of a newer release from a damaged one. A flag that a reader does not know
 makes the string one of a newer release. A string that was copied under another key does not have that key's digest.
 
 The version before the present one is read as well. It had neither digest nor flags.
@@ -44,21 +44,21 @@ class Framing:
     version: int
     """The version that is written."""
     previous_seals_magic: bool
-    """Whether the checksum of the version before covers its magic and version too."""
+    """Whether the checksum of the previous version covers its magic and version too."""
     known_flags: int = NO_FLAGS
     """The flags that a reader of this kind understands."""
 
     @property
     def previous(self) -> int:
-        """The version before, which is still read."""
+        """The previous version, which is still read."""
         return self.version - 1
 
     def is_of(self, value: bytes) -> bool:
-        """Whether a string of the store is of this kind."""
+        """Return whether a string of the store is of this kind."""
         return value.startswith(self.magic)
 
     def build(self, body: bytes, key: bytes, *, flags: int = NO_FLAGS) -> bytes:
-        """Frame the fields of what is to lie under this key."""
+        """Frame packed fields for this key."""
         framed = BINDING.pack(key_digest(key), flags) + body
         return PREFIX.pack(self.magic, self.version, self._checksum(self.version, framed)) + framed
 
@@ -104,5 +104,5 @@ def newer(message: str, value: bytes) -> RecordOfOthers:
 
 
 def key_digest(key: bytes) -> bytes:
-    """Return what tells this key from others."""
+    """Return the digest of a key that is part of each frame."""
     return hashlib.blake2b(key, digest_size=KEY_DIGEST_BYTES).digest()

@@ -1,4 +1,4 @@
-"""Records that a process has unpacked before, found again by the string that the store holds. No I/O, no clock.
+"""Records that a process has unpacked before, looked up by the string in the store. No I/O, no clock.
 
 Every hit reads the string from the store, so a purge, a renewal or a refinement takes effect at once. The record of an
 unchanged string is the same record, and comparing two strings takes a hundredth of the time of unpacking one.
@@ -21,7 +21,7 @@ OBJECTS_BYTES = 1200
 @dataclass(frozen=True, slots=True)
 class _Known:
     header: bytes
-    """The string without its bitstream, which the record holds."""
+    """The string up to its bitstream, which the record holds."""
     key: bytes
     record: Record
 

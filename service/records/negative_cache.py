@@ -1,4 +1,4 @@
-"""Remembers errors in the store, and raises them again while they count: the origin's, and those of its files."""
+"""Negative cache entries: errors of the origin, and files of the origin that are of no use, remembered for a while."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SOURCE_ERRORS = {int(kind.status): kind for kind in (NotAPicture, DamagedPicture
 
 
 class NegativeCache:
-    """The remembered errors of one store."""
+    """The negative cache entries of one store."""
 
     def __init__(self, store: LatentStore, rules: FreshnessRules, *, now: Callable[[], float]) -> None:
         self._store = store
@@ -35,7 +35,7 @@ class NegativeCache:
         self._now = now
 
     def recall(self, value: bytes, key: bytes, purges: PurgeTable) -> None:
-        """Raise what the string under this key remembers, unless its time is over or it was purged."""
+        """Raise the error in the string under this key, unless it has expired or was purged."""
         entry, now_s = unpack_negative_entry(value, key), self._now()
         left_s = freshness.remaining_s(born_ms=entry.born_ms, lifetime_s=entry.lifetime_s, now_s=now_s)
         if left_s > 0 and entry.generation >= purges.latest:
@@ -50,16 +50,16 @@ class NegativeCache:
     async def remember(
         self, key: bytes, error: Rememberable, *, under: Token, generation: int, beside: Beside | None, over: bool
     ) -> None:
-        """Store the error for as long as the origin or the operator says; `over` overwrites what the key holds."""
-        value, left_s = self.packed(key, error, generation=generation)
+        """Store an error for as long as the origin or the operator says. `over`: replace what the key holds."""
+        value, left_s = self.pack(key, error, generation=generation)
         if left_s > 0:
-            # Else only where there is nothing: a picture, even a stale one, is worth more than an error.
+            # Otherwise only where the key holds nothing: even a stale picture is worth more than an error.
             store = self._store.put if over else self._store.add
             with suppress(StoreUnavailable):
                 await store(key, value, ttl_s=left_s, under=under, beside=beside)
 
-    def packed(self, key: bytes, error: Rememberable, *, generation: int) -> tuple[bytes, int]:
-        """Return an error as the string that `recall` reads, and for how many seconds it counts: 0 for none."""
+    def pack(self, key: bytes, error: Rememberable, *, generation: int) -> tuple[bytes, int]:
+        """Return an error as the string that `recall` reads, and its lifetime in seconds; 0 means not to store it."""
         if isinstance(error, SourceError):
             entry = self._of_source(error, generation)
         else:

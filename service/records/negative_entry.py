@@ -1,6 +1,6 @@
-"""An error that is remembered in place of a picture: packed, framed as `framing` says. No I/O, no clock.
+"""The negative cache entry as a string of the store, framed as `framing` says. No I/O, no clock.
 
-It is an error of the origin, or under the flag EDGES_OWN this edge's own: the origin's file is of no use to it.
+It holds an error of the origin, or with the flag EDGES_OWN an error of this edge: the origin's file is of no use.
 
 frame 18 | born_ms, lifetime_s, status, generation, lengths (FIXED) | what is passed on, and more
 """

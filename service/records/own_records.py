@@ -1,4 +1,4 @@
-"""What a process keeps for itself where the store holds another release's record. No I/O, no clock.
+"""Records that a process keeps for itself, where the store holds another release's record. No I/O, no clock.
 
 Each string is named by the key and by the record that it stands beside. The caller has just read that record from
 the store: when it is purged, renewed or replaced, the string beside it is never found again.
@@ -51,7 +51,7 @@ def _size_bytes(value: bytes) -> int:
 
 
 def _name(lookup: Lookup, beside: bytes) -> bytes:
-    # Behind a rule that cannot be read, nobody knows by which fields a picture varies: all of them count.
+    # A rule that cannot be read does not tell by which fields the picture varies, so all fields count.
     names = tuple(sorted({name.decode("latin-1") for name, _ in lookup.fields})) if is_rule(beside) else ()
     named = b"\0".join([lookup.key, beside, repr(names).encode(), selection(names, lookup.fields)])
     return hashlib.blake2b(named, digest_size=16).digest()

@@ -1,8 +1,8 @@
-"""Which records of the store this edge can use, and which it leaves to edges of another release. No I/O.
+"""Decide which records of the store this edge can use, and which it leaves to edges of another release. No I/O.
 
-A latent of weights that this edge does not have is left where it is while it is young: an edge that has them is at
-work, and each of the two would overwrite what the other has filled. Streams have no order, so age decides: once the
-latent is older than `foreign_hold_s`, this edge may replace it.
+A recent latent of weights that this edge does not have is left in the store: another edge that has them is at work, and
+otherwise the two would overwrite each other's records. Stream ids have no order, so age decides: this edge may replace
+the latent once it is older than `foreign_hold_s`.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from service.records.vary_rule import is_rule, unpack_rule
 
 @dataclass(frozen=True, slots=True)
 class Books:
-    """How the records of one edge are told from others."""
+    """Which records an edge can use."""
 
     origin: str
     stream_ids: frozenset[bytes]
-    """Of the weights that can read them."""
+    """The stream ids of its weights."""
     foreign_hold_s: int
-    """How long after its encode a latent of other weights is left in the store."""
+    """For how long after its encode a latent of other weights is left in the store."""
 
 
 class RecordReader:

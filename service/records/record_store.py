@@ -1,9 +1,10 @@
-"""The records of one origin in the store: read and judged, written under a lease. Asks no origin, makes no picture.
+"""Read, judge and write the records of one origin. Asks no origin, makes no picture.
 
-What belongs to edges of another release (see `record_reader`) is never overwritten. Such a picture is filled for this
-process alone (see `own_records`), and what was filled counts for as long as the store holds the same string.
+A record of another release (see `record_reader`) is never overwritten. Its picture is filled for this process alone
+(see `own_records`), and that record counts for as long as the store holds the same string.
 
-Of a picture that varies, its key holds the rule and other keys hold the variants (see `lookup`): it takes two reads.
+The key of a picture that varies holds its vary rule, and other keys hold the variants (see `lookup`): this takes two
+reads.
 """
 
 from __future__ import annotations
@@ -29,37 +30,37 @@ from service.rules import freshness
 from service.rules.vary import Fields, selecting_names
 from service.store.latent_store import Beside, LatentStore, Token
 
-# Assumed: a picture that is asked for again within a day is worth its memory, as confirming it takes no encode. What is
-# asked for more often keeps its place (volatile-lfu).
+# Assumed: a stale picture that is asked for again within a day is worth its memory, since a validation takes no encode.
+# volatile-lfu evicts the pictures that are asked for less often.
 CONFIRMED_WITHIN_S = 86_400
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A record that can be used."""
+    """A record that can be used, and where it was found."""
 
     lookup: Lookup
     record: Record
-    """As it is to be judged now: see `PurgeTable.apply`."""
+    """The record with its lifetime after soft purges: see `PurgeTable.apply`."""
     value: bytes
-    """As the store holds it."""
+    """The string in the store."""
     is_own: bool = False
     """Whether this process alone has the record, beside another release's in the store."""
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What is written with: a lease, where it was to lie, and the latest purge from before the origin was asked."""
+    """The permission to store one picture: a lease, the lookup, and the latest purge before the origin was asked."""
 
     token: Token | None
     lookup: Lookup
     generation: int
     beside: bytes = b""
-    """Another release's string, which stays in the store: what is written is kept by this process, without a lease."""
+    """Another release's string, which stays in the store. The picture is then kept by this process, without a lease."""
 
 
 class RecordStore:
-    """Where the pictures of one origin lie."""
+    """The records of one origin."""
 
     def __init__(
         self,
@@ -79,25 +80,25 @@ class RecordStore:
         self._own_records = OwnRecords()
 
     def home(self, image_id: str) -> bytes:
-        """The key of a picture."""
+        """Return the key of a picture."""
         return record_key(image_id, origin=self._books.origin)
 
     async def lookup(self, image_id: str, fields: Fields) -> Lookup:
-        """Where the record for a request lies, as the store has it now. Raises StoreUnavailable."""
+        """Find out under which key the record for a request is stored now. Raises StoreUnavailable."""
         home = self.home(image_id)
         try:
             held = await self._store.get(home)
         except RecordError:
-            return Lookup(image_id, home, fields, held=b"")  # no record either, as `look` will find
+            return Lookup(image_id, home, fields, held=b"")  # `look` will say the same of it
         lookup = Lookup(image_id, home, fields, held)
         if held is None or not is_rule(held):
             return lookup
-        with suppress(RecordError):  # likewise
+        with suppress(RecordError):  # `look` will raise it
             return lookup.under(unpack_rule(held, home))
         return lookup
 
     async def look(self, lookup: Lookup, purges: PurgeTable | None = None) -> Found | Reason:
-        """Return a record that can be used now, by these purges or those that are known, or why there is none.
+        """Return a record that can be used now, or why there is none. `purges` defaults to the latest known table.
 
         A fill gives `purges`. Then a record that they have removed is deleted, so that the fill can say why it asks.
         Raises StoreUnavailable, RecordError, or the error that is remembered. RecordOfOthers means that the record
@@ -130,7 +131,7 @@ class RecordStore:
         return Found(lookup, purges.apply(record, now_s=self._now(), stale_before=stale_before), value)
 
     async def purges(self) -> PurgeTable:
-        """As the store has them at this moment. Raises StoreUnavailable."""
+        """Return the purges as the store has them now. Raises StoreUnavailable."""
         return await self._generations.read()
 
     async def purge_mark(self, lookup: Lookup) -> bytes:
@@ -140,14 +141,14 @@ class RecordStore:
         return b""
 
     async def is_purged(self, record: Record, *, soft: bool) -> bool:
-        """Whether a hard purge, or a soft one too, has come after it, as far as can be known."""
+        """Return whether a hard purge of many, or with `soft` any purge of many, is newer, if the store tells."""
         with suppress(StoreUnavailable):
             purges = await self._generations.current()
             return purges.has_removed(record) or (soft and purges.stale_since_ms(record) is not None)
         return False
 
     async def is_over(self, grant: Grant) -> bool:
-        """Whether what was asked of the origin under it is too old by now, as far as can be known."""
+        """Return whether a purge or another fill has ended this grant, if the store tells."""
         lookup = grant.lookup
         with suppress(StoreUnavailable, RecordError):
             purges = await self._generations.current()
@@ -157,15 +158,15 @@ class RecordStore:
         return False
 
     async def put(self, record: Record, grant: Grant | None) -> Lookup | None:
-        """Where it was stored, if it was: not without a lease, nor under one that has ended.
+        """Store a new record, and return where; None without a lease, or if the lease has ended.
 
-        It lies where its own Vary says, so it brings the rule along if there is none yet, or another.
+        The Vary field of the record decides the key, so a new or another vary rule is stored with it.
         """
         if grant is None:
             return None
         if grant.token is None:
             return await self._put_beside(pack(record, grant.lookup.key), grant, vary=record.passed.vary)
-        lookup, ttl_s = self._by_vary(grant.lookup, record.passed.vary), self._kept_s(record)
+        lookup, ttl_s = self._by_vary(grant.lookup, record.passed.vary), self._expiry_s(record)
         beside = _beside(grant.lookup, lookup)
         with suppress(StoreUnavailable):
             if await self._store.put(
@@ -182,13 +183,13 @@ class RecordStore:
         if grant is None:
             return
         if grant.token is None:
-            value, left_s = self._negative_cache.packed(grant.lookup.key, error, generation=grant.generation)
+            value, left_s = self._negative_cache.pack(grant.lookup.key, error, generation=grant.generation)
             if left_s > 0:
                 await self._put_beside(value, grant, vary=error.vary)
             return
         names, known = selecting_names(error.vary), grant.lookup.names
         if known and names not in {known, ()}:
-            return  # the pictures that are there vary otherwise, and are worth more than an error
+            return  # the stored pictures vary by other fields, and are worth more than an error
         lookup = grant.lookup if known else self._by_vary(grant.lookup, error.vary)
         beside = _beside(grant.lookup, lookup)
         await self._negative_cache.remember(
@@ -196,43 +197,43 @@ class RecordStore:
         )
 
     async def renew(self, known: Found, record: Record, grant: Grant) -> Lookup | None:
-        """Only what is still there is renewed, whole: nothing that was evicted, purged or replaced comes back."""
+        """Replace a known record, and return where; None if it was evicted, purged or replaced meanwhile."""
         lookup = known.lookup
         if grant.token is None:
             return await self.put(record, grant)
         if selecting_names(record.passed.vary) != lookup.names:
-            return await self.put(record, grant)  # RFC 9111 3.2: it varies otherwise from now on
+            return await self.put(record, grant)  # RFC 9111 3.2: from now on it varies by other fields
         with suppress(StoreUnavailable, RecordError):
-            if await self._replaced(known, record, known.value):
+            if await self._replace(known, record, known.value):
                 return lookup
-            # A better latent of the same picture may have come in between.
+            # A search may have stored a better latent of the same picture meanwhile.
             value = await self._store.get(lookup.key)
             if value is None or is_negative_entry(value):
                 return None
             now = unpack(value, lookup.key)
-            if has_better_latent(now, known.record) and await self._replaced(known, with_latent(record, now), value):
+            if has_better_latent(now, known.record) and await self._replace(known, with_latent(record, now), value):
                 return lookup
         return None
 
     async def drop(self, known: Found) -> None:
-        """What the origin has taken back, unless something else has taken its place."""
+        """Delete a record that may not be shown again, unless another string has replaced it."""
         with suppress(StoreUnavailable):
             await self._store.remove(known.lookup.key, known.value)
 
-    async def _replaced(self, known: Found, record: Record, value: bytes) -> bool:
-        lookup, ttl_s = known.lookup, self._kept_s(record)
+    async def _replace(self, known: Found, record: Record, value: bytes) -> bool:
+        lookup, ttl_s = known.lookup, self._expiry_s(record)
         beside = _beside(lookup, lookup)
         packed = pack(record, lookup.key)
         return await self._store.replace(lookup.key, packed, instead_of=value, ttl_s=ttl_s, beside=beside)
 
     async def _holds(self, grant: Grant) -> bool:
-        """Whether the lease of a grant has not ended, or the string that is left alone is still there."""
+        """Return whether the lease is still held, or the other release's string still stored."""
         if grant.token is None:
             return await self._store.get(grant.lookup.key) == grant.beside
         return await self._store.get(grant.token.lease) == grant.token.secret
 
     async def _put_beside(self, value: bytes, grant: Grant, *, vary: str) -> Lookup | None:
-        """Keep a string for this process; None if a purge, or anything else, has come in between."""
+        """Keep a string for this process, and return its lookup; None if the grant has ended."""
         lookup = grant.lookup
         with suppress(StoreUnavailable, RecordError):
             if not await self._holds(grant):
@@ -243,23 +244,23 @@ class RecordStore:
         return None
 
     def _by_vary(self, lookup: Lookup, vary: str) -> Lookup:
-        """Where what varies so belongs."""
+        """Return the lookup under the rule that this Vary field makes."""
         names = selecting_names(vary)
         if names == lookup.names:
             return lookup
         return lookup.under(VaryRule(names, secrets.token_bytes(NONCE_BYTES)) if names else None)
 
-    def _kept_s(self, record: Record) -> int:
+    def _expiry_s(self, record: Record) -> int:
         left_s = freshness.remaining_s(born_ms=record.born_ms, lifetime_s=record.lifetime_s, now_s=self._now())
         return max(0, left_s) + max(record.stale_while_revalidate_s, record.stale_if_error_s, CONFIRMED_WITHIN_S)
 
 
 def _beside(found: Lookup, lookup: Lookup) -> Beside | None:
-    """The rule as it was found, and as it is to be for what lies in this place."""
+    """Return the vary rule that was found, and the one that belongs to this lookup, as one condition of a write."""
     if found.rule is None and lookup.rule is None:
         return None
     was = b"" if found.rule is None or found.held is None else found.held
     if lookup.rule == found.rule:
-        # As it was found: in the version of an older edge it can still be read by that one.
+        # The string stays as it was found, so that an older edge can read the rule that it has written.
         return Beside(lookup.home, was=was, becomes=was)
     return Beside(lookup.home, was=was, becomes=b"" if lookup.rule is None else pack_rule(lookup.rule, lookup.home))
