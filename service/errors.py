@@ -8,6 +8,12 @@ EdgeError
 │   ├── BadResolution
 │   ├── BadFormat
 │   ├── FieldsTooLarge   431  the header fields are more than the edge forwards to the origin
+│   ├── MalformedRequest      no HTTP that the edge understands, or without the one Host that it needs
+│   ├── RequestTooSlow   408
+│   ├── BodyTooLarge     413
+│   ├── TargetTooLong    414
+│   ├── HeadTooLarge     431
+│   ├── UnknownVersion   505
 │   └── LoopDetected     508  edges forward requests to each other in a loop
 ├── SourceError               the origin's answer is not a picture that the edge can serve
 │   ├── NotAPicture      415
@@ -110,6 +116,47 @@ class FieldsTooLarge(RequestError):
 
     status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
     public = "The request has too many header fields, or too long ones, to be forwarded to the origin."
+
+
+class MalformedRequest(RequestError):
+    """What came is no HTTP/1.1, or has no Host, two, or an impossible one (RFC 9112 3.2)."""
+
+    public = "This is not a valid HTTP/1.1 request with one Host field."
+
+
+class RequestTooSlow(RequestError):
+    """The request took longer to arrive than EDGE_REQUEST_TIMEOUT_S."""
+
+    status = HTTPStatus.REQUEST_TIMEOUT
+    public = "The request took too long to arrive."
+
+
+class BodyTooLarge(RequestError):
+    """No route takes so much."""
+
+    status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+    public = "The content of the request is too large."
+
+
+class TargetTooLong(RequestError):
+    """Longer than any id and its arguments."""
+
+    status = HTTPStatus.REQUEST_URI_TOO_LONG
+    public = "The target of the request is longer than 8192 bytes."
+
+
+class HeadTooLarge(RequestError):
+    """More fields, or bytes, than EDGE_HEADER_FIELDS and EDGE_HEADER_BYTES."""
+
+    status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+    public = "The header fields of the request are too many, or too long."
+
+
+class UnknownVersion(RequestError):
+    """Neither HTTP/1.1 nor HTTP/1.0."""
+
+    status = HTTPStatus.HTTP_VERSION_NOT_SUPPORTED
+    public = "The edge speaks HTTP/1.1 and HTTP/1.0."
 
 
 class LoopDetected(RequestError):

@@ -27,6 +27,32 @@ class UpstreamCounts:
         self._retries.inc()
 
 
+@dataclass(frozen=True, slots=True)
+class ClientCounts:
+    """Connections of clients, and what limits have done to them."""
+
+    _open: Gauge
+    _cut: Counter
+    _refused: Counter
+    _not_accepted: Counter
+
+    def connected(self, *, count: int) -> None:
+        """So many are open now."""
+        self._open.set(count)
+
+    def cut(self, reason: str) -> None:
+        """One was closed."""
+        self._cut.labels(reason).inc()
+
+    def refused(self, status: int) -> None:
+        """One request was refused before it reached a route."""
+        self._refused.labels(str(int(status))).inc()
+
+    def not_accepted(self, reason: str) -> None:
+        """One could not be taken."""
+        self._not_accepted.labels(reason).inc()
+
+
 class RenditionCounts:
     """Files for clients by their source, and the size of the in-memory cache of files."""
 

@@ -21,7 +21,7 @@ from prometheus_client import (
 )
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
-from service.metrics.counts import RenditionCounts, RequestCounts, StageCounts, UpstreamCounts
+from service.metrics.counts import ClientCounts, RenditionCounts, RequestCounts, StageCounts, UpstreamCounts
 from service.metrics.outcomes import Outcome, ReencodeOutcome, RefinementOutcome
 from service.metrics.timings import Timings
 from service.reason import NOT_ENCODED, Reason
@@ -84,6 +84,17 @@ class Telemetry:
                 buckets=STAGE_SECONDS,
                 registry=registry,
             )
+        )
+        self.clients = ClientCounts(
+            Gauge("edge_connections", "Open connections.", registry=registry, multiprocess_mode="livesum"),
+            Counter("edge_connections_cut_total", "Connections that were closed.", ["reason"], registry=registry),
+            Counter("edge_requests_refused_total", "Requests that no route saw.", ["status"], registry=registry),
+            Counter(
+                "edge_connections_not_accepted_total",
+                "Times that no new connection could be taken.",
+                ["reason"],
+                registry=registry,
+            ),
         )
         self.origin = UpstreamCounts(
             Counter("edge_origin_requests_total", "Fetches from the origin.", ["outcome"], registry=registry),

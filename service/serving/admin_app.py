@@ -13,11 +13,13 @@ from pathlib import Path
 
 from fastapi import FastAPI
 
+from service.metrics.counts import ClientCounts
 from service.metrics.telemetry import Telemetry
 from service.records.census import Census
 from service.records.generations import Generations
 from service.records.purger import Purger
 from service.records.record import generations_key, record_key
+from service.serving.http_server import CLIENT_COUNTS
 from service.serving.readiness import ready_worker
 from service.settings.edge_settings import Settings
 from service.store.connection import Connection, Timeouts
@@ -44,7 +46,7 @@ def create_admin_app(settings: Settings, *, workers: Path) -> FastAPI:
     """Answers for the workers whose marks and metrics are in this folder."""
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, ClientCounts]]:
         assert isinstance(app, AdminApp), "made below"
         telemetry = Telemetry()
         connection = Connection(
@@ -61,7 +63,7 @@ def create_admin_app(settings: Settings, *, workers: Path) -> FastAPI:
             leaving=lambda: False,  # a worker that leaves takes back its mark
         )
         gc.freeze()  # what is there now stays; see `service.serving.edge_app`
-        yield
+        yield {CLIENT_COUNTS: telemetry.clients}
         await connection.close()
 
     app = AdminApp(summary="Health and figures of a picture cache.", lifespan=lifespan)

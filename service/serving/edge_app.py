@@ -27,6 +27,7 @@ from service.cache.record_answers import RecordAnswers
 from service.cache.reencoder import NewLatents, Reencoder
 from service.cache.s3_fifo import S3Fifo
 from service.errors import SettingsError
+from service.metrics.counts import ClientCounts
 from service.metrics.release import read_version
 from service.metrics.telemetry import BuildFigures, Telemetry
 from service.records.census import Census
@@ -47,6 +48,7 @@ from service.render.picture_codec import PictureCodec
 from service.rules.cdn_loop import node_name
 from service.rules.freshness import FreshnessRules
 from service.serving.drain import Drain
+from service.serving.http_server import CLIENT_COUNTS
 from service.serving.readiness import ReadyMark, announced
 from service.settings.edge_settings import Settings
 from service.settings.quality import Quality, TargetScore
@@ -88,7 +90,7 @@ def create_app(settings: Settings, *, mark: ReadyMark | None = None, decoder: st
     )
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, ClientCounts]]:
         assert isinstance(app, EdgeApp), "made below"
         drain.watch()
         async with AsyncExitStack() as closing:
@@ -97,7 +99,7 @@ def create_app(settings: Settings, *, mark: ReadyMark | None = None, decoder: st
                 await closing.enter_async_context(announced(mark, app.services.admin.codec))
             # What is there now stays. Measured: a full collection of it keeps everyone waiting for 0.2 s.
             gc.freeze()
-            yield
+            yield {CLIENT_COUNTS: app.services.admin.telemetry.clients}
             app.services = None
 
     app = EdgeApp(summary="A picture cache that keeps one latent per picture.", lifespan=lifespan)

@@ -26,18 +26,17 @@ from service.errors import SettingsError
 from service.metrics.telemetry import MULTIPROCESS_VARIABLE, forget_worker
 from service.render.accelerator import has_accelerator
 from service.serving.admin_app import create_admin_app
+from service.serving.client_limits import ClientLimits
 from service.serving.decoder_app import create_decoder_app
 from service.serving.edge_app import create_app
-from service.serving.listening import AnnouncedServer, announce, bind
+from service.serving.http_server import HttpServer
+from service.serving.listening import announce, bind
 from service.serving.log_lines import log_to
 from service.serving.readiness import ReadyMark
 from service.serving.workers import STARTUP_FAILURE, Listening, Workers
 from service.settings.edge_settings import Settings, read_settings
 from service.store.embedded import EmbeddedValkey
 
-# nginx's. Above the 60 s of usual load balancers: else they send requests on connections that are closed just then.
-KEEP_ALIVE_S = 75
-FAIR_LOOP = "service.serving.fair_loop:FairLoop"
 HUNG_S = 30  # assumed: longer than a machine that swaps or compiles keeps a process from answering
 
 
@@ -52,7 +51,8 @@ def run(settings: Settings, *, host: str, port: int, workers: int = 1) -> None:
         settings = settings.model_copy(update={"decoder": _where_the_codec_runs(settings)})
         if workers == 1 and not settings.admin_port and settings.decoder == "thread":
             log_to(sys.stderr, level=settings.log_level)
-            server = AnnouncedServer(_config(create_app(settings), settings, host=host, port=port))
+            config = _config(create_app(settings), settings, host=host, port=port)
+            server = HttpServer(config, ClientLimits.of(settings), announces=True)
             with suppress(KeyboardInterrupt):  # Ctrl-C, after everything has ended in order
                 server.run(sockets=[pictures])
         else:
@@ -70,6 +70,7 @@ def _workers(settings: Settings, pictures: socket.socket, *, host: str, workers:
     return Workers(
         Listening(config, [pictures]),
         beside=_beside(settings, host=host),
+        limits=ClientLimits.of(settings),
         on_death=forget_worker,
     )
 
@@ -149,12 +150,13 @@ def _config(app: FastAPI | str, settings: Settings, *, host: str, port: int, wor
         host=host,
         port=port,
         workers=workers,
-        loop=FAIR_LOOP if workers > 1 else "auto",
+        loop="uvloop",
+        http="httptools",
+        ws="none",
         factory=isinstance(app, str),
         access_log=False,
         server_header=False,
         date_header=False,  # the edge writes it: that of a picture is the origin's
-        timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=settings.drain_s,
         timeout_worker_healthcheck=HUNG_S,
     )

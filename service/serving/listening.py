@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 import socket
 
-import uvicorn
-
 from service.errors import CannotListen
 
 
@@ -22,16 +20,6 @@ def bind(host: str, port: int) -> socket.socket:
         raise CannotListen(f"cannot listen on {host}:{port}: {error.strerror}") from error
     bound.set_inheritable(True)  # worker processes listen on it too
     return bound
-
-
-class AnnouncedServer(uvicorn.Server):
-    """A server that says where it listens as soon as it does; uvicorn's own does so only for a port that it binds."""
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, then log the addresses."""
-        await super().startup(sockets)
-        for listening in sockets or []:
-            announce(listening)
 
 
 def announce(bound: socket.socket) -> None:

@@ -7,7 +7,6 @@ decoder process, which has none: both start before the workers and end after the
 from __future__ import annotations
 
 import logging
-import math
 import os
 import signal
 import socket
@@ -23,6 +22,8 @@ from uvicorn.supervisors import Multiprocess
 from uvicorn.supervisors.multiprocess import Process
 
 from service.bus.end_signal import END
+from service.serving.client_limits import ClientLimits
+from service.serving.http_server import HttpServer
 from service.serving.restarts import Restarts
 
 STARTUP_FAILURE = 3  # uvicorn's
@@ -33,11 +34,20 @@ END_S = 10  # assumed: a process that no worker uses any more has nothing to fin
 class WatchedProcess(Process):
     """A process whose end is noticed at once, even if it ends between a ping and its answer."""
 
-    def __init__(self, config: Config, sockets: list[socket.socket], *, leaving: int) -> None:
+    def __init__(self, config: Config, sockets: list[socket.socket], *, leaving: int, limits: ClientLimits) -> None:
         """`leaving` is a file descriptor that becomes readable when the server is told to end."""
         super().__init__(config, sockets)
+        self._limits = limits
         self._leaving = leaving
         self.started_s = time.monotonic()
+
+    @property
+    def server(self) -> HttpServer:
+        """The server of this process; its parent never asks for it."""
+        if self._server is None:
+            self._server = HttpServer(self.config, self._limits)
+        assert isinstance(self._server, HttpServer), "made above"
+        return self._server
 
     def ping(self, timeout: float = 5) -> bool:
         """Return False if the process has ended or does not answer in time; a server that ends does not wait for it."""
@@ -64,11 +74,19 @@ class Listening:
 class Workers(Multiprocess):
     """Starts the processes, restarts the ones that died, and tells them of SIGTERM."""
 
-    def __init__(self, pictures: Listening, *, beside: Sequence[Listening], on_death: Callable[[int], object]) -> None:
+    def __init__(
+        self,
+        pictures: Listening,
+        *,
+        beside: Sequence[Listening],
+        limits: ClientLimits,
+        on_death: Callable[[int], object],
+    ) -> None:
         """`beside` are the servers that have one process each."""
         super().__init__(pictures.config, list(pictures.sockets))
         self._pictures = pictures
         self._beside = beside
+        self._limits = limits
         self._on_death = on_death
         self._beside_processes: list[Process] = []
         self._buried: set[int | None] = set()
@@ -86,6 +104,24 @@ class Workers(Multiprocess):
         """Restart what died or hangs."""
         self._keep_alive(self.processes, [self._pictures] * len(self.processes))
         self._keep_alive(self._beside_processes, self._beside)
+
+    def handle_ttin(self) -> None:
+        """Start one more worker. uvicorn's own method would start one without our listener and limits."""
+        self.processes_num += 1
+        self.processes.append(self._start(self._pictures))
+
+    def restart_all(self) -> None:
+        """Replace the workers one by one; each successor is ready before its predecessor leaves."""
+        for place, old in enumerate(self.processes):
+            new = self._start(self._pictures)
+            if not new.wait_until_ready(self.config.timeout_worker_healthcheck, self.should_exit):
+                new.kill()
+                new.join()
+                logging.getLogger(__name__).error("a new worker was not ready in time; the old ones stay")
+                return
+            old.terminate()
+            old.join()
+            self.processes[place] = new
 
     def terminate_all(self) -> None:
         """End the workers in order."""
@@ -107,7 +143,7 @@ class Workers(Multiprocess):
             sys.exit(STARTUP_FAILURE)
 
     def _start(self, listening: Listening) -> WatchedProcess:
-        process = WatchedProcess(listening.config, list(listening.sockets), leaving=self._leaving)
+        process = WatchedProcess(listening.config, list(listening.sockets), leaving=self._leaving, limits=self._limits)
         process.start()
         return process
 
@@ -138,8 +174,8 @@ class Workers(Multiprocess):
             self._give_up()
             return
         now_s = time.monotonic()
-        # uvicorn starts processes of its own at SIGHUP and SIGTTIN, which have no start time.
-        lived_s = now_s - process.started_s if isinstance(process, WatchedProcess) else math.inf
+        assert isinstance(process, WatchedProcess), "made by _start"
+        lived_s = now_s - process.started_s
         wait_s = restarts.note_death(lived_s=lived_s, now_s=now_s)
         logging.getLogger(__name__).error("process %s died; another one is started in %g s", process.pid, wait_s)
 

@@ -278,6 +278,32 @@ class Settings(BaseSettings):
         ge=1,
         le=600,
     )
+    request_timeout_s: float = _setting(
+        10.0, "s", "Timeout of receiving a whole request from a client, answered with 408. 0: no limit.", ge=0, le=3600
+    )
+    idle_timeout_s: float = _setting(
+        75.0, "s", "Keep-alive timeout: how long a connection waits for its next request. 0: no limit.", ge=0, le=86400
+    )
+    send_timeout_s: float = _setting(
+        60.0,
+        "s",
+        "Timeout of a client that reads nothing of its response. The connection is then closed. 0: no limit.",
+        ge=0,
+        le=3600,
+    )
+    header_bytes: int = _setting(
+        32768, "bytes", "Largest head of a request, request line included. Larger ones are answered with 431.", ge=1024, le=2**24
+    )
+    header_fields: int = _setting(
+        100, "fields", "Most header fields of a request. More are answered with 431.", ge=1, le=100_000
+    )
+    connections: int = _setting(
+        0,
+        "connections",
+        "Most client connections of each worker. 0: as many as the limit of open files (`ulimit -n`) allows.",
+        ge=0,
+        le=2**20,
+    )
     admin_port: int = _setting(
         0,
         "port",

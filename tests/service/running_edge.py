@@ -14,7 +14,9 @@ import httpx
 import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.serving.client_limits import ClientLimits
 from service.serving.edge_app import create_app
+from service.serving.http_server import HttpServer
 from service.settings.edge_settings import Settings
 
 START_LIMIT_S = 120
@@ -96,9 +98,9 @@ def running_edge(settings: Settings, *, port: int = 0) -> Iterator[RunningEdge]:
     """Start it, wait until it is ready, stop it."""
     arrivals = Arrivals(create_app(settings))
     config = uvicorn.Config(
-        arrivals, log_config=None, access_log=False, server_header=False, date_header=False, lifespan="on"
+        arrivals, log_config=None, access_log=False, server_header=False, date_header=False, lifespan="on", ws="none"
     )
-    server = uvicorn.Server(config)
+    server = HttpServer(config, ClientLimits.of(settings))
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", port))
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"

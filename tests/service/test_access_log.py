@@ -7,6 +7,7 @@ import re
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -213,6 +214,9 @@ def test_an_edge_writes_its_log_to_stdout(
         with socket.create_connection(("127.0.0.1", server.port), timeout=LIMIT_S) as client:
             client.sendall(b"GET /image/slow HTTP/1.1\r\nHost: edge\r\n\r\n")
             assert gone.arrived.wait(LIMIT_S)
+        deadline = time.monotonic() + LIMIT_S
+        while '"status": 499' not in server.stdout.read_text():
+            assert time.monotonic() < deadline, "the client that has left is never given up"
         cast("threading.Event", gone.gate).set()
         server.parent.send_signal(signal.SIGTERM)
         assert server.parent.wait(LIMIT_S) == 0

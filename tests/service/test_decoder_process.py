@@ -18,7 +18,9 @@ from uvicorn import Config
 from models.checkpoint import RELEASED
 from models.codec import Codec
 from service.render import image_file
+from service.serving.client_limits import ClientLimits
 from service.serving.workers import STARTUP_FAILURE, WatchedProcess
+from service.settings.edge_settings import read_settings
 from service.store.embedded import EmbeddedValkey
 from tests.service.scripted_origin import Reply, ScriptedOrigin
 from tests.service.server_process import SERVER, Server, free_port, serving
@@ -159,7 +161,10 @@ def test_a_decoder_whose_weights_have_vanished_ends_the_server(
 def test_a_process_that_hangs_does_not_delay_the_end_of_the_server() -> None:
     leaving, leave_by = os.pipe()
     process = WatchedProcess(
-        Config("service.serving.launch:admin_app", factory=True, log_config=None), [], leaving=leaving
+        Config("service.serving.launch:admin_app", factory=True, log_config=None),
+        [],
+        leaving=leaving,
+        limits=ClientLimits.of(read_settings(origin="http://127.0.0.1:1")),
     )
     process.start()
     assert process.pid is not None

@@ -1,4 +1,4 @@
-"""An event loop with which workers share the connections of one listening socket evenly.
+"""A listener with which workers share the connections of one listening socket evenly.
 
 libuv takes all connections that wait, so the worker that wakes first may get every client of a load balancer, which
 keeps its connections. Measured with 8 clients that connect together: in 12 of 50 tries one of two workers had all of
@@ -9,21 +9,14 @@ other go first.
 from __future__ import annotations
 
 import asyncio
-import logging
-import os
 import socket
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from typing import Protocol
 
-import uvloop
-
-from service.metrics.telemetry import MULTIPROCESS_VARIABLE
-from service.serving.connection_counts import ConnectionCounts
+from service.serving.clients import Clients
 
 PATIENCE_S = 0.005
 """Assumed: longer than the event loop of a busy worker keeps a connection waiting, too short for a client to notice."""
-EXHAUSTED_S = 1.0  # asyncio's own pause where there are no file descriptors left
 TICK_S = 0.25
 _GONE = (BlockingIOError, InterruptedError, ConnectionAbortedError)
 """Another worker has taken the connection, or its client has left."""
@@ -31,33 +24,48 @@ _GONE = (BlockingIOError, InterruptedError, ConnectionAbortedError)
 ProtocolFactory = Callable[[], asyncio.BaseProtocol]
 
 
-class FairLoop(uvloop.Loop):
-    """uvloop, but with a listener of our own on a socket that was opened before."""
+class Peers(Protocol):
+    """The workers that listen on the same socket."""
 
-    async def create_server(  # type: ignore[override]
-        self,
-        protocol_factory: ProtocolFactory,
-        *,
-        sock: socket.socket,
-        backlog: int,
-        **_ours: Any,  # noqa: ANN401
-    ) -> FairListener:
-        """Listen on a socket that other workers listen on too."""
-        counts = ConnectionCounts(Path(os.environ[MULTIPROCESS_VARIABLE]))
-        sock.listen(backlog)
-        listener = FairListener(protocol_factory, sock, counts)
-        await listener.start_serving()
-        return listener
+    def tell(self, count: int) -> None:
+        """Say how many connections this one has."""
+
+    def look_for_peers(self) -> None:
+        """Find new ones."""
+
+    def least_of_peers(self) -> int | None:
+        """Return the smallest number of connections among the others, or None."""
+
+    def close(self) -> None:
+        """Take no more connections."""
+
+
+class NoPeers:
+    """For a socket on which no other worker listens."""
+
+    def tell(self, count: int) -> None:
+        """Tell nobody."""
+
+    def look_for_peers(self) -> None:
+        """Find none."""
+
+    def least_of_peers(self) -> int | None:
+        """Return None."""
+        return None
+
+    def close(self) -> None:
+        """Do nothing."""
 
 
 class FairListener:
     """Takes connections of a listening socket that peers share. A server, as far as uvicorn uses one."""
 
-    def __init__(self, protocol_factory: ProtocolFactory, sock: socket.socket, counts: ConnectionCounts) -> None:
+    def __init__(self, protocol_factory: ProtocolFactory, sock: socket.socket, peers: Peers, clients: Clients) -> None:
         self._loop = asyncio.get_running_loop()
         self._protocol_factory = protocol_factory
         self._socket = sock
-        self._counts = counts
+        self._peers = peers
+        self._clients = clients
         self._transports: list[asyncio.BaseTransport] = []
         self._opening: set[asyncio.Task[None]] = set()
         self._unopened = 0
@@ -80,7 +88,7 @@ class FairListener:
             if timer is not None:
                 timer.cancel()
         self._ticking = self._resuming = None
-        self._counts.close()
+        self._peers.close()
 
     async def wait_closed(self) -> None:
         """Wait for the connections that were being opened."""
@@ -94,16 +102,16 @@ class FairListener:
 
     def look(self) -> None:
         """Tell the peers how many connections there are, and find new peers."""
-        self._counts.look_for_peers()
-        self._counts.tell(self.connections)
+        self._peers.look_for_peers()
+        self._peers.tell(self.connections)
 
     def _tick(self) -> None:
         self.look()
         self._ticking = self._loop.call_later(TICK_S, self._tick)
 
     def _take_or_leave(self) -> None:
-        mine, least = self.connections, self._counts.least_of_peers()
-        self._counts.tell(mine)
+        mine, least = self.connections, self._peers.least_of_peers()
+        self._peers.tell(mine)
         if least is not None and mine > least:
             self._pause(PATIENCE_S)
         else:
@@ -119,19 +127,21 @@ class FairListener:
         self._take()
 
     def _take(self) -> None:
+        if wait_s := self._clients.wait_for_room_s(opening=self._unopened):
+            self._pause(wait_s)
+            return
         try:
             connection, _ = self._socket.accept()
         except _GONE:
             return
-        except OSError:
-            logging.getLogger(__name__).exception("no connection can be taken")
-            self._pause(EXHAUSTED_S)
+        except OSError as error:  # such as EMFILE
+            self._pause(self._clients.fail_to_accept(error))
             return
         self._unopened += 1
         opening = self._loop.create_task(self._open(connection))
         self._opening.add(opening)
         opening.add_done_callback(self._opening.discard)
-        self._counts.tell(self.connections)
+        self._peers.tell(self.connections)
 
     async def _open(self, connection: socket.socket) -> None:
         try:

@@ -10,8 +10,10 @@ from typing import Any, cast
 import pytest
 import uvloop
 
+from service.metrics.telemetry import Telemetry
+from service.serving.clients import Clients
 from service.serving.connection_counts import SILENT_S, ConnectionCounts
-from service.serving.fair_loop import FairListener
+from service.serving.fair_listener import FairListener
 
 CLIENTS = 8
 
@@ -34,7 +36,8 @@ def listening() -> socket.socket:
 
 
 async def listener(listening: socket.socket, folder: Path, *, name: str) -> FairListener:
-    one = FairListener(Greeting, listening.dup(), ConnectionCounts(folder, name=name))
+    clients = Clients(set(), most=0, observer=Telemetry().clients)
+    one = FairListener(Greeting, listening.dup(), ConnectionCounts(folder, name=name), clients)
     await one.start_serving()
     return one
 

@@ -1,0 +1,192 @@
+"""Clients that take their time: each wait has an end, and so many of them keep nobody out."""
+
+import logging
+import os
+import resource
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import pytest
+
+from service.serving.client_limits import RESERVED_FILES, ClientLimits
+from service.settings.edge_settings import read_settings
+from tests.service.small_server import (
+    LARGE,
+    ask,
+    one_answer,
+    request,
+    sent_in_turn,
+    small_server,
+    statuses,
+    until_closed,
+)
+
+SOON_S = 0.4
+CUT = "edge_connections_cut_total"
+
+
+def test_a_connection_on_which_nothing_comes_is_closed() -> None:
+    with small_server(request_timeout_s=SOON_S) as server, server.connect() as client:
+        assert until_closed(client) == b""
+        assert server.count(CUT + '{reason="request_timeout"}') == 1
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        b"G",
+        b"GET / HTTP/1.1\r\nHost: edge\r\n",
+        b"POST /echo HTTP/1.1\r\nHost: edge\r\nContent-Length: 9\r\n\r\n",
+        b"POST /echo HTTP/1.1\r\nHost: edge\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabc",
+    ],
+)
+def test_a_request_that_does_not_end_is_answered_with_408(part: bytes) -> None:
+    with small_server(request_timeout_s=SOON_S) as server:
+        said = server.exchange(part)
+        assert statuses(said) == [408]  # RFC 9110 15.5.9
+        assert b"\r\nconnection: close\r\n" in said
+        assert b'"status": 408' in said
+        assert server.count(CUT + '{reason="request_timeout"}') == 1
+
+
+@pytest.mark.parametrize(
+    ("start", "drop"),
+    [
+        (b"GET / HTTP/1.1\r\n", b"a: b\r\n"),
+        (b"", b"\r\n"),
+        (request("/echo", "Content-Length: 900", method="POST"), b"x"),
+    ],
+)
+def test_drops_do_not_extend_the_time_of_a_request(start: bytes, drop: bytes) -> None:
+    with small_server(request_timeout_s=SOON_S) as server, server.connect() as client:
+        client.sendall(start)
+        assert statuses(sent_in_turn(client, [drop] * 90)) in ([408], [])
+
+
+def test_the_second_request_of_a_connection_has_the_same_time() -> None:
+    with small_server(request_timeout_s=SOON_S) as server, server.connect() as client:
+        assert statuses(ask(client, "/")) == [200]
+        client.sendall(b"GET / HTT")
+        assert statuses(until_closed(client)) == [408]
+
+
+def test_a_body_that_comes_after_its_answer_has_the_same_time() -> None:
+    with small_server(request_timeout_s=SOON_S) as server, server.connect() as client:
+        client.sendall(request("/", "Content-Length: 9"))
+        assert statuses(one_answer(client)) == [200]
+        assert until_closed(client) == b""  # a second answer would belong to no request
+
+
+def test_an_idle_connection_is_closed_without_a_word() -> None:
+    with small_server(idle_timeout_s=SOON_S) as server, server.connect() as client:
+        assert statuses(ask(client, "/")) == [200]
+        client.sendall(b"\r\n")  # RFC 9112 2.2 lets a client send it; it begins no request
+        assert until_closed(client) == b""
+
+
+def test_time_limits_do_not_touch_an_answer_that_takes_long() -> None:
+    limits = {"request_timeout_s": 0.1, "idle_timeout_s": 0.1, "send_timeout_s": 0.1}
+    with small_server(**limits) as server, server.connect() as client:
+        client.sendall(request("/held"))
+        assert server.gate.arrived.acquire(timeout=60)
+        for _ in range(3):  # each exceeds the same time; three of them take three times as long
+            with server.connect() as silent:
+                until_closed(silent)
+        server.gate.opened.set()
+        assert statuses(one_answer(client)) == [200]
+
+
+def test_a_client_that_reads_nothing_is_cut() -> None:
+    with small_server(send_timeout_s=SOON_S) as server, server.connect() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.sendall(request("/large") * 30)
+        server.wait_for(CUT + '{reason="send_timeout"}', 1)
+        assert statuses(server.exchange(request("/", "Connection: close"))) == [200]
+        assert not [one for one in server.connections if one.transport.get_write_buffer_size()]
+
+
+def test_a_client_that_reads_slowly_gets_all() -> None:
+    """Between two reads it waits until another connection has exceeded the same time by half."""
+    with small_server(send_timeout_s=1.0, request_timeout_s=0.5) as server, server.connect() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+        client.sendall(request("/large", "Connection: close"))
+        said = b""
+        for _ in range(4):
+            said += client.recv(300_000)
+            with server.connect() as silent:
+                until_closed(silent)
+        said += until_closed(client)
+        assert said.endswith(LARGE.encode()), "a part is missing"
+
+
+def test_slow_clients_keep_nobody_out(caplog: pytest.LogCaptureFixture) -> None:
+    with small_server(connections=4) as server, ExitStack() as closing:
+        slow = []
+        for _ in range(6):  # two more than there is room for
+            slow.append(closing.enter_context(server.connect()))
+            slow[-1].sendall(b"GET / HTTP/1.1\r\n")
+        for _ in range(3):
+            assert statuses(server.exchange(request("/", "Connection: close"))) == [200]
+        assert until_closed(slow[0]) == b""  # the one that has waited longest
+        assert server.count(CUT + '{reason="too_many"}') >= 3
+        assert server.count('edge_connections_not_accepted_total{reason="too_many"}') >= 3
+    lines = [one for one in caplog.records if one.levelno == logging.WARNING]
+    assert len(lines) == 1, "one line a minute"
+    assert "4 connections are open, which is the limit (EDGE_CONNECTIONS)" in lines[0].getMessage()
+
+
+def test_idle_connections_make_room_and_answers_do_not() -> None:
+    with small_server(connections=2) as server, server.connect() as busy, server.connect() as idle:
+        busy.sendall(request("/held"))
+        assert server.gate.arrived.acquire(timeout=60)
+        assert statuses(ask(idle, "/")) == [200]
+        assert statuses(server.exchange(request("/", "Connection: close"))) == [200]
+        assert until_closed(idle) == b""
+        server.gate.opened.set()
+        assert statuses(one_answer(busy)) == [200]
+
+
+def test_clients_wait_where_every_connection_is_being_answered() -> None:
+    with small_server(connections=1) as server, server.connect() as busy:
+        busy.sendall(request("/held"))
+        assert server.gate.arrived.acquire(timeout=60)
+        with server.connect() as waiting:
+            waiting.sendall(request("/"))
+            server.gate.opened.set()
+            assert statuses(one_answer(busy)) == [200]
+            assert statuses(one_answer(waiting)) == [200]
+
+
+@contextmanager
+def no_more_descriptors() -> Iterator[None]:
+    """While it lasts, this process can open nothing."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest_free = os.open(os.devnull, os.O_RDONLY)
+    os.close(lowest_free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+def test_a_client_for_whom_there_is_no_descriptor_waits(caplog: pytest.LogCaptureFixture) -> None:
+    with small_server() as server, server.connect() as other, socket.socket() as client:
+        assert statuses(ask(other, "/")) == [200]
+        client.settimeout(60)
+        with no_more_descriptors():
+            client.connect(("127.0.0.1", server.port))
+            client.sendall(request("/"))
+            while not server.count('edge_connections_not_accepted_total{reason="no_descriptors"}'):
+                pass
+        assert statuses(one_answer(client)) == [200]
+        assert until_closed(other) == b""  # it was idle, so it made room
+    assert [one.levelno for one in caplog.records] == [logging.WARNING]
+    assert "Too many open files; see `ulimit -n`" in caplog.text
+
+
+def test_the_limit_of_connections_follows_from_that_of_open_files() -> None:
+    limits = ClientLimits.of(read_settings(origin="http://127.0.0.1:1"))
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    assert limits.most_connections == max(files - RESERVED_FILES, files // 2)
