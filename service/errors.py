@@ -94,8 +94,8 @@ class BadImageId(RequestError):
     """The image id could lead outside the origin's folder, or is invalid."""
 
     public = (
-        "An image id has at most 512 characters and no '.' or '..' segment, scheme, backslash, control character or "
-        "leading slash."
+        "An image id has at most 512 characters and no '.' or '..' segment (nor '..;'), scheme, backslash, control "
+        "character or leading slash."
     )
 
 

@@ -148,12 +148,18 @@ def with_date(fields: ResponseFields) -> ResponseFields:
     return replace(fields, passed=replace(fields.passed, date=http_date(fields.answered_s)))
 
 
+def read_age(field: str) -> str:
+    """Return the seconds of an Age field as digits, or an empty string."""
+    # RFC 9111 5.1: the first of several values counts, and an invalid value is ignored.
+    seconds = parse_delta_seconds(field.partition(",")[0].strip(" \t"))
+    return "" if seconds is None else str(seconds)
+
+
 def initial_age_s(fields: ResponseFields) -> float:
     """Return the age in seconds of an answer on arrival (RFC 9111 4.2.3, corrected_initial_age)."""
     date_s = parse_http_date(fields.passed.date, now_s=fields.answered_s)
     apparent_age_s = 0.0 if date_s is None else max(0.0, fields.answered_s - date_s)
-    # RFC 9111 5.1: the first of several values counts, and an invalid value is ignored.
-    age_value_s = parse_delta_seconds(fields.age.partition(",")[0].strip()) or 0
+    age_value_s = int(read_age(fields.age) or "0")
     response_delay_s = fields.answered_s - fields.asked_s
     return max(apparent_age_s, age_value_s + response_delay_s)
 

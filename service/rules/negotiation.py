@@ -6,7 +6,7 @@ import re
 import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote
 
 from service.errors import BadFormat, BadImageId, BadResolution
 from service.rendition import MEDIA_TYPES, RENDITIONS, find_rendition
@@ -97,13 +97,19 @@ def check_image_id(image_id: str) -> None:
         raise BadImageId("length")
     if image_id.startswith("/") or "\\" in image_id or _SCHEME.match(image_id):
         raise BadImageId("an address, not an id")
-    if any(segment in {".", ".."} for segment in image_id.split("/")):
+    if _has_dot_segment(image_id) or ("%" in image_id and _has_dot_segment(unquote(image_id))):
         raise BadImageId("a dot segment")
     # The server decodes every byte that is not UTF-8 as U+FFFD, so that many paths would become one id.
     if image_id.isascii() and image_id.isprintable():
         return
     if any(unicodedata.category(one) in _REFUSED_CATEGORIES or one == "\ufffd" for one in image_id):
         raise BadImageId("a control character")
+
+
+def _has_dot_segment(path: str) -> bool:
+    # Servlet containers drop what follows `;` in a segment, and some origins decode a path twice: `..;` and
+    # `%252e%252e` would lead them out of their folder.
+    return any(segment.partition(";")[0] in {".", ".."} for segment in path.replace("\\", "/").split("/"))
 
 
 def _media_type(fmt: str | None, accept: str) -> str:

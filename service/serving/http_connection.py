@@ -43,6 +43,8 @@ HALF_CLOSED_S = 1.0
 long its request goes on. Most answers take less; what takes longer is given up, as for every client that has left."""
 SLOW_S = 1.0  # assumed: a client that means well sends its request at once
 
+_FRAMING = {b"content-length", b"transfer-encoding"}
+
 
 class Counts(Protocol):
     """Counts what limits have done."""
@@ -151,6 +153,8 @@ class HttpConnection(HttpToolsProtocol):
             raise MalformedRequest if version == "0.9" else UnknownVersion
         if fault := host_fault([value for name, value in self.headers if name == b"host"], version=version):
             raise MalformedRequest(fault)
+        if self.parser.should_upgrade() and any(name in _FRAMING and value != b"0" for name, value in self.headers):
+            raise MalformedRequest("the parser would take a body that comes with Upgrade for the next request")
         if not self.url.startswith(b"/"):
             self.url = _with_path(self.url)
         super().on_headers_complete()

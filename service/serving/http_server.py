@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import sys
@@ -21,7 +22,6 @@ from service.serving.listening import announce
 
 CLIENT_COUNTS = "client_counts"
 """Under this name an application gives its counts to the server, in the state of its lifespan."""
-TICK_S = 0.1  # uvicorn's
 LONGEST_SWEEP_S = 1.0
 SWEEPS_A_TIMEOUT = 4  # so a connection exceeds its time by a quarter at most
 
@@ -34,9 +34,7 @@ class HttpServer(uvicorn.Server):
         super().__init__(config)
         self._limits = limits
         self._announces = announces
-        self._clients: Clients | None = None
-        sweep_s = min(limits.shortest_s / SWEEPS_A_TIMEOUT, LONGEST_SWEEP_S)
-        self._ticks_a_sweep = max(1, round(sweep_s / TICK_S))
+        self._sweeping: list[asyncio.Task[None]] = []
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start the application, then listen. In place of uvicorn's own, which makes its own listeners."""
@@ -51,26 +49,34 @@ class HttpServer(uvicorn.Server):
                 announce(listening)
         self.started = True
 
-    async def on_tick(self, counter: int) -> bool:
-        """Look after the connections now and then."""
-        if self._clients is not None and counter % self._ticks_a_sweep == 0:
-            self._clients.sweep()
-        return await super().on_tick(counter)
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End in order. Times count until the last connection is closed: a client that has left must not delay it."""
+        try:
+            await super().shutdown(sockets)
+        finally:
+            for sweeping in self._sweeping:
+                sweeping.cancel()
 
     async def _listen(self, listening: socket.socket) -> FairListener:
         counts: ClientCounts = self.lifespan.state[CLIENT_COUNTS]
-        self._clients = Clients(
+        clients = Clients(
             self.server_state.connections,  # type: ignore[arg-type]  # all of them are made below
             most=self._limits.most_connections,
             observer=counts,
         )
+        self._sweeping.append(asyncio.create_task(self._sweep(clients)))
         peers: Peers = NoPeers()
         if self.config.workers > 1:
             peers = ConnectionCounts(Path(os.environ[MULTIPROCESS_VARIABLE]))
         listening.listen(self.config.backlog)
-        listener = FairListener(lambda: self._connection(counts), listening, peers, self._clients)
+        listener = FairListener(lambda: self._connection(counts), listening, peers, clients)
         await listener.start_serving()
         return listener
 
     def _connection(self, counts: ClientCounts) -> HttpConnection:
         return HttpConnection(self.config, self.server_state, self.lifespan.state, limits=self._limits, counts=counts)
+
+    async def _sweep(self, clients: Clients) -> None:
+        while True:
+            clients.sweep()
+            await asyncio.sleep(min(self._limits.shortest_s / SWEEPS_A_TIMEOUT, LONGEST_SWEEP_S))

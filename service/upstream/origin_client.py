@@ -22,6 +22,7 @@ from service.errors import OriginBroken, OriginError, OriginTooSlow, OriginUnrea
 from service.records.latent_facts import FIELD as FACTS
 from service.rules.cache_tags import read_tags
 from service.rules.error_fields import ErrorFields
+from service.rules.freshness import read_age
 from service.rules.negotiation import LATENT_MEDIA_TYPE
 from service.rules.origin_refused import OriginRefused
 from service.rules.redirects import tag_for_target, tag_of_target
@@ -36,6 +37,8 @@ SENTENCE_CAP_CHARACTERS = 200  # assumed: enough to know what went wrong
 _PATH_CHARACTERS = "/!$&'()*+,;=:@~"
 FIRST_SUCCESS, FIRST_REFUSAL, LAST_REFUSAL = 200, 300, 599
 LOOP = "CDN-Loop"
+# RFC 9110 7.6.3: a gateway must send it. The name is a pseudonym, as the host's is nobody's business.
+VIA = {"Via": "1.1 latentedge"}
 # RFC 9110 15.3.6, 15.3.7 and 15.4.5: of a form, of a part, and of a condition; none of that was asked for.
 _OUT_OF_PLACE = {205, 206, 304}
 _REDIRECT_STATUSES = {301, 302, 303, 307, 308}
@@ -133,7 +136,7 @@ class OriginClient:
 
         `client` are fields of the client's request: they come in place of the edge's own.
         """
-        asked = _Asked([*client, *_lines({LOOP: passed_by})], etag, last_modified)
+        asked = _Asked([*client, *_lines({**VIA, LOOP: passed_by})], etag, last_modified)
         try:
             with _translated():
                 async with asyncio.timeout(self._limits.timeout_s):
@@ -225,7 +228,7 @@ def _fields(answer: httpx.Response, *, asked_s: float, answered_s: float, target
             last_modified=first("last-modified"),
             vary=lines("vary"),
         ),
-        age=lines("age"),
+        age=read_age(lines("age")),  # clients are told it too, so not as something that is no age
         etag=tag_of_target(first("etag"), target),
         tags=read_tags(cache_tag=lines("cache-tag"), surrogate_key=" ".join(answer.headers.get_list("surrogate-key"))),
         error_fields=ErrorFields(

@@ -43,7 +43,7 @@ class HttpApp(FastAPI):
         if scope["method"] == "HEAD":
             # RFC 9110 9.3.2: HEAD is GET without the content, and the server knows to leave that out.
             scope = {**scope, "method": "GET"}
-        await super().__call__(scope, receive, _dated(send))
+        await super().__call__(scope, receive, _for_one_moment(send))
 
 
 async def read_docs() -> HTMLResponse:
@@ -58,15 +58,21 @@ async def read_docs() -> HTMLResponse:
     )
 
 
-def _dated(send: Send) -> Send:
-    """RFC 9110 6.6.1. The server writes no Date: that of a picture is the origin's."""
+def _for_one_moment(send: Send) -> Send:
+    """Add the Date (RFC 9110 6.6.1): the server writes none, as that of a picture is the origin's. Forbid to store.
 
-    async def send_with_date(message: Message) -> None:
+    What is answered here holds for the moment: health, figures, and errors that a cache could keep unless it is told
+    not to (RFC 9110 15.1 names 404, 405 and 414).
+    """
+
+    async def send_with_fields(message: Message) -> None:
         if message["type"] == "http.response.start":
-            MutableHeaders(scope=message)["date"] = http_date(time.time())
+            headers = MutableHeaders(scope=message)
+            headers["date"] = http_date(time.time())
+            headers.setdefault("cache-control", "no-store")
         await send(message)
 
-    return send_with_date
+    return send_with_fields
 
 
 async def _problem(_request: Request, error: Exception) -> Response:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections import defaultdict, deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -56,6 +57,8 @@ class Request:
     headers: dict[str, str]
     port: int
     """The port from which the request came: the same port means the same connection."""
+    lines: tuple[tuple[str, str], ...] = ()
+    """The header line by line."""
 
 
 class ScriptedOrigin:
@@ -83,9 +86,9 @@ class ScriptedOrigin:
         with self._lock:
             self._replies[path] = deque(replies)
 
-    def next_reply(self, path: str, headers: dict[str, str], port: int) -> Reply:
+    def next_reply(self, path: str, lines: Sequence[tuple[str, str]], port: int) -> Reply:
         with self._lock:
-            self.requests.append(Request(path, headers, port))
+            self.requests.append(Request(path, dict(lines), port, tuple(lines)))
             if self._replies[path]:
                 return self._replies[path].popleft()
             self.surplus.append(path)
@@ -137,7 +140,7 @@ def _handler(origin: ScriptedOrigin) -> type[BaseHTTPRequestHandler]:
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
-            reply = origin.next_reply(unquote(self.path), dict(self.headers.items()), self.client_address[1])
+            reply = origin.next_reply(unquote(self.path), self.headers.items(), self.client_address[1])
             reply.arrived.set()
             if reply.gate is not None and not reply.gate.wait(GATE_LIMIT_S):
                 origin.surplus.append(f"{self.path}: its gate was never opened")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -110,7 +111,7 @@ def until_closed(client: socket.socket) -> bytes:
 
 
 def statuses(said: bytes) -> list[int]:
-    return [int(part[:3]) for part in said.split(b"HTTP/1.1 ")[1:]]
+    return [int(status) for status in re.findall(rb"HTTP/1\.1 (\d{3}) ", said)]
 
 
 def _application(telemetry: Telemetry, gate: Gate) -> Starlette:

@@ -276,7 +276,7 @@ def test_the_origin_does_not_learn_who_asks(edge: RunningEdge, origin: ScriptedO
     edge.get("/image/two?res=medium")
     for request in origin.requests:
         assert {name.lower() for name in request.headers} == {
-            *("host", "connection", "accept", "accept-encoding", "user-agent", "cdn-loop")
+            *("host", "connection", "accept", "accept-encoding", "user-agent", "cdn-loop", "via")
         }
         assert "x-mine" not in request.headers["Connection"].lower()
 
