@@ -292,7 +292,11 @@ class Settings(BaseSettings):
         le=3600,
     )
     header_bytes: int = _setting(
-        32768, "bytes", "Largest head of a request, request line included. Larger ones are answered with 431.", ge=1024, le=2**24
+        32768,
+        "bytes",
+        "Largest head of a request, request line included. Larger ones are answered with 431.",
+        ge=1024,
+        le=2**24,
     )
     header_fields: int = _setting(
         100, "fields", "Most header fields of a request. More are answered with 431.", ge=1, le=100_000
