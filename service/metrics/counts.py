@@ -36,20 +36,27 @@ class ClientCounts:
     _refused: Counter
     _not_accepted: Counter
 
-    def connected(self, *, count: int) -> None:
-        """So many are open now."""
+    def declare(self) -> None:
+        """Create the series that an alarm watches, so that the first event is an increase and not a new series."""
+        for reason in ("request_timeout", "send_timeout", "too_many"):
+            self._cut.labels(reason)
+        for reason in ("too_many", "no_descriptors"):
+            self._not_accepted.labels(reason)
+
+    def set_open(self, count: int) -> None:
+        """Set the number of open connections."""
         self._open.set(count)
 
-    def cut(self, reason: str) -> None:
-        """One was closed."""
+    def count_cut(self, reason: str) -> None:
+        """Count a connection that a limit has ended."""
         self._cut.labels(reason).inc()
 
-    def refused(self, status: int) -> None:
-        """One request was refused before it reached a route."""
+    def count_refused(self, status: int) -> None:
+        """Count a request that was refused before a route saw it."""
         self._refused.labels(str(int(status))).inc()
 
-    def not_accepted(self, reason: str) -> None:
-        """One could not be taken."""
+    def count_not_accepted(self, reason: str) -> None:
+        """Count a time at which no new connection could be taken."""
         self._not_accepted.labels(reason).inc()
 
 

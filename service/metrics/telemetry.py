@@ -178,6 +178,7 @@ class Telemetry:
             registry=registry,
             multiprocess_mode="livemax",
         )
+        self.clients.declare()
         for reason in NOT_ENCODED:
             self._encodes_skipped.labels(reason.label)
         for outcome in RefinementOutcome:

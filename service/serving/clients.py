@@ -38,11 +38,11 @@ class Client(Protocol):
 class Observer(Protocol):
     """Counts what happens to connections."""
 
-    def connected(self, *, count: int) -> None:
-        """So many are open now."""
+    def set_open(self, count: int) -> None:
+        """Set the number of open connections."""
 
-    def not_accepted(self, reason: str) -> None:
-        """A new connection could not be taken."""
+    def count_not_accepted(self, reason: str) -> None:
+        """Count a time at which no new connection could be taken."""
 
 
 class Clients:
@@ -72,7 +72,7 @@ class Clients:
             except Exception:  # one connection must not end the server
                 logging.getLogger(__name__).exception("a connection could not be checked")
                 one.give_up()
-        self._observer.connected(count=len(self._connections))
+        self._observer.set_open(len(self._connections))
 
     def wait_for_room_s(self, *, opening: int) -> float:
         """Return 0 if one more connection may be taken; else make room, and return when to try again."""
@@ -86,7 +86,7 @@ class Clients:
 
     def _fall_short(self, reason: str, sentence: str) -> float:
         closed = self._make_room()
-        self._observer.not_accepted(reason)
+        self._observer.count_not_accepted(reason)
         if self._now() - self._logged_s >= QUIET_S:
             self._logged_s = self._now()
             logging.getLogger(__name__).warning("%s; %d that wait for their clients are closed", sentence, closed)

@@ -33,7 +33,7 @@ from service.errors import (
 )
 from service.rules.host import host_fault
 from service.serving.client_limits import BODY_CAP_BYTES, HELD_BYTES, TARGET_CAP_BYTES, ClientLimits
-from service.serving.received import Received
+from service.serving.received import Received, is_one_head
 from service.web.responses import problem
 
 LINGER_S = 2.0
@@ -49,11 +49,11 @@ _FRAMING = {b"content-length", b"transfer-encoding"}
 class Counts(Protocol):
     """Counts what limits have done."""
 
-    def cut(self, reason: str) -> None:
-        """A connection was closed."""
+    def count_cut(self, reason: str) -> None:
+        """Count a connection that a limit has ended."""
 
-    def refused(self, status: int) -> None:
-        """A request was refused before it reached a route."""
+    def count_refused(self, status: int) -> None:
+        """Count a request that was refused before a route saw it."""
 
 
 class Stage(Enum):
@@ -112,6 +112,9 @@ class HttpConnection(HttpToolsProtocol):
         """Parse what has come, as far as the next request that is to be answered."""
         if self._lingers:
             return
+        if self._stage is Stage.WHOLE and not self._received and self._unanswered is None and is_one_head(data):
+            self._parse(data)  # the usual case, without the ways through `Received`
+            return
         self._received.append(data)
         self._read()
         if len(self._received) > HELD_BYTES:
@@ -132,22 +135,12 @@ class HttpConnection(HttpToolsProtocol):
         self._begun, self._stage = True, Stage.HEAD
         super().on_message_begin()
 
-    def on_url(self, url: bytes) -> None:
-        """Add a piece of the target."""
-        super().on_url(url)
-        if len(self.url) > TARGET_CAP_BYTES:
-            raise TargetTooLong
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Take one field. Those of a trailer section are ignored (RFC 9110 6.5.1)."""
-        if self._stage is Stage.BODY:
-            return
-        if len(self.headers) >= self._limits.header_fields:
-            raise HeadTooLarge
-        super().on_header(name, value)
-
     def on_headers_complete(self) -> None:
         """Check what uvicorn does not, and start the answer."""
+        if len(self.url) > TARGET_CAP_BYTES:
+            raise TargetTooLong
+        if len(self.headers) > self._limits.header_fields:
+            raise HeadTooLarge
         version = self.parser.get_http_version()
         if version not in {"1.0", "1.1"}:
             raise MalformedRequest if version == "0.9" else UnknownVersion
@@ -159,6 +152,7 @@ class HttpConnection(HttpToolsProtocol):
             self.url = _with_path(self.url)
         super().on_headers_complete()
         self._stage, self._part_bytes = Stage.BODY, 0
+        self.headers = []  # for the fields of a trailer section, which nobody uses (RFC 9110 6.5.1)
 
     def on_message_complete(self) -> None:
         """Stop the clock."""
@@ -224,24 +218,24 @@ class HttpConnection(HttpToolsProtocol):
         return 0 < self._limits.send_timeout_s <= now_s - self._stuck_since_s
 
     def _cut(self, reason: str) -> None:
-        self._counts.cut(reason)
+        self._counts.count_cut(reason)
         self.transport.abort()
 
     def _time_out(self) -> None:
         if self._begun:
-            self._counts.cut("request_timeout")
+            self._counts.count_cut("request_timeout")
             self._refuse(RequestTooSlow())
         else:
             self._cut("request_timeout")  # RFC 9110 15.5.9 wants a request that has begun
 
     def _read(self) -> None:
-        while len(self._received) and not (self._is_answering or self._lingers or self.transport.is_closing()):
+        while self._received and not (self._is_answering or self._lingers or self.transport.is_closing()):
             self._parse(self._received.take(at_most=self._most_bytes() - self._part_bytes + 1))
 
     def _most_bytes(self) -> int:
         return BODY_CAP_BYTES if self._stage is Stage.BODY else self._limits.header_bytes
 
-    def _parse(self, piece: memoryview) -> None:
+    def _parse(self, piece: bytes | memoryview) -> None:
         self._part_bytes += len(piece)
         try:
             self.parser.feed_data(piece)
@@ -253,10 +247,16 @@ class HttpConnection(HttpToolsProtocol):
             self._refuse(cause if isinstance(cause, EdgeError) else MalformedRequest())
         else:
             if self._part_bytes > self._most_bytes():
-                self._refuse(BodyTooLarge() if self._stage is Stage.BODY else HeadTooLarge())
+                self._refuse(self._excess())
+
+    def _excess(self) -> EdgeError:
+        if self._stage is Stage.BODY:
+            return BodyTooLarge()
+        is_in_target = self._stage is Stage.HEAD and self._begun and len(self.url) > TARGET_CAP_BYTES
+        return TargetTooLong() if is_in_target else HeadTooLarge()
 
     def _refuse(self, error: EdgeError) -> None:
-        self._counts.refused(error.status)
+        self._counts.count_refused(error.status)
         self._received.clear()
         unanswered = self._unanswered
         if unanswered is not None:

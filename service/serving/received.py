@@ -9,6 +9,15 @@ from __future__ import annotations
 _END_OF_HEAD = b"\r\n\r\n"
 
 
+SHORT_BYTES = 1024  # the least that EDGE_HEADER_BYTES may be
+
+
+def is_one_head(received: bytes) -> bool:
+    """Return whether this is short and ends where its only end of a head is."""
+    length = len(received)
+    return length <= SHORT_BYTES and received.find(_END_OF_HEAD) == length - len(_END_OF_HEAD)
+
+
 class Received:
     """The bytes of one connection."""
 

@@ -99,4 +99,4 @@ def test_a_trailer_field_becomes_none_of_the_request_s() -> None:
         client.sendall(CHUNKED + b"3\r\nabc\r\n0\r\nX-Late: 1\r\n\r\n")
         assert one_answer(client).endswith(b"\r\n\r\nabc")
         (connection,) = server.connections
-        assert b"x-late" not in dict(connection.headers)
+        assert b"x-late" not in dict(connection.scope["headers"])

@@ -12,6 +12,7 @@ import redis
 from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 
+from service.store.embedded import EmbeddedValkey
 from tests.service.scripted_origin import Reply, ScriptedOrigin
 from tests.service.server_process import serving
 
@@ -91,4 +92,21 @@ def test_a_request_under_way_is_finished(
             assert reply.gate is not None
             reply.gate.set()
             assert client.recv(65536).startswith(b"HTTP/1.1 200 OK")
+        assert server.parent.wait(60) == 0
+
+
+@pytest.mark.parametrize(("number", "started"), [(signal.SIGHUP, 2), (signal.SIGTTIN, 1)])
+def test_workers_that_are_started_later_have_the_same_limits(
+    short_path: Path, origin: ScriptedOrigin, valkey: EmbeddedValkey, number: signal.Signals, started: int
+) -> None:
+    """uvicorn's supervisor would start them with its own server, which takes a request without Host."""
+    with serving(short_path, origin.url, workers=2, redis_url=valkey.url) as server:
+        server.parent.send_signal(number)
+        for _ in range(started):
+            server.wait_until_said("startup complete")
+        for _ in range(6):
+            with socket.create_connection(("127.0.0.1", server.port), timeout=60) as client:
+                client.sendall(b"GET /livez HTTP/1.1\r\n\r\n")
+                assert client.recv(65536).startswith(b"HTTP/1.1 400 ")
+        server.parent.send_signal(signal.SIGTERM)
         assert server.parent.wait(60) == 0
