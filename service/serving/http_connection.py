@@ -13,13 +13,12 @@ from __future__ import annotations
 import asyncio
 import time
 from enum import Enum, auto
-from http import HTTPStatus
 from typing import Any, Protocol
 
 import httptools
 from uvicorn import Config
 from uvicorn.protocols.http.flow_control import FlowControl
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from service.errors import (
@@ -29,12 +28,10 @@ from service.errors import (
     MalformedRequest,
     RequestTooSlow,
     TargetTooLong,
-    UnknownVersion,
 )
-from service.rules.host import host_fault
 from service.serving.client_limits import BODY_CAP_BYTES, HELD_BYTES, TARGET_CAP_BYTES, ClientLimits
 from service.serving.received import Received, is_one_head
-from service.web.responses import problem
+from service.serving.request_head import check_form, check_size, refusal, with_path
 
 LINGER_S = 2.0
 """Assumed: how long a client that was refused may take to read why. To close at once would reset the connection."""
@@ -42,8 +39,6 @@ HALF_CLOSED_S = 1.0
 """Assumed. A client that has ended its side may have left, or may wait for its answer: TCP does not tell which. For so
 long its request goes on. Most answers take less; what takes longer is given up, as for every client that has left."""
 SLOW_S = 1.0  # assumed: a client that means well sends its request at once
-
-_FRAMING = {b"content-length", b"transfer-encoding"}
 
 
 class Counts(Protocol):
@@ -137,19 +132,10 @@ class HttpConnection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Check what uvicorn does not, and start the answer."""
-        if len(self.url) > TARGET_CAP_BYTES:
-            raise TargetTooLong
-        if len(self.headers) > self._limits.header_fields:
-            raise HeadTooLarge
-        version = self.parser.get_http_version()
-        if version not in {"1.0", "1.1"}:
-            raise MalformedRequest if version == "0.9" else UnknownVersion
-        if fault := host_fault([value for name, value in self.headers if name == b"host"], version=version):
-            raise MalformedRequest(fault)
-        if self.parser.should_upgrade() and any(name in _FRAMING and value != b"0" for name, value in self.headers):
-            raise MalformedRequest("the parser would take a body that comes with Upgrade for the next request")
+        check_size(self.url, self.headers, most_fields=self._limits.header_fields)
+        check_form(self.headers, version=self.parser.get_http_version(), upgrade=self.parser.should_upgrade())
         if not self.url.startswith(b"/"):
-            self.url = _with_path(self.url)
+            self.url = with_path(self.url)
         super().on_headers_complete()
         self._stage, self._part_bytes = Stage.BODY, 0
         self.headers = []  # for the fields of a trailer section, which nobody uses (RFC 9110 6.5.1)
@@ -269,8 +255,7 @@ class HttpConnection(HttpToolsProtocol):
         elif self._stage is Stage.BODY:  # its answer has been sent
             self._linger()
             return
-        head = self.parser.get_method() == b"HEAD"
-        self.transport.write(_wire(error, head=head))
+        self.transport.write(refusal(error, head=self.parser.get_method() == b"HEAD"))
         self._linger()
 
     def _linger(self) -> None:
@@ -291,17 +276,3 @@ class _Flow(FlowControl):
     def resume_reading(self) -> None:
         if len(self._received) <= HELD_BYTES:
             super().resume_reading()
-
-
-def _with_path(target: bytes) -> bytes:
-    """Return a target in absolute form with the path that it may leave out (RFC 9112 3.2.2)."""
-    parsed = httptools.parse_url(target)
-    if parsed.path:
-        return target
-    return b"/?" + parsed.query if parsed.query else b"/"
-
-
-def _wire(error: EdgeError, *, head: bool) -> bytes:
-    reply = problem(error, negotiated=False, head=head)
-    lines = [b"%b: %b\r\n" % line for line in (*reply.headers, (b"connection", b"close"))]
-    return b"".join([STATUS_LINE[HTTPStatus(reply.status)], *lines, b"\r\n", reply.body or b""])

@@ -27,6 +27,10 @@ METRICS = {
     "edge_response_bytes": {"res", "status"},
     "edge_request_seconds": {"res", "status"},
     "edge_stage_seconds": {"stage"},
+    "edge_connections": set(),
+    "edge_connections_cut": {"reason"},
+    "edge_connections_not_accepted": {"reason"},
+    "edge_requests_refused": {"status"},
     "edge_origin_requests": {"outcome"},
     "edge_origin_bytes": set(),
     "edge_origin_retries": set(),
@@ -55,8 +59,8 @@ METRICS = {
     "edge_refined_bytes": {"latent"},
     "edge_build_info": {"version", "stream_id", "record_version"},
 }
-TOLD_ELSEWHERE = {"edge_parent_requests", "edge_parent_fallbacks", "edge_reencodes"}
-"""The metrics whose labels test_tiers, test_distrusted_parent and test_roll_out check."""
+TOLD_ELSEWHERE = {"edge_parent_requests", "edge_parent_fallbacks", "edge_reencodes", "edge_requests_refused"}
+"""The metrics whose labels test_tiers, test_distrusted_parent, test_roll_out and test_greedy_clients check."""
 
 
 def test_every_metric_has_its_name_and_labels(

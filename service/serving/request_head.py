@@ -1,0 +1,49 @@
+"""The head of a request that no route has seen yet: what is wrong with it, and the answer that says so. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from http import HTTPStatus
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+
+from service.errors import EdgeError, HeadTooLarge, MalformedRequest, TargetTooLong, UnknownVersion
+from service.rules.host import host_fault
+from service.serving.client_limits import TARGET_CAP_BYTES
+from service.web.responses import Header, problem
+
+_FRAMING = {b"content-length", b"transfer-encoding"}
+
+
+def check_size(target: bytes, fields: Sequence[Header], *, most_fields: int) -> None:
+    """Raise TargetTooLong or HeadTooLarge."""
+    if len(target) > TARGET_CAP_BYTES:
+        raise TargetTooLong
+    if len(fields) > most_fields:
+        raise HeadTooLarge
+
+
+def check_form(fields: Sequence[Header], *, version: str, upgrade: bool) -> None:
+    """Raise MalformedRequest or UnknownVersion."""
+    if version not in {"1.0", "1.1"}:
+        raise MalformedRequest if version == "0.9" else UnknownVersion
+    if fault := host_fault([value for name, value in fields if name == b"host"], version=version):
+        raise MalformedRequest(fault)
+    if upgrade and any(name in _FRAMING and value != b"0" for name, value in fields):
+        raise MalformedRequest("the parser would take a body that comes with Upgrade for the next request")
+
+
+def with_path(target: bytes) -> bytes:
+    """Return a target in absolute form with the path that it may leave out (RFC 9112 3.2.2)."""
+    parsed = httptools.parse_url(target)
+    if parsed.path:
+        return target
+    return b"/?" + parsed.query if parsed.query else b"/"
+
+
+def refusal(error: EdgeError, *, head: bool) -> bytes:
+    """Return the bytes of an answer after which the connection is closed."""
+    reply = problem(error, negotiated=False, head=head)
+    lines = [b"%b: %b\r\n" % line for line in (*reply.headers, (b"connection", b"close"))]
+    return b"".join([STATUS_LINE[HTTPStatus(reply.status)], *lines, b"\r\n", reply.body or b""])
