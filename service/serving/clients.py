@@ -78,7 +78,9 @@ class Clients:
         """Return 0 if one more connection may be taken; else make room, and return when to try again."""
         if not self._most or len(self._connections) + opening < self._most:
             return 0.0
-        return self._fall_short("too_many", f"{self._most} connections are open, which is the limit (EDGE_CONNECTIONS)")
+        return self._fall_short(
+            "too_many", f"{self._most} connections are open, which is the limit (EDGE_CONNECTIONS, `ulimit -n`)"
+        )
 
     def fail_to_accept(self, error: OSError) -> float:
         """Count and log that the system gave no connection; make room, and return when to try again."""
