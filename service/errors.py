@@ -7,6 +7,8 @@ EdgeError
 │   ├── BadImageId
 │   ├── BadResolution
 │   ├── BadFormat
+│   ├── LatentsDenied    401  a latent was asked for without the token of this edge's children
+│   ├── LatentsOff       404  this edge hands out no latents
 │   ├── FieldsTooLarge   431  more header fields than the edge passes on to the origin
 │   └── LoopDetected     508  the edge's own request has come back to it
 ├── SourceError               the origin's answer is not a picture the edge can serve
@@ -44,6 +46,9 @@ from typing import ClassVar, Self
 from service.reason import Reason
 from service.rendition import MEDIA_TYPES, RES_VALUES
 
+BEARER = 'Bearer realm="latentedge"'
+"""The challenge to a client that has not the right token (RFC 6750 3)."""
+
 
 class EdgeError(Exception):
     """An error with its status, its sentence for clients, and whether the log reports it to the operator."""
@@ -52,6 +57,8 @@ class EdgeError(Exception):
     public: ClassVar[str] = "The edge failed to answer."
     report: ClassVar[bool] = True
     retry_after_s: ClassVar[int | None] = None
+    challenge: ClassVar[str] = ""
+    """How a client has to identify itself (RFC 9110 11.6.1)."""
     collapsed = False
     """Whether this request waited for another one, whose error it is (RFC 9211 2.6)."""
     forwarded: Reason | None = None
@@ -103,6 +110,21 @@ class BadFormat(RequestError):
     """A `fmt` that names no media type."""
 
     public = f"fmt is one of {', '.join(MEDIA_TYPES)}, and is given once."
+
+
+class LatentsDenied(RequestError):
+    """A request for a latent has no token, or not that of this edge."""
+
+    status = HTTPStatus.UNAUTHORIZED
+    public = "Latents are for edges that have this one as their parent: the token is missing or wrong."
+    challenge = BEARER
+
+
+class LatentsOff(RequestError):
+    """A latent was asked for, and this edge hands out none."""
+
+    status = HTTPStatus.NOT_FOUND
+    public = "This edge hands out no latents: it has no EDGE_LATENT_TOKEN."
 
 
 class FieldsTooLarge(RequestError):

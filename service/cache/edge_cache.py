@@ -137,8 +137,8 @@ class EdgeCache:
         self, result: Preview | Unstored, asked: Asked, timings: Timings, *, collapsed: bool
     ) -> Answer:
         source, obstacle = result.source, result.source.storage.obstacle
-        # RFC 9111 5.2.2.5 and 5.2.2.7: that answer was for another client. Or it is no latent, as this request wants.
-        shares = collapsed and obstacle is None and not asked.wanted.is_latent
+        # RFC 9111 5.2.2.5 and 5.2.2.7: an answer that may not be stored was for another client.
+        shares = collapsed and obstacle is None
         if collapsed and not shares:
             source = await self._bypass.fetch(asked, timings, forwarded=result.facts.forwarded)
         answer = await self._bypass.answer(source, asked, timings)

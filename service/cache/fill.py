@@ -45,7 +45,7 @@ from service.records.staleness import Use, may_stand_in, use_of
 from service.rules.freshness import Storage
 from service.rules.origin_refused import OriginRefused
 from service.rules.response_fields import ResponseFields
-from service.upstream.intake import Delivered, without_file
+from service.upstream.intake import Delivered
 from service.upstream.source import Latent, Source, Terms
 from service.upstream.upstream import Upstream
 
@@ -172,7 +172,7 @@ class Filler:
             work.lease.mark_hit_for_miss()
             if work.known is not None:  # RFC 9111 4: the most recent answer counts, and it may not be shown again
                 await self._record_store.drop(work.known)
-            source = await self._upstream.as_source(delivered, work.terms)
+            source = await self._upstream.as_source(delivered)
             return Unstored(work.facts, source, delivered.storage.obstacle)
         if isinstance(delivered, Latent):
             return await self._store(work, delivered, delivered.bitstream, work.facts)
@@ -180,7 +180,7 @@ class Filler:
             return await self._skip(work, delivered, Reason.NOT_ADMITTED, work.facts)
         if work.show is None:
             return await self._encode(work, delivered)
-        return await self._encode_in_background(work, without_file(delivered), work.show)
+        return await self._encode_in_background(work, delivered, work.show)
 
     async def _encode(self, work: Work, delivered: Source) -> FillResult:
         try:
@@ -188,7 +188,7 @@ class Filler:
                 bitstream = await self._encoder.encode(delivered.prepared.high)
         except QueueFull as refused:  # the source is here: showing it is cheap, and another edge can encode it itself
             return await self._skip(work, delivered, refused.reason, work.facts)
-        return await self._store(work, without_file(delivered), bitstream, work.facts)
+        return await self._store(work, delivered, bitstream, work.facts)
 
     async def _encode_in_background(self, work: Work, source: Source, show: Show) -> FillResult:
         show(Preview(work.facts, source, work.grant))

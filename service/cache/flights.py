@@ -101,8 +101,7 @@ class Flights:
     async def fetch(self, asked: Asked, timings: Timings) -> Source:
         """Join or start the fetch for a request where there is no store. Raises its error."""
         fields = asked.terms.fields
-        flight = (asked.wanted.image_id, asked.terms.keep_file)
-        landed = await self._fetches.run(flight, lambda _: self._fetch(asked, timings))
+        landed = await self._fetches.run(asked.wanted.image_id, lambda _: self._fetch(asked, timings))
         result = landed.value
         is_for_one = isinstance(result, Unstored) and result.is_for_one_client
         if landed.collapsed and (is_for_one or not (may_be_shared(result) and answers(result, fields))):

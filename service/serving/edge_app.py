@@ -172,7 +172,9 @@ async def _started(settings: Settings, drain: Drain, closing: AsyncExitStack, *,
     closing.push_async_callback(lambda: cache.close(within_s=drain.left_s()))
     log = AccessLog(settings.access_log, file=STDOUT, observer=telemetry)
     closing.callback(log.close)
-    questions = Questions(node_name(host=gethostname(), parent=settings.parent), settings.forward)
+    questions = Questions(
+        node_name(host=gethostname(), parent=settings.parent), settings.forward, settings.latent_token
+    )
     return Services(
         pictures=Pictures(cache, telemetry, questions, log),
         admin=AdminServices(
@@ -208,6 +210,7 @@ def _parent(settings: Settings, intake: Intake, telemetry: Telemetry, closing: A
         settings.parent + LATENTS.rstrip("/"),
         limits=Limits(source_bytes=settings.source_bytes, timeout_s=settings.parent_timeout_s),
         observer=telemetry.parent,
+        token=settings.parent_token.get_secret_value(),
     )
     closing.push_async_callback(client.close)
     return Parent(client, intake=intake, retry_s=settings.parent_retry_s, telemetry=telemetry)

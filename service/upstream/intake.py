@@ -32,7 +32,7 @@ from service.rules.origin_refused import OriginRefused
 from service.rules.redirects import apply_redirects
 from service.rules.response_fields import ResponseFields
 from service.upstream.origin_client import Fetched
-from service.upstream.source import Latent, Original, Prepared, Source, prepare
+from service.upstream.source import Latent, Prepared, Source, prepare
 
 Result = TypeVar("Result")
 Delivered = Source | Latent | Confirmed
@@ -56,7 +56,7 @@ class Intake:
         self._threads = threads
         self._draw = draw
 
-    async def take(self, fetched: Fetched, timings: Timings, *, keep_file: bool) -> Delivered:
+    async def take(self, fetched: Fetched, timings: Timings) -> Delivered:
         """Return the prepared picture or latent. Raises a SourceError, an UnusableLatent, QueueFull or CodecFailed."""
         fields, body = freshness.with_date(fetched.fields), fetched.body
         if body is None:
@@ -66,9 +66,9 @@ class Intake:
             with timings.measure("latent"):
                 return await self._latent(body, fields, read_facts(fetched.latent_facts))
         with timings.measure("source"):
-            return await self._source(body, fields, keep_file=keep_file)
+            return await self._source(body, fields)
 
-    async def as_source(self, delivered: Delivered, *, keep_file: bool) -> Source:
+    async def as_source(self, delivered: Delivered) -> Source:
         """Return the pixels, for requests that are answered without a record."""
         assert not isinstance(delivered, Confirmed), "nothing was asked that a 304 could answer"
         if isinstance(delivered, Source):
@@ -81,7 +81,8 @@ class Intake:
             medium=await self._decoded(bitstream, MEDIUM_PX),
             conventional_high_bytes=facts.conventional_high_bytes,
             conventional_medium_bytes=facts.conventional_medium_bytes,
-            original=Original(bitstream, LATENT_MEDIA_TYPE) if keep_file else None,
+            bitstream=bitstream,
+            refinement=facts.refinement,
         )
         return Source(delivered.fields, prepared, delivered.storage)
 
@@ -103,8 +104,8 @@ class Intake:
         fields = freshness.with_date(refused.fields)
         return freshness.negative_lifetime_s(refused.status, fields, self._rules) > freshness.initial_age_s(fields)
 
-    async def _source(self, body: bytes, fields: ResponseFields, *, keep_file: bool) -> Source:
-        keep = keep_file or not freshness.may_be_transformed(fields.passed)
+    async def _source(self, body: bytes, fields: ResponseFields) -> Source:
+        keep = not freshness.may_be_transformed(fields.passed)
         prepared = await self._on_thread(lambda: prepare(body, self._image_limits, keep=keep))
         return Source(fields, prepared, self.storage(fields))
 
@@ -143,8 +144,3 @@ class Intake:
 
     async def _on_thread(self, call: Callable[[], Result]) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._threads, call)
-
-
-def without_file(source: Source) -> Source:
-    """A file that nobody will be handed must not wait for the codec with its picture."""
-    return replace(source, prepared=replace(source.prepared, original=None))

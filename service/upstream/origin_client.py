@@ -90,8 +90,15 @@ class OriginClient:
     """One origin, or one parent, whose address is fixed when the edge starts."""
 
     def __init__(
-        self, base_url: str, *, limits: Limits, observer: Observer, now: Callable[[], float] = time.time
+        self,
+        base_url: str,
+        *,
+        limits: Limits,
+        observer: Observer,
+        token: str = "",
+        now: Callable[[], float] = time.time,
     ) -> None:
+        """Create a client. With a token it identifies itself by it (RFC 6750 2.1)."""
         self._base_url = base_url.rstrip("/")
         self._limits = limits
         self._observer = observer
@@ -109,6 +116,7 @@ class OriginClient:
                 "Accept": f"image/*, {LATENT_MEDIA_TYPE}",
                 # A compressed body could unpack to any size; pictures are compressed already.
                 "Accept-Encoding": "identity",
+                **({"Authorization": f"Bearer {token}"} if token else {}),
             },
         )
 

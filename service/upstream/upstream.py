@@ -29,11 +29,11 @@ class Upstream:
 
     async def fetch(self, image_id: str, terms: Terms, timings: Timings) -> Source:
         """The picture as the origin has it, in both sizes. Raises what the client is told."""
-        return await self.as_source(await self.ask(image_id, terms, timings), terms)
+        return await self.as_source(await self.ask(image_id, terms, timings))
 
-    async def as_source(self, delivered: Delivered, terms: Terms) -> Source:
+    async def as_source(self, delivered: Delivered) -> Source:
         """The same for what is already there."""
-        return await self._intake.as_source(delivered, keep_file=terms.keep_file)
+        return await self._intake.as_source(delivered)
 
     async def ask(self, image_id: str, terms: Terms, timings: Timings, known: Record | None = None) -> Delivered:
         """What there is now, or that what is known is still good."""
@@ -51,7 +51,7 @@ class Upstream:
                 return delivered
         with timings.measure("origin"):
             fetched = await self._fetched(image_id, terms, known)
-        return await self._intake.take(fetched, timings, keep_file=terms.keep_file)
+        return await self._intake.take(fetched, timings)
 
     async def _fetched(self, image_id: str, terms: Terms, known: Record | None) -> Fetched:
         try:
