@@ -33,7 +33,7 @@ CONNECTIONS = 64  # assumed; fills are bounded by their own flights
 REDIRECTS = 3  # assumed
 SENTENCE_CAP_CHARACTERS = 200  # assumed: enough to know what went wrong
 # What may stand as it is in a path (RFC 3986 3.3); everything else of an id is escaped, so it can never become a query.
-_PATH_CHARACTERS = "/!$&'()*+,;=:@~"
+PATH_CHARACTERS = "/!$&'()*+,;=:@~"
 FIRST_SUCCESS, FIRST_REFUSAL, LAST_REFUSAL = 200, 300, 599
 LOOP = "CDN-Loop"
 # RFC 9110 15.3.6, 15.3.7 and 15.4.5: of a form, of a part, and of a condition; none of that was asked for.
@@ -137,7 +137,7 @@ class OriginClient:
         try:
             with _translated():
                 async with asyncio.timeout(self._limits.timeout_s):
-                    url = f"{self._base_url}/{quote(image_id, safe=_PATH_CHARACTERS)}"
+                    url = f"{self._base_url}/{quote(image_id, safe=PATH_CHARACTERS)}"
                     fetched = await self._fetched(url, asked)
         except (OriginError, PictureTooLarge) as error:
             self._observer.count_fetch(outcome=error.label, fetched_bytes=0)
