@@ -21,12 +21,12 @@ from service.rules.cache_control import (
     LONGEST_S,
     CacheControl,
     parse_cache_control,
-    parse_targeted,
+    parse_cdn_cache_control,
     write_cache_control,
 )
 from service.rules.freshness import FreshnessRules
 from service.rules.origin_refused import OriginRefused
-from service.rules.redirects import settled, tag_for_clients, tag_for_target, tag_of_target
+from service.rules.redirects import apply_redirects, tag_for_clients, tag_for_target, tag_of_target
 from service.rules.response_fields import ResponseFields
 from service.store.latent_store import LatentStore
 from service.web import responses
@@ -39,18 +39,18 @@ RULES = FreshnessRules(default_ttl_s=3600, heuristic_fraction=0.1, ttl_jitter=0.
 PICTURES = answers(st.sampled_from([200, 203, 201, 226]))
 REFUSALS = answers(st.integers(300, 599))
 """Of a whole chain nothing is weaker than of a part of it."""
-BINDING = {Reason.NO_STORE, Reason.PRIVATE, Reason.VARY}
+BINDING: set[Reason | None] = {Reason.NO_STORE, Reason.PRIVATE, Reason.VARY}
 
 
 @given(PICTURES, REDIRECTS, st.floats(0, 1))
 def test_every_picture_is_judged(answer: ResponseFields, redirects: tuple[ResponseFields, ...], draw: float) -> None:
-    fields = settled(replace(freshness.dated(answer), redirects=redirects), RULES)
+    fields = apply_redirects(replace(freshness.with_date(answer), redirects=redirects), RULES)
     judged = freshness.storage(fields, RULES, draw=draw)
     assert 0 <= judged.lifetime_s <= LONGEST_S
     assert 0 <= judged.stale_while_revalidate_s <= LONGEST_S
     assert 0 <= judged.stale_if_error_s <= LONGEST_S
     for hop in (answer, *redirects):
-        if freshness.storage(freshness.dated(hop), RULES).obstacle in BINDING:
+        if freshness.storage(freshness.with_date(hop), RULES).obstacle in BINDING:
             assert judged.obstacle is not None, "what forbids the store on the way was lost"
     check_sendable(fields)
 
@@ -59,10 +59,10 @@ def test_every_picture_is_judged(answer: ResponseFields, redirects: tuple[Respon
 def test_no_chain_is_fresh_for_longer_than_one_of_its_answers(
     answer: ResponseFields, redirects: tuple[ResponseFields, ...]
 ) -> None:
-    fields = settled(replace(freshness.dated(answer), redirects=redirects), RULES)
+    fields = apply_redirects(replace(freshness.with_date(answer), redirects=redirects), RULES)
     left_s = freshness.storage(fields, RULES).lifetime_s - freshness.initial_age_s(fields)
-    for hop in map(freshness.dated, (answer, *redirects)):
-        targeted = parse_targeted(hop.passed.cdn_cache_control)
+    for hop in map(freshness.with_date, (answer, *redirects)):
+        targeted = parse_cdn_cache_control(hop.passed.cdn_cache_control)
         control = parse_cache_control(hop.passed.cache_control) if targeted is None else targeted
         said_s = freshness.explicit_lifetime_s(freshness.Applicable(control, targeted=targeted is not None), hop)
         if said_s is not None:
@@ -86,7 +86,7 @@ def check_sendable(fields: ResponseFields) -> None:
 
 @given(PICTURES)
 def test_what_fits_a_record_comes_back_from_it(answer: ResponseFields) -> None:
-    fields = freshness.dated(answer)
+    fields = freshness.with_date(answer)
     record = replace(
         SAMPLE,
         born_ms=freshness.born_ms(fields),
@@ -124,10 +124,10 @@ def test_directives_mean_the_same_when_they_are_written_again(text: str) -> None
 
 
 def check_directives(text: str) -> None:
-    for control in (parse_cache_control(text), parse_targeted(text)):
-        if control not in {None, CacheControl()}:
-            written = write_cache_control(cast("CacheControl", control))
-            assert parse_cache_control(written) == parse_targeted(written) == control
+    for control in (parse_cache_control(text), parse_cdn_cache_control(text)):
+        if control is not None and control != CacheControl():
+            written = write_cache_control(control)
+            assert parse_cache_control(written) == parse_cdn_cache_control(written) == control
 
 
 @given(field(*past.ENTITY_TAGS), st.text(max_size=20), st.text(max_size=20))

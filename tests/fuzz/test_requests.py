@@ -13,10 +13,11 @@ from pydantic import SecretStr
 
 from models.config import HIGH_PX, MEDIUM_PX
 from service.errors import EdgeError, RequestError
+from service.rendition import MEDIA_TYPES
 from service.rules.bearer import bears
 from service.rules.conditional import Conditions, Validators
 from service.rules.forwarding import Forward
-from service.rules.negotiation import LATENT_MEDIA_TYPE, MEDIA_TYPES
+from service.rules.negotiation import LATENT_MEDIA_TYPE
 from service.upstream.origin_client import PATH_CHARACTERS
 from service.web import responses
 from service.web.access_log import Exchange
@@ -51,7 +52,7 @@ def check(asking: dict[str, Any]) -> None:
     check_forwarded(asked.terms.fields)
     assert asked.terms.passed_by.endswith("latentedge-00000000")
     assert asked.terms.passed_by.isascii()
-    assert asked.conditions.not_modified(Validators(entity_tag='W/"x"'), now_s=NOW_S) in {True, False}
+    assert asked.conditions.is_not_modified(Validators(entity_tag='W/"x"'), now_s=NOW_S) in {True, False}
 
 
 def check_problem(error: EdgeError) -> None:
@@ -71,7 +72,7 @@ def check_target(image_id: str) -> None:
 
 def check_forwarded(fields: tuple[tuple[bytes, bytes], ...]) -> None:
     """They can be sent, none can be folded into another, and none is a secret or of the connection."""
-    h11.Request(method="GET", target="/", headers=[("host", "origin.test"), *fields])
+    h11.Request(method="GET", target="/", headers=[(b"host", b"origin.test"), *fields])
     for name, _ in fields:
         assert re.fullmatch(rb"[a-z0-9-]+", name)
         assert name not in {b"authorization", b"cookie", b"host", b"transfer-encoding", b"content-length", b"range"}
@@ -116,8 +117,8 @@ def test_nothing_but_the_token_opens_the_latents(lines: Lines) -> None:
 @given(field(*past.ENTITY_TAGS), field(*past.DATES), field('W/"abc"', *past.ENTITY_TAGS))
 def test_any_condition_has_a_verdict(if_none_match: str, since: str, tag: str) -> None:
     current = Validators(entity_tag=tag, last_modified=since, date=since)
-    verdict = Conditions(if_none_match, since).not_modified(current, now_s=NOW_S)
-    assert verdict == Conditions(if_none_match, None).not_modified(current, now_s=NOW_S), "RFC 9110 13.1.3"
+    verdict = Conditions(if_none_match, since).is_not_modified(current, now_s=NOW_S)
+    assert verdict == Conditions(if_none_match, None).is_not_modified(current, now_s=NOW_S), "RFC 9110 13.1.3"
     opaque = tag.removeprefix("W/").strip('"')
     if verdict and if_none_match.strip() != "*":
         assert f'"{opaque}"' in if_none_match
