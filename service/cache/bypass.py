@@ -23,6 +23,7 @@ from service.records.lease import Leases
 from service.records.lookup import Lookup
 from service.records.record import ETAG_CAP_BYTES, fits
 from service.rendition import MEDIA_TYPES
+from service.rules import freshness
 from service.rules.conditional import Validators
 from service.rules.negotiation import Wanted
 from service.rules.redirects import tag_for_clients
@@ -82,6 +83,15 @@ class Bypass:
             assert prepared.bitstream is not None, "else a picture is wanted"
             return prepared.bitstream
         return await self._files.write(prepared.of_size(wanted.size_px), wanted, timings)
+
+    async def answer_later(self, source: Source, asked: Asked, timings: Timings) -> Answer:
+        """Return the same with its age, for a request that came after the origin's answer (RFC 9111 4, 5.1)."""
+        born_ms, now_s = freshness.born_ms(source.fields), self._now()
+        return replace(
+            await self.answer(source, asked, timings),
+            age=str(freshness.age_s(born_ms=born_ms, now_s=now_s)),
+            ttl_s=freshness.remaining_s(born_ms=born_ms, lifetime_s=source.storage.lifetime_s, now_s=now_s),
+        )
 
     def _answer_as_it_is(self, source: Source, original: Original, asked: Asked) -> Answer:
         """RFC 9110 7.7, no-transform: neither another size nor another media type, and the origin's own entity tag."""

@@ -19,6 +19,7 @@ from service.cache.fill_result import (
     NewRecord,
     Preview,
     Renewed,
+    Reused,
     StaleInstead,
     StoredMeanwhile,
     Unstored,
@@ -101,7 +102,7 @@ class Filler:
     async def is_outdated(self, result: FillResult) -> bool:
         """Return whether a purge of many has come since the fill began: requests after the purge need another fill."""
         match result:
-            case Preview(grant=grant):
+            case Preview(grant=grant) | Reused(preview=Preview(grant=grant)):
                 return grant is not None and await self._record_store.is_over(grant)
             case Unstored(fenced=fenced):
                 return fenced

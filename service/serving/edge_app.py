@@ -15,6 +15,7 @@ from fastapi import FastAPI
 from service.bus.decoder_client import DecoderClient
 from service.bus.symbol_reader import SymbolReader
 from service.cache.admission import Admission
+from service.cache.after_fill import AfterFill
 from service.cache.bypass import Bypass
 from service.cache.edge_cache import EdgeCache
 from service.cache.encoder import Encoder, EncodeRules
@@ -23,6 +24,7 @@ from service.cache.flights import Flights
 from service.cache.hold_off import HoldOff
 from service.cache.picture_files import PictureFiles
 from service.cache.picture_state import PictureStates
+from service.cache.previews import Previews
 from service.cache.record_answers import RecordAnswers
 from service.cache.reencoder import NewLatents, Reencoder
 from service.cache.s3_fifo import S3Fifo
@@ -163,7 +165,14 @@ async def _started(settings: Settings, drain: Drain, closing: AsyncExitStack, *,
     bypass = Bypass(sources, leases, files, now=time.time)
     cache = EdgeCache(
         PictureStates(record_store, leases, hold_off, telemetry=telemetry, now=time.time),
-        Flights(filler, bypass, encoder, refiner=refiner, telemetry=telemetry, waiters=settings.waiters),
+        Flights(
+            filler,
+            bypass,
+            encoder=encoder,
+            previews=Previews(sources, now=time.time, waiters=settings.waiters),
+            after_fill=AfterFill(refiner, telemetry),
+            waiters=settings.waiters,
+        ),
         from_record=RecordAnswers(files, now=time.time),
         bypass=bypass,
         reencoder=reencoder,

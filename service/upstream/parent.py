@@ -55,7 +55,7 @@ class Parent:
         self._last_warning = ""
 
     async def ask(
-        self, image_id: str, terms: Terms, timings: Timings, *, known: Record | None = None
+        self, image_id: str, terms: Terms, timings: Timings, *, known: Record | Source | None = None
     ) -> Delivered | None:
         """Return what the parent has, or None to ask the origin. Raises OriginRefused for the origin's 404 or 410."""
         if self._clock() < self._alone_until_s:
@@ -65,7 +65,7 @@ class Parent:
             with timings.measure("parent"):
                 fetched = await self._client.fetch(
                     image_id,
-                    etag="" if known is None else latent_tag(known),
+                    etag=latent_tag(known) if isinstance(known, Record) else "",
                     passed_by=terms.passed_by,
                     client=terms.fields,
                 )

@@ -35,7 +35,9 @@ class Upstream:
         """The same for what is already there."""
         return await self._intake.as_source(delivered)
 
-    async def ask(self, image_id: str, terms: Terms, timings: Timings, known: Record | None = None) -> Delivered:
+    async def ask(
+        self, image_id: str, terms: Terms, timings: Timings, known: Record | Source | None = None
+    ) -> Delivered:
         """What there is now, or that what is known is still good."""
         try:
             async with self._under_way:
@@ -44,7 +46,7 @@ class Upstream:
             refused.is_reusable = self._intake.may_be_reused(refused)
             raise
 
-    async def _asked(self, image_id: str, terms: Terms, timings: Timings, known: Record | None) -> Delivered:
+    async def _asked(self, image_id: str, terms: Terms, timings: Timings, known: Record | Source | None) -> Delivered:
         if self._parent is not None:
             delivered = await self._parent.ask(image_id, terms, timings, known=known)
             if delivered is not None:
@@ -53,12 +55,12 @@ class Upstream:
             fetched = await self._fetched(image_id, terms, known)
         return await self._intake.take(fetched, timings)
 
-    async def _fetched(self, image_id: str, terms: Terms, known: Record | None) -> Fetched:
+    async def _fetched(self, image_id: str, terms: Terms, known: Record | Source | None) -> Fetched:
         try:
             return await self._origin.fetch(
                 image_id,
-                etag="" if known is None else known.origin_etag,
-                last_modified="" if known is None else known.passed.last_modified,
+                etag=_etag(known),
+                last_modified=_last_modified(known),
                 passed_by=terms.passed_by,
                 client=terms.fields,
             )
@@ -73,3 +75,12 @@ class Upstream:
     def storage(self, fields: ResponseFields) -> Storage:
         """Whether what was answered may be stored, and can be."""
         return self._intake.storage(fields)
+
+
+def _etag(known: Record | Source | None) -> str:
+    return known.fields.etag if isinstance(known, Source) else "" if known is None else known.origin_etag
+
+
+def _last_modified(known: Record | Source | None) -> str:
+    fields = known.fields if isinstance(known, Source) else known
+    return "" if fields is None else fields.passed.last_modified
