@@ -94,6 +94,22 @@ def edge(_session_edge: RunningEdge, session_valkey: EmbeddedValkey) -> RunningE
     return afresh(_session_edge, session_valkey)
 
 
+@pytest.fixture(scope="session")
+def _session_hasty(session_valkey: EmbeddedValkey, _session_origin: ScriptedOrigin) -> Iterator[RunningEdge]:
+    settings = read_settings(
+        origin=_session_origin.url, redis_url=session_valkey.url, hold_off_s=0, miss="source", latent_token=LATENT_TOKEN
+    )
+    with running_edge(settings) as edge:
+        yield edge
+
+
+@pytest.fixture(params=["_session_edge", "_session_hasty"], ids=["latent", "source"])
+def edge_of_either_miss(request: pytest.FixtureRequest, session_valkey: EmbeddedValkey) -> RunningEdge:
+    """As `edge`, with both values of EDGE_MISS: whatever a first answer is made of, HTTP is the same."""
+    edge: RunningEdge = request.getfixturevalue(request.param)
+    return afresh(edge, session_valkey)
+
+
 @pytest.fixture
 def store(session_valkey: EmbeddedValkey) -> Iterator[redis.Redis]:
     """The store of `edge`, looked at directly."""
