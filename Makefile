@@ -30,8 +30,8 @@ demo: $(STAMP)
 test: $(STAMP)
 	CI= BUILD_NUMBER= $(VENV)/bin/pytest $(ARGS)
 
-# What `make test` draws a hundred times a test, here 20,000 times; then cases made from the OpenAPI documents, in half an
-# hour together. ARGS="--seconds 600" is for the cases.
+# What `make test` draws a hundred times a test, here 20,000 times; then cases made from the OpenAPI documents of both
+# ports, for a quarter of an hour each: ARGS="--seconds 60" for less.
 fuzz: $(STAMP) $(FUZZ_STAMP)
 	CI= BUILD_NUMBER= $(VENV)/bin/pytest --hypothesis-profile=long --timeout=3600 tests/fuzz tests/service/test_linear_parsers.py
 	$(VENV)/bin/python -m tests.fuzz.over_openapi $(FUZZ)/bin/schemathesis $(ARGS)
