@@ -99,6 +99,16 @@ class Filler:
         """Return what tells whether a purge of this picture by its id has come between two points of time."""
         return await self._record_store.purge_mark(lookup)
 
+    def now_s(self) -> float:
+        """Return the time by the clock that freshness is judged by."""
+        return self._now()
+
+    def needs_validation(self, result: FillResult, *, asked_s: float) -> bool:
+        """Return whether a request has come after the origin's answer, and the answer is not fresh (RFC 9111 4)."""
+        if not isinstance(result, NewRecord) or asked_s < result.delivered.fields.answered_s:
+            return False
+        return use_of(result.record, now_s=self._now()) is Use.AFTER_VALIDATION
+
     async def is_outdated(self, result: FillResult) -> bool:
         """Return whether a purge of many has come since the fill began: requests after the purge need another fill."""
         match result:

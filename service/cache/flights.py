@@ -8,6 +8,7 @@ varies. A request that has waited for an answer which turns out to be another cl
            -> older than a purge                       again; no other request joins that flight any more
            -> of another variant                       again, with the requests for this variant
            -> a preview that was shown before          it is reused as a stored answer (`previews`)
+           -> stale, and asked for before this request came    again: the next fill validates it
 
 Each purge of a picture by its id sets a mark in the store. A fill reads it before anything else, and a request reads it
 before it joins that fill. If the two differ, the fill may have begun before a purge that this request has come after,
@@ -85,6 +86,7 @@ class Flights:
         self._encoder.note(lookup.key)
         # The key is the picture, or its variant, and not the size: both sizes wait for the same fill.
         key: Hashable = lookup.key
+        asked_s = self._filler.now_s()
         for _ in range(ATTEMPTS):
             mark = await self._filler.purge_mark(lookup) if key in self._fills else b""
             landed = await self._run(key, asked, lookup, instead_of)
@@ -100,7 +102,7 @@ class Flights:
                 key = (lookup.key, variant(result, asked.terms.fields))
             elif landed.late and isinstance(result, Preview):
                 return await self._reuse(key, landed, result, asked)
-            else:
+            elif not self._filler.needs_validation(result, asked_s=asked_s):
                 return _take_picture(result, collapsed=landed.collapsed)
         landed = await self._run(object(), asked, lookup, instead_of)
         return _take_picture(landed.value.result, collapsed=landed.collapsed)
