@@ -120,3 +120,5 @@ ORIGIN_BYTES = (
     b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 1\r\n\r\nx",
     b"HTTP/1.1 200 OK\r\nX: " + b"y" * 200_000,
 )
+STORED_TAGS = (b"\0ats", b" ats", b"cat\n")
+"""In place of `cats` in a record: read once, and then an assertion failed when its dates were renewed."""

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,6 +14,7 @@ from service.records.record import pack, record_key, unpack
 from service.records.vary_rule import VaryRule, pack_rule, unpack_rule
 from service.rules.error_fields import ErrorFields
 from service.rules.response_fields import PassedOn
+from tests.fuzz import past_faults as past
 from tests.service.releases import reframed
 from tests.service.test_record import GOLDEN, GOLDEN_OF_VERSION_5
 
@@ -47,6 +49,15 @@ def test_a_changed_value_is_read_whole_or_not_at_all(
     value = _changed(samples[which % len(samples)], changes)
     if sealed and len(value) > 8:
         value = reframed(value, version=value[3])
+    check(value, read, write)
+
+
+@pytest.mark.parametrize("tag", past.STORED_TAGS)
+def test_past_tags(tag: bytes) -> None:
+    check(reframed(GOLDEN.replace(b"cats", tag, 1), version=6), unpack, pack)
+
+
+def check(value: bytes, read: Callable[..., Any], write: Callable[..., bytes]) -> None:
     with suppress(RecordError):
         whole = read(value, KEY)
         assert read(write(whole, KEY), KEY) == whole, "what was read cannot be written"
