@@ -1,4 +1,4 @@
-# setup demo test lint bench rehearse-lease gpu-check: each does the set-up it needs by itself.
+# setup demo test fuzz lint bench rehearse-lease gpu-check: each does the set-up it needs by itself.
 # An outsider's PyPI serves torch as the CUDA build on Linux; to have another, put it into .venv first
 # (python3 -m venv .venv && .venv/bin/pip install ...): a torch that is already there is kept.
 
@@ -6,12 +6,14 @@ PYTHON ?= python3
 TORCH ?= torch==2.13.0
 VENV := .venv
 STAMP := $(VENV)/.set-up
+FUZZ := .venv-fuzz
+FUZZ_STAMP := $(FUZZ)/.set-up
 RIVALS := .venv-rivals
 RIVALS_STAMP := $(RIVALS)/.set-up
 ARGS ?=
 
 .DEFAULT_GOAL := setup
-.PHONY: setup demo test lint bench rehearse-lease gpu-check
+.PHONY: setup demo test fuzz lint bench rehearse-lease gpu-check
 
 setup: $(STAMP)
 
@@ -27,6 +29,17 @@ demo: $(STAMP)
 # pytest reads CI: where it is set, a failed comparison of two pictures prints a diff of all bytes, which takes hours.
 test: $(STAMP)
 	CI= BUILD_NUMBER= $(VENV)/bin/pytest $(ARGS)
+
+# What `make test` draws a hundred times a test, here 20,000 times; then cases made from the OpenAPI documents of both
+# ports, for a quarter of an hour each: ARGS="--seconds 60" for less.
+fuzz: $(STAMP) $(FUZZ_STAMP)
+	CI= BUILD_NUMBER= $(VENV)/bin/pytest --hypothesis-profile=long --timeout=3600 tests/fuzz tests/service/test_linear_parsers.py
+	$(VENV)/bin/python -m tests.fuzz.over_openapi $(FUZZ)/bin/schemathesis $(ARGS)
+
+$(FUZZ_STAMP):
+	test -x $(FUZZ)/bin/python || $(PYTHON) -m venv $(FUZZ)
+	$(FUZZ)/bin/pip install --quiet 'schemathesis>=4.32,<5'
+	touch $@
 
 lint: $(STAMP)
 	$(VENV)/bin/ruff check .

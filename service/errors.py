@@ -7,6 +7,8 @@ EdgeError
 │   ├── BadImageId
 │   ├── BadResolution
 │   ├── BadFormat
+│   ├── LatentsDenied    401  a latent was requested without the token of this edge's children
+│   ├── LatentsOff       404  this edge serves no latents
 │   ├── FieldsTooLarge   431  the header fields are more than the edge forwards to the origin
 │   ├── MalformedRequest      no HTTP that the edge understands, or without the one Host that it needs
 │   ├── RequestTooSlow   408
@@ -50,6 +52,9 @@ from typing import ClassVar, Self
 from service.reason import Reason
 from service.rendition import MEDIA_TYPES, RES_VALUES
 
+BEARER = 'Bearer realm="latentedge"'
+"""The challenge to a client that has not the right token (RFC 6750 3)."""
+
 
 class EdgeError(Exception):
     """An error, with its status, its sentence for clients (`public`), and whether it is logged (`report`)."""
@@ -58,6 +63,8 @@ class EdgeError(Exception):
     public: ClassVar[str] = "The edge failed to answer."
     report: ClassVar[bool] = True
     retry_after_s: ClassVar[int | None] = None
+    challenge: ClassVar[str] = ""
+    """How a client has to identify itself (RFC 9110 11.6.1)."""
     collapsed = False
     """Whether this is the error of another request's fetch, for which this request waited (RFC 9211 2.6)."""
     forwarded: Reason | None = None
@@ -109,6 +116,21 @@ class BadFormat(RequestError):
     """The argument `fmt` is not a media type of the edge."""
 
     public = f"fmt is one of {', '.join(MEDIA_TYPES)}, and is given once."
+
+
+class LatentsDenied(RequestError):
+    """A request for a latent has no token, or not that of this edge."""
+
+    status = HTTPStatus.UNAUTHORIZED
+    public = "Latents are for edges that have this one as their parent: the token is missing or wrong."
+    challenge = BEARER
+
+
+class LatentsOff(RequestError):
+    """A latent was asked for, and this edge hands out none."""
+
+    status = HTTPStatus.NOT_FOUND
+    public = "This edge hands out no latents: it has no EDGE_LATENT_TOKEN."
 
 
 class FieldsTooLarge(RequestError):

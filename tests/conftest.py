@@ -6,7 +6,15 @@ A GPU test is left out where there is no GPU; under REQUIRE_ALL=1 nothing may be
 import os
 from collections.abc import Generator
 
+import hypothesis
 import pytest
+
+# No deadline: a machine that is shared is slow at times, and what must be linear is counted in steps.
+hypothesis.settings.register_profile("short", deadline=None)
+hypothesis.settings.register_profile(
+    "long", deadline=None, max_examples=20_000, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("short")  # `make fuzz` names the other
 
 
 def pytest_configure() -> None:

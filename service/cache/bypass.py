@@ -2,11 +2,15 @@
 
 A picture that the origin lets nobody store is marked for a minute (Varnish: hit-for-miss): each request for it then
 fetches for itself, instead of waiting for a fill that can help nobody else.
+
+A child edge gets no more of a picture than a client: the 344 picture without loss, as `fmt=png` serves it, but not the
+origin's file, unless the origin forbids to transform it. A picture that came as a latent is passed on as a latent.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from service.cache.answer import Answer, Asked
 from service.cache.picture_files import PictureFiles
@@ -14,9 +18,14 @@ from service.errors import EdgeError, note_forward_reason
 from service.metrics.outcomes import Outcome
 from service.metrics.timings import Timings
 from service.reason import Reason
+from service.records.latent_facts import write_facts
 from service.records.lease import Leases
 from service.records.lookup import Lookup
+from service.records.record import ETAG_CAP_BYTES, fits
+from service.rendition import MEDIA_TYPES
+from service.rules import freshness
 from service.rules.conditional import Validators
+from service.rules.negotiation import Wanted
 from service.rules.redirects import tag_for_clients
 from service.upstream.source import Original, Source
 from service.upstream.upstream import Upstream
@@ -51,19 +60,37 @@ class Bypass:
         """Return the answer that shows this source. Raises CodecFailed or QueueFull."""
         if source.prepared.original is not None:
             return self._answer_as_it_is(source, source.prepared.original, asked)
-        tag = self._files.source_tag(source.prepared.source_digest, asked.wanted)
-        not_modified, body = self._is_not_modified(source, tag, asked), None
-        if not (not_modified or asked.head):
-            body = await self._files.write(source.prepared.of_size(asked.wanted.size_px), asked.wanted, timings)
-        return Answer(
+        wanted = _without_loss(asked.wanted, source) if asked.wanted.is_latent else asked.wanted
+        tag = self._files.source_tag(source.prepared.source_digest, wanted)
+        not_modified = self._is_not_modified(source, tag, asked)
+        answer = Answer(
             outcome=Outcome.BYPASS,
-            media_type=asked.wanted.media_type,
-            body=body,
+            media_type=wanted.media_type,
+            body=None if not_modified or asked.head else await self._write(source, wanted, timings),
             not_modified=not_modified,
             entity_tag=tag,
             passed=source.fields.passed,
             age=source.fields.age,
             status=source.fields.status,
+        )
+        if not asked.wanted.is_latent:
+            return answer
+        return replace(answer, latent_facts=_facts(source), tags=source.fields.tags)
+
+    async def _write(self, source: Source, wanted: Wanted, timings: Timings) -> bytes:
+        prepared = source.prepared
+        if wanted.is_latent:
+            assert prepared.bitstream is not None, "else a picture is wanted"
+            return prepared.bitstream
+        return await self._files.write(prepared.of_size(wanted.size_px), wanted, timings)
+
+    async def answer_later(self, source: Source, asked: Asked, timings: Timings) -> Answer:
+        """Return the same with its age, for a request that came after the origin's answer (RFC 9111 4, 5.1)."""
+        born_ms, now_s = freshness.born_ms(source.fields), self._now()
+        return replace(
+            await self.answer(source, asked, timings),
+            age=str(freshness.age_s(born_ms=born_ms, now_s=now_s)),
+            ttl_s=freshness.remaining_s(born_ms=born_ms, lifetime_s=source.storage.lifetime_s, now_s=now_s),
         )
 
     def _answer_as_it_is(self, source: Source, original: Original, asked: Asked) -> Answer:
@@ -86,3 +113,17 @@ class Bypass:
         passed = source.fields.passed
         current = Validators(entity_tag=entity_tag, last_modified=passed.last_modified, date=passed.date)
         return asked.conditions.is_not_modified(current, now_s=self._now())
+
+
+def _without_loss(wanted: Wanted, source: Source) -> Wanted:
+    """Return what a child gets in place of a latent that is not stored."""
+    if source.prepared.bitstream is not None:
+        return wanted
+    return replace(wanted, media_type=MEDIA_TYPES["png"])
+
+
+def _facts(source: Source) -> str:
+    """Return the facts of the file: with them the child has the same entity tags, and can validate with the origin."""
+    fields = source.fields
+    etag = fields.etag if fits(fields.etag, ETAG_CAP_BYTES) else ""
+    return write_facts(replace(source.prepared.facts, origin_etag=etag, is_stale=fields.is_stale))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
 from service.errors import QueueFull
@@ -26,6 +26,8 @@ class Landed(Generic[Result]):
 
     value: Result
     collapsed: bool
+    late: bool = False
+    """Whether the flight had shown its result before this caller came."""
     flight: asyncio.Task[Result] | None = field(default=None, compare=False, repr=False)
     """The flight, which may go on."""
 
@@ -61,8 +63,9 @@ class Coalescing(Generic[Result]):
         try:
             # shield: the caller may be cancelled, the flight goes on for the others and for the store.
             flight = self._flights[key]
+            late = flight.shown.done() and not to_the_end
             value = await asyncio.shield(flight.task if to_the_end else flight.shown)
-            return Landed(value, collapsed=collapsed, flight=flight.task)
+            return Landed(value, collapsed=collapsed, late=late, flight=flight.task)
         finally:
             self._free += collapsed
 
@@ -87,6 +90,14 @@ class Coalescing(Generic[Result]):
         if flight is not None and (only is None or flight.task is only.flight):
             del self._flights[key]
 
+    def show_instead(self, key: Hashable, result: Result, *, only: Landed[Result]) -> None:
+        """Show callers that join this flight from now on another result than it has shown."""
+        flight = self._flights.get(key)
+        if flight is not None and flight.task is only.flight:
+            shown: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+            shown.set_result(result)
+            self._flights[key] = replace(flight, shown=shown)
+
     def __contains__(self, key: Hashable) -> bool:
         """Return whether a flight for this key could be joined."""
         return key in self._flights
@@ -105,7 +116,8 @@ class Coalescing(Generic[Result]):
 
     def _land(self, key: Hashable, flight: _Flight[Result]) -> None:
         self._under_way.discard(flight.task)
-        if self._flights.get(key) is flight:
+        joinable = self._flights.get(key)
+        if joinable is not None and joinable.task is flight.task:
             del self._flights[key]
         task, shown = flight.task, flight.shown
         if task.cancelled():

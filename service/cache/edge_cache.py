@@ -10,11 +10,21 @@ no store      one fetch for all requests -> resized from the source
 from __future__ import annotations
 
 from dataclasses import replace
+from http import HTTPStatus
 
 from service.cache.answer import Answer, Asked
 from service.cache.bypass import Bypass
 from service.cache.coalescing import Landed
-from service.cache.fill_result import NewRecord, Preview, Renewed, StaleInstead, StoredMeanwhile, Unstored, WithRecord
+from service.cache.fill_result import (
+    NewRecord,
+    Preview,
+    Renewed,
+    Reused,
+    StaleInstead,
+    StoredMeanwhile,
+    Unstored,
+    WithRecord,
+)
 from service.cache.flights import Flights
 from service.cache.picture_state import Fresh, HitForMiss, Missing, NoStore, PictureStates, Stale
 from service.cache.record_answers import RecordAnswers
@@ -105,6 +115,8 @@ class EdgeCache:
         result = landed.value
         if not landed.collapsed:
             timings.stages.extend(result.facts.timings.stages)
+        if isinstance(result, Reused):
+            return await self._answer_reused(result, asked, timings)
         if isinstance(result, Preview | Unstored):
             return await self._answer_unstored(result, asked, timings, collapsed=landed.collapsed)
         try:
@@ -137,12 +149,12 @@ class EdgeCache:
         self, result: Preview | Unstored, asked: Asked, timings: Timings, *, collapsed: bool
     ) -> Answer:
         source, obstacle = result.source, result.source.storage.obstacle
-        # RFC 9111 5.2.2.5 and 5.2.2.7: that answer was for another client. Or it is no latent, as this request wants.
-        shares = collapsed and obstacle is None and not asked.wanted.is_latent
+        # RFC 9111 5.2.2.5 and 5.2.2.7: an answer that may not be stored was for another client.
+        shares = collapsed and obstacle is None
         if collapsed and not shares:
             source = await self._bypass.fetch(asked, timings, forwarded=result.facts.forwarded)
         answer = await self._bypass.answer(source, asked, timings)
-        outcome = Outcome.BYPASS if obstacle is not None else Outcome.COLLAPSED if shares else Outcome.MISS
+        outcome = Outcome.BYPASS if obstacle is not None else Outcome.COLLAPSED if shares else _outcome_alone(result)
         why = result.why if isinstance(result, Unstored) and obstacle is None else Reason.SOURCE
         return replace(
             answer,
@@ -151,6 +163,20 @@ class EdgeCache:
             origin_status=result.facts.origin_status,
             collapsed=shares,
             detail=source.storage.obstacle or why,
+        )
+
+    async def _answer_reused(self, result: Reused, asked: Asked, timings: Timings) -> Answer:
+        answer = await self._bypass.answer_later(result.preview.source, asked, timings)
+        if result.why_stale is None:
+            self._telemetry.add_avoided_bytes(result.preview.source.prepared.source_bytes)
+            return replace(answer, outcome=Outcome.HIT, detail=Reason.SOURCE)
+        failed = result.why_stale is Reason.STALE_IF_ERROR
+        return replace(
+            answer,
+            outcome=Outcome.STALE,
+            forwarded=result.facts.forwarded if failed else None,
+            origin_status=result.facts.origin_status if failed else None,
+            detail=result.why_stale,
         )
 
     async def _answer_hit_for_miss(
@@ -164,6 +190,11 @@ class EdgeCache:
         source = await self._flights.fetch(asked, timings)
         answer = await self._bypass.answer(source, asked, timings)
         return replace(answer, forwarded=Reason.STORE_UNAVAILABLE)
+
+
+def _outcome_alone(result: Preview | Unstored) -> Outcome:
+    confirmed = result.facts.origin_status == HTTPStatus.NOT_MODIFIED
+    return Outcome.REVALIDATED if confirmed else Outcome.MISS
 
 
 def _outcome(landed: Landed[WithRecord]) -> Outcome:

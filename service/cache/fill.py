@@ -19,6 +19,7 @@ from service.cache.fill_result import (
     NewRecord,
     Preview,
     Renewed,
+    Reused,
     StaleInstead,
     StoredMeanwhile,
     Unstored,
@@ -46,7 +47,7 @@ from service.records.staleness import Use, may_stand_in, use_of
 from service.rules.freshness import Storage
 from service.rules.origin_refused import OriginRefused
 from service.rules.response_fields import ResponseFields
-from service.upstream.intake import Delivered, without_file
+from service.upstream.intake import Delivered
 from service.upstream.source import Latent, Source, Terms
 from service.upstream.upstream import Upstream
 
@@ -99,10 +100,20 @@ class Filler:
         """Return what tells whether a purge of this picture by its id has come between two points of time."""
         return await self._record_store.purge_mark(lookup)
 
+    def now_s(self) -> float:
+        """Return the time by the clock that freshness is judged by."""
+        return self._now()
+
+    def needs_validation(self, result: FillResult, *, asked_s: float) -> bool:
+        """Return whether a request has come after the origin's answer, and the answer is not fresh (RFC 9111 4)."""
+        if not isinstance(result, NewRecord) or asked_s < result.delivered.fields.answered_s:
+            return False
+        return use_of(result.record, now_s=self._now()) is Use.AFTER_VALIDATION
+
     async def is_outdated(self, result: FillResult) -> bool:
         """Return whether a purge of many has come since the fill began: requests after the purge need another fill."""
         match result:
-            case Preview(grant=grant):
+            case Preview(grant=grant) | Reused(preview=Preview(grant=grant)):
                 return grant is not None and await self._record_store.is_over(grant)
             case Unstored(fenced=fenced):
                 return fenced
@@ -174,7 +185,7 @@ class Filler:
             work.lease.mark_hit_for_miss()
             if work.known is not None:  # RFC 9111 4: the most recent answer counts, and it may not be shown again
                 await self._record_store.drop(work.known)
-            source = await self._upstream.as_source(delivered, work.terms)
+            source = await self._upstream.as_source(delivered)
             return Unstored(work.facts, source, delivered.storage.obstacle)
         if isinstance(delivered, Latent):
             return await self._store(work, delivered, delivered.bitstream, work.facts)
@@ -182,7 +193,7 @@ class Filler:
             return await self._skip(work, delivered, Reason.NOT_ADMITTED, work.facts)
         if work.show is None:
             return await self._encode(work, delivered)
-        return await self._encode_in_background(work, without_file(delivered), work.show)
+        return await self._encode_in_background(work, delivered, work.show)
 
     async def _encode(self, work: Work, delivered: Source) -> FillResult:
         try:
@@ -190,7 +201,7 @@ class Filler:
                 bitstream = await self._encoder.encode(delivered.prepared.high)
         except QueueFull as refused:  # the source is here: showing it is cheap, and another edge can encode it itself
             return await self._skip(work, delivered, refused.reason, work.facts)
-        return await self._store(work, without_file(delivered), bitstream, work.facts)
+        return await self._store(work, delivered, bitstream, work.facts)
 
     async def _encode_in_background(self, work: Work, source: Source, show: Show) -> FillResult:
         show(Preview(work.facts, source, work.grant))

@@ -5,6 +5,7 @@ NewRecord         a picture was fetched and is a latent now
 Renewed           the origin confirmed the stale record
 StaleInstead      the origin failed, and the stale record is shown
 Preview           a picture was fetched; the fill goes on and encodes it
+Reused            a preview that was shown before
 Unstored          a picture was fetched and is not encoded
 Failed            an error
 """
@@ -18,6 +19,7 @@ from service.metrics.timings import Timings
 from service.reason import Reason
 from service.records.record import Record
 from service.records.record_store import Grant
+from service.rules import freshness
 from service.rules.origin_refused import OriginRefused
 from service.rules.vary import Fields, selecting_names, selection, selects_alike
 from service.upstream.source import Latent, Source
@@ -88,6 +90,36 @@ class Preview:
     grant: Grant | None
     """What the fill will store under."""
 
+    @property
+    def born_ms(self) -> int:
+        """See `service.records.staleness.Dated`."""
+        return freshness.born_ms(self.source.fields)
+
+    @property
+    def lifetime_s(self) -> int:
+        """Likewise."""
+        return self.source.storage.lifetime_s
+
+    @property
+    def stale_while_revalidate_s(self) -> int:
+        """Likewise."""
+        return self.source.storage.stale_while_revalidate_s
+
+    @property
+    def stale_if_error_s(self) -> int:
+        """Likewise."""
+        return self.source.storage.stale_if_error_s
+
+
+@dataclass(frozen=True, slots=True)
+class Reused:
+    """A preview for a request that came after the origin's answer: nothing was asked for it (RFC 9111 4)."""
+
+    facts: FillFacts
+    preview: Preview
+    why_stale: Reason | None = None
+    """Why it may be shown although it is stale (RFC 5861); None for a fresh one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Unstored:
@@ -113,7 +145,7 @@ class Failed:
 
 
 WithRecord = StoredMeanwhile | NewRecord | Renewed | StaleInstead
-FillResult = WithRecord | Preview | Unstored | Failed
+FillResult = WithRecord | Preview | Reused | Unstored | Failed
 
 
 def may_be_shared(result: FillResult) -> bool:
@@ -151,5 +183,7 @@ def _vary(result: FillResult) -> str:
             return ""
         case Preview() | Unstored():
             return result.source.fields.passed.vary
+        case Reused(preview=preview):
+            return preview.source.fields.passed.vary
         case _:
             return result.record.passed.vary

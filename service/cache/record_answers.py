@@ -25,7 +25,7 @@ class RecordAnswers:
     async def answer(self, record: Record, asked: Asked, timings: Timings, *, outcome: Outcome) -> Answer:
         """Return the answer that shows this record. Raises DamagedBitstream, CodecFailed or QueueFull."""
         wanted, now_s = asked.wanted, self._now()
-        tag = self._files.entity_tag(record, wanted)
+        tag = self._current_tag(record, asked)
         # Known before any decode: neither a 304 nor a HEAD touches the codec.
         not_modified = asked.conditions.is_not_modified(
             Validators(entity_tag=tag, last_modified=record.passed.last_modified, date=record.passed.date), now_s=now_s
@@ -45,6 +45,17 @@ class RecordAnswers:
             latent_facts=_latent_facts(record, outcome) if wanted.is_latent else "",
             tags=record.tags if wanted.is_latent else (),
         )
+
+    def _current_tag(self, record: Record, asked: Asked) -> str:
+        """Return the entity tag of this record's picture, or of the client's copy if that is the source's own pixels.
+
+        What was shown of the same source before it was encoded is as good (RFC 9110 8.8.1): the client may keep it.
+        """
+        tag = self._files.entity_tag(record, asked.wanted)
+        if asked.conditions.if_none_match is None or asked.wanted.is_latent or asked.conditions.names(tag):
+            return tag
+        preview_tag = self._files.source_tag(record.source_digest, asked.wanted)
+        return preview_tag if asked.conditions.names(preview_tag) else tag
 
 
 def _latent_facts(record: Record, outcome: Outcome) -> str:

@@ -117,7 +117,7 @@ class Reencoder:
 
     async def _reencode(self, found: Found, terms: Terms) -> None:
         try:
-            outcome = await self._outcome(found, replace(terms, keep_file=False))
+            outcome = await self._outcome(found, terms)
         except QueueFull:
             outcome = ReencodeOutcome.REFUSED
         except (OriginError, SourceError, CodecFailed, RecordError, StoreUnavailable):

@@ -182,6 +182,8 @@ def unpack(value: bytes, key: bytes) -> Record:
         raise DamagedRecord("a length above its cap")
     etag, *passed = map(reader.ascii, lengths)
     tags = tuple(_read_tag(reader) for _ in range(tag_count))
+    if not tags_fit(tags):  # a record that was read can be written again, under new dates
+        raise DamagedRecord("a tag that no picture can have")
     image_id = reader.utf8(id_bytes)
     bitstream = reader.rest()
     if not 0 < len(bitstream) <= BITSTREAM_CAP_BYTES:

@@ -18,9 +18,15 @@ class Confirmed:
 
 def merge(known: Record, fields: ResponseFields) -> ResponseFields:
     """Return the stored fields updated by the fields of a 304 (RFC 9111 3.2)."""
+    stored = replace(fields, status=known.status, passed=known.passed, etag=known.origin_etag, tags=known.tags)
+    return merge_fields(stored, fields)
+
+
+def merge_fields(known: ResponseFields, fields: ResponseFields) -> ResponseFields:
+    """Return the fields of an answer that is in memory, likewise."""
     said = {name: new for name in PASSED_ON if (new := getattr(fields.passed, name))}
     passed = replace(known.passed, **said)
-    etag, tags = fields.etag or known.origin_etag, fields.tags or known.tags
+    etag, tags = fields.etag or known.etag, fields.tags or known.tags
     return replace(fields, status=known.status, passed=passed, etag=etag, tags=tags)
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from enum import Enum, auto
+from typing import Protocol
 
-from service.records.record import Record
 from service.rules import freshness
 
 
@@ -19,7 +19,27 @@ class Use(Enum):
     AFTER_VALIDATION = auto()
 
 
-def use_of(record: Record, *, now_s: float, held_off: bool = False) -> Use:
+class Dated(Protocol):
+    """A record, or another answer of the origin that is kept for a while."""
+
+    @property
+    def born_ms(self) -> int:
+        """When the origin made it."""
+
+    @property
+    def lifetime_s(self) -> int:
+        """How long it is fresh."""
+
+    @property
+    def stale_while_revalidate_s(self) -> int:
+        """How long after that it may be shown while it is validated (RFC 5861 3)."""
+
+    @property
+    def stale_if_error_s(self) -> int:
+        """How long it may be shown instead of an error (RFC 5861 4)."""
+
+
+def use_of(record: Dated, *, now_s: float, held_off: bool = False) -> Use:
     """Return how a record may be used now. `held_off`: its back-off has not ended, so the origin is not asked."""
     stale_s = _stale_s(record, now_s)
     if stale_s < 0:
@@ -29,10 +49,10 @@ def use_of(record: Record, *, now_s: float, held_off: bool = False) -> Use:
     return Use.WHILE_REVALIDATING if stale_s < record.stale_while_revalidate_s else Use.AFTER_VALIDATION
 
 
-def may_stand_in(record: Record, *, now_s: float) -> bool:
+def may_stand_in(record: Dated, *, now_s: float) -> bool:
     """Return whether a record may be shown where the origin fails (RFC 5861 4)."""
     return _stale_s(record, now_s) < record.stale_if_error_s
 
 
-def _stale_s(record: Record, now_s: float) -> int:
+def _stale_s(record: Dated, now_s: float) -> int:
     return -freshness.remaining_s(born_ms=record.born_ms, lifetime_s=record.lifetime_s, now_s=now_s)

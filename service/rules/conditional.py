@@ -48,6 +48,10 @@ class Conditions:
     if_none_match: str | None = None
     if_modified_since: str | None = None
 
+    def names(self, entity_tag: str) -> bool:
+        """Return whether If-None-Match names this entity tag, or any (RFC 9110 13.1.2)."""
+        return self.if_none_match is not None and _any_match(self.if_none_match, entity_tag)
+
     def is_not_modified(self, current: Validators, *, now_s: float) -> bool:
         """Return whether a 304 is the right answer, because the client's copy is current (RFC 9110 13.2.2)."""
         if self.if_none_match is not None:

@@ -15,6 +15,7 @@ from fastapi import FastAPI
 from service.bus.decoder_client import DecoderClient
 from service.bus.symbol_reader import SymbolReader
 from service.cache.admission import Admission
+from service.cache.after_fill import AfterFill
 from service.cache.bypass import Bypass
 from service.cache.edge_cache import EdgeCache
 from service.cache.encoder import Encoder, EncodeRules
@@ -23,6 +24,7 @@ from service.cache.flights import Flights
 from service.cache.hold_off import HoldOff
 from service.cache.picture_files import PictureFiles
 from service.cache.picture_state import PictureStates
+from service.cache.previews import Previews
 from service.cache.record_answers import RecordAnswers
 from service.cache.reencoder import NewLatents, Reencoder
 from service.cache.s3_fifo import S3Fifo
@@ -166,7 +168,14 @@ async def _started(settings: Settings, drain: Drain, closing: AsyncExitStack, *,
     bypass = Bypass(sources, leases, files, now=time.time)
     cache = EdgeCache(
         PictureStates(record_store, leases, hold_off, telemetry=telemetry, now=time.time),
-        Flights(filler, bypass, encoder, refiner=refiner, telemetry=telemetry, waiters=settings.waiters),
+        Flights(
+            filler,
+            bypass,
+            encoder=encoder,
+            previews=Previews(sources, now=time.time, waiters=settings.waiters),
+            after_fill=AfterFill(refiner, telemetry),
+            waiters=settings.waiters,
+        ),
         from_record=RecordAnswers(files, now=time.time),
         bypass=bypass,
         reencoder=reencoder,
@@ -175,7 +184,9 @@ async def _started(settings: Settings, drain: Drain, closing: AsyncExitStack, *,
     closing.push_async_callback(lambda: cache.close(within_s=drain.left_s()))
     log = AccessLog(settings.access_log, file=STDOUT, observer=telemetry)
     closing.callback(log.close)
-    questions = Questions(node_name(host=gethostname(), parent=settings.parent), settings.forward)
+    questions = Questions(
+        node_name(host=gethostname(), parent=settings.parent), settings.forward, settings.latent_token
+    )
     return Services(
         pictures=Pictures(cache, telemetry, questions, log),
         admin=AdminServices(
@@ -211,6 +222,7 @@ def _parent(settings: Settings, intake: Intake, telemetry: Telemetry, closing: A
         settings.parent + LATENTS.rstrip("/"),
         limits=Limits(source_bytes=settings.source_bytes, timeout_s=settings.parent_timeout_s),
         observer=telemetry.parent,
+        token=settings.parent_token.get_secret_value(),
     )
     closing.push_async_callback(client.close)
     return Parent(client, intake=intake, retry_s=settings.parent_retry_s, telemetry=telemetry)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, FilePath, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, FilePath, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from models.cpu.kernels import parse_formats
@@ -30,10 +30,16 @@ def _setting(default: Any, unit: str, sentence: str, **bounds: Any) -> Any:  # n
     return Field(default, description=sentence, json_schema_extra={"unit": unit}, **bounds)
 
 
-def _token(token: str) -> str:
+def _token(secret: SecretStr) -> SecretStr:
+    token = secret.get_secret_value()
     if not token.isascii() or not token.isprintable() or token != token.strip():
         raise ValueError("must be printable ASCII without spaces around it")
-    return token
+    return secret
+
+
+Token = Annotated[SecretStr, AfterValidator(_token)]
+"""A secret. Neither logs nor statistics show it."""
+NO_TOKEN = SecretStr("")
 
 
 def _kernels(text: str) -> str:
@@ -64,6 +70,9 @@ class Settings(BaseSettings):
         "The address of a parent edge. It is asked for a latent before the origin is asked for the picture. "
         "Empty: no parent.",
     )
+    parent_token: Token = _setting(
+        NO_TOKEN, "text", "The token that the edge sends to its parent: the parent's EDGE_LATENT_TOKEN."
+    )
     parent_timeout_s: float = _setting(10.0, "s", "Timeout of a whole fetch from the parent.", gt=0, le=600)
     parent_retry_s: float = _setting(
         1.0, "s", "Back-off of a parent that was down or too slow: it is not asked for this long.", ge=0, le=3600
@@ -74,8 +83,13 @@ class Settings(BaseSettings):
         "The Redis or Valkey to use, with redis+cluster:// for a cluster. Empty: the edge starts an embedded Valkey.",
     )
     store_bytes: int = _setting(256 * 2**20, "bytes", "Memory of the embedded Valkey.", ge=4 * 2**20)
-    admin_token: Annotated[str, AfterValidator(_token)] = _setting(
-        "", "text", "The token for purges, which clients send as `Authorization: Bearer`. Empty: purging is off."
+    latent_token: Token = _setting(
+        NO_TOKEN,
+        "text",
+        "The token for `/latent/<id>`, sent as `Authorization: Bearer` by child edges. Empty: no latents are served.",
+    )
+    admin_token: Token = _setting(
+        NO_TOKEN, "text", "The token for purges, which clients send as `Authorization: Bearer`. Empty: purging is off."
     )
     store_timeout_s: float = _setting(1.0, "s", "Timeout of a store command.", gt=0, le=60)
     store_retry_s: float = _setting(
@@ -349,10 +363,20 @@ class Settings(BaseSettings):
             raise ValueError("EDGE_MIN_TTL_S must not be above EDGE_MAX_TTL_S")
         return self
 
+    @model_validator(mode="after")
+    def _has_a_token_for_its_parent(self) -> Self:
+        if self.parent and not self.parent_token.get_secret_value():
+            raise ValueError("EDGE_PARENT needs EDGE_PARENT_TOKEN: the EDGE_LATENT_TOKEN of the parent")
+        return self
+
     def environment(self) -> dict[str, str]:
         """Return the settings as environment variables for the worker processes."""
         values = ((name, getattr(self, name)) for name in type(self).model_fields)
-        return {PREFIX + name.upper(): str(value) for name, value in values if value is not None}
+        return {PREFIX + name.upper(): _written(value) for name, value in values if value is not None}
+
+
+def _written(value: object) -> str:
+    return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,7 @@ class Intake:
         self._reader = reader
         self._draw = draw
 
-    async def take(self, image_id: str, fetched: Fetched, timings: Timings, *, keep_file: bool) -> Delivered:
+    async def take(self, image_id: str, fetched: Fetched, timings: Timings) -> Delivered:
         """Return the prepared picture or latent. Raises a SourceError, an UnusableLatent, QueueFull or CodecFailed."""
         fields, body = freshness.with_date(fetched.fields), fetched.body
         if body is None:
@@ -65,9 +65,9 @@ class Intake:
                 facts = read_facts(fetched.latent_facts)
                 return Latent(fields, body, await self._check(body, facts), storage)
         with timings.measure("source"), self.judging(fields, storage):
-            return Source(fields, await self._prepare(body, fields, keep_file=keep_file), storage)
+            return Source(fields, await self._prepare(body, fields), storage)
 
-    async def as_source(self, delivered: Delivered, *, keep_file: bool) -> Source:
+    async def as_source(self, delivered: Delivered) -> Source:
         """Return the pixels, for requests that are answered without a record."""
         assert not isinstance(delivered, Confirmed), "nothing was asked that a 304 could answer"
         if isinstance(delivered, Source):
@@ -81,7 +81,8 @@ class Intake:
             conventional_high_bytes=facts.conventional_high_bytes,
             conventional_medium_bytes=facts.conventional_medium_bytes,
             media_type=LATENT_MEDIA_TYPE,
-            original=Original(bitstream, LATENT_MEDIA_TYPE) if keep_file else None,
+            bitstream=bitstream,
+            refinement=facts.refinement,
         )
         return Source(delivered.fields, prepared, delivered.storage)
 
@@ -121,9 +122,9 @@ class Intake:
             error.vary = fields.passed.vary
             raise
 
-    async def _prepare(self, body: bytes, fields: ResponseFields, *, keep_file: bool) -> Prepared:
+    async def _prepare(self, body: bytes, fields: ResponseFields) -> Prepared:
         prepared = await self._reader.prepare(body)
-        if keep_file or not freshness.may_be_transformed(fields.passed):
+        if not freshness.may_be_transformed(fields.passed):
             return replace(prepared, original=Original(body, prepared.media_type))
         return prepared
 
@@ -164,8 +165,3 @@ class Intake:
 
 def _trace(image_id: str, trace: FreshnessTrace) -> None:
     logging.getLogger(__name__).debug("freshness of %r: %s", image_id, trace)
-
-
-def without_file(source: Source) -> Source:
-    """A file that nobody will be handed must not wait for the codec with its picture."""
-    return replace(source, prepared=replace(source.prepared, original=None))

@@ -34,7 +34,7 @@ CONNECTIONS = 64  # assumed; fills are bounded by their own flights
 REDIRECTS = 3  # assumed
 SENTENCE_CAP_CHARACTERS = 200  # assumed: enough to know what went wrong
 # What may stand as it is in a path (RFC 3986 3.3); everything else of an id is escaped, so it can never become a query.
-_PATH_CHARACTERS = "/!$&'()*+,;=:@~"
+PATH_CHARACTERS = "/!$&'()*+,;=:@~"
 FIRST_SUCCESS, FIRST_REFUSAL, LAST_REFUSAL = 200, 300, 599
 LOOP = "CDN-Loop"
 # RFC 9110 7.6.3: a gateway must send it. The name is a pseudonym, as the host's is nobody's business.
@@ -101,8 +101,15 @@ class OriginClient:
     """One origin, or one parent, whose address is fixed when the edge starts."""
 
     def __init__(
-        self, base_url: str, *, limits: Limits, observer: Observer, now: Callable[[], float] = time.time
+        self,
+        base_url: str,
+        *,
+        limits: Limits,
+        observer: Observer,
+        token: str = "",
+        now: Callable[[], float] = time.time,
     ) -> None:
+        """Create a client. With a token it identifies itself by it (RFC 6750 2.1)."""
         self._base_url = base_url.rstrip("/")
         self._limits = limits
         self._observer = observer
@@ -120,6 +127,7 @@ class OriginClient:
                 "Accept": f"image/*, {LATENT_MEDIA_TYPE}",
                 # A compressed body could unpack to any size; pictures are compressed already.
                 "Accept-Encoding": "identity",
+                **({"Authorization": f"Bearer {token}"} if token else {}),
             },
         )
 
@@ -140,7 +148,7 @@ class OriginClient:
         try:
             with _translated():
                 async with asyncio.timeout(self._limits.timeout_s):
-                    url = f"{self._base_url}/{quote(image_id, safe=_PATH_CHARACTERS)}"
+                    url = f"{self._base_url}/{quote(image_id, safe=PATH_CHARACTERS)}"
                     fetched = await self._fetched(url, asked)
         except (OriginError, FileTooLarge) as error:
             self._observer.count_fetch(outcome=error.label, fetched_bytes=0)

@@ -25,9 +25,9 @@ class Original:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """The reference picture in both sizes, what they would take as conventional files, and what is left of the source.
+    """The reference picture in both sizes, what they would take as conventional files, and facts of the source.
 
-    The file itself is not, unless it is passed on: up to `queue_items` pictures wait for the codec.
+    The file itself is left out wherever it is not needed: up to `queue_items` pictures wait for the codec.
     """
 
     source_digest: bytes
@@ -39,6 +39,11 @@ class Prepared:
     media_type: str
     """What the file is, whatever it was said to be."""
     original: Original | None = None
+    """The file itself, where nobody may make another one of it."""
+    bitstream: bytes | None = None
+    """The latent itself, where the picture came as one,"""
+    refinement: int = 0
+    """and the steps of search in it."""
 
     @property
     def facts(self) -> LatentFacts:
@@ -48,6 +53,7 @@ class Prepared:
             source_bytes=self.source_bytes,
             conventional_high_bytes=self.conventional_high_bytes,
             conventional_medium_bytes=self.conventional_medium_bytes,
+            refinement=self.refinement,
         )
 
     def of_size(self, size_px: int) -> Pixels:
@@ -61,8 +67,6 @@ class Terms:
 
     passed_by: str = ""
     """The edges that have asked for it, this one last (RFC 8586)."""
-    keep_file: bool = False
-    """Whether a file that may not be stored is to be passed on as it is."""
     fields: Fields = NO_FIELDS
     """Of the client's request, those by which the origin may choose."""
 

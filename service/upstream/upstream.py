@@ -29,13 +29,15 @@ class Upstream:
 
     async def fetch(self, image_id: str, terms: Terms, timings: Timings) -> Source:
         """The picture as the origin has it, in both sizes. Raises what the client is told."""
-        return await self.as_source(await self.ask(image_id, terms, timings), terms)
+        return await self.as_source(await self.ask(image_id, terms, timings))
 
-    async def as_source(self, delivered: Delivered, terms: Terms) -> Source:
+    async def as_source(self, delivered: Delivered) -> Source:
         """The same for what is already there."""
-        return await self._intake.as_source(delivered, keep_file=terms.keep_file)
+        return await self._intake.as_source(delivered)
 
-    async def ask(self, image_id: str, terms: Terms, timings: Timings, known: Record | None = None) -> Delivered:
+    async def ask(
+        self, image_id: str, terms: Terms, timings: Timings, known: Record | Source | None = None
+    ) -> Delivered:
         """What there is now, or that what is known is still good."""
         try:
             async with self._under_way:
@@ -44,21 +46,21 @@ class Upstream:
             refused.is_reusable = self._intake.may_be_reused(image_id, refused)
             raise
 
-    async def _asked(self, image_id: str, terms: Terms, timings: Timings, known: Record | None) -> Delivered:
+    async def _asked(self, image_id: str, terms: Terms, timings: Timings, known: Record | Source | None) -> Delivered:
         if self._parent is not None:
             delivered = await self._parent.ask(image_id, terms, timings, known=known)
             if delivered is not None:
                 return delivered
         with timings.measure("origin"):
             fetched = await self._fetched(image_id, terms, known)
-        return await self._intake.take(image_id, fetched, timings, keep_file=terms.keep_file)
+        return await self._intake.take(image_id, fetched, timings)
 
-    async def _fetched(self, image_id: str, terms: Terms, known: Record | None) -> Fetched:
+    async def _fetched(self, image_id: str, terms: Terms, known: Record | Source | None) -> Fetched:
         try:
             return await self._origin.fetch(
                 image_id,
-                etag="" if known is None else known.origin_etag,
-                last_modified="" if known is None else known.passed.last_modified,
+                etag=_etag(known),
+                last_modified=_last_modified(known),
                 passed_by=terms.passed_by,
                 client=terms.fields,
             )
@@ -77,3 +79,12 @@ class Upstream:
     def storage(self, image_id: str, fields: ResponseFields) -> Storage:
         """Decide whether an answer may be stored and fits into a record, and for how long."""
         return self._intake.storage(image_id, fields)
+
+
+def _etag(known: Record | Source | None) -> str:
+    return known.fields.etag if isinstance(known, Source) else "" if known is None else known.origin_etag
+
+
+def _last_modified(known: Record | Source | None) -> str:
+    fields = known.fields if isinstance(known, Source) else known
+    return "" if fields is None else fields.passed.last_modified

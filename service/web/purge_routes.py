@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, Self
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError, field_validator, model_validator
 from starlette.exceptions import HTTPException
 
-from service.errors import BadImageId, StoreUnavailable
+from service.errors import BEARER, BadImageId, StoreUnavailable
 from service.metrics.telemetry import Telemetry
 from service.records.purger import Purger
+from service.rules.bearer import bears
 from service.rules.cache_tags import TAG_CAP_BYTES, is_tag
 from service.rules.negotiation import check_image_id
 from service.web.questions import PICTURES
 
-_UNAUTHORISED = {"WWW-Authenticate": 'Bearer realm="latentedge"'}  # RFC 6750 3
+_UNAUTHORISED = {"WWW-Authenticate": BEARER}
 
 
 class PurgeOrder(BaseModel):
@@ -59,18 +59,16 @@ class PurgeOrder(BaseModel):
 class Purging:
     """What the purge routes answer from."""
 
-    def __init__(self, purger: Purger, telemetry: Telemetry, *, token: str) -> None:
+    def __init__(self, purger: Purger, telemetry: Telemetry, *, token: SecretStr) -> None:
         self._purger = purger
         self._telemetry = telemetry
-        self._token = token
+        self._token = token.get_secret_value()
 
     def check(self, request: Request) -> None:
         """Raises 403 where purging is off, 401 for whoever has not the token."""
         if not self._token:
             raise HTTPException(HTTPStatus.FORBIDDEN, "Purging is off: this edge has no EDGE_ADMIN_TOKEN.")
-        scheme, _, given = request.headers.get("authorization", "").partition(" ")
-        matches = hmac.compare_digest(given.strip().encode("latin-1"), self._token.encode())
-        if scheme.lower() != "bearer" or not matches:
+        if not bears(request.headers.raw, self._token):
             raise HTTPException(HTTPStatus.UNAUTHORIZED, "The token is missing or wrong.", headers=_UNAUTHORISED)
 
     async def purge(self, order: PurgeOrder) -> dict[str, Any]:

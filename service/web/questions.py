@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from pydantic import SecretStr
 from starlette.types import Scope
 
 from models.config import HIGH_PX
 from service.cache.answer import Asked
+from service.errors import LatentsDenied, LatentsOff
 from service.rendition import rendition_of
+from service.rules.bearer import bears
 from service.rules.cdn_loop import add_node
 from service.rules.conditional import Conditions
 from service.rules.forwarding import Forward
@@ -37,12 +40,16 @@ class Questions:
 
     node: str
     forward: Forward
+    latent_token: SecretStr
+    """The token that a child edge must send to get latents. Empty: no latents are served."""
 
     def read(self, scope: Scope, told: Told) -> Asked:
         """Return the question that a request asks, and note its facts in `told`. Raises a RequestError."""
         accept, if_none_match, if_modified_since, loop = _lines(scope["headers"])
         if scope["path"].startswith(LATENTS):
-            wanted = _latent(scope["path"].removeprefix(LATENTS), told)
+            told.res, told.negotiated = LATENT_RES, False
+            self._check_child(scope["headers"])
+            wanted = _latent(scope["path"].removeprefix(LATENTS))
         else:
             wanted = _picture(scope, accept or "", told)
         return Asked(
@@ -51,10 +58,16 @@ class Questions:
             head=scope["method"] == "HEAD",
             terms=Terms(
                 passed_by=add_node(loop or "", self.node),
-                keep_file=wanted.is_latent,
                 fields=self.forward.select(scope["headers"]),
             ),
         )
+
+    def _check_child(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        token = self.latent_token.get_secret_value()
+        if not token:
+            raise LatentsOff
+        if not bears(headers, token):
+            raise LatentsDenied
 
 
 def _picture(scope: Scope, accept: str, told: Told) -> Wanted:
@@ -65,8 +78,7 @@ def _picture(scope: Scope, accept: str, told: Told) -> Wanted:
     return wanted
 
 
-def _latent(image_id: str, told: Told) -> Wanted:
-    told.res, told.negotiated = LATENT_RES, False
+def _latent(image_id: str) -> Wanted:
     check_image_id(image_id)
     return Wanted(image_id=image_id, size_px=HIGH_PX, media_type=LATENT_MEDIA_TYPE)
 

@@ -74,6 +74,8 @@ def problem(error: EdgeError, *, negotiated: bool, head: bool) -> PictureRespons
     headers, body = _problem_fields(error, negotiated=negotiated), problem_body(error.status, error.public)
     if error.retry_after_s is not None:
         headers.append((b"retry-after", str(error.retry_after_s).encode()))
+    if error.challenge:
+        headers.append((b"www-authenticate", error.challenge.encode()))
     if error.status == HTTPStatus.NO_CONTENT:  # RFC 9110 15.3.5: the origin's word; there is nothing to tell of it
         return PictureResponse(error.status, headers, None)
     headers.append((b"content-type", b"application/problem+json"))

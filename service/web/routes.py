@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Path, Query, Security
 from fastapi.responses import Response
+from fastapi.security import HTTPBearer
 from starlette.datastructures import MutableHeaders
 from starlette.types import Message, Receive, Scope, Send
 
@@ -19,6 +20,7 @@ from service.web.purge_routes import purge_router
 from service.web.questions import LATENTS, PICTURES
 
 _METHODS = {"GET", "HEAD"}
+_Id = Annotated[str, Path(description="As the origin knows the picture.", examples=["china.jpg"])]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,7 @@ def _pictures_router(app: EdgeApp) -> APIRouter:
         responses={200: {"content": {media_type: {} for media_type in MEDIA_TYPES.values()}}},
     )
     async def read_image(
-        id: str,  # noqa: A002, ARG001  (documentation)
+        id: _Id,  # noqa: A002, ARG001  (documentation)
         res: Annotated[  # noqa: ARG001
             str, Query(description=f"{describe_sizes()}.", json_schema_extra={"enum": list(RES_VALUES)})
         ] = RENDITIONS[0].name,
@@ -100,8 +102,12 @@ def _pictures_router(app: EdgeApp) -> APIRouter:
         """The centre square of a picture of the origin, in one of two sizes."""
         app.running()
 
-    @router.get(LATENTS + "{id:path}", responses={200: {"content": {LATENT_MEDIA_TYPE: {}}}})
-    async def read_latent(id: str) -> None:  # noqa: A002, ARG001  (likewise)
+    @router.get(
+        LATENTS + "{id:path}",
+        responses={200: {"content": {LATENT_MEDIA_TYPE: {}}}},
+        dependencies=[Security(HTTPBearer(auto_error=False, description="EDGE_LATENT_TOKEN"))],
+    )
+    async def read_latent(id: _Id) -> None:  # noqa: A002, ARG001  (likewise)
         """The latent of a picture, for an edge that has this one as its parent (EDGE_PARENT)."""
         app.running()
 

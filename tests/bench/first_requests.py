@@ -21,6 +21,7 @@ from service.demo.children import edge_server, free_port, origin_server
 from service.demo.photographs import write_photographs
 
 PICTURES = 40
+TOKEN = "between-two-tiers"
 STAGES = ("origin", "parent", "source", "latent", "encode", "queue", "entropy", "synthesis", "file")
 
 
@@ -37,14 +38,15 @@ def main() -> None:
         folder = write_photographs(Path(scratch) / "photographs").folder
         names = sorted(file.name for file in folder.glob("*.jpg"))[:PICTURES]
         origin = running.enter_context(origin_server(folder, log=Path(scratch) / "origin.log")).url
-        shield = edge_server(origin, log=Path(scratch) / "shield.log", port=free_port())
+        tokens = {"EDGE_LATENT_TOKEN": TOKEN}
+        shield = edge_server(origin, log=Path(scratch) / "shield.log", port=free_port(), settings=tokens)
         parent = running.enter_context(shield).url
         first_requests(parent, names)
         for way in (
             Way("latent", {}),
             Way("source", {"EDGE_MISS": "source", "EDGE_MISS_ITEMS": str(PICTURES)}),
             Way("not admitted", {"EDGE_ADMISSION_S": "3600"}),
-            Way("parent", {"EDGE_PARENT": parent}),
+            Way("parent", {"EDGE_PARENT": parent, "EDGE_PARENT_TOKEN": TOKEN}),
         ):
             log = Path(scratch) / f"{way.name}.log"
             with edge_server(origin, log=log, port=free_port(), settings=way.settings) as edge:

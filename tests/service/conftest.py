@@ -16,7 +16,7 @@ from service.settings.edge_settings import read_settings
 from service.store.embedded import EmbeddedValkey
 from tests.command_line import Shell
 from tests.service.filled_cache import FilledCache
-from tests.service.running_edge import RunningEdge, running_edge
+from tests.service.running_edge import LATENT_TOKEN, RunningEdge, running_edge
 from tests.service.scripted_origin import ScriptedOrigin
 from tests.service.stored import afresh
 
@@ -81,15 +81,33 @@ def session_valkey(valkey_program: None) -> Iterator[EmbeddedValkey]:  # noqa: A
 @pytest.fixture(scope="session")
 def _session_edge(session_valkey: EmbeddedValkey, _session_origin: ScriptedOrigin) -> Iterator[RunningEdge]:
     # Without hold-off: what one story's origin fails with is no matter of the next one.
-    settings = read_settings(origin=_session_origin.url, redis_url=session_valkey.url, hold_off_s=0)
+    settings = read_settings(
+        origin=_session_origin.url, redis_url=session_valkey.url, hold_off_s=0, latent_token=LATENT_TOKEN
+    )
     with running_edge(settings) as edge:
         yield edge
 
 
 @pytest.fixture
 def edge(_session_edge: RunningEdge, session_valkey: EmbeddedValkey) -> RunningEdge:
-    """An edge with an empty store and the default settings, but for hold-off."""
+    """An edge with an empty store and the default settings, but for hold-off and the token of its children."""
     return afresh(_session_edge, session_valkey)
+
+
+@pytest.fixture(scope="session")
+def _session_hasty(session_valkey: EmbeddedValkey, _session_origin: ScriptedOrigin) -> Iterator[RunningEdge]:
+    settings = read_settings(
+        origin=_session_origin.url, redis_url=session_valkey.url, hold_off_s=0, miss="source", latent_token=LATENT_TOKEN
+    )
+    with running_edge(settings) as edge:
+        yield edge
+
+
+@pytest.fixture(params=["_session_edge", "_session_hasty"], ids=["latent", "source"])
+def edge_of_either_miss(request: pytest.FixtureRequest, session_valkey: EmbeddedValkey) -> RunningEdge:
+    """As `edge`, with both values of EDGE_MISS: whatever a first answer is made of, HTTP is the same."""
+    edge: RunningEdge = request.getfixturevalue(request.param)
+    return afresh(edge, session_valkey)
 
 
 @pytest.fixture

@@ -20,6 +20,9 @@ from service.serving.http_server import HttpServer
 from service.settings.edge_settings import Settings
 
 START_LIMIT_S = 120
+LATENT_TOKEN = "between-two-tiers"
+"""What a child sends to its parent in the stories with tiers."""
+AS_A_CHILD = {"Authorization": f"Bearer {LATENT_TOKEN}"}
 
 
 class Arrivals:
@@ -82,6 +85,10 @@ class RunningEdge:
 
     def get(self, path: str, **options: Any) -> httpx.Response:  # noqa: ANN401  (httpx's own options)
         return self.client.get(path, **options)
+
+    def latent(self, image_id: str, headers: dict[str, str] | None = None) -> httpx.Response:
+        """What a child gets of a picture, from an edge whose EDGE_LATENT_TOKEN is that of the stories."""
+        return self.client.get(f"/latent/{image_id}", headers={**(headers or {}), **AS_A_CHILD})
 
     def stats(self) -> dict[str, Any]:
         figures: dict[str, Any] = self.client.get("/stats").json()

@@ -36,9 +36,9 @@ class Server:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def get(self, path: str) -> httpx.Response:
+    def get(self, path: str, headers: dict[str, str] | None = None) -> httpx.Response:
         """On a connection of its own: any worker may take it."""
-        return httpx.get(self.url + path, timeout=60, trust_env=False)
+        return httpx.get(self.url + path, headers=headers, timeout=60, trust_env=False)
 
     def wait_until_said(self, words: str) -> None:
         assert self.parent.stderr is not None

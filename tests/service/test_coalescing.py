@@ -177,3 +177,43 @@ def test_an_error_after_a_result_was_shown_reaches_no_caller() -> None:
         runway.may_land.set()
 
     story(scenario)
+
+
+def test_a_caller_is_late_once_a_flight_has_shown_its_result() -> None:
+    async def scenario(coalescing: Coalescing[str], runway: Runway) -> None:
+        async def fly(show: Show[str]) -> str:
+            show("preview")
+            return await runway.fly(show)
+
+        early = await coalescing.run("cat", fly, to_the_end=False)
+        late = await coalescing.run("cat", fly, to_the_end=False)
+        coalescing.show_instead("cat", "another", only=late)
+        latest = await coalescing.run("cat", fly, to_the_end=False)
+        assert [(one.value, one.late) for one in (early, late, latest)] == [
+            ("preview", False),
+            ("preview", True),
+            ("another", True),
+        ]
+        waiting = asyncio.create_task(coalescing.run("cat", fly))
+        await asyncio.sleep(0)
+        runway.may_land.set()
+        patient = await waiting
+        assert (patient.value, patient.late, runway.flights) == ("flight 1", False, 1)
+
+    story(scenario)
+
+
+def test_a_result_is_not_shown_instead_of_that_of_another_flight() -> None:
+    async def scenario(coalescing: Coalescing[str], runway: Runway) -> None:
+        async def fly(show: Show[str]) -> str:
+            show("preview")
+            return await runway.fly(show)
+
+        one = await coalescing.run("cat", fly, to_the_end=False)
+        coalescing.forget("cat")
+        other = await coalescing.run("cat", fly, to_the_end=False)
+        coalescing.show_instead("cat", "of the forgotten", only=one)
+        assert (await coalescing.run("cat", fly, to_the_end=False)).value == other.value
+        runway.may_land.set()
+
+    story(scenario)

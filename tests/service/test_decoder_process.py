@@ -22,6 +22,7 @@ from service.serving.client_limits import ClientLimits
 from service.serving.workers import STARTUP_FAILURE, WatchedProcess
 from service.settings.edge_settings import read_settings
 from service.store.embedded import EmbeddedValkey
+from tests.service.running_edge import AS_A_CHILD, LATENT_TOKEN
 from tests.service.scripted_origin import Reply, ScriptedOrigin
 from tests.service.server_process import SERVER, Server, free_port, serving
 from tests.service.test_drain import answer, ask, connected, ended, let_go, wait_until_closed
@@ -44,7 +45,7 @@ def decoder_of(server: Server) -> int:
 def shown_by_a_codec_here(server: Server) -> bytes:
     """Return the medium picture of the latent that the server has stored, decoded in this process, as a PNG file."""
     codec = Codec.load(kernels=KERNELS)
-    latent = server.get("/latent/cat").content
+    latent = server.get("/latent/cat", AS_A_CHILD).content
     return image_file.write(codec.synthesize([codec.read(latent)], size_px=172)[0], "image/png")
 
 
@@ -94,7 +95,7 @@ def test_a_decoder_that_is_killed_comes_back_and_no_request_hangs_or_gets_anothe
     _ = valkey_program
     origin.script("/cat", Reply(photo, headers=FRESH))
     settings = {"decoder": "process", "device": "cpu", "hot_bytes": 0, "kernels": KERNELS}
-    with serving(short_path, origin.url, workers=2, **settings) as server:
+    with serving(short_path, origin.url, workers=2, latent_token=LATENT_TOKEN, **settings) as server:
         assert server.get("/image/cat").status_code == 200
         load = Load(server, shown_by_a_codec_here(server))
         with load.running():
@@ -131,7 +132,10 @@ def test_a_signal_to_every_process_cuts_no_request(
     reply = Reply(photo, headers=FRESH, gate=threading.Event())
     origin.script("/slow", reply)
     settings = {"decoder": "process", "device": "cpu", "redis_url": valkey.url, "admin_port": free_port()}
-    with serving(short_path, origin.url, workers=1, **settings) as server, connected(server) as client:
+    with (
+        serving(short_path, origin.url, workers=1, latent_token=LATENT_TOKEN, **settings) as server,
+        connected(server) as client,
+    ):
         ask(client, "/image/slow?res=medium")
         assert reply.arrived.wait(LIMIT_S)
         os.killpg(server.parent.pid, signal.SIGTERM)
@@ -150,7 +154,7 @@ def test_a_decoder_whose_weights_have_vanished_ends_the_server(
     weights = short_path / "weights.safetensors"
     shutil.copy(RELEASED, weights)
     settings = {"decoder": "process", "device": "cpu", "redis_url": valkey.url, "weights": weights}
-    with serving(short_path, origin.url, workers=1, **settings) as server:
+    with serving(short_path, origin.url, workers=1, latent_token=LATENT_TOKEN, **settings) as server:
         decoder = decoder_of(server)
         weights.unlink()
         os.kill(decoder, signal.SIGKILL)

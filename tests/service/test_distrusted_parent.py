@@ -80,7 +80,9 @@ def ward(_ward: RunningEdge, edge: RunningEdge, scripted_parent: ScriptedOrigin)
         ("broken", Reply(status=302, headers={"Location": "http://elsewhere.example/"})),
         ("refused", Reply(status=500)),
         ("refused", Reply(status=403, headers={"Cache-Status": "x; fwd=uri-miss; fwd-status=403"})),
-        ("refused", Reply(b"no such route", status=404)),
+        ("refused", Reply(status=401, headers={"Cache-Status": "x; fwd=uri-miss; fwd-status=401"})),
+        ("wrong_token", Reply(status=401)),
+        ("no_latents", Reply(b"no such route", status=404)),
         ("loop", Reply(status=508)),
     ],
 )
@@ -146,7 +148,7 @@ def test_a_stale_picture_is_validated_by_the_origin_then(
     assert told(ward.get("/image/cat")) == "latentedge; fwd=stale; fwd-status=304; stored"
     assert origin.requests[-1].headers["If-None-Match"] == '"v1"'
     asked = scripted_parent.requests[-1].headers["If-None-Match"]
-    assert asked == ward.get("/latent/cat").headers["etag"]
+    assert asked == ward.latent("cat").headers["etag"]
 
 
 def test_a_latent_that_comes_alone_is_measured(ward: RunningEdge, scripted_parent: ScriptedOrigin) -> None:

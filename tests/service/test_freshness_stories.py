@@ -15,6 +15,12 @@ from tests.service.stored import emptied, stored_keys
 FRESH = {"Cache-Control": "public, max-age=600"}
 
 
+@pytest.fixture
+def edge(edge_of_either_miss: RunningEdge) -> RunningEdge:
+    """With both values of EDGE_MISS."""
+    return edge_of_either_miss
+
+
 def test_the_words_of_the_origin_reach_every_client_unchanged(
     edge: RunningEdge, origin: ScriptedOrigin, photo: bytes
 ) -> None:

@@ -10,7 +10,7 @@ from service.demo.children import origin_server
 from service.settings.edge_settings import read_settings
 from service.store.embedded import EmbeddedValkey
 from tests.command_line import Shell
-from tests.service.running_edge import RunningEdge, running_edge
+from tests.service.running_edge import LATENT_TOKEN, RunningEdge, running_edge
 from tests.service.scripted_origin import Reply, ScriptedOrigin
 from tests.service.stored import stored_keys
 from tests.service.test_stories import size_of
@@ -66,7 +66,7 @@ def test_one_that_may_not_be_stored_is_decoded_for_each_client(
         answer = edge.get(path)
         assert answer.status_code == 200
         assert told(answer) == f"latentedge; fwd=uri-miss; detail={control}"
-    assert edge.get("/latent/cat").content == a_latent()
+    assert edge.latent("cat").content == a_latent()
     assert not stored_keys(store)
 
 
@@ -118,7 +118,7 @@ def test_files_of_the_encode_command_are_served_from_the_small_origin(
     assert Shell(capfd)("encode", "--output", tmp_path / "latents", tmp_path / "cat.jpg").code == 0
     with (
         origin_server(tmp_path / "latents", log=tmp_path / "log") as origin,
-        running_edge(read_settings(origin=origin.url, redis_url=valkey.url)) as edge,
+        running_edge(read_settings(origin=origin.url, redis_url=valkey.url, latent_token=LATENT_TOKEN)) as edge,
     ):
         assert told(edge.get("/image/cat.le")) == "latentedge; fwd=uri-miss; stored"
-        assert edge.get("/latent/cat.le").content == (tmp_path / "latents" / "cat.le").read_bytes()
+        assert edge.latent("cat.le").content == (tmp_path / "latents" / "cat.le").read_bytes()

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from service.errors import EdgeError
 from service.records.latent_facts import read_facts
+from service.rules.bearer import bears
 from service.rules.cache_control import FIELD_CAP_CHARACTERS, parse_cache_control, parse_cdn_cache_control
 from service.rules.cache_control import _elements as elements
 from service.rules.cache_tags import read_tags, tags_fit
@@ -78,6 +79,7 @@ PARSERS: dict[str, Callable[[str], object]] = {
     "X-Request-ID": lambda field: request_id([(b"x-request-id", field.encode("latin-1"))]),
     "WWW-Authenticate": lambda field: ErrorFields(www_authenticate=field).can_be_kept,
     "Connection": lambda field: Forward().select([*FIELDS[:60], (b"connection", field.encode("latin-1"))]),
+    "Authorization": lambda field: bears([(b"authorization", field.encode("latin-1"))], "token"),
     "forwarded fields": lambda field: Forward().select([(b"foo", field.encode("latin-1"))]),
 }
 PIECES = [

@@ -4,7 +4,7 @@ import pytest
 
 from service.errors import LoopDetected
 from service.rules.cdn_loop import add_node, node_name
-from tests.service.running_edge import RunningEdge
+from tests.service.running_edge import AS_A_CHILD, RunningEdge
 from tests.service.scripted_origin import Reply, ScriptedOrigin
 
 
@@ -42,6 +42,6 @@ def test_the_origin_gets_cdn_loop(edge: RunningEdge, origin: ScriptedOrigin, pho
     said = origin.requests[-1].headers["CDN-Loop"]
     assert said.startswith("other; v=2, latentedge-")
     for path in ("/image/cat", "/latent/cat"):
-        refused = edge.get(path, headers={"CDN-Loop": said})
+        refused = edge.get(path, headers={"CDN-Loop": said, **AS_A_CHILD})
         assert refused.status_code == 508
         assert refused.headers["content-type"] == "application/problem+json"

@@ -16,7 +16,7 @@ from service.records.record import LEASE_PREFIX, generations_key, record_key, un
 from service.settings.edge_settings import read_settings
 from service.store.embedded import EmbeddedValkey
 from tests.service.held_encodes import held_encodes
-from tests.service.running_edge import RunningEdge, running_edge
+from tests.service.running_edge import LATENT_TOKEN, RunningEdge, running_edge
 from tests.service.scripted_origin import Reply, ScriptedOrigin
 from tests.service.server_process import serving
 from tests.service.stored import afresh, stored_keys
@@ -43,7 +43,7 @@ def purging_edge(origin: str, store: str, **given: object) -> Iterator[RunningEd
 
 @pytest.fixture(scope="module")
 def _purging(session_valkey: EmbeddedValkey, _session_origin: ScriptedOrigin) -> Iterator[RunningEdge]:
-    with purging_edge(_session_origin.url, session_valkey.url) as edge:
+    with purging_edge(_session_origin.url, session_valkey.url, latent_token=LATENT_TOKEN) as edge:
         yield edge
 
 

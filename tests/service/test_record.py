@@ -205,6 +205,12 @@ def test_an_id_that_is_no_text_is_damage_even_under_a_right_checksum() -> None:
         unpack(reframed(wrong, version=6), KEY)
 
 
+@pytest.mark.parametrize("tag", [b"\0ats", b" ats", b"cat\n", b"\x7fats"])
+def test_a_tag_that_no_picture_has_is_damage_even_under_a_right_checksum(tag: bytes) -> None:
+    with pytest.raises(DamagedRecord, match="tag"):
+        unpack(reframed(GOLDEN.replace(b"cats", tag, 1), version=6), KEY)
+
+
 @pytest.mark.parametrize("status", [0, 199, 300, 404, 999])
 def test_a_status_that_no_picture_has_is_damage_even_under_a_right_checksum(status: int) -> None:
     with pytest.raises(DamagedRecord, match="status"):

@@ -19,11 +19,13 @@ from service.records.staleness import Use, may_stand_in, use_of
 from service.rules.freshness import FreshnessRules, Storage, storage
 from service.rules.http_date import http_date
 from service.rules.response_fields import PassedOn, ResponseFields
+from tests.service.held_encodes import LIMIT_S, held_encodes
 from tests.service.running_edge import RunningEdge
 from tests.service.scripted_origin import Reply, ScriptedOrigin
 from tests.service.stored import emptied, stored_keys
 from tests.service.test_record import SAMPLE
 from tests.service.test_refinement_stories import writes_to
+from tests.service.varying import under_way
 
 MODIFIED = "Sun, 06 Nov 1994 08:49:37 GMT"
 BRIEF = {"Cache-Control": "max-age=600", "ETag": '"v1"', "Last-Modified": MODIFIED}
@@ -197,6 +199,21 @@ def test_no_cache_is_stored_and_validated_on_each_use(
     assert edge.get("/image/cat").status_code == 503
     assert encodes(edge) == encoded
     assert shelf.record.stale_if_error_s == 0
+
+
+@pytest.mark.parametrize("control", ["no-cache", "max-age=0", "max-age=0, must-revalidate"])
+def test_a_request_that_comes_while_such_a_picture_is_encoded_needs_a_validation_too(
+    edge: RunningEdge, origin: ScriptedOrigin, photo: bytes, control: str
+) -> None:
+    """RFC 9111 4: the origin's answer was there before it."""
+    said = {"Cache-Control": control, "ETag": '"v1"'}
+    origin.script("/cat", Reply(photo, headers=said), Reply(status=304))
+    with held_encodes() as held, under_way(edge, {}) as first:
+        assert held.begun.wait(LIMIT_S)
+        with under_way(edge, {}) as second:
+            held.may_go_on.set()
+    assert told(first[0]) == "latentedge; fwd=uri-miss; stored"
+    assert told(second[0]) == "latentedge; fwd=stale; fwd-status=304; stored"
 
 
 def test_a_stale_picture_is_shown_at_once_while_one_request_validates_it(

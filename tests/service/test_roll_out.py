@@ -21,7 +21,7 @@ from service.settings.edge_settings import read_settings
 from service.store.embedded import EmbeddedValkey
 from tests.command_line import Shell
 from tests.service.other_weights import write_other_weights
-from tests.service.running_edge import RunningEdge, running_edge
+from tests.service.running_edge import LATENT_TOKEN, RunningEdge, running_edge
 from tests.service.scripted_origin import Reply, ScriptedOrigin
 from tests.service.stored import afresh
 from tests.service.test_newer_records import held, told
@@ -62,7 +62,7 @@ def new_stream(weights: Path) -> bytes:
 
 
 def edge_with(store: EmbeddedValkey, origin: ScriptedOrigin, **given: object) -> AbstractContextManager[RunningEdge]:
-    settings = {"admin_token": TOKEN, "hold_off_s": 0, "forward": "all", **given}
+    settings = {"admin_token": TOKEN, "hold_off_s": 0, "forward": "all", "latent_token": LATENT_TOKEN, **given}
     return running_edge(read_settings(origin=origin.url, redis_url=store.url, **settings))
 
 
@@ -324,7 +324,8 @@ def test_a_child_takes_the_latents_of_a_parent_with_the_previous_weights(
 ) -> None:
     origin.script("/handed", Reply(photo, headers=CATS))
     right = old.get("/image/handed")
-    given = {"weights": weights, "previous_weights": released, "reencode_per_minute": 0, "parent": old.url}
+    given = {"weights": weights, "previous_weights": released, "reencode_per_minute": 0}
+    given |= {"parent": old.url, "parent_token": LATENT_TOKEN}
     with edge_with(valkey, origin, **given) as child:
         answer = child.get("/image/handed")
         assert (answer.content, answer.headers["etag"]) == (right.content, right.headers["etag"])

@@ -8,6 +8,7 @@ from service.settings.quality import TargetScore
 from service.settings.refine_for import read_refine_for
 
 ORIGIN = "http://origin.example"
+NO_TOKEN_AT_ALL = "must be printable ASCII without spaces around it"
 
 
 @pytest.fixture(autouse=True)
@@ -107,6 +108,21 @@ def test_workers_read_the_settings_that_the_parent_had(monkeypatch: pytest.Monke
     for name, value in settings.environment().items():
         monkeypatch.setenv(name, value)
     assert read_settings() == settings
+
+
+@pytest.mark.parametrize("name", ["admin_token", "latent_token", "parent_token"])
+def test_a_token_is_shown_nowhere_and_reaches_the_workers(name: str) -> None:
+    settings = read_settings(origin=ORIGIN, **{name: "s3cret"})
+    assert "s3cret" not in f"{settings} {settings!r} {settings.model_dump_json()}"
+    assert settings.environment()[f"EDGE_{name.upper()}"] == "s3cret"
+    with pytest.raises(SettingsError) as caught:
+        read_settings(origin=ORIGIN, **{name: "s3cret\n"})
+    assert str(caught.value).splitlines()[1:] == [f"  EDGE_{name.upper()}: {NO_TOKEN_AT_ALL}"]
+
+
+def test_a_parent_needs_a_token() -> None:
+    with pytest.raises(SettingsError, match="EDGE_PARENT needs EDGE_PARENT_TOKEN"):
+        read_settings(origin=ORIGIN, parent="http://parent.example")
 
 
 def test_every_setting_explains_itself() -> None:

@@ -6,9 +6,11 @@ from contextlib import contextmanager
 
 import pytest
 
+from service.records.latent_facts import FIELD, read_facts
+from service.records.record import source_digest
 from service.settings.edge_settings import read_settings
 from service.store.embedded import EmbeddedValkey
-from tests.service.running_edge import RunningEdge, running_edge
+from tests.service.running_edge import LATENT_TOKEN, RunningEdge, running_edge
 from tests.service.scripted_origin import Reply, ScriptedOrigin
 from tests.service.test_purging import purge, purging_edge
 from tests.service.test_stories import size_of
@@ -32,7 +34,7 @@ def child(_child: RunningEdge, edge: RunningEdge) -> RunningEdge:
 @contextmanager
 def child_of_a_storeless(origin: ScriptedOrigin, server: EmbeddedValkey) -> Iterator[RunningEdge]:
     """An edge with a store before one that has none."""
-    storeless = read_settings(origin=origin.url, redis_url="unix:///none.sock")
+    storeless = read_settings(origin=origin.url, redis_url="unix:///none.sock", latent_token=LATENT_TOKEN)
     with running_edge(storeless) as parent, child_of(parent.url, server, store=3, origin=origin.url) as below:
         yield below
 
@@ -144,7 +146,7 @@ def test_what_was_purged_softly_is_not_made_fresh_by_a_child(
     """Its dates say that it is fresh, and the parent knows better."""
     origin.script("/cat", Reply(photo, headers=SAID), Reply(status=503), Reply(status=304))
     with (
-        purging_edge(origin.url, own_store(session_valkey, 3), hold_off_s=0) as parent,
+        purging_edge(origin.url, own_store(session_valkey, 3), hold_off_s=0, latent_token=LATENT_TOKEN) as parent,
         child_of(parent.url, session_valkey, store=4, origin=origin.url) as below,
     ):
         parent.get("/image/cat")
@@ -163,24 +165,31 @@ def test_tags_reach_the_edges_and_no_client(
     origin.script("/cat", Reply(photo, headers=TAGGED))
     shown = child.get("/image/cat")
     assert not {"cache-tag", "surrogate-key"} & shown.headers.keys()
-    assert edge.get("/latent/cat").headers["cache-tag"] == "cats,a"
+    assert edge.latent("cat").headers["cache-tag"] == "cats,a"
     assert record_of(child, "cat").tags == ("cats", "a")
 
 
-def test_tags_reach_the_edges_with_a_file_too(
-    origin: ScriptedOrigin, photo: bytes, session_valkey: EmbeddedValkey
+def test_tags_and_facts_reach_the_edges_with_pixels_too(
+    edge: RunningEdge, origin: ScriptedOrigin, photo: bytes, session_valkey: EmbeddedValkey
 ) -> None:
-    origin.script("/cat", Reply(photo, headers=TAGGED))
+    """The child makes the very record that an edge makes that has the file."""
+    origin.script("/cat", *[Reply(photo, headers=TAGGED)] * 2)
+    edge.get("/image/cat")
     with child_of_a_storeless(origin, session_valkey) as below:
         below.get("/image/cat")
-        assert record_of(below, "cat").tags == ("cats", "a")
+        record = record_of(below, "cat")
+        assert record.tags == ("cats", "a")
+        assert (record.source_digest, record.source_bytes) == (source_digest(photo), len(photo))
+        assert record.bitstream == record_of(edge, "cat").bitstream, "the latent of other pixels"
 
 
 def test_a_child_without_a_store_shows_the_parents_picture(
     edge: RunningEdge, origin: ScriptedOrigin, photo: bytes
 ) -> None:
     origin.script("/cat", Reply(photo, headers=SAID))
-    storeless = read_settings(origin=origin.url, parent=edge.url, redis_url="unix:///none.sock")
+    storeless = read_settings(
+        origin=origin.url, parent=edge.url, parent_token=LATENT_TOKEN, redis_url="unix:///none.sock"
+    )
     with running_edge(storeless) as child:
         for res, side_px in (("high", 344), ("medium", 172)):
             answer = child.get(f"/image/cat?res={res}")
@@ -197,13 +206,30 @@ def test_what_is_gone_is_the_origins_word(child: RunningEdge, origin: ScriptedOr
 
 @pytest.mark.parametrize("control", ["no-store", "private"])
 def test_what_the_parent_may_not_store_it_passes_on(
-    child: RunningEdge, origin: ScriptedOrigin, photo: bytes, control: str
+    child: RunningEdge, edge: RunningEdge, origin: ScriptedOrigin, photo: bytes, control: str
 ) -> None:
-    origin.script("/mine", *[Reply(photo, headers={"Cache-Control": control})] * 2)
-    for _ in range(2):
-        answer = child.get("/image/mine?res=medium")
+    origin.script("/mine", *[Reply(photo, headers={"Cache-Control": control})] * 3)
+    medium, high, above = child.get("/image/mine?res=medium"), child.get("/image/mine"), edge.get("/image/mine")
+    for answer in (medium, high):
         assert answer.headers["cache-control"] == control
         assert answer.headers["cache-status"] == f"latentedge; fwd=uri-miss; detail={control}"
+    assert (size_of(medium), size_of(high)) == ((172, 172), (344, 344))
+    assert high.headers["etag"] == above.headers["etag"]
+    assert high.content == above.content, "a picture of other pixels than the parent's"
+
+
+@pytest.mark.parametrize("control", ["no-store", "private"])
+def test_a_child_gets_no_more_of_it_than_a_client(
+    edge: RunningEdge, origin: ScriptedOrigin, photo: bytes, control: str
+) -> None:
+    """Not the file, which may have a hundred times as many pixels, and the place where they were taken."""
+    origin.script("/mine", *[Reply(photo, headers={"Cache-Control": control})] * 2)
+    for_a_child, for_clients = edge.latent("mine"), edge.get("/image/mine?fmt=png")
+    assert for_a_child.content == for_clients.content, "another file than a client's"
+    assert for_a_child.headers["etag"] == for_clients.headers["etag"]
+    facts = read_facts(for_a_child.headers[FIELD])
+    assert facts is not None
+    assert facts.source_digest == source_digest(photo)
 
 
 def test_what_may_not_be_changed_comes_as_it_is_through_all_tiers(
@@ -241,11 +267,11 @@ def test_edges_that_are_each_others_parents_ask_the_origin(
     origin: ScriptedOrigin, photo: bytes, session_valkey: EmbeddedValkey, unused_port: int
 ) -> None:
     origin.script("/cat", Reply(photo, headers=SAID))
-    first = read_settings(
-        origin=origin.url, parent=f"http://127.0.0.1:{unused_port}", redis_url=own_store(session_valkey, 3)
-    )
+    tokens = {"parent_token": LATENT_TOKEN, "latent_token": LATENT_TOKEN}
+    parent = f"http://127.0.0.1:{unused_port}"
+    first = read_settings(origin=origin.url, parent=parent, redis_url=own_store(session_valkey, 3), **tokens)
     with running_edge(first) as one:
-        second = read_settings(origin=origin.url, parent=one.url, redis_url=own_store(session_valkey, 4))
+        second = read_settings(origin=origin.url, parent=one.url, redis_url=own_store(session_valkey, 4), **tokens)
         with running_edge(second, port=unused_port) as other:
             started_s = time.monotonic()
             assert told(one.get("/image/cat")) == "latentedge; fwd=uri-miss; stored"

@@ -21,7 +21,7 @@ from service.store.embedded import EmbeddedValkey
 from service.store.generation_store import GenerationStore
 from service.store.latent_store import LatentStore, Token
 from tests.service.held_encodes import held_encodes
-from tests.service.running_edge import RunningEdge
+from tests.service.running_edge import LATENT_TOKEN, RunningEdge
 from tests.service.scripted_origin import Reply, ScriptedOrigin
 from tests.service.test_purging import HIT, LIMIT_S, MISS, VALIDATED, purge, purging_edge
 from tests.service.test_revalidation import encodes
@@ -119,8 +119,8 @@ def test_a_source_that_was_shown_before_a_soft_purge_is_not_shown_after_it(
 ) -> None:
     """The encode of the old variant is still under way: see EDGE_MISS."""
     origin.script("/cat", in_language("en"), in_language("de"), in_language("fr"))
-    with purging_edge(origin.url, own_store(session_valkey, 8), miss="source") as hasty:
-        ask(hasty, EN, "/latent/cat")
+    with purging_edge(origin.url, own_store(session_valkey, 8), miss="source", latent_token=LATENT_TOKEN) as hasty:
+        hasty.latent("cat", EN)
         with held_encodes() as held:
             before = ask(hasty, DE)
             assert held.begun.wait(LIMIT_S)

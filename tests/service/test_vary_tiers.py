@@ -7,7 +7,7 @@ import redis
 
 from service.settings.edge_settings import read_settings
 from service.store.embedded import EmbeddedValkey
-from tests.service.running_edge import RunningEdge, running_edge
+from tests.service.running_edge import LATENT_TOKEN, RunningEdge, running_edge
 from tests.service.scripted_origin import ScriptedOrigin
 from tests.service.stored import emptied, stored_keys
 from tests.service.test_purging import HIT, MISS, VALIDATED
@@ -56,7 +56,9 @@ def test_what_the_parent_cannot_tell_apart_it_does_not_hand_on_as_a_latent(
 ) -> None:
     """A parent that forwards nothing has one picture for all, which may be the wrong one."""
     origin.script("/cat", *[in_language("en")] * 2)
-    deaf = read_settings(origin=origin.url, redis_url=own_store(session_valkey, 11), forward="none")
+    deaf = read_settings(
+        origin=origin.url, redis_url=own_store(session_valkey, 11), forward="none", latent_token=LATENT_TOKEN
+    )
     with (
         running_edge(deaf) as parent,
         child_of(parent.url, session_valkey, store=10, origin=origin.url) as child,

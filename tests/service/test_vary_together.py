@@ -8,7 +8,7 @@ import pytest
 
 from service.settings.edge_settings import read_settings
 from service.store.embedded import EmbeddedValkey
-from tests.service.running_edge import RunningEdge, running_edge
+from tests.service.running_edge import LATENT_TOKEN, RunningEdge, running_edge
 from tests.service.scripted_origin import Reply, ScriptedOrigin
 from tests.service.test_purging import HIT, LIMIT_S, MISS
 from tests.service.tiers import own_store, told
@@ -95,14 +95,16 @@ def test_whoever_is_shown_the_source_is_shown_their_own(origin: ScriptedOrigin, 
     first = gated(in_language("en"))
     origin.script("/cat", first, in_language("de"))
     url = own_store(session_valkey, 8)
-    with running_edge(read_settings(origin=origin.url, redis_url=url, miss="source")) as hasty:
+    with running_edge(
+        read_settings(origin=origin.url, redis_url=url, miss="source", latent_token=LATENT_TOKEN)
+    ) as hasty:
         with under_way(hasty, EN) as english:
             assert first.arrived.wait(LIMIT_S)
             with under_way(hasty, EN) as alike, under_way(hasty, DE) as german:
                 opened(first)
         tags = [answer[0].headers["etag"] for answer in (english, alike, german)]
         assert tags[0] == tags[1] != tags[2]
-        latents = [ask(hasty, asked, "/latent/cat").content for asked in (EN, DE)]
+        latents = [hasty.latent("cat", asked).content for asked in (EN, DE)]
         assert latents[0] != latents[1]
 
 

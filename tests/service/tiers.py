@@ -21,7 +21,7 @@ from service.records.record import Record, pack, record_key, unpack
 from service.render import image_file
 from service.settings.edge_settings import read_settings
 from service.store.embedded import EmbeddedValkey
-from tests.service.running_edge import RunningEdge, running_edge
+from tests.service.running_edge import LATENT_TOKEN, RunningEdge, running_edge
 from tests.service.stored import emptied_database
 
 MODIFIED = "Sun, 06 Nov 1994 08:49:37 GMT"
@@ -40,8 +40,10 @@ def own_store(server: EmbeddedValkey, number: int) -> str:
 
 @contextmanager
 def child_of(parent: str, server: EmbeddedValkey, *, store: int = 1, **settings: Any) -> Iterator[RunningEdge]:  # noqa: ANN401  (any setting)
-    """An edge with this parent."""
-    with running_edge(read_settings(parent=parent, redis_url=own_store(server, store), **settings)) as edge:
+    """An edge with this parent, which may be a parent itself."""
+    tokens = {"parent_token": LATENT_TOKEN, "latent_token": LATENT_TOKEN}
+    given = {"redis_url": own_store(server, store), **tokens, **settings}
+    with running_edge(read_settings(parent=parent, **given)) as edge:
         yield edge
 
 

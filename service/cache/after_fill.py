@@ -1,0 +1,27 @@
+"""What follows a fill: it is counted, and a search may begin for a better latent. Answers no request."""
+
+from __future__ import annotations
+
+from service.cache.fill_result import Failed, FillResult, NewRecord, Unstored
+from service.metrics.telemetry import Telemetry
+from service.reason import NOT_ENCODED
+from service.refine.refiner import Refiner
+from service.upstream.source import Source
+
+
+class AfterFill:
+    """Counts fills, and offers their latents to the search."""
+
+    def __init__(self, refiner: Refiner, telemetry: Telemetry) -> None:
+        self._refiner = refiner
+        self._telemetry = telemetry
+
+    def take(self, result: FillResult) -> None:
+        """Take a fill that has ended."""
+        if not isinstance(result, Failed) and result.facts.in_background:
+            self._telemetry.observe_stages(result.facts.timings)
+        match result:
+            case Unstored(why=why) if why in NOT_ENCODED:
+                self._telemetry.count_skipped_encode(why)
+            case NewRecord(record=record, delivered=Source() as source, stored_at=key) if key:
+                self._refiner.offer(key, record, source.prepared.high)
