@@ -41,6 +41,7 @@ class Reason(Enum):
     NOT_ADMITTED = "", "not-admitted"
     QUEUE_FULL = "", "queue-full"
     DECODER_AWAY = "", "decoder-away"
+    NO_LEASE = "", "no-lease"
 
     # Why the answer is not a decoded fresh latent.
     MEMORY = "", "memory"
@@ -55,4 +56,4 @@ class Reason(Enum):
         """The value of the label `reason`, `detail` or `fault` in metrics."""
 
 
-NOT_ENCODED = (Reason.NOT_ADMITTED, Reason.QUEUE_FULL, Reason.DECODER_AWAY)
+NOT_ENCODED = (Reason.NOT_ADMITTED, Reason.QUEUE_FULL, Reason.DECODER_AWAY, Reason.NO_LEASE)

@@ -189,6 +189,8 @@ class Filler:
             return Unstored(work.facts, source, delivered.storage.obstacle)
         if isinstance(delivered, Latent):
             return await self._store(work, delivered, delivered.bitstream, work.facts)
+        if work.grant is None:  # the latent could not be stored, and showing the source costs a tenth of an encode
+            return Unstored(work.facts, delivered, Reason.NO_LEASE)
         if work.known is None and not self._encoder.admits(work.lookup.key):
             return await self._skip(work, delivered, Reason.NOT_ADMITTED, work.facts)
         if work.show is None:

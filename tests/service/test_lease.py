@@ -271,7 +271,7 @@ def test_who_has_waited_long_enough_asks_the_origin_and_stores_nothing(
     settings = read_settings(origin=origin.url, redis_url=session_valkey.url, origin_timeout_s=1.0)
     with running_edge(settings) as impatient:
         answer = impatient.get("/image/cat")
-    assert (answer.status_code, told(answer)) == (200, "latentedge; fwd=uri-miss")
+    assert (answer.status_code, told(answer)) == (200, "latentedge; fwd=uri-miss; detail=no-lease")
     assert not stored_keys(store)
 
 
