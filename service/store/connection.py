@@ -19,6 +19,7 @@ from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from service.errors import DamagedRecord, StoreUnavailable
+from service.store.outage import Outage
 from service.store.servers import CONNECTIONS, FAILURES, Client, Servers
 
 _WRONG_TYPE = "WRONGTYPE"
@@ -54,6 +55,7 @@ class Connection:
         self._observer = observer
         self._clock = clock
         self._retry_at_s = float("-inf")
+        self._outage = Outage("the store", clock=clock)
 
     async def close(self) -> None:
         """Close all connections."""
@@ -72,9 +74,11 @@ class Connection:
                 return await redis.get(key)
         self._check_back_off()
         try:
-            return await self._servers.gets.get(key)
+            value = await self._servers.gets.get(key)
         except (TimeoutError, *FAILURES) as error:
             raise self._translate(error) from error
+        self._outage.note_success()
+        return value
 
     @asynccontextmanager
     async def client(self) -> AsyncIterator[Client]:
@@ -96,6 +100,7 @@ class Connection:
                 yield
         except (TimeoutError, *FAILURES) as error:
             raise self._translate(error) from error
+        self._outage.note_success()
 
     def _check_back_off(self) -> None:
         if self._clock() < self._retry_at_s:
@@ -111,6 +116,7 @@ class Connection:
         return self.failure(f"{type(error).__name__}: {error}")
 
     def failure(self, why: str) -> StoreUnavailable:
-        """Count a failure and return its error."""
+        """Count and log a failure, and return its error."""
         self._observer.count_store_error()
+        self._outage.note_failure(why)
         return StoreUnavailable(why)
