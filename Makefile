@@ -26,9 +26,10 @@ $(STAMP): pyproject.toml
 demo: $(STAMP)
 	$(VENV)/bin/latentedge demo $(ARGS)
 
-# pytest reads CI: where it is set, a failed comparison of two pictures prints a diff of all bytes, which takes hours.
+# One process for each CPU, and each file in one of them: most tests wait for servers. pytest reads CI: where it is set,
+# a failed comparison of two pictures prints a diff of all bytes, which takes hours.
 test: $(STAMP)
-	CI= BUILD_NUMBER= $(VENV)/bin/pytest $(ARGS)
+	CI= BUILD_NUMBER= $(VENV)/bin/pytest --numprocesses auto --dist loadfile $(ARGS)
 
 # What `make test` draws a hundred times a test, here 20,000 times; then cases made from the OpenAPI documents of both
 # ports, for a quarter of an hour each: ARGS="--seconds 60" for less.
