@@ -166,8 +166,8 @@ class BusyOrigin(OriginUnreachable):
 
 
 class BusyClient(OriginClient):
-    def _judge(self, answer: httpx.Response, fields: ResponseFields) -> None:
-        raise BusyOrigin(f"{answer.status_code}, {fields.status}")
+    def _judge(self, response: httpx.Response, fields: ResponseFields) -> None:
+        raise BusyOrigin(f"{response.status_code}, {fields.status}")
 
 
 def test_an_error_without_a_label_is_counted_as_its_base(origin: ScriptedOrigin) -> None:
@@ -179,7 +179,7 @@ def test_an_error_without_a_label_is_counted_as_its_base(origin: ScriptedOrigin)
         intake = Intake(
             FreshnessRules(default_ttl_s=60),
             worker=CodecWorker(OPTIONS, telemetry),
-            reader=SourceReader(ImageLimits(source_pixels=9), threads=threads, processor_s=1),
+            reader=SourceReader(ImageLimits(source_pixels=9), threads=threads, cpu_s=1),
         )
         parent = Parent(client, intake=intake, retry_s=0, telemetry=telemetry)
         assert await parent.ask("cat", ANY_TERMS, Timings()) is None

@@ -36,7 +36,7 @@ from tests.service.scripted_origin import Reply, ScriptedOrigin
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at children in /proc")
 
 LIMITS = ImageLimits(source_pixels=64_000_000)
-CHILD = ChildLimits.within(LIMITS.source_pixels, processor_s=60)
+CHILD = ChildLimits.for_pixels(LIMITS.source_pixels, cpu_s=60)
 LIMIT_S = 120
 FRESH = {"Cache-Control": "max-age=600"}
 
@@ -76,7 +76,7 @@ def child_reader(limits: ChildLimits = CHILD) -> Iterator[ChildReader]:
 @contextlib.contextmanager
 def source_reader() -> Iterator[SourceReader]:
     with ThreadPoolExecutor(1) as threads:
-        reader = SourceReader(LIMITS, threads=threads, processor_s=60)
+        reader = SourceReader(LIMITS, threads=threads, cpu_s=60)
         try:
             yield reader
         finally:
@@ -125,7 +125,7 @@ def test_a_child_tells_what_is_wrong_and_goes_on(photo: bytes, file: bytes, erro
 
 def test_a_file_that_takes_too_much_processor_time_is_too_large(photo: bytes) -> None:
     """300 kB of scans over 4 megapixels are a minute of work, and on a thread nothing could end them."""
-    with child_reader(replace(CHILD, processor_s=1)) as reader:
+    with child_reader(replace(CHILD, cpu_s=1)) as reader:
         with pytest.raises(PictureTooLarge, match="1 s of a processor"):
             reader.prepare(many_scans(20_000))
         assert same(reader.prepare(photo), prepare(photo, LIMITS)), "another child reads the next file"
@@ -181,7 +181,7 @@ def test_a_child_that_has_died_is_replaced(photo: bytes) -> None:
 PARENT = """
 import os, sys
 from service.upstream.child_reader import ChildLimits, ChildReader
-reader = ChildReader(ChildLimits.within(10**6, processor_s=60))
+reader = ChildReader(ChildLimits.for_pixels(10**6, cpu_s=60))
 reader.prepare(sys.stdin.buffer.read())
 print(reader._child.pid, flush=True)
 os.kill(os.getpid(), 9)

@@ -32,7 +32,7 @@ async def sources_of(origin: ScriptedOrigin, threads: Executor) -> AsyncIterator
     telemetry = Telemetry()
     client = OriginClient(origin.url, limits=limits, observer=telemetry.origin)
     never_asked, rules = CodecWorker(OPTIONS, telemetry), FreshnessRules(default_ttl_s=60)
-    reader = SourceReader(ImageLimits(source_pixels=64_000_000), threads=threads, processor_s=60)
+    reader = SourceReader(ImageLimits(source_pixels=64_000_000), threads=threads, cpu_s=60)
     intake = Intake(rules, worker=never_asked, reader=reader)
     yield Upstream(client, intake, parent=None)
     reader.close()
@@ -66,7 +66,7 @@ def busy(threads: Executor) -> Iterator[None]:
 def test_no_more_files_are_fetched_than_may_wait_to_be_read(
     origin: ScriptedOrigin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(upstream, "SOURCES", 1)
+    monkeypatch.setattr(upstream, "FILES", 1)
     for path in ("/first", "/second"):
         origin.script(path, Reply(b"no picture"))
     barrier = Reply(b"no picture")
@@ -94,7 +94,7 @@ def test_each_answer_draws_its_own_jitter() -> None:
         intake = Intake(
             FreshnessRules(default_ttl_s=60, ttl_jitter=0.5),
             worker=CodecWorker(OPTIONS, Telemetry()),
-            reader=SourceReader(ImageLimits(source_pixels=1), threads=threads, processor_s=1),
+            reader=SourceReader(ImageLimits(source_pixels=1), threads=threads, cpu_s=1),
             draw=lambda: next(numbers),
         )
         said = ResponseFields(asked_s=0, answered_s=0, passed=PassedOn())
