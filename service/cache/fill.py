@@ -162,7 +162,7 @@ class Filler:
         except OriginError as error:
             return self._show_stale(known.record, error, work)
         if isinstance(answered, Confirmed):
-            fields = self._upstream.settled(merge(known.record, answered.fields))
+            fields = self._upstream.limit_by_redirects(merge(known.record, answered.fields))
             facts = replace(work.facts, origin_status=HTTPStatus.NOT_MODIFIED)
             storage = self._upstream.storage(work.lookup.image_id, fields)
             return await self._renew(work, known, fields, storage, facts)

@@ -89,7 +89,7 @@ class Previews:
         return Preview(facts, source, preview.grant)
 
     def _confirm(self, image_id: str, known: Source, confirmed: Confirmed) -> Source:
-        fields = self._upstream.settled(merge_fields(known.fields, confirmed.fields))
+        fields = self._upstream.limit_by_redirects(merge_fields(known.fields, confirmed.fields))
         return replace(known, fields=fields, storage=self._upstream.storage(image_id, fields))
 
     def _show_stale(self, preview: Preview, error: OriginError, facts: FillFacts) -> Reused | Failed:

@@ -1,7 +1,7 @@
-"""Picture files <-> pixels. The only importer of Pillow; knows nothing of where files come from.
+"""Decode picture files to pixels with Pillow, and encode pixels to files. No I/O.
 
-Read: what a browser would show of the first frame, upright, in sRGB, on white. Content is sniffed, never believed, and
-the number of pixels is known before any is decoded. How long decoding takes cannot be bounded here: see `source_child`.
+The pixels are those of the first frame as a browser shows it: upright, in sRGB, on white. The format is sniffed, and
+the number of pixels is checked before any is decoded. The time of a decode cannot be limited here: see `source_child`.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError
 from models.picture_array import Pixels
 from service.errors import DamagedPicture, NotAPicture, PictureTooLarge
 
-# Formats that browsers show and cameras write. Pillow knows many more, and each is a decoder exposed to the origin.
+# The formats that browsers show and cameras write. Pillow has many more, and each decoder is an attack surface.
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF")
 WHITE = (255, 255, 255, 255)
 BAND = 257
-"""65535 / 255: what a step of 8 bits is in 16."""
+"""65535 / 255: the 16-bit value of one 8-bit step."""
 
-# EXIF 2.32, tag 0x0112: what undoes each orientation.
+# EXIF 2.32, tag 0x0112: the operation that undoes each orientation.
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -36,32 +36,35 @@ UPRIGHT = {
 }
 
 SIDE_CAP_PX = 65_535
-"""What JPEG can say. Browsers show nothing longer, and Pillow takes 88 bytes for each row of one pixel (measured)."""
+"""The longest side: that of JPEG. Browsers show no longer one, and Pillow takes 88 bytes per row (measured)."""
 REDUCING_GAP = 4
-"""A picture may be reduced fast to so many times its size before it is resized: 54 dB from doing without (measured)."""
+"""Pillow may reduce a picture fast to this multiple of the target size before it resizes it exactly. The result differs
+by 54 dB from an exact resize (measured)."""
 STRIP_PX = 2**22
-"""What is converted at a time: large pictures are in memory twice at most, and small ones are one strip."""
+"""The most pixels that are converted at a time, so that a large picture is in memory at most twice."""
 USUAL_SCANS = 10
-"""Assumed: a progressive JPEG has up to 10. Each goes over all pixels again, and a file has room for 100,000."""
+"""The scans of an ordinary progressive JPEG (assumed). A hostile file may have 100,000, each over all pixels."""
 
 CONVENTIONAL_QUALITY = 80
-"""JPEG quality of the files that a conventional edge would keep: the yardstick of the bytes saved."""
+"""The JPEG quality of a conventional edge, with whose files the latents are compared in the metrics."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImageLimits:
-    """The largest picture that is decoded."""
+    """The limits of one picture."""
 
     source_pixels: int
+    """The most pixels, width times height."""
 
 
 @dataclass(frozen=True, slots=True)
 class SourceImage:
-    """A picture as pixels: (height, width, 3), sRGB, upright."""
+    """A decoded picture."""
 
     pixels: Pixels
+    """(height, width, 3), uint8, sRGB, upright."""
     media_type: str
-    """What the file is, whatever it was said to be."""
+    """The media type that was found in the bytes of the file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,46 +72,54 @@ class Squares:
     """The centre square of a picture in several sizes."""
 
     pixels: tuple[Pixels, ...]
+    """One (size_px, size_px, 3) array for each size, uint8, sRGB, upright."""
     media_type: str
+    """The media type that was found in the bytes of the file."""
 
 
 def work_px(blob: bytes, *, limits: ImageLimits) -> int:
-    """Return how much work it may be to read a file, as a number of pixels. Decodes nothing; raises as `read` does."""
-    with _opened(blob, limits) as image:
+    """Return an upper bound of the work of decoding a file, as a number of pixels. Decodes no pixels.
+
+    The scans of a JPEG beyond USUAL_SCANS count as more pixels, and each byte counts as one. Raises as `read` does.
+    """
+    with _open(blob, limits) as image:
         width_px, height_px = image.size
         scans = blob.count(b"\xff\xda") if image.format in {"JPEG", "MPO"} else 1
         return max(width_px * height_px * -(-scans // USUAL_SCANS), len(blob))
 
 
 def read(blob: bytes, *, limits: ImageLimits) -> SourceImage:
-    """Decode a file. Raises NotAPicture, PictureTooLarge or DamagedPicture."""
-    with _opened(blob, limits) as image, _translated():
+    """Decode a whole file. Raises NotAPicture, PictureTooLarge or DamagedPicture."""
+    with _open(blob, limits) as image, _translate_errors():
         image.load()
-        rgb = _rgb(image, (0, 0, *image.size))
-        return SourceImage(np.asarray(_upright(rgb, image)), _media_type(str(image.format)))
+        rgb = _crop_to_srgb(image, (0, 0, *image.size))
+        return SourceImage(np.asarray(_turn_upright(rgb, image)), _media_type(str(image.format)))
 
 
 def read_squares(blob: bytes, sizes_px: Sequence[int], *, limits: ImageLimits) -> Squares:
-    """Decode no more of a file than its centre square in these sizes takes. Raises as `read` does."""
+    """Decode the centre square of a file in these sizes, a large JPEG at a reduced scale. Raises as `read` does."""
     least_px = REDUCING_GAP * max(sizes_px)
-    with _opened(blob, limits) as image, _translated():
-        image.draft(None, (least_px, least_px))  # a JPEG is decoded at 1/2, 1/4 or 1/8; other formats ignore it
+    with _open(blob, limits) as image, _translate_errors():
+        image.draft(None, (least_px, least_px))  # decodes a JPEG at 1/2, 1/4 or 1/8; other formats ignore it
         image.load()
-        square = _upright(_rgb(image, _centre(*image.size)), image)
-        pixels = tuple(np.array(_resized(square, size_px)) for size_px in sizes_px)
+        square = _turn_upright(_crop_to_srgb(image, _centre_box(*image.size)), image)
+        pixels = tuple(np.array(_resize(square, size_px)) for size_px in sizes_px)
         return Squares(pixels, _media_type(str(image.format)))
 
 
 def square(pixels: Pixels, size_px: int) -> Pixels:
-    """The centre square, resized once; one of this size already is returned as it is."""
+    """Return the centre square of pixels (height, width, 3), resized to (size_px, size_px, 3) if necessary."""
     height_px, width_px = pixels.shape[:2]
-    left, top, right, bottom = _centre(width_px, height_px)
+    left, top, right, bottom = _centre_box(width_px, height_px)
     crop = Image.fromarray(np.ascontiguousarray(pixels[top:bottom, left:right]))
-    return np.array(_resized(crop, size_px))  # a copy: what Pillow hands out is read-only
+    return np.array(_resize(crop, size_px))  # a copy, since arrays from Pillow are read-only
 
 
 def write(pixels: Pixels, media_type: str, quality: int | None = None) -> bytes:
-    """Encode a file. The defaults are the fastest settings of each format that look good at these sizes."""
+    """Encode pixels as a file of this media type. Raises ValueError for another media type.
+
+    The default qualities look good at 172 and 344 px, with the fastest settings of each format.
+    """
     image = Image.fromarray(pixels)
     file = io.BytesIO()
     match media_type:
@@ -126,23 +137,23 @@ def write(pixels: Pixels, media_type: str, quality: int | None = None) -> bytes:
 
 
 def conventional_bytes(pixels: Pixels) -> int:
-    """What a conventional edge would keep for this rendition."""
+    """Return the size of the JPEG file that a conventional edge would store for these pixels."""
     return len(write(pixels, "image/jpeg", CONVENTIONAL_QUALITY))
 
 
 def _media_type(kind: str) -> str:
-    # Pillow tells JPEG files that hold several pictures (MPO) from others; browsers show the first of them.
+    # Pillow has a format of its own, MPO, for JPEG files with several pictures. Browsers show the first one.
     return Image.MIME["JPEG" if kind == "MPO" else kind]
 
 
-def _opened(blob: bytes, limits: ImageLimits) -> Image.Image:
+def _open(blob: bytes, limits: ImageLimits) -> Image.Image:
     try:
         image = Image.open(io.BytesIO(blob), formats=FORMATS)
     except UnidentifiedImageError as error:
-        raise NotAPicture("no known format") from error
+        raise NotAPicture("the file has no known picture format") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning, MemoryError) as error:
         raise PictureTooLarge(str(error)) from error
-    except Exception as error:  # a known signature, then nonsense
+    except Exception as error:  # a known signature, then an invalid header
         raise DamagedPicture(f"{type(error).__name__}: {error}") from error
     width_px, height_px = image.size
     if width_px * height_px > limits.source_pixels or max(image.size) > SIDE_CAP_PX:
@@ -152,92 +163,92 @@ def _opened(blob: bytes, limits: ImageLimits) -> Image.Image:
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def _translate_errors() -> Iterator[None]:
     try:
         yield
     except MemoryError as error:
         raise PictureTooLarge("out of memory") from error
-    except Exception as error:  # the decoders raise whatever a broken file makes them trip over
+    except Exception as error:  # decoders raise any exception on a damaged file
         raise DamagedPicture(f"{type(error).__name__}: {error}") from error
 
 
-def _centre(width_px: int, height_px: int) -> tuple[int, int, int, int]:
+def _centre_box(width_px: int, height_px: int) -> tuple[int, int, int, int]:
     side_px = min(height_px, width_px)
     left, top = (width_px - side_px) // 2, (height_px - side_px) // 2
     return left, top, left + side_px, top + side_px
 
 
-def _resized(square: Image.Image, size_px: int) -> Image.Image:
+def _resize(square: Image.Image, size_px: int) -> Image.Image:
     if square.size == (size_px, size_px):
         return square
     return square.resize((size_px, size_px), Image.Resampling.LANCZOS, reducing_gap=REDUCING_GAP)
 
 
-def _upright(pixels: Image.Image, image: Image.Image) -> Image.Image:
-    """Turn pixels of a file as the file says."""
-    # Pillow's own exif_transpose also writes the metadata anew, and trips over what cannot be written.
+def _turn_upright(pixels: Image.Image, image: Image.Image) -> Image.Image:
+    """Rotate and flip pixels as the EXIF orientation of the file says."""
+    # Pillow's exif_transpose also rewrites the metadata, and fails if it cannot be written.
     try:
         orientation = image.getexif().get(ExifTags.Base.Orientation)
-    except Exception:  # noqa: BLE001  (the metadata is broken, not the picture: browsers show it as it is stored)
+    except Exception:  # noqa: BLE001  (only the metadata is damaged; browsers then show the picture as it is stored)
         return pixels
     return pixels.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else pixels
 
 
-def _rgb(image: Image.Image, box: tuple[int, int, int, int]) -> Image.Image:
-    """Return a part of a picture in sRGB. It is converted strip by strip, as intermediate steps take much memory."""
+def _crop_to_srgb(image: Image.Image, box: tuple[int, int, int, int]) -> Image.Image:
+    """Return a part of a picture in sRGB. Converts it in strips, because the intermediate steps take much memory."""
     left, top, right, bottom = box
-    unit = _unit(image)
+    unit = _find_unit(image)
     rows = max(1, STRIP_PX // (right - left))
     if rows >= bottom - top:
-        return _srgb(image.crop(box), unit)
+        return _flatten_to_srgb(image.crop(box), unit)
     rgb = Image.new("RGB", (right - left, bottom - top))
     for y in range(top, bottom, rows):
-        rgb.paste(_srgb(image.crop((left, y, right, min(y + rows, bottom))), unit), (0, y - top))
+        rgb.paste(_flatten_to_srgb(image.crop((left, y, right, min(y + rows, bottom))), unit), (0, y - top))
     return rgb
 
 
-def _srgb(image: Image.Image, unit: float) -> Image.Image:
+def _flatten_to_srgb(image: Image.Image, unit: float) -> Image.Image:
     profile = image.info.get("icc_profile")
     if _is_wide(image):
-        image = _eight_bits(image, unit)
+        image = _reduce_to_8_bits(image, unit)
     if image.mode in {"1", "P", "PA", "LA", "La", "RGBa"} or image.has_transparency_data:
         image = image.convert("RGBA" if image.has_transparency_data else "RGB")
     if image.mode == "RGBA":
         alpha = image.getchannel("A")
-        opaque = _converted(image.convert("RGB"), profile)
+        opaque = _convert_profile(image.convert("RGB"), profile)
         opaque.putalpha(alpha)
         return Image.alpha_composite(Image.new("RGBA", image.size, WHITE), opaque).convert("RGB")
-    return _converted(image, profile)
+    return _convert_profile(image, profile)
 
 
 def _is_wide(image: Image.Image) -> bool:
     return image.mode in {"I", "F"} or image.mode.startswith("I;")
 
 
-def _unit(image: Image.Image) -> float:
-    """Return what one step of 8 bits is in this picture, whose values may have more."""
+def _find_unit(image: Image.Image) -> float:
+    """Return the value of one 8-bit step in a picture of more than 8 bits."""
     if image.mode in {"I", "F"}:
         _, largest = cast("tuple[float, float]", image.getextrema())
         return BAND if largest > 255 else 1  # noqa: PLR2004  (the largest value of 8 bits)
     return BAND
 
 
-def _eight_bits(image: Image.Image, unit: float) -> Image.Image:
-    """Grey of more than 8 bits. Pillow's own conversion clips at 255."""
+def _reduce_to_8_bits(image: Image.Image, unit: float) -> Image.Image:
+    """Scale grey of more than 8 bits to 8 bits. Pillow's own conversion clips at 255."""
     values = np.asarray(image).astype(np.float64) / unit
     return Image.fromarray(np.clip(np.rint(values), 0, 255).astype(np.uint8))
 
 
-def _converted(image: Image.Image, profile: bytes | None) -> Image.Image:
+def _convert_profile(image: Image.Image, profile: bytes | None) -> Image.Image:
     if profile:
         try:
-            return _by_profile(image, profile)
+            return _apply_profile(image, profile)
         except (ImageCms.PyCMSError, OSError, ValueError):
-            pass  # a broken profile, or one for other channels: the picture is shown as browsers show it, without
+            pass  # the profile is damaged or for other channels; browsers ignore it then
     return image.convert("RGB")
 
 
-def _by_profile(image: Image.Image, profile: bytes) -> Image.Image:
+def _apply_profile(image: Image.Image, profile: bytes) -> Image.Image:
     source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
     if "srgb" in ImageCms.getProfileDescription(source).lower():
         return image.convert("RGB")

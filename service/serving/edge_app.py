@@ -135,7 +135,7 @@ async def _started(settings: Settings, drain: Drain, closing: AsyncExitStack, *,
     reader = SourceReader(
         ImageLimits(source_pixels=settings.source_pixels),
         threads=closing.enter_context(ThreadPoolExecutor(SOURCE_THREADS, "source")),  # no hit's file waits for these
-        processor_s=settings.source_s,
+        cpu_s=settings.source_s,
     )
     closing.callback(reader.close)
     intake = Intake(_freshness_rules(settings), worker=worker, reader=reader)

@@ -1,1 +1,1 @@
-"""Where pictures come from: the origin and the parent. Stores nothing."""
+"""Fetch pictures from the origin and the parent. Stores nothing."""

@@ -1,6 +1,6 @@
-"""Lets a child read large files: it ends when it takes too long or too much memory, and the edge goes on.
+"""Read large files in a child process, which can be killed when a file takes too much time or memory.
 
-The child is started with the first large file and stays. Blocking: for a thread, one call at a time.
+The first large file starts the child, which then stays. Calls block: make them on a thread, one at a time.
 """
 
 from __future__ import annotations
@@ -17,123 +17,124 @@ from service.errors import DamagedPicture, PictureTooLarge, QueueFull, SourceErr
 from service.upstream.source import Prepared
 from service.upstream.source_messages import ANSWER, ANSWER_CAP_BYTES, QUESTION, unpack_answer
 
-BYTES_A_PIXEL = 20
-"""WebP takes 17, the other formats up to 10 (measured with 62 megapixels)."""
-PATIENCE = 4
-"""Assumed: other work goes first, so a file may take so many times its processor time."""
-OWN_BYTES = 256 * 2**20
-"""Address space of Python, numpy and Pillow (119 MiB measured), and a file."""
+BYTES_PER_PIXEL = 20
+"""Peak memory per pixel. WebP takes 17, the other formats up to 10 (measured with 62 megapixels)."""
+WAIT_PER_CPU = 4
+"""Wall-clock time allowed per second of CPU time. Assumed: the child is nice, so other work runs first."""
+BASE_BYTES = 256 * 2**20
+"""Address space for Python, numpy and Pillow (119 MiB measured), and for the file itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChildLimits:
-    """What one file may cost."""
+    """The limits for reading one file."""
 
     source_pixels: int
-    processor_s: int
-    """Processor time, so that the verdict on a file does not depend on what else the machine does."""
+    """The most pixels, width times height."""
+    cpu_s: int
+    """CPU time in seconds. Unlike wall-clock time, it does not depend on the other work of the machine."""
     wait_s: float
-    """How long the edge waits for it, whatever else has the processors."""
+    """Wall-clock time in seconds after which the edge gives up, for example because the CPUs are busy."""
     memory_bytes: int
-    """The address space that the child gets."""
+    """The address space of the child (RLIMIT_AS)."""
 
     @classmethod
-    def within(cls, source_pixels: int, *, processor_s: int) -> Self:
-        """Return the limits for pictures of so many pixels, with memory enough for every format."""
-        return cls(source_pixels, processor_s, PATIENCE * processor_s, OWN_BYTES + BYTES_A_PIXEL * source_pixels)
+    def for_pixels(cls, source_pixels: int, *, cpu_s: int) -> Self:
+        """Return limits for pictures of up to `source_pixels`, with enough memory for every format."""
+        return cls(source_pixels, cpu_s, WAIT_PER_CPU * cpu_s, BASE_BYTES + BYTES_PER_PIXEL * source_pixels)
 
 
 class ChildReader:
-    """The parent's end of the child."""
+    """Starts the child, sends it files and reads its answers."""
 
     def __init__(self, limits: ChildLimits) -> None:
         self._limits = limits
         self._child: subprocess.Popen[bytes] | None = None
 
     def prepare(self, file: bytes) -> Prepared:
-        """Raises a SourceError, or QueueFull if this machine cannot do it at present."""
-        child, is_late = self._started(), Event()
-        timer = Timer(self._limits.wait_s, _end, (child, is_late))
+        """Decode and resize a file in the child. Raises a SourceError, or QueueFull if the machine is overloaded."""
+        child, is_late = self._start_if_missing(), Event()
+        timer = Timer(self._limits.wait_s, _end_late, (child, is_late))
         timer.start()
         try:
-            return unpack_answer(*_asked(child, file))
+            return unpack_answer(*_ask(child, file))
         except (EOFError, OSError) as error:
             self.close()
-            raise self._verdict(child.returncode, is_late=is_late.is_set()) from error
+            raise self._classify_exit(child.returncode, is_late=is_late.is_set()) from error
         except ValueError as error:
             self.close()
-            raise DamagedPicture(f"its decoder gave no answer that can be: {error}") from error
+            raise DamagedPicture(f"its decoder gave an invalid answer: {error}") from error
         finally:
             timer.cancel()
             timer.join()
-            if is_late.is_set():  # perhaps just behind its answer
+            if is_late.is_set():  # the timer may have killed it just after its answer
                 self.close()
 
     def interrupt(self) -> None:
-        """End the child while another thread waits for it, which gets an error then."""
+        """Kill the child. A thread that waits for its answer gets an error."""
         child = self._child
         if child is not None:
             child.kill()
 
     def close(self) -> None:
-        """End the child, and wait for its end."""
+        """Kill the child, and wait until it has exited."""
         child, self._child = self._child, None
         if child is not None:
             child.kill()
-            child.communicate()  # waits, and closes the pipes, whatever is in them
+            child.communicate()  # waits, and closes the pipes even if they are full
 
-    def _started(self) -> subprocess.Popen[bytes]:
+    def _start_if_missing(self) -> subprocess.Popen[bytes]:
         if self._child is not None and self._child.poll() is not None:
             self.close()
         if self._child is None:
             try:
                 self._child = _start(self._limits)
             except OSError as error:
-                raise QueueFull(f"no child to read a large file: {error}") from error
+                raise QueueFull(f"cannot start a child to read a large file: {error}") from error
         return self._child
 
-    def _verdict(self, ended_with: int, *, is_late: bool) -> SourceError | QueueFull:
-        """Return what the end of a child says of its file, or of this machine."""
+    def _classify_exit(self, exit_code: int, *, is_late: bool) -> SourceError | QueueFull:
+        """Return the error for a child that exited: either the file is at fault, or this machine is overloaded."""
         if is_late:
-            return QueueFull("a large file was not read in time, as the processors were busy")
-        if ended_with == -SIGXCPU:
-            return PictureTooLarge(f"not read within {self._limits.processor_s} s of a processor")
-        if ended_with == -SIGKILL:  # Linux does so when a machine or a container is out of memory
-            return PictureTooLarge("killed while it was read")
-        if ended_with < 0:
-            return DamagedPicture(f"its decoder was ended by signal {-ended_with}")
-        return QueueFull(f"the child that reads large files ended with {ended_with}")
+            return QueueFull("a large file was not read in time, because the CPUs were busy")
+        if exit_code == -SIGXCPU:
+            return PictureTooLarge(f"not read within {self._limits.cpu_s} s of CPU time")
+        if exit_code == -SIGKILL:  # sent by Linux when the machine or the container is out of memory
+            return PictureTooLarge("the child that read it was killed, probably for lack of memory")
+        if exit_code < 0:
+            return DamagedPicture(f"its decoder was killed by signal {-exit_code}")
+        return QueueFull(f"the child that reads large files exited with status {exit_code}")
 
 
-def _end(child: subprocess.Popen[bytes], is_late: Event) -> None:
+def _end_late(child: subprocess.Popen[bytes], is_late: Event) -> None:
     is_late.set()
     child.kill()
 
 
 def _start(limits: ChildLimits) -> subprocess.Popen[bytes]:
-    numbers = (os.getpid(), limits.source_pixels, limits.memory_bytes, limits.processor_s)
+    numbers = (os.getpid(), limits.source_pixels, limits.memory_bytes, limits.cpu_s)
     return subprocess.Popen(  # noqa: S603  (this interpreter, with numbers)
         [sys.executable, "-m", "service.upstream.source_child", *map(str, numbers)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        # Threads that numpy would start take address space, and there is nothing for them to do.
+        # numpy would start threads, which take address space and have no work here.
         env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
     )
 
 
-def _asked(child: subprocess.Popen[bytes], file: bytes) -> tuple[int, bytes]:
-    assert child.stdin is not None, "it has a pipe"
-    assert child.stdout is not None, "it has a pipe"
+def _ask(child: subprocess.Popen[bytes], file: bytes) -> tuple[int, bytes]:
+    assert child.stdin is not None, "Popen was called with PIPE"
+    assert child.stdout is not None, "Popen was called with PIPE"
     child.stdin.write(QUESTION.pack(len(file)))
     child.stdin.write(file)
     child.stdin.flush()
-    outcome, length = ANSWER.unpack(_exactly(child.stdout, ANSWER.size))
+    outcome, length = ANSWER.unpack(_read_exactly(child.stdout, ANSWER.size))
     if length > ANSWER_CAP_BYTES:
         raise EOFError(f"an answer of {length} bytes")
-    return outcome, _exactly(child.stdout, length)
+    return outcome, _read_exactly(child.stdout, length)
 
 
-def _exactly(answers: IO[bytes], length: int) -> bytes:
+def _read_exactly(answers: IO[bytes], length: int) -> bytes:
     answer = answers.read(length)
     if len(answer) < length:
         raise EOFError

@@ -1,6 +1,7 @@
-"""Prepares an answer of the origin or the parent for the store: reads and resizes a picture, checks a latent.
+"""Prepare a response of the origin or the parent for the store: decode and resize a picture, check a latent.
 
-Nothing is believed: a file's format is sniffed, and a latent must decode with the weights in use. Sends no requests.
+No claim is trusted: the format of a file is sniffed, and a latent must decode with the weights in use. Sends no
+requests.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ Delivered = Source | Latent | Confirmed
 
 
 class Intake:
-    """Checks and prepares answers from upstream."""
+    """Checks and prepares responses from upstream."""
 
     def __init__(
         self,
@@ -54,30 +55,36 @@ class Intake:
         self._draw = draw
 
     async def take(self, image_id: str, fetched: Fetched, timings: Timings) -> Delivered:
-        """Return the prepared picture or latent. Raises a SourceError, an UnusableLatent, QueueFull or CodecFailed."""
+        """Return the prepared picture or latent, or for a 304 the fields to freshen the stored response with.
+
+        Raises a SourceError, an UnusableLatent, QueueFull or CodecFailed.
+        """
         fields, body = freshness.with_date(fetched.fields), fetched.body
         if body is None:
             return Confirmed(fields)
-        fields = self.settled(fields)
+        fields = self.limit_by_redirects(fields)
         storage = self.storage(image_id, fields)
         if fetched.media_type == LATENT_MEDIA_TYPE:
             with timings.measure("latent"):
                 facts = read_facts(fetched.latent_facts)
                 return Latent(fields, body, await self._check(body, facts), storage)
-        with timings.measure("source"), self.judging(fields, storage):
+        with timings.measure("source"), self.set_error_lifetime(fields, storage):
             return Source(fields, await self._prepare(body, fields), storage)
 
     async def as_source(self, delivered: Delivered) -> Source:
-        """Return the pixels, for requests that are answered without a record."""
-        assert not isinstance(delivered, Confirmed), "nothing was asked that a 304 could answer"
+        """Return the picture as pixels, for a response that is made without a record. Decodes a latent.
+
+        Raises DamagedLatent, QueueFull or CodecFailed.
+        """
+        assert not isinstance(delivered, Confirmed), "the request had no conditions, so there is no 304"
         if isinstance(delivered, Source):
             return delivered
         bitstream, facts = delivered.bitstream, delivered.facts
         prepared = Prepared(
             source_digest=facts.source_digest,
             source_bytes=facts.source_bytes,
-            high=await self._decoded(bitstream, HIGH_PX),
-            medium=await self._decoded(bitstream, MEDIUM_PX),
+            high=await self._decode(bitstream, HIGH_PX),
+            medium=await self._decode(bitstream, MEDIUM_PX),
             conventional_high_bytes=facts.conventional_high_bytes,
             conventional_medium_bytes=facts.conventional_medium_bytes,
             media_type=LATENT_MEDIA_TYPE,
@@ -86,12 +93,12 @@ class Intake:
         )
         return Source(delivered.fields, prepared, delivered.storage)
 
-    def settled(self, fields: ResponseFields) -> ResponseFields:
-        """Return the fields of an answer, limited by the redirects that led to it."""
+    def limit_by_redirects(self, fields: ResponseFields) -> ResponseFields:
+        """Return the fields of a response, no fresher than the redirects that led to it (RFC 9110 15.4)."""
         return apply_redirects(fields, self._rules)
 
     def storage(self, image_id: str, fields: ResponseFields) -> Storage:
-        """Decide whether an answer may be stored and fits into a record, and for how long. Log it at debug level."""
+        """Return whether and for how long a response may be stored (RFC 9111 3). Log the decision at debug level."""
         draw = self._draw()
         verdict = self._verdict(fields, draw)
         _trace(image_id, FreshnessTrace(fields, self._rules, draw, verdict))
@@ -106,15 +113,18 @@ class Intake:
         return replace(storage, lifetime_s=0) if fields.is_stale else storage
 
     def may_be_reused(self, image_id: str, refused: OriginRefused) -> bool:
-        """Return whether an origin's error may answer other requests too (RFC 9111 4). Log it at debug level."""
+        """Return whether an error of the origin may be reused for other requests (RFC 9111 4).
+
+        Logs the decision at debug level.
+        """
         fields = freshness.with_date(replace(refused.fields, status=refused.status))
         lifetime_s = freshness.negative_lifetime_s(refused.status, fields, self._rules)
         _trace(image_id, FreshnessTrace(fields, self._rules, 0.0, Storage(lifetime_s)))
         return lifetime_s > freshness.initial_age_s(fields)
 
     @contextmanager
-    def judging(self, fields: ResponseFields, storage: Storage) -> Iterator[None]:
-        """Let a SourceError of this block say for how long it holds, by the answer to which it belongs."""
+    def set_error_lifetime(self, fields: ResponseFields, storage: Storage) -> Iterator[None]:
+        """Set the lifetime and Vary of every SourceError that this block raises, from the fields of the response."""
         try:
             yield
         except SourceError as error:
@@ -129,12 +139,12 @@ class Intake:
         return prepared
 
     async def _check(self, body: bytes, facts: LatentFacts | None) -> LatentFacts:
-        """Decode a latent, and return its facts. Raises an UnusableLatent."""
+        """Decode a latent to check it, and return its facts, measured if None. Raises an UnusableLatent."""
         self._check_kind(body)
-        # The lightest picture proves as much as any: the checksum is over the symbols. About 10 ms; an encode takes 62.
-        medium = await self._decoded(body, MEDIUM_PX)
+        # The smallest picture is enough, since the checksum covers the symbols. It takes about 10 ms, an encode 62 ms.
+        medium = await self._decode(body, MEDIUM_PX)
         if facts is None:
-            facts = await self._measured(body, high=await self._decoded(body, HIGH_PX), medium=medium)
+            facts = await self._measure_facts(body, high=await self._decode(body, HIGH_PX), medium=medium)
         return facts
 
     def _check_kind(self, body: bytes) -> None:
@@ -147,19 +157,19 @@ class Intake:
         if bitstream.flags or bitstream.stream_id not in self._worker.readable:
             raise ForeignLatent(f"stream id {bitstream.stream_id.hex()}, flags {bitstream.flags}")
 
-    async def _decoded(self, bitstream: bytes, size_px: int) -> Pixels:
+    async def _decode(self, bitstream: bytes, size_px: int) -> Pixels:
         try:
             return (await self._worker.decode(bitstream, size_px=size_px)).pixels
-        except DamagedBitstream as error:  # CodecFailed is the fault of this edge
+        except DamagedBitstream as error:  # CodecFailed passes: it is the fault of this edge, not of the latent
             raise DamagedLatent(str(error)) from error
 
-    async def _measured(self, body: bytes, *, high: Pixels, medium: Pixels) -> LatentFacts:
-        """Of a latent that comes alone, such as a file of a static origin: of what it decodes to."""
+    async def _measure_facts(self, body: bytes, *, high: Pixels, medium: Pixels) -> LatentFacts:
+        """Return the facts of a latent that came without any, such as a file of a static origin, from its pixels."""
         return LatentFacts(
             source_digest=source_digest(body),
             source_bytes=len(body),
-            conventional_high_bytes=await self._reader.on_thread(lambda: image_file.conventional_bytes(high)),
-            conventional_medium_bytes=await self._reader.on_thread(lambda: image_file.conventional_bytes(medium)),
+            conventional_high_bytes=await self._reader.run_on_thread(lambda: image_file.conventional_bytes(high)),
+            conventional_medium_bytes=await self._reader.run_on_thread(lambda: image_file.conventional_bytes(medium)),
         )
 
 

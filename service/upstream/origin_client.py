@@ -1,7 +1,7 @@
-"""Fetches pictures from the one origin. Every failure leaves as an error of ours.
+"""Fetch pictures from the one origin. Every failure is raised as an EdgeError.
 
-An answer is judged before its body is read, and its body is read in pieces that are counted: what is too large is never
-held in memory.
+The head of a response is checked before its body is read, and the size of the body is checked after each piece, so a
+file that is too large is never held in memory as a whole.
 """
 
 from __future__ import annotations
@@ -30,43 +30,45 @@ from service.rules.response_fields import PassedOn, ResponseFields
 from service.rules.vary import NO_FIELDS, Fields
 from service.upstream.transport import Transport
 
-CONNECTIONS = 64  # assumed; fills are bounded by their own flights
-REDIRECTS = 3  # assumed
-SENTENCE_CAP_CHARACTERS = 200  # assumed: enough to know what went wrong
-# What may stand as it is in a path (RFC 3986 3.3); everything else of an id is escaped, so it can never become a query.
+CONNECTIONS = 64  # assumed; how many files are fetched at a time is limited in `upstream`
+REDIRECTS = 3  # the most redirects that one fetch follows; assumed
+SENTENCE_CAP_CHARACTERS = 200  # assumed: enough to see the cause
+# Characters allowed in a path (RFC 3986 3.3). All others of an id are escaped, so that none of it becomes a query.
 PATH_CHARACTERS = "/!$&'()*+,;=:@~"
 FIRST_SUCCESS, FIRST_REFUSAL, LAST_REFUSAL = 200, 300, 599
 LOOP = "CDN-Loop"
-# RFC 9110 7.6.3: a gateway must send it. The name is a pseudonym, as the host's is nobody's business.
+# RFC 9110 7.6.3: a gateway must send Via. The pseudonym hides the name of the host.
 VIA = {"Via": "1.1 latentedge"}
-# RFC 9110 15.3.6, 15.3.7 and 15.4.5: of a form, of a part, and of a condition; none of that was asked for.
-_OUT_OF_PLACE = {205, 206, 304}
+# RFC 9110 15.3.6, 15.3.7 and 15.4.5: these response a form, a range request and a condition. A plain GET has none.
+_UNEXPECTED_STATUSES = {205, 206, 304}
 _REDIRECT_STATUSES = {301, 302, 303, 307, 308}
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the origin may cost."""
+    """The limits of one fetch."""
 
     source_bytes: int
+    """The largest file."""
     timeout_s: float
+    """For the whole fetch, redirects included."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """A file from the origin."""
+    """The origin's response: a file, or that the stored one is unchanged."""
 
     body: bytes | None
-    """None for a file that has not changed (304)."""
+    """The whole file; None for a 304."""
     fields: ResponseFields
     media_type: str = ""
-    """As the origin says, without parameters."""
+    """The Content-Type of the response, in lower case and without parameters."""
     latent_facts: str = ""
-    """What another edge says of the picture that its latent was made from."""
+    """The field in which another edge describes the source of its latent (see `latent_facts`); empty without it."""
 
 
 class FileTooLarge(PictureTooLarge):
-    """The file has too many bytes. It has not been read, so this bears the fields of its answer."""
+    """The file has too many bytes. `fields` are those of its response, which decide for how long this is remembered."""
 
     def __init__(self, message: str, fields: ResponseFields) -> None:
         super().__init__(message)
@@ -74,31 +76,31 @@ class FileTooLarge(PictureTooLarge):
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
-    """What every request of one fetch says, and what only the target does that is known."""
+class _Request:
+    """The request of one fetch: fields for every request, and validators for the stored target only."""
 
     lines: list[tuple[bytes, bytes]]
     etag: str
     last_modified: str
 
     def conditions(self, target: str) -> list[tuple[bytes, bytes]]:
-        # RFC 9111 4.3.1: the origin's own validators, both of them; to the target alone that has said them.
+        # RFC 9111 4.3.1: both validators, but only for the target that sent them.
         since = "" if target else self.last_modified
         return _lines({"If-None-Match": tag_for_target(self.etag, target), "If-Modified-Since": since})
 
 
 class Observer(Protocol):
-    """Who counts what the origin does."""
+    """Counts fetches and retries."""
 
     def count_fetch(self, *, outcome: str, fetched_bytes: int) -> None:
-        """One fetch has ended."""
+        """Count a fetch that has ended. `outcome` is a label of edge_origin_requests_total."""
 
     def count_retry(self) -> None:
-        """A request was sent again, as the connection that was kept for it had been closed."""
+        """Count a request that was sent again, because the server had closed its keep-alive connection."""
 
 
 class OriginClient:
-    """One origin, or one parent, whose address is fixed when the edge starts."""
+    """A client for one origin or one parent, whose address is fixed when the edge starts."""
 
     def __init__(
         self,
@@ -109,23 +111,23 @@ class OriginClient:
         token: str = "",
         now: Callable[[], float] = time.time,
     ) -> None:
-        """Create a client. With a token it identifies itself by it (RFC 6750 2.1)."""
+        """Create a client. A token is sent as bearer token (RFC 6750 2.1)."""
         self._base_url = base_url.rstrip("/")
         self._limits = limits
         self._observer = observer
         self._now = now
         self._http = httpx.AsyncClient(
             timeout=None,  # noqa: S113  (the whole fetch is timed in `fetch`)
-            transport=Transport(connections=CONNECTIONS, retried=observer.count_retry),
+            transport=Transport(connections=CONNECTIONS, on_retry=observer.count_retry),
             follow_redirects=False,
             cookies=CookieJar(
                 DefaultCookiePolicy(allowed_domains=[])
             ),  # no client's cookie may reach another's request
-            trust_env=False,  # a proxy or a .netrc of the machine is no part of the configuration
+            trust_env=False,  # a proxy or a .netrc of the machine must not take effect
             headers={
                 "User-Agent": "latentedge",
                 "Accept": f"image/*, {LATENT_MEDIA_TYPE}",
-                # A compressed body could unpack to any size; pictures are compressed already.
+                # A compressed body could unpack to any size, and pictures are compressed already.
                 "Accept-Encoding": "identity",
                 **({"Authorization": f"Bearer {token}"} if token else {}),
             },
@@ -140,16 +142,17 @@ class OriginClient:
         passed_by: str = "",
         client: Fields = NO_FIELDS,
     ) -> Fetched:
-        """The file under an id, or that it has not changed. Raises an OriginError, or FileTooLarge.
+        """Fetch the file under an id, or validate a stored one if `etag` or `last_modified` is given.
 
-        `client` are fields of the client's request: they come in place of the edge's own.
+        `client` are the forwarded fields of the client's request; they replace the edge's own. Raises an OriginError or
+        FileTooLarge.
         """
-        asked = _Asked([*client, *_lines({**VIA, LOOP: passed_by})], etag, last_modified)
+        request = _Request([*client, *_lines({**VIA, LOOP: passed_by})], etag, last_modified)
         try:
-            with _translated():
+            with _translate_errors():
                 async with asyncio.timeout(self._limits.timeout_s):
                     url = f"{self._base_url}/{quote(image_id, safe=PATH_CHARACTERS)}"
-                    fetched = await self._fetched(url, asked)
+                    fetched = await self._follow(url, request)
         except (OriginError, FileTooLarge) as error:
             self._observer.count_fetch(outcome=error.label, fetched_bytes=0)
             raise
@@ -158,55 +161,55 @@ class OriginClient:
         return fetched
 
     async def close(self) -> None:
-        """Give the connections back."""
+        """Close all connections."""
         await self._http.aclose()
 
-    async def _fetched(self, url: str, asked: _Asked) -> Fetched:
+    async def _follow(self, url: str, request: _Request) -> Fetched:
         redirects: list[ResponseFields] = []
         for _ in range(REDIRECTS + 1):
             target = urlsplit(url)._replace(scheme="", netloc="").geturl() if redirects else ""
-            conditions = asked.conditions(target)
+            conditions = request.conditions(target)
             asked_s = self._now()
-            async with self._http.stream("GET", url, headers=[*asked.lines, *conditions]) as answer:
-                fields = _fields(answer, asked_s=asked_s, answered_s=self._now(), target=target)
-                # RFC 9110 15.4: without a Location it leads nowhere, and is the answer itself.
-                if answer.status_code in _REDIRECT_STATUSES and "location" in answer.headers:
-                    url = self._next_url(url, answer)
+            async with self._http.stream("GET", url, headers=[*request.lines, *conditions]) as response:
+                fields = _fields(response, asked_s=asked_s, answered_s=self._now(), target=target)
+                # RFC 9110 15.4: a redirect without Location cannot be followed, so it is the final response.
+                if response.status_code in _REDIRECT_STATUSES and "location" in response.headers:
+                    url = self._next_url(url, response)
                     redirects.append(fields)
                     continue
                 fields = replace(fields, redirects=tuple(redirects))
-                facts = answer.headers.get(FACTS, "")
-                if conditions and answer.status_code == HTTPStatus.NOT_MODIFIED:
+                facts = response.headers.get(FACTS, "")
+                if conditions and response.status_code == HTTPStatus.NOT_MODIFIED:
                     return Fetched(None, fields, latent_facts=facts)
-                self._judge(answer, fields)
-                return Fetched(await self._body(answer, fields), fields, _media_type(answer), facts)
+                self._judge(response, fields)
+                return Fetched(await self._read_body(response, fields), fields, _media_type(response), facts)
         raise OriginBroken("too many redirects")
 
-    def _next_url(self, url: str, answer: httpx.Response) -> str:
+    def _next_url(self, url: str, response: httpx.Response) -> str:
         try:
-            target: str = urljoin(url, answer.headers.get("location", ""))
+            target: str = urljoin(url, response.headers.get("location", ""))
             here, there = urlsplit(self._base_url), urlsplit(target)
-        except ValueError as error:  # an address that is none, such as http://[
-            raise OriginBroken("the origin redirects to no address") from error
+        except ValueError as error:  # an invalid URL, such as http://[
+            raise OriginBroken("the origin redirects to an invalid URL") from error
         if (there.scheme, there.netloc) != (here.scheme, here.netloc):
             raise OriginBroken("the origin redirects to another host")
         return target
 
-    def _judge(self, answer: httpx.Response, fields: ResponseFields) -> None:
-        status = answer.status_code
-        if status in _OUT_OF_PLACE or not FIRST_SUCCESS <= status <= LAST_REFUSAL:
+    def _judge(self, response: httpx.Response, fields: ResponseFields) -> None:
+        status = response.status_code
+        if status in _UNEXPECTED_STATUSES or not FIRST_SUCCESS <= status <= LAST_REFUSAL:
             raise OriginBroken(f"the origin answered {status} to a plain GET")
         if status >= FIRST_REFUSAL or status == HTTPStatus.NO_CONTENT:
             raise OriginRefused(status, fields)
-        if answer.headers.get("content-encoding", "identity").lower() != "identity":
-            raise OriginBroken("the origin compresses a picture although it was asked not to")
-        length = answer.headers.get("content-length", "")
+        if response.headers.get("content-encoding", "identity").lower() != "identity":
+            raise OriginBroken("the origin compressed the file, although the request forbade it")
+        length = response.headers.get("content-length", "")
         if length.isdigit() and int(length) > self._limits.source_bytes:
-            raise FileTooLarge(f"{length} bytes announced", fields)
+            raise FileTooLarge(f"Content-Length is {length} bytes", fields)
 
-    async def _body(self, answer: httpx.Response, fields: ResponseFields) -> bytes:
+    async def _read_body(self, response: httpx.Response, fields: ResponseFields) -> bytes:
         body = bytearray()
-        async for piece in answer.aiter_raw():
+        async for piece in response.aiter_raw():
             body += piece
             if len(body) > self._limits.source_bytes:
                 raise FileTooLarge(f"more than {self._limits.source_bytes} bytes", fields)
@@ -217,17 +220,17 @@ def _lines(fields: dict[str, str]) -> list[tuple[bytes, bytes]]:
     return [(name.encode(), value.encode("ascii")) for name, value in fields.items() if value]
 
 
-def _fields(answer: httpx.Response, *, asked_s: float, answered_s: float, target: str) -> ResponseFields:
+def _fields(response: httpx.Response, *, asked_s: float, answered_s: float, target: str) -> ResponseFields:
     def lines(name: str) -> str:
-        return ", ".join(answer.headers.get_list(name))  # RFC 9110 5.3: several lines are one list
+        return ", ".join(response.headers.get_list(name))  # RFC 9110 5.3: several lines of a list field are one list
 
     def first(name: str) -> str:
-        return next(iter(answer.headers.get_list(name)), "")  # RFC 9111 4.2.1: of several dates, the first
+        return next(iter(response.headers.get_list(name)), "")  # RFC 9111 4.2.1: the first of several values counts
 
     return ResponseFields(
         asked_s=asked_s,
         answered_s=answered_s,
-        status=answer.status_code,
+        status=response.status_code,
         passed=PassedOn(
             cache_control=lines("cache-control"),
             cdn_cache_control=lines("cdn-cache-control"),
@@ -236,25 +239,27 @@ def _fields(answer: httpx.Response, *, asked_s: float, answered_s: float, target
             last_modified=first("last-modified"),
             vary=lines("vary"),
         ),
-        age=read_age(lines("age")),  # clients are told it too, so not as something that is no age
+        age=read_age(lines("age")),  # parsed here, since it is sent to clients too and must be valid
         etag=tag_of_target(first("etag"), target),
-        tags=read_tags(cache_tag=lines("cache-tag"), surrogate_key=" ".join(answer.headers.get_list("surrogate-key"))),
+        tags=read_tags(
+            cache_tag=lines("cache-tag"), surrogate_key=" ".join(response.headers.get_list("surrogate-key"))
+        ),
         error_fields=ErrorFields(
             retry_after=first("retry-after"),
             www_authenticate=lines("www-authenticate"),
-            allow=lines("allow") if "allow" in answer.headers else None,
+            allow=lines("allow") if "allow" in response.headers else None,
         ),
         cache_status=lines("cache-status"),
     )
 
 
-def _media_type(answer: httpx.Response) -> str:
-    media_type: str = answer.headers.get("content-type", "")
+def _media_type(response: httpx.Response) -> str:
+    media_type: str = response.headers.get("content-type", "")
     return media_type.partition(";")[0].strip().lower()
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def _translate_errors() -> Iterator[None]:
     try:
         yield
     except TimeoutError as error:
@@ -266,5 +271,5 @@ def _translated() -> Iterator[None]:
 
 
 def _sentence(error: Exception) -> str:
-    # The message may quote what the origin sent, up to 64 KiB of it, and each such answer becomes a line of the log.
+    # The message may quote up to 64 KiB of the response, and it is logged.
     return f"{type(error).__name__}: {error}"[:SENTENCE_CAP_CHARACTERS]

@@ -1,9 +1,9 @@
-"""Asks the parent, an edge nearer to the origin, for its latents: the network between them carries no pictures.
+"""Request latents from the parent, an edge nearer to the origin.
 
-If the parent cannot give a latent, whatever the reason, the origin is asked. A parent that is down or too slow is not
-asked again for a while, so that only one fill pays for the wait.
+If the parent sends no usable latent, for whatever reason, the request goes to the origin. A parent that is down or too
+slow gets no requests during a back-off, so that only one fill has to wait for it.
 
-A picture that the parent does not store comes as its pixels (see `service.cache.bypass`), with the facts of its file.
+The parent sends a picture that it does not store as pixels (see `service.cache.bypass`), with the facts of its file.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from service.upstream.source import Source, Terms
 
 _GONE = {HTTPStatus.NOT_FOUND, HTTPStatus.GONE}
 _OWN_REFUSALS: dict[int, str] = {HTTPStatus.UNAUTHORIZED: "wrong_token", HTTPStatus.NOT_FOUND: "no_latents"}
-"""The label in metrics for an error of the parent itself."""
+"""The label in metrics, by the status of an error that the parent itself sends."""
 _WARNINGS = {
     "wrong_token": "EDGE_PARENT_TOKEN is not the EDGE_LATENT_TOKEN of the parent, which answers 401",
     "no_latents": "the parent serves no latents: it has no EDGE_LATENT_TOKEN, or is no edge, and answers 404",
@@ -35,7 +35,7 @@ _WARNINGS = {
 
 
 class Parent:
-    """The parent of one edge."""
+    """The parent of this edge, and its back-off."""
 
     def __init__(
         self,
@@ -51,14 +51,17 @@ class Parent:
         self._retry_s = retry_s
         self._telemetry = telemetry
         self._clock = clock
-        self._alone_until_s = float("-inf")
+        self._back_off_until_s = float("-inf")
         self._last_warning = ""
 
     async def ask(
         self, image_id: str, terms: Terms, timings: Timings, *, known: Record | Source | None = None
     ) -> Delivered | None:
-        """Return what the parent has, or None to ask the origin. Raises OriginRefused for the origin's 404 or 410."""
-        if self._clock() < self._alone_until_s:
+        """Fetch from the parent. Return None if the origin has to be asked instead.
+
+        Raises OriginRefused for a 404 or 410 of the origin that the parent passes on.
+        """
+        if self._clock() < self._back_off_until_s:
             self._telemetry.count_parent_fallback("left_alone")
             return None
         try:
@@ -70,40 +73,40 @@ class Parent:
                     client=terms.fields,
                 )
             facts = read_facts(fetched.latent_facts)
-            delivered = await self._intake.take(image_id, _with_origins_etag(fetched, facts), timings)
+            delivered = await self._intake.take(image_id, _with_origin_etag(fetched, facts), timings)
             self._last_warning = ""
             return _with_facts(delivered, facts)
         except (OriginError, SourceError, CodecFailed) as error:
-            if isinstance(error, OriginRefused) and _is_the_origins_word(error):
+            if isinstance(error, OriginRefused) and _is_from_origin(error):
                 raise
             if isinstance(error, OriginUnreachable | OriginTooSlow):
-                self._alone_until_s = self._clock() + self._retry_s
+                self._back_off_until_s = self._clock() + self._retry_s
             reason = _reason(error)
             self._telemetry.count_parent_fallback(reason)
             self._warn(reason)
             return None
 
     def _warn(self, reason: str) -> None:
-        """Log settings of parent and child that do not match: once, until the parent has served something."""
+        """Log a mismatch between the settings of parent and child. It is logged once, until the parent works again."""
         if reason in _WARNINGS and reason != self._last_warning:
             self._last_warning = reason
             logging.getLogger(__name__).warning("%s; the origin is asked instead", _WARNINGS[reason])
 
 
-def _with_origins_etag(fetched: Fetched, facts: LatentFacts | None) -> Fetched:
-    """Replace the parent's own entity tag by the origin's, which the parent sends in a field beside it."""
+def _with_origin_etag(fetched: Fetched, facts: LatentFacts | None) -> Fetched:
+    """Replace the entity tag of the parent with that of the origin, which the parent sends among the facts."""
     if facts is None:
-        return fetched if _is_a_file(fetched) else replace(fetched, fields=replace(fetched.fields, etag=""))
+        return fetched if _is_origin_file(fetched) else replace(fetched, fields=replace(fetched.fields, etag=""))
     return replace(fetched, fields=replace(fetched.fields, etag=facts.origin_etag, is_stale=facts.is_stale))
 
 
-def _is_a_file(fetched: Fetched) -> bool:
-    """Return whether it is the origin's own file, which comes with the origin's own entity tag."""
+def _is_origin_file(fetched: Fetched) -> bool:
+    """Return whether the parent passed on the origin's file unchanged, with the origin's entity tag."""
     return fetched.body is not None and fetched.media_type != LATENT_MEDIA_TYPE
 
 
 def _with_facts(delivered: Delivered, facts: LatentFacts | None) -> Delivered:
-    """Give pixels of the parent the digest and the sizes of the file that they were made from."""
+    """Add the digest and the sizes of the source file to pixels that the parent sent."""
     if facts is None or not isinstance(delivered, Source):
         return delivered
     prepared = replace(
@@ -116,8 +119,8 @@ def _with_facts(delivered: Delivered, facts: LatentFacts | None) -> Delivered:
     return replace(delivered, prepared=prepared)
 
 
-def _is_the_origins_word(refused: OriginRefused) -> bool:
-    # An edge always sends Cache-Status (RFC 9211) with these. A server without it may not know the route at all.
+def _is_from_origin(refused: OriginRefused) -> bool:
+    # An edge passes on these with Cache-Status (RFC 9211). A server that sends none may not have the route at all.
     return refused.status in _GONE and bool(refused.fields.cache_status)
 
 

@@ -1,4 +1,4 @@
-"""A picture as the origin has it now: in both sizes, and what is left of the file. Asks nobody."""
+"""A fetched picture: its pixels in both sizes, and facts about the file. Sends no requests."""
 
 from __future__ import annotations
 
@@ -17,37 +17,44 @@ from service.rules.vary import NO_FIELDS, Fields
 
 @dataclass(frozen=True, slots=True)
 class Original:
-    """A file that must reach the client as it is, and what it was found to be."""
+    """A file that must be sent to clients unchanged (Cache-Control: no-transform)."""
 
     body: bytes
     media_type: str
+    """The media type found in its bytes, whatever the origin says."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """The reference picture in both sizes, what they would take as conventional files, and facts of the source.
+    """The reference picture in both sizes, and facts about its file.
 
-    The file itself is left out wherever it is not needed: up to `queue_items` pictures wait for the codec.
+    The file itself is kept only where it is needed, since up to `queue_items` pictures wait for the codec.
     """
 
     source_digest: bytes
+    """The digest of the file."""
     source_bytes: int
+    """The size of the file."""
     high: Pixels
+    """(HIGH_PX, HIGH_PX, 3), sRGB."""
     medium: Pixels
+    """(MEDIUM_PX, MEDIUM_PX, 3), sRGB."""
     conventional_high_bytes: int
+    """The size of `high` as a JPEG file, as a conventional edge would store it."""
     conventional_medium_bytes: int
+    """The size of `medium` as a JPEG file."""
     media_type: str
-    """What the file is, whatever it was said to be."""
+    """The media type found in the bytes of the file, whatever the origin says."""
     original: Original | None = None
-    """The file itself, where nobody may make another one of it."""
+    """The file, if it may not be transformed."""
     bitstream: bytes | None = None
-    """The latent itself, where the picture came as one,"""
+    """The bitstream, if the picture came as a latent."""
     refinement: int = 0
-    """and the steps of search in it."""
+    """The number of search steps in that bitstream."""
 
     @property
     def facts(self) -> LatentFacts:
-        """What will be told of a latent that is made from it."""
+        """The facts to send with a latent of this picture."""
         return LatentFacts(
             source_digest=self.source_digest,
             source_bytes=self.source_bytes,
@@ -57,18 +64,18 @@ class Prepared:
         )
 
     def of_size(self, size_px: int) -> Pixels:
-        """One of the two."""
+        """Return the pixels of this size, HIGH_PX or MEDIUM_PX."""
         return self.high if size_px == HIGH_PX else self.medium
 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """How a picture is sought upstream."""
+    """The fields of an upstream request that depend on the client's request."""
 
     passed_by: str = ""
-    """The edges that have asked for it, this one last (RFC 8586)."""
+    """The CDN-Loop field: the edges that the request has passed, this one last (RFC 8586)."""
     fields: Fields = NO_FIELDS
-    """Of the client's request, those by which the origin may choose."""
+    """The forwarded fields of the client's request, by which the origin may select a variant."""
 
 
 ANY_TERMS = Terms()
@@ -76,7 +83,7 @@ ANY_TERMS = Terms()
 
 @dataclass(frozen=True, slots=True)
 class Latent:
-    """A picture that came as a bitstream, which has been decoded once: it is whole, and of the weights in use."""
+    """A picture that came as a latent. It has been decoded once, so it is complete and of the weights in use."""
 
     fields: ResponseFields
     bitstream: bytes
@@ -86,7 +93,7 @@ class Latent:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What the origin has answered, and whether it may be stored."""
+    """A picture of the origin, and whether it may be stored."""
 
     fields: ResponseFields
     prepared: Prepared
@@ -94,7 +101,10 @@ class Source:
 
 
 def prepare(blob: bytes, limits: ImageLimits) -> Prepared:
-    """A file as the reference picture in both sizes, each resized once from the source. Takes a while: for a thread."""
+    """Decode a file, and resize it to both sizes, each directly from the source. Blocks: call it on a thread.
+
+    Raises NotAPicture, DamagedPicture or PictureTooLarge.
+    """
     squares = image_file.read_squares(blob, (HIGH_PX, MEDIUM_PX), limits=limits)
     high, medium = squares.pixels
     return Prepared(

@@ -1,8 +1,8 @@
-"""`python -m service.upstream.source_child LIMITS`: reads large files for an edge, one after the other.
+"""`python -m service.upstream.source_child LIMITS`: read large files for an edge, one after the other.
 
-A decoder cannot be interrupted on a thread, and its memory has no limit there. This process gets so much address space
-and no more, and the kernel ends it when a file takes too much processor time. It is nice, so that other work comes
-first. It ends with the edge: its input ends then, and on Linux it is killed at once.
+A decoder on a thread cannot be interrupted, and its memory cannot be limited. This process has a limited address space,
+and the kernel kills it when a file takes too much CPU time. It is nice, so that other work runs first. It exits with
+the edge, since its input ends then; Linux kills it at once.
 """
 
 from __future__ import annotations
@@ -20,14 +20,17 @@ from service.render.heap import give_back_freed_memory
 from service.render.image_file import ImageLimits
 from service.render.parent_death import die_with_parent
 from service.upstream.source import prepare
-from service.upstream.source_messages import QUESTION, read_with
+from service.upstream.source_messages import QUESTION, pack_answer
 
 _NICENESS = 10
 
 
-def main(parent_pid: int, source_pixels: int, memory_bytes: int, processor_s: int) -> None:
-    """Answer until the input ends."""
-    for leave in (signal.SIGINT, signal.SIGTERM):  # meant for the edge, which may still need this one
+def main(parent_pid: int, source_pixels: int, memory_bytes: int, cpu_s: int) -> None:
+    """Answer each file on stdin, until stdin ends."""
+    for leave in (
+        signal.SIGINT,
+        signal.SIGTERM,
+    ):  # sent to the whole process group; the edge stops this process when it no longer needs it
         signal.signal(leave, signal.SIG_IGN)
     die_with_parent(parent_pid, signal.SIGKILL)
     os.nice(_NICENESS)
@@ -35,8 +38,8 @@ def main(parent_pid: int, source_pixels: int, memory_bytes: int, processor_s: in
     _limit(resource.RLIMIT_CORE, 0)
     limits = ImageLimits(source_pixels)
     while (file := _next(sys.stdin.buffer)) is not None:
-        _limit(resource.RLIMIT_CPU, math.ceil(time.process_time()) + processor_s)
-        sys.stdout.buffer.write(read_with(lambda file: prepare(file, limits), file))
+        _limit(resource.RLIMIT_CPU, math.ceil(time.process_time()) + cpu_s)
+        sys.stdout.buffer.write(pack_answer(lambda file: prepare(file, limits), file))
         sys.stdout.buffer.flush()
         del file
         give_back_freed_memory()
@@ -48,7 +51,7 @@ def _next(questions: BinaryIO) -> bytes | None:
 
 
 def _limit(what: int, most: int) -> None:
-    with suppress(OSError, ValueError):  # a lower limit is set already, or the system has none of this kind
+    with suppress(OSError, ValueError):  # a lower limit is in force, or the system lacks this limit
         resource.setrlimit(what, (most, resource.getrlimit(what)[1]))
 
 

@@ -1,8 +1,8 @@
-"""Reads the files of the origin in two lanes: no small picture waits behind a large one.
+"""Read files of the origin in two lanes, so that no small picture waits behind a large one.
 
-a file -> its header says how much work it may be
-       -> little    a thread of this process
-       -> much      the child (see `source_child`): one at a time, the smallest of those that wait first
+a file -> its header tells an upper bound of the work
+       -> small     a thread of this process
+       -> large     the child (see `source_child`): one file at a time, the smallest waiting file first
 """
 
 from __future__ import annotations
@@ -23,40 +23,40 @@ from service.upstream.source import Prepared, prepare
 
 Result = TypeVar("Result")
 SMALL_PX = 2**22
-"""Measured: up to 0.2 s of a processor in the costliest format. Most pictures of the web have fewer."""
-WAITING = 32
-"""Assumed: half of the files that may be in memory (see `upstream`), so that the other half is free for small ones."""
+"""The most pixels of a small file, which takes up to 0.2 s of CPU time in the slowest format (measured)."""
+WAITING_CAP = 32
+"""How many large files may wait. Assumed: half of the files in memory (see `upstream`), so that small ones fit too."""
 
 
 class SourceReader:
-    """Makes both reference pictures of a file."""
+    """Decodes files and resizes them to both sizes."""
 
-    def __init__(self, limits: ImageLimits, *, threads: Executor, processor_s: int) -> None:
+    def __init__(self, limits: ImageLimits, *, threads: Executor, cpu_s: int) -> None:
         self._limits = limits
         self._threads = threads
         self._child_thread = ThreadPoolExecutor(1, "large-source")
-        self._child = ChildReader(ChildLimits.within(limits.source_pixels, processor_s=processor_s))
-        self._lane = Lane(WAITING)
+        self._child = ChildReader(ChildLimits.for_pixels(limits.source_pixels, cpu_s=cpu_s))
+        self._lane = Lane(WAITING_CAP)
 
     async def prepare(self, file: bytes) -> Prepared:
-        """Raises a SourceError, or QueueFull if too many large files wait."""
-        ready = await self.on_thread(lambda: self._prepared_or_work_px(file))
+        """Decode and resize a file. Raises a SourceError, or QueueFull if too many large files wait."""
+        ready = await self.run_on_thread(lambda: self._prepare_if_small(file))
         if isinstance(ready, Prepared):
             return ready
         async with self._lane.turn(ready):
             return await self._run(self._child_thread, lambda: self._child.prepare(file))
 
-    async def on_thread(self, call: Callable[[], Result]) -> Result:
-        """Call something short beside the small files."""
+    async def run_on_thread(self, call: Callable[[], Result]) -> Result:
+        """Run a short call on the threads that read small files."""
         return await self._run(self._threads, call)
 
     def close(self) -> None:
-        """End the child, whatever it is doing. Nobody waits for a file any more."""
+        """Kill the child, even if it is reading a file. No call to `prepare` may be pending."""
         self._child.interrupt()
         self._child_thread.shutdown(cancel_futures=True)
         self._child.close()
 
-    def _prepared_or_work_px(self, file: bytes) -> Prepared | int:
+    def _prepare_if_small(self, file: bytes) -> Prepared | int:
         work_px = image_file.work_px(file, limits=self._limits)
         return work_px if work_px > SMALL_PX else prepare(file, self._limits)
 
@@ -65,43 +65,43 @@ class SourceReader:
 
 
 class Lane:
-    """One at a time, the least work first; what comes when too many wait is refused."""
+    """A lock with a bounded queue: the waiting task with the least work goes first."""
 
     def __init__(self, waiting: int) -> None:
         self._free = waiting
         self._is_taken = False
-        self._line: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._queue: list[tuple[int, int, asyncio.Future[None]]] = []
         self._numbers = count()
 
     @asynccontextmanager
     async def turn(self, work: int) -> AsyncIterator[None]:
-        """Wait for a turn and have it. Raises QueueFull."""
+        """Hold the lock during the block. Raises QueueFull if too many tasks wait."""
         if self._is_taken:
             await self._wait(work)
         self._is_taken = True
         try:
             yield
         finally:
-            self._pass_on()
+            self._wake_next()
 
     async def _wait(self, work: int) -> None:
         if not self._free:
-            raise QueueFull("too many large files wait")
+            raise QueueFull("too many large files are waiting")
         turn = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._line, (work, next(self._numbers), turn))
+        heapq.heappush(self._queue, (work, next(self._numbers), turn))
         self._free -= 1
         try:
             await turn
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():  # it came, and is not wanted any more
-                self._pass_on()
+            if turn.done() and not turn.cancelled():  # cancelled after its turn had come
+                self._wake_next()
             raise
         finally:
             self._free += 1
 
-    def _pass_on(self) -> None:
-        while self._line:
-            *_, turn = heapq.heappop(self._line)
+    def _wake_next(self) -> None:
+        while self._queue:
+            *_, turn = heapq.heappop(self._queue)
             if not turn.done():
                 turn.set_result(None)
                 return

@@ -1,4 +1,4 @@
-"""How httpx reaches an origin: connections that are kept, and that are never used again where that could be unsafe."""
+"""The httpx transport to an origin: keep-alive connections, reused only where that is safe (see `connection`)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import httpx
 from service.upstream.connection import Connection
 
 IDLE_S = 4.0
-"""Assumed: less than the shortest limit that is common among servers (5 s), so that few are closed as they are used."""
+"""How long an idle connection stays open. Assumed: servers close theirs after 5 s or more, so reuse rarely fails."""
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -27,25 +27,25 @@ class _Server:
 
 
 class Transport(httpx.AsyncBaseTransport):
-    """At most `connections` at a time, for GET alone. Every wait is the caller's to bound."""
+    """A pool of at most `connections`, for GET only. It has no timeouts of its own: the caller sets them."""
 
-    def __init__(self, *, connections: int, retried: Callable[[], None]) -> None:
-        self._retried = retried
+    def __init__(self, *, connections: int, on_retry: Callable[[], None]) -> None:
+        self._on_retry = on_retry
         self._room = asyncio.Semaphore(connections)
         self._idle: defaultdict[_Server, dict[Connection, asyncio.TimerHandle]] = defaultdict(dict)
         self._open: set[Connection] = set()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Return the answer as soon as its head is there. Raises httpx.TransportError."""
+        """Return the response as soon as its head has arrived. Raises httpx.TransportError."""
         await self._room.acquire()
         try:
             server = _server(request.url)
-            connection, answer = await self._asked(server, request)
+            connection, response = await self._send(server, request)
         except BaseException:
             self._room.release()
             raise
         return httpx.Response(
-            answer.status_code, headers=answer.headers.raw_items(), stream=_Body(self, server, connection)
+            response.status_code, headers=response.headers.raw_items(), stream=_Body(self, server, connection)
         )
 
     async def aclose(self) -> None:
@@ -56,36 +56,36 @@ class Transport(httpx.AsyncBaseTransport):
         self._forget_closed()
 
     def give_back(self, server: _Server, connection: Connection) -> None:
-        """Keep a connection whose answer has ended, if that is safe."""
+        """Return a connection to the pool after its response, if it can be reused safely."""
         self._room.release()
-        if connection.rest():
+        if connection.finish():
             timer = asyncio.get_running_loop().call_later(IDLE_S, connection.close)
             self._idle[server][connection] = timer
 
-    async def _asked(self, server: _Server, request: httpx.Request) -> tuple[Connection, h11.Response]:
-        kept = self._kept(server)
-        if kept is not None:
+    async def _send(self, server: _Server, request: httpx.Request) -> tuple[Connection, h11.Response]:
+        idle = self._take_idle(server)
+        if idle is not None:
             try:
-                return kept, await kept.ask(request)
+                return idle, await idle.ask(request)
             except (httpx.ReadError, httpx.RemoteProtocolError):
-                # RFC 9112 9.3.1, RFC 9110 9.2.2: the server closed it just then. Asked again once, and anew.
-                if kept.has_answered or request.method != "GET":
+                # RFC 9112 9.3.1, RFC 9110 9.2.2: the server closed the idle connection. Retry once, on a new one.
+                if idle.has_answered or request.method != "GET":
                     raise
-            self._retried()
-        connection = await self._opened(server)
+            self._on_retry()
+        connection = await self._connect(server)
         return connection, await connection.ask(request)
 
-    def _kept(self, server: _Server) -> Connection | None:
+    def _take_idle(self, server: _Server) -> Connection | None:
         idle = self._idle[server]
         while idle:
-            connection, timer = idle.popitem()  # the one that was used last is the likeliest to be open still
+            connection, timer = idle.popitem()  # the most recently used connection is the likeliest to be open
             timer.cancel()
             if connection.is_reusable():
                 return connection
             connection.close()
         return None
 
-    async def _opened(self, server: _Server) -> Connection:
+    async def _connect(self, server: _Server) -> Connection:
         self._forget_closed()
         tls = self._tls if server.scheme == "https" else None
         try:
@@ -112,7 +112,7 @@ class Transport(httpx.AsyncBaseTransport):
 
 def _server(url: httpx.URL) -> _Server:
     if url.scheme not in _PORTS:
-        raise httpx.UnsupportedProtocol(f"no way to ask by {url.scheme or 'no scheme'}")
+        raise httpx.UnsupportedProtocol(f"the scheme {url.scheme!r} is not supported")
     return _Server(url.scheme, url.raw_host.decode("ascii"), url.port or _PORTS[url.scheme])
 
 

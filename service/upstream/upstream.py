@@ -1,4 +1,4 @@
-"""Where a fill gets its picture: from the parent if there is one, else from the origin. Stores nothing."""
+"""Fetch a picture from the parent if there is one, otherwise from the origin. Stores nothing."""
 
 from __future__ import annotations
 
@@ -14,48 +14,53 @@ from service.upstream.origin_client import Fetched, FileTooLarge, OriginClient
 from service.upstream.parent import Parent
 from service.upstream.source import Source, Terms
 
-# Assumed: so many files are in memory at most, on their way from the origin or waiting to be read.
-SOURCES = 64
+# The most files in memory, while they are fetched or wait to be read. Assumed.
+FILES = 64
 
 
 class Upstream:
-    """All who can be asked, in their order."""
+    """The parent and the origin of this edge."""
 
     def __init__(self, origin: OriginClient, intake: Intake, *, parent: Parent | None) -> None:
         self._origin = origin
         self._intake = intake
         self._parent = parent
-        self._under_way = asyncio.Semaphore(SOURCES)
+        self._room = asyncio.Semaphore(FILES)
 
     async def fetch(self, image_id: str, terms: Terms, timings: Timings) -> Source:
-        """The picture as the origin has it, in both sizes. Raises what the client is told."""
+        """Fetch a picture, and return it as pixels in both sizes. Raises an EdgeError for the client."""
         return await self.as_source(await self.ask(image_id, terms, timings))
 
     async def as_source(self, delivered: Delivered) -> Source:
-        """The same for what is already there."""
+        """Return a fetched picture as pixels in both sizes. Decodes a latent."""
         return await self._intake.as_source(delivered)
 
     async def ask(
         self, image_id: str, terms: Terms, timings: Timings, known: Record | Source | None = None
     ) -> Delivered:
-        """What there is now, or that what is known is still good."""
+        """Fetch a picture or a latent, or validate the `known` one: Confirmed means that it is unchanged.
+
+        Raises an OriginError, a SourceError, QueueFull or CodecFailed.
+        """
         try:
-            async with self._under_way:
-                return await self._asked(image_id, terms, timings, known)
+            async with self._room:
+                return await self._ask_parent_or_origin(image_id, terms, timings, known)
         except OriginRefused as refused:
             refused.is_reusable = self._intake.may_be_reused(image_id, refused)
             raise
 
-    async def _asked(self, image_id: str, terms: Terms, timings: Timings, known: Record | Source | None) -> Delivered:
+    async def _ask_parent_or_origin(
+        self, image_id: str, terms: Terms, timings: Timings, known: Record | Source | None
+    ) -> Delivered:
         if self._parent is not None:
             delivered = await self._parent.ask(image_id, terms, timings, known=known)
             if delivered is not None:
                 return delivered
         with timings.measure("origin"):
-            fetched = await self._fetched(image_id, terms, known)
+            fetched = await self._fetch_from_origin(image_id, terms, known)
         return await self._intake.take(image_id, fetched, timings)
 
-    async def _fetched(self, image_id: str, terms: Terms, known: Record | Source | None) -> Fetched:
+    async def _fetch_from_origin(self, image_id: str, terms: Terms, known: Record | Source | None) -> Fetched:
         try:
             return await self._origin.fetch(
                 image_id,
@@ -65,19 +70,19 @@ class Upstream:
                 client=terms.fields,
             )
         except OriginRefused as refused:
-            refused.fields = self._intake.settled(refused.fields)
+            refused.fields = self._intake.limit_by_redirects(refused.fields)
             raise
         except FileTooLarge as error:
-            fields = self._intake.settled(error.fields)
-            with self._intake.judging(fields, self._intake.storage(image_id, fields)):
+            fields = self._intake.limit_by_redirects(error.fields)
+            with self._intake.set_error_lifetime(fields, self._intake.storage(image_id, fields)):
                 raise
 
-    def settled(self, fields: ResponseFields) -> ResponseFields:
-        """Return what was answered as the redirects on the way limit it."""
-        return self._intake.settled(fields)
+    def limit_by_redirects(self, fields: ResponseFields) -> ResponseFields:
+        """Return the fields of a response, no fresher than the redirects that led to it (RFC 9110 15.4)."""
+        return self._intake.limit_by_redirects(fields)
 
     def storage(self, image_id: str, fields: ResponseFields) -> Storage:
-        """Decide whether an answer may be stored and fits into a record, and for how long."""
+        """Return whether and for how long a response may be stored (RFC 9111 3)."""
         return self._intake.storage(image_id, fields)
 
 

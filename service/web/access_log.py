@@ -1,7 +1,7 @@
-"""Writes one JSON line on stdout for a request and its answer. Decides nothing about the answer.
+"""Write one JSON line on stdout for each sampled request. Has no influence on the response.
 
-The event loop only queues a note. A thread gathers the notes of a tenth of a second and writes them as lines. If stdout
-is read too slowly, lines are dropped and counted; no picture waits for the log.
+The event loop only queues a note. A thread collects notes for a tenth of a second and writes them as lines. If the
+reader of stdout is too slow, lines are dropped and counted; no request waits for the log.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from starlette.types import Scope
 
 from service.metrics.outcomes import Outcome
 from service.metrics.timings import Timings
-from service.web.questions import LATENTS, PICTURES, Told
+from service.web.questions import LATENTS, PICTURES, RequestFacts
 from service.web.responses import PictureResponse
 
 CLIENT_GONE = 499
-"""The client left before its answer: nginx's status for it, which log readers know."""
-NOTES = 10_000  # assumed: seconds of a busy edge, some megabytes
-GATHERING_S = 0.1  # assumed: nobody reads a log faster
-CLOSING_S = 2.0
-ID_CAP_BYTES = 2048  # assumed: an id of 512 characters, most of which JSON writes as they are
-# PIPE_BUF of Linux: a pipe takes this much at once or not at all, so that the lines of several workers do not mix.
+"""The status in the log if the client disconnected before the response, as nginx writes it."""
+NOTES = 10_000  # the longest queue; assumed: seconds of a busy edge, some megabytes
+COLLECT_S = 0.1  # assumed: soon enough for a reader of logs
+CLOSE_TIMEOUT_S = 2.0  # assumed: the longest wait at shutdown for a reader of stdout
+ID_CAP_BYTES = 2048  # assumed: fits 512 characters, most of which JSON writes unescaped
+# PIPE_BUF of Linux: a write of up to this many bytes to a pipe is atomic, so lines of several workers do not mix.
 WRITE_BYTES = 4096
 
 
@@ -42,21 +42,23 @@ class Exchange:
 
     scope: Scope
     request_id: str
-    told: Told = field(default_factory=Told)
+    facts: RequestFacts = field(default_factory=RequestFacts)
     timings: Timings = field(default_factory=Timings)
     outcome: Outcome | None = None
     began_s: float = field(default_factory=time.time)
+    """When the request began, in seconds since 1970, for the log."""
     started_s: float = field(default_factory=time.perf_counter)
+    """When the request began on the monotonic clock, for durations."""
 
     @property
     def seconds(self) -> float:
-        """How long it has taken until now."""
+        """The seconds since the request began."""
         return time.perf_counter() - self.started_s
 
 
 @dataclass(frozen=True, slots=True)
 class _Note:
-    """The values of one line. It keeps no picture alive while it waits."""
+    """The values of one line. It holds no reference to the picture, whose memory can be freed."""
 
     began_s: float
     request_id: str
@@ -73,14 +75,14 @@ class _Note:
 
 
 class Observer(Protocol):
-    """Counts the lines that are lost."""
+    """Counts dropped lines."""
 
     def count_dropped_log_lines(self, lines: int) -> None:
-        """Count lines that were not written."""
+        """Count lines that were dropped."""
 
 
 class AccessLog:
-    """The log of one worker. A share of 0 turns it off; otherwise every 5xx is in it."""
+    """The access log of one worker. It logs this share of the requests, and every 5xx unless the share is 0."""
 
     def __init__(
         self, share: float, *, file: int, observer: Observer, draw: Callable[[], float] = random.random
@@ -90,35 +92,35 @@ class AccessLog:
         self._observer = observer
         self._draw = draw
         self._notes: queue.SimpleQueue[_Note | None] = queue.SimpleQueue()
-        # A daemon, because it may wait for ever for a reader of stdout.
-        self._writer = threading.Thread(target=self._write, name="access-log", daemon=True)
+        # A daemon thread, because a write may block for ever if nothing reads stdout.
+        self._writer = threading.Thread(target=self._write_lines, name="access-log", daemon=True)
         if share:
             self._writer.start()
 
-    def ended(self, exchange: Exchange, reply: PictureResponse | None) -> None:
-        """Log a request with its response; None means that the client left before it."""
-        status = CLIENT_GONE if reply is None else reply.status
+    def add(self, exchange: Exchange, response: PictureResponse | None) -> None:
+        """Log a request, if it is sampled. The response is None if the client disconnected before it."""
+        status = CLIENT_GONE if response is None else response.status
         if not self._share or (status < 500 and self._draw() >= self._share):  # noqa: PLR2004  (RFC 9110 15.6)
             return
         if self._notes.qsize() >= NOTES:
             self._observer.count_dropped_log_lines(1)
             return
-        self._notes.put(_noted(exchange, reply, status))
+        self._notes.put(_make_note(exchange, response, status))
 
     def close(self) -> None:
-        """Write the notes that are queued, as long as stdout is read."""
+        """Write the queued notes. Gives up after CLOSE_TIMEOUT_S if stdout is blocked."""
         if self._writer.is_alive():
             self._notes.put(None)
-            self._writer.join(CLOSING_S)
+            self._writer.join(CLOSE_TIMEOUT_S)
 
-    # From here on, everything runs on the writer's thread.
+    # Everything below runs on the writer thread.
 
-    def _write(self) -> None:
+    def _write_lines(self) -> None:
         more = True
         while more:
             notes = [self._notes.get()]
             if notes[0] is not None:
-                time.sleep(GATHERING_S)
+                time.sleep(COLLECT_S)
             while not self._notes.empty():
                 notes.append(self._notes.get())
             more = None not in notes
@@ -130,12 +132,12 @@ class AccessLog:
         try:
             while rest:
                 rest = rest[os.write(self._file, rest) :]
-        except OSError:  # nobody reads it any more, or the disk is full
+        except OSError:  # the reader has closed the pipe, or the disk is full
             self._observer.count_dropped_log_lines(bytes(rest).count(b"\n"))
 
 
 def _blocks(lines: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield blocks of whole lines; each block is written at once."""
+    """Join lines to blocks of at most WRITE_BYTES, unless one line is longer. Each block is one write."""
     block = b""
     for line in lines:
         if block and len(block) + len(line) > WRITE_BYTES:
@@ -146,7 +148,7 @@ def _blocks(lines: Iterable[bytes]) -> Iterator[bytes]:
         yield block
 
 
-def _noted(exchange: Exchange, reply: PictureResponse | None, status: int) -> _Note:
+def _make_note(exchange: Exchange, response: PictureResponse | None, status: int) -> _Note:
     scope = exchange.scope
     client = scope.get("client")
     return _Note(
@@ -154,19 +156,19 @@ def _noted(exchange: Exchange, reply: PictureResponse | None, status: int) -> _N
         request_id=exchange.request_id,
         client=client[0] if client else None,
         method=scope["method"],
-        image_id=_capped(scope["path"].removeprefix(PICTURES).removeprefix(LATENTS)),
-        res=exchange.told.res,
-        fields={} if reply is None else dict(reply.headers),
+        image_id=_cap_id(scope["path"].removeprefix(PICTURES).removeprefix(LATENTS)),
+        res=exchange.facts.res,
+        fields={} if response is None else dict(response.headers),
         status=int(status),
         outcome=exchange.outcome,
         seconds=exchange.seconds,
         timings=exchange.timings,
-        sent_bytes=0 if reply is None else len(reply.body or b""),
+        sent_bytes=0 if response is None else len(response.body or b""),
     )
 
 
-def _capped(image_id: str) -> str:
-    """Return as much of an id as takes ID_CAP_BYTES in JSON, which writes an emoji in 12 bytes."""
+def _cap_id(image_id: str) -> str:
+    """Shorten an id to ID_CAP_BYTES of JSON, in which an emoji takes 12 bytes."""
     ends = accumulate(len(json.dumps(character)) - 2 for character in image_id)
     return image_id[: sum(end <= ID_CAP_BYTES for end in ends)]
 
@@ -187,7 +189,7 @@ def _line(note: _Note) -> bytes:
         "stages_ms": _stages_ms(note.timings),
         "bytes": note.sent_bytes,
     }
-    # JSON escapes control characters, but not this one.
+    # json escapes all control characters but DEL.
     return json.dumps(entry).replace("\x7f", "\\u007f").encode("ascii") + b"\n"
 
 

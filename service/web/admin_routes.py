@@ -1,6 +1,6 @@
-"""The routes for operators: health, metrics, figures, the page. None of them ever waits for a picture.
+"""The routes for operators: health, metrics, figures and their page. None of them waits for a picture.
 
-They are answered beside the pictures, or, with EDGE_ADMIN_PORT, by a process that has no pictures.
+The workers serve them beside the pictures; with EDGE_ADMIN_PORT, a process without pictures serves them.
 """
 
 from __future__ import annotations
@@ -19,82 +19,83 @@ from service.metrics.release import read_version
 from service.metrics.telemetry import Telemetry
 from service.records.census import Census
 from service.web.purge_routes import Purging
-from service.web.stats import CodecFigures, Figures, figures
+from service.web.stats import CodecFigures, Figures, compute_figures
 
 
 @dataclass(frozen=True, slots=True)
 class AdminServices:
-    """What these routes answer from."""
+    """The objects that the routes for operators use."""
 
     census: Census
     purging: Purging
     telemetry: Telemetry
     codec: Callable[[], CodecFigures | None]
-    """As it is now; None while nothing decodes."""
+    """Return the figures of the codec, or None while no codec is loaded."""
     leaving: Callable[[], bool]
+    """Return whether the edge is shutting down."""
 
 
 Running = Callable[[], AdminServices]
-"""Raises an HTTPException while the edge is not running."""
+"""Return the services. Raises an HTTPException until the edge has started."""
 
 
 def not_running() -> HTTPException:
-    """Return the answer while nothing decodes: the weights are not loaded yet, or the decoder is away."""
+    """Return the 503 for a time without a codec: the weights are not loaded yet, or the decoder is away."""
     sentence = "The edge is starting, or its decoder is away."
     return HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, sentence, headers={"Retry-After": "1"})
 
 
 def health_router(running: Running) -> APIRouter:
-    """On every port."""
+    """Return the health routes, which every port has."""
     router = APIRouter(tags=["health"], default_response_class=PlainTextResponse)
 
     @router.get("/livez")
     async def read_liveness() -> str:
-        """The event loop turns."""
+        """The process is alive: its event loop answers."""
         return "alive\n"
 
     @router.get("/readyz")
     async def read_readiness() -> str:
-        """The weights are loaded. A store that is down does not matter: pictures then come from the origin."""
+        """The weights are loaded. A store that is down does not make the edge unready: it serves from the origin."""
         now = running()
         if now.leaving():
-            raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, "The edge is being stopped.")
-        _decoding(now)
+            raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, "The edge is shutting down.")
+        _require_codec(now)
         return "ready\n"
 
     return router
 
 
 def figures_router(running: Running) -> APIRouter:
-    """On the admin port, if there is one."""
+    """Return the routes of the figures, which are on the admin port if there is one."""
     router = APIRouter(tags=["figures"])
-    version = read_version()  # read once: each look goes to the disk
+    version = read_version()  # read once, since each call reads the disk
 
     @router.get("/stats")
     async def read_stats() -> Figures:
-        """All figures of all workers: what the page at / shows."""
+        """The figures of all workers together, which the page at / shows."""
         now = running()
-        codec = _decoding(now)
+        codec = _require_codec(now)
         census = await now.census.take()
-        return figures(now.telemetry.collect(), version=version, store=census, codec=codec)
+        return compute_figures(now.telemetry.collect(), version=version, store=census, codec=codec)
 
     @router.get("/metrics", response_class=PlainTextResponse)
     async def read_metrics() -> Response:
-        """The same for Prometheus."""
+        """The metrics of all workers, for Prometheus."""
         now = running()
-        await now.census.take()  # sets the gauges of the store
+        await now.census.take()  # updates the gauges of the store
         return Response(now.telemetry.exposition(), media_type=CONTENT_TYPE_LATEST)
 
     @router.get("/", include_in_schema=False)
     async def read_page() -> HTMLResponse:
-        """The figures for people."""
+        """The page that shows the figures."""
         return HTMLResponse(page)
 
     page = files("service.web").joinpath("page.html").read_text("utf-8")
     return router
 
 
-def _decoding(now: AdminServices) -> CodecFigures:
+def _require_codec(now: AdminServices) -> CodecFigures:
     codec = now.codec()
     if codec is None:
         raise not_running()

@@ -1,4 +1,4 @@
-"""What every server of the edge has in common: HEAD, Date, and problems. Has no routes."""
+"""The base of every FastAPI application of the edge: HEAD, Date and problem responses. Its only route is /docs."""
 
 from __future__ import annotations
 
@@ -20,49 +20,51 @@ _DOCS_FILES = "/docs-files"
 
 
 class HttpApp(FastAPI):
-    """A FastAPI application that answers HEAD, and tells every error as a problem."""
+    """A FastAPI application that supports HEAD, and sends every error as a problem (RFC 9457)."""
 
     def __init__(self, *, summary: str, lifespan: Lifespan[FastAPI]) -> None:
         super().__init__(
             title="latentedge",
             summary=summary,
             lifespan=lifespan,
-            redirect_slashes=False,  # such a redirect would name whatever host the client has named
+            redirect_slashes=False,  # such a redirect would repeat the Host of the request, which is not trusted
             docs_url=None,
             redoc_url=None,
         )
         self.mount(_DOCS_FILES, StaticFiles(packages=[("fastapi_offline", "static")]))
         self.get("/docs", include_in_schema=False)(read_docs)
-        self.add_exception_handler(HTTPException, _problem)
+        self.add_exception_handler(HTTPException, _write_problem)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request, or the lifespan."""
+        """Answer one request, or run the lifespan."""
         if scope["type"] != "http":
             await super().__call__(scope, receive, send)
             return
         if scope["method"] == "HEAD":
-            # RFC 9110 9.3.2: HEAD is GET without the content, and the server knows to leave that out.
+            # RFC 9110 9.3.2: HEAD is GET without the content, which the server leaves out.
             scope = {**scope, "method": "GET"}
-        await super().__call__(scope, receive, _for_one_moment(send))
+        await super().__call__(scope, receive, _add_date_and_no_store(send))
 
 
 async def read_docs() -> HTMLResponse:
-    """The interface for people. FastAPI's own page loads its script from a server of others."""
+    """Return the Swagger page with local files. FastAPI's own page loads its script from a CDN."""
     return get_swagger_ui_html(
         openapi_url="openapi.json",
         title="latentedge",
         swagger_js_url=f".{_DOCS_FILES}/swagger-ui-bundle.js",
         swagger_css_url=f".{_DOCS_FILES}/swagger-ui.css",
         swagger_favicon_url=f".{_DOCS_FILES}/favicon.png",
-        swagger_ui_parameters={"validatorUrl": None},  # else it sends the address of the edge to one
+        swagger_ui_parameters={
+            "validatorUrl": None
+        },  # otherwise the page sends the URL of the edge to validator.swagger.io
     )
 
 
-def _for_one_moment(send: Send) -> Send:
-    """Add the Date (RFC 9110 6.6.1): the server writes none, as that of a picture is the origin's. Forbid to store.
+def _add_date_and_no_store(send: Send) -> Send:
+    """Add Date (RFC 9110 6.6.1) and, unless it is set, `Cache-Control: no-store` to every response.
 
-    What is answered here holds for the moment: health, figures, and errors that a cache could keep unless it is told
-    not to (RFC 9110 15.1 names 404, 405 and 414).
+    The HTTP server adds no Date, since a picture has that of the origin. Health, figures and errors must not be stored,
+    although caches may store a 404, 405 or 414 by default (RFC 9110 15.1).
     """
 
     async def send_with_fields(message: Message) -> None:
@@ -75,9 +77,9 @@ def _for_one_moment(send: Send) -> Send:
     return send_with_fields
 
 
-async def _problem(_request: Request, error: Exception) -> Response:
-    """Unknown paths and methods are told in the same form as every other problem (RFC 9457)."""
-    assert isinstance(error, HTTPException), "registered for this one"
+async def _write_problem(_request: Request, error: Exception) -> Response:
+    """Return an HTTPException, such as an unknown path or method, as a problem (RFC 9457)."""
+    assert isinstance(error, HTTPException), "the handler is registered for HTTPException only"
     body = problem_body(error.status_code, str(error.detail))
     headers = dict(error.headers or {})
     if headers.get("Allow") == "GET":

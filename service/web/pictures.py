@@ -1,6 +1,6 @@
-"""The routes of pictures and latents: one request becomes one question to the cache, its answer a response.
+"""Answer requests for pictures and latents: read the request, ask the cache, write the response and the log.
 
-Plain ASGI because it is the hot path; what FastAPI adds is documentation (see `routes`). Writes no headers itself.
+This is plain ASGI because it is the hot path; FastAPI only documents these routes (see `routes`). Writes no headers.
 """
 
 from __future__ import annotations
@@ -19,15 +19,16 @@ from service.rules.origin_refused import OriginRefused
 from service.web import responses
 from service.web.access_log import AccessLog, Exchange
 from service.web.questions import Questions
-from service.web.request_id import request_id
+from service.web.request_id import choose_request_id
 from service.web.responses import PictureResponse
 
-WATCHED_AFTER_S = 0.01
-"""Assumed: what takes less is not worth a task that watches, which is a tenth of a hit from memory (measured)."""
+WATCH_AFTER_S = 0.01
+"""When a request starts to watch for a disconnect. The task costs a tenth of a hit from memory (measured), so short
+requests do without it (10 ms is assumed)."""
 
 
 class Pictures:
-    """Answers GET and HEAD below /image/ and /latent/."""
+    """The ASGI application for GET and HEAD below /image/ and /latent/."""
 
     def __init__(self, cache: EdgeCache, telemetry: Telemetry, questions: Questions, log: AccessLog) -> None:
         self._cache = cache
@@ -36,52 +37,52 @@ class Pictures:
         self._log = log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request."""
-        exchange, reply = Exchange(scope, request_id(scope["headers"])), None
+        """Answer one request, count it and log it."""
+        exchange, response = Exchange(scope, choose_request_id(scope["headers"])), None
         try:
-            with _Watch(receive):
-                reply = await self._reply(exchange)
-                await reply(scope, receive, send)
+            with _DisconnectWatch(receive):
+                response = await self._respond(exchange)
+                await response(scope, receive, send)
         except asyncio.CancelledError:
-            if reply is not None:
+            if response is not None:
                 raise
-            # The server's doing: what is under way has taken longer than it waits for (EDGE_DRAIN_S).
-            reply = self._refused(exchange, Leaving())
-            await reply(scope, receive, send)
+            # The server cancelled it: it is shutting down, and the request exceeded EDGE_DRAIN_S.
+            response = self._respond_with_error(exchange, Leaving())
+            await response(scope, receive, send)
         finally:
-            self._log.ended(exchange, reply)
+            self._log.add(exchange, response)
 
-    async def _reply(self, exchange: Exchange) -> PictureResponse:
+    async def _respond(self, exchange: Exchange) -> PictureResponse:
         try:
-            asked = self._questions.read(exchange.scope, exchange.told)
+            asked = self._questions.read(exchange.scope, exchange.facts)
             answer = await self._cache.answer(asked, exchange.timings)
         except EdgeError as error:
             self._report(error, exchange)
-            return self._refused(exchange, error)
+            return self._respond_with_error(exchange, error)
         except Exception:
-            logging.getLogger(__name__).exception("request %s failed in an unforeseen way", exchange.request_id)
-            return self._refused(exchange, EdgeError())
+            logging.getLogger(__name__).exception("request %s failed with an unexpected error", exchange.request_id)
+            return self._respond_with_error(exchange, EdgeError())
         self._telemetry.observe_stages(exchange.timings)
         self._count(exchange, answer.outcome, sent_bytes=len(answer.body or b""))
         if answer.forwarded is not None:
             self._telemetry.count_forward(answer.forwarded, answer.detail)
-        reply = responses.picture(answer, exchange.timings, negotiated=exchange.told.negotiated)
-        return responses.named(reply, exchange.request_id)
+        response = responses.picture(answer, exchange.timings, negotiated=exchange.facts.negotiated)
+        return responses.add_request_id(response, exchange.request_id)
 
-    def _refused(self, exchange: Exchange, error: EdgeError) -> PictureResponse:
+    def _respond_with_error(self, exchange: Exchange, error: EdgeError) -> PictureResponse:
         remembered = isinstance(error, OriginRefused | SourceError) and error.ttl_s is not None
         self._count(exchange, Outcome.HIT if remembered else Outcome.ERROR, sent_bytes=0)
         if error.forwarded is not None:
             self._telemetry.count_forward(error.forwarded, None)
         head = exchange.scope["method"] == "HEAD"
-        return responses.named(
-            responses.problem(error, negotiated=exchange.told.negotiated, head=head), exchange.request_id
+        return responses.add_request_id(
+            responses.problem(error, negotiated=exchange.facts.negotiated, head=head), exchange.request_id
         )
 
     def _count(self, exchange: Exchange, outcome: Outcome, *, sent_bytes: int) -> None:
         exchange.outcome = outcome
         self._telemetry.count_request(
-            res=exchange.told.res, outcome=outcome, seconds=exchange.seconds, sent_bytes=sent_bytes
+            res=exchange.facts.res, outcome=outcome, seconds=exchange.seconds, sent_bytes=sent_bytes
         )
 
     def _report(self, error: EdgeError, exchange: Exchange) -> None:
@@ -89,10 +90,11 @@ class Pictures:
             logging.getLogger(__name__).warning("%s: %s (request %s)", type(error).__name__, error, exchange.request_id)
 
 
-class _Watch:
-    """While it is held: cancel what is done for a client that has gone.
+class _DisconnectWatch:
+    """Cancel the request if its client disconnects during the block.
 
-    Its decode is then dropped from the queue, but where files stay in memory: then it is made for whoever asks next.
+    This drops its decode from the queue. With an in-memory cache the decode goes on, and its file is kept for the next
+    request.
     """
 
     def __init__(self, receive: Receive) -> None:
@@ -100,8 +102,8 @@ class _Watch:
         assert request is not None, "a request runs in a task"
         self._request = request
         self._receive = receive
-        self._watching: asyncio.Task[None] | None = None
-        self._beginning = asyncio.get_running_loop().call_later(WATCHED_AFTER_S, self._begin)
+        self._watch_task: asyncio.Task[None] | None = None
+        self._timer = asyncio.get_running_loop().call_later(WATCH_AFTER_S, self._start)
 
     def __enter__(self) -> None:
         pass
@@ -109,19 +111,19 @@ class _Watch:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> bool:
-        self._beginning.cancel()
-        watching = self._watching
-        if watching is None:
+        self._timer.cancel()
+        watch_task = self._watch_task
+        if watch_task is None:
             return False
-        # Else it was not the client's doing: the server is shutting down.
-        gone = kind is asyncio.CancelledError and watching.done()
-        if gone:
+        # If the watch is still running, the server cancelled the request, not this class.
+        has_left = kind is asyncio.CancelledError and watch_task.done()
+        if has_left:
             self._request.uncancel()
-        watching.cancel()
-        return gone
+        watch_task.cancel()
+        return has_left
 
-    def _begin(self) -> None:
-        self._watching = asyncio.create_task(self._watch())
+    def _start(self) -> None:
+        self._watch_task = asyncio.create_task(self._watch())
 
     async def _watch(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":

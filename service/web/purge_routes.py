@@ -1,4 +1,4 @@
-"""The routes that purge. Whoever may use them knows EDGE_ADMIN_TOKEN; where none is set, nobody may."""
+"""The routes that purge. They need EDGE_ADMIN_TOKEN as bearer token, and are off without that setting."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _UNAUTHORISED = {"WWW-Authenticate": BEARER}
 
 
 class PurgeOrder(BaseModel):
-    """What is to be purged: exactly one of an id, a tag or all."""
+    """The body of a purge request: exactly one of an id, a tag or all."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -30,18 +30,18 @@ class PurgeOrder(BaseModel):
     tag: str | None = None
     all: bool = False
     soft: bool = False
-    """Only marked stale: shown while the origin is asked, or fails, as its freshness allows."""
+    """Mark as stale only. The picture may still be served stale while it is validated, or if the origin fails."""
 
     @field_validator("tag")
     @classmethod
-    def _could_be_a_tag(cls, tag: str | None) -> str | None:
+    def _check_tag(cls, tag: str | None) -> str | None:
         if tag is not None and not is_tag(tag):
             raise ValueError(f"a tag is printable ASCII of at most {TAG_CAP_BYTES} characters")
         return tag
 
     @field_validator("id")
     @classmethod
-    def _could_be_an_id(cls, image_id: str | None) -> str | None:
+    def _check_id(cls, image_id: str | None) -> str | None:
         if image_id is not None:
             try:
                 check_image_id(image_id)
@@ -50,14 +50,14 @@ class PurgeOrder(BaseModel):
         return image_id
 
     @model_validator(mode="after")
-    def _is_one(self) -> Self:
+    def _check_exactly_one(self) -> Self:
         if (self.id is not None) + (self.tag is not None) + self.all != 1:
-            raise ValueError("exactly one of id, tag and all is to be given")
+            raise ValueError("give exactly one of id, tag and all")
         return self
 
 
 class Purging:
-    """What the purge routes answer from."""
+    """Checks the token, purges, and counts purges."""
 
     def __init__(self, purger: Purger, telemetry: Telemetry, *, token: SecretStr) -> None:
         self._purger = purger
@@ -65,29 +65,29 @@ class Purging:
         self._token = token.get_secret_value()
 
     def check(self, request: Request) -> None:
-        """Raises 403 where purging is off, 401 for whoever has not the token."""
+        """Check the token. Raises HTTPException: 403 if purging is off, 401 if the token is missing or wrong."""
         if not self._token:
             raise HTTPException(HTTPStatus.FORBIDDEN, "Purging is off: this edge has no EDGE_ADMIN_TOKEN.")
         if not bears(request.headers.raw, self._token):
             raise HTTPException(HTTPStatus.UNAUTHORIZED, "The token is missing or wrong.", headers=_UNAUTHORISED)
 
     async def purge(self, order: PurgeOrder) -> dict[str, Any]:
-        """Raises 503 where nothing could be purged."""
+        """Purge, and return the body of the response. Raises HTTPException 503 if the store does not answer."""
         scope = "id" if order.id is not None else "tag" if order.tag is not None else "all"
         try:
             if order.id is not None:
-                told = {"purged": await self._purger.one(order.id, soft=order.soft)}
+                result = {"purged": await self._purger.one(order.id, soft=order.soft)}
             else:
-                told = {"generation": await self._purger.many(order.tag, soft=order.soft)}
+                result = {"generation": await self._purger.many(order.tag, soft=order.soft)}
         except StoreUnavailable as error:
-            sentence = "The store does not answer: it is not known whether anything was purged."
+            sentence = "The store does not answer, so the purge may or may not have taken effect."
             raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, sentence, headers={"Retry-After": "1"}) from error
         self._telemetry.count_purge(scope=scope)
-        return {"scope": scope, "soft": order.soft, **told}
+        return {"scope": scope, "soft": order.soft, **result}
 
 
 def purge_router(running: Callable[[], Purging]) -> APIRouter:
-    """`PURGE /image/<id>` and `POST /purge`."""
+    """Return the routes `PURGE /image/<id>` and `POST /purge`."""
     router = APIRouter()
 
     async def purge_image(request: Request, id: str) -> dict[str, Any]:  # noqa: A002, ARG001  (the path has it undecoded)
@@ -95,17 +95,17 @@ def purge_router(running: Callable[[], Purging]) -> APIRouter:
         purging.check(request)
         return await purging.purge(_order(lambda: PurgeOrder(id=request.scope["path"].removeprefix(PICTURES))))
 
-    # OpenAPI knows no such method.
+    # OpenAPI has no method PURGE.
     router.add_api_route(PICTURES + "{id:path}", purge_image, methods=["PURGE"], include_in_schema=False)
 
     body = {"required": True, "content": {"application/json": {"schema": PurgeOrder.model_json_schema()}}}
 
     @router.post("/purge", tags=["purging"], openapi_extra={"requestBody": body})
     async def purge(request: Request) -> dict[str, Any]:
-        """Purge one picture (`id`), those with a `tag`, or `all`; `soft` marks them stale.
+        """Purge one picture (`id`), all pictures with a `tag`, or `all`. `soft` only marks them stale.
 
-        Answers `purged`, a number, for an id; else the `generation` before which everything is purged, once no edge on
-        this store shows it any more, which takes a second.
+        The response to an id has `purged`, the number of purged pictures. Other responses have `generation`: older
+        records are purged. They arrive after about a second, when no edge on this store serves such records any more.
         """
         purging = running()
         purging.check(request)

@@ -1,4 +1,4 @@
-"""Reads a request below /image/ or /latent/ as a question to the cache. Pure: takes a scope, returns a value."""
+"""Parse a request below /image/ or /latent/ into a question to the cache. No I/O."""
 
 from __future__ import annotations
 
@@ -27,31 +27,35 @@ _FIELDS = (b"accept", b"if-none-match", b"if-modified-since", b"cdn-loop")
 
 
 @dataclass(slots=True)
-class Told:
-    """The facts about a request that counting and answering need, also if it fails while it is read."""
+class RequestFacts:
+    """Facts for the metrics, the log and Vary. They are set while the request is parsed, even if that fails."""
 
     res: str = _UNKNOWN_RES
+    """The name of the rendition, for the metrics."""
     negotiated: bool = True
+    """Whether the media type depends on Accept, so that the response varies by it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Questions:
-    """Reads requests. It knows the name of this edge in CDN-Loop, and the fields that may reach the origin."""
+    """Parses requests, with the settings that this needs."""
 
     node: str
+    """The name of this edge in CDN-Loop (RFC 8586)."""
     forward: Forward
+    """The request fields that are forwarded to the origin."""
     latent_token: SecretStr
-    """The token that a child edge must send to get latents. Empty: no latents are served."""
+    """The bearer token that a child edge must send to get latents. If it is empty, no latents are served."""
 
-    def read(self, scope: Scope, told: Told) -> Asked:
-        """Return the question that a request asks, and note its facts in `told`. Raises a RequestError."""
+    def read(self, scope: Scope, facts: RequestFacts) -> Asked:
+        """Return the question to the cache, and set `facts`. Raises a RequestError."""
         accept, if_none_match, if_modified_since, loop = _lines(scope["headers"])
         if scope["path"].startswith(LATENTS):
-            told.res, told.negotiated = LATENT_RES, False
+            facts.res, facts.negotiated = LATENT_RES, False
             self._check_child(scope["headers"])
             wanted = _latent(scope["path"].removeprefix(LATENTS))
         else:
-            wanted = _picture(scope, accept or "", told)
+            wanted = _picture(scope, accept or "", facts)
         return Asked(
             wanted=wanted,
             conditions=Conditions(if_none_match, if_modified_since),
@@ -70,11 +74,11 @@ class Questions:
             raise LatentsDenied
 
 
-def _picture(scope: Scope, accept: str, told: Told) -> Wanted:
+def _picture(scope: Scope, accept: str, facts: RequestFacts) -> Wanted:
     query = read_query(scope["query_string"].decode("latin-1"))
-    told.negotiated = query.fmt is None
+    facts.negotiated = query.fmt is None
     wanted = negotiate(image_id=scope["path"].removeprefix(PICTURES), query=query, accept=accept)
-    told.res = rendition_of(wanted.size_px).name
+    facts.res = rendition_of(wanted.size_px).name
     return wanted
 
 
@@ -88,5 +92,5 @@ def _lines(headers: Iterable[tuple[bytes, bytes]]) -> list[str | None]:
     for name, value in headers:
         if name in lines:
             lines[name].append(value.decode("latin-1"))
-    # RFC 9110 5.3: several lines are one list. Two dates are none (13.1.3): such a list is no date.
+    # RFC 9110 5.3: several lines are one list. A list of two dates is no valid date, so it is ignored (13.1.3).
     return [", ".join(values) if values else None for values in lines.values()]

@@ -1,4 +1,4 @@
-"""The only writer of headers: answers and errors become responses here. Plain ASGI."""
+"""Turn answers and errors into responses. All header fields of pictures are written here. Plain ASGI."""
 
 from __future__ import annotations
 
@@ -27,27 +27,27 @@ Header = tuple[bytes, bytes]
 
 @dataclass(frozen=True, slots=True)
 class PictureResponse:
-    """A whole response: status, headers, body. An ASGI application."""
+    """A response with its whole body. It is an ASGI application."""
 
     status: int
     headers: Sequence[Header]
     body: bytes | None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  (ASGI's signature)
-        """Send it."""
+        """Send the response."""
         await send({"type": "http.response.start", "status": self.status, "headers": self.headers})
         await send({"type": "http.response.body", "body": self.body or b""})
 
 
-def named(response: PictureResponse, request_id: str) -> PictureResponse:
-    """With the name under which the log has it."""
+def add_request_id(response: PictureResponse, request_id: str) -> PictureResponse:
+    """Return the response with X-Request-ID."""
     headers = [*response.headers, (REQUEST_ID, request_id.encode("ascii"))]
     return PictureResponse(response.status, headers, response.body)
 
 
 def picture(answer: Answer, timings: Timings, *, negotiated: bool) -> PictureResponse:
-    """200, 304, or another word of success that the origin had for it."""
-    headers = [*_passed_on(answer.passed, negotiated=negotiated), (b"cache-status", _cache_status(answer).encode())]
+    """Return the response for a picture: 200, 304, or another 2xx that the origin sent."""
+    headers = [*_write_passed(answer.passed, negotiated=negotiated), (b"cache-status", _cache_status(answer).encode())]
     if answer.entity_tag:
         headers.append((b"etag", answer.entity_tag.encode("latin-1", "replace")))
     if answer.latent_facts:
@@ -60,23 +60,23 @@ def picture(answer: Answer, timings: Timings, *, negotiated: bool) -> PictureRes
         headers.append((b"server-timing", _server_timing(timings).encode()))
     if answer.not_modified:
         return PictureResponse(HTTPStatus.NOT_MODIFIED, headers, None)
-    # RFC 9110 15.4.5: a 304 tells nothing of the picture but its entity tag and how it is cached.
-    headers += _last_modified(answer.passed)
+    # RFC 9110 15.4.5: a 304 has the fields for caching, but none that describe the picture.
+    headers += _write_last_modified(answer.passed)
     headers.append((b"content-type", answer.media_type.encode()))
     if answer.body is not None:
-        # HEAD has none: the length of a file that was never made is not known (RFC 9110 8.6).
+        # A HEAD response may omit it (RFC 9110 8.6): no file was made, so its length is unknown.
         headers.append((b"content-length", str(len(answer.body)).encode()))
     return PictureResponse(answer.status, headers, answer.body)
 
 
 def problem(error: EdgeError, *, negotiated: bool, head: bool) -> PictureResponse:
-    """RFC 9457, with a sentence that tells the public nothing of the inside."""
-    headers, body = _problem_fields(error, negotiated=negotiated), problem_body(error.status, error.public)
+    """Return an error as a problem (RFC 9457), with the public sentence of the error as its detail."""
+    headers, body = _write_problem_fields(error, negotiated=negotiated), problem_body(error.status, error.public)
     if error.retry_after_s is not None:
         headers.append((b"retry-after", str(error.retry_after_s).encode()))
     if error.challenge:
         headers.append((b"www-authenticate", error.challenge.encode()))
-    if error.status == HTTPStatus.NO_CONTENT:  # RFC 9110 15.3.5: the origin's word; there is nothing to tell of it
+    if error.status == HTTPStatus.NO_CONTENT:  # RFC 9110 15.3.5: a 204 of the origin has no content
         return PictureResponse(error.status, headers, None)
     headers.append((b"content-type", b"application/problem+json"))
     if head:
@@ -84,25 +84,27 @@ def problem(error: EdgeError, *, negotiated: bool, head: bool) -> PictureRespons
     return PictureResponse(error.status, [*headers, (b"content-length", str(len(body)).encode())], body)
 
 
-def _problem_fields(error: EdgeError, *, negotiated: bool) -> list[Header]:
-    # RFC 9111 4.2.2: some error statuses would be stored by whoever comes next, unless the origin says how.
+def _write_problem_fields(error: EdgeError, *, negotiated: bool) -> list[Header]:
+    # RFC 9111 4.2.2: without no-store, caches may store some error statuses heuristically.
     ours = PassedOn(cache_control="no-store", date=http_date(time.time()))
     if isinstance(error, OriginRefused):
-        said = replace(error.fields.passed, date=error.fields.passed.date or ours.date)
-        explicit = said.cache_control or said.cdn_cache_control or said.expires
-        headers = _passed_on(said if explicit else replace(said, cache_control="no-store"), negotiated=negotiated)
-        headers += [*_error_cache_status(error), *_last_modified(said)]
-        said_of_it = error.fields.error_fields.lines.items()
-        headers += [(name.encode(), value.encode("latin-1", "replace")) for name, value in said_of_it]
+        passed = replace(error.fields.passed, date=error.fields.passed.date or ours.date)
+        explicit = passed.cache_control or passed.cdn_cache_control or passed.expires
+        headers = _write_passed(
+            passed if explicit else replace(passed, cache_control="no-store"), negotiated=negotiated
+        )
+        headers += [*_error_cache_status(error), *_write_last_modified(passed)]
+        error_lines = error.fields.error_fields.lines.items()
+        headers += [(name.encode(), value.encode("latin-1", "replace")) for name, value in error_lines]
         if error.fields.age:
             headers.append((b"age", error.fields.age.encode("latin-1", "replace")))
         return headers
-    headers = _passed_on(ours, negotiated=negotiated)
+    headers = _write_passed(ours, negotiated=negotiated)
     return [*headers, *_error_cache_status(error)]
 
 
 def _error_cache_status(error: EdgeError) -> list[Header]:
-    """RFC 9211 2, for what the origin answered or did not answer: no other error comes out of the cache."""
+    """Return Cache-Status (RFC 9211 2) for an error of the origin or of its file. Other errors have none."""
     refused = error if isinstance(error, OriginRefused) else None
     if isinstance(error, OriginRefused | SourceError) and error.ttl_s is not None:
         return [(b"cache-status", f"{NAME}; hit; ttl={error.ttl_s}".encode())]
@@ -119,7 +121,7 @@ def _error_cache_status(error: EdgeError) -> list[Header]:
 
 
 def problem_body(status: int, detail: str) -> bytes:
-    """The JSON of a problem whose type is its status (RFC 9457 4.2.1, about:blank)."""
+    """Return the JSON of a problem of type about:blank, whose title is the status phrase (RFC 9457 4.2.1)."""
     try:
         title = HTTPStatus(status).phrase
     except ValueError:
@@ -127,39 +129,39 @@ def problem_body(status: int, detail: str) -> bytes:
     return json.dumps({"type": "about:blank", "title": title, "status": int(status), "detail": detail}).encode()
 
 
-def _passed_on(passed: PassedOn, *, negotiated: bool) -> list[Header]:
-    return [*_lines_passed_on(passed, negotiated)]
+def _write_passed(passed: PassedOn, *, negotiated: bool) -> list[Header]:
+    return [*_write_passed_lines(passed, negotiated)]
 
 
-# The same pictures are asked for again and again; each line has the cap of a record, or is told once.
+# Popular pictures repeat the same fields. The length of each field is limited by the record, so the cache stays small.
 @lru_cache(maxsize=4096)
-def _lines_passed_on(passed: PassedOn, negotiated: bool) -> tuple[Header, ...]:  # noqa: FBT001  (a key of the cache)
-    """The origin's words, and what every answer has: each cache on the way is to read them as they were said."""
-    said = {
+def _write_passed_lines(passed: PassedOn, negotiated: bool) -> tuple[Header, ...]:  # noqa: FBT001  (a key of the cache)
+    """Write the origin's caching fields unchanged, for all caches downstream, and the fields of every response."""
+    fields = {
         b"cache-control": passed.cache_control,
         b"cdn-cache-control": passed.cdn_cache_control,
         b"expires": passed.expires,
         b"date": passed.date,
         b"vary": _vary(passed.vary, negotiated=negotiated),
     }
-    headers = [(name, value.encode("latin-1", "replace")) for name, value in said.items() if value]
+    headers = [(name, value.encode("latin-1", "replace")) for name, value in fields.items() if value]
     return (*headers, (b"x-content-type-options", b"nosniff"))
 
 
-def _last_modified(passed: PassedOn) -> list[Header]:
+def _write_last_modified(passed: PassedOn) -> list[Header]:
     return [(b"last-modified", passed.last_modified.encode("latin-1", "replace"))] if passed.last_modified else []
 
 
-def _vary(said: str, *, negotiated: bool) -> str:
-    """RFC 9110 12.5.5: what was negotiated here varies by Accept too, whatever the origin said."""
-    members = {name.strip().lower() for name in said.split(",")}
+def _vary(origin_vary: str, *, negotiated: bool) -> str:
+    """Return the Vary of the response: the origin's, and Accept if the edge negotiated (RFC 9110 12.5.5)."""
+    members = {name.strip().lower() for name in origin_vary.split(",")}
     if not negotiated or members & {"accept", "*"}:
-        return said
-    return f"{said}, Accept" if said else "Accept"
+        return origin_vary
+    return f"{origin_vary}, Accept" if origin_vary else "Accept"
 
 
 def _cache_status(answer: Answer) -> str:
-    """RFC 9211 2."""
+    """Return the value of Cache-Status (RFC 9211 2)."""
     forwarded = answer.forwarded
     parts = [NAME, "hit" if forwarded is None else f"fwd={forwarded.fwd}"]
     if answer.origin_status is not None:
@@ -170,9 +172,9 @@ def _cache_status(answer: Answer) -> str:
         parts.append("stored")
     if answer.ttl_s is not None:
         parts.append(f"ttl={answer.ttl_s}")
-    told = answer.detail or forwarded
-    if told is not None and told.detail:
-        parts.append(f"detail={told.detail}")
+    reason = answer.detail or forwarded
+    if reason is not None and reason.detail:
+        parts.append(f"detail={reason.detail}")
     return "; ".join(parts)
 
 

@@ -1,4 +1,4 @@
-"""The application on the picture port: pictures, health, and the operators' routes unless these have a port."""
+"""The application on the picture port: pictures, health, and without EDGE_ADMIN_PORT the routes for operators."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from service.web.purge_routes import purge_router
 from service.web.questions import LATENTS, PICTURES
 
 _METHODS = {"GET", "HEAD"}
-_Id = Annotated[str, Path(description="As the origin knows the picture.", examples=["china.jpg"])]
+_Id = Annotated[str, Path(description="The path of the picture at the origin.", examples=["china.jpg"])]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class EdgeApp(HttpApp):
         if services is None or not _is_for_pictures(scope):
             await super().__call__(scope, receive, send)
             return
-        await services.pictures(scope, receive, _parting(send) if services.admin.leaving() else send)
+        await services.pictures(scope, receive, _close_after_response(send) if services.admin.leaving() else send)
 
     def running(self) -> Services:
         """Return the services. Raises an HTTPException until the edge has started."""
@@ -58,8 +58,8 @@ def _is_for_pictures(scope: Scope) -> bool:
     )
 
 
-def _parting(send: Send) -> Send:
-    """Add `Connection: close`, so that the client opens its next connection to another edge (RFC 9112 9.6)."""
+def _close_after_response(send: Send) -> Send:
+    """Add `Connection: close`, so that the client sends its next request to another edge (RFC 9112 9.6)."""
 
     async def send_with_close(message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -94,7 +94,7 @@ def _pictures_router(app: EdgeApp) -> APIRouter:
         fmt: Annotated[  # noqa: ARG001
             str | None,
             Query(
-                description=f"Else what Accept prefers, else {next(iter(MEDIA_TYPES))}.",
+                description=f"If omitted, the type that Accept prefers, or {next(iter(MEDIA_TYPES))}.",
                 json_schema_extra={"enum": list(MEDIA_TYPES)},
             ),
         ] = None,
@@ -107,7 +107,7 @@ def _pictures_router(app: EdgeApp) -> APIRouter:
         responses={200: {"content": {LATENT_MEDIA_TYPE: {}}}},
         dependencies=[Security(HTTPBearer(auto_error=False, description="EDGE_LATENT_TOKEN"))],
     )
-    async def read_latent(id: _Id) -> None:  # noqa: A002, ARG001  (likewise)
+    async def read_latent(id: _Id) -> None:  # noqa: A002, ARG001  (documentation)
         """The latent of a picture, for an edge that has this one as its parent (EDGE_PARENT)."""
         app.running()
 

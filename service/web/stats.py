@@ -1,4 +1,4 @@
-"""The figures of all workers together, as the page at / reads them. Computed from the metrics; counts nothing."""
+"""Compute the figures of /stats from the metrics of all workers. Counts nothing itself."""
 
 from __future__ import annotations
 
@@ -11,24 +11,27 @@ from prometheus_client import Metric
 from service.metrics.outcomes import Outcome, RefinementOutcome
 from service.records.census import StoreCensus
 
-# A collapsed request waited for the origin: it is no hit. Bypass and error say nothing about the cache.
+# A collapsed request waited for the origin, so it is no hit. Bypass and error are not counted: no cache could help.
 _HITS = {Outcome.HIT, Outcome.STALE}
 _COUNTED = _HITS | {Outcome.REVALIDATED, Outcome.MISS, Outcome.COLLAPSED}
 
 
 @dataclass(frozen=True)
 class CodecFigures:
-    """What decodes here."""
+    """The codec in use."""
 
     device: str
+    """The device that decodes: cpu or a GPU."""
     head: str
-    """The network that makes the 344 picture."""
+    """The network that decodes the 344 picture."""
     kernels: str
     """The number formats of its matrix products."""
     stream_id: str
+    """The id of the weights, in hex."""
     quality: int | None
-    """None where each picture has its own, by this score:"""
+    """The quality of every encode; None if it is chosen for each picture."""
     target_ssimulacra2: float | None
+    """The SSIMULACRA2 score that each picture has to reach, if its quality is chosen for it."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ class RequestFigures:
 
 @dataclass(frozen=True)
 class OriginFigures:
-    """What the origin had to do, and what it was spared."""
+    """Requests to the origin, and the bytes that hits did not fetch."""
 
     requests: int
     failures: int
@@ -56,7 +59,7 @@ class OriginFigures:
 
 @dataclass(frozen=True)
 class StageFigures:
-    """One step of answering."""
+    """One stage of requests, such as a decode."""
 
     stage: str
     count: int
@@ -65,7 +68,7 @@ class StageFigures:
 
 @dataclass(frozen=True)
 class BatchFigures:
-    """Synthesis calls of one size."""
+    """The batches in which pictures of one size were decoded."""
 
     size: str
     count: int
@@ -74,7 +77,7 @@ class BatchFigures:
 
 @dataclass(frozen=True)
 class RefinementFigures:
-    """Searches for better latents by how they ended, and what those that were stored came to."""
+    """Searches for better latents by outcome, and the bytes of the stored ones before and after."""
 
     stored: int
     unchanged: int
@@ -88,7 +91,7 @@ class RefinementFigures:
 
 @dataclass(frozen=True)
 class RenditionFigures:
-    """Files made of latents, found in memory, made for another request; and what is in memory now."""
+    """Picture files by source: decoded, from the in-memory cache, or shared with another request's decode."""
 
     decoded: int
     from_memory: int
@@ -98,10 +101,10 @@ class RenditionFigures:
 
 @dataclass(frozen=True)
 class Figures:
-    """All of it."""
+    """The figures of the whole edge since its start."""
 
     version: str
-    """Of the installed distribution."""
+    """The version of the installed distribution."""
     requests_total: int
     hit_ratio: float | None
     """(hit + stale) / (hit + stale + revalidated + miss + collapsed)"""
@@ -118,8 +121,8 @@ class Figures:
     store_errors: int
 
 
-def figures(metrics: Iterable[Metric], *, version: str, store: StoreCensus, codec: CodecFigures) -> Figures:
-    """Everything at this moment."""
+def compute_figures(metrics: Iterable[Metric], *, version: str, store: StoreCensus, codec: CodecFigures) -> Figures:
+    """Compute all figures from one scrape of the metrics."""
     read = _Samples(metrics)
     requests = _requests(read)
     outcomes = read.by_label("edge_cache_requests_total", "status")
@@ -157,19 +160,21 @@ def figures(metrics: Iterable[Metric], *, version: str, store: StoreCensus, code
 
 @dataclass
 class Distribution:
-    """A histogram: how many observations were at most so much."""
+    """A histogram of a Prometheus metric."""
 
     at_most: dict[float, float] = field(default_factory=dict)
+    """The cumulative count of each bucket, by its upper bound."""
     count: int = 0
     total: float = 0.0
+    """The sum of all observations."""
 
     @property
     def mean(self) -> float:
-        """0 where nothing was observed."""
+        """The mean of the observations, or 0 without any."""
         return self.total / self.count if self.count else 0.0
 
     def quantile(self, share: float) -> float:
-        """Interpolated within the bucket, as PromQL's histogram_quantile does."""
+        """Return the quantile for a share of 0 to 1, interpolated within a bucket like PromQL's histogram_quantile."""
         rank, lower, below = share * self.count, 0.0, 0.0
         for bound, cumulated in sorted(self.at_most.items()):
             if cumulated >= rank and cumulated > below:
@@ -218,7 +223,7 @@ def _refinement(read: _Samples) -> RefinementFigures:
 
 
 class _Samples:
-    """The samples of a scrape by name."""
+    """The samples of one scrape, looked up by the name of the metric."""
 
     def __init__(self, metrics: Iterable[Metric]) -> None:
         self._samples = [sample for metric in metrics for sample in metric.samples]

@@ -22,7 +22,7 @@ from service.upstream.origin_client import PATH_CHARACTERS
 from service.web import responses
 from service.web.access_log import Exchange
 from service.web.questions import Questions
-from service.web.request_id import request_id
+from service.web.request_id import choose_request_id
 from tests.fuzz import past_faults as past
 from tests.fuzz.drawn import LINES, NOW_S, field
 
@@ -38,13 +38,13 @@ def scope(path: str, lines: Lines, *, query: bytes = b"") -> dict[str, Any]:
 
 
 def check(asking: dict[str, Any]) -> None:
-    exchange = Exchange(asking, request_id(asking["headers"]))
+    exchange = Exchange(asking, choose_request_id(asking["headers"]))
     try:
-        asked = QUESTIONS.read(asking, exchange.told)
+        asked = QUESTIONS.read(asking, exchange.facts)
     except RequestError as refused:
         check_problem(refused)
         return
-    assert asked == QUESTIONS.read(asking, exchange.told)
+    assert asked == QUESTIONS.read(asking, exchange.facts)
     assert asked.wanted.size_px in {HIGH_PX, MEDIUM_PX}
     assert asked.wanted.media_type in {*MEDIA_TYPES.values(), LATENT_MEDIA_TYPE}
     assert asked.wanted.is_latent <= bears(asking["headers"], TOKEN)
@@ -110,7 +110,7 @@ def test_any_request(route: str, image_id: str, query: bytes, lines: Lines) -> N
 def test_nothing_but_the_token_opens_the_latents(lines: Lines) -> None:
     opened = bears(lines, TOKEN)
     with suppress(RequestError):
-        QUESTIONS.read(scope("/latent/cat", lines), Exchange(scope("", []), "x").told)
+        QUESTIONS.read(scope("/latent/cat", lines), Exchange(scope("", []), "x").facts)
         assert opened
 
 

@@ -1,4 +1,4 @@
-"""The access log: one JSON line for a request, sampled, never in the way."""
+"""The access log: one JSON line for each sampled request, without delay for any request."""
 
 import itertools
 import json
@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from service.metrics.outcomes import Outcome
 from service.store.embedded import EmbeddedValkey
 from service.web.access_log import NOTES, WRITE_BYTES, AccessLog, Exchange
-from service.web.request_id import request_id
+from service.web.request_id import choose_request_id
 from service.web.responses import PictureResponse
 from tests.service.running_edge import RunningEdge
 from tests.service.scripted_origin import Reply, ScriptedOrigin
@@ -54,26 +54,26 @@ def pipe() -> Iterator[tuple[int, int]]:
 
 
 def lines_of(share: float, replies: list[PictureResponse | None], draw: Callable[[], float] | None = None) -> list[Any]:
-    """What is written of such answers to one request each."""
+    """Return the lines that are logged for requests with these responses."""
     with pipe() as (reading, writing):
         log = AccessLog(share, file=writing, observer=Losses(), **({} if draw is None else {"draw": draw}))
         for number, reply in enumerate(replies):
-            log.ended(Exchange(dict(SCOPE), str(number)), reply)
+            log.add(Exchange(dict(SCOPE), str(number)), reply)
         log.close()
         os.write(writing, b"end\n")
         with os.fdopen(os.dup(reading), encoding="utf-8") as read:
             return [json.loads(line) for line in itertools.takewhile(lambda line: line != "end\n", read)]
 
 
-def test_a_line_tells_the_whole_request() -> None:
+def test_a_line_describes_the_whole_request() -> None:
     with pipe() as (reading, writing):
         log = AccessLog(1, file=writing, observer=Losses())
         exchange = Exchange({**SCOPE, "path": '/image/a"\n\x1b\x7f\u2028é'}, "me-1", outcome=Outcome.HIT)
-        exchange.told.res = "high"
+        exchange.facts.res = "high"
         exchange.timings.add("store", 0.001)
         exchange.timings.add("file", 0.002)
         exchange.timings.add("file", 0.002)
-        log.ended(exchange, WHOLE)
+        log.add(exchange, WHOLE)
         log.close()
         raw = os.read(reading, 65536)
     assert raw.endswith(b"\n")
@@ -105,12 +105,12 @@ def test_a_share_of_the_requests_and_every_error_is_logged() -> None:
     assert (gone["status"], gone["cache"], gone["bytes"]) == (499, None, 0)
 
 
-def test_who_reads_too_slowly_loses_lines_and_keeps_nobody() -> None:
+def test_a_slow_reader_loses_lines_and_delays_no_request() -> None:
     losses = Losses()
     reading, writing = os.pipe()
     log = AccessLog(1, file=writing, observer=losses)
     for number in range(2 * NOTES):  # the pipe holds some hundreds, and nobody reads
-        log.ended(Exchange(dict(SCOPE), str(number)), WHOLE)
+        log.add(Exchange(dict(SCOPE), str(number)), WHOLE)
     assert losses.lines > 0
     with os.fdopen(reading, "rb") as read, ThreadPoolExecutor(1) as threads:
         everything = threads.submit(read.read)
@@ -121,18 +121,18 @@ def test_who_reads_too_slowly_loses_lines_and_keeps_nobody() -> None:
 
 @pytest.mark.parametrize("character", ["a", '"', "é", "\U0001f600"])
 def test_a_line_of_the_longest_id_is_written_at_once(character: str) -> None:
-    """POSIX keeps writes of up to WRITE_BYTES whole; longer ones of several workers may mix."""
+    """Linux writes up to WRITE_BYTES to a pipe atomically; longer writes of several workers may mix."""
     with pipe() as (reading, writing):
         log = AccessLog(1, file=writing, observer=Losses())
-        log.ended(Exchange({**SCOPE, "path": "/image/" + 10_000 * character}, "1"), WHOLE)
+        log.add(Exchange({**SCOPE, "path": "/image/" + 10_000 * character}, "1"), WHOLE)
         log.close()
         line = os.read(reading, 65536)
     assert len(line) <= WRITE_BYTES
     assert re.fullmatch(f"({character})+", json.loads(line)["id"])
 
 
-def test_lines_that_are_written_in_part_count_as_lost_from_there() -> None:
-    """A socket that takes no more, like a full disk, may take a part of a write."""
+def test_lines_after_a_partial_write_count_as_dropped() -> None:
+    """A full socket or disk may accept only a part of a write."""
     losses = Losses()
     reading, writing = socket.socketpair()
     with reading, writing:
@@ -140,7 +140,7 @@ def test_lines_that_are_written_in_part_count_as_lost_from_there() -> None:
         writing.setblocking(False)
         log = AccessLog(1, file=writing.fileno(), observer=losses)
         for number in range(1000):
-            log.ended(Exchange(dict(SCOPE), str(number)), WHOLE)
+            log.add(Exchange(dict(SCOPE), str(number)), WHOLE)
         log.close()
         writing.close()
         with reading.makefile("rb") as read:
@@ -148,12 +148,12 @@ def test_lines_that_are_written_in_part_count_as_lost_from_there() -> None:
     assert losses.lines > 0
 
 
-def test_a_reader_that_has_gone_is_no_error() -> None:
+def test_a_closed_reader_is_no_error() -> None:
     losses = Losses()
     reading, writing = os.pipe()
     os.close(reading)
     log = AccessLog(1, file=writing, observer=losses)
-    log.ended(Exchange(dict(SCOPE), "1"), WHOLE)
+    log.add(Exchange(dict(SCOPE), "1"), WHOLE)
     log.close()
     os.close(writing)
     assert losses.lines == 1
@@ -173,7 +173,7 @@ def test_a_reader_that_has_gone_is_no_error() -> None:
         ([], False),
     ],
 )
-def test_a_sane_request_id_is_taken(edge: RunningEdge, given: list[str], *, taken: bool) -> None:
+def test_a_valid_request_id_is_kept(edge: RunningEdge, given: list[str], *, taken: bool) -> None:
     headers = [("X-Request-ID", one) for one in given]
     answered = [edge.get("/image/cat?res=none", headers=headers).headers["x-request-id"] for _ in range(2)]
     if taken:
@@ -185,11 +185,11 @@ def test_a_sane_request_id_is_taken(edge: RunningEdge, given: list[str], *, take
 
 @given(st.lists(st.binary(max_size=200), max_size=3))
 def test_a_request_id_can_always_be_sent_and_logged(values: list[bytes]) -> None:
-    made = request_id([(b"x-request-id", value) for value in values])
+    made = choose_request_id([(b"x-request-id", value) for value in values])
     assert re.fullmatch(r"[!-~]{1,128}", made)
 
 
-def test_every_answer_names_its_request(edge: RunningEdge, origin: ScriptedOrigin, photo: bytes) -> None:
+def test_every_response_has_a_request_id(edge: RunningEdge, origin: ScriptedOrigin, photo: bytes) -> None:
     origin.script("/cat", Reply(photo, headers=FRESH))
     origin.script("/none", Reply(status=404))
     first = edge.get("/image/cat")

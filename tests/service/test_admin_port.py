@@ -1,4 +1,4 @@
-"""EDGE_ADMIN_PORT: what operators ask is answered by a process of its own, whatever the workers do."""
+"""EDGE_ADMIN_PORT: a process of its own serves the routes for operators, whatever the workers do."""
 
 import asyncio
 import os
@@ -30,7 +30,7 @@ CODEC = CodecFigures(
 
 @pytest.fixture
 def admin(valkey_program: None) -> Iterator[httpx.Client]:
-    """A client of the port that `base_url` names."""
+    """A client of the admin port."""
     _ = valkey_program
     url = f"http://127.0.0.1:{free_port()}"
     with httpx.Client(base_url=url, timeout=LIMIT_S, trust_env=False) as client:
@@ -49,10 +49,10 @@ def worker_of(server: Server) -> int:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_each_port_answers_its_own(
+def test_each_port_has_its_own_routes(
     short_path: Path, origin: ScriptedOrigin, photo: bytes, admin: httpx.Client, workers: int
 ) -> None:
-    """With a store of its own."""
+    """The edge of this test has a store of its own."""
     origin.script("/cat", Reply(photo, headers=FRESH))
     with serving(short_path, origin.url, workers=workers, admin_port=admin.base_url.port) as server:
         assert [server.get("/image/cat?res=medium").status_code for _ in range(6)] == [200] * 6
@@ -79,7 +79,7 @@ def test_each_port_answers_its_own(
     assert not list(short_path.glob("latentedge-*")), "something was left behind"
 
 
-def test_a_worker_that_stands_still_keeps_nobody_else(
+def test_a_stopped_worker_does_not_delay_the_admin_port(
     short_path: Path, origin: ScriptedOrigin, valkey: EmbeddedValkey, admin: httpx.Client
 ) -> None:
     with serving(short_path, origin.url, redis_url=valkey.url, admin_port=admin.base_url.port) as server:
@@ -126,10 +126,10 @@ def test_readiness_ends_at_once_and_figures_stay_until_the_end(
         assert server.parent.wait(LIMIT_S) == 0
 
 
-def test_nobody_is_left_behind_by_a_killed_parent(
+def test_all_processes_exit_when_their_parent_is_killed(
     short_path: Path, origin: ScriptedOrigin, valkey: EmbeddedValkey, admin: httpx.Client
 ) -> None:
-    """The kernel closes a connection when its other end is gone: that is the barrier."""
+    """The kernel closes a connection when the other process exits, which is the barrier of this test."""
     port = admin.base_url.port
     assert port is not None
     with (
@@ -145,7 +145,7 @@ def test_nobody_is_left_behind_by_a_killed_parent(
             admin.get("/livez")
 
 
-def test_a_mark_tells_what_decodes_until_it_is_cleared(tmp_path: Path) -> None:
+def test_a_mark_names_the_codec_until_it_is_cleared(tmp_path: Path) -> None:
     assert ready_worker(tmp_path) is None
     mark = ReadyMark(tmp_path)
     mark.set(CODEC)
@@ -159,7 +159,7 @@ def test_a_mark_tells_what_decodes_until_it_is_cleared(tmp_path: Path) -> None:
 def test_a_mark_that_could_not_be_written_is_written_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """As after a disk was full: here the folder is away for two looks."""
+    """As with a full disk: here the folder is missing for two rounds."""
     monkeypatch.setattr(readiness, "LOOK_S", 0)
     folder = tmp_path / "away"
 
@@ -184,6 +184,6 @@ def test_a_mark_that_could_not_be_written_is_written_later(
     assert [record.levelname for record in caplog.records if record.name == readiness.__name__] == ["WARNING"]
 
 
-def test_the_mark_of_a_dead_worker_says_nothing(tmp_path: Path) -> None:
+def test_the_mark_of_a_dead_worker_is_ignored(tmp_path: Path) -> None:
     (tmp_path / "1.ready").write_text("{}")
     assert ready_worker(tmp_path) is None

@@ -1,4 +1,4 @@
-"""A parent that fails or lies: whatever it says, the client gets the origin's picture."""
+"""A parent that fails or sends wrong data: the client still gets the picture of the origin."""
 
 import asyncio
 import threading
@@ -86,7 +86,7 @@ def ward(_ward: RunningEdge, edge: RunningEdge, scripted_parent: ScriptedOrigin)
         ("loop", Reply(status=508)),
     ],
 )
-def test_the_origin_is_asked_instead(
+def test_the_origin_is_asked_if_the_parent_sends_no_usable_latent(
     ward: RunningEdge,
     origin: ScriptedOrigin,
     scripted_parent: ScriptedOrigin,
@@ -102,7 +102,7 @@ def test_the_origin_is_asked_instead(
     assert record_of(ward, "cat").source_bytes == len(photo)
 
 
-def test_a_codec_that_fails_is_not_the_parents_fault(
+def test_a_failure_of_the_codec_does_not_count_as_a_damaged_latent(
     ward: RunningEdge,
     origin: ScriptedOrigin,
     scripted_parent: ScriptedOrigin,
@@ -110,7 +110,7 @@ def test_a_codec_that_fails_is_not_the_parents_fault(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """The latent is a good one: the networks fail once."""
+    """The latent is valid, and the networks fail once."""
     synthesize = Codec.synthesize
 
     def fail(_codec: Codec, _symbols: object, *, size_px: int) -> NoReturn:
@@ -127,7 +127,7 @@ def test_a_codec_that_fails_is_not_the_parents_fault(
     assert "the codec failed" in caplog.text
 
 
-def test_one_that_is_too_slow_is_not_waited_for(
+def test_a_parent_that_is_too_slow_is_given_up(
     ward: RunningEdge, origin: ScriptedOrigin, scripted_parent: ScriptedOrigin, photo: bytes
 ) -> None:
     gate = threading.Event()
@@ -138,7 +138,7 @@ def test_one_that_is_too_slow_is_not_waited_for(
     assert passed_over(ward, "too_slow") == 1
 
 
-def test_a_stale_picture_is_validated_by_the_origin_then(
+def test_the_origin_validates_a_stale_picture_if_the_parent_fails(
     ward: RunningEdge, origin: ScriptedOrigin, scripted_parent: ScriptedOrigin
 ) -> None:
     scripted_parent.script("/latent/cat", Reply(a_latent(), headers={**LATENT, **FACTS}), Reply(status=503))
@@ -151,7 +151,7 @@ def test_a_stale_picture_is_validated_by_the_origin_then(
     assert asked == ward.latent("cat").headers["etag"]
 
 
-def test_a_latent_that_comes_alone_is_measured(ward: RunningEdge, scripted_parent: ScriptedOrigin) -> None:
+def test_the_facts_of_a_latent_without_any_are_measured(ward: RunningEdge, scripted_parent: ScriptedOrigin) -> None:
     scripted_parent.script("/latent/cat", Reply(a_latent(), headers=LATENT))
     assert ward.get("/image/cat").status_code == 200
     record = record_of(ward, "cat")
@@ -166,8 +166,8 @@ class BusyOrigin(OriginUnreachable):
 
 
 class BusyClient(OriginClient):
-    def _judge(self, answer: httpx.Response, fields: ResponseFields) -> None:
-        raise BusyOrigin(f"{answer.status_code}, {fields.status}")
+    def _judge(self, response: httpx.Response, fields: ResponseFields) -> None:
+        raise BusyOrigin(f"{response.status_code}, {fields.status}")
 
 
 def test_an_error_without_a_label_is_counted_as_its_base(origin: ScriptedOrigin) -> None:
@@ -179,7 +179,7 @@ def test_an_error_without_a_label_is_counted_as_its_base(origin: ScriptedOrigin)
         intake = Intake(
             FreshnessRules(default_ttl_s=60),
             worker=CodecWorker(OPTIONS, telemetry),
-            reader=SourceReader(ImageLimits(source_pixels=9), threads=threads, processor_s=1),
+            reader=SourceReader(ImageLimits(source_pixels=9), threads=threads, cpu_s=1),
         )
         parent = Parent(client, intake=intake, retry_s=0, telemetry=telemetry)
         assert await parent.ask("cat", ANY_TERMS, Timings()) is None

@@ -1,4 +1,4 @@
-"""What bad input gets, and what clients see while something else is down."""
+"""The responses to invalid input, and to requests while the origin, the queue or the store fails."""
 
 import asyncio
 import io
@@ -27,7 +27,7 @@ FRESH = {"Cache-Control": "max-age=600"}
 
 
 def bomb() -> bytes:
-    """A PNG of 10,000 x 10,000 pixels in a few hundred bytes, whose pixels are not there."""
+    """Return a PNG of a few hundred bytes that announces 10,000 x 10,000 pixels."""
 
     def chunk(name: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
@@ -37,7 +37,7 @@ def bomb() -> bytes:
 
 
 def assert_problem(response: httpx.Response, status: int) -> None:
-    """RFC 9457; and nothing of a failure is kept by anyone."""
+    """Assert a problem (RFC 9457) that no cache may store."""
     assert response.status_code == status
     assert response.headers["content-type"] == "application/problem+json"
     assert response.headers["cache-control"] == "no-store"
@@ -74,7 +74,7 @@ def test_bad_requests_never_reach_the_origin(edge: RunningEdge, origin: Scripted
 
 
 def raw_get(edge: RunningEdge, path: str) -> httpx.Response:
-    """httpx would tidy the path up."""
+    """Request a path that httpx would normalise."""
     host, port = edge.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port))) as client:
         client.sendall(f"GET {path} HTTP/1.1\r\nHost: edge\r\nConnection: close\r\n\r\n".encode())
@@ -122,7 +122,7 @@ def test_an_error_answers_head_without_a_body(edge: RunningEdge, origin: Scripte
         (502, Reply(zlib.compress(b"x"), headers={"Content-Encoding": "deflate"})),
     ],
 )
-def test_what_the_edge_does_not_serve(
+def test_an_unusable_response_of_the_origin_is_an_error(
     edge: RunningEdge, origin: ScriptedOrigin, store: redis.Redis, status: int, reply: Reply
 ) -> None:
     origin.script("/bad", reply)
@@ -130,7 +130,7 @@ def test_what_the_edge_does_not_serve(
     assert not stored_keys(store)
 
 
-def test_what_the_origin_sends_does_not_fill_the_log(
+def test_a_log_line_quotes_only_a_part_of_an_invalid_response(
     edge: RunningEdge, origin: ScriptedOrigin, caplog: pytest.LogCaptureFixture
 ) -> None:
     nonsense = Reply(b"x" * 50_000 + b"\r\n", headers={"Transfer-Encoding": "chunked"}, announced=False)
@@ -141,7 +141,7 @@ def test_what_the_origin_sends_does_not_fill_the_log(
     assert len(line) < 300
 
 
-def test_half_a_picture_is_refused(edge: RunningEdge, origin: ScriptedOrigin, photo: bytes) -> None:
+def test_a_truncated_picture_is_refused(edge: RunningEdge, origin: ScriptedOrigin, photo: bytes) -> None:
     origin.script("/half", Reply(photo[: len(photo) // 2], headers=FRESH))
     assert_problem(edge.get("/image/half"), 422)
 
@@ -153,7 +153,7 @@ def test_a_redirect_within_the_origin_is_followed(edge: RunningEdge, origin: Scr
 
 
 @pytest.mark.parametrize("status", [300, 301, 302, 303, 307, 308])
-def test_a_redirect_that_leads_nowhere_is_passed_on_and_counts_as_long_as_it_says(
+def test_a_redirect_without_location_is_passed_on_and_remembered(
     edge: RunningEdge, origin: ScriptedOrigin, status: int
 ) -> None:
     """RFC 9110 15.4."""
@@ -163,9 +163,7 @@ def test_a_redirect_that_leads_nowhere_is_passed_on_and_counts_as_long_as_it_say
     assert second.headers["cache-status"].startswith("latentedge; hit; ttl=")
 
 
-def test_no_content_is_passed_on_as_that_and_counts_as_long_as_it_says(
-    edge: RunningEdge, origin: ScriptedOrigin
-) -> None:
+def test_a_204_is_passed_on_and_remembered(edge: RunningEdge, origin: ScriptedOrigin) -> None:
     """RFC 9110 15.3.5."""
     origin.script("/none", Reply(status=204, headers=FRESH))
     first, second = edge.get("/image/none"), edge.get("/image/none?res=medium")
@@ -176,7 +174,9 @@ def test_no_content_is_passed_on_as_that_and_counts_as_long_as_it_says(
 
 
 @pytest.mark.parametrize("status", [205, 206, 304])
-def test_a_success_without_a_whole_picture_is_none(edge: RunningEdge, origin: ScriptedOrigin, status: int) -> None:
+def test_a_success_status_without_a_whole_picture_is_an_error(
+    edge: RunningEdge, origin: ScriptedOrigin, status: int
+) -> None:
     origin.script("/odd", Reply(status=status, headers=FRESH))
     assert_problem(edge.get("/image/odd"), 502)
 
@@ -196,7 +196,7 @@ def test_a_picture_with_another_status_is_passed_on_with_it_and_not_stored(
 
 
 @pytest.mark.parametrize("status", [201, 202, 203, 299])
-def test_it_is_stored_with_its_status_where_the_origin_says_for_how_long(
+def test_a_picture_with_another_status_is_stored_if_it_has_an_explicit_lifetime(
     edge: RunningEdge, origin: ScriptedOrigin, photo: bytes, status: int
 ) -> None:
     """RFC 9111 3."""
@@ -208,7 +208,7 @@ def test_it_is_stored_with_its_status_where_the_origin_says_for_how_long(
     assert not_modified.status_code == 304
 
 
-def test_redirects_come_to_an_end(edge: RunningEdge, origin: ScriptedOrigin) -> None:
+def test_endless_redirects_are_an_error(edge: RunningEdge, origin: ScriptedOrigin) -> None:
     origin.script("/loop", *[Reply(status=302, headers={"Location": "/loop"})] * 4)
     assert_problem(edge.get("/image/loop"), 502)
 
@@ -228,7 +228,7 @@ def special_edge(session_valkey: EmbeddedValkey, **given: object) -> Iterator[Ru
         yield special
 
 
-def test_an_origin_that_is_not_there(session_valkey: EmbeddedValkey) -> None:
+def test_an_unreachable_origin_is_a_502(session_valkey: EmbeddedValkey) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound and never listening: nobody else can be there
         with special_edge(session_valkey, origin=f"http://127.0.0.1:{taken.getsockname()[1]}") as special:
@@ -237,7 +237,7 @@ def test_an_origin_that_is_not_there(session_valkey: EmbeddedValkey) -> None:
 
 
 @pytest.mark.parametrize("sent", ["nothing", "headers"])
-def test_an_origin_that_does_not_answer_in_time(session_valkey: EmbeddedValkey, sent: str) -> None:
+def test_an_origin_that_does_not_answer_in_time_is_a_504(session_valkey: EmbeddedValkey, sent: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"http://127.0.0.1:{silent.getsockname()[1]}"
         if sent == "headers":
@@ -272,13 +272,13 @@ def test_a_full_queue_refuses_at_once(session_valkey: EmbeddedValkey, origin: Sc
 
 
 class TestWithoutAStore:
-    """The store goes and comes back; the clients always get their picture."""
+    """The store fails and comes back. Clients always get their picture."""
 
     @pytest.fixture
     def settings(self, origin: ScriptedOrigin, tmp_path: Path) -> Settings:
         return read_settings(origin=origin.url, redis_url=f"unix://{tmp_path}/store.sock")
 
-    def test_the_picture_comes_from_the_origin_and_nothing_is_kept(
+    def test_without_the_store_pictures_come_from_the_origin_and_are_not_stored(
         self, settings: Settings, origin: ScriptedOrigin, photo: bytes
     ) -> None:
         origin.script("/cat", *[Reply(photo, headers=FRESH)] * 2)
@@ -294,7 +294,7 @@ class TestWithoutAStore:
             assert edge.metric('edge_cache_requests_total{res="high",status="bypass"}') == 1
             assert edge.stats()["store"]["answers"] is False
 
-    def test_it_recovers_by_itself(
+    def test_the_edge_uses_the_store_again_when_it_is_back(
         self, settings: Settings, origin: ScriptedOrigin, photo: bytes, tmp_path: Path, valkey_program: None
     ) -> None:
         _ = valkey_program
@@ -308,7 +308,7 @@ class TestWithoutAStore:
                 assert "stored" in edge.get("/image/cat").headers["cache-status"]
                 assert "hit" in edge.get("/image/cat?res=medium").headers["cache-status"]
 
-    def test_a_store_that_hangs_costs_a_wait_and_no_picture(
+    def test_a_store_that_hangs_delays_pictures_and_loses_none(
         self, valkey: EmbeddedValkey, origin: ScriptedOrigin, photo: bytes
     ) -> None:
         settings = read_settings(origin=origin.url, redis_url=valkey.url, store_timeout_s=0.5, store_retry_s=0)
@@ -344,8 +344,8 @@ class TestWithoutAStore:
         assert {answer.status_code for answer in answers} == {200}
 
 
-def test_an_edge_that_was_closed_holds_nothing(session_valkey: EmbeddedValkey) -> None:
-    """No socket, file or thread stays behind, whatever the first start of a process leaves open for good."""
+def test_a_closed_edge_has_no_open_sockets_files_or_threads(session_valkey: EmbeddedValkey) -> None:
+    """Compare after a first start, which leaves some sockets, files and threads open for good."""
 
     def held() -> tuple[int, int]:
         return len(list(Path("/proc/self/fd").iterdir())), threading.active_count()

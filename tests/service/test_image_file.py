@@ -1,4 +1,4 @@
-"""What files become pixels, which are refused, and how early."""
+"""Which files are decoded, to which pixels, and which files are refused before a decode."""
 
 import io
 import struct
@@ -68,7 +68,7 @@ def test_16_bit_grey_in_a_png() -> None:
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_every_orientation_ends_upright(kind: str, orientation: int) -> None:
-    """EXIF 2.32, tag 0x0112: the corner that is red must be on top, on the left."""
+    """EXIF 2.32, tag 0x0112: the red corner must be at the top left."""
     upright = Image.new("RGB", (64, 48), "white")
     ImageDraw.Draw(upright).rectangle((0, 0, 15, 15), fill="red")
     undo = {
@@ -91,7 +91,7 @@ def test_every_orientation_ends_upright(kind: str, orientation: int) -> None:
 
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP", "GIF"])
-def test_what_is_transparent_is_white(kind: str) -> None:
+def test_transparent_pixels_become_white(kind: str) -> None:
     image = Image.new("RGBA", (40, 40), (0, 0, 0, 0))
     ImageDraw.Draw(image).rectangle((0, 0, 19, 39), fill=(0, 0, 200, 255))
     pixels = read(saved(image, kind, **({"lossless": True} if kind == "WEBP" else {})))
@@ -111,7 +111,7 @@ def test_a_transparent_colour_without_an_alpha_channel() -> None:
 
 
 @pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG"])
-def test_of_an_animation_the_first_frame_counts(kind: str) -> None:
+def test_the_first_frame_of_an_animation_is_decoded(kind: str) -> None:
     frames = [Image.new("RGB", (32, 32), colour) for colour in ("red", "lime", "blue")]
     pixels = read(saved(frames[0], kind, save_all=True, append_images=frames[1:]))
     assert pixels[16, 16, 0] > 200
@@ -176,20 +176,20 @@ def test_broken_metadata_is_ignored(kind: str) -> None:
         bytes(99),
     ],
 )
-def test_what_is_no_picture_of_ours(blob: bytes) -> None:
+def test_an_unknown_format_is_refused(blob: bytes) -> None:
     with pytest.raises(NotAPicture):
         read(blob)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF", "TIFF", "BMP"])
-def test_a_picture_that_breaks_off_is_damaged(photo: Image.Image, kind: str) -> None:
+def test_a_truncated_picture_is_damaged(photo: Image.Image, kind: str) -> None:
     whole = saved(photo, kind)
     with pytest.raises((DamagedPicture, NotAPicture)):
         read(whole[: len(whole) // 2])
 
 
 def bomb(width_px: int, height_px: int) -> bytes:
-    """A PNG that announces more than it holds: decoding it would fail, so a refusal for size came before."""
+    """Return a PNG that announces more pixels than it holds, so that a decode would fail as damaged."""
 
     def chunk(name: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
@@ -208,17 +208,17 @@ def test_too_many_pixels_are_refused_before_they_are_decoded(size: tuple[int, in
         read(bomb(*size))
 
 
-def test_a_side_may_be_as_long_as_a_jpegs() -> None:
+def test_a_side_may_be_as_long_as_that_of_a_jpeg() -> None:
     with pytest.raises(DamagedPicture):
         read(bomb(1, 65_535))
 
 
-def test_exactly_64_megapixels_are_not_too_many() -> None:
+def test_exactly_64_megapixels_are_accepted() -> None:
     with pytest.raises(DamagedPicture):
         read(bomb(8000, 8000))
 
 
-def test_a_square_of_the_right_size_is_taken_as_it_is(photo: Image.Image) -> None:
+def test_a_square_of_the_right_size_is_unchanged(photo: Image.Image) -> None:
     pixels = np.asarray(photo.resize((344, 344)))
     assert np.array_equal(image_file.square(pixels, 344), pixels)
 
@@ -231,7 +231,7 @@ def test_the_square_is_the_centre() -> None:
 
 
 @pytest.mark.parametrize("media_type", ["image/jpeg", "image/webp", "image/avif", "image/png"])
-def test_files_are_what_they_say(photo: Image.Image, media_type: str) -> None:
+def test_encoded_files_have_their_media_type(photo: Image.Image, media_type: str) -> None:
     pixels = image_file.square(np.asarray(photo), 172)
     blob = image_file.write(pixels, media_type)
     with Image.open(io.BytesIO(blob)) as image:

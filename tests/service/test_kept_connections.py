@@ -1,4 +1,4 @@
-"""A kept connection that the origin closes just as it is used again costs nobody his picture (RFC 9110 9.2.2)."""
+"""A keep-alive connection that the origin closes just as it is reused: the request is sent again (RFC 9110 9.2.2)."""
 
 import asyncio
 import socket
@@ -58,7 +58,7 @@ def test_a_request_that_a_closing_connection_lost_is_sent_again(origin: Scripted
     assert ports[0] == ports[1] != ports[2]
 
 
-def test_it_is_sent_again_once(origin: ScriptedOrigin) -> None:
+def test_a_lost_request_is_sent_again_only_once(origin: ScriptedOrigin) -> None:
     origin.script("/first", Reply(raw=wire(b"first")))
     origin.script("/second", HANGS_UP, HANGS_UP)
 
@@ -70,7 +70,7 @@ def test_it_is_sent_again_once(origin: ScriptedOrigin) -> None:
     assert tell(origin.url, story) == 1
 
 
-def test_it_is_sent_again_on_a_new_connection_and_not_on_another_kept_one(origin: ScriptedOrigin) -> None:
+def test_a_lost_request_is_sent_again_on_a_new_connection_not_another_idle_one(origin: ScriptedOrigin) -> None:
     for path in ("/a", "/b"):
         origin.script(path, Reply(raw=wire(b"first")))
     origin.script("/second", HANGS_UP, Reply(raw=wire(b"second")))
@@ -94,7 +94,7 @@ def test_a_first_request_on_a_connection_is_not_sent_again(origin: ScriptedOrigi
 
 
 @pytest.mark.parametrize("begun", [b"H", b"HTTP/1.1 100 Continue\r\n\r\n", wire(b"second")[:-1]])
-def test_an_answer_that_has_begun_is_not_asked_for_again(origin: ScriptedOrigin, begun: bytes) -> None:
+def test_a_request_is_not_sent_again_once_its_response_has_begun(origin: ScriptedOrigin, begun: bytes) -> None:
     origin.script("/first", Reply(raw=wire(b"first")))
     origin.script("/second", Reply(raw=begun, hangs_up=True))
 
@@ -106,7 +106,7 @@ def test_an_answer_that_has_begun_is_not_asked_for_again(origin: ScriptedOrigin,
     assert tell(origin.url, story) == 0
 
 
-def test_a_slow_answer_is_not_asked_for_again(origin: ScriptedOrigin) -> None:
+def test_a_request_is_not_sent_again_because_its_response_is_slow(origin: ScriptedOrigin) -> None:
     slow = Reply(raw=wire(b"slow"), gate=Event())
     origin.script("/first", Reply(raw=wire(b"first")))
     origin.script("/slow", slow)
@@ -121,8 +121,8 @@ def test_a_slow_answer_is_not_asked_for_again(origin: ScriptedOrigin) -> None:
     slow.gate.set()
 
 
-def test_bytes_that_were_on_their_way_before_the_request_are_no_answer_to_it() -> None:
-    """The window of this server is small: it cannot have had the whole second request when it answered."""
+def test_bytes_sent_before_the_request_are_not_taken_for_its_response() -> None:
+    """The receive window of this server is small, so it answers before it has received the whole second request."""
 
     def serve(listening: socket.socket) -> None:
         with listening.accept()[0] as kept:
@@ -150,7 +150,9 @@ def test_bytes_that_were_on_their_way_before_the_request_are_no_answer_to_it() -
         serving.result()
 
 
-def test_no_client_sees_the_race_and_it_is_counted(edge: RunningEdge, origin: ScriptedOrigin, photo: bytes) -> None:
+def test_the_client_gets_its_picture_and_the_retry_is_counted(
+    edge: RunningEdge, origin: ScriptedOrigin, photo: bytes
+) -> None:
     before = edge.metric("edge_origin_retries_total")
     origin.script("/first", Reply(raw=wire(photo, cache_control="max-age=60")))
     origin.script("/second", HANGS_UP, Reply(raw=wire(photo, cache_control="max-age=60")))

@@ -1,4 +1,4 @@
-"""Large files of the origin: a lane of their own, a child with limits, and nothing left behind."""
+"""Large files of the origin: their own lane, and a child with limits that always exits."""
 
 import asyncio
 import contextlib
@@ -36,13 +36,13 @@ from tests.service.scripted_origin import Reply, ScriptedOrigin
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at children in /proc")
 
 LIMITS = ImageLimits(source_pixels=64_000_000)
-CHILD = ChildLimits.within(LIMITS.source_pixels, processor_s=60)
+CHILD = ChildLimits.for_pixels(LIMITS.source_pixels, cpu_s=60)
 LIMIT_S = 120
 FRESH = {"Cache-Control": "max-age=600"}
 
 
 def black_png(width_px: int, height_px: int) -> bytes:
-    """A few kilobytes that are many pixels of one bit."""
+    """Return a file of a few kilobytes with many pixels of one bit."""
 
     def chunk(name: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
@@ -56,7 +56,7 @@ LARGE = black_png(4000, 4000)
 
 
 def many_scans(scans: int) -> bytes:
-    """A progressive JPEG whose last scan comes again and again: each goes over all pixels."""
+    """Return a progressive JPEG that repeats its last scan, each over all pixels."""
     file = io.BytesIO()
     Image.new("L", (2000, 2000)).save(file, "JPEG", progressive=True)
     whole = file.getvalue()
@@ -76,7 +76,7 @@ def child_reader(limits: ChildLimits = CHILD) -> Iterator[ChildReader]:
 @contextlib.contextmanager
 def source_reader() -> Iterator[SourceReader]:
     with ThreadPoolExecutor(1) as threads:
-        reader = SourceReader(LIMITS, threads=threads, processor_s=60)
+        reader = SourceReader(LIMITS, threads=threads, cpu_s=60)
         try:
             yield reader
         finally:
@@ -84,7 +84,7 @@ def source_reader() -> Iterator[SourceReader]:
 
 
 def children() -> set[int]:
-    """The processes that read large files for this one."""
+    """Return the pids of the children that read large files for this process."""
     found = set()
     for task in Path("/proc/self/task").iterdir():
         with contextlib.suppress(FileNotFoundError):
@@ -113,7 +113,9 @@ def test_a_child_reads_as_a_thread_does(photo: bytes) -> None:
     ("file", "error"),
     [(b"<html>", NotAPicture), (LARGE[:-100], DamagedPicture), (black_png(8001, 8000), PictureTooLarge)],
 )
-def test_a_child_tells_what_is_wrong_and_goes_on(photo: bytes, file: bytes, error: type[SourceError]) -> None:
+def test_a_child_reports_an_unusable_file_and_reads_the_next(
+    photo: bytes, file: bytes, error: type[SourceError]
+) -> None:
     with child_reader() as reader:
         reader.prepare(photo)
         before = children()
@@ -123,15 +125,15 @@ def test_a_child_tells_what_is_wrong_and_goes_on(photo: bytes, file: bytes, erro
         assert children() == before
 
 
-def test_a_file_that_takes_too_much_processor_time_is_too_large(photo: bytes) -> None:
-    """300 kB of scans over 4 megapixels are a minute of work, and on a thread nothing could end them."""
-    with child_reader(replace(CHILD, processor_s=1)) as reader:
-        with pytest.raises(PictureTooLarge, match="1 s of a processor"):
+def test_a_file_that_takes_too_much_cpu_time_is_too_large(photo: bytes) -> None:
+    """300 kB of scans over 4 megapixels take a minute of CPU time, and a thread could not be interrupted."""
+    with child_reader(replace(CHILD, cpu_s=1)) as reader:
+        with pytest.raises(PictureTooLarge, match="1 s of CPU time"):
             reader.prepare(many_scans(20_000))
         assert same(reader.prepare(photo), prepare(photo, LIMITS)), "another child reads the next file"
 
 
-def test_a_file_that_waits_for_the_processors_too_long_is_not_to_blame(photo: bytes) -> None:
+def test_a_file_that_waits_too_long_for_a_busy_cpu_is_not_to_blame(photo: bytes) -> None:
     with child_reader(replace(CHILD, wait_s=0.01)) as reader, pytest.raises(QueueFull, match="busy"):
         reader.prepare(LARGE + photo)
 
@@ -144,7 +146,7 @@ def test_a_file_that_takes_too_much_memory_is_too_large(photo: bytes) -> None:
 
 
 @pytest.mark.parametrize("program", [shutil.which("false"), "/no/such/program"])
-def test_a_child_that_cannot_work_says_nothing_of_the_file(
+def test_a_child_that_cannot_start_is_an_overload_and_no_fault_of_the_file(
     photo: bytes, monkeypatch: pytest.MonkeyPatch, program: str
 ) -> None:
     monkeypatch.setattr(sys, "executable", program)
@@ -152,9 +154,10 @@ def test_a_child_that_cannot_work_says_nothing_of_the_file(
         reader.prepare(photo)
 
 
-def test_no_memory_even_to_open_a_file_is_too_little(photo: bytes) -> None:
+def test_a_file_that_cannot_be_opened_for_lack_of_memory_is_too_large() -> None:
+    """The file is tiny, so that the child can read it from the pipe without more memory."""
     with child_reader(replace(CHILD, memory_bytes=2**20)) as reader, pytest.raises(PictureTooLarge):
-        reader.prepare(photo)
+        reader.prepare(black_png(1, 1))
 
 
 def test_memory_that_a_large_file_took_is_given_back() -> None:
@@ -181,7 +184,7 @@ def test_a_child_that_has_died_is_replaced(photo: bytes) -> None:
 PARENT = """
 import os, sys
 from service.upstream.child_reader import ChildLimits, ChildReader
-reader = ChildReader(ChildLimits.within(10**6, processor_s=60))
+reader = ChildReader(ChildLimits.for_pixels(10**6, cpu_s=60))
 reader.prepare(sys.stdin.buffer.read())
 print(reader._child.pid, flush=True)
 os.kill(os.getpid(), 9)
@@ -196,8 +199,8 @@ def test_a_child_ends_with_its_parent(photo: bytes) -> None:
         assert select.select([ended], [], [], LIMIT_S)[0]
 
 
-def test_a_reader_that_is_closed_waits_for_no_file(photo: bytes) -> None:
-    """Its child stands still for ever."""
+def test_a_closed_reader_does_not_wait_for_its_file(photo: bytes) -> None:
+    """The child is stopped for ever."""
 
     async def story(reader: SourceReader) -> int:
         others = children()
@@ -233,7 +236,7 @@ def test_other_files_are_small(file: bytes) -> None:
 
 
 def test_a_miss_does_not_wait_behind_large_files(edge: RunningEdge, origin: ScriptedOrigin, photo: bytes) -> None:
-    """Six of them, while their child stands still."""
+    """Six large files wait while their child is stopped."""
     names = [f"bomb{number}" for number in range(6)]
     origin.script("/first", Reply(LARGE, headers=FRESH))
     origin.script("/plain", Reply(photo, headers=FRESH))
@@ -276,7 +279,7 @@ def test_the_least_work_comes_first() -> None:
     assert asyncio.run(story()) == [60, 20, 50, 7]
 
 
-def test_a_turn_that_comes_too_late_is_passed_on() -> None:
+def test_a_turn_that_comes_to_a_cancelled_task_goes_to_the_next() -> None:
     async def story() -> None:
         lane = Lane(waiting=2)
 
@@ -295,12 +298,12 @@ def test_a_turn_that_comes_too_late_is_passed_on() -> None:
 
 
 @given(st.integers(0, 255), st.binary(max_size=200))
-def test_the_answer_of_a_child_is_not_believed(outcome: int, rest: bytes) -> None:
+def test_an_invalid_answer_of_a_child_is_refused(outcome: int, rest: bytes) -> None:
     with pytest.raises((ValueError, SourceError)):
         unpack_answer(outcome, rest)
 
 
-def test_a_jpeg_is_decoded_at_a_fraction_without_a_loss_that_counts() -> None:
+def test_decoding_a_jpeg_at_a_reduced_scale_costs_little_quality() -> None:
     """16 photographs beside each other, at 3072 px: 1536 px are decoded."""
     tile = Image.fromarray(data.astronaut())  # type: ignore[no-untyped-call]
     mosaic, file = Image.new("RGB", (3072, 3072)), io.BytesIO()

@@ -1,4 +1,4 @@
-"""The field beside a latent: what is written is read, and nonsense is as if nothing were there."""
+"""The field that describes the source of a latent: it is read back as written, and ignored if it is invalid."""
 
 from dataclasses import replace
 
@@ -24,30 +24,30 @@ WRITTEN = write_facts(facts_of(SAMPLE))
 
 
 @given(FACTS)
-def test_what_is_written_is_read(facts: LatentFacts) -> None:
+def test_written_facts_are_read_back(facts: LatentFacts) -> None:
     assert read_facts(write_facts(facts)) == facts
 
 
 @given(st.text(st.characters(max_codepoint=255)))
-def test_anything_else_is_nothing(field: str) -> None:
+def test_an_invalid_field_is_ignored(field: str) -> None:
     assert read_facts(field) is None
 
 
 @pytest.mark.parametrize("member", ["digest", "bytes", "high", "medium", "refinement", "etag"])
 @pytest.mark.parametrize("value", ["", "=1.5", "=?1", '="text"', "=(1 2)", "=-1", "=4294967296", "=:AAAA:", "=:_:"])
-def test_a_member_that_cannot_be_makes_it_nothing(member: str, value: str) -> None:
+def test_a_field_with_an_invalid_member_is_ignored(member: str, value: str) -> None:
     members = [part for part in WRITTEN.split(", ") if not part.startswith(member + "=")]
     if (member, value) != ("etag", "=:AAAA:"):  # three bytes are a fine entity tag
         assert read_facts(", ".join([*members, member + value])) is None
     assert read_facts(", ".join(members)) is None
 
 
-def test_a_field_without_end_is_not_parsed() -> None:
+def test_an_overlong_field_is_not_parsed() -> None:
     assert read_facts(WRITTEN + ", a" * 10_000) is None
 
 
-def test_a_better_latent_has_another_tag() -> None:
-    """The same fields of a record that tell pictures apart tell latents apart."""
+def test_a_better_latent_has_another_entity_tag() -> None:
+    """The fields that distinguish pictures in their entity tags distinguish latents too."""
     others = [
         replace(SAMPLE, refinement=SAMPLE.refinement + 1),
         replace(SAMPLE, quality=SAMPLE.quality + 1),

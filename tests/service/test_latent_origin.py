@@ -19,7 +19,7 @@ from tests.service.tiers import LATENT, a_latent, aged, encodes, flipped, record
 SAID = {**LATENT, "ETag": '"v1"'}
 
 
-def test_a_latent_is_stored_as_it_is(edge: RunningEdge, origin: ScriptedOrigin) -> None:
+def test_a_latent_is_stored_unchanged(edge: RunningEdge, origin: ScriptedOrigin) -> None:
     origin.script("/cat.le", Reply(a_latent(), headers=SAID))
     encoded = encodes(edge)
     first, second = edge.get("/image/cat.le"), edge.get("/image/cat.le?res=medium")
@@ -34,7 +34,9 @@ def test_a_latent_is_stored_as_it_is(edge: RunningEdge, origin: ScriptedOrigin) 
 
 
 @pytest.mark.parametrize("answer", [Reply(status=304), Reply(a_latent(), headers={**SAID, "ETag": '"v2"'})])
-def test_it_is_validated_with_its_own_validators(edge: RunningEdge, origin: ScriptedOrigin, answer: Reply) -> None:
+def test_a_latent_is_validated_with_its_own_validators(
+    edge: RunningEdge, origin: ScriptedOrigin, answer: Reply
+) -> None:
     origin.script("/cat.le", Reply(a_latent(), headers=SAID), answer)
     first = edge.get("/image/cat.le")
     before = edge.metric('edge_cache_requests_total{res="high",status="revalidated"}')
@@ -46,7 +48,7 @@ def test_it_is_validated_with_its_own_validators(edge: RunningEdge, origin: Scri
     assert edge.metric('edge_cache_requests_total{res="high",status="revalidated"}') == before + 1
 
 
-def test_a_picture_may_take_its_place(edge: RunningEdge, origin: ScriptedOrigin, photo: bytes) -> None:
+def test_a_picture_may_replace_a_latent(edge: RunningEdge, origin: ScriptedOrigin, photo: bytes) -> None:
     origin.script("/cat", Reply(a_latent(), headers=SAID), Reply(photo, headers={"Cache-Control": "max-age=60"}))
     first = edge.get("/image/cat")
     aged(edge, "cat", 601)
@@ -57,7 +59,7 @@ def test_a_picture_may_take_its_place(edge: RunningEdge, origin: ScriptedOrigin,
 
 
 @pytest.mark.parametrize("control", ["no-store", "private"])
-def test_one_that_may_not_be_stored_is_decoded_for_each_client(
+def test_a_latent_that_may_not_be_stored_is_decoded_for_each_client(
     edge: RunningEdge, origin: ScriptedOrigin, store: redis.Redis, control: str
 ) -> None:
     said = {**LATENT, "Cache-Control": control}
@@ -84,7 +86,7 @@ def test_one_that_may_not_be_stored_is_decoded_for_each_client(
         b"\xff\xd8\xff a photograph",
     ],
 )
-def test_a_bad_one_is_an_error_and_nothing_is_stored(
+def test_an_unusable_latent_is_an_error_and_nothing_is_stored(
     edge: RunningEdge, origin: ScriptedOrigin, store: redis.Redis, body: bytes
 ) -> None:
     origin.script("/cat", Reply(body, headers=SAID))
@@ -96,7 +98,7 @@ def test_a_bad_one_is_an_error_and_nothing_is_stored(
     assert not stored_keys(store)
 
 
-def test_a_bad_one_never_takes_the_place_of_a_good_one(edge: RunningEdge, origin: ScriptedOrigin) -> None:
+def test_an_unusable_latent_never_replaces_a_stored_one(edge: RunningEdge, origin: ScriptedOrigin) -> None:
     origin.script("/cat", Reply(a_latent(), headers=SAID), Reply(flipped(a_latent(), -5), headers=SAID))
     first = edge.get("/image/cat?res=medium")
     aged(edge, "cat", 601)
@@ -106,7 +108,7 @@ def test_a_bad_one_never_takes_the_place_of_a_good_one(edge: RunningEdge, origin
     assert record_of(edge, "cat").bitstream == a_latent()
 
 
-def test_bytes_that_do_not_say_that_they_are_a_latent_are_none(edge: RunningEdge, origin: ScriptedOrigin) -> None:
+def test_a_latent_with_another_media_type_is_not_read_as_a_latent(edge: RunningEdge, origin: ScriptedOrigin) -> None:
     origin.script("/cat", Reply(a_latent(), headers={"Content-Type": "application/octet-stream"}))
     assert edge.get("/image/cat").status_code == 415
 

@@ -1,4 +1,4 @@
-"""What an edge hands to another: the latent of a picture, with all that is known of it."""
+"""The route /latent/: the latent of a picture, with the facts of its file."""
 
 import time
 
@@ -11,9 +11,7 @@ from tests.service.scripted_origin import Reply, ScriptedOrigin
 from tests.service.tiers import MODIFIED, SAID, record_of, told
 
 
-def test_it_comes_with_all_that_is_known_of_its_picture(
-    edge: RunningEdge, origin: ScriptedOrigin, photo: bytes
-) -> None:
+def test_a_latent_comes_with_the_facts_of_its_picture(edge: RunningEdge, origin: ScriptedOrigin, photo: bytes) -> None:
     origin.script("/a/cat", Reply(photo, headers={**SAID, "Age": "50", "Date": http_date(time.time() - 10)}))
     first, second = edge.latent("a/cat"), edge.latent("a/cat")
     record = record_of(edge, "a/cat")
@@ -33,14 +31,16 @@ def test_it_comes_with_all_that_is_known_of_its_picture(
     assert edge.metric('edge_cache_requests_total{res="latent",status="hit"}') >= 1
 
 
-def test_it_shares_the_fill_of_its_picture(edge: RunningEdge, origin: ScriptedOrigin, photo: bytes) -> None:
+def test_a_latent_shares_the_fill_of_its_picture(edge: RunningEdge, origin: ScriptedOrigin, photo: bytes) -> None:
     origin.script("/cat", Reply(photo, headers=SAID))
     picture, latent = edge.get("/image/cat"), edge.latent("cat")
     assert told(latent) == "latentedge; hit"
     assert latent.headers["etag"] != picture.headers["etag"]
 
 
-def test_it_is_conditional_and_costs_no_decode(edge: RunningEdge, origin: ScriptedOrigin, photo: bytes) -> None:
+def test_a_latent_request_can_be_conditional_and_decodes_nothing(
+    edge: RunningEdge, origin: ScriptedOrigin, photo: bytes
+) -> None:
     origin.script("/cat", Reply(photo, headers=SAID))
     full = edge.latent("cat")
     head = edge.client.head("/latent/cat", headers=AS_A_CHILD)
@@ -55,13 +55,13 @@ def test_it_is_conditional_and_costs_no_decode(edge: RunningEdge, origin: Script
 
 
 @pytest.mark.parametrize("image_id", ["", "../cat", "%00", "http:x"])
-def test_ids_are_checked(edge: RunningEdge, image_id: str) -> None:
+def test_invalid_ids_are_refused(edge: RunningEdge, image_id: str) -> None:
     answer = edge.latent(image_id)
     assert answer.status_code in {400, 404}
     assert answer.headers["content-type"] == "application/problem+json"
 
 
-def test_errors_are_those_of_the_picture(edge: RunningEdge, origin: ScriptedOrigin) -> None:
+def test_a_latent_has_the_errors_of_its_picture(edge: RunningEdge, origin: ScriptedOrigin) -> None:
     origin.script("/gone", Reply(status=410))
     for _ in range(2):
         answer = edge.latent("gone")

@@ -1,4 +1,4 @@
-"""Latents are for children alone: who gets them, what the others are told, and where the token must not appear."""
+"""Latents are served with the token only: who gets them, which errors others get, and where the token is sent."""
 
 import pytest
 
@@ -27,7 +27,7 @@ WRONG = [
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 @pytest.mark.parametrize("lines", WRONG)
-def test_nobody_else_gets_one(
+def test_a_request_without_the_token_gets_no_latent(
     edge: RunningEdge, origin: ScriptedOrigin, method: str, lines: list[tuple[str, str]]
 ) -> None:
     answer = edge.client.request(method, "/latent/cat", headers=lines)
@@ -40,7 +40,7 @@ def test_nobody_else_gets_one(
 
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
-def test_the_scheme_is_written_in_any_letters(
+def test_the_scheme_bearer_is_case_insensitive(
     edge: RunningEdge, origin: ScriptedOrigin, photo: bytes, scheme: str
 ) -> None:
     origin.script("/cat", Reply(photo, headers=SAID))
@@ -48,7 +48,7 @@ def test_the_scheme_is_written_in_any_letters(
     assert answer.status_code == 200
 
 
-def test_without_a_token_there_are_none(origin: ScriptedOrigin, valkey: EmbeddedValkey) -> None:
+def test_an_edge_without_a_token_serves_no_latents(origin: ScriptedOrigin, valkey: EmbeddedValkey) -> None:
     with running_edge(read_settings(origin=origin.url, redis_url=valkey.url)) as edge:
         for headers in ({}, AS_A_CHILD, {"Authorization": "Bearer"}):
             answer = edge.get("/latent/cat", headers=headers)
@@ -59,7 +59,7 @@ def test_without_a_token_there_are_none(origin: ScriptedOrigin, valkey: Embedded
         assert edge.metric('edge_cache_requests_total{res="latent",status="error"}') == 3
 
 
-def test_the_token_goes_to_the_parent_and_no_further(
+def test_the_token_is_sent_to_the_parent_only(
     edge: RunningEdge, origin: ScriptedOrigin, photo: bytes, session_valkey: EmbeddedValkey
 ) -> None:
     origin.script("/cat", Reply(photo, headers={**SAID, "Vary": "Accept-Language"}))
@@ -73,7 +73,7 @@ def test_the_token_goes_to_the_parent_and_no_further(
     assert LATENT_TOKEN not in "".join(shown)
 
 
-def test_with_the_wrong_token_the_origin_is_asked_and_the_operator_told_once(
+def test_a_wrong_token_is_logged_once_and_the_origin_is_asked(
     edge: RunningEdge,
     origin: ScriptedOrigin,
     photo: bytes,
@@ -90,7 +90,7 @@ def test_with_the_wrong_token_the_origin_is_asked_and_the_operator_told_once(
     assert wrong not in caplog.text
 
 
-def test_a_parent_without_latents_is_told_of_too(
+def test_a_parent_without_latents_is_logged_too(
     origin: ScriptedOrigin, photo: bytes, session_valkey: EmbeddedValkey, caplog: pytest.LogCaptureFixture
 ) -> None:
     origin.script("/cat", Reply(photo, headers=SAID))

@@ -33,7 +33,7 @@ from service.rules.negotiation import Query, negotiate, read_query
 from service.rules.redirects import apply_redirects, tag_for_target, tag_of_target
 from service.rules.response_fields import PassedOn, ResponseFields
 from service.rules.vary import selecting_names, selects_alike
-from service.web.request_id import request_id
+from service.web.request_id import choose_request_id
 
 SIZE = 2**15
 GROWTH = 2.5
@@ -76,7 +76,7 @@ PARSERS: dict[str, Callable[[str], object]] = {
     "ETag": lambda field: tag_for_target(tag_of_target(field, "/to"), "/to"),
     "Location": lambda field: urljoin("http://origin.test/a/b", field),
     "Latentedge-Source": read_facts,
-    "X-Request-ID": lambda field: request_id([(b"x-request-id", field.encode("latin-1"))]),
+    "X-Request-ID": lambda field: choose_request_id([(b"x-request-id", field.encode("latin-1"))]),
     "WWW-Authenticate": lambda field: ErrorFields(www_authenticate=field).can_be_kept,
     "Connection": lambda field: Forward().select([*FIELDS[:60], (b"connection", field.encode("latin-1"))]),
     "Authorization": lambda field: bears([(b"authorization", field.encode("latin-1"))], "token"),

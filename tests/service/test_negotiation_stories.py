@@ -1,4 +1,4 @@
-"""One stored latent, many wishes: what they share and what tells them apart."""
+"""Requests for different formats of one stored latent: which share a file, and which responses vary."""
 
 import httpx
 import pytest
@@ -11,10 +11,10 @@ from tests.service.stored import stored_keys
 FRESH = {"Cache-Control": "max-age=600"}
 
 
-def test_wishes_that_mean_the_same_get_the_same_file(
+def test_equivalent_requests_get_the_same_file(
     edge: RunningEdge, origin: ScriptedOrigin, store: redis.Redis, photo: bytes
 ) -> None:
-    """The key is the format that was negotiated, never the words in which it was asked for."""
+    """The key of a file is the negotiated format, not the fields of the request."""
     origin.script("/cat", Reply(photo, headers=FRESH))
     same = [
         "image/webp",
@@ -36,7 +36,7 @@ def test_wishes_that_mean_the_same_get_the_same_file(
     assert (other.status_code, other.headers["content-type"]) == (200, "image/jpeg")
 
 
-def test_arguments_that_mean_nothing_change_nothing(
+def test_unknown_arguments_are_ignored(
     edge: RunningEdge, origin: ScriptedOrigin, store: redis.Redis, photo: bytes
 ) -> None:
     origin.script("/cat", Reply(photo, headers=FRESH))
@@ -50,7 +50,7 @@ def test_arguments_that_mean_nothing_change_nothing(
 
 @pytest.fixture
 def answers(edge: RunningEdge, origin: ScriptedOrigin, photo: bytes) -> dict[str, httpx.Response]:
-    """Every kind of answer to a client that leaves the format to the edge."""
+    """Every kind of response to a client that leaves the format to the edge."""
     origin.script("/cat", Reply(photo, headers=FRESH))
     origin.script("/mine", Reply(photo, headers={"Cache-Control": "private"}))
     origin.script("/gone", Reply(status=404))
@@ -70,12 +70,12 @@ def answers(edge: RunningEdge, origin: ScriptedOrigin, photo: bytes) -> dict[str
     }
 
 
-def test_whatever_was_negotiated_varies_by_accept(answers: dict[str, httpx.Response]) -> None:
-    """RFC 9110 12.5.5: a cache on the way must not hand one client's format to another."""
+def test_negotiated_responses_vary_by_accept(answers: dict[str, httpx.Response]) -> None:
+    """RFC 9110 12.5.5: a cache downstream must not serve one client's format to another."""
     assert {name: answer.headers.get("vary") for name, answer in answers.items()} == dict.fromkeys(answers, "Accept")
 
 
-def test_a_format_in_the_address_varies_by_nothing(edge: RunningEdge, origin: ScriptedOrigin, photo: bytes) -> None:
+def test_a_response_to_fmt_does_not_vary(edge: RunningEdge, origin: ScriptedOrigin, photo: bytes) -> None:
     origin.script("/cat", Reply(photo, headers=FRESH))
     for accept in ("image/avif", "image/*;q=0"):
         answer = edge.get("/image/cat?fmt=png&res=medium", headers={"Accept": accept})

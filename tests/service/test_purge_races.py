@@ -1,4 +1,4 @@
-"""A request that comes after a purge has answered never gets the picture of before, however slow the store is.
+"""A request after the response to a purge never gets the old picture, however slow the store is.
 
 One edge fills through a store whose answers can be held at each of its commands. Meanwhile another edge purges, and
 then another request for the picture comes to the first edge.
@@ -52,7 +52,7 @@ def waiting(_waiting: RunningEdge, purging: RunningEdge, session_valkey: Embedde
 
 
 def wait_until_still(edge: RunningEdge, slow: SlowStore) -> None:
-    """Until the edge's loop has gone round many times without a word to the store: its requests wait for something."""
+    """Wait until the event loop of the edge has run many times without a command to the store: it is blocked."""
     still = 0
     while still < ROUNDS:
         passed = slow.count_passed()

@@ -1,4 +1,4 @@
-"""Purged is purged: nothing brings a picture back, and nothing waits for what was asked of the origin before."""
+"""A purged picture is never served or stored again by a fetch, validation or encode from before the purge."""
 
 import asyncio
 import threading
@@ -70,7 +70,7 @@ WAYS = [{"id": "cat"}, {"tag": "cats"}, {"tag": "photo:7"}, {"all": True}]
 
 
 @pytest.mark.parametrize("order", WAYS)
-def test_what_was_purged_is_filled_anew_and_without_the_origins_validators(
+def test_a_purged_picture_is_fetched_again_without_validators(
     edge: RunningEdge, origin: ScriptedOrigin, photo: bytes, order: dict[str, object]
 ) -> None:
     origin.script("/cat", *[Reply(photo, headers=CATS)] * 2)
@@ -81,7 +81,7 @@ def test_what_was_purged_is_filled_anew_and_without_the_origins_validators(
 
 
 @pytest.mark.parametrize("order", WAYS)
-def test_what_was_purged_softly_is_validated(
+def test_a_softly_purged_picture_is_validated(
     edge: RunningEdge, origin: ScriptedOrigin, photo: bytes, order: dict[str, object]
 ) -> None:
     origin.script("/cat", Reply(photo, headers=CATS), Reply(status=304))
@@ -94,7 +94,7 @@ def test_what_was_purged_softly_is_validated(
 
 
 @pytest.mark.parametrize("order", WAYS)
-def test_a_softly_purged_picture_stands_in_for_an_error_and_is_shown_meanwhile(
+def test_a_softly_purged_picture_is_served_stale_on_error_and_while_revalidating(
     edge: RunningEdge, origin: ScriptedOrigin, photo: bytes, order: dict[str, object]
 ) -> None:
     said = {**CATS, "Cache-Control": "max-age=600, stale-while-revalidate=60"}
@@ -109,7 +109,9 @@ def test_a_softly_purged_picture_stands_in_for_an_error_and_is_shown_meanwhile(
     failure.gate.set()
 
 
-def test_other_tags_leave_a_picture_alone(edge: RunningEdge, origin: ScriptedOrigin, photo: bytes) -> None:
+def test_a_purge_of_another_tag_does_not_purge_a_picture(
+    edge: RunningEdge, origin: ScriptedOrigin, photo: bytes
+) -> None:
     origin.script("/cat", Reply(photo, headers=CATS))
     origin.script(
         "/dog", *[Reply(photo, headers={"Surrogate-Key": "dogs photo:8", "Cache-Control": "max-age=600"})] * 2
@@ -121,7 +123,7 @@ def test_other_tags_leave_a_picture_alone(edge: RunningEdge, origin: ScriptedOri
     assert told(edge.get("/image/dog")) == MISS
 
 
-def test_tags_are_for_the_edge_alone(edge: RunningEdge, origin: ScriptedOrigin, photo: bytes) -> None:
+def test_tags_are_not_sent_to_clients(edge: RunningEdge, origin: ScriptedOrigin, photo: bytes) -> None:
     """As Fastly and Cloudflare do it."""
     origin.script("/cat", Reply(photo, headers={**CATS, "Surrogate-Key": "a b"}))
     for _ in range(2):
@@ -137,7 +139,7 @@ def test_a_picture_that_a_purge_could_miss_is_not_stored(
     assert not stored_keys(store)
 
 
-def test_purge_by_method_answers_a_number(
+def test_the_purge_method_returns_the_number_of_purged_pictures(
     edge: RunningEdge, origin: ScriptedOrigin, photo: bytes, store: redis.Redis
 ) -> None:
     origin.script("/a b/cat", Reply(photo, headers=CATS))
@@ -152,7 +154,7 @@ def test_purge_by_method_answers_a_number(
 
 
 @pytest.mark.parametrize("order", [*WAYS, {"id": "cat", "soft": True}, {"tag": "another", "soft": True}])
-def test_errors_that_are_remembered_are_purged_too(
+def test_negative_cache_entries_are_purged_too(
     edge: RunningEdge, origin: ScriptedOrigin, photo: bytes, order: dict[str, object]
 ) -> None:
     no_picture = Reply(b"<html>", headers={"Cache-Control": "max-age=600"})
@@ -170,7 +172,7 @@ class TestARace:
     """A purge while a fill or a validation is under way."""
 
     @pytest.mark.parametrize("order", [*WAYS, {"id": "cat", "soft": True}])
-    def test_what_was_asked_before_is_never_served_after(
+    def test_a_picture_fetched_before_the_purge_is_never_served_after_it(
         self, edge: RunningEdge, origin: ScriptedOrigin, photo: bytes, order: dict[str, object]
     ) -> None:
         old, new = Reply(photo, headers=CATS, gate=threading.Event()), Reply(photo, headers=CATS)
@@ -186,7 +188,7 @@ class TestARace:
         assert told(edge.get("/image/cat")) == HIT
 
     @pytest.mark.parametrize("order", WAYS)
-    def test_a_404_that_was_asked_before_is_not_remembered(
+    def test_a_404_fetched_before_the_purge_is_not_remembered(
         self, edge: RunningEdge, origin: ScriptedOrigin, photo: bytes, order: dict[str, object]
     ) -> None:
         old = Reply(status=404, gate=threading.Event())
@@ -200,7 +202,7 @@ class TestARace:
         assert told(edge.get("/image/cat")) == MISS
 
     @pytest.mark.parametrize("order", WAYS)
-    def test_a_validation_that_was_asked_before_renews_nothing(
+    def test_a_validation_from_before_the_purge_renews_nothing(
         self, edge: RunningEdge, origin: ScriptedOrigin, photo: bytes, shelf: Shelf, order: dict[str, object]
     ) -> None:
         old = Reply(status=304, gate=threading.Event())
@@ -215,7 +217,7 @@ class TestARace:
         assert told(edge.get("/image/cat")) == MISS
 
     @pytest.mark.parametrize("order", [{"id": "cat"}, {"id": "cat", "soft": True}])
-    def test_who_asks_after_it_does_not_even_wait_for_what_was_asked_before(
+    def test_a_request_after_the_purge_does_not_wait_for_a_fetch_from_before_it(
         self, edge: RunningEdge, origin: ScriptedOrigin, photo: bytes, order: dict[str, object]
     ) -> None:
         old = Reply(photo, headers=CATS, gate=threading.Event())
@@ -229,10 +231,10 @@ class TestARace:
         assert told(before[0]) == "latentedge; fwd=uri-miss"
         assert told(edge.get("/image/cat")) == HIT
 
-    def test_a_purge_that_is_not_known_here_yet_is_not_undone_by_a_validation(
+    def test_a_validation_does_not_undo_a_purge_that_this_edge_has_not_seen_yet(
         self, edge: RunningEdge, origin: ScriptedOrigin, photo: bytes, shelf: Shelf, store: redis.Redis
     ) -> None:
-        """Its news have not come, and the next look is due in a second: what is stored is compared with the store."""
+        """This edge reads the purge table again in a second, so the write compares its grant with the store."""
         origin.script("/cat", *[Reply(photo, headers=CATS)] * 2)
         edge.get("/image/cat")
         shelf.age(601)
@@ -265,10 +267,10 @@ class TestARace:
 
 
 @pytest.mark.parametrize("order", [{"id": "cat"}, {"tag": "cats"}, {"all": True}])
-def test_pixels_that_were_shown_before_a_purge_are_not_shown_after(
+def test_pixels_served_before_a_purge_are_not_served_after_it(
     session_valkey: EmbeddedValkey, origin: ScriptedOrigin, photo: bytes, order: dict[str, object]
 ) -> None:
-    """EDGE_MISS=source: the latent is not there yet, and may never be. Another edge has purged."""
+    """With EDGE_MISS=source the latent is not stored yet, and another edge purges the picture."""
     origin.script("/cat", *[Reply(photo, headers=CATS)] * 2)
     url = own_store(session_valkey, 6)
     with (
@@ -288,7 +290,7 @@ def test_pixels_that_were_shown_before_a_purge_are_not_shown_after(
         assert len(origin.requests) == 2
 
 
-def test_one_edge_purges_for_all(
+def test_a_purge_at_one_edge_purges_for_all_edges(
     edge: RunningEdge, origin: ScriptedOrigin, photo: bytes, session_valkey: EmbeddedValkey
 ) -> None:
     origin.script("/cat", *[Reply(photo, headers=CATS)] * 4)
@@ -300,10 +302,10 @@ def test_one_edge_purges_for_all(
 
 
 @pytest.mark.parametrize("order", [{"tag": "cats"}, {"all": True}])
-def test_a_refinement_that_began_before_does_not_bring_a_picture_back(
+def test_a_refinement_from_before_a_purge_does_not_store_the_picture_again(
     valkey: EmbeddedValkey, origin: ScriptedOrigin, photo: bytes, order: dict[str, object]
 ) -> None:
-    """It overwrites the record that it began with, and the better latent is as old as that one."""
+    """A refinement replaces only the record that it began with, and its latent is as old as that record."""
     origin.script("/cat", *[Reply(photo, headers=CATS)] * 2)
     key = record_key("cat", origin=origin.url)
     with (
@@ -322,10 +324,10 @@ def test_a_refinement_that_began_before_does_not_bring_a_picture_back(
 
 
 class TestMemoryOfAPurge:
-    """What says that a picture was purged outlives whatever happens to the store and to the edges."""
+    """The purge table outlives evictions, restarts and the loss of the store."""
 
     @pytest.mark.parametrize("order", [{"tag": "cats"}, {"all": True}])
-    def test_it_survives_pressure(
+    def test_the_purge_table_survives_evictions(
         self, valkey: EmbeddedValkey, origin: ScriptedOrigin, photo: bytes, order: dict[str, object]
     ) -> None:
         origin.script("/cat", *[Reply(photo, headers=CATS)] * 2)
@@ -343,7 +345,7 @@ class TestMemoryOfAPurge:
             assert told(edge.get("/image/cat")) == MISS
 
     @pytest.mark.parametrize("order", [{"tag": "cats"}, {"all": True}])
-    def test_it_survives_the_edges(
+    def test_the_purge_table_survives_a_restart_of_the_edges(
         self, valkey: EmbeddedValkey, origin: ScriptedOrigin, photo: bytes, order: dict[str, object]
     ) -> None:
         origin.script("/cat", *[Reply(photo, headers=CATS)] * 2)
@@ -353,7 +355,7 @@ class TestMemoryOfAPurge:
         with purging_edge(origin.url, valkey.url) as another:
             assert [told(another.get("/image/cat")) for _ in range(2)] == [MISS, HIT]
 
-    def test_an_edge_that_remembers_puts_it_back(
+    def test_an_edge_restores_a_lost_purge_table(
         self, edge: RunningEdge, origin: ScriptedOrigin, photo: bytes, store: redis.Redis
     ) -> None:
         origin.script("/cat", *[Reply(photo, headers=CATS)] * 2)
@@ -367,7 +369,7 @@ class TestMemoryOfAPurge:
         store.restore(record_key("cat", origin=origin.url), 600_000, kept, replace=True)
         assert told(edge.get("/image/cat")) == MISS
 
-    def test_where_nobody_remembers_everything_counts_as_purged(
+    def test_everything_counts_as_purged_if_no_edge_remembers_the_purge_table(
         self, valkey: EmbeddedValkey, origin: ScriptedOrigin, photo: bytes
     ) -> None:
         origin.script("/cat", *[Reply(photo, headers=CATS)] * 2)
@@ -378,7 +380,7 @@ class TestMemoryOfAPurge:
             with purging_edge(origin.url, valkey.url) as another:
                 assert [told(another.get("/image/cat")) for _ in range(2)] == [MISS, HIT]
 
-    def test_without_it_the_store_counts_as_unavailable(
+    def test_the_store_counts_as_unavailable_without_a_purge_table(
         self, valkey: EmbeddedValkey, origin: ScriptedOrigin, photo: bytes
     ) -> None:
         origin.script("/cat", *[Reply(photo, headers=CATS)] * 2)
@@ -396,7 +398,7 @@ class TestMemoryOfAPurge:
 def test_the_admin_port_purges_for_all_workers(
     short_path: Path, unused_port: int, origin: ScriptedOrigin, photo: bytes, valkey_program: None
 ) -> None:
-    """And the port of the pictures does not."""
+    """The picture port has no purge routes then."""
     _ = valkey_program
     orders: list[dict[str, object]] = [{"id": "cat"}, {"tag": "cats"}, {"all": True}]
     origin.script("/cat", *[Reply(photo, headers=CATS)] * 4)
@@ -436,7 +438,7 @@ class TestWhoMayPurge:
             {"Authorization": TOKEN},
         ],
     )
-    def test_whoever_has_the_token(
+    def test_a_purge_with_the_token_is_accepted(
         self, edge: RunningEdge, origin: ScriptedOrigin, photo: bytes, headers: dict[str, str]
     ) -> None:
         origin.script("/cat", Reply(photo, headers=CATS))
@@ -451,7 +453,9 @@ class TestWhoMayPurge:
             assert answer.headers["content-type"] == "application/problem+json"
         assert told(edge.get("/image/cat")) == HIT
 
-    def test_nobody_where_no_token_is_set(self, session_valkey: EmbeddedValkey, origin: ScriptedOrigin) -> None:
+    def test_every_purge_is_refused_if_no_token_is_set(
+        self, session_valkey: EmbeddedValkey, origin: ScriptedOrigin
+    ) -> None:
         with running_edge(read_settings(origin=origin.url, redis_url=session_valkey.url)) as closed:
             for headers in ({}, BEARER, {"Authorization": "Bearer x"}):
                 assert closed.client.request("PURGE", "/image/cat", headers=headers).status_code == 403
@@ -476,13 +480,13 @@ class TestWhoMayPurge:
             b'{"all": true, "sofft": true}',
         ],
     )
-    def test_what_is_no_order_is_refused(self, edge: RunningEdge, body: bytes) -> None:
+    def test_an_invalid_body_is_refused(self, edge: RunningEdge, body: bytes) -> None:
         answer = edge.client.post("/purge", content=body, headers=BEARER)
         assert answer.status_code == 400
         assert answer.headers["content-type"] == "application/problem+json"
         assert answer.json()["detail"].startswith("No purge: ")
 
-    def test_a_purge_without_a_store_is_no_success(self, origin: ScriptedOrigin) -> None:
+    def test_a_purge_without_a_store_is_an_error(self, origin: ScriptedOrigin) -> None:
         with purging_edge(origin.url, "unix:///none") as edge:
             for order in ({"id": "cat"}, {"id": "cat", "soft": True}, {"tag": "cats"}, {"all": True}):
                 answer = edge.client.post("/purge", json=order, headers=BEARER)
@@ -490,7 +494,7 @@ class TestWhoMayPurge:
 
 
 class TestTheCommand:
-    def test_it_purges(
+    def test_the_command_purges(
         self, edge: RunningEdge, origin: ScriptedOrigin, photo: bytes, capsys: pytest.CaptureFixture[str]
     ) -> None:
         origin.script("/cat", *[Reply(photo, headers=CATS)] * 2)
@@ -508,14 +512,14 @@ class TestTheCommand:
             (["--tag", "", "--token", TOKEN], "400 No purge: a tag is"),
         ],
     )
-    def test_it_says_why_not(
+    def test_the_command_says_why_a_purge_failed(
         self, edge: RunningEdge, capsys: pytest.CaptureFixture[str], arguments: list[str], complaint: str
     ) -> None:
         assert run(["purge", "--edge", edge.url, *arguments]) == 2
         assert complaint in capsys.readouterr().err
 
 
-def test_leases_of_purged_pictures_go_too(
+def test_a_purge_ends_the_leases_of_its_pictures(
     edge: RunningEdge, origin: ScriptedOrigin, photo: bytes, store: redis.Redis
 ) -> None:
     origin.script("/mine", Reply(photo, headers={"Cache-Control": "private"}))
@@ -525,7 +529,7 @@ def test_leases_of_purged_pictures_go_too(
     assert not store.keys(LEASE_PREFIX + b"*")
 
 
-def test_purges_at_the_same_time_have_generations_of_their_own(edge: RunningEdge) -> None:
+def test_concurrent_purges_get_different_generations(edge: RunningEdge) -> None:
     async def ten() -> list[int]:
         async with httpx.AsyncClient(base_url=edge.url, headers=BEARER, timeout=60, trust_env=False) as client:
             answers = await asyncio.gather(*[client.post("/purge", json={"tag": "t"}) for _ in range(10)])

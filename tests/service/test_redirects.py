@@ -1,4 +1,4 @@
-"""A picture behind redirects is fresh no longer than they are (RFC 9110 15.4, RFC 9111 4.2), and varies as they do."""
+"""A picture behind redirects is no fresher than the redirects (RFC 9110 15.4, RFC 9111 4.2), and varies as they do."""
 
 from dataclasses import replace
 
@@ -103,7 +103,7 @@ def test_vary_and_tags_of_redirect_and_picture_are_merged() -> None:
     assert storage(behind(said(200, YEAR), said(302, YEAR, vary="*")), RULES).obstacle is Reason.VARY
 
 
-def test_an_answer_without_redirects_is_left_as_it_is() -> None:
+def test_a_response_without_redirects_is_unchanged() -> None:
     answer = said(200, "Max-Age=5 , x", last_modified=http_date(NOW_S))
     assert apply_redirects(answer, RULES) is answer
 

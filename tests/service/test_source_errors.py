@@ -1,4 +1,4 @@
-"""Files of the origin that the edge cannot serve (413, 415, 422): for how long that is remembered, and what is told."""
+"""Files of the origin that the edge cannot serve (413, 415, 422): the responses, and their negative cache entries."""
 
 import struct
 import zlib
@@ -25,7 +25,7 @@ PAGE = b"<html>no picture</html>"
 
 
 def beginning_of_a_png(width_px: int, height_px: int) -> bytes:
-    """The beginning of a PNG file, which tells how many pixels would follow."""
+    """Return the beginning of a PNG file, which announces its number of pixels."""
     header = struct.pack(">IIBBBBB", width_px, height_px, 8, 2, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header) + _chunk(b"IDAT", zlib.compress(b""))
 
@@ -50,7 +50,7 @@ UNUSABLE: dict[str, tuple[int, Callable[[bytes], Reply]]] = {
 
 
 @pytest.mark.parametrize("what", UNUSABLE)
-def test_a_file_that_cannot_be_used_is_fetched_once(
+def test_an_unusable_file_is_fetched_once(
     edge: RunningEdge, origin: ScriptedOrigin, store: redis.Redis, photo: bytes, what: str
 ) -> None:
     status, reply = UNUSABLE[what]
@@ -78,7 +78,7 @@ def test_a_file_that_cannot_be_used_is_fetched_once(
     ],
     ids=str,
 )
-def test_what_may_not_be_reused_is_not_remembered(
+def test_an_error_that_may_not_be_reused_is_not_remembered(
     edge: RunningEdge, origin: ScriptedOrigin, said: dict[str, str]
 ) -> None:
     origin.script("/cat", *[Reply(PAGE, headers=said)] * 2)
@@ -86,7 +86,7 @@ def test_what_may_not_be_reused_is_not_remembered(
         assert edge.get("/image/cat").headers["cache-status"].startswith("latentedge; fwd=uri-miss")
 
 
-def test_it_is_remembered_for_the_clients_that_select_the_same_file(
+def test_an_error_is_remembered_for_the_requests_of_the_same_variant(
     edge: RunningEdge, origin: ScriptedOrigin, photo: bytes
 ) -> None:
     """RFC 9111 4.1."""
@@ -96,7 +96,7 @@ def test_it_is_remembered_for_the_clients_that_select_the_same_file(
     assert [answer.status_code for answer in answers] == [415, 415, 200, 415]
 
 
-def test_a_picture_takes_its_place_when_its_time_is_over(
+def test_a_picture_replaces_an_expired_error(
     edge: RunningEdge, origin: ScriptedOrigin, store: redis.Redis, photo: bytes
 ) -> None:
     origin.script("/cat", Reply(PAGE, headers=FRESH), Reply(photo, headers=FRESH))
@@ -113,7 +113,7 @@ def test_a_picture_takes_its_place_when_its_time_is_over(
     assert edge.get("/image/cat").status_code == 200
 
 
-def test_an_operator_may_turn_it_off(origin: ScriptedOrigin, session_valkey: EmbeddedValkey) -> None:
+def test_negative_caching_can_be_turned_off(origin: ScriptedOrigin, session_valkey: EmbeddedValkey) -> None:
     origin.script("/cat", *[Reply(PAGE, headers=FRESH)] * 2)
     settings = read_settings(origin=origin.url, redis_url=own_store(session_valkey, 9), negative_ttl_s="0")
     with running_edge(settings) as edge:
@@ -139,7 +139,7 @@ def test_an_operator_may_turn_it_off(origin: ScriptedOrigin, session_valkey: Emb
         ("no-transform, max-age=600", "", "415=7", 0),
     ],
 )
-def test_how_long_it_is_remembered(control: str, age: str, ttls: str, expected_s: int) -> None:
+def test_the_lifetime_of_a_negative_cache_entry(control: str, age: str, ttls: str, expected_s: int) -> None:
     rules = FreshnessRules(default_ttl_s=3600, negative_ttls=read_negative_ttls(ttls))
     fields = ResponseFields(asked_s=0, answered_s=0, passed=PassedOn(cache_control=control), age=age)
     assert source_error_lifetime_s(415, storage(fields, rules), fields, rules) == expected_s
@@ -160,7 +160,7 @@ GOLDEN = bytes.fromhex(
 )
 
 
-def test_its_entry_comes_back_as_it_was() -> None:
+def test_an_entry_is_read_back_as_it_was_written() -> None:
     packed = pack_negative_entry(SAMPLE, KEY)
     assert packed == GOLDEN
     assert unpack_negative_entry(packed, KEY) == SAMPLE
@@ -168,7 +168,9 @@ def test_its_entry_comes_back_as_it_was() -> None:
         unpack_negative_entry(newer(packed), KEY)
 
 
-def test_an_entry_of_another_status_is_damage(edge: RunningEdge, origin: ScriptedOrigin, store: redis.Redis) -> None:
+def test_an_entry_of_another_status_counts_as_damaged(
+    edge: RunningEdge, origin: ScriptedOrigin, store: redis.Redis
+) -> None:
     """Only this edge's own errors have the flag."""
     key = record_key("cat", origin=origin.url)
     odd = NegativeEntry(

@@ -1,4 +1,4 @@
-"""What is kept in memory on the way from the origin to the codec."""
+"""The files and pictures in memory between the origin and the codec."""
 
 import asyncio
 import pickle
@@ -32,14 +32,14 @@ async def sources_of(origin: ScriptedOrigin, threads: Executor) -> AsyncIterator
     telemetry = Telemetry()
     client = OriginClient(origin.url, limits=limits, observer=telemetry.origin)
     never_asked, rules = CodecWorker(OPTIONS, telemetry), FreshnessRules(default_ttl_s=60)
-    reader = SourceReader(ImageLimits(source_pixels=64_000_000), threads=threads, processor_s=60)
+    reader = SourceReader(ImageLimits(source_pixels=64_000_000), threads=threads, cpu_s=60)
     intake = Intake(rules, worker=never_asked, reader=reader)
     yield Upstream(client, intake, parent=None)
     reader.close()
     await client.close()
 
 
-def test_what_waits_for_the_codec_is_not_the_file(origin: ScriptedOrigin, photo: bytes) -> None:
+def test_the_file_is_freed_while_its_picture_waits_for_the_codec(origin: ScriptedOrigin, photo: bytes) -> None:
     origin.script("/large", Reply(photo + bytes(5_000_000)))
 
     async def fetched(threads: Executor) -> Source:
@@ -54,7 +54,7 @@ def test_what_waits_for_the_codec_is_not_the_file(origin: ScriptedOrigin, photo:
 
 @contextmanager
 def busy(threads: Executor) -> Iterator[None]:
-    """A pool of one thread that has something else to do."""
+    """Keep the only thread of a pool busy."""
     released = Event()
     threads.submit(released.wait)
     try:
@@ -63,10 +63,8 @@ def busy(threads: Executor) -> Iterator[None]:
         released.set()
 
 
-def test_no_more_files_are_fetched_than_may_wait_to_be_read(
-    origin: ScriptedOrigin, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(upstream, "SOURCES", 1)
+def test_the_number_of_files_in_memory_is_limited(origin: ScriptedOrigin, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upstream, "FILES", 1)
     for path in ("/first", "/second"):
         origin.script(path, Reply(b"no picture"))
     barrier = Reply(b"no picture")
@@ -94,7 +92,7 @@ def test_each_answer_draws_its_own_jitter() -> None:
         intake = Intake(
             FreshnessRules(default_ttl_s=60, ttl_jitter=0.5),
             worker=CodecWorker(OPTIONS, Telemetry()),
-            reader=SourceReader(ImageLimits(source_pixels=1), threads=threads, processor_s=1),
+            reader=SourceReader(ImageLimits(source_pixels=1), threads=threads, cpu_s=1),
             draw=lambda: next(numbers),
         )
         said = ResponseFields(asked_s=0, answered_s=0, passed=PassedOn())

@@ -1,4 +1,4 @@
-"""An answer is the answer to one request (RFC 9112 6.3): what an origin sends besides it never becomes a picture."""
+"""A response belongs to one request (RFC 9112 6.3): surplus bytes of an origin never become a picture."""
 
 import asyncio
 import io
@@ -48,7 +48,7 @@ async def body_of(client: OriginClient, image_id: str) -> bytes | None:
 
 
 @pytest.mark.parametrize("chunked", [False, True], ids=["by length", "chunked"])
-def test_a_clean_connection_is_used_again(origin: ScriptedOrigin, *, chunked: bool) -> None:
+def test_a_clean_connection_is_reused(origin: ScriptedOrigin, *, chunked: bool) -> None:
     for path in ("/first", "/second"):
         origin.script(path, Reply(raw=wire(MINE, chunked=chunked)))
 
@@ -63,7 +63,9 @@ def test_a_clean_connection_is_used_again(origin: ScriptedOrigin, *, chunked: bo
 @pytest.mark.parametrize(
     "surplus", [SURPLUS, b"\r\n", b"x", SURPLUS * 3000], ids=["answer", "line", "byte", "megabyte"]
 )
-def test_bytes_behind_an_answer_are_no_answer(origin: ScriptedOrigin, surplus: bytes, *, chunked: bool) -> None:
+def test_bytes_after_a_response_are_not_taken_for_the_next_one(
+    origin: ScriptedOrigin, surplus: bytes, *, chunked: bool
+) -> None:
     origin.script("/carrier", Reply(raw=wire(MINE, chunked=chunked) + surplus))
     origin.script("/victim", Reply(raw=wire(ANOTHERS)))
 
@@ -76,8 +78,8 @@ def test_bytes_behind_an_answer_are_no_answer(origin: ScriptedOrigin, surplus: b
 
 
 @pytest.mark.parametrize("size_bytes", [2**16, 2**17, 2**18, 2**18 - 200, 2**20])
-def test_surplus_hides_in_no_buffer(origin: ScriptedOrigin, size_bytes: int) -> None:
-    """Whatever the sizes in which the layers below read: the answer ends where a piece of them may end."""
+def test_surplus_bytes_are_found_in_every_buffer(origin: ScriptedOrigin, size_bytes: int) -> None:
+    """The response ends at the size of the reads of each layer below, where surplus bytes could stay in a buffer."""
     mine = bytes(size_bytes - len(wire(bytes(size_bytes))) + size_bytes)
     origin.script("/carrier", Reply(raw=wire(mine) + SURPLUS))
     origin.script("/victim", Reply(raw=wire(ANOTHERS)))
@@ -90,7 +92,7 @@ def test_surplus_hides_in_no_buffer(origin: ScriptedOrigin, size_bytes: int) -> 
 
 
 @pytest.mark.parametrize("chunked", [False, True], ids=["by length", "chunked"])
-def test_bytes_that_come_while_nothing_is_asked_are_no_answer(origin: ScriptedOrigin, *, chunked: bool) -> None:
+def test_bytes_on_an_idle_connection_are_not_taken_for_a_response(origin: ScriptedOrigin, *, chunked: bool) -> None:
     carrier = Reply(raw=wire(MINE, chunked=chunked), later=(SURPLUS,))
     origin.script("/carrier", carrier)
     origin.script("/victim", Reply(raw=wire(ANOTHERS)))
@@ -106,7 +108,7 @@ def test_bytes_that_come_while_nothing_is_asked_are_no_answer(origin: ScriptedOr
     tell(origin, story)
 
 
-def test_a_file_longer_than_its_length_ends_there(origin: ScriptedOrigin) -> None:
+def test_a_body_ends_at_its_content_length(origin: ScriptedOrigin) -> None:
     origin.script("/carrier", Reply(raw=wire(MINE) + b" and a second half" + SURPLUS))
     origin.script("/victim", Reply(raw=wire(ANOTHERS)))
 
@@ -127,7 +129,9 @@ def test_a_file_longer_than_its_length_ends_there(origin: ScriptedOrigin) -> Non
     ],
     ids=["204", "304", "404", "302"],
 )
-def test_bytes_behind_an_answer_without_a_picture_are_no_answer(origin: ScriptedOrigin, carrier: bytes) -> None:
+def test_bytes_after_a_response_without_a_picture_are_not_taken_for_the_next_one(
+    origin: ScriptedOrigin, carrier: bytes
+) -> None:
     origin.script("/carrier", Reply(raw=carrier + SURPLUS))
     origin.script("/victim", *[Reply(raw=wire(ANOTHERS))] * (1 + (b"302" in carrier)))
 
@@ -147,7 +151,7 @@ def test_bytes_behind_an_answer_without_a_picture_are_no_answer(origin: Scripted
     ],
     ids=["both framings", "HTTP/1.0", "close"],
 )
-def test_a_doubtful_framing_ends_the_connection(origin: ScriptedOrigin, framing: bytes) -> None:
+def test_ambiguous_framing_closes_the_connection(origin: ScriptedOrigin, framing: bytes) -> None:
     # RFC 9112 6.1: of both framings the chunks count, and the connection is closed.
     origin.script("/carrier", Reply(raw=framing))
     origin.script("/victim", Reply(raw=wire(ANOTHERS)))
@@ -160,7 +164,7 @@ def test_a_doubtful_framing_ends_the_connection(origin: ScriptedOrigin, framing:
     tell(origin, story)
 
 
-def test_an_origin_that_sends_single_bytes_leaves_others_their_turn(origin: ScriptedOrigin) -> None:
+def test_an_origin_that_sends_single_bytes_does_not_block_the_event_loop(origin: ScriptedOrigin) -> None:
     chunks = b"1\r\nx\r\n" * 20_000 + b"0\r\n\r\n"
     origin.script("/crumbs", Reply(raw=b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks))
 
@@ -176,7 +180,7 @@ def test_an_origin_that_sends_single_bytes_leaves_others_their_turn(origin: Scri
     tell(origin, story)
 
 
-def test_a_few_interim_answers_are_passed_over(origin: ScriptedOrigin) -> None:
+def test_a_few_interim_responses_are_skipped(origin: ScriptedOrigin) -> None:
     hints = b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n" * 4
     origin.script("/hinted", Reply(raw=hints + wire(MINE)))
 
@@ -191,7 +195,7 @@ def test_a_few_interim_answers_are_passed_over(origin: ScriptedOrigin) -> None:
     [b"HTTP/1.1 100 Continue\r\n\r\n" * 1000, b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n"],
     ids=["1000 of them", "101"],
 )
-def test_a_burst_of_interim_answers_is_a_broken_origin(origin: ScriptedOrigin, burst: bytes) -> None:
+def test_too_many_interim_responses_are_an_error(origin: ScriptedOrigin, burst: bytes) -> None:
     origin.script("/burst", Reply(raw=burst + wire(MINE)))
     origin.script("/victim", Reply(raw=wire(ANOTHERS)))
 
@@ -203,7 +207,7 @@ def test_a_burst_of_interim_answers_is_a_broken_origin(origin: ScriptedOrigin, b
     tell(origin, story)
 
 
-def test_an_interim_answer_behind_an_answer_belongs_to_nothing(origin: ScriptedOrigin) -> None:
+def test_an_interim_response_after_a_response_is_not_used(origin: ScriptedOrigin) -> None:
     origin.script("/carrier", Reply(raw=wire(MINE) + b"HTTP/1.1 100 Continue\r\n\r\n"))
     origin.script("/victim", Reply(raw=wire(ANOTHERS)))
 
@@ -217,7 +221,7 @@ def test_an_interim_answer_behind_an_answer_belongs_to_nothing(origin: ScriptedO
 
 @contextmanager
 def hasty_server(*, reads_bytes: int) -> Iterator[socket.socket]:
-    """Serve one connection that answers after so many bytes of the request, and then another. The window is small."""
+    """Serve a connection that answers after `reads_bytes` of the request, and then another. Their window is small."""
 
     def serve() -> None:
         with listening.accept()[0] as first:
@@ -239,7 +243,7 @@ def hasty_server(*, reads_bytes: int) -> Iterator[socket.socket]:
             serving.result()
 
 
-def test_an_answer_before_the_request_is_whole_ends_the_connection() -> None:
+def test_a_response_before_the_whole_request_closes_the_connection() -> None:
     async def story(port: int) -> None:
         client = OriginClient(f"http://127.0.0.1:{port}", limits=LIMITS, observer=Telemetry().origin)
         assert (await client.fetch("early", client=((b"x-large", b"x" * 300_000),))).body == MINE
@@ -250,7 +254,7 @@ def test_an_answer_before_the_request_is_whole_ends_the_connection() -> None:
         asyncio.run(story(listening.getsockname()[1]))
 
 
-def test_an_answer_without_a_request_closes_the_connection() -> None:
+def test_a_response_without_a_request_closes_the_connection() -> None:
     async def story(port: int) -> None:
         client = OriginClient(f"http://127.0.0.1:{port}", limits=LIMITS, observer=Telemetry().origin)
         _, connection = await asyncio.get_running_loop().create_connection(Connection, "127.0.0.1", port)
@@ -265,7 +269,7 @@ def test_an_answer_without_a_request_closes_the_connection() -> None:
 
 
 def small(photo: bytes, *, quality: int) -> bytes:
-    """Return the photograph in a file that fits into one segment beside another, head and all."""
+    """Return the photograph as a file so small that two responses with it fit into one TCP segment."""
     file = io.BytesIO()
     Image.open(io.BytesIO(photo)).resize((96, 96)).save(file, "JPEG", quality=quality)
     return file.getvalue()

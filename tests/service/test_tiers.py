@@ -1,4 +1,4 @@
-"""Edges that fill from another edge's latents: encoded once, asked of the origin once, and never worse than without."""
+"""Edges that fill from the latents of a parent edge: one encode and one fetch for all tiers."""
 
 import time
 from collections.abc import Iterator
@@ -26,14 +26,14 @@ def _child(session_valkey: EmbeddedValkey, _session_edge: RunningEdge) -> Iterat
 
 @pytest.fixture
 def child(_child: RunningEdge, edge: RunningEdge) -> RunningEdge:
-    """An edge with an empty store before `edge`, which has emptied all of them."""
+    """An edge with an empty store, whose parent is `edge`."""
     _ = edge
     return _child
 
 
 @contextmanager
 def child_of_a_storeless(origin: ScriptedOrigin, server: EmbeddedValkey) -> Iterator[RunningEdge]:
-    """An edge with a store before one that has none."""
+    """An edge with a store, whose parent has none."""
     storeless = read_settings(origin=origin.url, redis_url="unix:///none.sock", latent_token=LATENT_TOKEN)
     with running_edge(storeless) as parent, child_of(parent.url, server, store=3, origin=origin.url) as below:
         yield below
@@ -102,7 +102,7 @@ def test_a_child_validates_with_its_parent(
     _ = edge
 
 
-def test_a_better_latent_of_the_parent_is_taken_over(
+def test_a_child_takes_over_a_better_latent_of_its_parent(
     child: RunningEdge, edge: RunningEdge, origin: ScriptedOrigin, photo: bytes
 ) -> None:
     origin.script("/cat", Reply(photo, headers=SAID))
@@ -115,7 +115,7 @@ def test_a_better_latent_of_the_parent_is_taken_over(
     assert second.headers["etag"] == edge.get("/image/cat").headers["etag"] != first.headers["etag"]
 
 
-def test_a_parent_hands_on_nothing_stale_while_it_could_ask(
+def test_a_parent_validates_a_stale_latent_before_it_serves_it(
     child: RunningEdge, edge: RunningEdge, origin: ScriptedOrigin, photo: bytes
 ) -> None:
     said = {**SAID, "Cache-Control": "max-age=600, stale-while-revalidate=600"}
@@ -130,7 +130,7 @@ def test_a_parent_hands_on_nothing_stale_while_it_could_ask(
 def test_a_stale_latent_of_the_parent_stays_stale(
     child: RunningEdge, edge: RunningEdge, origin: ScriptedOrigin, photo: bytes
 ) -> None:
-    """It is better than nothing where the origin fails, and is validated as soon as the origin is back."""
+    """The child serves it while the origin fails, and validates it as soon as the origin is back."""
     origin.script("/cat", Reply(photo, headers=SAID), Reply(status=503), Reply(status=304))
     edge.get("/image/cat")
     aged(edge, "cat", 601)
@@ -140,10 +140,10 @@ def test_a_stale_latent_of_the_parent_stays_stale(
     assert told(child.get("/image/cat")) == "latentedge; fwd=stale; fwd-status=304; stored"
 
 
-def test_what_was_purged_softly_is_not_made_fresh_by_a_child(
+def test_a_child_does_not_freshen_a_softly_purged_picture(
     origin: ScriptedOrigin, photo: bytes, session_valkey: EmbeddedValkey
 ) -> None:
-    """Its dates say that it is fresh, and the parent knows better."""
+    """Its dates say that it is fresh, but the parent marks it as stale."""
     origin.script("/cat", Reply(photo, headers=SAID), Reply(status=503), Reply(status=304))
     with (
         purging_edge(origin.url, own_store(session_valkey, 3), hold_off_s=0, latent_token=LATENT_TOKEN) as parent,
@@ -172,7 +172,7 @@ def test_tags_reach_the_edges_and_no_client(
 def test_tags_and_facts_reach_the_edges_with_pixels_too(
     edge: RunningEdge, origin: ScriptedOrigin, photo: bytes, session_valkey: EmbeddedValkey
 ) -> None:
-    """The child makes the very record that an edge makes that has the file."""
+    """The child makes the same record as an edge that fetched the file itself."""
     origin.script("/cat", *[Reply(photo, headers=TAGGED)] * 2)
     edge.get("/image/cat")
     with child_of_a_storeless(origin, session_valkey) as below:
@@ -183,7 +183,7 @@ def test_tags_and_facts_reach_the_edges_with_pixels_too(
         assert record.bitstream == record_of(edge, "cat").bitstream, "the latent of other pixels"
 
 
-def test_a_child_without_a_store_shows_the_parents_picture(
+def test_a_child_without_a_store_serves_the_picture_of_its_parent(
     edge: RunningEdge, origin: ScriptedOrigin, photo: bytes
 ) -> None:
     origin.script("/cat", Reply(photo, headers=SAID))
@@ -197,7 +197,7 @@ def test_a_child_without_a_store_shows_the_parents_picture(
             assert size_of(answer) == (side_px, side_px)
 
 
-def test_what_is_gone_is_the_origins_word(child: RunningEdge, origin: ScriptedOrigin) -> None:
+def test_a_404_of_the_origin_is_passed_on_by_the_parent(child: RunningEdge, origin: ScriptedOrigin) -> None:
     origin.script("/gone", Reply(status=404, headers={"Cache-Control": "max-age=60"}))
     for _ in range(2):
         assert child.get("/image/gone").status_code == 404
@@ -205,7 +205,7 @@ def test_what_is_gone_is_the_origins_word(child: RunningEdge, origin: ScriptedOr
 
 
 @pytest.mark.parametrize("control", ["no-store", "private"])
-def test_what_the_parent_may_not_store_it_passes_on(
+def test_a_parent_passes_on_a_picture_that_it_may_not_store(
     child: RunningEdge, edge: RunningEdge, origin: ScriptedOrigin, photo: bytes, control: str
 ) -> None:
     origin.script("/mine", *[Reply(photo, headers={"Cache-Control": control})] * 3)
@@ -219,10 +219,10 @@ def test_what_the_parent_may_not_store_it_passes_on(
 
 
 @pytest.mark.parametrize("control", ["no-store", "private"])
-def test_a_child_gets_no_more_of_it_than_a_client(
+def test_a_child_gets_the_pixels_of_an_unstored_picture_and_not_its_file(
     edge: RunningEdge, origin: ScriptedOrigin, photo: bytes, control: str
 ) -> None:
-    """Not the file, which may have a hundred times as many pixels, and the place where they were taken."""
+    """The file may have a hundred times as many pixels, and the location in its metadata."""
     origin.script("/mine", *[Reply(photo, headers={"Cache-Control": control})] * 2)
     for_a_child, for_clients = edge.latent("mine"), edge.get("/image/mine?fmt=png")
     assert for_a_child.content == for_clients.content, "another file than a client's"
@@ -232,7 +232,7 @@ def test_a_child_gets_no_more_of_it_than_a_client(
     assert facts.source_digest == source_digest(photo)
 
 
-def test_what_may_not_be_changed_comes_as_it_is_through_all_tiers(
+def test_a_no_transform_file_passes_through_all_tiers_unchanged(
     child: RunningEdge, origin: ScriptedOrigin, photo: bytes
 ) -> None:
     origin.script("/art", Reply(photo, headers={**SAID, "Cache-Control": "no-transform, max-age=600"}))
@@ -251,7 +251,7 @@ def test_a_parent_without_a_store_passes_the_picture_on(
         assert record_of(below, "cat").origin_etag == '"v1"'
 
 
-def test_a_parent_that_is_down_is_left_alone_for_a_while(
+def test_a_parent_that_is_down_gets_no_requests_during_the_back_off(
     origin: ScriptedOrigin, photo: bytes, session_valkey: EmbeddedValkey
 ) -> None:
     origin.script("/one", Reply(photo, headers=SAID))
@@ -263,7 +263,7 @@ def test_a_parent_that_is_down_is_left_alone_for_a_while(
         assert passed_over(orphan, "left_alone") == 1
 
 
-def test_edges_that_are_each_others_parents_ask_the_origin(
+def test_edges_that_are_parents_of_each_other_ask_the_origin(
     origin: ScriptedOrigin, photo: bytes, session_valkey: EmbeddedValkey, unused_port: int
 ) -> None:
     origin.script("/cat", Reply(photo, headers=SAID))

@@ -30,12 +30,12 @@ STAR: Lines = [("Foo", "1"), ("Baz", "789")]
 
 @pytest.fixture
 def edge(edge_of_either_miss: RunningEdge) -> RunningEdge:
-    """With both values of EDGE_MISS."""
+    """An edge with each value of EDGE_MISS."""
     return edge_of_either_miss
 
 
 def answered(language: str, *vary: str) -> Reply:
-    """Names that differ in case alone make several lines of one field."""
+    """Return a reply in this language, with one Vary line for each of `vary`."""
     now_s = time.time()
     dates = {"Expires": http_date(now_s + 5000), "Last-Modified": http_date(now_s - 3000), "Date": http_date(now_s)}
     lines = dict(zip(("Vary", "vary"), vary, strict=False))
@@ -48,7 +48,7 @@ def is_of(edge: RunningEdge, lines: Lines, answer: httpx.Response) -> bool:
 
 
 def ask(edge: RunningEdge, lines: Lines) -> httpx.Response:
-    """By a client that sends every space that it is told to."""
+    """Send a request whose field values keep all their spaces."""
     address = urlsplit(edge.url)
     with closing(HTTPConnection(address.hostname or "", address.port)) as connection:
         connection.putrequest("GET", "/image/cat")
@@ -83,7 +83,9 @@ def ask(edge: RunningEdge, lines: Lines) -> httpx.Response:
         ),
     ],
 )
-def test_reused(edge: RunningEdge, origin: ScriptedOrigin, name: str, vary: str, first: Lines, second: Lines) -> None:
+def test_a_matching_variant_is_reused(
+    edge: RunningEdge, origin: ScriptedOrigin, name: str, vary: str, first: Lines, second: Lines
+) -> None:
     origin.script("/cat", answered("en", vary))
     filled, again = ask(edge, first), ask(edge, second)
     assert told(again) == "latentedge; hit", name
@@ -109,7 +111,7 @@ def test_reused(edge: RunningEdge, origin: ScriptedOrigin, name: str, vary: str,
         ("vary-syntax-foo-star", ["Foo, *"], STAR, STAR),
     ],
 )
-def test_not_reused(
+def test_another_variant_is_not_reused(
     edge: RunningEdge, origin: ScriptedOrigin, name: str, vary: list[str], first: Lines, second: Lines
 ) -> None:
     origin.script("/cat", answered("en", *vary), answered("de", *vary))
@@ -118,8 +120,8 @@ def test_not_reused(
     assert another.headers["etag"] != filled.headers["etag"]
 
 
-def test_vary_invalidate(edge: RunningEdge, origin: ScriptedOrigin) -> None:
-    """A second variant takes the first one's place in no way."""
+def test_a_second_variant_does_not_replace_the_first(edge: RunningEdge, origin: ScriptedOrigin) -> None:
+    """The first variant is still a hit after the second one was stored."""
     origin.script("/cat", answered("en", "Foo"), answered("de", "Foo"))
     filled, other, again = (ask(edge, [("Foo", value)]) for value in ("1", "2", "1"))
     assert told(again) == "latentedge; hit"

@@ -1,4 +1,4 @@
-"""A purge takes every variant of a picture, and nothing that was under way brings one back."""
+"""A purge removes every variant of a picture, and no fetch from before it stores one again."""
 
 import asyncio
 import threading
@@ -46,13 +46,13 @@ def _able(session_valkey: EmbeddedValkey, _session_origin: ScriptedOrigin) -> It
 
 @pytest.fixture
 def able(_able: RunningEdge, edge: RunningEdge) -> RunningEdge:
-    """An edge that purges, beside `edge`, which has emptied the store of both."""
+    """An edge that can purge, with the same empty store as `edge`."""
     _ = edge
     return _able
 
 
 @pytest.mark.parametrize("order", [{"id": "cat"}, {"tag": "cats"}, {"all": True}])
-def test_a_purge_takes_all_variants(
+def test_a_purge_removes_all_variants(
     able: RunningEdge, edge: RunningEdge, origin: ScriptedOrigin, order: dict[str, object]
 ) -> None:
     origin.script("/cat", *[in_language("en"), in_language("de")] * 2)
@@ -63,7 +63,7 @@ def test_a_purge_takes_all_variants(
 
 
 @pytest.mark.parametrize("order", [{"id": "cat"}, {"tag": "cats"}, {"all": True}])
-def test_a_soft_one_lets_each_be_validated_once(
+def test_after_a_soft_purge_each_variant_is_validated_once(
     able: RunningEdge, edge: RunningEdge, origin: ScriptedOrigin, order: dict[str, object]
 ) -> None:
     origin.script("/cat", in_language("en"), in_language("de"), *[Reply(status=304)] * 2)
@@ -114,10 +114,10 @@ def test_a_validation_of_a_variant_at_another_edge_renews_nothing_that_was_purge
     assert now.headers["etag"] != first[0].headers["etag"]
 
 
-def test_a_source_that_was_shown_before_a_soft_purge_is_not_shown_after_it(
+def test_a_source_served_before_a_soft_purge_is_not_served_after_it(
     origin: ScriptedOrigin, session_valkey: EmbeddedValkey
 ) -> None:
-    """The encode of the old variant is still under way: see EDGE_MISS."""
+    """With EDGE_MISS=source, the encode of the old variant is still running."""
     origin.script("/cat", in_language("en"), in_language("de"), in_language("fr"))
     with purging_edge(origin.url, own_store(session_valkey, 8), miss="source", latent_token=LATENT_TOKEN) as hasty:
         hasty.latent("cat", EN)
@@ -130,7 +130,9 @@ def test_a_source_that_was_shown_before_a_soft_purge_is_not_shown_after_it(
         assert after[0].headers["etag"] != before.headers["etag"]
 
 
-def test_who_asks_after_the_purge_joins_nobody_who_asked_before(able: RunningEdge, origin: ScriptedOrigin) -> None:
+def test_a_request_after_the_purge_does_not_join_a_fetch_from_before_it(
+    able: RunningEdge, origin: ScriptedOrigin
+) -> None:
     gate = threading.Event()
     late = Reply(in_language("de").body, headers=in_language("de").headers, gate=gate)
     origin.script("/cat", in_language("en"), late, in_language("fr"))
@@ -144,8 +146,8 @@ def test_who_asks_after_the_purge_joins_nobody_who_asked_before(able: RunningEdg
     assert told(ask(able, DE)) == HIT
 
 
-def test_a_grant_is_over_as_soon_as_its_rule_is(valkey: EmbeddedValkey) -> None:
-    """Before the news of the purge has come."""
+def test_a_grant_ends_with_its_vary_rule(valkey: EmbeddedValkey) -> None:
+    """The edge has not read the purge table yet."""
 
     async def story() -> list[bool]:
         connection = Connection(valkey.url, timeouts=Timeouts(timeout_s=60, retry_s=0), observer=Alarms())

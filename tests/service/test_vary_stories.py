@@ -1,4 +1,4 @@
-"""Pictures that vary by a field of the request: every client gets its own variant, and shares it with its like."""
+"""Pictures that vary by a field of the request: each client gets its variant, shared with equivalent requests."""
 
 import socket
 
@@ -28,7 +28,7 @@ def variants(edge: RunningEdge, store: redis.Redis, origin: ScriptedOrigin) -> V
     return Variants(store, origin)
 
 
-def test_each_language_is_stored_apart_and_asked_for_once(
+def test_each_language_is_fetched_once_and_stored_as_its_own_variant(
     edge: RunningEdge, origin: ScriptedOrigin, store: redis.Redis, variants: Variants
 ) -> None:
     origin.script("/cat", in_language("en"), in_language("de"))
@@ -45,7 +45,7 @@ def test_each_language_is_stored_apart_and_asked_for_once(
     assert told(ask(edge, DE, "/image/cat?res=medium&fmt=png")) == HIT
 
 
-def test_a_copy_of_one_variant_is_not_good_for_another(edge: RunningEdge, origin: ScriptedOrigin) -> None:
+def test_the_entity_tag_of_one_variant_does_not_match_another(edge: RunningEdge, origin: ScriptedOrigin) -> None:
     origin.script("/cat", in_language("en"), in_language("de"))
     tags = [ask(edge, asked).headers["etag"] for asked in (EN, DE)]
     asked = {"If-None-Match": tags[0]}
@@ -53,13 +53,13 @@ def test_a_copy_of_one_variant_is_not_good_for_another(edge: RunningEdge, origin
     assert ask(edge, {**DE, **asked}).status_code == 200
 
 
-def test_a_request_that_says_nothing_has_a_variant_of_its_own(edge: RunningEdge, origin: ScriptedOrigin) -> None:
+def test_a_request_without_the_field_has_its_own_variant(edge: RunningEdge, origin: ScriptedOrigin) -> None:
     origin.script("/cat", in_language("en"), in_language("de"))
     assert [told(ask(edge, asked)) for asked in (EN, {}, EN, {})] == [MISS, VARY_MISS, HIT, HIT]
     assert ask(edge, {}).headers["etag"] != ask(edge, EN).headers["etag"]
 
 
-def test_what_does_not_vary_is_asked_for_once_and_read_once(
+def test_a_picture_that_does_not_vary_is_fetched_once_and_read_once(
     edge: RunningEdge, origin: ScriptedOrigin, store: redis.Redis, photo: bytes
 ) -> None:
     origin.script("/cat", Reply(photo, headers={"Cache-Control": "max-age=600", "Vary": "Accept, Accept-Encoding"}))
@@ -70,7 +70,7 @@ def test_what_does_not_vary_is_asked_for_once_and_read_once(
 
 
 def reads_of_a_hit(edge: RunningEdge, store: redis.Redis, path: str) -> int:
-    """How many strings of pictures are read for it."""
+    """Return the number of strings that a hit reads from the store."""
     with store.monitor() as monitor:  # type: ignore[no-untyped-call]
         assert told(ask(edge, EN, path)) == HIT
         store.get("the end")
@@ -94,7 +94,7 @@ def test_a_rule_lasts_as_long_as_its_longest_variant(
     assert longest_s - 60 <= store.ttl(variants.home) <= longest_s
 
 
-def test_a_better_latent_of_a_variant_takes_its_place(valkey: EmbeddedValkey, origin: ScriptedOrigin) -> None:
+def test_a_better_latent_replaces_that_of_its_variant(valkey: EmbeddedValkey, origin: ScriptedOrigin) -> None:
     origin.script("/cat", in_language("en"), in_language("de"))
     settings = read_settings(origin=origin.url, redis_url=valkey.url, refine=STEPS)
     with redis.Redis.from_url(valkey.url) as store, running_edge(settings) as refining:
@@ -109,7 +109,7 @@ def test_a_better_latent_of_a_variant_takes_its_place(valkey: EmbeddedValkey, or
 def test_a_variant_is_encoded_when_it_is_asked_for_again(
     origin: ScriptedOrigin, session_valkey: EmbeddedValkey
 ) -> None:
-    """EDGE_ADMISSION_S counts variants: one that is in demand makes no case for the others."""
+    """EDGE_ADMISSION_S counts requests by variant: demand for one does not admit another."""
     origin.script("/cat", *[in_language("en")] * 2, *[in_language("de")] * 2)
     url = own_store(session_valkey, 8)
     with running_edge(read_settings(origin=origin.url, redis_url=url, admission_s=600)) as choosy:
@@ -119,8 +119,10 @@ def test_a_variant_is_encoded_when_it_is_asked_for_again(
 
 
 class TestARuleThatChanges:
-    def test_it_varies_by_more(self, edge: RunningEdge, origin: ScriptedOrigin, variants: Variants) -> None:
-        """The latest answer knows best; what was stored by the former rule is asked for again."""
+    def test_the_picture_varies_by_one_more_field(
+        self, edge: RunningEdge, origin: ScriptedOrigin, variants: Variants
+    ) -> None:
+        """The latest Vary counts; variants that were stored under the previous rule are fetched again."""
         more = in_language("de", Vary="Accept-Language, DPR")
         origin.script("/cat", in_language("en"), more, more, in_language("en", Vary="DPR, Accept-Language"))
         assert [told(ask(edge, asked)) for asked in (EN, DE)] == [MISS, VARY_MISS]
@@ -128,7 +130,7 @@ class TestARuleThatChanges:
         assert [told(ask(edge, {**DE, "DPR": dpr})) for dpr in ("2", "2")] == [VARY_MISS, HIT]
         assert [told(ask(edge, asked)) for asked in (EN, EN, DE)] == [VARY_MISS, HIT, HIT]
 
-    def test_it_varies_no_more(
+    def test_the_picture_no_longer_varies(
         self, edge: RunningEdge, origin: ScriptedOrigin, store: redis.Redis, variants: Variants
     ) -> None:
         plain = Reply(in_language("de").body, headers={"Cache-Control": "max-age=600"})
@@ -137,8 +139,8 @@ class TestARuleThatChanges:
         assert ask(edge, EN).headers["vary"] == "Accept"
         assert variants.home in stored_keys(store)
 
-    def test_a_304_says_so(self, edge: RunningEdge, origin: ScriptedOrigin, variants: Variants) -> None:
-        """RFC 9111 3.2."""
+    def test_a_304_changes_the_vary_rule(self, edge: RunningEdge, origin: ScriptedOrigin, variants: Variants) -> None:
+        """RFC 9111 3.2: a 304 updates the stored fields, Vary included."""
         more = {**BY_LANGUAGE, "Vary": "Accept-Language, DPR"}
         origin.script("/cat", in_language("en"), Reply(status=304, headers=more), in_language("en", Vary=more["Vary"]))
         ask(edge, EN)
@@ -156,7 +158,7 @@ class TestARuleThatChanges:
 
 
 class TestStaleVariants:
-    def test_one_is_validated_by_its_own_validator(
+    def test_a_variant_is_validated_by_its_own_validator(
         self, edge: RunningEdge, origin: ScriptedOrigin, store: redis.Redis, variants: Variants
     ) -> None:
         origin.script("/cat", in_language("en"), in_language("de"), Reply(status=304))
@@ -172,7 +174,7 @@ class TestStaleVariants:
         assert variants.record(DE).bitstream == before.bitstream
         assert store.ttl(variants.home) >= store.ttl(variants.key(DE)) - 1, "nobody would find it"
 
-    def test_one_is_shown_while_it_is_validated(
+    def test_a_stale_variant_is_served_while_it_is_revalidated(
         self, edge: RunningEdge, origin: ScriptedOrigin, variants: Variants
     ) -> None:
         control = "max-age=600, stale-while-revalidate=600"
@@ -188,7 +190,7 @@ class TestStaleVariants:
         assert validation.arrived.wait(LIMIT_S)
         opened(validation)
 
-    def test_one_stands_in_for_an_error_and_no_other_does(
+    def test_a_stale_variant_is_served_on_error_to_its_own_clients_only(
         self, edge: RunningEdge, origin: ScriptedOrigin, variants: Variants
     ) -> None:
         origin.script("/cat", in_language("en"), in_language("de"), *[Reply(status=503)] * 2)
@@ -199,10 +201,10 @@ class TestStaleVariants:
         assert shown.headers["etag"] == tags[1]
         assert ask(edge, FR).status_code == 503
 
-    def test_a_variant_that_has_become_private_goes_alone(
+    def test_only_the_variant_that_has_become_private_is_removed(
         self, edge: RunningEdge, origin: ScriptedOrigin, store: redis.Redis, variants: Variants
     ) -> None:
-        """Varnish's hit-for-miss, by variant: nobody waits for it, and the others are as they were."""
+        """Varnish's hit-for-miss for one variant: its requests do not wait, and the other variants stay stored."""
         private = in_language("de", **{"Cache-Control": "private"})
         origin.script("/cat", in_language("en"), *[private] * 2)
         ask(edge, EN)
@@ -214,10 +216,10 @@ class TestStaleVariants:
 
 
 class TestErrors:
-    def test_what_is_not_there_in_one_language_is_there_in_another(
+    def test_a_404_for_one_language_does_not_hide_another(
         self, edge: RunningEdge, origin: ScriptedOrigin, store: redis.Redis
     ) -> None:
-        """Whichever came first."""
+        """In either order of requests."""
         missing = Reply(status=404, headers=BY_LANGUAGE)
         origin.script("/cat", in_language("en"), missing)
         origin.script("/dog", missing, in_language("en"))
@@ -227,9 +229,7 @@ class TestErrors:
             assert answers[3].headers["cache-status"].startswith("latentedge; hit")
         assert len(stored_keys(store)) == 6
 
-    def test_an_error_that_varies_otherwise_takes_no_variant_away(
-        self, edge: RunningEdge, origin: ScriptedOrigin
-    ) -> None:
+    def test_an_error_with_another_vary_removes_no_variant(self, edge: RunningEdge, origin: ScriptedOrigin) -> None:
         other = Reply(status=404, headers={**BY_LANGUAGE, "Vary": "DPR"})
         origin.script("/cat", in_language("en"), *[other] * 2)
         assert [ask(edge, asked).status_code for asked in (EN, DE, DE, EN)] == [200, 404, 404, 200]
@@ -248,8 +248,8 @@ class TestErrors:
 
 
 class TestWhatReachesTheOrigin:
-    def test_no_request_makes_the_origin_look_down(self, edge: RunningEdge, origin: ScriptedOrigin) -> None:
-        """The server leaves space behind a value as it is, and the client would not send it."""
+    def test_no_field_value_makes_the_origin_seem_unreachable(self, edge: RunningEdge, origin: ScriptedOrigin) -> None:
+        """The HTTP server keeps the space after a value, which h11 would refuse to send to the origin."""
         origin.script("/cat", in_language("en"))
         odd = b"GET /image/cat HTTP/1.1\r\nHost: edge\r\nFoo: 1 \t\r\nBar: \xfc\r\nBaz:\r\nConnection: close\r\n\r\n"
         host, port = edge.url.removeprefix("http://").split(":")
@@ -258,7 +258,9 @@ class TestWhatReachesTheOrigin:
             assert answer.readline().startswith(b"HTTP/1.1 200")
         assert {name.lower(): value for name, value in origin.requests[0].headers.items()}["foo"] == "1"
 
-    def test_the_clients_own_words(self, edge: RunningEdge, origin: ScriptedOrigin, photo: bytes) -> None:
+    def test_fields_of_the_client_replace_those_of_the_edge(
+        self, edge: RunningEdge, origin: ScriptedOrigin, photo: bytes
+    ) -> None:
         origin.script("/cat", Reply(photo, headers=BY_LANGUAGE))
         origin.script("/dog", Reply(photo, headers=BY_LANGUAGE))
         ask(edge, [("Foo", "1"), ("Foo", "2"), ("User-Agent", "a browser"), ("Accept", "image/png"), ("Cookie", "x=1")])
@@ -269,7 +271,7 @@ class TestWhatReachesTheOrigin:
         assert unsaid["user-agent"] == "latentedge"
         assert "cookie" not in said
 
-    def test_too_much_of_it_is_refused_before_anybody_is_asked(
+    def test_too_many_or_too_long_fields_are_refused_before_the_origin_is_asked(
         self, edge: RunningEdge, origin: ScriptedOrigin, photo: bytes
     ) -> None:
         origin.script("/cat", Reply(photo, headers=BY_LANGUAGE))
@@ -282,10 +284,10 @@ class TestWhatReachesTheOrigin:
         ("forward", "stored", "reaches"),
         [("none", False, set()), ("dpr", False, {"dpr"}), ("accept-language", True, {"accept-language"})],
     )
-    def test_as_the_setting_says(
+    def test_only_the_fields_of_the_setting_are_forwarded(
         self, origin: ScriptedOrigin, session_valkey: EmbeddedValkey, forward: str, stored: object, reaches: set[str]
     ) -> None:
-        """What varies by something that never reaches the origin is not stored."""
+        """A picture that varies by a field that is not forwarded is not stored."""
         origin.script("/cat", in_language("en"))
         url = own_store(session_valkey, 9)
         with running_edge(read_settings(origin=origin.url, redis_url=url, forward=forward)) as edge:

@@ -1,4 +1,4 @@
-"""Variants between tiers: a child asks its parent as its own client has asked."""
+"""Variants between tiers: a child forwards the fields of its client to its parent."""
 
 from collections.abc import Iterator
 
@@ -51,10 +51,10 @@ def test_a_child_validates_a_variant_with_its_parent(
     assert answer.headers["etag"] == ask(edge, DE).headers["etag"]
 
 
-def test_what_the_parent_cannot_tell_apart_it_does_not_hand_on_as_a_latent(
+def test_a_parent_serves_no_latent_of_a_picture_whose_variants_it_cannot_tell_apart(
     origin: ScriptedOrigin, session_valkey: EmbeddedValkey
 ) -> None:
-    """A parent that forwards nothing has one picture for all, which may be the wrong one."""
+    """A parent that forwards no fields has one picture for all requests, which may be the wrong variant."""
     origin.script("/cat", *[in_language("en")] * 2)
     deaf = read_settings(
         origin=origin.url, redis_url=own_store(session_valkey, 11), forward="none", latent_token=LATENT_TOKEN

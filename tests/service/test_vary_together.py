@@ -1,4 +1,4 @@
-"""Requests for several variants at the same time: nobody knows how a picture varies until the first answer is there."""
+"""Concurrent requests for several variants: the Vary of a picture is unknown until its first response."""
 
 import asyncio
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ def twin(edge: RunningEdge, origin: ScriptedOrigin, session_valkey: EmbeddedValk
         yield twin
 
 
-def test_who_waited_for_another_variant_gets_their_own(edge: RunningEdge, origin: ScriptedOrigin) -> None:
+def test_a_request_that_waited_for_another_variant_gets_its_own(edge: RunningEdge, origin: ScriptedOrigin) -> None:
     first = gated(in_language("en"))
     origin.script("/cat", first, in_language("de"))
     with under_way(edge, EN) as english:
@@ -39,7 +39,7 @@ def test_who_waited_for_another_variant_gets_their_own(edge: RunningEdge, origin
     assert [ask(edge, asked).headers["etag"] for asked in (EN, DE)] == [tags[0], tags[2]]
 
 
-def test_a_crowd_of_three_languages_makes_three_fetches(edge: RunningEdge, origin: ScriptedOrigin) -> None:
+def test_concurrent_requests_for_three_languages_make_three_fetches(edge: RunningEdge, origin: ScriptedOrigin) -> None:
     first = gated(in_language("en"))
     origin.script("/cat", first, in_language("de"), in_language("fr"))
 
@@ -56,7 +56,7 @@ def test_a_crowd_of_three_languages_makes_three_fetches(edge: RunningEdge, origi
     assert len(set.union(*tags)) == 3
 
 
-def test_variants_that_are_known_do_not_wait_for_each_other(edge: RunningEdge, origin: ScriptedOrigin) -> None:
+def test_known_variants_do_not_wait_for_each_other(edge: RunningEdge, origin: ScriptedOrigin) -> None:
     german = gated(in_language("de"))
     origin.script("/cat", in_language("en"), german, in_language("fr"))
     ask(edge, EN)
@@ -69,7 +69,9 @@ def test_variants_that_are_known_do_not_wait_for_each_other(edge: RunningEdge, o
     assert told(waiting[0]) == VARY_MISS
 
 
-def test_at_two_edges(edge: RunningEdge, twin: RunningEdge, origin: ScriptedOrigin) -> None:
+def test_two_edges_serve_each_variant_to_its_own_clients(
+    edge: RunningEdge, twin: RunningEdge, origin: ScriptedOrigin
+) -> None:
     first = gated(in_language("en"))
     origin.script("/cat", first, in_language("de"))
     with under_way(edge, EN) as english:
@@ -81,7 +83,7 @@ def test_at_two_edges(edge: RunningEdge, twin: RunningEdge, origin: ScriptedOrig
     assert [told(ask(one, asked)) for one in (edge, twin) for asked in (EN, DE)] == [HIT] * 4
 
 
-def test_an_error_is_for_those_who_asked_alike(edge: RunningEdge, origin: ScriptedOrigin) -> None:
+def test_an_error_is_shared_only_by_requests_for_the_same_variant(edge: RunningEdge, origin: ScriptedOrigin) -> None:
     first = gated(Reply(status=404, headers=BY_LANGUAGE))
     origin.script("/cat", first, in_language("de"))
     with under_way(edge, EN) as english:
@@ -91,7 +93,9 @@ def test_an_error_is_for_those_who_asked_alike(edge: RunningEdge, origin: Script
     assert [answer[0].status_code for answer in (english, alike, german)] == [404, 404, 200]
 
 
-def test_whoever_is_shown_the_source_is_shown_their_own(origin: ScriptedOrigin, session_valkey: EmbeddedValkey) -> None:
+def test_each_request_is_served_the_source_of_its_own_variant(
+    origin: ScriptedOrigin, session_valkey: EmbeddedValkey
+) -> None:
     first = gated(in_language("en"))
     origin.script("/cat", first, in_language("de"))
     url = own_store(session_valkey, 8)
@@ -108,7 +112,7 @@ def test_whoever_is_shown_the_source_is_shown_their_own(origin: ScriptedOrigin, 
         assert latents[0] != latents[1]
 
 
-def test_without_a_store(origin: ScriptedOrigin) -> None:
+def test_variants_without_a_store(origin: ScriptedOrigin) -> None:
     first = gated(in_language("en"))
     origin.script("/cat", first, in_language("de"))
     settings = read_settings(origin=origin.url, redis_url="unix:///none.sock")
