@@ -18,6 +18,7 @@ from service.metrics.telemetry import Telemetry
 from service.rules.origin_refused import OriginRefused
 from service.web import responses
 from service.web.access_log import AccessLog, Exchange
+from service.web.error_log import ErrorLog
 from service.web.questions import Questions
 from service.web.request_id import choose_request_id
 from service.web.responses import PictureResponse
@@ -35,6 +36,7 @@ class Pictures:
         self._telemetry = telemetry
         self._questions = questions
         self._log = log
+        self._errors = ErrorLog()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, count it and log it."""
@@ -57,7 +59,7 @@ class Pictures:
             asked = self._questions.read(exchange.scope, exchange.facts)
             answer = await self._cache.answer(asked, exchange.timings)
         except EdgeError as error:
-            self._report(error, exchange)
+            self._errors.report(error, exchange.request_id)
             return self._respond_with_error(exchange, error)
         except Exception:
             logging.getLogger(__name__).exception("request %s failed with an unexpected error", exchange.request_id)
@@ -84,10 +86,6 @@ class Pictures:
         self._telemetry.count_request(
             res=exchange.facts.res, outcome=outcome, seconds=exchange.seconds, sent_bytes=sent_bytes
         )
-
-    def _report(self, error: EdgeError, exchange: Exchange) -> None:
-        if error.report:
-            logging.getLogger(__name__).warning("%s: %s (request %s)", type(error).__name__, error, exchange.request_id)
 
 
 class _DisconnectWatch:

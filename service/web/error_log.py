@@ -1,0 +1,45 @@
+"""Log errors of requests, but not each of thousands: an outage of the origin would fill the disk."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from service.errors import EdgeError
+
+BURST = 10
+REFILL_S = 1.0
+"""Assumed: ten lines tell what is wrong, and one a second tells that it goes on."""
+
+
+@dataclass(slots=True)
+class _Bucket:
+    left: float
+    filled_s: float
+    omitted: int = 0
+
+
+class ErrorLog:
+    """Logs ten errors of a kind at once, then one a second, each with the number of lines that were left out."""
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._buckets: dict[type[EdgeError], _Bucket] = {}
+
+    def report(self, error: EdgeError, request_id: str) -> None:
+        """Log an error that an operator should know of, unless too many of its kind were logged just now."""
+        if not error.report:
+            return
+        now_s = self._clock()
+        bucket = self._buckets.setdefault(type(error), _Bucket(BURST, now_s))
+        bucket.left = min(BURST, bucket.left + (now_s - bucket.filled_s) / REFILL_S)
+        bucket.filled_s = now_s
+        if bucket.left < 1:
+            bucket.omitted += 1
+            return
+        more = f"; {bucket.omitted} more were not logged" if bucket.omitted else ""
+        logging.getLogger(__name__).warning("%s: %s (request %s%s)", type(error).__name__, error, request_id, more)
+        bucket.left -= 1
+        bucket.omitted = 0
