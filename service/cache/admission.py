@@ -1,8 +1,8 @@
-"""Which pictures are worth an encode: the ones that are asked for a second time within a while. No I/O.
+"""Admission: encode a picture only at its second request within a time window. No I/O.
 
-A count-min sketch with conservative update (Cormode and Muthukrishnan 2005; Estan and Varghese 2002) counts in so many
-cells, whatever the number of pictures; two of them take turns, so that what was asked for is forgotten in time (Yoon
-2010, active-active buffering).
+A count-min sketch with conservative update (Cormode and Muthukrishnan 2005; Estan and Varghese 2002) counts requests in
+a fixed amount of memory, whatever the number of pictures. Two sketches take turns, so that old requests are forgotten
+(Yoon 2010, active-active buffering).
 """
 
 from __future__ import annotations
@@ -12,16 +12,18 @@ import struct
 from collections.abc import Callable
 
 CELLS = 2**20
-"""Bytes of one sketch."""
+"""Cells of one sketch, of one byte each."""
 ROWS = 4
-_WHICH = struct.Struct(f"<{ROWS}I")
+"""Cells that count one picture."""
+_CELL_NUMBERS = struct.Struct(f"<{ROWS}I")
 TURN_AFTER = 2**17
-"""Pictures in one sketch (derived): with 4 cells of a million each, 1 first request in 40 counts as a second then."""
+"""Most pictures in one sketch (derived): with 4 of a million cells, 1 first request in 40 then counts as a second."""
 ENOUGH = 2
+"""The request at which a picture is encoded."""
 
 
 class Admission:
-    """Remembers requests for at least `window_s`, and no longer than twice as long; 0 admits everything."""
+    """Counts the requests for each picture over at least `window_s` seconds and at most twice that; 0 admits all."""
 
     def __init__(self, window_s: float, *, clock: Callable[[], float]) -> None:
         self._window_s = window_s
@@ -32,7 +34,7 @@ class Admission:
         self._counted = 0
 
     def note(self, key: bytes) -> None:
-        """Count one request."""
+        """Count one request for a picture."""
         if not self._window_s:
             return
         self._take_turns()
@@ -44,7 +46,7 @@ class Admission:
                 self._current[cell] = max(self._current[cell], least + 1)
 
     def admits(self, key: bytes) -> bool:
-        """Return whether the picture was asked for more than once."""
+        """Return whether the picture was requested at least twice within the window."""
         if not self._window_s:
             return True
         return min(self._current[cell] + self._former[cell] for cell in _cells(key)) >= ENOUGH
@@ -59,5 +61,5 @@ class Admission:
 
 
 def _cells(key: bytes) -> tuple[int, ...]:
-    digest = hashlib.blake2b(key, digest_size=_WHICH.size).digest()
-    return tuple(number % CELLS for number in _WHICH.unpack(digest))
+    digest = hashlib.blake2b(key, digest_size=_CELL_NUMBERS.size).digest()
+    return tuple(number % CELLS for number in _CELL_NUMBERS.unpack(digest))

@@ -1,4 +1,4 @@
-"""A question to the cache and its answer, as values: what the picture route asks and what the responses are made of."""
+"""The cache's input and output as values: what the picture route asks, and what a response is built from."""
 
 from __future__ import annotations
 
@@ -25,27 +25,29 @@ class Asked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """A picture, its headers without it (HEAD), or the news that the client's copy is good (304)."""
+    """What the client gets: a picture, its headers alone (HEAD), or 304 Not Modified."""
 
     outcome: Outcome
     media_type: str
     body: bytes | None
     passed: PassedOn
     age: str = ""
-    """The Age field. Where the answer comes straight from the origin, it is the origin's, as is the status."""
+    """The Age field. A response that comes straight from the origin has the origin's Age and status."""
     status: int = HTTPStatus.OK
     forwarded: Reason | None = None
-    """Why the origin was asked (RFC 9211 2.2); None for a hit."""
+    """Why the request was forwarded (RFC 9211 2.2); None for a hit."""
     origin_status: int | None = None
-    """The status of the origin's answer to a validation; None where the origin was asked without one, or not at all."""
+    """The status with which the origin answered a validation; None without a validation."""
     collapsed: bool = False
+    """Whether this request waited for another request's fetch (RFC 9211 2.6)."""
     not_modified: bool = False
     entity_tag: str = ""
     ttl_s: int | None = None
+    """The rest of the freshness lifetime, negative for a stale picture; None for an answer from the source."""
     stored: bool = False
     detail: Reason | None = None
-    """Why nothing was stored, or how the answer was made."""
+    """A more precise reason, such as why nothing was stored: the `detail` of Cache-Status."""
     latent_facts: str = ""
-    """The facts that a latent is served with."""
+    """The field that describes the source file of a latent; empty for a picture."""
     tags: tuple[str, ...] = ()
-    """The names under which the latent is purged."""
+    """The cache tags, for a child edge that asked for the latent."""

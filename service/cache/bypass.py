@@ -1,10 +1,10 @@
-"""Answers that are made straight from the source: resized, or as it is. They take no encode, no decode and no store.
+"""Answer straight from the source, resized or unchanged: without an encode, a decode or the store.
 
-A picture that the origin lets nobody store is marked for a minute (Varnish: hit-for-miss): each request for it then
-fetches for itself, instead of waiting for a fill that can help nobody else.
+A picture that the origin forbids to store has a hit-for-miss mark for a minute (Varnish's term). Each request for it then
+fetches for itself, instead of waiting for a fill whose result it could not use.
 
-A child edge gets no more of a picture than a client: the 344 picture without loss, as `fmt=png` serves it, but not the
-origin's file, unless the origin forbids to transform it. A picture that came as a latent is passed on as a latent.
+A child edge gets no more of a picture than a client does: the 344 picture as lossless PNG, as `fmt=png` serves it, and
+the origin's file only under `no-transform`. A picture that came as a latent is passed on as a latent.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ class Bypass:
         self._now = now
 
     async def fetch(self, asked: Asked, timings: Timings, *, forwarded: Reason) -> Source:
-        """Fetch the picture for a request that stores nothing. Raises what the client gets."""
+        """Fetch the picture for a request that stores nothing. Raises OriginError, SourceError or another EdgeError."""
         with note_forward_reason(forwarded):
             return await self._upstream.fetch(asked.wanted.image_id, asked.terms, timings)
 
     async def fetch_hit_for_miss(self, asked: Asked, lookup: Lookup, timings: Timings, *, forwarded: Reason) -> Source:
-        """Fetch a marked picture. Any other answer of the origin than one that may not be stored ends the mark."""
+        """Fetch a picture that has a hit-for-miss mark. Clears the mark on an error, or if the answer may be stored."""
         try:
             source = await self.fetch(asked, timings, forwarded=forwarded)
         except EdgeError:  # not CancelledError: a client that disconnects says nothing about the picture
@@ -57,10 +57,10 @@ class Bypass:
         return source
 
     async def answer(self, source: Source, asked: Asked, timings: Timings) -> Answer:
-        """Return the answer that shows this source. Raises CodecFailed or QueueFull."""
+        """Return an answer made from the source's pixels. Raises CodecFailed or QueueFull."""
         if source.prepared.original is not None:
-            return self._answer_as_it_is(source, source.prepared.original, asked)
-        wanted = _without_loss(asked.wanted, source) if asked.wanted.is_latent else asked.wanted
+            return self._answer_unchanged(source, source.prepared.original, asked)
+        wanted = _lossless(asked.wanted, source) if asked.wanted.is_latent else asked.wanted
         tag = self._files.source_tag(source.prepared.source_digest, wanted)
         not_modified = self._is_not_modified(source, tag, asked)
         answer = Answer(
@@ -80,12 +80,12 @@ class Bypass:
     async def _write(self, source: Source, wanted: Wanted, timings: Timings) -> bytes:
         prepared = source.prepared
         if wanted.is_latent:
-            assert prepared.bitstream is not None, "else a picture is wanted"
+            assert prepared.bitstream is not None, "_lossless keeps a latent only if there is one"
             return prepared.bitstream
         return await self._files.write(prepared.of_size(wanted.size_px), wanted, timings)
 
     async def answer_later(self, source: Source, asked: Asked, timings: Timings) -> Answer:
-        """Return the same with its age, for a request that came after the origin's answer (RFC 9111 4, 5.1)."""
+        """Return the answer with its age, for a request that came after the origin's response (RFC 9111 4, 5.1)."""
         born_ms, now_s = freshness.born_ms(source.fields), self._now()
         return replace(
             await self.answer(source, asked, timings),
@@ -93,8 +93,8 @@ class Bypass:
             ttl_s=freshness.remaining_s(born_ms=born_ms, lifetime_s=source.storage.lifetime_s, now_s=now_s),
         )
 
-    def _answer_as_it_is(self, source: Source, original: Original, asked: Asked) -> Answer:
-        """RFC 9110 7.7, no-transform: neither another size nor another media type, and the origin's own entity tag."""
+    def _answer_unchanged(self, source: Source, original: Original, asked: Asked) -> Answer:
+        """Return the origin's file and entity tag: no-transform forbids another size or type (RFC 9110 7.7)."""
         fields, tag = source.fields, tag_for_clients(source.fields.etag)
         not_modified = self._is_not_modified(source, tag, asked)
         return Answer(
@@ -105,7 +105,7 @@ class Bypass:
             entity_tag=tag,
             passed=fields.passed,
             age=fields.age,
-            tags=fields.tags if asked.wanted.is_latent else (),  # the file, for an edge that may store it
+            tags=fields.tags if asked.wanted.is_latent else (),  # for a child edge, which may store the file
             status=fields.status,
         )
 
@@ -115,15 +115,15 @@ class Bypass:
         return asked.conditions.is_not_modified(current, now_s=self._now())
 
 
-def _without_loss(wanted: Wanted, source: Source) -> Wanted:
-    """Return what a child gets in place of a latent that is not stored."""
+def _lossless(wanted: Wanted, source: Source) -> Wanted:
+    """Return what a child edge gets in place of a latent that is not stored: the latent from upstream, else PNG."""
     if source.prepared.bitstream is not None:
         return wanted
     return replace(wanted, media_type=MEDIA_TYPES["png"])
 
 
 def _facts(source: Source) -> str:
-    """Return the facts of the file: with them the child has the same entity tags, and can validate with the origin."""
+    """Return the facts of the file. They give the child the same entity tags, and a validator for the origin."""
     fields = source.fields
     etag = fields.etag if fits(fields.etag, ETAG_CAP_BYTES) else ""
     return write_facts(replace(source.prepared.facts, origin_etag=etag, is_stale=fields.is_stale))

@@ -1,8 +1,7 @@
-"""One flight per key for any number of simultaneous callers. Knows nothing of pictures.
+"""Run one task ("flight") per key for any number of simultaneous callers. Knows nothing of pictures.
 
-A flight belongs to no caller: it goes on when the callers have gone. A caller that starts a flight must look again
-inside it for what another flight may have just stored, in this order of events: A misses, B misses, A's flight stores
-and ends, B finds no flight and starts one.
+A flight continues when its callers are cancelled. It must look into the store again when it starts, because of this
+order of events: A misses, B misses, A's flight stores and ends, B finds no flight and starts one.
 """
 
 from __future__ import annotations
@@ -16,52 +15,53 @@ from service.errors import QueueFull
 
 Result = TypeVar("Result")
 Show = Callable[[Result], None]
-"""A flight calls it with a result that is good enough for the callers that wait, and goes on."""
+"""A flight calls this to give the waiting callers a preliminary result, and continues."""
 Fly = Callable[[Show[Result]], Coroutine[Any, Any, Result]]
 
 
 @dataclass(frozen=True, slots=True)
 class Landed(Generic[Result]):
-    """A flight's result, and whether this caller joined a flight of another one."""
+    """A flight's result, and how this caller got it."""
 
     value: Result
     collapsed: bool
+    """Whether another caller had started the flight."""
     late: bool = False
-    """Whether the flight had shown its result before this caller came."""
+    """Whether the flight had shown a preliminary result before this caller joined."""
     flight: asyncio.Task[Result] | None = field(default=None, compare=False, repr=False)
-    """The flight, which may go on."""
+    """The flight's task, which may still run."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Flight(Generic[Result]):
     task: asyncio.Task[Result]
     shown: asyncio.Future[Result]
-    """Done when the task is, or when it has shown a result."""
+    """Done when the task has ended or has shown a preliminary result."""
 
 
 class Coalescing(Generic[Result]):
     """The flights of one kind in this process."""
 
     def __init__(self, waiters: int) -> None:
-        """`waiters` is how many callers may wait for flights of others at one time."""
+        """`waiters` is how many callers may wait at a time for flights that other callers started."""
         self._flights: dict[Hashable, _Flight[Result]] = {}
-        """The flights that may be joined."""
+        """The flights that callers can join."""
         self._under_way: set[asyncio.Task[Result]] = set()
-        """All flights."""
+        """The tasks of all flights, including those of forgotten keys."""
         self._free = waiters
 
     async def run(self, key: Hashable, fly: Fly[Result], *, to_the_end: bool = True) -> Landed[Result]:
         """Join the flight for this key, or start one. Raises the flight's error, or QueueFull.
 
-        A caller that need not wait `to_the_end` goes on with the result that the flight shows.
+        With `to_the_end` off, the caller returns as soon as the flight shows a preliminary result.
         """
         collapsed = key in self._flights
         if collapsed and not self._free:
-            raise QueueFull("too many wait for flights")
+            raise QueueFull("too many requests wait for another request's fetch")
         self.begin(key, fly)
         self._free -= collapsed
         try:
-            # shield: the caller may be cancelled, the flight goes on for the others and for the store.
+            # shield: the caller may be cancelled, but the flight continues for the other callers and for the store.
             flight = self._flights[key]
             late = flight.shown.done() and not to_the_end
             value = await asyncio.shield(flight.task if to_the_end else flight.shown)
@@ -70,7 +70,7 @@ class Coalescing(Generic[Result]):
             self._free += collapsed
 
     def begin(self, key: Hashable, fly: Fly[Result]) -> None:
-        """Start a flight for this key unless there is one, and wait for nothing."""
+        """Start a flight for this key in the background, unless there is one."""
         if key in self._flights:
             return
         shown: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
@@ -85,13 +85,13 @@ class Coalescing(Generic[Result]):
         flight.task.add_done_callback(lambda _: self._land(key, flight))
 
     def forget(self, key: Hashable, *, only: Landed[Result] | None = None) -> None:
-        """Let the next caller start another flight than this, which goes on for the callers that wait for it."""
+        """Let the next caller start a new flight. The present one continues. With `only`: if it is that one."""
         flight = self._flights.get(key)
         if flight is not None and (only is None or flight.task is only.flight):
             del self._flights[key]
 
     def show_instead(self, key: Hashable, result: Result, *, only: Landed[Result]) -> None:
-        """Show callers that join this flight from now on another result than it has shown."""
+        """Replace the preliminary result of this flight for callers that join it from now on."""
         flight = self._flights.get(key)
         if flight is not None and flight.task is only.flight:
             shown: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
@@ -99,14 +99,14 @@ class Coalescing(Generic[Result]):
             self._flights[key] = replace(flight, shown=shown)
 
     def __contains__(self, key: Hashable) -> bool:
-        """Return whether a flight for this key could be joined."""
+        """Return whether there is a flight to join for this key."""
         return key in self._flights
 
     def __len__(self) -> int:
         return len(self._under_way)
 
     async def close(self, *, within_s: float) -> None:
-        """Let flights land for so long, then cancel them; their callers are cancelled with them."""
+        """Wait up to `within_s` seconds for flights to end, then cancel them and thereby their callers."""
         flights = list(self._under_way)
         if flights and within_s:
             await asyncio.wait(flights, timeout=within_s)
@@ -127,4 +127,4 @@ class Coalescing(Generic[Result]):
                 shown.set_result(task.result())
         elif not shown.done():
             shown.set_exception(error)
-            shown.exception()  # marks it as retrieved, even if every caller has gone
+            shown.exception()  # else asyncio logs "exception was never retrieved" if every caller was cancelled

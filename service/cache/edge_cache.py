@@ -1,9 +1,9 @@
-"""The story of one picture request, read from top to bottom. Rules live in the pure modules, I/O in the adapters.
+"""Answer one picture request, from top to bottom. Rules live in the pure modules, I/O in the adapters.
 
-fresh         store -> 304 or headers or decode -> file
-stale         as fresh, while one fill asks the origin
+fresh         store -> 304, or headers alone, or decode -> file
+stale         as fresh, while one fill validates with the origin
 missing       one fill for all requests -> as fresh
-hit-for-miss  one fetch for each request -> resized from the source, or passed on as it is
+hit-for-miss  one fetch for each request -> resized from the source, or the source unchanged
 no store      one fetch for all requests -> resized from the source
 """
 
@@ -61,7 +61,7 @@ class EdgeCache:
         self._telemetry = telemetry
 
     async def answer(self, asked: Asked, timings: Timings) -> Answer:
-        """Answer one request. Raises an EdgeError that has a status for the client."""
+        """Answer one request. Raises EdgeError with the status for the client."""
         with timings.measure("store"):
             state = await self._states.look(asked)
         match state:
@@ -77,12 +77,12 @@ class EdgeCache:
                 return await self._answer_without_store(asked, timings)
 
     def forget(self, image_id: str) -> None:
-        """Let requests from now on ask the origin at once, and join no fill that is under way: it was purged."""
-        self._flights.forget(self._states.home(image_id))
-        self._states.forget_failure(image_id)
+        """After a purge: let new requests start a new fill, and clear the back-off."""
+        self._flights.forget(self._states.primary_key(image_id))
+        self._states.clear_back_off(image_id)
 
     async def close(self, *, within_s: float) -> None:
-        """Let fills end for so long, then cancel them."""
+        """Wait up to `within_s` seconds for fills to end, then cancel them."""
         await self._flights.close(within_s=within_s)
 
     async def _answer_fresh(self, found: Found, asked: Asked, timings: Timings) -> Answer:
@@ -104,7 +104,7 @@ class EdgeCache:
         return replace(answer, detail=reason)
 
     async def _answer_instead(self, found: Found, error: DamagedBitstream, asked: Asked, timings: Timings) -> Answer:
-        """Answer after a fill that replaces a record which cannot be decoded."""
+        """Replace a record that cannot be decoded by a fill, and answer from the result."""
         self._telemetry.count_record_fault(error.reason)
         return await self._answer_after_fill(asked, found.lookup, timings, instead_of=found.record)
 
@@ -116,24 +116,26 @@ class EdgeCache:
         if not landed.collapsed:
             timings.stages.extend(result.facts.timings.stages)
         if isinstance(result, Reused):
-            return await self._answer_reused(result, asked, timings)
+            return await self._answer_from_preview(result, asked, timings)
         if isinstance(result, Preview | Unstored):
-            return await self._answer_unstored(result, asked, timings, collapsed=landed.collapsed)
+            return await self._answer_from_source(result, asked, timings, collapsed=landed.collapsed)
         try:
-            return await self._answer_filled(Landed(result, collapsed=landed.collapsed), asked, timings)
+            return await self._answer_from_record(Landed(result, collapsed=landed.collapsed), asked, timings)
         except DamagedBitstream as error:
-            # What this edge has encoded itself can be read. Of other latents only the checksum is known to be good.
+            # A latent that this edge encoded is readable. For any other latent only the checksum has been verified.
             encoded_here = isinstance(result, NewRecord) and isinstance(result.delivered, Source)
             if not encoded_here and instead_of is None:
                 self._telemetry.count_record_fault(error.reason)
                 return await self._answer_after_fill(asked, lookup, timings, instead_of=result.record)
-            raise CodecFailed("a bitstream that was just made cannot be read") from error
+            raise CodecFailed("a new bitstream cannot be decoded") from error
 
-    async def _answer_filled(self, landed: Landed[WithRecord], asked: Asked, timings: Timings) -> Answer:
+    async def _answer_from_record(self, landed: Landed[WithRecord], asked: Asked, timings: Timings) -> Answer:
         result, outcome = landed.value, _outcome(landed)
         answer = await self._from_record.answer(result.record, asked, timings, outcome=outcome)
         if outcome is Outcome.MISS and isinstance(result, NewRecord):
-            answer = replace(answer, age=result.delivered.fields.age)  # this client's request went to the origin
+            answer = replace(
+                answer, age=result.delivered.fields.age
+            )  # this request was forwarded, so it gets the origin's Age
         forwarded = None if outcome is Outcome.HIT else result.facts.forwarded
         detail = None if forwarded is not None and forwarded.detail else answer.detail
         return replace(
@@ -145,16 +147,18 @@ class EdgeCache:
             detail=Reason.STALE_IF_ERROR if isinstance(result, StaleInstead) else detail,
         )
 
-    async def _answer_unstored(
+    async def _answer_from_source(
         self, result: Preview | Unstored, asked: Asked, timings: Timings, *, collapsed: bool
     ) -> Answer:
         source, obstacle = result.source, result.source.storage.obstacle
-        # RFC 9111 5.2.2.5 and 5.2.2.7: an answer that may not be stored was for another client.
+        # RFC 9111 5.2.2.5 and 5.2.2.7: a response that may not be stored is only for the client that asked for it.
         shares = collapsed and obstacle is None
         if collapsed and not shares:
             source = await self._bypass.fetch(asked, timings, forwarded=result.facts.forwarded)
         answer = await self._bypass.answer(source, asked, timings)
-        outcome = Outcome.BYPASS if obstacle is not None else Outcome.COLLAPSED if shares else _outcome_alone(result)
+        outcome = (
+            Outcome.BYPASS if obstacle is not None else Outcome.COLLAPSED if shares else _outcome_uncollapsed(result)
+        )
         why = result.why if isinstance(result, Unstored) and obstacle is None else Reason.SOURCE
         return replace(
             answer,
@@ -165,7 +169,7 @@ class EdgeCache:
             detail=source.storage.obstacle or why,
         )
 
-    async def _answer_reused(self, result: Reused, asked: Asked, timings: Timings) -> Answer:
+    async def _answer_from_preview(self, result: Reused, asked: Asked, timings: Timings) -> Answer:
         answer = await self._bypass.answer_later(result.preview.source, asked, timings)
         if result.why_stale is None:
             self._telemetry.add_avoided_bytes(result.preview.source.prepared.source_bytes)
@@ -192,7 +196,7 @@ class EdgeCache:
         return replace(answer, forwarded=Reason.STORE_UNAVAILABLE)
 
 
-def _outcome_alone(result: Preview | Unstored) -> Outcome:
+def _outcome_uncollapsed(result: Preview | Unstored) -> Outcome:
     confirmed = result.facts.origin_status == HTTPStatus.NOT_MODIFIED
     return Outcome.REVALIDATED if confirmed else Outcome.MISS
 

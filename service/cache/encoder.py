@@ -1,4 +1,4 @@
-"""Encode new pictures: the ones that are worth it, as far as there is room in the queue."""
+"""Encode new pictures, within the limits of admission and of the queue."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from service.settings.quality import Quality
 
 @dataclass(frozen=True, slots=True)
 class EncodeRules:
-    """What the operator decides about encodes."""
+    """The operator's settings for encodes."""
 
     quality: Quality
     source_first: bool = False
-    """Whether requests are answered from the source's pixels instead of waiting for the latent."""
+    """Whether a miss is answered from the source's pixels, without waiting for the encode."""
     background_items: int = 1
-    """How many encodes may wait in the background, after their clients were answered."""
+    """Most encodes in the background, whose requests have been answered already."""
 
 
 class Encoder:
-    """Encodes for all fills of a process."""
+    """The encoder of one process."""
 
     def __init__(self, rules: EncodeRules, *, worker: PictureCodec, admission: Admission) -> None:
         self._rules = rules
@@ -35,7 +35,7 @@ class Encoder:
 
     @property
     def source_first(self) -> bool:
-        """Whether requests are answered from the source's pixels instead of waiting for the latent."""
+        """Whether a miss is answered from the source's pixels, without waiting for the encode."""
         return self._rules.source_first
 
     @property
@@ -48,23 +48,23 @@ class Encoder:
         self._admission.note(key)
 
     def admits(self, key: bytes) -> bool:
-        """Return whether a picture is asked for often enough to be encoded."""
+        """Return whether a picture was requested often enough to be encoded."""
         return self._admission.admits(key)
 
     async def encode(self, high: Pixels) -> bytes:
-        """Return the bitstream that a client waits for. Raises QueueFull or CodecFailed."""
+        """Return the bitstream of a 344x344 picture for which a client waits. Raises QueueFull or CodecFailed."""
         return await self._worker.encode(high, quality=self._rules.quality)
 
     async def encode_in_background(self, high: Pixels) -> bytes:
-        """Return the bitstream that no client waits for. Raises QueueFull or CodecFailed.
+        """Return the bitstream of a 344x344 picture for which no client waits.
 
-        At most `background_items` wait.
+        Raises QueueFull if `background_items` encodes are under way, or CodecFailed.
         """
-        with self._place():
+        with self._reserve_place():
             return await self._worker.encode(high, quality=self._rules.quality, patient=True)
 
     @contextmanager
-    def _place(self) -> Iterator[None]:
+    def _reserve_place(self) -> Iterator[None]:
         if self._in_background >= self._rules.background_items:
             raise QueueFull(f"{self._in_background} encodes wait in the background")
         self._in_background += 1

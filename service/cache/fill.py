@@ -1,8 +1,8 @@
-"""The work of one miss: origin -> picture -> latent -> record in the store. Runs inside a flight; answers no request.
+"""Fill one miss: origin -> picture -> latent -> record in the store. Runs inside a flight; answers no request.
 
-A fill has these steps, in this order: take the lease, look again, fetch, read and resize, encode, store. Requests that
-wait for it go on after the last one. Of a stale record the fill asks the origin whether it is still good: if so, or if
-the file is the same, the record is stored again under new dates, and nothing is encoded.
+The steps of a fill are: take the lease, look again, fetch, read and resize, encode, store. Requests that wait for the
+fill continue after the last step. A fill validates a stale record with the origin. If the origin confirms it, or sends
+the same file, the record is stored again with new dates, and nothing is encoded.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ from service.upstream.upstream import Upstream
 
 
 class Filler:
-    """Fills the store, one picture at a time."""
+    """Fills the store; each call of `fill` is for one picture."""
 
     def __init__(
         self,
@@ -75,10 +75,10 @@ class Filler:
     async def fill(
         self, lookup: Lookup, terms: Terms, *, instead_of: Record | None = None, show: Show | None = None
     ) -> FillResult:
-        """Fill one picture and return how that ended. Raises the EdgeError that the clients get.
+        """Fill one picture and return the result. Raises EdgeError with the status for the clients.
 
-        `lookup` is where a request has found no usable record, `instead_of` a record that cannot be decoded. With
-        `show`, the source's pixels are shown as soon as they are there, and encoded in the background.
+        `lookup` is a lookup that found no usable record, `instead_of` a record that cannot be decoded. With `show`, the
+        source's pixels are shown as soon as they have been read, and the encode runs in the background.
         """
         line, forwarded = self._leases.line(lookup.lease), lookup.miss
         while True:
@@ -90,28 +90,28 @@ class Filler:
                         return StoredMeanwhile(facts, work.known.record, waited=line.waited)
                     if lease.may_fill and not work.is_beside:
                         return await self._ask(work)
-            if work.is_beside:  # only a process that writes to the store needs the lease
+            if work.is_beside:  # only a write to the store needs the lease
                 return await self._ask(work)
             if work.is_in_place:
                 await line.wait(lease)
             lookup, forwarded, line = work.lookup, work.forwarded, line.of(work.lookup.lease)
 
     async def purge_mark(self, lookup: Lookup) -> bytes:
-        """Return what tells whether a purge of this picture by its id has come between two points of time."""
+        """Return the purge mark of this picture, which changes with each purge by its id."""
         return await self._record_store.purge_mark(lookup)
 
     def now_s(self) -> float:
-        """Return the time by the clock that freshness is judged by."""
+        """Return the present Unix time, by which freshness is calculated."""
         return self._now()
 
     def needs_validation(self, result: FillResult, *, asked_s: float) -> bool:
-        """Return whether a request has come after the origin's answer, and the answer is not fresh (RFC 9111 4)."""
+        """Return whether a request came after the origin's response and needs a validation of it (RFC 9111 4)."""
         if not isinstance(result, NewRecord) or asked_s < result.delivered.fields.answered_s:
             return False
         return use_of(result.record, now_s=self._now()) is Use.AFTER_VALIDATION
 
     async def is_outdated(self, result: FillResult) -> bool:
-        """Return whether a purge of many has come since the fill began: requests after the purge need another fill."""
+        """Return whether a purge by tag or of all pictures came since the fill began: requests need a new one."""
         match result:
             case Preview(grant=grant) | Reused(preview=Preview(grant=grant)):
                 return grant is not None and await self._record_store.is_over(grant)
@@ -121,19 +121,19 @@ class Filler:
                 return False
             case NewRecord() | Renewed():
                 return result.fenced or await self._record_store.is_purged(result.record, soft=True)
-            case StoredMeanwhile() | StaleInstead():  # a soft purge may have come long before the fill
+            case StoredMeanwhile() | StaleInstead():  # the record may have been stale by a soft purge before the fill
                 return await self._record_store.is_purged(result.record, soft=False)
 
     def _is_usable(self, known: Record, lease: Lease) -> bool:
         use = use_of(known, now_s=self._now())
-        # What may be shown during a validation is shown during that of another process too.
+        # A picture that may be served stale during a validation is, even if another process validates it.
         return use is Use.FRESH or (use is Use.WHILE_REVALIDATING and lease.standing is Standing.ANOTHERS)
 
     async def _begin(self, work: Work, instead_of: Record | None) -> Work:
         found: Found | Reason
         beside = b""
         try:
-            # Read from the store itself: if a purge were seen too late, what it removed would be stored again.
+            # Read the purges from the store: with an outdated copy, a purged picture would be stored again.
             purges = await self._record_store.purges()
             work = replace(work, lookup=await self._record_store.lookup(work.lookup.image_id, work.terms.fields))
             found = await self._record_store.look(work.lookup, purges)
@@ -141,7 +141,7 @@ class Filler:
             return replace(work, forwarded=Reason.STORE_UNAVAILABLE)
         except RecordOfOthers as others:
             found, beside = others.reason, others.value
-        except RecordError as error:  # the request that looked first has counted it
+        except RecordError as error:  # the first lookup has counted the fault
             found = error.reason
         if isinstance(found, Found) and found.is_own:
             beside = found.value
@@ -152,11 +152,11 @@ class Filler:
     async def _ask(self, work: Work) -> FillResult:
         with note_forward_reason(work.forwarded):
             if work.known is None:
-                return await self._take(work, await self._fetch(work))
+                return await self._admit(work, await self._fetch(work))
             return await self._validate(work, work.known)
 
     async def _validate(self, work: Work, known: Found) -> FillResult:
-        """Ask the origin whether a stale record is still good (RFC 9111 4.3)."""
+        """Validate a stale record with the origin (RFC 9111 4.3)."""
         try:
             answered = await self._upstream.ask(work.lookup.image_id, work.terms, work.timings, known.record)
         except OriginError as error:
@@ -168,7 +168,7 @@ class Filler:
             return await self._renew(work, known, fields, storage, facts)
         if is_the_same(answered, known.record):
             return await self._renew(work, known, answered.fields, answered.storage, work.facts)
-        return await self._take(work, answered)
+        return await self._admit(work, answered)
 
     async def _fetch(self, work: Work) -> Delivered:
         try:
@@ -178,12 +178,12 @@ class Filler:
             await self._record_store.remember(error, work.grant, over=over)
             raise
 
-    async def _take(self, work: Work, delivered: Delivered) -> FillResult:
-        """Store a new picture, if it may be stored and is worth an encode."""
-        assert not isinstance(delivered, Confirmed), "nothing was known that could be confirmed"
+    async def _admit(self, work: Work, delivered: Delivered) -> FillResult:
+        """Encode and store a new picture, if it may be stored and is admitted."""
+        assert not isinstance(delivered, Confirmed), "the request had no condition"
         if delivered.storage.obstacle is not None:
             work.lease.mark_hit_for_miss()
-            if work.known is not None:  # RFC 9111 4: the most recent answer counts, and it may not be shown again
+            if work.known is not None:  # RFC 9111 4: the most recent response counts, and it may not be stored
                 await self._record_store.drop(work.known)
             source = await self._upstream.as_source(delivered)
             return Unstored(work.facts, source, delivered.storage.obstacle)
@@ -201,7 +201,7 @@ class Filler:
         try:
             with work.timings.measure("encode"):
                 bitstream = await self._encoder.encode(delivered.prepared.high)
-        except QueueFull as refused:  # the source is here: showing it is cheap, and another edge can encode it itself
+        except QueueFull as refused:  # the source has been read: to resize it is cheap, and a child edge can encode it
             return await self._skip(work, delivered, refused.reason, work.facts)
         return await self._store(work, delivered, bitstream, work.facts)
 
@@ -223,22 +223,22 @@ class Filler:
         image_id, now_s = work.lookup.image_id, self._now()
         record = make_record(delivered, bitstream, image_id=image_id, generation=work.generation, now_s=now_s)
         stored = await self._record_store.put(record, work.grant)
-        return work.mark_stored(NewRecord(facts, record, delivered), stored)
+        return work.attach_key(NewRecord(facts, record, delivered), stored)
 
     async def _renew(
         self, work: Work, known: Found, fields: ResponseFields, storage: Storage, facts: FillFacts
     ) -> Renewed:
-        """Give the record new dates; nothing is encoded."""
-        # A record of an earlier version may have no id: it gets one now.
+        """Store the record with new dates, without an encode."""
+        # A record of an earlier version may lack its id.
         named = replace(known.record, image_id=work.lookup.image_id)
         record = renew(named, fields, storage, generation=work.generation)
         end = Renewed(facts, record)
         if storage.obstacle is not None or work.grant is None:
             return end
-        return work.mark_stored(end, await self._record_store.renew(known, record, work.grant))
+        return work.attach_key(end, await self._record_store.renew(known, record, work.grant))
 
     def _show_stale(self, known: Record, error: OriginError, work: Work) -> StaleInstead:
-        """RFC 5861 4: a stale picture is better than an error, but a picture that is gone is gone."""
+        """Serve the stale picture instead of an error (RFC 5861 4), unless the origin's status is below 500."""
         status = error.status if isinstance(error, OriginRefused) else None
         if status is not None and status < HTTPStatus.INTERNAL_SERVER_ERROR:
             raise error

@@ -1,13 +1,13 @@
-"""How a fill ends: one class for each end. Values only.
+"""The results of a fill, one class for each. Values only.
 
-StoredMeanwhile   another fill had stored a record
-NewRecord         a picture was fetched and is a latent now
+StoredMeanwhile   another fill has stored a record
+NewRecord         a picture was fetched and encoded
 Renewed           the origin confirmed the stale record
-StaleInstead      the origin failed, and the stale record is shown
-Preview           a picture was fetched; the fill goes on and encodes it
-Reused            a preview that was shown before
+StaleInstead      the origin failed, and the stale record is served
+Preview           a picture was fetched, and is encoded in the background
+Reused            a preview served to a later request
 Unstored          a picture was fetched and is not encoded
-Failed            an error
+Failed            the fill raised an error
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ from service.upstream.source import Latent, Source
 
 @dataclass(frozen=True, slots=True)
 class FillFacts:
-    """What is known of every fill."""
+    """What every result of a fill has."""
 
     timings: Timings
     fields: Fields
-    """The header fields of the request that the fill answers."""
+    """The header fields of the request that started the fill."""
     forwarded: Reason
-    """Why the origin was asked."""
+    """Why the request was forwarded."""
     origin_status: int | None = None
-    """What the origin answered to a validation."""
+    """The status with which the origin answered a validation; None without a validation."""
     in_background: bool = False
-    """Whether a preview was shown before. The timings then are of the encode alone."""
+    """Whether a preview was shown before. The timings are then those of the encode alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class StoredMeanwhile:
 
 @dataclass(frozen=True, slots=True)
 class NewRecord:
-    """A new picture."""
+    """A picture that was fetched and encoded."""
 
     facts: FillFacts
     record: Record
@@ -60,12 +60,12 @@ class NewRecord:
     stored_at: bytes = b""
     """The key in the store; empty where the record was not stored."""
     fenced: bool = False
-    """Whether a purge or another fill came in between, so that the record was not stored."""
+    """Whether a purge or another fill since the start of this one kept the record out of the store."""
 
 
 @dataclass(frozen=True, slots=True)
 class Renewed:
-    """The stale record under new dates: the origin has still the same picture."""
+    """The stale record with new dates: the origin still has the same picture."""
 
     facts: FillFacts
     record: Record
@@ -75,7 +75,7 @@ class Renewed:
 
 @dataclass(frozen=True, slots=True)
 class StaleInstead:
-    """The stale record in place of an error of the origin (RFC 5861 4)."""
+    """The stale record, served instead of an error of the origin (RFC 5861 4)."""
 
     facts: FillFacts
     record: Record
@@ -83,12 +83,12 @@ class StaleInstead:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """The source's pixels, shown while the fill goes on."""
+    """The source's pixels, served while the encode runs in the background."""
 
     facts: FillFacts
     source: Source
     grant: Grant | None
-    """What the fill will store under."""
+    """The permission with which the fill will store the record."""
 
     @property
     def born_ms(self) -> int:
@@ -113,17 +113,17 @@ class Preview:
 
 @dataclass(frozen=True, slots=True)
 class Reused:
-    """A preview for a request that came after the origin's answer: nothing was asked for it (RFC 9111 4)."""
+    """A preview, served without a request to the origin to a later request (RFC 9111 4)."""
 
     facts: FillFacts
     preview: Preview
     why_stale: Reason | None = None
-    """Why it may be shown although it is stale (RFC 5861); None for a fresh one."""
+    """Why the preview may be served although it is stale (RFC 5861); None if it is fresh."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unstored:
-    """The source's pixels; there is no record."""
+    """The source's pixels, without a record."""
 
     facts: FillFacts
     source: Source
@@ -132,13 +132,13 @@ class Unstored:
 
     @property
     def is_for_one_client(self) -> bool:
-        """Whether the origin forbids to store the answer, so that each request needs its own (RFC 9111 5.2.2)."""
+        """Whether the origin forbids to store the response, so that each request needs its own (RFC 9111 5.2.2)."""
         return self.source.storage.obstacle is not None
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """An error."""
+    """The error that a fill raised."""
 
     facts: FillFacts
     error: EdgeError
@@ -149,10 +149,11 @@ FillResult = WithRecord | Preview | Reused | Unstored | Failed
 
 
 def may_be_shared(result: FillResult) -> bool:
-    """Return whether requests that waited may get this answer too: not an error that another's request may have caused.
+    """Return whether collapsed requests may share this result.
 
-    RFC 9111 4: an answer of the origin may, if it could be stored and is fresh. An error which says that there was no
-    answer, or that this edge has too much to do, may in any case.
+    RFC 9111 4: they may share an error response of the origin if it could be stored and is fresh. They may always share
+    an error without a response, such as a timeout, and an error of an overloaded edge. Any other error may have been
+    caused by the fields of the one request.
     """
     match result:
         case Failed(error=OriginRefused() | SourceError() as error):
@@ -164,14 +165,14 @@ def may_be_shared(result: FillResult) -> bool:
 
 
 def answers(result: FillResult, fields: Fields) -> bool:
-    """Return whether this is the answer to a request with these fields too (RFC 9111 4.1)."""
+    """Return whether a request with these header fields selects this result too (RFC 9111 4.1)."""
     if isinstance(result, Unstored) and result.is_for_one_client:
         return True  # each request fetches for itself anyway
     return selects_alike(_vary(result), result.facts.fields, fields)
 
 
 def variant(result: FillResult, fields: Fields) -> bytes:
-    """Return what tells a request with these fields from others, by the Vary field of this answer."""
+    """Return the key of the variant that a request with these header fields selects, by this result's Vary field."""
     return selection(selecting_names(_vary(result)), fields)
 
 

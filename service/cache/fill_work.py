@@ -1,4 +1,4 @@
-"""One fill under one lease, as a value: what it knows before it asks the origin. No I/O."""
+"""The state of one fill under one lease, before it asks the origin. Values only, no I/O."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ Stored = TypeVar("Stored", NewRecord, Renewed)
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What a fill knows before it asks the origin."""
+    """The state of a fill before it asks the origin."""
 
     lookup: Lookup
     terms: Terms
     lease: Lease
     show: Show | None
-    """Shows the source's pixels to the waiting requests; None where they wait for the latent."""
+    """Called with the source's pixels for the waiting requests; None where they wait for the latent."""
     known: Found | None = None
-    """The record that the origin is asked to confirm."""
+    """The stale record that the fill validates, or None."""
     forwarded: Reason = Reason.URI_MISS
-    """Why the origin is asked."""
+    """Why the request is forwarded."""
     generation: int = 0
-    """The latest purge before the origin is asked."""
+    """The number of the latest purge before the request to the origin."""
     grant: Grant | None = None
-    """The permission to store; None where nothing may be stored."""
+    """The permission to store the record; None if nothing may be stored."""
     timings: Timings = field(default_factory=Timings)
 
     @property
@@ -45,11 +45,11 @@ class Work:
 
     @property
     def is_in_place(self) -> bool:
-        """Whether the lease is for the key of this lookup. It is not if the picture has begun to vary meanwhile."""
+        """Whether the lease is for the key of this lookup, which changes if the origin begins to send Vary."""
         return self.lease.standing is Standing.UNKNOWN or self.lease.token.lease == self.lookup.lease
 
     def begin(self, found: Found | Reason, *, generation: int, beside: bytes) -> Work:
-        """Return this work with what was found, and with the permission to store under the lease or beside a record."""
+        """Return the state after the second lookup, with the permission to store under the lease or beside a record."""
         known, forwarded = (None, found) if isinstance(found, Reason) else (found, Reason.STALE)
         token = None if beside else self.lease.writes
         grant = None if token is None and not beside else Grant(token, self.lookup, generation, beside)
@@ -57,12 +57,12 @@ class Work:
 
     @property
     def facts(self) -> FillFacts:
-        """What every end of this fill tells."""
+        """What every result of this fill has."""
         origin_status = None if self.known is None else HTTPStatus.OK
         return FillFacts(self.timings, self.terms.fields, self.forwarded, origin_status)
 
-    def mark_stored(self, end: Stored, lookup: Lookup | None) -> Stored:
-        """Return this end with where its record was stored; without a lookup, something else came in between."""
+    def attach_key(self, end: Stored, lookup: Lookup | None) -> Stored:
+        """Return a result with the key of its record. `lookup` is None if a purge or another fill kept it out."""
         if lookup is None:
             return replace(end, fenced=self.grant is not None)
         return end if self.is_beside else replace(end, stored_at=lookup.key)

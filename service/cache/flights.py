@@ -1,18 +1,18 @@
-"""Which requests share a fill, or a fetch where there is no store. Asks no store itself.
+"""Decide which requests share a fill, or a fetch while there is no store. Makes no request to the store itself.
 
-Whether two requests ask for the same is known before the origin has answered only where it is known how the picture
-varies. A request that has waited for an answer which turns out to be another client's, or older than a purge, goes on:
+Before the origin has answered, the edge may not know by which fields a picture varies, and so whether two requests
+select the same variant. A request that has waited for another request's fill therefore checks the result:
 
-    landed -> an error that may be another's alone     again, without the others
-           -> for this request, and no purge since     it is the answer
-           -> older than a purge                       again; no other request joins that flight any more
-           -> of another variant                       again, with the requests for this variant
-           -> a preview that was shown before          it is reused as a stored answer (`previews`)
-           -> stale, and asked for before this request came    again: the next fill validates it
+    an error that the other request's fields may have caused    fetch alone
+    the result of a fill from before a purge                    start or join a new fill
+    another variant                                             start or join the fill for this variant
+    a preview that was shown before this request came           reuse it like a stored response (`previews`)
+    a stale picture, fetched before this request came           start or join a fill, which validates it
+    anything else                                               it is the answer
 
-Each purge of a picture by its id sets a mark in the store. A fill reads it before anything else, and a request reads it
-before it joins that fill. If the two differ, the fill may have begun before a purge that this request has come after,
-however late the answers of the store are.
+Each purge of a picture by its id changes a mark in the store. A fill reads the mark before anything else, and a request
+reads it before it joins that fill. If the two marks differ, the fill may have begun before the purge, and the request
+may have come after it. This holds however long the store takes to answer.
 """
 
 from __future__ import annotations
@@ -46,21 +46,21 @@ from service.records.lookup import Lookup
 from service.records.record import Record
 from service.upstream.source import Source
 
-ATTEMPTS = 3  # assumed: after so many flights of others that were of no use, a request asks for itself
+ATTEMPTS = 3  # assumed: after three results that it cannot use, a request fetches for itself
 Picture = WithRecord | Preview | Reused | Unstored
-"""A fill that did not fail."""
+"""The result of a fill without an error."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Flown:
-    """How a fill ended, and the purge mark from before it began."""
+    """The result of a fill, and the purge mark from before its start."""
 
     result: FillResult
     purge_mark: bytes
 
 
 class Flights:
-    """The fills and fetches of one process that are under way."""
+    """The running fills and fetches of one process."""
 
     def __init__(
         self,
@@ -72,7 +72,7 @@ class Flights:
         after_fill: AfterFill,
         waiters: int,
     ) -> None:
-        """`waiters` is how many requests may wait for the flights of others."""
+        """`waiters` is how many collapsed requests may wait at a time."""
         self._filler = filler
         self._bypass = bypass
         self._encoder = encoder
@@ -82,9 +82,9 @@ class Flights:
         self._fetches: Coalescing[Unstored | Failed] = Coalescing(waiters)
 
     async def fill(self, asked: Asked, lookup: Lookup, *, instead_of: Record | None = None) -> Landed[Picture]:
-        """Join or start the fill for a request. Raises its error."""
+        """Join or start the fill for a request. Raises the EdgeError with which the fill ended."""
         self._encoder.note(lookup.key)
-        # The key is the picture, or its variant, and not the size: both sizes wait for the same fill.
+        # The key names the picture or its variant, but no size: both sizes wait for the same fill.
         key: Hashable = lookup.key
         asked_s = self._filler.now_s()
         for _ in range(ATTEMPTS):
@@ -94,7 +94,7 @@ class Flights:
             if not landed.collapsed:
                 return _take_picture(result, collapsed=landed.collapsed)
             if landed.value.purge_mark != mark or await self._filler.is_outdated(result):
-                # That flight had begun before a purge, and this request may have come after it.
+                # The fill had begun before a purge, and this request may have come after the purge.
                 self._fills.forget(key, only=landed)
             elif not may_be_shared(result):
                 break
@@ -111,7 +111,7 @@ class Flights:
         def renew(renewed: Preview) -> None:
             self._fills.show_instead(key, replace(landed.value, result=renewed), only=landed)
 
-        # The flight is a part of the key: a validation of what was purged since is none of its successor.
+        # The flight is part of the key: after a purge, no request joins the validation of a purged preview.
         reused = await self._previews.reuse((key, landed.flight), preview, asked, renew)
         return _take_picture(reused.value, collapsed=reused.collapsed)
 
@@ -120,7 +120,7 @@ class Flights:
         self._fills.begin(lookup.key, self._flight(asked, lookup, None))
 
     async def fetch(self, asked: Asked, timings: Timings) -> Source:
-        """Join or start the fetch for a request where there is no store. Raises its error."""
+        """Join or start the fetch for a request while there is no store. Raises the EdgeError with which it ended."""
         fields = asked.terms.fields
         landed = await self._fetches.run(asked.wanted.image_id, lambda _: self._fetch(asked, timings))
         result = landed.value
@@ -128,15 +128,15 @@ class Flights:
         if landed.collapsed and (is_for_one or not (may_be_shared(result) and answers(result, fields))):
             return await self._bypass.fetch(asked, timings, forwarded=Reason.STORE_UNAVAILABLE)
         if isinstance(result, Failed):
-            raise _failure(result, collapsed=landed.collapsed)
+            raise _error_of(result, collapsed=landed.collapsed)
         return result.source
 
     def forget(self, key: bytes) -> None:
-        """Let no request join the fill that is under way: the picture was purged."""
+        """After a purge: let no further request join the running fill of this picture."""
         self._fills.forget(key)
 
     async def close(self, *, within_s: float) -> None:
-        """Let fills end for so long, then cancel them and all fetches."""
+        """Wait up to `within_s` seconds for fills to end, then cancel them and all fetches."""
         await self._fills.close(within_s=within_s)
         await self._fetches.close(within_s=0)
         await self._previews.close()
@@ -146,7 +146,7 @@ class Flights:
         return await self._fills.run(key, fly, to_the_end=not self._takes_preview(asked))
 
     def _takes_preview(self, asked: Asked) -> bool:
-        # Another edge that asks for the latent has no use for the source's pixels.
+        # A child edge asks for the latent, and has no use for the source's pixels.
         return self._encoder.source_first and not asked.wanted.is_latent
 
     def _flight(self, asked: Asked, lookup: Lookup, instead_of: Record | None) -> Fly[_Flown]:
@@ -160,12 +160,12 @@ class Flights:
     async def _fill(
         self, asked: Asked, lookup: Lookup, instead_of: Record | None, *, show: Show[Preview] | None
     ) -> FillResult:
-        """Fill, and return an error as a value: not every request that waited gets it."""
+        """Fill, and return an error as a value, because a collapsed request may have to fetch for itself instead."""
         try:
             result = await self._filler.fill(lookup, asked.terms, instead_of=instead_of, show=show)
         except EdgeError as error:
-            return _failed(asked, error)
-        self._after_fill.take(result)
+            return _to_failed(asked, error)
+        self._after_fill.observe(result)
         return result
 
     async def _fetch(self, asked: Asked, timings: Timings) -> Unstored | Failed:
@@ -173,20 +173,20 @@ class Flights:
         try:
             source = await self._bypass.fetch(asked, timings, forwarded=why)
         except EdgeError as error:
-            return _failed(asked, error)
+            return _to_failed(asked, error)
         return Unstored(FillFacts(timings, asked.terms.fields, why), source, why)
 
 
-def _failed(asked: Asked, error: EdgeError) -> Failed:
+def _to_failed(asked: Asked, error: EdgeError) -> Failed:
     return Failed(FillFacts(Timings(), asked.terms.fields, Reason.URI_MISS), error)
 
 
 def _take_picture(result: FillResult, *, collapsed: bool) -> Landed[Picture]:
-    """Return the picture that a fill has brought. Raises its error."""
+    """Return the picture of a fill. Raises the EdgeError with which the fill ended."""
     if isinstance(result, Failed):
-        raise _failure(result, collapsed=collapsed)
+        raise _error_of(result, collapsed=collapsed)
     return Landed(result, collapsed=collapsed)
 
 
-def _failure(result: Failed, *, collapsed: bool) -> EdgeError:
+def _error_of(result: Failed, *, collapsed: bool) -> EdgeError:
     return result.error.for_waiter() if collapsed else result.error

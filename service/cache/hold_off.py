@@ -1,7 +1,7 @@
-"""The back-off of each picture that the origin has just failed to confirm. No I/O.
+"""Back-off of pictures whose revalidation has just failed. No I/O.
 
-Each process has its own: one more request from each process is cheap, one more round trip to the store for each request
-is not.
+Each process keeps its own back-offs: an additional request of each process to the origin is cheap, but an additional
+round trip to the store for each request is not.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-PICTURES = 4096  # assumed: some hundred kilobytes; beyond that the oldest back-off ends early
+PICTURES = 4096  # assumed: some hundred kilobytes; above that number the oldest back-off ends early
 
 
 class HoldOff:
-    """The back-offs of one process; 0 seconds turn it off."""
+    """The back-offs of one process, of `hold_s` seconds each; 0 turns them off."""
 
     def __init__(self, hold_s: float, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._hold_s = hold_s
@@ -21,18 +21,18 @@ class HoldOff:
         self._until_s: dict[str, float] = {}
 
     def begin(self, image_id: str) -> None:
-        """Start the back-off: the origin has failed with this picture now."""
+        """Start the back-off of a picture, because the origin has just failed."""
         self.end(image_id)
         if len(self._until_s) >= PICTURES:
-            del self._until_s[next(iter(self._until_s))]  # the oldest, since all last equally long
+            del self._until_s[next(iter(self._until_s))]  # the oldest, since all are equally long
         self._until_s[image_id] = self._clock() + self._hold_s
 
     def end(self, image_id: str) -> None:
-        """Clear the back-off."""
+        """Clear the back-off of a picture."""
         self._until_s.pop(image_id, None)
 
     def holds(self, image_id: str) -> bool:
-        """Return whether it is too early to ask the origin for this picture again."""
+        """Return whether the picture is in back-off, so that the origin is not to be asked for it."""
         until_s = self._until_s.get(image_id)
         if until_s is None:
             return False

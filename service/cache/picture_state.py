@@ -1,4 +1,4 @@
-"""What the store holds for one request, as one of five states that the cache acts on."""
+"""Look one request up in the store, with one of five states as the result."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from service.records.staleness import Use, use_of
 
 @dataclass(frozen=True, slots=True)
 class Fresh:
-    """A record that may be shown as it is."""
+    """A record that may be served without validation (RFC 9111 4.2)."""
 
     found: Found
 
 
 @dataclass(frozen=True, slots=True)
 class Stale:
-    """A stale record that may be shown: while the origin is asked, or instead of its error (RFC 5861)."""
+    """A stale record that may be served: while it is revalidated, or instead of an error (RFC 5861)."""
 
     found: Found
     reason: Reason
@@ -33,17 +33,18 @@ class Stale:
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """No record, or none that may be shown before the origin was asked."""
+    """No record, or a stale one that must be validated before it is served."""
 
     lookup: Lookup
 
 
 @dataclass(frozen=True, slots=True)
 class HitForMiss:
-    """No record, and a mark that the origin lets nobody store this picture."""
+    """No record, and a hit-for-miss mark: the origin forbids to store this picture."""
 
     lookup: Lookup
     forwarded: Reason
+    """Why the request is forwarded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ PictureState = Fresh | Stale | Missing | HitForMiss | NoStore
 
 
 class PictureStates:
-    """Looks pictures up."""
+    """Looks pictures up in the store."""
 
     def __init__(
         self,
@@ -73,7 +74,7 @@ class PictureStates:
         self._now = now
 
     async def look(self, asked: Asked) -> PictureState:
-        """Return the state of the picture that a request asks for. Raises a remembered error (OriginRefused)."""
+        """Return the state of a picture. Raises OriginRefused or SourceError from a negative cache entry."""
         try:
             lookup = await self._record_store.lookup(asked.wanted.image_id, asked.terms.fields)
             found = await self._record_store.look(lookup)
@@ -86,12 +87,12 @@ class PictureStates:
             self._telemetry.count_record_fault(error.reason)
             return Missing(lookup)
 
-    def forget_failure(self, image_id: str) -> None:
+    def clear_back_off(self, image_id: str) -> None:
         """Clear the back-off of a picture."""
         self._hold_off.end(image_id)
 
-    def home(self, image_id: str) -> bytes:
-        """Return the key of a picture."""
+    def primary_key(self, image_id: str) -> bytes:
+        """Return the key of a picture's record, or of its vary rule."""
         return self._record_store.home(image_id)
 
     def _judge(self, found: Found, asked: Asked) -> PictureState:
@@ -101,7 +102,7 @@ class PictureStates:
                 return Fresh(found)
             case Use.INSTEAD_OF_ERROR:
                 return Stale(found, Reason.STALE_IF_ERROR)
-            # Another edge would store a stale latent as it is, and ask again at once.
+            # A child edge would store the stale latent, and ask again at once.
             case Use.WHILE_REVALIDATING if not asked.wanted.is_latent:
                 return Stale(found, Reason.STALE_WHILE_REVALIDATE)
             case _:

@@ -1,11 +1,11 @@
-"""Previews are reused as stored answers are (RFC 9111 4): shown while they are fresh, else validated. Stores nothing.
+"""Reuse previews like stored responses (RFC 9111 4): serve fresh ones, validate stale ones. Stores nothing.
 
-With EDGE_MISS=source a picture is shown before it is encoded. A request that comes after the origin's answer, while the
-encode waits or runs, is no part of the first request any more:
+With EDGE_MISS=source a picture is served before it is encoded. A request that comes after the origin's response, while
+the encode waits or runs, finds the preview:
 
-    fresh                   the preview, with its age
-    stale, may be shown     the preview, while one request validates it (RFC 5861 3)
-    stale                   one validation for all requests that wait for it -> 304, another picture, or an error
+    fresh                                 the preview, with its age
+    stale, within stale-while-revalidate  the preview, while it is validated in the background (RFC 5861 3)
+    stale                                 one validation for all waiting requests -> 304, another picture, or an error
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ from service.upstream.source import Source
 from service.upstream.upstream import Upstream
 
 Renew = Callable[[Preview], None]
-"""Called with a preview that takes the place of the one that was validated."""
+"""Called with the preview that replaces the validated one."""
 
 
 class Previews:
-    """Decides how a preview is reused, and validates it."""
+    """Decides whether a preview may be reused, and validates it."""
 
     def __init__(self, upstream: Upstream, *, now: Callable[[], float], waiters: int) -> None:
-        """`waiters` is how many requests may wait for the validations of others."""
+        """`waiters` is how many collapsed requests may wait for a validation at a time."""
         self._upstream = upstream
         self._now = now
         self._validations: Coalescing[FillResult] = Coalescing(waiters)
 
     async def reuse(self, key: Hashable, preview: Preview, asked: Asked, renew: Renew) -> Landed[FillResult]:
-        """Return what a request gets that has found this preview."""
+        """Return the result for a later request: the preview, or the result of its validation."""
         unasked = replace(preview.facts, timings=Timings())
         match use_of(preview, now_s=self._now()):
             case Use.FRESH:
@@ -49,13 +49,13 @@ class Previews:
                 self._validations.begin(key, lambda _: self._validate(preview, asked, renew))
                 return Landed(Reused(unasked, preview, Reason.STALE_WHILE_REVALIDATE), collapsed=False)
             case _:
-                return await self._validated(key, preview, asked, renew)
+                return await self._join_validation(key, preview, asked, renew)
 
     async def close(self) -> None:
         """Cancel the validations."""
         await self._validations.close(within_s=0)
 
-    async def _validated(self, key: Hashable, preview: Preview, asked: Asked, renew: Renew) -> Landed[FillResult]:
+    async def _join_validation(self, key: Hashable, preview: Preview, asked: Asked, renew: Renew) -> Landed[FillResult]:
         landed = await self._validations.run(key, lambda _: self._validate(preview, asked, renew))
         result = landed.value
         if landed.collapsed and not (may_be_shared(result) and answers(result, asked.terms.fields)):
@@ -63,7 +63,7 @@ class Previews:
         return landed
 
     async def _validate(self, preview: Preview, asked: Asked, renew: Renew) -> FillResult:
-        """Ask the origin whether the preview is still good (RFC 9111 4.3)."""
+        """Validate the preview with the origin (RFC 9111 4.3)."""
         facts = FillFacts(Timings(), asked.terms.fields, Reason.STALE, HTTPStatus.OK)
         try:
             with note_forward_reason(Reason.STALE):
@@ -93,7 +93,7 @@ class Previews:
         return replace(known, fields=fields, storage=self._upstream.storage(image_id, fields))
 
     def _show_stale(self, preview: Preview, error: OriginError, facts: FillFacts) -> Reused | Failed:
-        """RFC 5861 4, as for a stale record."""
+        """Serve the stale preview instead of an error (RFC 5861 4), like a stale record."""
         status = error.status if isinstance(error, OriginRefused) else None
         is_final = status is not None and status < HTTPStatus.INTERNAL_SERVER_ERROR
         if is_final or not may_stand_in(preview, now_s=self._now()):

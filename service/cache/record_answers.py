@@ -1,4 +1,4 @@
-"""Answers that are made from a record: not modified, its headers alone, or its picture."""
+"""Answer from a record: 304 Not Modified, headers alone, or the picture."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from service.rules.conditional import Validators
 
 
 class RecordAnswers:
-    """Makes answers from records."""
+    """Makes the answers of hits, and of misses after their fill."""
 
     def __init__(self, files: PictureFiles, *, now: Callable[[], float]) -> None:
         self._files = files
         self._now = now
 
     async def answer(self, record: Record, asked: Asked, timings: Timings, *, outcome: Outcome) -> Answer:
-        """Return the answer that shows this record. Raises DamagedBitstream, CodecFailed or QueueFull."""
+        """Return an answer made from this record. Raises DamagedBitstream, CodecFailed or QueueFull."""
         wanted, now_s = asked.wanted, self._now()
         tag = self._current_tag(record, asked)
-        # Known before any decode: neither a 304 nor a HEAD touches the codec.
+        # Decided before any decode: neither a 304 nor a HEAD needs the codec.
         not_modified = asked.conditions.is_not_modified(
             Validators(entity_tag=tag, last_modified=record.passed.last_modified, date=record.passed.date), now_s=now_s
         )
@@ -47,9 +47,9 @@ class RecordAnswers:
         )
 
     def _current_tag(self, record: Record, asked: Asked) -> str:
-        """Return the entity tag of this record's picture, or of the client's copy if that is the source's own pixels.
+        """Return the entity tag of the record's picture, or of the preview if If-None-Match names the preview.
 
-        What was shown of the same source before it was encoded is as good (RFC 9110 8.8.1): the client may keep it.
+        A preview of the same source file is equivalent (RFC 9110 8.8.1, weak validators), so the client may keep it.
         """
         tag = self._files.entity_tag(record, asked.wanted)
         if asked.conditions.if_none_match is None or asked.wanted.is_latent or asked.conditions.names(tag):

@@ -1,11 +1,11 @@
-"""Encode latents of the previous weights anew, in the background of the hits that showed them.
+"""Re-encode latents of the previous weights, in the background after a hit.
 
-    hit -> a turn of the pace -> a mark in the store, so that no other process does the same
-        -> the source, once more from upstream: only if it is still the same file
-        -> encode -> exactly that record is overwritten, or none
+    hit -> rate limit -> a mark in the store, so that no other process does the same
+        -> fetch the source from upstream again; continue only if it is still the same file
+        -> encode -> compare and swap: overwrite exactly that record, or nothing
 
-The record keeps its dates, its end and its generation, so every purge that counts for the old latent counts for the new
-one. Whatever a purge, a fill or a validation has written meanwhile wins.
+The record keeps its dates, its expiry and its generation, so every purge of the old latent applies to the new one. If a
+purge, a fill or a validation has changed the record meanwhile, the new latent is discarded.
 """
 
 from __future__ import annotations
@@ -33,22 +33,22 @@ from service.upstream.upstream import Upstream
 
 MARK_PREFIX = b"e:"
 HOLD_S = 60.0
-"""Assumed: a picture that was superseded, or failed, is worth another attempt after this time."""
+"""Seconds between two attempts at one picture (assumed)."""
 SECRET_BYTES = 16
 
 
 @dataclass(frozen=True, slots=True)
 class _New:
-    """What replaces the latent of a record."""
+    """The new latent of a record."""
 
     bitstream: bytes
     refinement: int
     source: Source | None
-    """None where the parent sent a latent."""
+    """The fetched picture; None where the parent sent a latent."""
 
 
 class NewLatents:
-    """Makes the latent of a stored picture once more, with the weights in use."""
+    """Makes new latents of stored pictures, with the weights in use."""
 
     def __init__(self, upstream: Upstream, encoder: Encoder) -> None:
         self._upstream = upstream
@@ -59,10 +59,10 @@ class NewLatents:
         """The stream id of the weights in use."""
         return self._encoder.stream_id
 
-    async def of(self, stored: Record, image_id: str, terms: Terms) -> _New | ReencodeOutcome:
-        """Return a latent of the file that a record was made from, or why there is none. Raises an EdgeError."""
+    async def make(self, stored: Record, image_id: str, terms: Terms) -> _New | ReencodeOutcome:
+        """Return a new latent of the record's source file, or why there is none. Raises EdgeError."""
         delivered = await self._upstream.ask(image_id, terms, Timings())
-        assert not isinstance(delivered, Confirmed), "nothing was asked that a 304 could answer"
+        assert not isinstance(delivered, Confirmed), "the request had no condition"
         facts = delivered.facts if isinstance(delivered, Latent) else delivered.prepared.facts
         if delivered.storage.obstacle is not None or facts.source_digest != stored.source_digest:
             return ReencodeOutcome.CHANGED
@@ -75,7 +75,7 @@ class NewLatents:
 
 
 class Reencoder:
-    """Encodes the records anew that it is offered, at the given pace; None turns it off."""
+    """Re-encodes records at a limited rate. A `pace` of None turns it off."""
 
     def __init__(
         self,
@@ -97,7 +97,7 @@ class Reencoder:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def offer(self, found: Found, terms: Terms) -> None:
-        """Take a record that has just been shown, if it is of the previous weights and its turn has come."""
+        """Re-encode the record of a hit in the background, if it is of other weights and the rate limit allows it."""
         if self._pace is None or found.record.stream_id == self._latents.stream_id:
             return
         name = found.lookup.key.decode("ascii")
@@ -109,7 +109,7 @@ class Reencoder:
         task.add_done_callback(self._end)
 
     async def close(self) -> None:
-        """Cancel what is under way."""
+        """Cancel the encodes in the background."""
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
@@ -128,8 +128,8 @@ class Reencoder:
         key = found.lookup.key
         if not await self._mark(key):
             return ReencodeOutcome.ELSEWHERE
-        stored = unpack(found.value, key)  # with the dates that the store has: a soft purge only changes what is shown
-        new = await self._latents.of(stored, found.lookup.image_id, terms)
+        stored = unpack(found.value, key)  # with the dates in the store: `found.record` has the soft purges applied
+        new = await self._latents.make(stored, found.lookup.image_id, terms)
         if isinstance(new, ReencodeOutcome):
             return new
         record = self._record(stored, new)
@@ -140,7 +140,7 @@ class Reencoder:
         return ReencodeOutcome.STORED
 
     async def _mark(self, key: bytes) -> bool:
-        """Mark the picture, and return whether no other process has marked it. The mark expires by itself."""
+        """Mark the picture in the store for HOLD_S. Returns False if another process has marked it."""
         mark = Token(MARK_PREFIX + key.removeprefix(KEY_PREFIX), secrets.token_bytes(SECRET_BYTES))
         return await self._store.take(mark, ttl_ms=round(HOLD_S * 1000)) == mark.secret
 

@@ -1,11 +1,12 @@
-"""Which byte strings to keep in so many bytes: S3-FIFO (Yang et al. 2023, SOSP). No I/O.
+"""An in-memory cache of byte strings with S3-FIFO eviction (Yang et al. 2023, SOSP). No I/O.
 
-    new ----------> small (a tenth of the bytes) --asked for again--> main (the rest)
-                      |                                                |  ^
-                      +--never asked for: only its name is kept        |  +-- asked for since: once more around
-                         (ghosts); if it comes back, it is main's      +--> out
+    put ----------> small queue (a tenth of the bytes) --used--> main queue (the rest)
+                      |                                            |  ^
+                      +--not used: evicted, and its key is kept    |  +-- used: inserted again
+                         as a ghost; a ghost's next put goes       +--> not used: evicted
+                         to the main queue
 
-A scan of many keys, each asked for once, passes through the small queue and takes nothing from the main one.
+A scan of many keys, each used once, passes through the small queue and evicts nothing from the main queue.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from collections import OrderedDict
 from dataclasses import dataclass
 
 SMALL_SHARE = 0.1
+"""The small queue's share of the bytes, as in the paper."""
 MOST_USES = 3
-"""Uses are counted so far, as in the paper: two bits."""
+"""The largest use count of a value, two bits as in the paper."""
 
 
 @dataclass(slots=True)
@@ -25,7 +27,7 @@ class _Kept:
 
 
 class _Queue:
-    """First in, first out, by bytes."""
+    """A FIFO queue that knows its size in bytes."""
 
     def __init__(self) -> None:
         self.kept: OrderedDict[str, _Kept] = OrderedDict()
@@ -42,7 +44,7 @@ class _Queue:
 
 
 class S3Fifo:
-    """Byte strings by key, `limit_bytes` of them at most; the keys' own bytes are not counted."""
+    """Byte strings by key, at most `limit_bytes` in total. The bytes of the keys are not counted."""
 
     def __init__(self, limit_bytes: int) -> None:
         self.limit_bytes = limit_bytes
@@ -50,7 +52,7 @@ class S3Fifo:
         self._ghosts: OrderedDict[str, None] = OrderedDict()
 
     def get(self, key: str) -> bytes | None:
-        """Return the value, and count a use of it."""
+        """Return the value of a key, or None, and count a use."""
         one = self._small.kept.get(key) or self._main.kept.get(key)
         if one is None:
             return None
@@ -58,11 +60,11 @@ class S3Fifo:
         return one.value
 
     def put(self, key: str, value: bytes) -> None:
-        """Keep a value, unless it alone is more than all that may be kept; one that is there stays as it is."""
+        """Insert a value. Does nothing if the key is present, or if the value alone exceeds `limit_bytes`."""
         if len(value) > self.limit_bytes or key in self._small.kept or key in self._main.kept:
             return
         while self.size_bytes + len(value) > self.limit_bytes:
-            self._make_room()
+            self._evict_one()
         known = key in self._ghosts
         self._ghosts.pop(key, None)
         (self._main if known else self._small).append(key, _Kept(value))
@@ -72,27 +74,27 @@ class S3Fifo:
 
     @property
     def size_bytes(self) -> int:
-        """The size of all values."""
+        """The total size of all values in bytes."""
         return self._small.size_bytes + self._main.size_bytes
 
-    def _make_room(self) -> None:
+    def _evict_one(self) -> None:
         if self._small.size_bytes > SMALL_SHARE * self.limit_bytes or not self._main.kept:
-            self._leave_small()
+            self._evict_from_small()
         else:
-            self._leave_main()
+            self._evict_from_main()
 
-    def _leave_small(self) -> None:
+    def _evict_from_small(self) -> None:
         key, one = self._small.pop_first()
         if one.uses:
             one.uses = 0
             self._main.append(key, one)
             return
         self._ghosts[key] = None
-        while len(self._ghosts) > max(len(self), 1):  # as many names as values, as in the paper
+        while len(self._ghosts) > max(len(self), 1):  # as many ghosts as values, as in the paper
             self._ghosts.popitem(last=False)
 
-    def _leave_main(self) -> None:
-        """Drop the first value, or give it another round for a use, which is then used up: so this ends."""
+    def _evict_from_main(self) -> None:
+        """Evict the first value, or insert it again with one use less, so that the loop in `put` ends."""
         key, one = self._main.pop_first()
         if one.uses:
             one.uses -= 1
