@@ -1,6 +1,6 @@
 """Answer straight from the source, resized or unchanged: without an encode, a decode or the store.
 
-A picture that the origin forbids to store has a hit-for-miss mark for a minute (Varnish's term). Each request for it then
+A picture that the origin forbids to store has a hit-for-miss mark for a minute (Varnish's term). Each request then
 fetches for itself, instead of waiting for a fill whose result it could not use.
 
 A child edge gets no more of a picture than a client does: the 344 picture as lossless PNG, as `fmt=png` serves it, and

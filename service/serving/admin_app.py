@@ -1,6 +1,6 @@
-"""The composition root of the process behind EDGE_ADMIN_PORT. It has no codec and no pictures.
+"""The composition root of the admin process, behind EDGE_ADMIN_PORT. It has no codec and serves no pictures.
 
-However busy the workers are, it answers: it waits neither for their event loops nor for their interpreters' locks.
+It has an event loop and an interpreter of its own, so it answers health checks however busy the workers are.
 """
 
 from __future__ import annotations
@@ -36,18 +36,18 @@ class AdminApp(HttpApp):
     services: AdminServices | None = None
 
     def running(self) -> AdminServices:
-        """Raises an HTTPException until everything runs."""
+        """Return the services. Raises HTTPException with 503 until they have started."""
         if self.services is None:
             raise not_running()
         return self.services
 
 
 def create_admin_app(settings: Settings, *, workers: Path) -> FastAPI:
-    """Answers for the workers whose marks and metrics are in this folder."""
+    """Create the application of the admin process. `workers` is the folder of the workers' ready marks and metrics."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, ClientCounts]]:
-        assert isinstance(app, AdminApp), "made below"
+        assert isinstance(app, AdminApp), "created below"
         telemetry = Telemetry()
         connection = Connection(
             settings.redis_url,
@@ -60,9 +60,9 @@ def create_admin_app(settings: Settings, *, workers: Path) -> FastAPI:
             purging=Purging(_purger(settings, connection, store), telemetry, token=settings.admin_token),
             telemetry=telemetry,
             codec=lambda: ready_worker(workers),
-            leaving=lambda: False,  # a worker that leaves takes back its mark
+            leaving=lambda: False,  # a worker that drains removes its ready mark
         )
-        gc.freeze()  # what is there now stays; see `service.serving.edge_app`
+        gc.freeze()  # see `service.serving.edge_app`
         yield {CLIENT_COUNTS: telemetry.clients}
         await connection.close()
 
@@ -78,6 +78,6 @@ def _purger(settings: Settings, connection: Connection, store: LatentStore) -> P
         store,
         Generations(GenerationStore(connection, generations_key(settings.origin))),
         key=lambda image_id: record_key(image_id, origin=settings.origin),
-        forget=lambda _image_id: None,  # the workers see for themselves whether a fill under way was purged
+        forget=lambda _image_id: None,  # each worker reads the purge marks before it joins a fill
         now=time.time,
     )

@@ -1,4 +1,4 @@
-"""What one client, and all clients together, may take of a server: times, sizes and connections. Values only."""
+"""Limits on clients: timeouts, sizes and connections. Values only."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Self
 
 from service.settings.edge_settings import Settings
 
-TARGET_CAP_BYTES = 8192  # RFC 9110 4.1 recommends 8,000 at least; nginx and Apache take as many
-BODY_CAP_BYTES = 65_536  # assumed: a purge takes some hundred bytes, and nothing else has a body
+TARGET_CAP_BYTES = 8192  # RFC 9110 4.1 recommends at least 8,000; the default of nginx and Apache
+BODY_CAP_BYTES = 65_536  # assumed: only purge requests have a body, of some hundred bytes
 HELD_BYTES = 65_536
-"""Assumed: what is read ahead of the request that is being answered. Beyond it the client waits, as TCP lets it."""
-# Assumed: 64 connections to the origin and as many to the parent, those to the store, files and pipes.
+"""Most bytes of pipelined requests that are read ahead (assumed). Beyond it, TCP flow control stops the client."""
+# File descriptors for other uses (assumed): 64 connections each to origin and parent, the store, files and pipes.
 RESERVED_FILES = 192
 
 
 @dataclass(frozen=True, slots=True)
 class ClientLimits:
-    """A time of 0 is no limit."""
+    """The limits of one server. A timeout of 0 means no limit."""
 
     request_timeout_s: float
     idle_timeout_s: float
@@ -26,11 +26,11 @@ class ClientLimits:
     header_bytes: int
     header_fields: int
     connections: int
-    """0: as many as the limit of open files leaves."""
+    """Most connections of this process; 0: as many as the limit of open files allows."""
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        """Take them from the settings."""
+        """Return the limits that the settings name."""
         return cls(
             request_timeout_s=settings.request_timeout_s,
             idle_timeout_s=settings.idle_timeout_s,
@@ -42,7 +42,7 @@ class ClientLimits:
 
     @property
     def most_connections(self) -> int:
-        """How many connections this process takes at a time."""
+        """The number of connections that this process accepts at a time; 0: no limit."""
         files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         if self.connections or files == resource.RLIM_INFINITY:
             return self.connections
@@ -50,6 +50,6 @@ class ClientLimits:
 
     @property
     def shortest_s(self) -> float:
-        """The shortest of the times, or infinity."""
+        """The shortest of the timeouts in seconds, or infinity."""
         times_s = (self.request_timeout_s, self.idle_timeout_s, self.send_timeout_s)
         return min((time_s for time_s in times_s if time_s), default=float("inf"))

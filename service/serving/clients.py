@@ -1,8 +1,8 @@
-"""All connections of one server: looks after their time limits, and makes room where they are too many.
+"""Enforce the timeouts of all connections of one server, and the limit on their number.
 
-A server that takes connections until its file descriptors run out can open none to its origin any more, and resets new
-clients without a word. This one stops before. It then closes connections on which it waits for the client anyway, the
-slowest first. New clients wait in the backlog until there is room.
+A server that accepts connections until its file descriptors run out cannot connect to its origin, and resets new
+clients. This server stops accepting earlier. It then closes connections on which it waits for the client, the slowest
+first. New clients wait in the backlog until there is room.
 """
 
 from __future__ import annotations
@@ -14,39 +14,39 @@ from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from typing import Protocol
 
-QUIET_S = 60.0
-"""Between two lines of the log about the same shortage."""
-ROOM_MADE_S = 0.001  # a connection that is aborted is closed when the event loop turns
-FULL_S = 0.05  # assumed: as long as every connection is being answered, to look more often costs more than it gives
+LOG_EVERY_S = 60.0
+"""Shortest time between two log lines about a shortage."""
+ROOM_MADE_S = 0.001  # an aborted connection is closed in the next turn of the event loop
+FULL_S = 0.05  # assumed: while every connection has a request under way, more frequent checks only cost CPU time
 SHARE_CLOSED = 64
-"""Assumed: one connection of so many is closed at a time, so that the search for them costs little."""
+"""One in this many connections is closed at a time (assumed), so that the search for them is rare."""
 
 
 class Client(Protocol):
-    """One connection, as its server sees it."""
+    """One connection of a client."""
 
-    def check(self, now_s: float) -> None:
-        """Close the connection if it has exceeded one of its times."""
+    def check_timeouts(self, now_s: float) -> None:
+        """Close the connection if it has exceeded one of its timeouts. `now_s` is by the monotonic clock."""
 
-    def readiness_to_go(self, now_s: float) -> tuple[int, float] | None:
-        """Return a rank by which connections are closed to make room, the lowest first; None: not this one."""
+    def eviction_rank(self, now_s: float) -> tuple[int, float] | None:
+        """Return the rank for closing connections to make room, lowest first, or None if it must stay open."""
 
-    def give_up(self) -> None:
-        """Close the connection for the sake of others."""
+    def evict(self) -> None:
+        """Close the connection to make room for others."""
 
 
 class Observer(Protocol):
-    """Counts what happens to connections."""
+    """Counts connections for the metrics."""
 
     def set_open(self, count: int) -> None:
         """Set the number of open connections."""
 
     def count_not_accepted(self, reason: str) -> None:
-        """Count a time at which no new connection could be taken."""
+        """Count one time that no new connection could be accepted."""
 
 
 class Clients:
-    """The open connections of one server, and how many there may be."""
+    """The open connections of one server."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class Clients:
         observer: Observer,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`connections` is the server's own set, which changes. `most` of 0 is no limit."""
+        """`connections` is the server's own set, which changes. `most` is their limit; 0 means none."""
         self._connections = connections
         self._most = most
         self._observer = observer
@@ -64,40 +64,44 @@ class Clients:
         self._logged_s = float("-inf")
 
     def sweep(self) -> None:
-        """Close the connections that have exceeded one of their times."""
+        """Close the connections that have exceeded one of their timeouts."""
         now_s = self._now()
         for one in tuple(self._connections):
             try:
-                one.check(now_s)
+                one.check_timeouts(now_s)
             except Exception:  # one connection must not end the server
-                logging.getLogger(__name__).exception("a connection could not be checked")
-                one.give_up()
+                logging.getLogger(__name__).exception("cannot check the timeouts of a connection; it is closed")
+                one.evict()
         self._observer.set_open(len(self._connections))
 
     def wait_for_room_s(self, *, opening: int) -> float:
-        """Return 0 if one more connection may be taken; else make room, and return when to try again."""
+        """Return 0 if one more connection may be accepted. Otherwise make room, and return the seconds to wait."""
         if not self._most or len(self._connections) + opening < self._most:
             return 0.0
-        return self._fall_short(
+        return self._report_shortage(
             "too_many", f"{self._most} connections are open, which is the limit (EDGE_CONNECTIONS, `ulimit -n`)"
         )
 
-    def fail_to_accept(self, error: OSError) -> float:
-        """Count and log that the system gave no connection; make room, and return when to try again."""
-        return self._fall_short("no_descriptors", f"no connection can be accepted: {error.strerror}; see `ulimit -n`")
+    def note_accept_error(self, error: OSError) -> float:
+        """Count and log that accept() failed, make room, and return the seconds to wait before the next try."""
+        return self._report_shortage(
+            "no_descriptors", f"no connection can be accepted: {error.strerror}; see `ulimit -n`"
+        )
 
-    def _fall_short(self, reason: str, sentence: str) -> float:
+    def _report_shortage(self, reason: str, sentence: str) -> float:
         closed = self._make_room()
         self._observer.count_not_accepted(reason)
-        if self._now() - self._logged_s >= QUIET_S:
+        if self._now() - self._logged_s >= LOG_EVERY_S:
             self._logged_s = self._now()
-            logging.getLogger(__name__).warning("%s; %d that wait for their clients are closed", sentence, closed)
+            logging.getLogger(__name__).warning(
+                "%s; closed %d connections that waited for their clients", sentence, closed
+            )
         return ROOM_MADE_S if closed else FULL_S
 
     def _make_room(self) -> int:
         now_s = self._now()
-        ranked = ((one.readiness_to_go(now_s), number, one) for number, one in enumerate(self._connections))
+        ranked = ((one.eviction_rank(now_s), number, one) for number, one in enumerate(self._connections))
         going = heapq.nsmallest(1 + len(self._connections) // SHARE_CLOSED, (one for one in ranked if one[0]))
         for _, _, one in going:
-            one.give_up()
+            one.evict()
         return len(going)

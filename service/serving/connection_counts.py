@@ -1,7 +1,7 @@
-"""How many connections each worker has: a number that every worker writes for itself and all others read.
+"""Share the number of connections of each worker with its peers, through memory-mapped files.
 
-Each has a file beside the metrics, mapped into memory, with the time at which it was written. A worker that has died,
-hangs or is still starting writes nothing, and its number is ignored.
+Each worker has a file in the folder of the metrics, with its number of connections and the time of the last update. A
+worker that has died, hangs or is still starting does not update its file, and its peers ignore the number.
 """
 
 from __future__ import annotations
@@ -15,53 +15,53 @@ from pathlib import Path
 
 _SUFFIX = ".connections"
 _NUMBER = struct.Struct("=dq")
-"""When it was written, by the monotonic clock of the machine, and the number."""
+"""The time of the update in seconds, by the machine's monotonic clock, and the number of connections."""
 SILENT_S = 1.0
-"""Assumed: a worker whose event loop has not turned for so long takes no connections."""
+"""Age from which a number is ignored (assumed): the event loop of that worker is blocked, so it accepts nothing."""
 
 
 class ConnectionCounts:
-    """The count of one worker, and those of its peers."""
+    """The number of connections of one worker, and the numbers of its peers."""
 
     def __init__(self, folder: Path, *, name: str | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         self._folder = folder
         self._path = folder / f"{name or os.getpid()}{_SUFFIX}"
         self._clock = clock
         self._peers: dict[Path, mmap.mmap] = {}
-        self._own = self._made()
+        self._own = self._create_file()
 
-    def tell(self, count: int) -> None:
-        """Write how many there are now."""
+    def publish(self, count: int) -> None:
+        """Write the present number of connections of this worker."""
         _NUMBER.pack_into(self._own, 0, self._clock(), count)
 
-    def look_for_peers(self) -> None:
-        """Find the workers that have started or ended since the last look."""
+    def find_peers(self) -> None:
+        """Open the files of workers that have started, and close those of workers that have ended."""
         paths = set(self._folder.glob(f"*{_SUFFIX}")) - {self._path}
         for gone in self._peers.keys() - paths:
             self._peers.pop(gone).close()
         for new in paths - self._peers.keys():
-            self._peers[new] = _mapped(new)
+            self._peers[new] = _map_file(new)
 
-    def least_of_peers(self) -> int | None:
-        """Return the smallest count among the peers that have written lately, or None."""
+    def lowest_peer_count(self) -> int | None:
+        """Return the smallest number of connections among the live peers, or None without any."""
         written_since_s = self._clock() - SILENT_S
         numbers = (_NUMBER.unpack_from(peer) for peer in self._peers.values())
         return min((count for written_s, count in numbers if written_s >= written_since_s), default=None)
 
     def close(self) -> None:
-        """Withdraw the number: this worker takes no more connections."""
+        """Remove the file, because this worker accepts no more connections."""
         self._path.unlink(missing_ok=True)
         for one in (self._own, *self._peers.values()):
             one.close()
         self._peers.clear()
 
-    def _made(self) -> mmap.mmap:
+    def _create_file(self) -> mmap.mmap:
         unfinished = self._path.with_suffix(".tmp")
         unfinished.write_bytes(_NUMBER.pack(float("-inf"), 0))
-        unfinished.replace(self._path)  # so that no peer ever maps an empty file
-        return _mapped(self._path)
+        unfinished.replace(self._path)  # a rename, so that no peer maps an empty file
+        return _map_file(self._path)
 
 
-def _mapped(path: Path) -> mmap.mmap:
+def _map_file(path: Path) -> mmap.mmap:
     with path.open("r+b") as file:
         return mmap.mmap(file.fileno(), _NUMBER.size)

@@ -1,6 +1,6 @@
 """The composition root of the decoder process: one codec, on one device, for all HTTP workers. It serves no HTTP.
 
-It is a server like the others for the sake of its life: it starts, answers health checks, ends and logs as they do.
+It runs as an ASGI application without routes, so that the supervisor starts, checks and ends it like a worker.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from service.settings.edge_settings import Settings
 
 
 def create_decoder_app(settings: Settings, *, address: str) -> Starlette:
-    """Decode and encode for every worker that connects to this address."""
+    """Create the decoder process's application. `address` is the pyzmq address to which workers connect."""
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         decoder = Decoder(WorkerOptions.of(settings), address=address)
         await decoder.start()
-        gc.freeze()  # what is there now stays; see `service.serving.edge_app`
+        gc.freeze()  # see `service.serving.edge_app`
         yield
         await decoder.close()
 
@@ -34,26 +34,26 @@ def create_decoder_app(settings: Settings, *, address: str) -> Starlette:
 
 
 class Decoder:
-    """The codec and its end of the bus. Made, then started, then closed."""
+    """The codec, and its side of the bus to the workers."""
 
     def __init__(self, options: WorkerOptions, *, address: str) -> None:
         self._options = options
         self._address = address
-        self._worker = CodecWorker(options, Telemetry(), self._tell)
+        self._worker = CodecWorker(options, Telemetry(), self._announce)
         self._router: Router | None = None
 
     async def start(self) -> None:
-        """Load the codec, then take requests. Raises what loading raises."""
+        """Load the codec, then accept requests. Raises the errors of loading the weights."""
         await self._worker.start()
         self._router = Router(self._address, self._worker, waiting=waiting_messages(self._options.queue))
         self._router.start()
 
     async def close(self) -> None:
-        """Answer all open requests, then end."""
+        """Answer all open requests, then stop the codec."""
         await self._worker.close()
         if self._router is not None:
             self._router.close()
 
-    def _tell(self, names: CodecNames) -> None:
+    def _announce(self, names: CodecNames) -> None:
         if self._router is not None:
             self._router.announce(names)

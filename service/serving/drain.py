@@ -1,9 +1,9 @@
-"""How an edge leaves: SIGTERM takes away its readiness at once, and bounds how long it goes on. Stops nothing itself.
+"""The graceful shutdown of an edge: readiness, delay and time limit. The server itself does the stopping.
 
-SIGTERM -> not ready -> for EDGE_DRAIN_DELAY_S everything is answered as before -> the server takes no more connections
-        -> for EDGE_DRAIN_S what is under way is finished, fills for the store too -> what is left is cut
+SIGTERM -> /readyz is 503 -> for EDGE_DRAIN_DELAY_S, requests are answered as before -> the stop: no more connections
+        -> for EDGE_DRAIN_S, requests and fills in progress continue -> the remaining ones are cancelled
 
-The delay is for load balancers that go on sending until they have heard that the edge is not ready.
+Load balancers continue to send requests until a health check fails: the delay is for them.
 """
 
 from __future__ import annotations
@@ -19,17 +19,27 @@ Handler = Callable[[int, FrameType | None], object]
 
 
 class Drain:
-    """Hears the signals of one server, before the server does."""
+    """Handles SIGTERM and SIGINT of one server, before the server does."""
 
-    def __init__(self, *, delay_s: float, limit_s: float, on_leaving: Callable[[], object] = lambda: None) -> None:
+    def __init__(
+        self,
+        *,
+        delay_s: float,
+        limit_s: float,
+        on_leaving: Callable[[], object] = lambda: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`on_leaving` is called in the event loop at the first signal. `clock` returns monotonic seconds."""
         self._delay_s = delay_s
         self._limit_s = limit_s
         self._on_leaving = on_leaving
+        self._clock = clock
         self._stopped_s: float | None = None
         self.leaving = False
+        """Whether the edge has received a signal."""
 
     def watch(self) -> None:
-        """Put itself before the handlers that the server has installed. In a thread there are none."""
+        """Install handlers that wrap those of the server. Does nothing in a thread, which has no handlers."""
         if threading.current_thread() is not threading.main_thread():
             return
         loop = asyncio.get_running_loop()
@@ -38,22 +48,27 @@ class Drain:
             if callable(handler):
                 signal.signal(number, self._before(handler, loop))
 
-    def left_s(self) -> float:
-        """How much of the limit is left; it runs from the first call at the latest."""
+    def note_stop(self) -> None:
+        """Start the clock of the time limit, unless it is running."""
         if self._stopped_s is None:
-            self._stopped_s = time.monotonic()
-        return max(0.0, self._stopped_s + self._limit_s - time.monotonic())
+            self._stopped_s = self._clock()
+
+    def left_s(self) -> float:
+        """Return the seconds that are left of the time limit. Before the stop, all of it is left."""
+        if self._stopped_s is None:
+            return self._limit_s
+        return max(0.0, self._stopped_s + self._limit_s - self._clock())
 
     def _before(self, handler: Handler, loop: asyncio.AbstractEventLoop) -> Handler:
         def stop(number: int) -> None:
-            self.left_s()
+            self.note_stop()
             handler(number, None)
 
         def leave(number: int, _frame: FrameType | None) -> None:
             first, self.leaving = not self.leaving, True
             if first:
                 loop.call_soon_threadsafe(self._on_leaving)
-            # Ctrl-C is a person's, who waits.
+            # Ctrl-C comes from a person at a terminal, so it skips the delay.
             if number == signal.SIGINT or not self._delay_s:
                 stop(number)
             elif first:

@@ -1,4 +1,4 @@
-"""The composition root: builds everything that an edge is made of, and closes it. Nothing else constructs."""
+"""The composition root of a worker: build the parts of an edge, and close them in reverse order."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ from service.rules.cdn_loop import node_name
 from service.rules.freshness import FreshnessRules
 from service.serving.drain import Drain
 from service.serving.http_server import CLIENT_COUNTS
-from service.serving.readiness import ReadyMark, announced
+from service.serving.readiness import ReadyMark, keep_announced
 from service.settings.edge_settings import Settings
 from service.settings.quality import Quality, TargetScore
 from service.store.connection import Connection, Timeouts
@@ -77,10 +77,10 @@ STDOUT = 1
 
 
 def create_app(settings: Settings, *, mark: ReadyMark | None = None, decoder: str | None = None) -> FastAPI:
-    """An edge for one event loop. It needs a store: `serving.run` starts one where the settings name none.
+    """Create the application of one worker. Raises SettingsError without EDGE_REDIS_URL.
 
-    With a mark it tells the process behind EDGE_ADMIN_PORT how it is. `decoder` is the address of the decoder process;
-    without one the codec runs on a thread here.
+    `mark` tells the admin process whether this worker is ready. `decoder` is the address of the decoder process;
+    without one the codec runs on a thread of this process.
     """
     if not settings.redis_url:
         raise SettingsError(["EDGE_REDIS_URL: needed here; `latentedge serve` starts a store by itself"])
@@ -93,13 +93,13 @@ def create_app(settings: Settings, *, mark: ReadyMark | None = None, decoder: st
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, ClientCounts]]:
-        assert isinstance(app, EdgeApp), "made below"
+        assert isinstance(app, EdgeApp), "created below"
         drain.watch()
         async with AsyncExitStack() as closing:
-            app.services = await _started(settings, drain, closing, decoder=decoder)
+            app.services = await _start_services(settings, drain, closing, decoder=decoder)
             if mark is not None:
-                await closing.enter_async_context(announced(mark, app.services.admin.codec))
-            # What is there now stays. Measured: a full collection of it keeps everyone waiting for 0.2 s.
+                await closing.enter_async_context(keep_announced(mark, app.services.admin.codec))
+            # Exempt the objects of the start from garbage collection: a full collection of them takes 0.2 s (measured).
             gc.freeze()
             yield {CLIENT_COUNTS: app.services.admin.telemetry.clients}
             app.services = None
@@ -109,7 +109,9 @@ def create_app(settings: Settings, *, mark: ReadyMark | None = None, decoder: st
     return app
 
 
-async def _started(settings: Settings, drain: Drain, closing: AsyncExitStack, *, decoder: str | None) -> Services:
+async def _start_services(
+    settings: Settings, drain: Drain, closing: AsyncExitStack, *, decoder: str | None
+) -> Services:
     telemetry = Telemetry()
     worker = _codec(settings, telemetry, decoder)
     closing.push_async_callback(worker.close)
@@ -134,7 +136,8 @@ async def _started(settings: Settings, drain: Drain, closing: AsyncExitStack, *,
     closing.push_async_callback(origin.close)
     reader = SourceReader(
         ImageLimits(source_pixels=settings.source_pixels),
-        threads=closing.enter_context(ThreadPoolExecutor(SOURCE_THREADS, "source")),  # no hit's file waits for these
+        # Apart from the threads that write the files of hits.
+        threads=closing.enter_context(ThreadPoolExecutor(SOURCE_THREADS, "source")),
         cpu_s=settings.source_s,
     )
     closing.callback(reader.close)
@@ -142,9 +145,9 @@ async def _started(settings: Settings, drain: Drain, closing: AsyncExitStack, *,
     sources = Upstream(origin, intake, parent=_parent(settings, intake, telemetry, closing))
     encoder = _encoder(settings, worker, quality)
     record_store = _record_store(settings, store, generations, worker)
-    # A request that waits for another process gives up when a fetch would have done so.
-    patience_s = settings.origin_timeout_s + (settings.parent_timeout_s if settings.parent else 0)
-    leases, hold_off = Leases(store, patience_s=patience_s), HoldOff(settings.hold_off_s)
+    # A request that waits for the fill of another process fetches for itself after the timeout of a whole fetch.
+    fetch_timeout_s = settings.origin_timeout_s + (settings.parent_timeout_s if settings.parent else 0)
+    leases, hold_off = Leases(store, patience_s=fetch_timeout_s), HoldOff(settings.hold_off_s)
     filler = Filler(record_store, leases, sources, encoder=encoder, hold_off=hold_off, now=time.time)
     rules = RefineRules(steps=settings.refine, quality=quality)
     refiner = Refiner(rules, store=store, worker=worker, telemetry=telemetry)
@@ -259,7 +262,7 @@ def _build_figures(worker: PictureCodec) -> BuildFigures:
 
 
 def _codec_figures(worker: PictureCodec, quality: Quality) -> CodecFigures | None:
-    """As it is now: a device that fails takes its head along. None while the decoder is away."""
+    """Return the present codec, which changes if the device fails. None while the decoder process is away."""
     if not worker.is_there:
         return None
     codec = worker.names
@@ -274,7 +277,7 @@ def _codec_figures(worker: PictureCodec, quality: Quality) -> CodecFigures | Non
 
 
 def _codec(settings: Settings, telemetry: Telemetry, decoder: str | None) -> PictureCodec:
-    """Return the codec of this process, or the way to the decoder process at this address."""
+    """Return a codec on a thread of this process, or a client of the decoder process at this address."""
     options = WorkerOptions.of(settings)
     if decoder is None:
         return CodecWorker(options, telemetry)

@@ -1,9 +1,9 @@
 """A listener with which workers share the connections of one listening socket evenly.
 
-libuv takes all connections that wait, so the worker that wakes first may get every client of a load balancer, which
-keeps its connections. Measured with 8 clients that connect together: in 12 of 50 tries one of two workers had all of
-them, and the other processor idled. Here a worker takes one at a time, and one that has more than another lets the
-other go first.
+libuv accepts all connections in the backlog, so the worker that wakes first may get all connections of a load balancer,
+which then keeps them open. Measured with 8 clients that connect together: in 12 of 50 runs, one of two workers had all
+connections, and the other CPU was idle. A FairListener accepts one connection at a time, and a worker that has more
+connections than a peer lets the peer accept first.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from typing import Protocol
 
 from service.serving.clients import Clients
 
-PATIENCE_S = 0.005
-"""Assumed: longer than the event loop of a busy worker keeps a connection waiting, too short for a client to notice."""
+YIELD_S = 0.005
+"""How long a worker leaves a connection to its peers (assumed): longer than one turn of a busy event loop."""
 TICK_S = 0.25
+"""Seconds between two updates of this worker's number of connections."""
 _GONE = (BlockingIOError, InterruptedError, ConnectionAbortedError)
-"""Another worker has taken the connection, or its client has left."""
+"""Errors of accept(): a peer was faster, or the client has disconnected."""
 
 ProtocolFactory = Callable[[], asyncio.BaseProtocol]
 
@@ -27,29 +28,29 @@ ProtocolFactory = Callable[[], asyncio.BaseProtocol]
 class Peers(Protocol):
     """The workers that listen on the same socket."""
 
-    def tell(self, count: int) -> None:
-        """Say how many connections this one has."""
+    def publish(self, count: int) -> None:
+        """Publish the number of connections of this worker."""
 
-    def look_for_peers(self) -> None:
-        """Find new ones."""
+    def find_peers(self) -> None:
+        """Find workers that have started or ended."""
 
-    def least_of_peers(self) -> int | None:
-        """Return the smallest number of connections among the others, or None."""
+    def lowest_peer_count(self) -> int | None:
+        """Return the smallest number of connections among the peers, or None without peers."""
 
     def close(self) -> None:
-        """Take no more connections."""
+        """Leave the group, because this worker accepts no more connections."""
 
 
 class NoPeers:
-    """For a socket on which no other worker listens."""
+    """The peers of a worker that listens alone."""
 
-    def tell(self, count: int) -> None:
-        """Tell nobody."""
+    def publish(self, count: int) -> None:
+        """Do nothing."""
 
-    def look_for_peers(self) -> None:
-        """Find none."""
+    def find_peers(self) -> None:
+        """Do nothing."""
 
-    def least_of_peers(self) -> int | None:
+    def lowest_peer_count(self) -> int | None:
         """Return None."""
         return None
 
@@ -58,7 +59,7 @@ class NoPeers:
 
 
 class FairListener:
-    """Takes connections of a listening socket that peers share. A server, as far as uvicorn uses one."""
+    """Accepts connections from a socket that peers share. Has the methods of asyncio.Server that uvicorn uses."""
 
     def __init__(self, protocol_factory: ProtocolFactory, sock: socket.socket, peers: Peers, clients: Clients) -> None:
         self._loop = asyncio.get_running_loop()
@@ -73,10 +74,10 @@ class FairListener:
         self._resuming: asyncio.TimerHandle | None = None
 
     async def start_serving(self) -> None:
-        """Take connections from now on."""
+        """Start to accept connections."""
         self._socket.setblocking(False)
         self._tick()
-        self._loop.add_reader(self._socket, self._take_or_leave)
+        self._loop.add_reader(self._socket, self._accept_or_yield)
 
     def close(self) -> None:
         """Accept no more connections; the open ones stay open."""
@@ -91,31 +92,31 @@ class FairListener:
         self._peers.close()
 
     async def wait_closed(self) -> None:
-        """Wait for the connections that were being opened."""
+        """Wait for accepted connections whose transports are still being created."""
         await asyncio.gather(*self._opening, return_exceptions=True)
 
     @property
     def connections(self) -> int:
-        """Open now, and being opened."""
+        """The number of open connections, including accepted ones without a transport yet."""
         self._transports = [one for one in self._transports if not one.is_closing()]
         return len(self._transports) + self._unopened
 
-    def look(self) -> None:
-        """Tell the peers how many connections there are, and find new peers."""
-        self._peers.look_for_peers()
-        self._peers.tell(self.connections)
+    def exchange_counts(self) -> None:
+        """Find peers that have started or ended, and publish the number of connections of this worker."""
+        self._peers.find_peers()
+        self._peers.publish(self.connections)
 
     def _tick(self) -> None:
-        self.look()
+        self.exchange_counts()
         self._ticking = self._loop.call_later(TICK_S, self._tick)
 
-    def _take_or_leave(self) -> None:
-        mine, least = self.connections, self._peers.least_of_peers()
-        self._peers.tell(mine)
-        if least is not None and mine > least:
-            self._pause(PATIENCE_S)
+    def _accept_or_yield(self) -> None:
+        mine, lowest = self.connections, self._peers.lowest_peer_count()
+        self._peers.publish(mine)
+        if lowest is not None and mine > lowest:
+            self._pause(YIELD_S)
         else:
-            self._take()
+            self._accept()
 
     def _pause(self, seconds: float) -> None:
         self._loop.remove_reader(self._socket)
@@ -123,10 +124,10 @@ class FairListener:
 
     def _resume(self) -> None:
         self._resuming = None
-        self._loop.add_reader(self._socket, self._take_or_leave)
-        self._take()
+        self._loop.add_reader(self._socket, self._accept_or_yield)
+        self._accept()
 
-    def _take(self) -> None:
+    def _accept(self) -> None:
         if wait_s := self._clients.wait_for_room_s(opening=self._unopened):
             self._pause(wait_s)
             return
@@ -135,20 +136,22 @@ class FairListener:
         except _GONE:
             return
         except OSError as error:  # such as EMFILE
-            self._pause(self._clients.fail_to_accept(error))
+            self._pause(self._clients.note_accept_error(error))
             return
         self._unopened += 1
         opening = self._loop.create_task(self._open(connection))
         self._opening.add(opening)
         opening.add_done_callback(self._opening.discard)
-        self._peers.tell(self.connections)
+        self._peers.publish(self.connections)
 
     async def _open(self, connection: socket.socket) -> None:
         try:
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as uvloop does for its own
+            connection.setsockopt(
+                socket.IPPROTO_TCP, socket.TCP_NODELAY, 1
+            )  # as uvloop does for connections that it accepts
             transport, _ = await self._loop.connect_accepted_socket(self._protocol_factory, connection)
             self._transports.append(transport)
-        except OSError:  # the client has left
+        except OSError:  # the client has disconnected
             connection.close()
         finally:
             self._unopened -= 1

@@ -1,11 +1,11 @@
-"""One connection of a client: uvicorn's protocol with limits of time and size. Knows nothing of pictures.
+"""One client connection: uvicorn's HTTP protocol with timeouts and size limits. Knows nothing of pictures.
 
-It leans on uvicorn's internals, so uvicorn is pinned to a minor release. Beyond uvicorn's own protocol:
+It depends on uvicorn's internals, so uvicorn is pinned to a minor release. Differences from uvicorn's own protocol:
 
-- Requests are parsed one at a time. What a client sends ahead waits unparsed, and beyond HELD_BYTES unread.
-- A head, a body and a target have a largest size, and a request has a time.
-- What is refused is answered as a problem, with the errors of `service.errors`.
-- A client that has ended its side of the connection still gets its answer.
+- Requests are parsed one at a time. Pipelined requests wait unparsed, and are not read beyond HELD_BYTES.
+- Heads, bodies and targets are limited in size, and a request must arrive within a timeout.
+- A refused request is answered with a problem document (RFC 9457), from the errors of `service.errors`.
+- A client that has shut down its side of the connection still gets its response.
 """
 
 from __future__ import annotations
@@ -34,25 +34,25 @@ from service.serving.received import Received, is_one_head
 from service.serving.request_head import check_form, check_size, refusal, with_path
 
 LINGER_S = 2.0
-"""Assumed: how long a client that was refused may take to read why. To close at once would reset the connection."""
+"""Assumed: how long a refused client may take to read the error. An immediate close would reset the connection."""
 HALF_CLOSED_S = 1.0
-"""Assumed. A client that has ended its side may have left, or may wait for its answer: TCP does not tell which. For so
-long its request goes on. Most answers take less; what takes longer is given up, as for every client that has left."""
-SLOW_S = 1.0  # assumed: a client that means well sends its request at once
+"""Assumed: how long a request continues after the client has shut down its side of the connection. TCP does not tell
+whether that client has disconnected or waits for its response. Most responses take less time."""
+SLOW_S = 1.0  # assumed: an ordinary client sends its whole request at once
 
 
 class Counts(Protocol):
-    """Counts what limits have done."""
+    """Counts the effects of limits for the metrics."""
 
     def count_cut(self, reason: str) -> None:
-        """Count a connection that a limit has ended."""
+        """Count a connection that was closed because of a limit."""
 
     def count_refused(self, status: int) -> None:
-        """Count a request that was refused before a route saw it."""
+        """Count a request that was refused before it reached a route."""
 
 
 class Stage(Enum):
-    """How much of the present request has come."""
+    """The part of the present request that is being received."""
 
     HEAD = auto()
     BODY = auto()
@@ -60,7 +60,7 @@ class Stage(Enum):
 
 
 class HttpConnection(HttpToolsProtocol):
-    """The protocol of one connection."""
+    """The asyncio protocol of one client connection."""
 
     def __init__(
         self,
@@ -76,85 +76,85 @@ class HttpConnection(HttpToolsProtocol):
         self._counts = counts
         self._received = Received()
         self._stage = Stage.HEAD
-        self._begun = False
+        self._has_begun = False
         self._part_bytes = 0
-        """Of the head, or of the body, so far."""
-        self._waits_since_s = time.monotonic()
-        """Since when the client is awaited: for a request, for the rest of one, or for the next one."""
+        """Bytes received so far of the present head or body."""
+        self._waiting_since_s = time.monotonic()
+        """Since when the server waits for the client to send: a first request, the rest of one, or the next one."""
         self._lingers = False
         self._half_closed = False
         self._ends_by_s = float("inf")
         self._unsent_bytes = 0
-        self._stuck_since_s = 0.0
+        self._stalled_since_s = 0.0
 
     @property
-    def _unanswered(self) -> RequestResponseCycle | None:
-        cycle: RequestResponseCycle | None = self.cycle  # uvicorn's type leaves out that there may be none yet
+    def _open_cycle(self) -> RequestResponseCycle | None:
+        cycle: RequestResponseCycle | None = self.cycle  # None before the first request, which uvicorn's type omits
         return None if cycle is None or cycle.response_complete else cycle
 
     @property
     def _is_answering(self) -> bool:
-        return self._stage is Stage.WHOLE and self._unanswered is not None
+        return self._stage is Stage.WHOLE and self._open_cycle is not None
 
-    # What the transport calls.
+    # Called by the transport.
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
-        """Begin to read."""
+        """Start to read."""
         super().connection_made(transport)
         self.flow = _Flow(transport, self._received)
 
     def data_received(self, data: bytes) -> None:
-        """Parse what has come, as far as the next request that is to be answered."""
+        """Parse received bytes, up to the end of the next request."""
         if self._lingers:
             return
-        if self._stage is Stage.WHOLE and not self._received and self._unanswered is None and is_one_head(data):
-            self._parse(data)  # the usual case, without the ways through `Received`
+        if self._stage is Stage.WHOLE and not self._received and self._open_cycle is None and is_one_head(data):
+            self._parse(data)  # the usual case, without the cost of `Received`
             return
         self._received.append(data)
         self._read()
         if len(self._received) > HELD_BYTES:
             self.flow.pause_reading()
 
-    def eof_received(self) -> bool:  # type: ignore[override]  # asyncio asks for it; uvicorn's own never wants to stay
-        """Return whether the connection stays open for an answer (RFC 9112 9.6 lets a client end its side first)."""
+    def eof_received(self) -> bool:  # type: ignore[override]  # asyncio uses the result; uvicorn's own returns None
+        """Return whether to keep the connection for a response: a client may close its side first (RFC 9112 9.6)."""
         self._half_closed = True
         self._ends_by_s = time.monotonic() + HALF_CLOSED_S
         return self._is_answering and not self._lingers
 
-    # What the parser calls.
+    # Called by the parser.
 
     def on_message_begin(self) -> None:
-        """Start the clock of a request. That of a connection's first one runs already."""
-        if self._begun:
-            self._waits_since_s = time.monotonic()
-        self._begun, self._stage = True, Stage.HEAD
+        """Start the timeout of a request. For a connection's first request, it runs since the accept."""
+        if self._has_begun:
+            self._waiting_since_s = time.monotonic()
+        self._has_begun, self._stage = True, Stage.HEAD
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        """Check what uvicorn does not, and start the answer."""
+        """Check the head for faults that uvicorn accepts, and start the application."""
         check_size(self.url, self.headers, most_fields=self._limits.header_fields)
         check_form(self.headers, version=self.parser.get_http_version(), upgrade=self.parser.should_upgrade())
         if not self.url.startswith(b"/"):
             self.url = with_path(self.url)
         super().on_headers_complete()
         self._stage, self._part_bytes = Stage.BODY, 0
-        self.headers = []  # for the fields of a trailer section, which nobody uses (RFC 9110 6.5.1)
+        self.headers = []  # the parser appends trailer fields here; they are ignored (RFC 9110 6.5.1)
 
     def on_message_complete(self) -> None:
-        """Stop the clock."""
+        """Stop the timeout of the request."""
         self._stage, self._part_bytes = Stage.WHOLE, 0
-        self._waits_since_s = time.monotonic()
+        self._waiting_since_s = time.monotonic()
         super().on_message_complete()
 
-    # What uvicorn's cycle calls.
+    # Called by uvicorn's cycle.
 
     def on_response_complete(self) -> None:
-        """Go on with the next request, or wait for it. In place of uvicorn's own, with its timer for each request."""
+        """Parse the next request, or wait for it. Unlike uvicorn's own, sets no keep-alive timer for each request."""
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             return
         if self._stage is Stage.WHOLE:
-            self._waits_since_s = time.monotonic()
+            self._waiting_since_s = time.monotonic()
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
         else:
@@ -165,11 +165,11 @@ class HttpConnection(HttpToolsProtocol):
             if not self._is_answering:
                 self.transport.close()
 
-    # What the server calls; see `Clients`.
+    # Called by the server; see `Clients`.
 
-    def check(self, now_s: float) -> None:
-        """Close the connection if it has exceeded one of its times."""
-        if self._is_stuck(now_s):
+    def check_timeouts(self, now_s: float) -> None:
+        """Close the connection if it has exceeded one of its timeouts."""
+        if self._is_stalled(now_s):
             self._cut("send_timeout")
         elif self._lingers or self._half_closed:
             if now_s >= self._ends_by_s and not self._unsent_bytes:
@@ -180,39 +180,39 @@ class HttpConnection(HttpToolsProtocol):
         elif not self._is_answering and self._has_waited(self._limits.idle_timeout_s, now_s):
             self.transport.close()
 
-    def readiness_to_go(self, now_s: float) -> tuple[int, float] | None:
-        """Slow requests go first, then idle connections, then requests that have just begun; no answer is cut."""
+    def eviction_rank(self, now_s: float) -> tuple[int, float] | None:
+        """Rank slow requests first, then idle connections, then new requests. A response in progress is never cut."""
         if self._is_answering or self.transport.is_closing():
             return None
         if self._stage is Stage.WHOLE:
-            return 1, self._waits_since_s
-        return 0 if now_s - self._waits_since_s > SLOW_S else 2, self._waits_since_s
+            return 1, self._waiting_since_s
+        return 0 if now_s - self._waiting_since_s > SLOW_S else 2, self._waiting_since_s
 
-    def give_up(self) -> None:
-        """Close the connection for the sake of others."""
+    def evict(self) -> None:
+        """Close the connection to make room for others."""
         self._cut("too_many")
 
     def _has_waited(self, limit_s: float, now_s: float) -> bool:
-        return 0 < limit_s <= now_s - self._waits_since_s
+        return 0 < limit_s <= now_s - self._waiting_since_s
 
-    def _is_stuck(self, now_s: float) -> bool:
-        """Return whether nothing of what waits to be sent was sent within the time for it."""
+    def _is_stalled(self, now_s: float) -> bool:
+        """Return whether the client has read nothing of its response for the send timeout."""
         unsent_bytes = self.transport.get_write_buffer_size()
         if not unsent_bytes or unsent_bytes < self._unsent_bytes or not self._unsent_bytes:
-            self._stuck_since_s = now_s
+            self._stalled_since_s = now_s
         self._unsent_bytes = unsent_bytes
-        return 0 < self._limits.send_timeout_s <= now_s - self._stuck_since_s
+        return 0 < self._limits.send_timeout_s <= now_s - self._stalled_since_s
 
     def _cut(self, reason: str) -> None:
         self._counts.count_cut(reason)
         self.transport.abort()
 
     def _time_out(self) -> None:
-        if self._begun:
+        if self._has_begun:
             self._counts.count_cut("request_timeout")
             self._refuse(RequestTooSlow())
         else:
-            self._cut("request_timeout")  # RFC 9110 15.5.9 wants a request that has begun
+            self._cut("request_timeout")  # RFC 9110 15.5.9: a 408 answers a request that has begun
 
     def _read(self) -> None:
         while self._received and not (self._is_answering or self._lingers or self.transport.is_closing()):
@@ -226,7 +226,7 @@ class HttpConnection(HttpToolsProtocol):
         try:
             self.parser.feed_data(piece)
         except httptools.HttpParserUpgrade as upgrade:
-            # RFC 9110 7.8: a server may ignore Upgrade. What follows is the next request, as if it were not there.
+            # RFC 9110 7.8: a server may ignore Upgrade. The following bytes are then the next request.
             self._received.put_back(len(piece) - upgrade.args[0])
         except httptools.HttpParserError as error:
             cause = error.__context__
@@ -238,28 +238,28 @@ class HttpConnection(HttpToolsProtocol):
     def _excess(self) -> EdgeError:
         if self._stage is Stage.BODY:
             return BodyTooLarge()
-        is_in_target = self._stage is Stage.HEAD and self._begun and len(self.url) > TARGET_CAP_BYTES
+        is_in_target = self._stage is Stage.HEAD and self._has_begun and len(self.url) > TARGET_CAP_BYTES
         return TargetTooLong() if is_in_target else HeadTooLarge()
 
     def _refuse(self, error: EdgeError) -> None:
         self._counts.count_refused(error.status)
         self._received.clear()
-        unanswered = self._unanswered
-        if unanswered is not None:
-            if unanswered.response_started or self._stage is not Stage.BODY:
-                # The answer under way, of this request or of the one before, goes first and is the last one.
-                unanswered.keep_alive, self._lingers = False, True
+        cycle = self._open_cycle
+        if cycle is not None:
+            if cycle.response_started or self._stage is not Stage.BODY:
+                # A response to this or the previous request is in progress: finish it, and close without an error.
+                cycle.keep_alive, self._lingers = False, True
                 return
-            unanswered.disconnected = True
-            unanswered.message_event.set()
-        elif self._stage is Stage.BODY:  # its answer has been sent
+            cycle.disconnected = True
+            cycle.message_event.set()
+        elif self._stage is Stage.BODY:  # the response was sent before the body had arrived
             self._linger()
             return
         self.transport.write(refusal(error, head=self.parser.get_method() == b"HEAD"))
         self._linger()
 
     def _linger(self) -> None:
-        """End this side, and read on until the client has ended its own: what it still sends must not reset both."""
+        """Shut down the sending side, and read until the client closes: unread bytes at a close cause a reset."""
         self._lingers = True
         self._ends_by_s = time.monotonic() + LINGER_S
         self.flow.resume_reading()
@@ -267,7 +267,7 @@ class HttpConnection(HttpToolsProtocol):
 
 
 class _Flow(FlowControl):
-    """Reads no further while much of what was read has to wait."""
+    """Flow control that also pauses reading while more than HELD_BYTES wait to be parsed."""
 
     def __init__(self, transport: asyncio.Transport, received: Received) -> None:
         super().__init__(transport)

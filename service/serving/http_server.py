@@ -1,4 +1,4 @@
-"""A server of one process: uvicorn's, with connections and a listener of our own. Decides nothing about requests."""
+"""The HTTP server of one process: uvicorn's, with our own connections and listener. Routes no requests."""
 
 from __future__ import annotations
 
@@ -21,23 +21,24 @@ from service.serving.http_connection import HttpConnection
 from service.serving.listening import announce
 
 CLIENT_COUNTS = "client_counts"
-"""Under this name an application gives its counts to the server, in the state of its lifespan."""
+"""The key in the lifespan state under which an application gives its ClientCounts to the server."""
 LONGEST_SWEEP_S = 1.0
-SWEEPS_A_TIMEOUT = 4  # so a connection exceeds its time by a quarter at most
+"""Longest time between two checks of the connections' timeouts."""
+SWEEPS_A_TIMEOUT = 4  # so a connection exceeds its timeout by at most a quarter
 
 
 class HttpServer(uvicorn.Server):
-    """uvicorn's server on sockets that were bound before."""
+    """uvicorn's server, on sockets that are already bound."""
 
     def __init__(self, config: uvicorn.Config, limits: ClientLimits, *, announces: bool = False) -> None:
-        """With `announces` it logs where it listens as soon as it does; several workers leave that to their parent."""
+        """`announces`: log the address once the server listens. With several workers, their parent does that."""
         super().__init__(config)
         self._limits = limits
         self._announces = announces
         self._sweeping: list[asyncio.Task[None]] = []
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start the application, then listen. In place of uvicorn's own, which makes its own listeners."""
+        """Start the application, then listen. Replaces uvicorn's own method, which creates asyncio listeners."""
         await self.lifespan.startup()
         if self.lifespan.should_exit:
             sys.exit(STARTUP_FAILURE)
@@ -50,7 +51,7 @@ class HttpServer(uvicorn.Server):
         self.started = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """End in order. Times count until the last connection is closed: a client that has left must not delay it."""
+        """Shut down gracefully. Timeouts still apply, so that a stalled client does not delay the end."""
         try:
             await super().shutdown(sockets)
         finally:
@@ -60,7 +61,7 @@ class HttpServer(uvicorn.Server):
     async def _listen(self, listening: socket.socket) -> FairListener:
         counts: ClientCounts = self.lifespan.state[CLIENT_COUNTS]
         clients = Clients(
-            self.server_state.connections,  # type: ignore[arg-type]  # all of them are made below
+            self.server_state.connections,  # type: ignore[arg-type]  # all of them are created by _connection
             most=self._limits.most_connections,
             observer=counts,
         )
@@ -69,11 +70,11 @@ class HttpServer(uvicorn.Server):
         if self.config.workers > 1:
             peers = ConnectionCounts(Path(os.environ[MULTIPROCESS_VARIABLE]))
         listening.listen(self.config.backlog)
-        listener = FairListener(lambda: self._connection(counts), listening, peers, clients)
+        listener = FairListener(lambda: self._create_connection(counts), listening, peers, clients)
         await listener.start_serving()
         return listener
 
-    def _connection(self, counts: ClientCounts) -> HttpConnection:
+    def _create_connection(self, counts: ClientCounts) -> HttpConnection:
         return HttpConnection(self.config, self.server_state, self.lifespan.state, limits=self._limits, counts=counts)
 
     async def _sweep(self, clients: Clients) -> None:

@@ -1,4 +1,4 @@
-"""Runs an edge: the embedded store, uvicorn, its processes. Makes everything that exists once, in the parent."""
+"""Run an edge: the embedded store, uvicorn and its processes. Resources that exist once are created in the parent."""
 
 from __future__ import annotations
 
@@ -37,45 +37,45 @@ from service.serving.workers import STARTUP_FAILURE, Listening, Workers
 from service.settings.edge_settings import Settings, read_settings
 from service.store.embedded import EmbeddedValkey
 
-HUNG_S = 30  # assumed: longer than a machine that swaps or compiles keeps a process from answering
+HUNG_S = 30  # assumed: longer than a process stops answering on a machine that swaps or compiles
 
 
 def run(settings: Settings, *, host: str, port: int, workers: int = 1) -> None:
-    """Serve until SIGTERM or Ctrl-C; requests under way are finished. Raises CannotListen or StoreUnavailable."""
-    signal.signal(signal.SIGTERM, _leave)  # uvicorn raises it again once it is done; what is open here must be closed
+    """Serve until SIGTERM or Ctrl-C, then shut down. Raises CannotListen, SettingsError or StoreUnavailable."""
+    signal.signal(signal.SIGTERM, _leave)  # uvicorn raises SIGTERM again at its end, and the ExitStack must run
     with ExitStack() as closing:
         pictures = closing.enter_context(bind(host, port))
         if not settings.redis_url:
             embedded = closing.enter_context(EmbeddedValkey(limit_bytes=settings.store_bytes))
             settings = settings.model_copy(update={"redis_url": embedded.url})
-        settings = settings.model_copy(update={"decoder": _where_the_codec_runs(settings)})
+        settings = settings.model_copy(update={"decoder": _choose_decoder(settings)})
         if workers == 1 and not settings.admin_port and settings.decoder == "thread":
             log_to(sys.stderr, level=settings.log_level)
             config = _config(create_app(settings), settings, host=host, port=port)
             server = HttpServer(config, ClientLimits.of(settings), announces=True)
-            with suppress(KeyboardInterrupt):  # Ctrl-C, after everything has ended in order
+            with suppress(KeyboardInterrupt):  # Ctrl-C, after a graceful shutdown
                 server.run(sockets=[pictures])
         else:
-            # prometheus_client decides on import whether there are several processes, so only the environment can
-            # tell the workers, and the parent itself must not count.
+            # prometheus_client chooses its multiprocess mode at import, by the environment. The workers inherit this
+            # variable; the parent has imported it already and counts nothing.
             metrics = closing.enter_context(tempfile.TemporaryDirectory(prefix="latentedge-metrics-"))
             os.environ.update({MULTIPROCESS_VARIABLE: metrics, **settings.environment()})
-            _workers(settings, pictures, host=host, workers=workers).run()
+            _create_workers(settings, pictures, host=host, workers=workers).run()
 
 
-def _workers(settings: Settings, pictures: socket.socket, *, host: str, workers: int) -> Workers:
+def _create_workers(settings: Settings, pictures: socket.socket, *, host: str, workers: int) -> Workers:
     port = pictures.getsockname()[1]
     config = _config("service.serving.launch:worker_app", settings, host=host, port=port, workers=workers)
     announce(pictures)
     return Workers(
         Listening(config, [pictures]),
-        beside=_beside(settings, host=host),
+        beside=_bind_beside(settings, host=host),
         limits=ClientLimits.of(settings),
         on_death=forget_worker,
     )
 
 
-def _beside(settings: Settings, *, host: str) -> list[Listening]:
+def _bind_beside(settings: Settings, *, host: str) -> list[Listening]:
     beside = []
     if settings.decoder == "process":
         beside.append(Listening(_config("service.serving.launch:decoder_app", settings, host=host, port=0), []))
@@ -87,8 +87,8 @@ def _beside(settings: Settings, *, host: str) -> list[Listening]:
     return beside
 
 
-def _where_the_codec_runs(settings: Settings) -> str:
-    """Return `thread` or `process`: a GPU has one process, so that it can batch the decodes of all workers."""
+def _choose_decoder(settings: Settings) -> str:
+    """Return `thread` or `process`. On a GPU, one process batches the decodes of all workers."""
     on_gpu = settings.device == "cuda" or (settings.device == "auto" and has_accelerator())
     chosen = settings.decoder
     if chosen == "auto":
@@ -99,33 +99,33 @@ def _where_the_codec_runs(settings: Settings) -> str:
 
 
 def worker_app() -> FastAPI:
-    """Create one of several workers. It gets the parent's settings through the environment."""
+    """Create the application of one of several workers, with the parent's settings from the environment."""
     # SIGINT drains the worker like SIGTERM, but without EDGE_DRAIN_DELAY_S, which is for a planned stop.
     _end_with_parent(lambda: os.kill(os.getpid(), signal.SIGINT))
     settings = _settings_of_parent()
     return create_app(
         settings,
-        mark=ReadyMark(_shared()) if settings.admin_port else None,
-        decoder=_bus() if settings.decoder == "process" else None,
+        mark=ReadyMark(_shared_folder()) if settings.admin_port else None,
+        decoder=_bus_address() if settings.decoder == "process" else None,
     )
 
 
 def decoder_app() -> Starlette:
-    """Create the process that decodes for the workers."""
+    """Create the application of the decoder process."""
     end_by_edge_only()
     _end_with_parent(end_this_process)
-    return create_decoder_app(_settings_of_parent(), address=_bus())
+    return create_decoder_app(_settings_of_parent(), address=_bus_address())
 
 
 def admin_app() -> FastAPI:
-    """Create the process that answers operators for all workers."""
+    """Create the application of the admin process."""
     end_by_edge_only()
     _end_with_parent(end_this_process)
-    return create_admin_app(_settings_of_parent(), workers=_shared())
+    return create_admin_app(_settings_of_parent(), workers=_shared_folder())
 
 
 def _settings_of_parent() -> Settings:
-    """Read the settings and start the log. The check is repeated, because a file such as the weights may be gone."""
+    """Read the settings and configure the log. Exits with STARTUP_FAILURE if a file is gone, such as the weights."""
     log_to(sys.stderr)
     try:
         settings = read_settings()
@@ -136,12 +136,12 @@ def _settings_of_parent() -> Settings:
     return settings
 
 
-def _shared() -> Path:
+def _shared_folder() -> Path:
     return Path(os.environ[MULTIPROCESS_VARIABLE])
 
 
-def _bus() -> str:
-    return f"ipc://{_shared() / 'bus'}"
+def _bus_address() -> str:
+    return f"ipc://{_shared_folder() / 'bus'}"
 
 
 def _config(app: FastAPI | str, settings: Settings, *, host: str, port: int, workers: int = 1) -> uvicorn.Config:
@@ -156,7 +156,7 @@ def _config(app: FastAPI | str, settings: Settings, *, host: str, port: int, wor
         factory=isinstance(app, str),
         access_log=False,
         server_header=False,
-        date_header=False,  # the edge writes it: that of a picture is the origin's
+        date_header=False,  # the edge writes Date itself: a picture has the origin's
         timeout_graceful_shutdown=settings.drain_s,
         timeout_worker_healthcheck=HUNG_S,
     )
@@ -167,7 +167,7 @@ def _leave(_signal: int, _frame: FrameType | None) -> NoReturn:
 
 
 def _end_with_parent(end: Callable[[], None]) -> None:
-    """Let this process end when its parent was killed: it would keep the port, with nobody left to stop it."""
+    """End this process when its parent is killed. Otherwise it would keep the port, and nothing would stop it."""
     parent = multiprocessing.parent_process()
     assert parent is not None, "a worker is started by uvicorn"
 

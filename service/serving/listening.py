@@ -1,4 +1,4 @@
-"""The socket of a server, bound before anything else is started: a port that is in use ends the edge at once."""
+"""Bind a server's socket, before anything else starts: a port that is in use ends the edge at once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from service.errors import CannotListen
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """Return a socket that is bound to the address, for uvicorn to listen on. Raises CannotListen."""
+    """Return a socket that is bound to this address. Raises CannotListen."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     bound = socket.socket(family)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -23,7 +23,7 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 def announce(bound: socket.socket) -> None:
-    """Log where a server listens. uvicorn has to have configured the log."""
+    """Log the address of a server, in uvicorn's words. Expects that uvicorn has configured its log."""
     host, port = bound.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
     logging.getLogger("uvicorn.error").info("Uvicorn running on http://%s:%d (Press CTRL+C to quit)", shown, port)

@@ -1,4 +1,4 @@
-"""The edge's own log: one JSON object a line. What is logged, and when, is decided elsewhere."""
+"""Format the edge's own log on stderr as JSON lines. Logs nothing itself."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import TextIO
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object a line."""
+    """A formatter that writes one JSON object per line."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The fields that every line has, and the traceback where there is one."""
+        """Return time, level, logger and message as JSON, and the traceback if there is one."""
         line = {
             "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
             "level": record.levelname.lower(),
@@ -24,7 +24,7 @@ class JsonLines(logging.Formatter):
 
 
 def log_to(stream: TextIO, *, level: str = "info") -> None:
-    """Send the edge's own log to a stream, from `debug`, `info`, `warning` or `error` upwards."""
+    """Send the edge's own log to a stream. `level` is the least severe one: debug, info, warning or error."""
     lines = logging.StreamHandler(stream)
     lines.setFormatter(JsonLines())
     edge = logging.getLogger("service")

@@ -1,7 +1,6 @@
-"""A small static origin over one folder of pictures, for the demo, the compose project and trying things out.
+"""A small static origin over one folder of pictures, for the demo, the compose project and experiments.
 
-It serves GET and HEAD with conditional requests. `/_origin/stats` shows how many requests it has had, so that a
-demonstration can show how few they were.
+It serves GET and HEAD, with conditional requests. `/_origin/stats` tells how many requests have reached the origin.
 """
 
 import asyncio
@@ -65,15 +64,15 @@ class PictureFile:
             "Last-Modified": formatdate(self.modified_s, usegmt=True),
         }
 
-    def unchanged_for(self, *, if_none_match: str | None, if_modified_since: str | None) -> bool:
-        if if_none_match is not None:  # RFC 9110 13.1.3: If-Modified-Since is then ignored
+    def is_unchanged_for(self, *, if_none_match: str | None, if_modified_since: str | None) -> bool:
+        if if_none_match is not None:  # RFC 9110 13.1.3: then ignore If-Modified-Since
             tags = {tag.strip().removeprefix("W/") for tag in if_none_match.split(",")}
             return "*" in tags or self.entity_tag in tags  # our tag holds no comma
         if if_modified_since is None:
             return False
         try:
             return self.modified_s <= parsedate_to_datetime(if_modified_since).timestamp()
-        except ValueError:  # RFC 9110 13.1.3: an invalid date is ignored
+        except ValueError:  # RFC 9110 13.1.3: ignore an invalid date
             return False
 
 
@@ -85,7 +84,7 @@ class StaticOrigin:
         self._counts = OriginCounts()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":  # uvicorn is told not to run a lifespan, and there are no websockets
+        if scope["type"] != "http":  # the lifespan is off, and there are no websockets
             raise NotImplementedError(scope["type"])
         response = await self._answer(scope)
         await response(scope, receive, send)
@@ -100,7 +99,7 @@ class StaticOrigin:
         if picture is None:
             self._counts.not_found += 1
             return _problem(HTTPStatus.NOT_FOUND)
-        if picture.unchanged_for(
+        if picture.is_unchanged_for(
             if_none_match=_header(scope, b"if-none-match"), if_modified_since=_header(scope, b"if-modified-since")
         ):
             self._counts.not_modified += 1
@@ -138,7 +137,7 @@ def run(folder: Path, *, host: str, port: int) -> None:
 
 
 def _header(scope: Scope, name: bytes) -> str | None:
-    """Return all lines of one header, joined as one list (RFC 9110 5.3)."""
+    """Return all lines of one field, joined by commas (RFC 9110 5.3), or None."""
     values = [value.decode("latin-1") for key, value in scope["headers"] if key == name]
     return ", ".join(values) if values else None
 

@@ -1,6 +1,7 @@
-"""What a worker tells the process that answers for all of them: that it is ready, and what decodes there.
+"""Ready marks: files by which each worker tells the admin process that it is ready, and which codec it has.
 
-A file beside the metrics, locked as long as its worker lives: the kernel unlocks it, whatever the worker died of.
+A mark is a file in the folder of the metrics. Its worker holds a lock on it, which the kernel releases when the worker
+dies, whatever the cause.
 """
 
 from __future__ import annotations
@@ -19,28 +20,28 @@ from typing import IO
 from service.web.stats import CodecFigures
 
 _SUFFIX = ".ready"
-LOOK_S = 1.0  # assumed: a decoder that is away may be shown that late
+UPDATE_S = 1.0  # assumed: /readyz may show the loss of the decoder this much later
 
 
 class ReadyMark:
-    """The file of one worker."""
+    """The ready mark of one worker."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / f"{os.getpid()}{_SUFFIX}"
         self._locked: IO[str] | None = None
-        self._told: CodecFigures | None = None
+        self._written: CodecFigures | None = None
         self._cleared = False
 
     def set(self, codec: CodecFigures) -> None:
-        """This worker takes requests, and decodes so."""
-        if self._cleared or codec == self._told:
+        """Write the mark: this worker is ready, and has this codec. Does nothing after `clear`. Raises OSError."""
+        if self._cleared or codec == self._written:
             return
-        locked = self._written(codec)
+        locked = self._write(codec)
         if self._locked is not None:
             self._locked.close()
-        self._locked, self._told = locked, codec
+        self._locked, self._written = locked, codec
 
-    def _written(self, codec: CodecFigures) -> IO[str]:
+    def _write(self, codec: CodecFigures) -> IO[str]:
         unfinished = self._path.with_suffix(".tmp")
         with ExitStack() as undo:  # closes the file unless everything succeeds
             locked = undo.enter_context(unfinished.open("w", encoding="utf-8"))
@@ -52,12 +53,12 @@ class ReadyMark:
         return locked
 
     def withdraw(self) -> None:
-        """This worker cannot decode now."""
-        self._told = None
+        """Remove the mark while this worker cannot decode."""
+        self._written = None
         self._path.unlink(missing_ok=True)
 
     def clear(self) -> None:
-        """No more requests, for good."""
+        """Remove the mark for good, because this worker accepts no more requests."""
         self._cleared = True
         self._path.unlink(missing_ok=True)
         if self._locked is not None:
@@ -65,9 +66,9 @@ class ReadyMark:
 
 
 @asynccontextmanager
-async def announced(mark: ReadyMark, codec: Callable[[], CodecFigures | None]) -> AsyncIterator[None]:
-    """The mark is there as long as this block lasts, and tells the truth of a device that fails."""
-    announcing = asyncio.create_task(_announce(mark, codec))
+async def keep_announced(mark: ReadyMark, codec: Callable[[], CodecFigures | None]) -> AsyncIterator[None]:
+    """Keep the mark up to date during this block, and clear it afterwards. `codec` returns None while it is away."""
+    announcing = asyncio.create_task(_update(mark, codec))
     try:
         yield
     finally:
@@ -75,7 +76,7 @@ async def announced(mark: ReadyMark, codec: Callable[[], CodecFigures | None]) -
         mark.clear()
 
 
-async def _announce(mark: ReadyMark, codec: Callable[[], CodecFigures | None]) -> None:
+async def _update(mark: ReadyMark, codec: Callable[[], CodecFigures | None]) -> None:
     failing = False
     while True:
         try:
@@ -84,21 +85,21 @@ async def _announce(mark: ReadyMark, codec: Callable[[], CodecFigures | None]) -
             else:
                 mark.withdraw()
             failing = False
-        except OSError as error:  # such as a full disk: the worker is not announced until it can be
+        except OSError as error:  # such as a full disk: try again at the next update
             if not failing:
-                logging.getLogger(__name__).warning("this worker cannot announce that it is ready: %s", error)
+                logging.getLogger(__name__).warning("cannot write the ready mark of this worker: %s", error)
             failing = True
-        await asyncio.sleep(LOOK_S)
+        await asyncio.sleep(UPDATE_S)
 
 
 def ready_worker(folder: Path) -> CodecFigures | None:
-    """What decodes in one of those that are ready; None if there is none."""
+    """Return the codec of a worker that is ready, or None if no worker is."""
     for path in folder.glob(f"*{_SUFFIX}"):
         try:
             with path.open(encoding="utf-8") as mark:
                 if _is_locked(mark):
                     return CodecFigures(**json.load(mark))
-        except FileNotFoundError:  # cleared just now
+        except FileNotFoundError:  # cleared since the listing
             continue
     return None
 

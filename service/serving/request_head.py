@@ -1,4 +1,4 @@
-"""The head of a request that no route has seen yet: what is wrong with it, and the answer that says so. No I/O."""
+"""Check the head of a request before routing, and write the response that refuses it. No I/O."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _FRAMING = {b"content-length", b"transfer-encoding"}
 
 
 def check_size(target: bytes, fields: Sequence[Header], *, most_fields: int) -> None:
-    """Raise TargetTooLong or HeadTooLarge."""
+    """Raise TargetTooLong for a target of more than 8 KiB, or HeadTooLarge for more than `most_fields` fields."""
     if len(target) > TARGET_CAP_BYTES:
         raise TargetTooLong
     if len(fields) > most_fields:
@@ -25,17 +25,17 @@ def check_size(target: bytes, fields: Sequence[Header], *, most_fields: int) -> 
 
 
 def check_form(fields: Sequence[Header], *, version: str, upgrade: bool) -> None:
-    """Raise MalformedRequest or UnknownVersion."""
+    """Raise UnknownVersion, or MalformedRequest without one valid Host (RFC 9112 3.2) or with Upgrade and a body."""
     if version not in {"1.0", "1.1"}:
         raise MalformedRequest if version == "0.9" else UnknownVersion
     if fault := host_fault([value for name, value in fields if name == b"host"], version=version):
         raise MalformedRequest(fault)
     if upgrade and any(name in _FRAMING and value != b"0" for name, value in fields):
-        raise MalformedRequest("the parser would take a body that comes with Upgrade for the next request")
+        raise MalformedRequest("a request with Upgrade must not have a body")
 
 
 def with_path(target: bytes) -> bytes:
-    """Return a target in absolute form with the path that it may leave out (RFC 9112 3.2.2)."""
+    """Return a target in absolute form, with the path / if it has none (RFC 9112 3.2.2)."""
     parsed = httptools.parse_url(target)
     if parsed.path:
         return target
@@ -43,7 +43,7 @@ def with_path(target: bytes) -> bytes:
 
 
 def refusal(error: EdgeError, *, head: bool) -> bytes:
-    """Return the bytes of an answer after which the connection is closed."""
+    """Return a whole HTTP/1.1 response with this error and `Connection: close`. `head`: without its body."""
     reply = problem(error, negotiated=False, head=head)
     lines = [b"%b: %b\r\n" % line for line in (*reply.headers, (b"connection", b"close"))]
     return b"".join([STATUS_LINE[HTTPStatus(reply.status)], *lines, b"\r\n", reply.body or b""])

@@ -1,7 +1,7 @@
-"""Several processes: uvicorn's own supervisor, but one that leaves in order. Serves nothing itself.
+"""Supervise the processes of an edge: uvicorn's supervisor with graceful shutdown. Serves nothing itself.
 
-The workers share the picture port. Beside them there may be an admin process, which has a port of its own, and a
-decoder process, which has none: both start before the workers and end after them.
+The workers share the picture port. An admin process, with a port of its own, and a decoder process, without a port, may
+run beside them. Both start before the workers and end after them.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from service.serving.restarts import Restarts
 
 STARTUP_FAILURE = 3  # uvicorn's
 ANSWER_S = 1  # assumed: a worker that has started answers at once
-END_S = 10  # assumed: a process that no worker uses any more has nothing to finish but a batch
+END_S = 10  # assumed: without workers, the decoder process finishes at most one batch
 
 
 class WatchedProcess(Process):
-    """A process whose end is noticed at once, even if it ends between a ping and its answer."""
+    """A child process whose death is noticed at once, even between a ping and its answer."""
 
     def __init__(self, config: Config, sockets: list[socket.socket], *, leaving: int, limits: ClientLimits) -> None:
-        """`leaving` is a file descriptor that becomes readable when the server is told to end."""
+        """`leaving` is a file descriptor that becomes readable when the supervisor receives a signal to end."""
         super().__init__(config, sockets)
         self._limits = limits
         self._leaving = leaving
@@ -43,14 +43,14 @@ class WatchedProcess(Process):
 
     @property
     def server(self) -> HttpServer:
-        """The server of this process; its parent never asks for it."""
+        """The server of this process. Only the child uses it."""
         if self._server is None:
             self._server = HttpServer(self.config, self._limits)
-        assert isinstance(self._server, HttpServer), "made above"
+        assert isinstance(self._server, HttpServer), "created above"
         return self._server
 
     def ping(self, timeout: float = 5) -> bool:
-        """Return False if the process has ended or does not answer in time; a server that ends does not wait for it."""
+        """Return whether the process answers within `timeout` seconds. A shutdown ends the wait for a live process."""
         try:
             self.parent_conn.send(b"ping")
             readable = connection.wait([self.parent_conn, self.process.sentinel, self._leaving], timeout)
@@ -64,7 +64,7 @@ class WatchedProcess(Process):
 
 @dataclass(frozen=True)
 class Listening:
-    """A server that is to be, and where it listens."""
+    """The configuration of a server, and the sockets on which it listens."""
 
     config: Config
     sockets: Sequence[socket.socket]
@@ -72,7 +72,7 @@ class Listening:
 
 
 class Workers(Multiprocess):
-    """Starts the processes, restarts the ones that died, and tells them of SIGTERM."""
+    """Starts the processes, restarts dead ones, and forwards SIGTERM to them."""
 
     def __init__(
         self,
@@ -82,7 +82,7 @@ class Workers(Multiprocess):
         limits: ClientLimits,
         on_death: Callable[[int], object],
     ) -> None:
-        """`beside` are the servers that have one process each."""
+        """`beside` are the servers of one process each. `on_death` is called with the pid of a dead process."""
         super().__init__(pictures.config, list(pictures.sockets))
         self._pictures = pictures
         self._beside = beside
@@ -90,18 +90,18 @@ class Workers(Multiprocess):
         self._on_death = on_death
         self._beside_processes: list[Process] = []
         self._buried: set[int | None] = set()
-        """The processes that have died and not been replaced yet."""
+        """The pids of dead processes that have not been restarted yet."""
         self._leaving, self._leave_by = os.pipe()
         signal.signal(signal.SIGTERM, self._leave)
         signal.signal(signal.SIGINT, self._leave)
 
     def init_processes(self) -> None:
-        """Start all."""
+        """Start all processes."""
         self._beside_processes = [self._start(listening) for listening in self._beside]
         self.processes = [self._start(self._pictures) for _ in range(self.processes_num)]
 
     def keep_subprocess_alive(self) -> None:
-        """Restart what died or hangs."""
+        """Restart processes that have died or hang."""
         self._keep_alive(self.processes, [self._pictures] * len(self.processes))
         self._keep_alive(self._beside_processes, self._beside)
 
@@ -117,27 +117,27 @@ class Workers(Multiprocess):
             if not new.wait_until_ready(self.config.timeout_worker_healthcheck, self.should_exit):
                 new.kill()
                 new.join()
-                logging.getLogger(__name__).error("a new worker was not ready in time; the old ones stay")
+                logging.getLogger(__name__).error("a new worker was not ready in time; the old workers stay")
                 return
             old.terminate()
             old.join()
             self.processes[place] = new
 
     def terminate_all(self) -> None:
-        """End the workers in order."""
-        # Open here, a socket would go on taking connections that nobody serves any more.
+        """Tell the workers to shut down gracefully."""
+        # A socket that stayed open here would accept connections that no worker serves.
         for listening in self.sockets:
             listening.close()
         super().terminate_all()
 
     def join_all(self) -> None:
-        """Wait for their ends, then for the ends of the processes that they needed until then."""
+        """Wait until the workers have ended, then end the processes beside them, which they needed until then."""
         super().join_all()
         for process in self._beside_processes:
             if process.exitcode is None and process.pid is not None:
                 os.kill(process.pid, END)
             process.process.join(END_S)
-            process.kill()  # nothing, if it has ended
+            process.kill()  # no effect if it has ended
             process.join()
         if any(process.exitcode == STARTUP_FAILURE for process in (*self.processes, *self._beside_processes)):
             sys.exit(STARTUP_FAILURE)
@@ -151,10 +151,10 @@ class Workers(Multiprocess):
         for place, listening in enumerate(listenings):
             if self.should_exit.is_set() or self.signal_queue:
                 return
-            processes[place] = self._living(processes[place], listening)
+            processes[place] = self._check_or_restart(processes[place], listening)
 
-    def _living(self, process: Process, listening: Listening) -> Process:
-        """Return the process if it lives, another one if it may be started now, else the dead one."""
+    def _check_or_restart(self, process: Process, listening: Listening) -> Process:
+        """Return the process if it is alive, its successor if the back-off is over, or else the dead process."""
         if process.pid not in self._buried:
             if process.is_alive(self.config.timeout_worker_healthcheck):
                 return process
@@ -174,21 +174,21 @@ class Workers(Multiprocess):
             self._give_up()
             return
         now_s = time.monotonic()
-        assert isinstance(process, WatchedProcess), "made by _start"
+        assert isinstance(process, WatchedProcess), "created by _start"
         lived_s = now_s - process.started_s
         wait_s = restarts.note_death(lived_s=lived_s, now_s=now_s)
-        logging.getLogger(__name__).error("process %s died; another one is started in %g s", process.pid, wait_s)
+        logging.getLogger(__name__).error("process %s died; it is restarted in %g s", process.pid, wait_s)
 
     def _give_up(self) -> None:
-        """End, as uvicorn does for a worker that cannot start. A worker that waits for the decoder is killed."""
-        logging.getLogger(__name__).error("a process could not start; all end")
+        """Shut down, as uvicorn does if a worker cannot start. Kills workers that still wait for the decoder."""
+        logging.getLogger(__name__).error("a process could not start; the edge shuts down")
         self.should_exit.set()
         for worker in self.processes:
             if not worker.is_ready(ANSWER_S):
                 worker.process.kill()
 
     def _leave(self, number: int, _frame: FrameType | None) -> None:
-        # The supervisor looks at its queue twice a second, or waits for a process that hangs; readiness is to end now.
+        # The supervisor reads its queue twice a second, or later if a process hangs, but readiness must end at once.
         self.signal_queue.append(number)
         os.write(self._leave_by, b"\0")
         if number == signal.SIGTERM:

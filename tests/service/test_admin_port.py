@@ -15,7 +15,7 @@ import pytest
 
 from service.metrics.release import read_version
 from service.serving import readiness
-from service.serving.readiness import ReadyMark, announced, ready_worker
+from service.serving.readiness import ReadyMark, keep_announced, ready_worker
 from service.store.embedded import EmbeddedValkey
 from service.web.stats import CodecFigures
 from tests.service.scripted_origin import Reply, ScriptedOrigin
@@ -159,8 +159,8 @@ def test_a_mark_names_the_codec_until_it_is_cleared(tmp_path: Path) -> None:
 def test_a_mark_that_could_not_be_written_is_written_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """As with a full disk: here the folder is missing for two rounds."""
-    monkeypatch.setattr(readiness, "LOOK_S", 0)
+    """As with a full disk: here the folder is missing for two updates."""
+    monkeypatch.setattr(readiness, "UPDATE_S", 0)
     folder = tmp_path / "away"
 
     async def story() -> None:
@@ -175,7 +175,7 @@ def test_a_mark_that_could_not_be_written_is_written_later(
                 announced_again.set()
             return CODEC
 
-        async with announced(ReadyMark(folder), codec):
+        async with keep_announced(ReadyMark(folder), codec):
             await asyncio.wait_for(announced_again.wait(), LIMIT_S)
             assert ready_worker(folder) == CODEC
 

@@ -25,7 +25,7 @@ from service.store.embedded import EmbeddedValkey
 from tests.service.running_edge import AS_A_CHILD, LATENT_TOKEN
 from tests.service.scripted_origin import Reply, ScriptedOrigin
 from tests.service.server_process import SERVER, Server, free_port, serving
-from tests.service.test_drain import answer, ask, connected, ended, let_go, wait_until_closed
+from tests.service.test_drain import answer, ask, connect, release, wait_for_exit, wait_until_closed
 
 FRESH = {"Cache-Control": "max-age=600"}
 LIMIT_S = 60
@@ -134,17 +134,17 @@ def test_a_signal_to_every_process_cuts_no_request(
     settings = {"decoder": "process", "device": "cpu", "redis_url": valkey.url, "admin_port": free_port()}
     with (
         serving(short_path, origin.url, workers=1, latent_token=LATENT_TOKEN, **settings) as server,
-        connected(server) as client,
+        connect(server) as client,
     ):
         ask(client, "/image/slow?res=medium")
         assert reply.arrived.wait(LIMIT_S)
         os.killpg(server.parent.pid, signal.SIGTERM)
         wait_until_closed(server)
-        let_go(reply)
+        release(reply)
         said = answer(client)
         assert said.startswith(b"HTTP/1.1 200 OK\r\n"), said[:200]
         assert b"; stored;" in said
-        assert ended(server) == 0
+        assert wait_for_exit(server) == 0
 
 
 def test_a_decoder_whose_weights_have_vanished_ends_the_server(
@@ -159,7 +159,7 @@ def test_a_decoder_whose_weights_have_vanished_ends_the_server(
         weights.unlink()
         os.kill(decoder, signal.SIGKILL)
         server.wait_until_said("EDGE_WEIGHTS")
-        assert ended(server) == STARTUP_FAILURE
+        assert wait_for_exit(server) == STARTUP_FAILURE
 
 
 def test_a_process_that_hangs_does_not_delay_the_end_of_the_server() -> None:

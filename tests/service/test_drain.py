@@ -1,4 +1,4 @@
-"""SIGTERM: readiness ends at once, what is under way is finished, for the store too, and what takes too long is cut."""
+"""Graceful shutdown: SIGTERM ends readiness at once, work in progress is finished, and a time limit cuts the rest."""
 
 import signal
 import socket
@@ -10,6 +10,7 @@ import pytest
 import redis
 
 from service.records.record import record_key
+from service.serving.drain import Drain
 from service.store.embedded import EmbeddedValkey
 from tests.service.scripted_origin import Reply, ScriptedOrigin
 from tests.service.server_process import Server, serving
@@ -22,12 +23,12 @@ def slow(photo: bytes) -> Reply:
     return Reply(photo, headers=FRESH, gate=threading.Event())
 
 
-def let_go(reply: Reply) -> None:
+def release(reply: Reply) -> None:
     assert reply.gate is not None
     reply.gate.set()
 
 
-def connected(server: Server) -> socket.socket:
+def connect(server: Server) -> socket.socket:
     return socket.create_connection(("127.0.0.1", server.port), timeout=LIMIT_S)
 
 
@@ -36,7 +37,7 @@ def ask(client: socket.socket, path: str) -> None:
 
 
 def answer(client: socket.socket) -> bytes:
-    """Everything until the server closes."""
+    """Return all bytes until the server closes the connection."""
     parts = []
     while part := client.recv(65536):
         parts.append(part)
@@ -44,17 +45,31 @@ def answer(client: socket.socket) -> bytes:
 
 
 def wait_until_closed(server: Server) -> None:
-    """Until no new connection is taken."""
+    """Wait until the server accepts no new connection."""
     deadline = time.monotonic() + LIMIT_S
     while time.monotonic() < deadline:
         try:
-            connected(server).close()
-        except (ConnectionRefusedError, ConnectionResetError):  # reset: it closed just then
+            connect(server).close()
+        except (ConnectionRefusedError, ConnectionResetError):  # reset: the server closed its socket during the attempt
             return
-    pytest.fail("the server goes on taking connections")
+    pytest.fail("the server still accepts connections")
 
 
-def ended(server: Server) -> int:
+def test_the_time_limit_runs_from_the_stop_not_from_a_question_about_it() -> None:
+    now_s = 100.0
+    drain = Drain(delay_s=0, limit_s=30, clock=lambda: now_s)
+    assert drain.left_s() == 30
+    now_s += 1000
+    assert drain.left_s() == 30
+    drain.note_stop()
+    now_s += 10
+    drain.note_stop()  # a second signal gives no more time
+    assert drain.left_s() == 20
+    now_s += 40
+    assert drain.left_s() == 0
+
+
+def wait_for_exit(server: Server) -> int:
     return server.parent.wait(LIMIT_S)
 
 
@@ -64,17 +79,17 @@ def test_a_request_under_way_is_answered_and_stored(
 ) -> None:
     reply = slow(photo)
     origin.script("/slow", reply)
-    with serving(short_path, origin.url, workers=workers, redis_url=valkey.url) as server, connected(server) as client:
+    with serving(short_path, origin.url, workers=workers, redis_url=valkey.url) as server, connect(server) as client:
         ask(client, "/image/slow?res=medium")
         assert reply.arrived.wait(LIMIT_S)
         server.parent.send_signal(signal.SIGTERM)
         wait_until_closed(server)
-        let_go(reply)
+        release(reply)
         said = answer(client)
         assert said.startswith(b"HTTP/1.1 200 OK\r\n")
         assert b"connection: close" in said
         assert b"; stored;" in said
-        assert ended(server) == 0
+        assert wait_for_exit(server) == 0
     with redis.Redis.from_url(valkey.url) as store:
         assert store.exists(record_key("slow", origin=origin.url))
 
@@ -85,13 +100,13 @@ def test_a_fill_whose_client_has_gone_is_stored_too(
     reply = slow(photo)
     origin.script("/slow", reply)
     with serving(short_path, origin.url, redis_url=valkey.url) as server:
-        with connected(server) as client:
+        with connect(server) as client:
             ask(client, "/image/slow")
             assert reply.arrived.wait(LIMIT_S)
         server.parent.send_signal(signal.SIGTERM)
         server.wait_until_said("Waiting for application shutdown")
-        let_go(reply)
-        assert ended(server) == 0
+        release(reply)
+        assert wait_for_exit(server) == 0
     with redis.Redis.from_url(valkey.url) as store:
         assert store.exists(record_key("slow", origin=origin.url))
 
@@ -104,15 +119,15 @@ def test_what_takes_longer_than_the_limit_is_cut(
     _ = valkey_program
     reply = slow(photo)
     origin.script("/slow", reply)
-    with serving(short_path, origin.url, workers=workers, drain_s=1) as server, connected(server) as client:
+    with serving(short_path, origin.url, workers=workers, drain_s=1) as server, connect(server) as client:
         ask(client, "/image/slow")
         assert reply.arrived.wait(LIMIT_S)
         server.parent.send_signal(signal.SIGTERM)
         said = answer(client)
         assert said.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
         assert b"retry-after: 1" in said
-        assert ended(server) == 0
-        let_go(reply)
+        assert wait_for_exit(server) == 0
+        release(reply)
     assert not list(short_path.glob("latentedge-*")), "something was left behind"
 
 
@@ -133,4 +148,4 @@ def test_a_delay_gives_load_balancers_time_to_hear_that_the_edge_leaves(
         assert picture.headers["connection"] == "close"
         assert server.get("/livez").status_code == 200
         server.ctrl_c()  # ends the delay
-        assert ended(server) == 0
+        assert wait_for_exit(server) == 0

@@ -53,7 +53,7 @@ def test_connections_fall_evenly_on_workers(listening: socket.socket, tmp_path: 
         async with AsyncExitStack() as closing:
             workers = [await listener(listening, tmp_path, name=str(number)) for number in range(2)]
             for worker in workers:
-                worker.look()  # the first one has looked before the second one was there
+                worker.exchange_counts()  # the first one did so before the second one was there
             await asyncio.gather(*(greeted(listening, closing) for _ in range(CLIENTS)))
             for worker in workers:
                 assert abs(worker.connections - CLIENTS / 2) <= 1
@@ -71,7 +71,7 @@ def test_a_worker_that_starts_later_gets_the_next_connections(listening: socket.
             for _ in range(CLIENTS):
                 await greeted(listening, closing)
             second = await listener(listening, tmp_path, name="second")
-            first.look()
+            first.exchange_counts()
             for _ in range(CLIENTS):
                 await greeted(listening, closing)
             assert (first.connections, second.connections) == (CLIENTS, CLIENTS)
@@ -88,7 +88,7 @@ def test_a_peer_with_fewer_connections_that_takes_none_keeps_nobody_waiting(
     async def story() -> None:
         async with AsyncExitStack() as closing:
             idle = ConnectionCounts(tmp_path, name="idle", clock=lambda: float("inf"))
-            idle.tell(0)
+            idle.publish(0)
             worker = await listener(listening, tmp_path, name="worker")
             async with asyncio.timeout(10):
                 for _ in range(CLIENTS):
@@ -122,16 +122,16 @@ def test_a_closed_listener_takes_no_more_and_cuts_none(listening: socket.socket,
 def test_only_a_peer_that_has_written_lately_counts(tmp_path: Path) -> None:
     now_s = 100.0
     mine, peer = (ConnectionCounts(tmp_path, name=name, clock=lambda: now_s) for name in ("mine", "peer"))
-    mine.tell(1)
-    mine.look_for_peers()
-    assert mine.least_of_peers() is None  # it is starting
-    peer.tell(3)
-    assert mine.least_of_peers() == 3
+    mine.publish(1)
+    mine.find_peers()
+    assert mine.lowest_peer_count() is None  # it is starting
+    peer.publish(3)
+    assert mine.lowest_peer_count() == 3
     now_s += SILENT_S + 0.1
-    assert mine.least_of_peers() is None
-    peer.tell(2)
-    assert mine.least_of_peers() == 2
+    assert mine.lowest_peer_count() is None
+    peer.publish(2)
+    assert mine.lowest_peer_count() == 2
     peer.close()
-    mine.look_for_peers()
-    assert mine.least_of_peers() is None
+    mine.find_peers()
+    assert mine.lowest_peer_count() is None
     mine.close()
