@@ -1,4 +1,4 @@
-"""Encodes that wait for a test: the codec's thread stands still before each until it may go on."""
+"""Encodes that a test can hold: the codec's thread waits before each of them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LIMIT_S = 60
 
 
 class HeldEncodes:
-    """Those of every worker of this process."""
+    """The held encodes of all codecs in this process."""
 
     def __init__(self) -> None:
         self.begun = threading.Event()
@@ -24,7 +24,7 @@ class HeldEncodes:
 
 @contextmanager
 def held_encodes() -> Iterator[HeldEncodes]:
-    """The real encodes, only later."""
+    """Hold the encodes during the block; they are real ones."""
     held, encode = HeldEncodes(), CodecWorker._encode
 
     def later(worker: CodecWorker, jobs: Sequence[EncodeJob]) -> None:

@@ -1,4 +1,4 @@
-"""A process that is there and does not answer: the worst kind of outage."""
+"""A process that is alive and does not answer."""
 
 import contextlib
 import os
@@ -12,7 +12,7 @@ from service.store.embedded import EmbeddedValkey
 
 @contextlib.contextmanager
 def paused(server: EmbeddedValkey) -> Iterator[None]:
-    """Stop the server's process for a while."""
+    """Stop the server's process with SIGSTOP during the block."""
     with redis.Redis.from_url(server.url) as direct:
         process = direct.info("server")["process_id"]
     os.kill(process, signal.SIGSTOP)

@@ -26,7 +26,7 @@ AS_A_CHILD = {"Authorization": f"Bearer {LATENT_TOKEN}"}
 
 
 class Arrivals:
-    """Stands before the edge and counts the pictures that are asked for: a barrier for tests of simultaneity."""
+    """Middleware that counts picture requests: a barrier for tests of simultaneous requests."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -51,12 +51,12 @@ class Arrivals:
                 self._changed.notify_all()
 
     def wait_for(self, count: int) -> None:
-        """Until so many have arrived since the last `reset`."""
+        """Wait until `count` requests have arrived since the last `reset`."""
         with self._changed:
             assert self._changed.wait_for(lambda: self._count >= count, timeout=START_LIMIT_S)
 
     def wait_for_ends(self, count: int) -> None:
-        """Until so many have been answered, or given up, since the last `reset`."""
+        """Wait until `count` requests have been answered or cancelled since the last `reset`."""
         with self._changed:
             assert self._changed.wait_for(lambda: self._ended >= count, timeout=START_LIMIT_S)
 
@@ -76,7 +76,7 @@ class Arrivals:
 
 @dataclass(frozen=True)
 class RunningEdge:
-    """An edge that answers at an address."""
+    """A running edge, and a client of it."""
 
     url: str
     settings: Settings
@@ -87,7 +87,7 @@ class RunningEdge:
         return self.client.get(path, **options)
 
     def latent(self, image_id: str, headers: dict[str, str] | None = None) -> httpx.Response:
-        """What a child gets of a picture, from an edge whose EDGE_LATENT_TOKEN is that of the stories."""
+        """Request a latent with the EDGE_LATENT_TOKEN of the tests, as a child edge does."""
         return self.client.get(f"/latent/{image_id}", headers={**(headers or {}), **AS_A_CHILD})
 
     def stats(self) -> dict[str, Any]:
@@ -95,14 +95,14 @@ class RunningEdge:
         return figures
 
     def metric(self, line_start: str) -> float:
-        """The value of the metric whose line starts so; 0 if there is none yet."""
+        """Return the value of the metric whose line starts with this text, or 0 if there is none."""
         lines = self.client.get("/metrics").text.splitlines()
         return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(line_start))
 
 
 @contextmanager
 def running_edge(settings: Settings, *, port: int = 0) -> Iterator[RunningEdge]:
-    """Start it, wait until it is ready, stop it."""
+    """Run an edge during the block. It is ready when the block begins."""
     arrivals = Arrivals(create_app(settings))
     config = uvicorn.Config(
         arrivals, log_config=None, access_log=False, server_header=False, date_header=False, lifespan="on", ws="none"

@@ -17,7 +17,7 @@ GATE_LIMIT_S = 60
 
 @dataclass(frozen=True)
 class Reply:
-    """One answer of the origin."""
+    """One response of the origin."""
 
     body: bytes = b""
     status: int = 200
@@ -51,7 +51,7 @@ def wire(body: bytes = b"", *, status: str = "200 OK", chunked: bool = False, **
 
 @dataclass(frozen=True)
 class Request:
-    """What the edge asked."""
+    """A request of the edge."""
 
     path: str
     headers: dict[str, str]
@@ -77,12 +77,12 @@ class ScriptedOrigin:
         return f"http://127.0.0.1:{self._server.server_port}"
 
     def script(self, path: str, *replies: Reply) -> None:
-        """The next answers under a path, in this order."""
+        """Add the next responses for a path, in this order."""
         with self._lock:
             self._replies[path].extend(replies)
 
     def publish(self, path: str, *replies: Reply) -> None:
-        """Answer with these from now on, instead of what was scripted."""
+        """Answer with these responses from now on, instead of the script."""
         with self._lock:
             self._replies[path] = deque(replies)
 
@@ -95,7 +95,7 @@ class ScriptedOrigin:
             return Reply(status=599)
 
     def forget(self) -> None:
-        """Check the script of the test that ends here, and start the next with a clean page."""
+        """Check that the script was followed, and remove it for the next test."""
         with self._lock:
             left = {path: len(replies) for path, replies in self._replies.items() if replies}
             surplus = list(self.surplus)

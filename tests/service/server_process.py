@@ -37,7 +37,7 @@ class Server:
         return f"http://127.0.0.1:{self.port}"
 
     def get(self, path: str, headers: dict[str, str] | None = None) -> httpx.Response:
-        """On a connection of its own: any worker may take it."""
+        """Send a request on a new connection, which any worker may accept."""
         return httpx.get(self.url + path, headers=headers, timeout=60, trust_env=False)
 
     def wait_until_said(self, words: str) -> None:
@@ -45,7 +45,7 @@ class Server:
         assert any(words in line for line in self.parent.stderr), f"never said: {words}"
 
     def ctrl_c(self) -> None:
-        """As a terminal does it: to everyone at once."""
+        """Send SIGINT to all processes at once, as a terminal does."""
         os.killpg(self.parent.pid, signal.SIGINT)
 
     def store(self) -> redis.Redis:
@@ -61,7 +61,7 @@ def free_port() -> int:
 
 
 def wait_until_listening(port: int) -> None:
-    """A worker says that it has started a moment before it listens."""
+    """Wait until the server accepts connections. A worker logs its start a moment before it listens."""
     deadline = time.monotonic() + 60
     while True:
         try:
@@ -74,7 +74,7 @@ def wait_until_listening(port: int) -> None:
 
 @contextmanager
 def serving(tmp_path: Path, origin: str, *, workers: int = 1, **settings: object) -> Iterator[Server]:
-    """Its settings by their names in lower case, without the prefix."""
+    """Run a server during the block. Settings are given by their names in lower case, without the prefix."""
     port = free_port()
     environment = {"EDGE_ORIGIN": origin, "TMPDIR": str(tmp_path), "PATH": "/usr/bin:/bin"}
     # A busy machine is not what these tests are about.

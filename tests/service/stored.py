@@ -1,4 +1,4 @@
-"""What the store holds of pictures, leases and purges left aside."""
+"""The keys of pictures in a store, without leases and purges."""
 
 import redis
 
@@ -8,14 +8,14 @@ from tests.service.running_edge import RunningEdge
 
 
 def stored_keys(store: redis.Redis) -> list[bytes]:
-    """The keys of pictures, and of errors in place of pictures."""
+    """Return the keys of records, vary rules and negative cache entries."""
     keys = store.keys(KEY_PREFIX + b"*")
     assert isinstance(keys, list)
     return [key for key in keys if isinstance(key, bytes)]
 
 
 def emptied(store: redis.Redis) -> None:
-    """Take all away but what was purged: edges that outlive a test remember that, and would put it back."""
+    """Delete all keys but the purges, which edges that outlive a test would write back."""
     numbers = [0, *(int(name.removeprefix("db")) for name in store.info("keyspace"))]
     with store.client() as one:  # type: ignore[no-untyped-call]
         for number in reversed(numbers):  # and back to where the connection was
@@ -24,14 +24,14 @@ def emptied(store: redis.Redis) -> None:
 
 
 def emptied_database(store: redis.Redis) -> None:
-    """The same of the one that the connection has selected."""
+    """Empty the database that the connection has selected, like `emptied`."""
     for key in store.scan_iter():
         if not key.startswith(GENERATIONS_PREFIX):
             store.delete(key)
 
 
 def afresh(edge: RunningEdge, server: EmbeddedValkey) -> RunningEdge:
-    """An edge that outlives tests, as the next one wants it: nothing in its store, nobody counted."""
+    """Prepare an edge that outlives tests for the next one: empty its store, and reset its counters."""
     with redis.Redis.from_url(server.url) as direct:
         emptied(direct)
     edge.arrivals.reset()

@@ -1,4 +1,4 @@
-"""EDGE_ADMISSION_S: only what is asked for again is encoded."""
+"""EDGE_ADMISSION_S: a picture is encoded at its second request."""
 
 from collections.abc import Iterator
 
@@ -31,7 +31,7 @@ class Clock:
     st.lists(st.tuples(st.sampled_from("abcdefgh"), st.floats(0, 60)), max_size=40),
     st.floats(0, WINDOW_S),
 )
-def test_what_is_asked_for_twice_in_time_is_always_admitted(others: list[tuple[str, float]], apart_s: float) -> None:
+def test_a_second_request_within_the_window_is_always_admitted(others: list[tuple[str, float]], apart_s: float) -> None:
     clock = Clock()
     remembered = Admission(WINDOW_S, clock=clock)
     for image_id, pause_s in others:
@@ -44,7 +44,7 @@ def test_what_is_asked_for_twice_in_time_is_always_admitted(others: list[tuple[s
 
 
 @pytest.mark.parametrize(("apart_s", "admitted"), [(0, True), (100, True), (200, False), (10_000, False)])
-def test_what_was_asked_for_too_long_ago_is_forgotten(apart_s: float, *, admitted: bool) -> None:
+def test_a_request_before_the_window_is_forgotten(apart_s: float, *, admitted: bool) -> None:
     clock = Clock()
     remembered = Admission(WINDOW_S, clock=clock)
     remembered.note(b"this")
@@ -53,8 +53,8 @@ def test_what_was_asked_for_too_long_ago_is_forgotten(apart_s: float, *, admitte
     assert remembered.admits(b"this") is admitted
 
 
-def test_a_first_request_is_seldom_taken_for_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
-    """At the load at which the sketches take turns: its size is bounded, and so is its error."""
+def test_a_first_request_is_seldom_mistaken_for_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Checked at the largest number of pictures in a sketch, where its error is largest."""
     monkeypatch.setattr(admission, "CELLS", 2**14)
     monkeypatch.setattr(admission, "TURN_AFTER", 2**11)  # as many to a cell
     remembered = Admission(WINDOW_S, clock=Clock())
@@ -65,7 +65,7 @@ def test_a_first_request_is_seldom_taken_for_a_second(monkeypatch: pytest.Monkey
     assert 0 < wrong < 8 * 2**11 * 0.1
 
 
-def test_without_a_window_all_is_admitted() -> None:
+def test_without_a_window_every_picture_is_admitted() -> None:
     assert Admission(0, clock=Clock()).admits(b"this")
 
 
@@ -82,7 +82,7 @@ def choosy(_choosy: RunningEdge, session_valkey: EmbeddedValkey) -> RunningEdge:
     return _choosy
 
 
-def test_the_second_request_is_worth_an_encode(choosy: RunningEdge, origin: ScriptedOrigin, photo: bytes) -> None:
+def test_the_second_request_is_encoded(choosy: RunningEdge, origin: ScriptedOrigin, photo: bytes) -> None:
     origin.script("/a/cat", *[Reply(photo, headers=SAID)] * 2)
     encoded, before = encodes(choosy), choosy.metric('edge_encodes_skipped_total{reason="not_admitted"}')
     first = choosy.get("/image/a/cat")
@@ -101,10 +101,10 @@ def test_a_latent_needs_no_encode_and_is_stored_at_once(choosy: RunningEdge, ori
     assert told(choosy.get("/image/b/cat")) == "latentedge; fwd=uri-miss; stored"
 
 
-def test_what_is_stored_stays_admitted(
+def test_a_stored_picture_stays_admitted(
     choosy: RunningEdge, edge: RunningEdge, origin: ScriptedOrigin, store: redis.Redis, photo: bytes
 ) -> None:
-    """A picture that has changed was asked for before, be it before this process was started."""
+    """A stored picture that has changed was requested before, possibly before this process started."""
     origin.script("/c/cat", Reply(a_latent(), headers=LATENT), Reply(photo, headers=SAID))
     edge.get("/image/c/cat")
     (key,) = stored_keys(store)
@@ -115,10 +115,10 @@ def test_what_is_stored_stays_admitted(
     assert record_of(choosy, "c/cat").source_bytes == len(photo)
 
 
-def test_a_parent_hands_on_the_file_first(
+def test_a_parent_passes_the_first_request_on_without_an_encode(
     choosy: RunningEdge, origin: ScriptedOrigin, photo: bytes, session_valkey: EmbeddedValkey
 ) -> None:
-    """Both tiers encode nothing for a picture that is asked for once, and it is encoded once when it is asked again."""
+    """Neither tier encodes a picture at its first request, and one of them does so at its second."""
     origin.script("/d/cat", *[Reply(photo, headers=SAID)] * 2)
     encoded = encodes(choosy)
     with child_of(choosy.url, session_valkey, store=7, origin=origin.url, admission_s=600) as child:

@@ -1,4 +1,4 @@
-"""More misses than the codec can encode in time: clients get their picture, made from the source's own pixels."""
+"""More misses than the codec can encode in time: clients get pictures made from the source's pixels."""
 
 import asyncio
 import io
@@ -16,7 +16,7 @@ from tests.service.tiers import SAID, told
 
 
 async def crowd(edge: RunningEdge, held: HeldEncodes, refused: str) -> list[httpx.Response]:
-    """Answers to one miss whose encode is held, one that waits behind it, and one that finds no place."""
+    """Return the responses to three misses: one with a held encode, one that waits, and one beyond the limit."""
     async with httpx.AsyncClient(base_url=edge.url, timeout=60, trust_env=False) as client:
         first = asyncio.create_task(client.get("/image/encoding"))
         await asyncio.to_thread(held.begun.wait)
@@ -27,7 +27,7 @@ async def crowd(edge: RunningEdge, held: HeldEncodes, refused: str) -> list[http
         return [await first, await second, third]
 
 
-def test_a_miss_that_finds_the_queue_full_shows_the_source_and_stores_nothing(
+def test_a_miss_with_a_full_queue_serves_the_source_and_stores_nothing(
     valkey: EmbeddedValkey, origin: ScriptedOrigin, photo: bytes
 ) -> None:
     for name in ("encoding", "waiting"):

@@ -1,4 +1,4 @@
-"""One flight for many callers, whatever happens to some of them."""
+"""One flight for many callers, also when some of them are cancelled."""
 
 import asyncio
 import gc
@@ -13,7 +13,7 @@ CALLERS = 50
 
 
 class Runway:
-    """A flight that takes off at once and lands when it is told to."""
+    """A flight that starts at once and ends when the test says so."""
 
     def __init__(self) -> None:
         self.taken_off = asyncio.Event()
@@ -57,7 +57,7 @@ def test_many_callers_make_one_flight() -> None:
     story(scenario)
 
 
-def test_keys_fly_apart() -> None:
+def test_each_key_has_its_own_flight() -> None:
     async def scenario(coalescing: Coalescing[str], runway: Runway) -> None:
         runway.may_land.set()
         await asyncio.gather(coalescing.run("cat", runway.fly), coalescing.run("dog", runway.fly))
@@ -100,7 +100,7 @@ def test_a_flight_without_callers_still_lands() -> None:
 
 
 @pytest.mark.parametrize("caller_stays", [True, False])
-def test_an_error_ends_the_flight_and_the_next_caller_flies_again(*, caller_stays: bool) -> None:
+def test_an_error_ends_the_flight_and_the_next_caller_starts_another(*, caller_stays: bool) -> None:
     async def scenario(coalescing: Coalescing[str], runway: Runway) -> None:
         callers = [asyncio.create_task(coalescing.run("cat", runway.crash)) for _ in range(3)]
         await runway.taken_off.wait()
@@ -139,7 +139,7 @@ def test_closing_lets_flights_land_within_a_limit() -> None:
     story(scenario)
 
 
-def test_a_flight_may_show_what_it_has_and_go_on() -> None:
+def test_a_flight_may_show_a_preliminary_result_and_continue() -> None:
     async def scenario(coalescing: Coalescing[str], runway: Runway) -> None:
         async def fly(show: Show[str]) -> str:
             show("so far")

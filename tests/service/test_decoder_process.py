@@ -50,7 +50,7 @@ def shown_by_a_codec_here(server: Server) -> bytes:
 
 
 class Load:
-    """Clients that ask for decodes all the time; every answer is checked."""
+    """Clients that request decodes in a loop, and check every response."""
 
     def __init__(self, server: Server, expected: bytes) -> None:
         self._server, self._expected = server, expected
@@ -59,7 +59,7 @@ class Load:
         self._seen: list[int] = []
 
     def wait_for(self, status: int, *, count: int) -> None:
-        """Until so many more answers have this status."""
+        """Wait until `count` more responses have this status."""
         with self._changed:
             before = self._seen.count(status)
             enough = self._changed.wait_for(lambda: self._seen.count(status) >= before + count, timeout=LIMIT_S)
@@ -89,7 +89,7 @@ class Load:
                 self._changed.notify_all()
 
 
-def test_a_decoder_that_is_killed_comes_back_and_no_request_hangs_or_gets_another_picture(
+def test_a_killed_decoder_is_restarted_and_no_request_hangs_or_gets_a_wrong_picture(
     short_path: Path, origin: ScriptedOrigin, photo: bytes, valkey_program: None
 ) -> None:
     _ = valkey_program
@@ -115,7 +115,7 @@ def test_a_decoder_that_is_killed_comes_back_and_no_request_hangs_or_gets_anothe
 
 
 def test_a_decoder_that_cannot_start_ends_the_server(short_path: Path, origin: ScriptedOrigin) -> None:
-    """The worker is waiting for it at that time."""
+    """The worker waits for the decoder at that time."""
     command = [sys.executable, "-c", SERVER, "0", "1"]
     environment = {"EDGE_ORIGIN": origin.url, "TMPDIR": str(short_path), "PATH": "/usr/bin:/bin"}
     # No process sees a GPU here, so this decoder ends with an error.
@@ -128,7 +128,7 @@ def test_a_decoder_that_cannot_start_ends_the_server(short_path: Path, origin: S
 def test_a_signal_to_every_process_cuts_no_request(
     short_path: Path, origin: ScriptedOrigin, photo: bytes, valkey: EmbeddedValkey
 ) -> None:
-    """systemd sends SIGTERM to the whole service: the decoder is to outlive the workers that need it."""
+    """systemd sends SIGTERM to all processes, but the decoder must outlive the workers, which need it."""
     reply = Reply(photo, headers=FRESH, gate=threading.Event())
     origin.script("/slow", reply)
     settings = {"decoder": "process", "device": "cpu", "redis_url": valkey.url, "admin_port": free_port()}
@@ -147,10 +147,10 @@ def test_a_signal_to_every_process_cuts_no_request(
         assert wait_for_exit(server) == 0
 
 
-def test_a_decoder_whose_weights_have_vanished_ends_the_server(
+def test_a_decoder_without_its_weights_file_ends_the_server(
     short_path: Path, origin: ScriptedOrigin, valkey: EmbeddedValkey
 ) -> None:
-    """Started again and again, it would only fill the log."""
+    """Restarts would only fill the log."""
     weights = short_path / "weights.safetensors"
     shutil.copy(RELEASED, weights)
     settings = {"decoder": "process", "device": "cpu", "redis_url": valkey.url, "weights": weights}

@@ -94,7 +94,7 @@ def test_a_request_under_way_is_answered_and_stored(
         assert store.exists(record_key("slow", origin=origin.url))
 
 
-def test_a_fill_whose_client_has_gone_is_stored_too(
+def test_a_fill_is_stored_although_its_client_has_disconnected(
     short_path: Path, origin: ScriptedOrigin, photo: bytes, valkey: EmbeddedValkey
 ) -> None:
     reply = slow(photo)
@@ -112,10 +112,10 @@ def test_a_fill_whose_client_has_gone_is_stored_too(
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_what_takes_longer_than_the_limit_is_cut(
+def test_a_request_beyond_the_time_limit_gets_503(
     short_path: Path, origin: ScriptedOrigin, photo: bytes, workers: int, valkey_program: None
 ) -> None:
-    """With a store of its own, of which nothing is left behind."""
+    """The embedded store must leave no files behind."""
     _ = valkey_program
     reply = slow(photo)
     origin.script("/slow", reply)
@@ -132,7 +132,7 @@ def test_what_takes_longer_than_the_limit_is_cut(
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_delay_gives_load_balancers_time_to_hear_that_the_edge_leaves(
+def test_during_the_drain_delay_the_edge_is_not_ready_but_answers(
     short_path: Path, origin: ScriptedOrigin, photo: bytes, valkey: EmbeddedValkey, workers: int
 ) -> None:
     origin.script("/cat", Reply(photo, headers=FRESH))

@@ -1,4 +1,4 @@
-"""Whoever waits for another client's fill is told no error that this client's request alone may have caused."""
+"""A collapsed request gets no error that the fields of another client's request may have caused."""
 
 import asyncio
 from dataclasses import replace
@@ -39,7 +39,7 @@ NOT_TO_BE_SHARED = [
 
 
 def asked_together(edge: RunningEdge, first: Reply) -> tuple[httpx.Response, list[httpx.Response]]:
-    """Let one client ask, and others join it; then let the origin answer the first."""
+    """Let one client send a request and others join it, then let the origin answer the first."""
 
     async def crowd() -> tuple[httpx.Response, list[httpx.Response]]:
         async with httpx.AsyncClient(base_url=edge.url, timeout=120, trust_env=False) as client:
@@ -58,7 +58,7 @@ def asked_together(edge: RunningEdge, first: Reply) -> tuple[httpx.Response, lis
 
 
 @pytest.mark.parametrize("error", NOT_TO_BE_SHARED, ids=lambda reply: f"{reply.status} {reply.headers}"[:60])
-def test_an_error_that_may_not_be_reused_is_its_clients_alone(
+def test_an_error_that_may_not_be_reused_is_not_shared(
     edge: RunningEdge, origin: ScriptedOrigin, photo: bytes, error: Reply
 ) -> None:
     """RFC 9111 4."""
@@ -70,9 +70,7 @@ def test_an_error_that_may_not_be_reused_is_its_clients_alone(
     assert {answer.status_code for answer in waiting} == {200}
 
 
-def test_nor_is_it_where_a_stale_picture_was_being_validated(
-    edge: RunningEdge, origin: ScriptedOrigin, photo: bytes
-) -> None:
+def test_an_error_of_a_validation_is_not_shared(edge: RunningEdge, origin: ScriptedOrigin, photo: bytes) -> None:
     first = gated(Reply(status=400))
     stale = {"Cache-Control": "max-age=600", "Age": "600", "ETag": '"x"'}
     origin.script("/cat", Reply(photo, headers=stale), first, Reply(status=304, headers=FRESH))
@@ -82,7 +80,7 @@ def test_nor_is_it_where_a_stale_picture_was_being_validated(
     assert {answer.status_code for answer in waiting} == {200}
 
 
-def test_nor_where_there_is_no_store(origin: ScriptedOrigin, photo: bytes) -> None:
+def test_an_error_without_a_store_is_not_shared(origin: ScriptedOrigin, photo: bytes) -> None:
     first = gated(Reply(status=400))
     origin.script("/cat", first, *[Reply(photo, headers=FRESH)] * WAITERS)
     with running_edge(read_settings(origin=origin.url, redis_url="unix:///none.sock")) as storeless:
@@ -92,10 +90,10 @@ def test_nor_where_there_is_no_store(origin: ScriptedOrigin, photo: bytes) -> No
 
 
 @pytest.mark.parametrize("said", [{}, FRESH])
-def test_an_error_that_may_be_reused_is_shared_and_says_so(
+def test_an_error_that_may_be_reused_is_shared_and_marked_collapsed(
     edge: RunningEdge, origin: ScriptedOrigin, said: dict[str, str]
 ) -> None:
-    """404 without more is remembered for as long as EDGE_NEGATIVE_TTL_S says."""
+    """A 404 without a lifetime is stored as a negative cache entry for EDGE_NEGATIVE_TTL_S."""
     first = gated(Reply(status=404, headers=said))
     origin.script("/cat", first)
     evil, waiting = asked_together(edge, first)
@@ -104,7 +102,7 @@ def test_an_error_that_may_be_reused_is_shared_and_says_so(
     assert {told(answer) for answer in waiting} <= {"latentedge; fwd=uri-miss; collapsed; fwd-status=404", HIT}
 
 
-def test_a_file_of_no_use_is_everybodys_while_it_is_fresh(edge: RunningEdge, origin: ScriptedOrigin) -> None:
+def test_the_error_of_an_unusable_file_is_shared_while_it_is_fresh(edge: RunningEdge, origin: ScriptedOrigin) -> None:
     first = gated(Reply(b"<html>no picture</html>", headers=FRESH))
     origin.script("/cat", first)
     evil, waiting = asked_together(edge, first)
@@ -113,8 +111,8 @@ def test_a_file_of_no_use_is_everybodys_while_it_is_fresh(edge: RunningEdge, ori
     assert {told(answer) for answer in waiting} <= {"latentedge; fwd=uri-miss; collapsed", HIT}
 
 
-def test_an_origin_that_does_not_answer_is_everybodys(origin: ScriptedOrigin, session_valkey: EmbeddedValkey) -> None:
-    """They have waited as long as it may take: each would wait as long again, one behind the other."""
+def test_the_timeout_of_an_origin_is_shared(origin: ScriptedOrigin, session_valkey: EmbeddedValkey) -> None:
+    """The collapsed requests have waited for the timeout, and would each wait for it again, one after another."""
     first = gated(Reply())
     origin.script("/cat", first)
     url = own_store(session_valkey, 9)

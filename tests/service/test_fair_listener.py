@@ -1,4 +1,4 @@
-"""Workers that listen on one socket share its connections evenly, and none waits for a worker that does nothing."""
+"""Workers share the connections of one socket evenly, and do not wait for an idle worker."""
 
 import asyncio
 import socket
@@ -48,7 +48,7 @@ async def greeted(listening: socket.socket, closing: AsyncExitStack) -> None:
     assert await reader.readexactly(5) == b"hello"
 
 
-def test_connections_fall_evenly_on_workers(listening: socket.socket, tmp_path: Path) -> None:
+def test_workers_share_connections_evenly(listening: socket.socket, tmp_path: Path) -> None:
     async def story() -> None:
         async with AsyncExitStack() as closing:
             workers = [await listener(listening, tmp_path, name=str(number)) for number in range(2)]
@@ -82,9 +82,7 @@ def test_a_worker_that_starts_later_gets_the_next_connections(listening: socket.
     listening.close()
 
 
-def test_a_peer_with_fewer_connections_that_takes_none_keeps_nobody_waiting(
-    listening: socket.socket, tmp_path: Path
-) -> None:
+def test_an_idle_peer_with_fewer_connections_does_not_delay_accepts(listening: socket.socket, tmp_path: Path) -> None:
     async def story() -> None:
         async with AsyncExitStack() as closing:
             idle = ConnectionCounts(tmp_path, name="idle", clock=lambda: float("inf"))
@@ -101,7 +99,7 @@ def test_a_peer_with_fewer_connections_that_takes_none_keeps_nobody_waiting(
     listening.close()
 
 
-def test_a_closed_listener_takes_no_more_and_cuts_none(listening: socket.socket, tmp_path: Path) -> None:
+def test_a_closed_listener_accepts_no_connection_and_closes_none(listening: socket.socket, tmp_path: Path) -> None:
     async def story() -> None:
         async with AsyncExitStack() as closing:
             leaving = await listener(listening, tmp_path, name="leaving")
@@ -119,7 +117,7 @@ def test_a_closed_listener_takes_no_more_and_cuts_none(listening: socket.socket,
     assert not list(tmp_path.iterdir())
 
 
-def test_only_a_peer_that_has_written_lately_counts(tmp_path: Path) -> None:
+def test_a_peer_with_an_old_number_is_ignored(tmp_path: Path) -> None:
     now_s = 100.0
     mine, peer = (ConnectionCounts(tmp_path, name=name, clock=lambda: now_s) for name in ("mine", "peer"))
     mine.publish(1)

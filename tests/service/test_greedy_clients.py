@@ -1,4 +1,4 @@
-"""Clients that send much: sizes are bounded, and what is sent ahead waits."""
+"""Greedy clients: requests are limited in size, and pipelined requests wait."""
 
 import socket
 
@@ -46,13 +46,13 @@ def test_a_request_that_is_too_large_is_refused(sent: bytes, status: int) -> Non
         request("/echo", "Content-Length: 65536", "Connection: close", method="POST") + b"x" * 65_536,
     ],
 )
-def test_the_largest_request_is_taken(sent: bytes) -> None:
+def test_the_largest_request_is_accepted(sent: bytes) -> None:
     with small_server(header_bytes=HEADER_BYTES, header_fields=FIELDS) as server:
         assert statuses(server.exchange(sent)) == [200]
 
 
-def test_a_client_that_sends_on_reads_why_it_was_refused() -> None:
-    """To close while bytes come in would reset the connection, and the answer would be lost."""
+def test_a_client_that_continues_to_send_can_read_the_error() -> None:
+    """An immediate close would reset the connection, and the error response would be lost."""
     with small_server(header_bytes=HEADER_BYTES) as server, server.connect() as client:
         client.sendall(b"GET / HTTP/1.1\r\n")
         for _ in range(200):
@@ -61,7 +61,7 @@ def test_a_client_that_sends_on_reads_why_it_was_refused() -> None:
         assert statuses(until_closed(client)) == [431]
 
 
-def test_requests_that_are_sent_ahead_wait_unparsed() -> None:
+def test_pipelined_requests_wait_unparsed() -> None:
     with small_server() as server, server.connect() as client:
         client.sendall(request("/held") + request("/") * 2_000)
         assert server.gate.arrived.acquire(timeout=60)
@@ -72,8 +72,8 @@ def test_requests_that_are_sent_ahead_wait_unparsed() -> None:
         assert statuses(until_closed(client)) == [200] * 2_001
 
 
-def test_what_is_sent_ahead_is_not_read_without_end() -> None:
-    """While one request is answered, the client's later bytes stay with the client."""
+def test_pipelined_bytes_are_read_up_to_a_limit() -> None:
+    """While a request is being answered, TCP flow control stops the client after a limit."""
     with small_server() as server, server.connect() as client:
         client.sendall(request("/held"))
         assert server.gate.arrived.acquire(timeout=60)
@@ -83,7 +83,7 @@ def test_what_is_sent_ahead_is_not_read_without_end() -> None:
         server.gate.opened.set()
 
 
-def test_pipelined_requests_are_answered_in_their_order() -> None:
+def test_pipelined_requests_are_answered_in_order() -> None:
     with small_server() as server:
         paths = [f"/?{number}" for number in range(50)]
         bodies = [request("/echo", "Content-Length: 27", method="POST") + b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"] * 2
@@ -93,8 +93,8 @@ def test_pipelined_requests_are_answered_in_their_order() -> None:
         assert answers == [b""] * 2 + [path.removeprefix("/?").encode() for path in paths] + [b"small"]
 
 
-def test_a_trailer_field_becomes_none_of_the_request_s() -> None:
-    """RFC 9110 6.5.1: it would come after the fields were used."""
+def test_a_trailer_field_does_not_become_a_header_field() -> None:
+    """RFC 9110 6.5.1: trailer fields must not be merged into the header."""
     with small_server() as server, server.connect() as client:
         client.sendall(CHUNKED + b"3\r\nabc\r\n0\r\nX-Late: 1\r\n\r\n")
         assert one_answer(client).endswith(b"\r\n\r\nabc")

@@ -1,4 +1,4 @@
-"""An origin that has just failed is left alone for a while, and whoever asks meanwhile does not wait for it."""
+"""The back-off after a failed revalidation: meanwhile requests get the stale picture without waiting for the origin."""
 
 import time
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ BRIEF = {"Cache-Control": "max-age=600", "ETag": '"v1"'}
 
 @pytest.fixture(scope="module")
 def patient_edge(session_valkey: EmbeddedValkey, _session_origin: ScriptedOrigin) -> Iterator[RunningEdge]:
-    """It holds off for longer than any test takes."""
+    """An edge whose back-off lasts longer than any test."""
     settings = read_settings(
         origin=_session_origin.url, redis_url=session_valkey.url, hold_off_s=3600, admin_token="token"
     )
@@ -50,7 +50,7 @@ def test_a_failing_origin_is_asked_once(
         assert int(answer.headers["age"]) >= 700
 
 
-def test_one_picture_is_not_held_for_another(
+def test_each_picture_has_its_own_back_off(
     patient_edge: RunningEdge, origin: ScriptedOrigin, photo: bytes, store: redis.Redis
 ) -> None:
     origin.script("/bad", Reply(photo, headers=BRIEF), Reply(status=503))
@@ -63,7 +63,7 @@ def test_one_picture_is_not_held_for_another(
     assert told(patient_edge.get("/image/good")) == "latentedge; hit"
 
 
-def test_what_may_not_be_shown_instead_of_an_error_is_asked_for_each_time(
+def test_without_stale_if_error_each_request_asks_the_origin(
     patient_edge: RunningEdge, origin: ScriptedOrigin, photo: bytes, store: redis.Redis
 ) -> None:
     said = {"Cache-Control": "max-age=600, must-revalidate", "ETag": '"v1"'}
@@ -73,7 +73,7 @@ def test_what_may_not_be_shown_instead_of_an_error_is_asked_for_each_time(
     assert [patient_edge.get("/image/strict").status_code for _ in range(3)] == [503, 503, 200]
 
 
-def test_a_validation_that_fails_behind_shown_pictures_is_not_tried_at_each(
+def test_a_failed_background_validation_starts_the_back_off(
     patient_edge: RunningEdge, origin: ScriptedOrigin, photo: bytes, store: redis.Redis
 ) -> None:
     said = {"Cache-Control": "max-age=600, stale-while-revalidate=90, stale-if-error=0"}
@@ -92,7 +92,7 @@ def test_a_validation_that_fails_behind_shown_pictures_is_not_tried_at_each(
         assert answer.headers["cache-status"].endswith("; detail=stale-if-error")
 
 
-def test_a_purge_asks_again_at_once(
+def test_a_purge_clears_the_back_off(
     patient_edge: RunningEdge, origin: ScriptedOrigin, photo: bytes, store: redis.Redis
 ) -> None:
     origin.script("/again", Reply(photo, headers=BRIEF), Reply(status=503), Reply(status=304, headers=BRIEF))
@@ -112,7 +112,7 @@ class Clock:
         return self.now_s
 
 
-def test_it_is_asked_again_after_the_time() -> None:
+def test_the_back_off_ends_after_its_time() -> None:
     clock = Clock()
     holds = HoldOff(10, clock=clock)
     assert not holds.holds("cat")
@@ -129,7 +129,7 @@ def test_it_is_asked_again_after_the_time() -> None:
     assert not off.holds("cat")
 
 
-def test_its_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_back_offs_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hold_off, "PICTURES", 2)
     holds = HoldOff(10, clock=Clock())
     for image_id in ("first", "second", "first", "third"):
@@ -146,6 +146,6 @@ def test_its_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         (120, Use.AFTER_VALIDATION),
     ],
 )
-def test_what_a_record_is_good_for_while_the_origin_is_left_alone(age_s: int, use: Use) -> None:
+def test_the_use_of_a_record_during_the_back_off(age_s: int, use: Use) -> None:
     record = replace(SAMPLE, born_ms=0, lifetime_s=100, stale_while_revalidate_s=10, stale_if_error_s=20)
     assert use_of(record, now_s=age_s, held_off=True) is use

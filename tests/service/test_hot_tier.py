@@ -1,4 +1,4 @@
-"""EDGE_HOT_BYTES: a file that is still in memory is sent again, but only where the store still has its record."""
+"""EDGE_HOT_BYTES: a file in the in-memory cache is served again, but only while the store has its record."""
 
 import asyncio
 import io
@@ -20,14 +20,14 @@ FRESH = {"Cache-Control": "public, max-age=600"}
 
 @pytest.fixture
 def hot(origin: ScriptedOrigin, session_valkey: EmbeddedValkey, store: redis.Redis) -> Iterator[RunningEdge]:
-    """An edge that remembers, with an empty store."""
+    """An edge with an in-memory cache and an empty store."""
     store.flushall()
     with running_edge(read_settings(origin=origin.url, redis_url=session_valkey.url, hot_bytes=2**20)) as edge:
         yield edge
 
 
 def renditions(edge: RunningEdge) -> tuple[int, int]:
-    """How many files were decoded, and how many came from memory."""
+    """Return how many files were decoded, and how many came from the in-memory cache."""
     figures = edge.stats()["renditions"]
     return figures["decoded"], figures["from_memory"]
 
@@ -54,7 +54,7 @@ def test_each_size_and_media_type_is_a_file_of_its_own(hot: RunningEdge, origin:
     assert renditions(hot) == (3, 3)
 
 
-def test_a_question_without_a_file_asks_nothing_of_memory(
+def test_a_request_without_a_file_does_not_use_the_in_memory_cache(
     hot: RunningEdge, origin: ScriptedOrigin, photo: bytes
 ) -> None:
     origin.script("/cat", Reply(photo, headers=FRESH))
@@ -80,7 +80,7 @@ def test_a_crowd_for_one_file_is_one_decode(hot: RunningEdge, origin: ScriptedOr
     assert figures["shared"] + figures["from_memory"] == 59
 
 
-def test_memory_does_not_answer_for_a_record_that_is_gone(
+def test_a_file_in_memory_is_not_served_without_its_record(
     hot: RunningEdge, origin: ScriptedOrigin, store: redis.Redis, photo: bytes
 ) -> None:
     origin.script("/cat", Reply(photo, headers=FRESH), Reply(b"", 404))
@@ -114,7 +114,9 @@ def test_the_same_picture_filled_again_is_found_in_memory(
     assert renditions(hot) == (1, 1)
 
 
-def test_without_the_store_memory_is_not_asked(origin: ScriptedOrigin, valkey: EmbeddedValkey, photo: bytes) -> None:
+def test_without_the_store_the_in_memory_cache_is_not_used(
+    origin: ScriptedOrigin, valkey: EmbeddedValkey, photo: bytes
+) -> None:
     origin.script("/cat", *[Reply(photo, headers=FRESH)] * 2)
     settings = read_settings(origin=origin.url, redis_url=valkey.url, hot_bytes=2**20, store_timeout_s=0.5)
     with running_edge(settings) as edge:

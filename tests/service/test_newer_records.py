@@ -1,4 +1,4 @@
-"""What a newer release has stored is left alone: an old edge shows the picture all the same, and asks for it once."""
+"""Records of a newer release stay in the store: an old edge fetches the picture once and keeps it in memory."""
 
 import asyncio
 import re
@@ -50,7 +50,7 @@ def key(old: RunningEdge, origin: ScriptedOrigin) -> bytes:
 
 
 def told(answer: httpx.Response) -> str:
-    """What the edge says of its answer, but for the lifetime."""
+    """Return the Cache-Status of a response without its ttl."""
     return re.sub("; ttl=[0-9]+", "", answer.headers["cache-status"])
 
 
@@ -70,7 +70,7 @@ def faults(edge: RunningEdge, fault: str = "newer_record") -> float:
     return edge.metric(f'edge_record_faults_total{{fault="{fault}"}}')
 
 
-def test_a_newer_record_stays_and_the_picture_is_asked_for_once(
+def test_a_newer_record_stays_and_the_picture_is_fetched_once(
     old: RunningEdge, origin: ScriptedOrigin, store: redis.Redis, photo: bytes, key: bytes
 ) -> None:
     origin.script("/cat", *[Reply(photo, headers=CATS)] * 2)
@@ -103,7 +103,7 @@ def test_a_crowd_makes_one_fetch(old: RunningEdge, origin: ScriptedOrigin, store
 
 @pytest.mark.parametrize("soft", [False, True])
 @pytest.mark.parametrize("what", [{"id": "cat"}, {"tag": "cats"}, {"all": True}])
-def test_a_purge_reaches_what_stands_beside(  # noqa: PLR0913, PLR0917  (fixtures)
+def test_a_purge_applies_to_the_record_in_memory(  # noqa: PLR0913, PLR0917  (fixtures)
     old: RunningEdge,
     origin: ScriptedOrigin,
     store: redis.Redis,
@@ -123,7 +123,7 @@ def test_a_purge_reaches_what_stands_beside(  # noqa: PLR0913, PLR0917  (fixture
     assert told(old.get("/image/cat")) == HIT
 
 
-def test_what_stands_beside_is_confirmed_by_the_origin(
+def test_the_record_in_memory_is_validated_with_the_origin(
     old: RunningEdge, origin: ScriptedOrigin, store: redis.Redis, photo: bytes, key: bytes
 ) -> None:
     brief = CATS | {"Cache-Control": "max-age=600", "Age": "600"}
@@ -138,7 +138,7 @@ def test_what_stands_beside_is_confirmed_by_the_origin(
     assert store.get(key) == value
 
 
-def test_another_newer_record_ends_what_stood_beside_the_last(
+def test_another_newer_record_ends_the_record_in_memory(
     old: RunningEdge, origin: ScriptedOrigin, store: redis.Redis, photo: bytes, key: bytes
 ) -> None:
     origin.script("/cat", *[Reply(photo, headers=CATS)] * 3)
@@ -150,7 +150,7 @@ def test_another_newer_record_ends_what_stood_beside_the_last(
     assert [told(old.get("/image/cat")) for _ in range(2)] == [BESIDE, HIT]
 
 
-def test_a_newer_refusal_stays_and_is_asked_for_once(
+def test_a_newer_negative_entry_stays_and_the_picture_is_fetched_once(
     old: RunningEdge, origin: ScriptedOrigin, store: redis.Redis, key: bytes
 ) -> None:
     origin.script("/cat", *[Reply(status=404)] * 2)
@@ -161,7 +161,7 @@ def test_a_newer_refusal_stays_and_is_asked_for_once(
     assert store.get(key) == value
 
 
-def test_behind_a_newer_rule_each_client_gets_its_own_variant(
+def test_with_a_newer_vary_rule_each_client_gets_its_own_variant(
     old: RunningEdge, origin: ScriptedOrigin, store: redis.Redis
 ) -> None:
     variants = Variants(store, origin)
@@ -186,7 +186,7 @@ def test_a_newer_variant_stays(old: RunningEdge, origin: ScriptedOrigin, store: 
 def test_a_rule_of_the_last_release_stays_as_it_is_when_a_variant_is_added(
     old: RunningEdge, origin: ScriptedOrigin, store: redis.Redis
 ) -> None:
-    """Edges of the last release cannot read a newer one: they would begin a rule of their own, without its variants."""
+    """Edges of the last release cannot read a newer rule: they would replace it, and fetch all variants again."""
     variants = Variants(store, origin)
     origin.script("/cat", in_language("en"), in_language("de"))
     ask(old, EN)
@@ -198,7 +198,7 @@ def test_a_rule_of_the_last_release_stays_as_it_is_when_a_variant_is_added(
 
 
 @pytest.mark.parametrize(("age_s", "is_left"), [(3000, True), (4000, False), (-4000, False)])
-def test_a_latent_of_other_weights_is_left_for_a_time(  # noqa: PLR0913, PLR0917  (fixtures)
+def test_a_latent_of_other_weights_stays_for_the_hold_time(  # noqa: PLR0913, PLR0917  (fixtures)
     old: RunningEdge,
     origin: ScriptedOrigin,
     store: redis.Redis,
@@ -243,7 +243,7 @@ def test_a_record_of_the_last_release_is_a_hit_and_stays_until_it_is_written_aga
 def test_a_record_of_the_last_release_that_was_copied_under_another_key_is_damage(
     old: RunningEdge, origin: ScriptedOrigin, store: redis.Redis, photo: bytes, key: bytes
 ) -> None:
-    """It has no digest of its key, but the id of its picture."""
+    """The record has no digest of its key, but it has the id of its picture."""
     origin.script("/cat", Reply(photo, headers=CATS))
     origin.script("/dog", Reply(photo, headers=CATS))
     old.get("/image/cat")

@@ -1,4 +1,4 @@
-"""EDGE_MISS=source, while the encode waits: a preview is reused as RFC 9111 says of a stored answer, and not beyond."""
+"""EDGE_MISS=source, while the encode waits: a preview is reused like a stored response (RFC 9111)."""
 
 import asyncio
 import io
@@ -59,7 +59,7 @@ def held() -> Iterator[HeldEncodes]:
 
 @pytest.fixture
 def edge(_hasty: RunningEdge, session_valkey: EmbeddedValkey, held: HeldEncodes) -> Iterator[RunningEdge]:
-    """An edge that encodes nothing until it may; no encode is left for the next test."""
+    """An edge whose encodes wait for the test; none continues in the next test."""
     own_store(session_valkey, 5)
     before = _hasty.metric(ENCODES)
     yield _hasty
@@ -75,7 +75,7 @@ def another() -> bytes:
 
 
 def validated(origin: ScriptedOrigin, times: int = 1) -> None:
-    """The last requests asked whether the preview is still good."""
+    """Return whether the last requests to the origin were validations of the preview."""
     for request in origin.requests[-times:]:
         assert request.headers["If-None-Match"] == '"v1"'
         assert request.headers["If-Modified-Since"] == MODIFIED
@@ -118,7 +118,7 @@ def test_a_fresh_preview_has_an_age(edge: RunningEdge, origin: ScriptedOrigin, p
     assert edge.metric('edge_cache_requests_total{res="medium",status="hit"}') == before + 1
 
 
-def test_another_picture_takes_its_place(
+def test_a_changed_picture_replaces_the_preview(
     edge: RunningEdge, origin: ScriptedOrigin, photo: bytes, another: bytes, stale: dict[str, str]
 ) -> None:
     fresh = {"Cache-Control": "max-age=600", "ETag": '"v2"'}
@@ -131,7 +131,7 @@ def test_another_picture_takes_its_place(
 
 
 @pytest.mark.parametrize("control", ["no-store", "private"])
-def test_what_may_not_be_stored_any_more_is_shown_to_one_client(
+def test_a_picture_that_became_unstorable_is_served_to_one_client(
     edge: RunningEdge, origin: ScriptedOrigin, photo: bytes, another: bytes, stale: dict[str, str], control: str
 ) -> None:
     origin.script("/cat", Reply(photo, headers=stale), *[Reply(another, headers={"Cache-Control": control})] * 2)
@@ -142,7 +142,7 @@ def test_what_may_not_be_stored_any_more_is_shown_to_one_client(
 
 
 @pytest.mark.parametrize("status", [404, 410, 403])
-def test_what_is_gone_is_gone(
+def test_a_preview_is_not_served_after_a_404(
     edge: RunningEdge, origin: ScriptedOrigin, photo: bytes, stale: dict[str, str], status: int
 ) -> None:
     origin.script("/cat", Reply(photo, headers=stale), Reply(status=status))
@@ -152,7 +152,7 @@ def test_what_is_gone_is_gone(
     assert answer.headers["cache-status"].startswith(f"latentedge; fwd=stale; fwd-status={status}")
 
 
-def test_a_stale_preview_is_better_than_an_error(edge: RunningEdge, origin: ScriptedOrigin, photo: bytes) -> None:
+def test_a_stale_preview_is_served_instead_of_an_error(edge: RunningEdge, origin: ScriptedOrigin, photo: bytes) -> None:
     """RFC 5861 4."""
     said = {"Cache-Control": "max-age=0, stale-if-error=600", "ETag": '"v1"', "Age": "5"}
     origin.script("/cat", Reply(photo, headers=said), Reply(status=503), Reply(status=304))
@@ -165,7 +165,7 @@ def test_a_stale_preview_is_better_than_an_error(edge: RunningEdge, origin: Scri
 
 
 @pytest.mark.parametrize("control", ["no-cache", "max-age=0, must-revalidate, stale-if-error=600"])
-def test_but_not_where_the_origin_forbids_it(
+def test_a_stale_preview_is_not_served_if_the_origin_forbids_it(
     edge: RunningEdge, origin: ScriptedOrigin, photo: bytes, control: str
 ) -> None:
     """RFC 9111 4.2.4."""
@@ -174,10 +174,10 @@ def test_but_not_where_the_origin_forbids_it(
     assert edge.get(PATH).status_code == 503
 
 
-def test_a_stale_preview_is_shown_while_it_is_validated(
+def test_a_stale_preview_is_served_while_it_is_revalidated(
     edge: RunningEdge, origin: ScriptedOrigin, photo: bytes
 ) -> None:
-    """RFC 5861 3: once, behind the answers."""
+    """RFC 5861 3: one validation, in the background."""
     said = {"Cache-Control": "max-age=0, stale-while-revalidate=600", "ETag": '"v1"'}
     later = gated(Reply(status=304, headers={"Cache-Control": "max-age=600"}))
     origin.script("/cat", Reply(photo, headers=said), later)
@@ -198,7 +198,7 @@ def of_client(language: str) -> Asked:
 
 
 async def together(origin: ScriptedOrigin, *clients: Asked) -> list[Landed[FillResult]]:
-    """What requests get that find a stale preview at the same time, each before the origin is asked."""
+    """Send requests that find a stale preview at the same time, and return their responses."""
     with ThreadPoolExecutor(1) as threads:
         async with sources_of(origin, threads) as upstream:
             source = await upstream.fetch("cat", clients[0].terms, Timings())
@@ -240,10 +240,10 @@ def with_tag(edge: RunningEdge, tag: str) -> httpx.Response:
     return edge.get(PATH, headers={"If-None-Match": tag})
 
 
-def test_conditions_are_judged_after_the_validation(
+def test_conditions_are_evaluated_after_the_validation(
     edge: RunningEdge, origin: ScriptedOrigin, photo: bytes, another: bytes, stale: dict[str, str]
 ) -> None:
-    """RFC 9111 4.3.2: first the origin says whether the picture is still good, then whether the client's copy is."""
+    """RFC 9111 4.3.2: the edge validates the picture first, then evaluates the client's condition."""
     origin.script("/cat", Reply(photo, headers=stale), Reply(status=304, headers=stale), Reply(another, headers=stale))
     tag = edge.get(PATH).headers["etag"]
     confirmed, changed = with_tag(edge, tag), with_tag(edge, tag)
@@ -256,7 +256,7 @@ def test_conditions_are_judged_after_the_validation(
 def test_the_tag_of_a_preview_is_good_until_the_source_changes(
     edge: RunningEdge, held: HeldEncodes, origin: ScriptedOrigin, photo: bytes
 ) -> None:
-    """RFC 9110 8.8.1: the client has the source's own pixels, and needs none that a latent gives of the same source."""
+    """RFC 9110 8.8.1: the preview is equivalent to the latent's picture of the same source file."""
     origin.script("/cat", Reply(photo, headers={"Cache-Control": "max-age=600"}))
     preview_tag = edge.get(PATH).headers["etag"]
     held.may_go_on.set()

@@ -1,4 +1,4 @@
-"""What a server owes to a request before any route sees it (RFC 9112), over raw sockets."""
+"""The HTTP/1.1 framing of requests before they are routed (RFC 9112), over raw sockets."""
 
 import json
 import re
@@ -38,7 +38,7 @@ def server() -> Iterator[SmallServer]:
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",  # a client that speaks TLS
     ],
 )
-def test_what_is_no_valid_request_is_refused_as_a_problem(server: SmallServer, sent: bytes) -> None:
+def test_an_invalid_request_is_refused_with_a_problem_document(server: SmallServer, sent: bytes) -> None:
     head, _, body = server.exchange(sent + request("/?later")).partition(b"\r\n\r\n")
     fields = dict(line.split(": ", 1) for line in head.decode().split("\r\n")[1:])
     assert statuses(head) == [400]  # RFC 9112 3.2 and 9112 3
@@ -49,7 +49,7 @@ def test_what_is_no_valid_request_is_refused_as_a_problem(server: SmallServer, s
     assert json.loads(body)["status"] == 400
 
 
-def test_a_version_that_is_not_known_is_refused(server: SmallServer) -> None:
+def test_an_unknown_http_version_is_refused(server: SmallServer) -> None:
     assert statuses(server.exchange(b"GET / HTTP/2.0\r\nHost: a\r\n\r\n")) == [505]  # RFC 9110 15.6.6
 
 
@@ -72,7 +72,7 @@ def test_a_refused_head_has_no_body(server: SmallServer) -> None:
         b"GET http://a?small HTTP/1.1\r\nHost: b\r\n",
     ],
 )
-def test_what_is_valid_is_answered(server: SmallServer, head: bytes) -> None:
+def test_a_valid_request_is_answered(server: SmallServer, head: bytes) -> None:
     said = server.exchange(head + b"Connection: close\r\n\r\n")
     assert statuses(said) == [200]
     assert said.endswith(b"\r\n\r\nsmall")
@@ -86,12 +86,12 @@ def test_impossible_hosts(host: bytes) -> None:
 
 
 @given(st.lists(st.binary(max_size=40), max_size=3))
-def test_at_most_one_host_is_right(lines: list[bytes]) -> None:
+def test_more_than_one_host_is_refused(lines: list[bytes]) -> None:
     assert bool(host_fault(lines, version="1.1")) or len(lines) == 1
 
 
-def test_a_request_behind_an_upgrade_is_answered(server: SmallServer) -> None:
-    """RFC 9110 7.8: a server may ignore Upgrade; the connection then goes on as it was."""
+def test_a_request_after_an_upgrade_is_answered(server: SmallServer) -> None:
+    """RFC 9110 7.8: a server may ignore Upgrade and continue with HTTP/1.1."""
     sent = request("/?first", *H2C) + request("/?second", *H2C) + request("/?third", CLOSE)
     said = server.exchange(sent)
     assert statuses(said) == [200, 200, 200]
@@ -106,14 +106,14 @@ def test_a_body_is_never_taken_for_a_request(server: SmallServer, framing: str) 
 
 
 @pytest.mark.parametrize("count", [1, 3])
-def test_a_client_that_has_ended_its_side_is_answered(server: SmallServer, count: int) -> None:
+def test_a_half_closed_client_is_answered(server: SmallServer, count: int) -> None:
     with server.connect() as client:
         client.sendall(request("/") * count)
         client.shutdown(socket.SHUT_WR)
         assert statuses(until_closed(client)) == [200] * count
 
 
-def test_a_client_that_ends_its_side_while_it_waits_is_answered() -> None:
+def test_a_client_that_half_closes_while_it_waits_is_answered() -> None:
     with small_server() as server, server.connect() as client:
         client.sendall(request("/held"))
         assert server.gate.arrived.acquire(timeout=60)
@@ -122,8 +122,8 @@ def test_a_client_that_ends_its_side_while_it_waits_is_answered() -> None:
         assert until_closed(client).endswith(b"held")
 
 
-def test_a_client_that_does_not_come_back_is_given_up() -> None:
-    """To have ended one side or to have left looks the same, so its request goes on for a moment only."""
+def test_the_request_of_a_half_closed_client_is_cancelled_after_a_while() -> None:
+    """The server cannot tell a half-closed client from a disconnected one, so the request runs for a short time."""
     with small_server() as server:
         with server.connect() as client:
             client.sendall(request("/held"))
@@ -132,7 +132,7 @@ def test_a_client_that_does_not_come_back_is_given_up() -> None:
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET / HT"])
-def test_a_client_that_ends_its_side_without_a_request_is_left(server: SmallServer, sent: bytes) -> None:
+def test_a_client_that_half_closes_without_a_request_is_disconnected(server: SmallServer, sent: bytes) -> None:
     with server.connect() as client:
         client.sendall(sent)
         client.shutdown(socket.SHUT_WR)
@@ -146,7 +146,7 @@ def test_a_damaged_body_ends_the_request_that_waits_for_it(server: SmallServer) 
         assert statuses(until_closed(client)) == [400]
 
 
-def test_a_damaged_request_behind_a_good_one_does_not_disturb_it() -> None:
+def test_a_malformed_request_does_not_disturb_the_one_before() -> None:
     with small_server() as server, server.connect() as client:
         client.sendall(request("/held") + b"\0\0\0\0\r\n\r\n")
         assert server.gate.arrived.acquire(timeout=60)

@@ -3,7 +3,7 @@
 from service.serving.restarts import LONGEST_WAIT_S, SHORT_LIFE_S, Restarts
 
 
-def test_short_lives_are_followed_by_longer_and_longer_waits() -> None:
+def test_the_back_off_grows_after_each_short_life() -> None:
     restarts = Restarts()
     waits_s = [restarts.note_death(lived_s=1, now_s=100) for _ in range(7)]
     assert waits_s == [1, 2, 4, 8, 16, LONGEST_WAIT_S, LONGEST_WAIT_S]
@@ -11,7 +11,7 @@ def test_short_lives_are_followed_by_longer_and_longer_waits() -> None:
     assert restarts.is_due(now_s=130)
 
 
-def test_after_a_long_life_the_next_process_starts_at_once() -> None:
+def test_there_is_no_back_off_after_a_long_life() -> None:
     restarts = Restarts()
     restarts.note_death(lived_s=1, now_s=0)
     assert restarts.note_death(lived_s=SHORT_LIFE_S, now_s=10) == 0

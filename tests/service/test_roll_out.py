@@ -1,4 +1,4 @@
-"""Edges with old and with new weights on one store: every hit stays a hit, and neither side undoes the other's work."""
+"""Edges with old and new weights on one store: every hit stays a hit, and no edge overwrites another's records."""
 
 import threading
 from collections.abc import Iterator
@@ -48,7 +48,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The old ones, as a file that a setting can name."""
+    """The released weights, as a file for a setting."""
     from models.checkpoint import RELEASED
 
     path = tmp_path_factory.mktemp("weights") / "old.safetensors"
@@ -89,7 +89,7 @@ def old(_old: RunningEdge, session_valkey: EmbeddedValkey) -> RunningEdge:
 
 @pytest.fixture
 def new(_new: RunningEdge, session_valkey: EmbeddedValkey) -> RunningEdge:
-    """An edge with the new weights that reads what the old ones have written, on the same store."""
+    """An edge with the new weights on the same store, which also reads latents of the old weights."""
     return afresh(_new, session_valkey)
 
 
@@ -104,7 +104,7 @@ def reencodes(edge: RunningEdge, outcome: ReencodeOutcome) -> float:
 def test_hits_before_during_and_after(
     old: RunningEdge, new: RunningEdge, origin: ScriptedOrigin, store: redis.Redis, photo: bytes, new_stream: bytes
 ) -> None:
-    """A fill, an encode anew, and one fetch of the edge that cannot read the result: three in all."""
+    """Three fetches: the fill, the re-encode, and one of the old edge, which cannot read the new latent."""
     key = record_key("rolled", origin=origin.url)
     origin.script("/rolled", *[Reply(photo, headers=CATS)] * 3)
     with writes_to(store, key) as written:
@@ -152,7 +152,7 @@ def test_purges_hold_on_both_sides(  # noqa: PLR0913, PLR0917  (fixtures)
     assert [one == HIT for one in answers] == [False, True, False, True]
 
 
-def test_each_variant_is_encoded_anew_from_its_own_source(
+def test_each_variant_is_reencoded_from_its_own_source(
     old: RunningEdge, new: RunningEdge, origin: ScriptedOrigin, store: redis.Redis, new_stream: bytes
 ) -> None:
     variants = Variants(store, origin, "varied")
@@ -193,10 +193,10 @@ def test_a_purge_during_the_encode_wins(
         assert told(edge.get("/image/raced")) == HIT
 
 
-def test_a_validation_keeps_the_latent_that_came_meanwhile(
+def test_a_validation_keeps_a_latent_that_was_reencoded_meanwhile(
     old: RunningEdge, new: RunningEdge, origin: ScriptedOrigin, store: redis.Redis, photo: bytes, weights: Path
 ) -> None:
-    """Its dates are renewed, under the stream of the new latent."""
+    """The record gets new dates, and keeps the new latent."""
     key, gate = record_key("confirmed", origin=origin.url), threading.Event()
     late = Reply(status=304, headers=CATS, gate=gate)
     origin.script("/confirmed", Reply(photo, headers=CATS), late)
@@ -232,7 +232,7 @@ def test_a_file_that_has_changed_is_left_to_its_validation(
     assert held(store, key) == value
 
 
-def test_so_many_a_minute_are_encoded_anew(
+def test_reencodes_are_limited_per_minute(
     valkey: EmbeddedValkey, origin: ScriptedOrigin, photo: bytes, weights: Path, released: Path, new_stream: bytes
 ) -> None:
     names = [f"paced{number}" for number in range(4)]
@@ -255,7 +255,7 @@ def test_so_many_a_minute_are_encoded_anew(
         assert reencodes(edge, ReencodeOutcome.STORED) == 1
 
 
-def test_what_another_process_has_taken_up_is_left_to_it(
+def test_two_processes_do_not_reencode_the_same_picture(
     old: RunningEdge, new: RunningEdge, origin: ScriptedOrigin, store: redis.Redis, photo: bytes
 ) -> None:
     key = record_key("taken", origin=origin.url)
@@ -268,7 +268,7 @@ def test_what_another_process_has_taken_up_is_left_to_it(
     assert held(store, key) == value
 
 
-def test_edges_that_have_both_weights_never_ask_twice(
+def test_edges_with_both_weights_never_fetch_twice(
     new: RunningEdge,
     session_valkey: EmbeddedValkey,
     origin: ScriptedOrigin,
@@ -276,7 +276,7 @@ def test_edges_that_have_both_weights_never_ask_twice(
     photo: bytes,
     weights: Path,
 ) -> None:
-    """The careful way: first every edge reads both, then edge by edge the new ones write."""
+    """The roll-out in two passes: first every edge reads both weights, then edge by edge writes the new ones."""
     key = record_key("both", origin=origin.url)
     origin.script("/both", *[Reply(photo, headers=CATS)] * 2)
     with (
@@ -295,10 +295,10 @@ def test_edges_that_have_both_weights_never_ask_twice(
         assert held(store, key) == value
 
 
-def test_edges_that_know_nothing_of_each_other_leave_each_others_latents_alone(
+def test_edges_with_different_weights_do_not_overwrite_each_others_latents(
     valkey: EmbeddedValkey, origin: ScriptedOrigin, photo: bytes, weights: Path
 ) -> None:
-    """Without previous weights: each edge asks once, and the store is written once."""
+    """Without EDGE_PREVIOUS_WEIGHTS, each edge fetches once, and one of them stores its record."""
     origin.script("/strange", *[Reply(photo, headers=CATS)] * 2)
     key = record_key("strange", origin=origin.url)
     with (

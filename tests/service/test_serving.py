@@ -1,4 +1,4 @@
-"""Whole servers, as `latentedge serve` starts them: several workers, one store, and no orphans."""
+"""Whole servers, as `latentedge serve` starts them: several workers, one store, and no orphaned processes."""
 
 import os
 import signal
@@ -43,10 +43,10 @@ def test_workers_share_the_store_and_the_figures(
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_killed_server_leaves_nobody_behind(
+def test_a_killed_server_leaves_no_process_behind(
     short_path: Path, origin: ScriptedOrigin, workers: int, valkey_program: None
 ) -> None:
-    """The kernel closes a connection when its other end is gone: that is the barrier."""
+    """The kernel closes a connection when the process at its other end dies, which is the barrier."""
     _ = valkey_program
     with serving(short_path, origin.url, workers=workers) as server, server.store() as store:
         with socket.create_connection(("127.0.0.1", server.port), timeout=60) as idle:
@@ -96,10 +96,10 @@ def test_a_request_under_way_is_finished(
 
 
 @pytest.mark.parametrize(("number", "started"), [(signal.SIGHUP, 2), (signal.SIGTTIN, 1)])
-def test_workers_that_are_started_later_have_the_same_limits(
+def test_workers_that_start_later_have_the_same_limits(
     short_path: Path, origin: ScriptedOrigin, valkey: EmbeddedValkey, number: signal.Signals, started: int
 ) -> None:
-    """uvicorn's supervisor would start them with its own server, which takes a request without Host."""
+    """uvicorn's supervisor would start them with its own server, which accepts a request without Host."""
     with serving(short_path, origin.url, workers=2, redis_url=valkey.url) as server:
         server.parent.send_signal(number)
         for _ in range(started):

@@ -1,4 +1,4 @@
-"""Clients that take their time: each wait has an end, and so many of them keep nobody out."""
+"""Slow clients: each wait for a client has a timeout, and slow clients do not block others."""
 
 import logging
 import os
@@ -26,7 +26,7 @@ SOON_S = 0.4
 CUT = "edge_connections_cut_total"
 
 
-def test_a_connection_on_which_nothing_comes_is_closed() -> None:
+def test_a_connection_without_a_request_is_closed() -> None:
     with small_server(request_timeout_s=SOON_S) as server, server.connect() as client:
         assert until_closed(client) == b""
         assert server.count(CUT + '{reason="request_timeout"}') == 1
@@ -41,7 +41,7 @@ def test_a_connection_on_which_nothing_comes_is_closed() -> None:
         b"POST /echo HTTP/1.1\r\nHost: edge\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabc",
     ],
 )
-def test_a_request_that_does_not_end_is_answered_with_408(part: bytes) -> None:
+def test_an_unfinished_request_is_answered_with_408(part: bytes) -> None:
     with small_server(request_timeout_s=SOON_S) as server:
         said = server.exchange(part)
         assert statuses(said) == [408]  # RFC 9110 15.5.9
@@ -58,34 +58,34 @@ def test_a_request_that_does_not_end_is_answered_with_408(part: bytes) -> None:
         (request("/echo", "Content-Length: 900", method="POST"), b"x"),
     ],
 )
-def test_drops_do_not_extend_the_time_of_a_request(start: bytes, drop: bytes) -> None:
+def test_single_bytes_do_not_extend_the_request_timeout(start: bytes, drop: bytes) -> None:
     with small_server(request_timeout_s=SOON_S) as server, server.connect() as client:
         client.sendall(start)
         assert statuses(sent_in_turn(client, [drop] * 90)) in ([408], [])
 
 
-def test_the_second_request_of_a_connection_has_the_same_time() -> None:
+def test_a_second_request_has_the_same_timeout() -> None:
     with small_server(request_timeout_s=SOON_S) as server, server.connect() as client:
         assert statuses(ask(client, "/")) == [200]
         client.sendall(b"GET / HTT")
         assert statuses(until_closed(client)) == [408]
 
 
-def test_a_body_that_comes_after_its_answer_has_the_same_time() -> None:
+def test_a_body_after_its_response_has_the_same_timeout() -> None:
     with small_server(request_timeout_s=SOON_S) as server, server.connect() as client:
         client.sendall(request("/", "Content-Length: 9"))
         assert statuses(one_answer(client)) == [200]
         assert until_closed(client) == b""  # a second answer would belong to no request
 
 
-def test_an_idle_connection_is_closed_without_a_word() -> None:
+def test_an_idle_connection_is_closed_without_a_response() -> None:
     with small_server(idle_timeout_s=SOON_S) as server, server.connect() as client:
         assert statuses(ask(client, "/")) == [200]
         client.sendall(b"\r\n")  # RFC 9112 2.2 lets a client send it; it begins no request
         assert until_closed(client) == b""
 
 
-def test_time_limits_do_not_touch_an_answer_that_takes_long() -> None:
+def test_client_timeouts_do_not_cut_a_slow_response() -> None:
     limits = {"request_timeout_s": 0.1, "idle_timeout_s": 0.1, "send_timeout_s": 0.1}
     with small_server(**limits) as server, server.connect() as client:
         client.sendall(request("/held"))
@@ -97,7 +97,7 @@ def test_time_limits_do_not_touch_an_answer_that_takes_long() -> None:
         assert statuses(one_answer(client)) == [200]
 
 
-def test_a_client_that_reads_nothing_is_cut() -> None:
+def test_a_client_that_reads_nothing_is_disconnected() -> None:
     with small_server(send_timeout_s=SOON_S) as server, server.connect() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         client.sendall(request("/large") * 30)
@@ -106,7 +106,7 @@ def test_a_client_that_reads_nothing_is_cut() -> None:
         assert not [one for one in server.connections if one.transport.get_write_buffer_size()]
 
 
-def test_a_client_that_reads_slowly_gets_all() -> None:
+def test_a_client_that_reads_slowly_gets_the_whole_response() -> None:
     """Between two reads another connection exceeds its time; in sum they take longer than it may read nothing."""
     with small_server(send_timeout_s=3.0, request_timeout_s=1.0) as server, server.connect() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
@@ -120,7 +120,7 @@ def test_a_client_that_reads_slowly_gets_all() -> None:
         assert said.endswith(LARGE.encode()), "a part is missing"
 
 
-def test_slow_clients_keep_nobody_out(caplog: pytest.LogCaptureFixture) -> None:
+def test_slow_clients_do_not_block_other_clients(caplog: pytest.LogCaptureFixture) -> None:
     with small_server(connections=4) as server, ExitStack() as closing:
         slow = []
         for _ in range(6):  # two more than there is room for
@@ -136,7 +136,7 @@ def test_slow_clients_keep_nobody_out(caplog: pytest.LogCaptureFixture) -> None:
     assert "4 connections are open, which is the limit (EDGE_CONNECTIONS, `ulimit -n`)" in lines[0].getMessage()
 
 
-def test_idle_connections_make_room_and_answers_do_not() -> None:
+def test_idle_connections_are_evicted_and_responses_are_not() -> None:
     with small_server(connections=2) as server, server.connect() as busy, server.connect() as idle:
         busy.sendall(request("/held"))
         assert server.gate.arrived.acquire(timeout=60)
@@ -147,7 +147,7 @@ def test_idle_connections_make_room_and_answers_do_not() -> None:
         assert statuses(one_answer(busy)) == [200]
 
 
-def test_clients_wait_where_every_connection_is_being_answered() -> None:
+def test_new_clients_wait_while_every_connection_has_a_request() -> None:
     with small_server(connections=1) as server, server.connect() as busy:
         busy.sendall(request("/held"))
         assert server.gate.arrived.acquire(timeout=60)
@@ -160,7 +160,7 @@ def test_clients_wait_where_every_connection_is_being_answered() -> None:
 
 @contextmanager
 def no_more_descriptors() -> Iterator[None]:
-    """While it lasts, this process can open nothing."""
+    """Use up all file descriptors of this process during the block."""
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     lowest_free = os.open(os.devnull, os.O_RDONLY)
     os.close(lowest_free)
@@ -171,7 +171,7 @@ def no_more_descriptors() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
-def test_a_client_for_whom_there_is_no_descriptor_waits(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_client_waits_while_there_is_no_file_descriptor(caplog: pytest.LogCaptureFixture) -> None:
     with small_server() as server, server.connect() as other, socket.socket() as client:
         assert statuses(ask(other, "/")) == [200]
         client.settimeout(60)
@@ -186,7 +186,7 @@ def test_a_client_for_whom_there_is_no_descriptor_waits(caplog: pytest.LogCaptur
     assert "Too many open files; see `ulimit -n`" in caplog.text
 
 
-def test_the_limit_of_connections_follows_from_that_of_open_files() -> None:
+def test_the_limit_of_connections_follows_the_limit_of_open_files() -> None:
     limits = ClientLimits.of(read_settings(origin="http://127.0.0.1:1"))
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     assert limits.most_connections == max(files - RESERVED_FILES, files // 2)

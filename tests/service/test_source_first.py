@@ -1,4 +1,4 @@
-"""EDGE_MISS=source: the first clients are shown the source's own pixels, and the latent is made behind them."""
+"""EDGE_MISS=source: the first requests get the source's pixels, while the latent is encoded in the background."""
 
 import asyncio
 import io
@@ -45,12 +45,12 @@ def held() -> Iterator[HeldEncodes]:
 
 
 def stored(edge: RunningEdge, image_id: str) -> httpx.Response:
-    """A latent is waited for to the end of the fill, so that no encode is left for the next test."""
+    """Wait for the end of the fill, so that no encode continues in the next test."""
     return edge.latent(image_id)
 
 
 def wait_until(true: Callable[[], bool]) -> None:
-    """What is counted behind an answer is counted a moment after it."""
+    """Wait for a metric that is counted in the background, after a response."""
     deadline_s = time.monotonic() + LIMIT_S
     while not true():
         assert time.monotonic() < deadline_s, "it never came to pass"
@@ -60,7 +60,7 @@ def skipped(edge: RunningEdge, reason: str) -> float:
     return edge.metric(f'edge_encodes_skipped_total{{reason="{reason}"}}')
 
 
-def test_nobody_waits_for_the_encode(
+def test_requests_do_not_wait_for_the_encode(
     hasty: RunningEdge, origin: ScriptedOrigin, photo: bytes, held: HeldEncodes
 ) -> None:
     origin.script("/first", Reply(photo, headers={**SAID, "Age": "7"}))
@@ -82,7 +82,7 @@ def test_nobody_waits_for_the_encode(
     stored(hasty, "first")
 
 
-def test_they_are_answered_conditionally_too(
+def test_a_preview_answers_conditional_requests(
     hasty: RunningEdge, origin: ScriptedOrigin, photo: bytes, held: HeldEncodes
 ) -> None:
     origin.script("/conditional", Reply(photo, headers=SAID))
@@ -95,7 +95,9 @@ def test_they_are_answered_conditionally_too(
     stored(hasty, "conditional")
 
 
-def test_then_all_see_the_latent(hasty: RunningEdge, origin: ScriptedOrigin, photo: bytes, held: HeldEncodes) -> None:
+def test_after_the_encode_all_requests_get_the_latent(
+    hasty: RunningEdge, origin: ScriptedOrigin, photo: bytes, held: HeldEncodes
+) -> None:
     origin.script("/then", Reply(photo, headers=SAID))
     encodes = hasty.metric('edge_stage_seconds_count{stage="encode"}')
     first = hasty.get("/image/then")
@@ -108,7 +110,7 @@ def test_then_all_see_the_latent(hasty: RunningEdge, origin: ScriptedOrigin, pho
     assert hasty.metric('edge_stage_seconds_count{stage="encode"}') == encodes + 1
 
 
-def test_who_wants_the_latent_waits_for_it(
+def test_a_request_for_the_latent_waits_for_the_encode(
     hasty: RunningEdge, origin: ScriptedOrigin, photo: bytes, held: HeldEncodes
 ) -> None:
     origin.script("/whole", Reply(photo, headers=SAID))
@@ -126,7 +128,7 @@ def test_who_wants_the_latent_waits_for_it(
     assert answer.content == record_of(hasty, "whole").bitstream
 
 
-def test_where_too_many_wait_a_picture_is_shown_and_not_stored(
+def test_with_too_many_encodes_a_picture_is_served_and_not_stored(
     hasty: RunningEdge, origin: ScriptedOrigin, photo: bytes, held: HeldEncodes
 ) -> None:
     for image_id in ("one", "two"):
@@ -143,7 +145,7 @@ def test_where_too_many_wait_a_picture_is_shown_and_not_stored(
         assert stored(hasty, image_id).status_code == 200
 
 
-def test_a_changed_picture_is_shown_at_once(
+def test_a_changed_picture_is_served_at_once(
     hasty: RunningEdge, origin: ScriptedOrigin, photo: bytes, held: HeldEncodes
 ) -> None:
     other = io.BytesIO()
@@ -162,10 +164,10 @@ def test_a_changed_picture_is_shown_at_once(
 
 
 @pytest.mark.parametrize("order", [{"id": "purged"}, {"tag": "cats"}, {"all": True}])
-def test_what_was_shown_before_a_purge_is_not_shown_after_it(
+def test_a_preview_from_before_a_purge_is_not_served_after_it(
     hasty: RunningEdge, origin: ScriptedOrigin, photo: bytes, held: HeldEncodes, order: dict[str, object]
 ) -> None:
-    """The encode of the old picture is still under way."""
+    """The old picture is still being encoded."""
     other = io.BytesIO()
     Image.fromarray(data.chelsea()).save(other, "PNG")  # type: ignore[no-untyped-call]
     tagged = {**SAID, "Cache-Tag": "cats"}
@@ -188,7 +190,7 @@ def test_what_was_shown_before_a_purge_is_not_shown_after_it(
 
 
 @pytest.mark.parametrize("control", ["private", "no-store"])
-def test_what_may_not_be_stored_is_shown_to_nobody_else(
+def test_an_unstorable_preview_is_served_to_one_client(
     hasty: RunningEdge, origin: ScriptedOrigin, photo: bytes, control: str
 ) -> None:
     origin.script("/mine", *[Reply(photo, headers={"Cache-Control": control})] * 2)
@@ -196,14 +198,14 @@ def test_what_may_not_be_stored_is_shown_to_nobody_else(
         assert hasty.get("/image/mine").headers["cache-status"] == f"latentedge; fwd=uri-miss; detail={control}"
 
 
-def test_an_error_of_the_origin_is_told_as_ever(hasty: RunningEdge, origin: ScriptedOrigin) -> None:
+def test_an_origin_error_is_served_as_with_latents(hasty: RunningEdge, origin: ScriptedOrigin) -> None:
     origin.script("/gone", Reply(status=404))
     for _ in range(2):
         assert hasty.get("/image/gone").status_code == 404
 
 
-def test_a_latent_is_shown_as_it_is(hasty: RunningEdge, origin: ScriptedOrigin) -> None:
-    """From a parent or a static origin: there is nothing to wait for."""
+def test_a_latent_from_upstream_is_decoded_at_once(hasty: RunningEdge, origin: ScriptedOrigin) -> None:
+    """A latent from a parent or a static origin needs no encode."""
     origin.script("/latent", Reply(a_latent(), headers={**LATENT, "ETag": '"v1"'}))
     answer = hasty.get("/image/latent")
     assert told(answer) == "latentedge; fwd=uri-miss; stored"

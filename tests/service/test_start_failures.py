@@ -1,4 +1,4 @@
-"""What keeps a server from starting ends it within seconds, with one line and an exit code."""
+"""A server that cannot start ends within seconds, with one line on stderr and an exit code."""
 
 import socket
 import subprocess

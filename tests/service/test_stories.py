@@ -1,4 +1,4 @@
-"""Stories of an edge between its clients, its store and its origin."""
+"""An edge between its clients, its store and its origin."""
 
 import asyncio
 import io
@@ -51,7 +51,7 @@ def test_one_fill_serves_both_sizes(
     assert 590 <= store.ttl(key_of(edge, "a/cat.jpg")) - edge.settings.sie_s <= 600
 
 
-def test_a_hit_says_all_that_a_cache_should(edge: RunningEdge, origin: ScriptedOrigin, photo: bytes) -> None:
+def test_a_hit_has_all_fields_of_a_cached_response(edge: RunningEdge, origin: ScriptedOrigin, photo: bytes) -> None:
     modified = "Sun, 06 Nov 1994 08:49:37 GMT"
     origin.script("/cat", Reply(photo, headers={**FRESH, "Age": "100", "Last-Modified": modified}))
     edge.get("/image/cat")
@@ -148,7 +148,7 @@ def test_the_media_type_is_negotiated(edge: RunningEdge, origin: ScriptedOrigin,
 @pytest.mark.parametrize(
     "control", ["no-store", "private, max-age=60", "no-cache", "max-age=0", "s-maxage=0, max-age=9"]
 )
-def test_what_may_not_be_stored_is_for_one_client(
+def test_an_unstorable_response_is_for_one_client(
     edge: RunningEdge, origin: ScriptedOrigin, store: redis.Redis, photo: bytes, control: str
 ) -> None:
     origin.script("/secret", *[Reply(photo, headers={"Cache-Control": control})] * 2)
@@ -177,7 +177,7 @@ def test_clients_that_wait_for_a_private_picture_fetch_their_own(
     assert {size_of(response) for response in asyncio.run(three())} == {(172, 172)}
 
 
-def test_without_a_lifetime_the_default_counts(
+def test_without_a_lifetime_the_default_applies(
     edge: RunningEdge, origin: ScriptedOrigin, store: redis.Redis, photo: bytes
 ) -> None:
     origin.script("/cat", Reply(photo))
@@ -185,7 +185,7 @@ def test_without_a_lifetime_the_default_counts(
     assert 3590 <= store.ttl(key_of(edge, "cat")) - edge.settings.sie_s <= 3600
 
 
-def test_an_answer_may_be_older_than_the_epoch(edge: RunningEdge, origin: ScriptedOrigin, photo: bytes) -> None:
+def test_a_response_may_be_older_than_the_epoch(edge: RunningEdge, origin: ScriptedOrigin, photo: bytes) -> None:
     """RFC 9111 1.2.2: lifetimes reach to 2**31 seconds, so ages do too."""
     dates = {"Age": "2147483000", "Last-Modified": "Wed, 01 Jan 1930 00:00:00 GMT"}
     origin.script("/old", Reply(photo, headers={"Cache-Control": "max-age=2147483648", **dates}))
@@ -203,7 +203,7 @@ def flipped(value: bytes, position: int) -> bytes:
 
 
 def with_other_weights(value: bytes, key: bytes) -> bytes:
-    """Filled long ago: nobody with these weights is at work any more."""
+    """Return a record whose encode is older than EDGE_FOREIGN_HOLD_S."""
     return pack(replace(unpack(value, key), stream_id=b"\0\0\0\0", filled_ms=0), key)
 
 
@@ -242,7 +242,7 @@ def test_a_bad_record_is_a_miss_and_never_a_wrong_picture(
     assert "hit" in edge.get("/image/cat?res=medium").headers["cache-status"]
 
 
-def test_what_is_not_a_string_is_replaced(
+def test_a_key_of_another_redis_type_is_replaced(
     edge: RunningEdge, origin: ScriptedOrigin, store: redis.Redis, photo: bytes
 ) -> None:
     origin.script("/cat", Reply(photo, headers=FRESH))
@@ -253,7 +253,9 @@ def test_what_is_not_a_string_is_replaced(
     assert "hit" in edge.get("/image/cat").headers["cache-status"]
 
 
-def test_the_origin_does_not_learn_who_asks(edge: RunningEdge, origin: ScriptedOrigin, photo: bytes) -> None:
+def test_fields_that_identify_the_client_do_not_reach_the_origin(
+    edge: RunningEdge, origin: ScriptedOrigin, photo: bytes
+) -> None:
     origin.script("/one", Reply(photo, headers={**FRESH, "Set-Cookie": "who=me"}))
     origin.script("/two", Reply(photo, headers=FRESH))
     secrets = {
@@ -281,7 +283,7 @@ def test_the_origin_does_not_learn_who_asks(edge: RunningEdge, origin: ScriptedO
         assert "x-mine" not in request.headers["Connection"].lower()
 
 
-def test_ids_reach_the_origin_as_they_are_meant(edge: RunningEdge, origin: ScriptedOrigin, photo: bytes) -> None:
+def test_ids_reach_the_origin_unchanged(edge: RunningEdge, origin: ScriptedOrigin, photo: bytes) -> None:
     image_id = "ä b/100%/q?x=1&y#z+;=.jpg"
     origin.script("/" + image_id, Reply(photo, headers=FRESH))
     assert edge.get("/image/%C3%A4%20b/100%25/q%3Fx=1%26y%23z+;=.jpg?res=medium").status_code == 200

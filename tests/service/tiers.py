@@ -1,4 +1,4 @@
-"""Edges in front of edges, each with a store of its own, and latents without an edge."""
+"""Tiers of edges, each with its own store, and latents made without an edge."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ LATENT = {"Content-Type": "application/vnd.latentedge", "Cache-Control": "max-ag
 
 
 def own_store(server: EmbeddedValkey, number: int) -> str:
-    """One of the server's databases, without pictures. What was purged stays: see `emptied`."""
+    """Return the address of one database of the server, after emptying it. Purges stay: see `emptied`."""
     url = f"{server.url}?db={number}"
     with redis.Redis.from_url(url) as direct:
         emptied_database(direct)
@@ -40,7 +40,7 @@ def own_store(server: EmbeddedValkey, number: int) -> str:
 
 @contextmanager
 def child_of(parent: str, server: EmbeddedValkey, *, store: int = 1, **settings: Any) -> Iterator[RunningEdge]:  # noqa: ANN401  (any setting)
-    """An edge with this parent, which may be a parent itself."""
+    """Run an edge with this parent. It may be a parent itself."""
     tokens = {"parent_token": LATENT_TOKEN, "latent_token": LATENT_TOKEN}
     given = {"redis_url": own_store(server, store), **tokens, **settings}
     with running_edge(read_settings(parent=parent, **given)) as edge:
@@ -49,7 +49,7 @@ def child_of(parent: str, server: EmbeddedValkey, *, store: int = 1, **settings:
 
 @functools.cache
 def a_latent() -> bytes:
-    """That of the photograph that `photo` is a file of."""
+    """The latent of the `photo` fixture's photograph."""
     file = io.BytesIO()
     Image.fromarray(data.astronaut()).save(file, "JPEG", quality=90)  # type: ignore[no-untyped-call]
     source = image_file.read(file.getvalue(), limits=image_file.ImageLimits(source_pixels=10**7))
