@@ -1,8 +1,8 @@
 # The edge. Targets: cpu (the default of docker-compose.yml) and gpu (its profile gpu).
 #   docker build -f docker/edge.Dockerfile --target cpu -t latentedge:cpu .
 #   docker build -f docker/edge.Dockerfile --target gpu -t latentedge:gpu . && docker run --gpus 1 latentedge:gpu
-# TORCH is what pip is told to install, options included. A plain torch from PyPI is the CUDA build on Linux, which the
-# gpu target wants and the cpu target merely carries: give the cpu target another index's build to save some gigabytes.
+# TORCH is the argument of pip install, with options. On Linux, torch from PyPI is the CUDA build. The gpu target needs
+# it. For the cpu target, name the CPU build of another index, which is some gigabytes smaller.
 
 FROM python:3.11-slim-bookworm AS base
 ENV PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 HOME=/tmp
@@ -11,7 +11,7 @@ WORKDIR /app
 ARG TORCH="torch==2.13.0"
 # Unquoted: TORCH may hold options.
 RUN pip install $TORCH
-# The dependencies before the code, so that a change of the code does not fetch them again.
+# Install the dependencies before the code, so that a change of the code does not invalidate their layer.
 COPY pyproject.toml ./
 RUN python -c "import subprocess, sys, tomllib; \
 project = tomllib.load(open('pyproject.toml', 'rb'))['project']; \

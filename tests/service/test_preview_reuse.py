@@ -75,7 +75,7 @@ def another() -> bytes:
 
 
 def validated(origin: ScriptedOrigin, times: int = 1) -> None:
-    """Return whether the last requests to the origin were validations of the preview."""
+    """Assert that the last requests to the origin were validations of the preview."""
     for request in origin.requests[-times:]:
         assert request.headers["If-None-Match"] == '"v1"'
         assert request.headers["If-Modified-Since"] == MODIFIED
