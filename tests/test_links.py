@@ -73,10 +73,10 @@ def test_the_architecture_names_every_room() -> None:
     assert sorted(rooms - named) == []
 
 
-def test_the_architecture_tells_the_floors_of_the_contract() -> None:
+def test_the_architecture_names_the_layers_of_the_contract() -> None:
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     floors = next(one["layers"] for one in settings["tool"]["importlinter"]["contracts"] if one["type"] == "layers")
-    told = Page(ROOT / "docs" / "architecture.md").rows("floor, from the top", "rooms").values()
+    told = Page(ROOT / "docs" / "architecture.md").rows("layer, from the top", "packages").values()
     assert [re.findall(r"service/(\w+)", rooms) for (rooms,) in told] == [floor.split(" | ") for floor in floors]
 
 
