@@ -11,7 +11,7 @@ from service.cache import admission
 from service.cache.admission import Admission
 from service.settings.edge_settings import read_settings
 from service.store.embedded import EmbeddedValkey
-from tests.service.running_edge import RunningEdge, running_edge
+from tests.service.running_edge import LATENT_TOKEN, RunningEdge, running_edge
 from tests.service.scripted_origin import Reply, ScriptedOrigin
 from tests.service.stored import stored_keys
 from tests.service.tiers import LATENT, SAID, a_latent, aged, change, child_of, encodes, own_store, record_of, told
@@ -72,7 +72,9 @@ def test_without_a_window_every_picture_is_admitted() -> None:
 @pytest.fixture(scope="module")
 def _choosy(session_valkey: EmbeddedValkey, _session_origin: ScriptedOrigin) -> Iterator[RunningEdge]:
     url = own_store(session_valkey, 6)
-    with running_edge(read_settings(origin=_session_origin.url, redis_url=url, admission_s=600)) as edge:
+    with running_edge(
+        read_settings(origin=_session_origin.url, redis_url=url, admission_s=600, latent_token=LATENT_TOKEN)
+    ) as edge:
         yield edge
 
 

@@ -8,6 +8,7 @@ import pytest
 from service.records.record import generations_key, pack
 from tests.command_line import Shell
 from tests.service.filled_cache import STEPS, TTL_S, FilledCache, refined, summary
+from tests.service.paused import paused
 from tests.service.scripted_origin import Reply
 
 QUALITY = 20
@@ -122,8 +123,8 @@ def test_each_picture_keeps_its_target_score(
 
 
 def test_a_store_that_does_not_answer_is_reported_in_one_line(latentedge: Shell, cache: FilledCache) -> None:
-    cache.direct.shutdown(nosave=True)
-    outcome = latentedge(*cache.arguments())
+    with paused(cache.store):
+        outcome = latentedge(*cache.arguments())
     assert outcome.code == 2
     (line,) = outcome.err.splitlines()
     assert line.startswith("latentedge refine: the store does not answer: ")
