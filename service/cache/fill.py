@@ -41,7 +41,7 @@ from service.reason import Reason
 from service.records.lease import Lease, Leases, Standing
 from service.records.lookup import Lookup
 from service.records.record import Record
-from service.records.record_store import Found, RecordStore
+from service.records.record_store import Found, PurgePoint, RecordStore
 from service.records.renewal import Confirmed, merge, renew
 from service.records.staleness import Use, may_stand_in, use_of
 from service.rules.freshness import Storage
@@ -96,9 +96,9 @@ class Filler:
                 await line.wait(lease)
             lookup, forwarded, line = work.lookup, work.forwarded, line.of(work.lookup.lease)
 
-    async def purge_mark(self, lookup: Lookup) -> bytes:
-        """Return the purge mark of this picture, which changes with each purge by its id."""
-        return await self._record_store.purge_mark(lookup)
+    async def purge_point(self, lookup: Lookup) -> PurgePoint:
+        """Return the purges up to now, as far as they concern this picture."""
+        return await self._record_store.purge_point(lookup)
 
     def now_s(self) -> float:
         """Return the present Unix time, by which freshness is calculated."""

@@ -44,6 +44,7 @@ from service.metrics.timings import Timings
 from service.reason import Reason
 from service.records.lookup import Lookup
 from service.records.record import Record
+from service.records.record_store import PurgePoint
 from service.upstream.source import Source
 
 ATTEMPTS = 3  # assumed: after three results that it cannot use, a request fetches for itself
@@ -53,10 +54,15 @@ Picture = WithRecord | Preview | Reused | Unstored
 
 @dataclass(frozen=True, slots=True)
 class _Flown:
-    """The result of a fill, and the purge mark from before its start."""
+    """The result of a fill, and the purges up to its start."""
 
     result: FillResult
-    purge_mark: bytes
+    since: PurgePoint
+
+    def is_purged(self, now: PurgePoint) -> bool:
+        """Return whether a purge of this picture has come since, or of any where there is no record with its tags."""
+        purged_many = isinstance(self.result, Failed | Preview) and self.since.generation < now.generation
+        return purged_many or self.since.mark != now.mark
 
 
 class Flights:
@@ -88,12 +94,12 @@ class Flights:
         key: Hashable = lookup.key
         asked_s = self._filler.now_s()
         for _ in range(ATTEMPTS):
-            mark = await self._filler.purge_mark(lookup) if key in self._fills else b""
+            now = await self._filler.purge_point(lookup) if key in self._fills else PurgePoint(b"", 0)
             landed = await self._run(key, asked, lookup, instead_of)
             result = landed.value.result
             if not landed.collapsed:
                 return _take_picture(result, collapsed=landed.collapsed)
-            if landed.value.purge_mark != mark or await self._filler.is_outdated(result):
+            if landed.value.is_purged(now) or await self._filler.is_outdated(result):
                 # The fill had begun before a purge, and this request may have come after the purge.
                 self._fills.forget(key, only=landed)
             elif not may_be_shared(result):
@@ -108,8 +114,11 @@ class Flights:
         return _take_picture(landed.value.result, collapsed=landed.collapsed)
 
     async def _reuse(self, key: Hashable, landed: Landed[_Flown], preview: Preview, asked: Asked) -> Landed[Picture]:
-        def renew(renewed: Preview) -> None:
-            self._fills.show_instead(key, replace(landed.value, result=renewed), only=landed)
+        def renew(renewed: Preview | None) -> None:
+            if renewed is None:
+                self._fills.forget(key, only=landed)
+            else:
+                self._fills.show_instead(key, replace(landed.value, result=renewed), only=landed)
 
         # The flight is part of the key: after a purge, no request joins the validation of a purged preview.
         reused = await self._previews.reuse((key, landed.flight), preview, asked, renew)
@@ -151,9 +160,9 @@ class Flights:
 
     def _flight(self, asked: Asked, lookup: Lookup, instead_of: Record | None) -> Fly[_Flown]:
         async def fly(show: Show[_Flown]) -> _Flown:
-            mark = await self._filler.purge_mark(lookup)
-            shown = (lambda preview: show(_Flown(preview, mark))) if self._takes_preview(asked) else None
-            return _Flown(await self._fill(asked, lookup, instead_of, show=shown), mark)
+            since = await self._filler.purge_point(lookup)
+            shown = (lambda preview: show(_Flown(preview, since))) if self._takes_preview(asked) else None
+            return _Flown(await self._fill(asked, lookup, instead_of, show=shown), since)
 
         return fly
 

@@ -10,7 +10,7 @@ the encode waits or runs, finds the preview:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import replace
 from http import HTTPStatus
 
@@ -20,22 +20,26 @@ from service.cache.fill_result import Failed, FillFacts, FillResult, Preview, Re
 from service.errors import EdgeError, OriginError, note_forward_reason
 from service.metrics.timings import Timings
 from service.reason import Reason
+from service.records.record_store import Grant
 from service.records.renewal import Confirmed, merge_fields
 from service.records.staleness import Use, may_stand_in, use_of
 from service.rules.origin_refused import OriginRefused
 from service.upstream.source import Source
 from service.upstream.upstream import Upstream
 
-Renew = Callable[[Preview], None]
-"""Called with the preview that replaces the validated one."""
+Renew = Callable[[Preview | None], None]
+"""Called with the preview that replaces the validated one; with None where no request may get it any more."""
 
 
 class Previews:
     """Decides whether a preview may be reused, and validates it."""
 
-    def __init__(self, upstream: Upstream, *, now: Callable[[], float], waiters: int) -> None:
-        """`waiters` is how many collapsed requests may wait for a validation at a time."""
+    def __init__(
+        self, upstream: Upstream, *, void: Callable[[Grant], Awaitable[None]], now: Callable[[], float], waiters: int
+    ) -> None:
+        """`void` takes a fill's permission to store; at most `waiters` collapsed requests wait for validations."""
         self._upstream = upstream
+        self._void_grant = void
         self._now = now
         self._validations: Coalescing[FillResult] = Coalescing(waiters)
 
@@ -63,18 +67,33 @@ class Previews:
         return landed
 
     async def _validate(self, preview: Preview, asked: Asked, renew: Renew) -> FillResult:
-        """Validate the preview with the origin (RFC 9111 4.3)."""
+        """Validate the preview with the origin (RFC 9111 4.3).
+
+        If the origin has another picture, or none that may be stored, the fill must not store the old one any more.
+        """
         facts = FillFacts(Timings(), asked.terms.fields, Reason.STALE, HTTPStatus.OK)
         try:
             with note_forward_reason(Reason.STALE):
                 result = await self._ask(preview, asked, facts)
         except OriginError as error:
+            if _is_final(error) and isinstance(error, OriginRefused) and error.is_reusable:
+                await self._void(preview)
+                renew(None)
             return self._show_stale(preview, error, facts)
         except EdgeError as error:
             return Failed(facts, error)
-        if isinstance(result, Preview):
-            renew(result)
+        if isinstance(result, Unstored):
+            renew(None)
+            return result
+        if result.source.prepared.source_digest != preview.source.prepared.source_digest:
+            await self._void(preview)
+            result = replace(result, grant=None)
+        renew(result)
         return result
+
+    async def _void(self, preview: Preview) -> None:
+        if preview.grant is not None:
+            await self._void_grant(preview.grant)
 
     async def _ask(self, preview: Preview, asked: Asked, facts: FillFacts) -> Preview | Unstored:
         known = preview.source
@@ -85,6 +104,7 @@ class Previews:
         else:
             source = await self._upstream.as_source(answered)
         if source.storage.obstacle is not None:
+            await self._void(preview)
             return Unstored(facts, source, source.storage.obstacle)
         return Preview(facts, source, preview.grant)
 
@@ -95,7 +115,11 @@ class Previews:
     def _show_stale(self, preview: Preview, error: OriginError, facts: FillFacts) -> Reused | Failed:
         """Serve the stale preview instead of an error (RFC 5861 4), like a stale record."""
         status = error.status if isinstance(error, OriginRefused) else None
-        is_final = status is not None and status < HTTPStatus.INTERNAL_SERVER_ERROR
-        if is_final or not may_stand_in(preview, now_s=self._now()):
+        if _is_final(error) or not may_stand_in(preview, now_s=self._now()):
             return Failed(facts, error)
         return Reused(replace(facts, origin_status=status), preview, Reason.STALE_IF_ERROR)
+
+
+def _is_final(error: OriginError) -> bool:
+    """Return whether the origin says that there is no such picture, and not that it has failed."""
+    return isinstance(error, OriginRefused) and error.status < HTTPStatus.INTERNAL_SERVER_ERROR

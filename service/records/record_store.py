@@ -59,6 +59,16 @@ class Grant:
     """Another release's string, which stays in the store. The picture is then kept by this process, without a lease."""
 
 
+@dataclass(frozen=True, slots=True)
+class PurgePoint:
+    """A point of time as purges divide it."""
+
+    mark: bytes
+    """Of the latest purge of one picture by its id; empty for none."""
+    generation: int
+    """Of the latest purge of many. It may be a second old, as a purge of many waits so long before it answers."""
+
+
 class RecordStore:
     """The records of one origin."""
 
@@ -134,11 +144,18 @@ class RecordStore:
         """Return the purges as the store has them now. Raises StoreUnavailable."""
         return await self._generations.read()
 
-    async def purge_mark(self, lookup: Lookup) -> bytes:
-        """Return the mark of the latest purge of this picture by its id; empty for none, or without the store."""
+    async def purge_point(self, lookup: Lookup) -> PurgePoint:
+        """Return the purges up to now. Without the store there are none."""
         with suppress(StoreUnavailable, RecordError):
-            return await self._store.get(purge_mark_key(lookup.home)) or b""
-        return b""
+            mark = await self._store.get(purge_mark_key(lookup.home)) or b""
+            return PurgePoint(mark, (await self._generations.current()).latest)
+        return PurgePoint(b"", 0)
+
+    async def void(self, grant: Grant) -> None:
+        """Take back the permission to store, so that the fill which has it stores nothing."""
+        if grant.token is not None:
+            with suppress(StoreUnavailable):
+                await self._store.give_back(grant.token)
 
     async def is_purged(self, record: Record, *, soft: bool) -> bool:
         """Return whether a hard purge of many, or with `soft` any purge of many, is newer, if the store tells."""

@@ -175,7 +175,7 @@ async def _start_services(
             filler,
             bypass,
             encoder=encoder,
-            previews=Previews(sources, now=time.time, waiters=settings.waiters),
+            previews=Previews(sources, void=record_store.void, now=time.time, waiters=settings.waiters),
             after_fill=AfterFill(refiner, telemetry),
             waiters=settings.waiters,
         ),

@@ -18,6 +18,7 @@ from service.cache.fill_result import Failed, FillFacts, FillResult, Preview
 from service.cache.previews import Previews
 from service.metrics.timings import Timings
 from service.reason import Reason
+from service.records.record_store import Grant
 from service.rules.conditional import Conditions
 from service.rules.negotiation import Wanted
 from service.settings.edge_settings import read_settings
@@ -33,6 +34,7 @@ from tests.service.varying import gated, opened
 
 PATH = "/image/cat?res=medium"
 ENCODES = 'edge_stage_seconds_count{stage="encode"}'
+LATER = "Mon, 07 Nov 1994 08:49:37 GMT"
 SOURCE, CONFIRMED = "latentedge; fwd=uri-miss; detail=source", "latentedge; fwd=stale; fwd-status=304; detail=source"
 STALE = {  # at once, each in its own way
     "no-cache": {"Cache-Control": "no-cache"},
@@ -130,6 +132,22 @@ def test_a_changed_picture_replaces_the_preview(
     assert second.content == third.content != first.content
 
 
+def test_the_encode_of_a_replaced_preview_is_not_stored(
+    edge: RunningEdge, origin: ScriptedOrigin, photo: bytes, another: bytes, held: HeldEncodes
+) -> None:
+    """RFC 9111 4: the most recent response counts."""
+    old = {"Cache-Control": "max-age=0, stale-while-revalidate=600", "Last-Modified": MODIFIED}
+    fresh = {"Cache-Control": "max-age=600", "Last-Modified": LATER}
+    origin.script("/cat", Reply(photo, headers=old), *[Reply(another, headers=fresh)] * 2)
+    encoded = edge.metric(ENCODES)
+    edge.get(PATH)
+    wait_until(lambda: edge.get(PATH).headers["last-modified"] == LATER)
+    held.may_go_on.set()
+    wait_until(lambda: edge.metric(ENCODES) > encoded)
+    for _ in range(3):
+        assert edge.get(PATH).headers["last-modified"] == LATER
+
+
 @pytest.mark.parametrize("control", ["no-store", "private"])
 def test_a_picture_that_became_unstorable_is_served_to_one_client(
     edge: RunningEdge, origin: ScriptedOrigin, photo: bytes, another: bytes, stale: dict[str, str], control: str
@@ -197,13 +215,17 @@ def of_client(language: str) -> Asked:
     return replace(NOBODY, terms=Terms(fields=((b"accept-language", language.encode()),)))
 
 
+async def no_grant(grant: Grant) -> None:
+    raise AssertionError(f"{grant} was never given")
+
+
 async def together(origin: ScriptedOrigin, *clients: Asked) -> list[Landed[FillResult]]:
     """Send requests that find a stale preview at the same time, and return their responses."""
     with ThreadPoolExecutor(1) as threads:
         async with sources_of(origin, threads) as upstream:
             source = await upstream.fetch("cat", clients[0].terms, Timings())
             preview = Preview(FillFacts(Timings(), clients[0].terms.fields, Reason.URI_MISS), source, None)
-            previews = Previews(upstream, now=time.time, waiters=9)
+            previews = Previews(upstream, void=no_grant, now=time.time, waiters=9)
             asking = [previews.reuse("key", preview, client, lambda _: None) for client in clients]
             return await asyncio.gather(*asking)
 

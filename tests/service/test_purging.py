@@ -168,8 +168,29 @@ def test_negative_cache_entries_are_purged_too(
     assert told(edge.get("/image/cat")) == MISS
 
 
+ROUNDS = 20
+"""More turns of the edge's loop than a request needs to join a fill."""
+
+
 class TestARace:
     """A purge while a fill or a validation is under way."""
+
+    @pytest.mark.parametrize("status", [404, 500])
+    @pytest.mark.parametrize("order", WAYS)
+    def test_an_error_from_before_a_purge_is_never_served_after(
+        self, edge: RunningEdge, origin: ScriptedOrigin, photo: bytes, order: dict[str, object], status: int
+    ) -> None:
+        old = Reply(status=status, headers={"Cache-Control": "max-age=600"}, gate=threading.Event())
+        origin.script("/cat", old, Reply(photo, headers=CATS))
+        with asked_of(edge, "/image/cat") as before:
+            assert old.arrived.wait(LIMIT_S)
+            purge(edge, **order)
+            with asked_of(edge, "/image/cat") as after:
+                for _ in range(ROUNDS):
+                    edge.get("/livez")
+                assert old.gate is not None
+                old.gate.set()
+        assert (before[0].status_code, after[0].status_code) == (status, 200)
 
     @pytest.mark.parametrize("order", [*WAYS, {"id": "cat", "soft": True}])
     def test_a_picture_fetched_before_the_purge_is_never_served_after_it(
