@@ -153,4 +153,4 @@ def _check_fields(quality: int, flags: int, *, side_px: tuple[int, int], words: 
     if len(words) % _WORD_BYTES:
         raise TruncatedBitstream("ends inside a word")
     if len(words) > MAX_WORDS_BYTES:
-        raise DamagedBitstream(f"{len(words)} bytes of words are more than any picture takes")
+        raise DamagedBitstream(f"the entropy-coded part of {len(words)} bytes is larger than that of any picture")

@@ -184,7 +184,7 @@ def _autoencoding(
     rows = list(torch.split(tensors[f"{prefix}tables.symbols"], lengths))
     hyper_tables = tensors[f"{prefix}tables.hyper"].numpy()
     coder = EntropyCoder(symbol_tables=[row.numpy() for row in rows], hyper_tables=hyper_tables)
-    # everything between bytes and y_hat: neither the two analyses nor the head
+    # all networks between bytes and y_hat, without the two analysis transforms and the head
     parts = ("hyperprior.deviation", "hyperprior.log_gain.", "hyperprior.indexes.", "hyperprior.means.", "tables.")
     between = tuple(prefix + part for part in parts)
     return Autoencoding(

@@ -157,7 +157,7 @@ class Codec(LatentCodec):
         return written[highest_quality(fits)]
 
     def encode_to_score(self, pixels: Pixels, *, ssimulacra2: float) -> bytes:
-        """Return the bitstream of the lowest quality whose 344 picture, by the head in use, reaches the score.
+        """Return the bitstream of the lowest quality whose 344x344 picture, decoded by the head in use, has this score.
 
         Where no quality reaches it, the quality is 63.
         """

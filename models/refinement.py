@@ -94,7 +94,7 @@ class SearchTask:
 
 
 class Refinement:
-    """A search in slices: call `step` until `is_done`, or as long as there is time; `bitstreams` at any moment."""
+    """A search for better latents: call `step` until `is_done`; `bitstreams` returns the best ones so far."""
 
     def __init__(self, sought: SearchTask, *, steps: int, write: Callable[[Quantised, int], bytes]) -> None:
         """Start a search; `write` turns one code (a batch of one) and its quality into a bitstream."""

@@ -60,7 +60,7 @@ def hidden(sums: I32 | F32, bias: I32, plain: int, h2: I8 | F32) -> None:
 
 
 def indexes(sums: I32 | F32, bias: I32, index: U16) -> None:
-    """Rescale sums (P, n) and bias by seven bits to scale indexes 0..63."""
+    """Add the bias to sums (P, n), shift right by seven bits, and write the results to `index`, clamped to 0..63."""
     for place in range(sums.shape[0]):
         for channel in range(sums.shape[1]):
             value = _rescale(sums[place, channel], bias[channel])

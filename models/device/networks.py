@@ -66,7 +66,7 @@ class DeviceLatent(nn.Module):
         return _grid(t * self.deviation)
 
     def _between(self, t_anchors: Tensor, features: Tensor) -> Tensor:
-        """Return the means (B, O, N) of the others, without the shares of their neighbours."""
+        """Return the means (B, O, N) of the cells between anchors, before the terms of their neighbours are added."""
         means = self.means
         seen = activate(means.enter.of_cells(compress(t_anchors[..., : means.enter.weight.shape[1]])))
         blank = activate(means.enter.bias).expand(len(seen), len(self.others), -1)

@@ -56,7 +56,7 @@ def rank(rates: Sequence[PictureRate]) -> tuple[PictureRate, ...]:
 
 
 def worst(rates: Sequence[PictureRate], count: int) -> tuple[PictureRate, ...]:
-    """Return at most `count` pictures that have both figures, the worst first."""
+    """Return up to `count` pictures whose BD-rates by both scores are known, the largest rate first."""
     return rank([one for one in rates if one.ratio is not None])[::-1][:count]
 
 

@@ -102,7 +102,9 @@ def bd_rate(ours: Curve, anchor: Curve, within: ScoreRange) -> float:
     low = max(within.low, ours.lowest, anchor.lowest)
     high = min(within.high, ours.highest, anchor.highest)
     if high - low < within.shortest:
-        raise OverlapError(f"the curves share {max(high - low, 0):.2f} of the range {within.low} to {within.high}")
+        raise OverlapError(
+            f"the curves overlap by only {max(high - low, 0):.2f} within the scores {within.low} to {within.high}"
+        )
     area = ours.log_bytes().integrate(low, high) - anchor.log_bytes().integrate(low, high)
     return float(np.expm1(area / (high - low)) * 100)
 

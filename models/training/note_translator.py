@@ -19,7 +19,7 @@ _RATE = 1e-3
 
 
 class NoteTranslator:
-    """The MLP, its own optimizer, and the frozen medium autoencoder whose latents are the target."""
+    """Trains an MLP, with its own optimizer, to predict the latents of the frozen medium autoencoder."""
 
     def __init__(self, architecture: Architecture, medium: MediumAutoencoder) -> None:
         """Build three layers with random weights, on the device of the medium autoencoder."""

@@ -56,7 +56,7 @@ class NewLatents:
 
     @property
     def stream_id(self) -> bytes:
-        """The stream id of the weights in use."""
+        """The id that the bitstreams of the weights in use carry."""
         return self._encoder.stream_id
 
     async def make(self, stored: Record, image_id: str, terms: Terms) -> _New | ReencodeOutcome:

@@ -15,7 +15,7 @@ from service.records.vary_rule import is_rule
 from service.store.latent_store import LatentStore
 from service.store.random_sample import Sample, StoredValue
 
-SAMPLE = 64  # assumed: the mean record of 64 is within a tenth of that of all
+SAMPLE = 64  # assumed: the mean size of 64 records is within 10 % of the mean of all
 GOOD_FOR_S = 2.0  # assumed: dashboards ask every few seconds, and several may be open
 
 

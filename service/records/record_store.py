@@ -206,7 +206,7 @@ class RecordStore:
             return
         names, known = selecting_names(error.vary), grant.lookup.names
         if known and names not in {known, ()}:
-            return  # the stored pictures vary by other fields, and are worth more than an error
+            return  # The error varies by other fields than the stored pictures, which are worth more than an error.
         lookup = grant.lookup if known else self._by_vary(grant.lookup, error.vary)
         beside = _beside(grant.lookup, lookup)
         await self._negative_cache.remember(

@@ -107,8 +107,9 @@ def negative_lifetime_s(status: int, fields: ResponseFields, rules: FreshnessRul
 def source_error_lifetime_s(status: int, storage: Storage, fields: ResponseFields, rules: FreshnessRules) -> int:
     """Return for how long from now the edge remembers that it cannot use a file; 0 for not at all.
 
-    That is while a picture in its place would be fresh, within the operator's limit for this status. Where the operator
-    names none, only an explicit lifetime counts: an answer without one may be a page for the one client who asked.
+    The failure is cached for as long as a picture with the same fields would be fresh, up to the operator's limit for
+    this status. Without such a limit, only an explicit lifetime counts: an answer without one may be an error page for
+    one client.
     """
     if storage.obstacle is not None or not rules.negative_ttls.seconds:
         return 0

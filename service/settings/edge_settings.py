@@ -125,7 +125,7 @@ class Settings(BaseSettings):
     reencode_per_minute: float = _setting(
         60.0,
         "pictures",
-        "With EDGE_PREVIOUS_WEIGHTS: most latents per minute that each worker re-encodes after a hit. 0: none.",
+        "With EDGE_PREVIOUS_WEIGHTS: maximum number of latents that a worker re-encodes per minute, after hits. 0: none.",
         ge=0,
         le=1e6,
     )
@@ -157,10 +157,10 @@ class Settings(BaseSettings):
         "high-gpu=0.55,high-cpu=0.45,medium=0.2. auto: the head in use.",
     )
     refine_batch: int = _setting(
-        16, "pictures", "Most pictures in one search on a GPU. On a CPU it is always one.", ge=1, le=1024
+        16, "pictures", "Maximum number of pictures in one search on a GPU. On a CPU it is one.", ge=1, le=1024
     )
     refine_items: int = _setting(
-        64, "pictures", "Most searches that may wait. Further pictures keep their first latent.", ge=1
+        64, "pictures", "Maximum number of searches that may wait. Further pictures keep their first latent.", ge=1
     )
     # Measured: two threads on two busy cores wait for each other and take 20 times as long. More workers use more
     # cores better.
@@ -168,21 +168,21 @@ class Settings(BaseSettings):
     queue_items: int = _setting(
         512,
         "pictures",
-        "Most decodes that may wait for the codec, and most encodes. Beyond it, a hit is answered with 503, and a miss "
-        "with the resized source.",
+        "Maximum number of decodes that may wait for the codec, and of encodes. Beyond it, a hit is answered with "
+        "503, and a miss with the resized source.",
         ge=1,
     )
     queue_wait_s: float = _setting(
         1.0,
         "s",
-        "Longest expected wait for the codec. Beyond it, a hit is answered with 503, and a miss with the resized "
+        "Maximum expected wait for the codec. Beyond it, a hit is answered with 503, and a miss with the resized "
         "source. 0: no limit.",
         ge=0,
     )
     waiters: int = _setting(
         4096,
         "requests",
-        "Most requests that may wait for another request's fetch (collapsed requests). Further ones get 503.",
+        "Maximum number of requests that wait for another request's fetch (collapsed requests). Further ones get 503.",
         ge=1,
     )
     hot_bytes: int = _setting(
@@ -192,7 +192,7 @@ class Settings(BaseSettings):
         ge=0,
     )
     batch_items: int = _setting(
-        16, "pictures", "Most pictures decoded in one batch on a GPU. On a CPU it is always one.", ge=1, le=1024
+        16, "pictures", "Maximum number of pictures decoded in one batch on a GPU. On a CPU it is one.", ge=1, le=1024
     )
     miss: Miss = _setting(
         "latent",
@@ -203,7 +203,7 @@ class Settings(BaseSettings):
     miss_items: int = _setting(
         64,
         "pictures",
-        "With EDGE_MISS=source: most encodes that may wait. A further picture is served without being stored.",
+        "With EDGE_MISS=source: maximum number of encodes that wait. Beyond it, a picture is served and not stored.",
         ge=1,
     )
     admission_s: int = _setting(
@@ -219,7 +219,7 @@ class Settings(BaseSettings):
     min_ttl_s: int = _setting(
         0,
         "s",
-        "Least freshness lifetime of a storable picture, even if the origin names a shorter one. 0: no limit.",
+        "Minimum freshness lifetime of a storable picture. It overrides a shorter one of the origin. 0: no minimum.",
         ge=0,
         le=2**31,
     )
@@ -279,11 +279,9 @@ class Settings(BaseSettings):
         "ones, such as secrets. none: no field.",
     )
     origin_timeout_s: float = _setting(10.0, "s", "Timeout of a whole fetch from the origin.", gt=0, le=600)
-    source_bytes: int = _setting(
-        20_000_000, "bytes", "Largest file that the edge accepts from the origin.", ge=1, le=2**31
-    )
+    source_bytes: int = _setting(20_000_000, "bytes", "Maximum size of a file from the origin.", ge=1, le=2**31)
     source_pixels: int = _setting(
-        64_000_000, "pixels", "Largest picture that the edge accepts from the origin.", ge=1, le=2**31
+        64_000_000, "pixels", "Maximum number of pixels of a picture from the origin.", ge=1, le=2**31
     )
     source_s: int = _setting(
         10,
@@ -308,17 +306,17 @@ class Settings(BaseSettings):
     header_bytes: int = _setting(
         32768,
         "bytes",
-        "Largest head of a request, request line included. Larger ones are answered with 431.",
+        "Maximum size of a request's head, with its request line. Larger ones get 431.",
         ge=1024,
         le=2**24,
     )
     header_fields: int = _setting(
-        100, "fields", "Most header fields of a request. More are answered with 431.", ge=1, le=100_000
+        100, "fields", "Maximum number of header fields of a request. More get 431.", ge=1, le=100_000
     )
     connections: int = _setting(
         0,
         "connections",
-        "Most client connections of each worker. 0: as many as the limit of open files (`ulimit -n`) allows.",
+        "Maximum number of client connections of each worker. 0: as many as the open-file limit (`ulimit -n`) allows.",
         ge=0,
         le=2**20,
     )
@@ -339,7 +337,7 @@ class Settings(BaseSettings):
     log_level: LogLevel = _setting(
         "info",
         "name",
-        "Least severe level of the log on stderr: debug, info, warning or error. debug adds a line for each freshness "
+        "Minimum level of the log on stderr: debug, info, warning or error. debug adds a line for each freshness "
         "decision.",
     )
     drain_delay_s: float = _setting(

@@ -24,7 +24,7 @@ from typing import cast
 import h11
 import httpx
 
-HEAD_CAP_BYTES = 100 * 1024  # assumed: the limit of httpcore
+HEAD_CAP_BYTES = 100 * 1024  # assumed; httpcore has the same limit
 INTERIM_ANSWERS = 8  # assumed: an origin sends one or two (100, 103) before its final response
 PIECES_A_TURN = 64  # assumed: about a millisecond of work before other tasks run
 READ_AHEAD_BYTES = 2**18
