@@ -125,7 +125,7 @@ class Settings(BaseSettings):
     reencode_per_minute: float = _setting(
         60.0,
         "pictures",
-        "With EDGE_PREVIOUS_WEIGHTS: maximum number of latents that a worker re-encodes per minute, after hits. 0: none.",
+        "With EDGE_PREVIOUS_WEIGHTS: maximum number of latents that a worker re-encodes a minute, after hits. 0: none.",
         ge=0,
         le=1e6,
     )
