@@ -1,7 +1,8 @@
 """Decode picture files to pixels with Pillow, and encode pixels to files. No I/O.
 
 The pixels are those of the first frame as a browser shows it: upright, in sRGB, on white. The format is sniffed, and
-the number of pixels is checked before any is decoded. The time of a decode cannot be limited here: see `source_child`.
+the number of pixels is checked before any is decoded. Neither the time of opening nor of decoding a file can be
+limited here: see `decoding_work` and `source_child`.
 """
 
 from __future__ import annotations
@@ -42,8 +43,6 @@ REDUCING_GAP = 4
 by 54 dB from an exact resize (measured)."""
 STRIP_PX = 2**22
 """The most pixels that are converted at a time, so that a large picture is in memory at most twice."""
-USUAL_SCANS = 10
-"""The scans of an ordinary progressive JPEG (assumed). A hostile file may have 100,000, each over all pixels."""
 
 CONVENTIONAL_QUALITY = 80
 """The JPEG quality of a conventional edge, with whose files the latents are compared in the metrics."""
@@ -75,17 +74,6 @@ class Squares:
     """One (size_px, size_px, 3) array for each size, uint8, sRGB, upright."""
     media_type: str
     """The media type that was found in the bytes of the file."""
-
-
-def work_px(blob: bytes, *, limits: ImageLimits) -> int:
-    """Return an upper bound of the work of decoding a file, as a number of pixels. Decodes no pixels.
-
-    The scans of a JPEG beyond USUAL_SCANS count as more pixels, and each byte counts as one. Raises as `read` does.
-    """
-    with _open(blob, limits) as image:
-        width_px, height_px = image.size
-        scans = blob.count(b"\xff\xda") if image.format in {"JPEG", "MPO"} else 1
-        return max(width_px * height_px * -(-scans // USUAL_SCANS), len(blob))
 
 
 def read(blob: bytes, *, limits: ImageLimits) -> SourceImage:

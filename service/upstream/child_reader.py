@@ -15,7 +15,7 @@ from typing import IO, Self
 
 from service.errors import DamagedPicture, PictureTooLarge, QueueFull, SourceError
 from service.upstream.source import Prepared
-from service.upstream.source_messages import ANSWER, ANSWER_CAP_BYTES, QUESTION, unpack_answer
+from service.upstream.source_messages import ANSWER, ANSWER_CAP_BYTES, OUT_OF_MEMORY, QUESTION, unpack_answer
 
 BYTES_PER_PIXEL = 20
 """Peak memory per pixel. WebP takes 17, the other formats up to 10 (measured with 62 megapixels)."""
@@ -99,8 +99,10 @@ class ChildReader:
             return QueueFull("a large file was not read in time, because the CPUs were busy")
         if exit_code == -SIGXCPU:
             return PictureTooLarge(f"not read within {self._limits.cpu_s} s of CPU time")
-        if exit_code == -SIGKILL:  # sent by Linux when the machine or the container is out of memory
-            return PictureTooLarge("the child that read it was killed, probably for lack of memory")
+        if exit_code == OUT_OF_MEMORY:
+            return PictureTooLarge("out of memory while it was received or answered")
+        if exit_code == -SIGKILL:  # by an operator, or by Linux because the machine or the container lacks memory
+            return QueueFull("the child that read a large file was killed")
         if exit_code < 0:
             return DamagedPicture(f"its decoder was killed by signal {-exit_code}")
         return QueueFull(f"the child that reads large files exited with status {exit_code}")

@@ -20,7 +20,7 @@ from service.render.heap import give_back_freed_memory
 from service.render.image_file import ImageLimits
 from service.render.parent_death import die_with_parent
 from service.upstream.source import prepare
-from service.upstream.source_messages import QUESTION, pack_answer
+from service.upstream.source_messages import OUT_OF_MEMORY, QUESTION, pack_answer
 
 _NICENESS = 10
 
@@ -36,7 +36,13 @@ def main(parent_pid: int, source_pixels: int, memory_bytes: int, cpu_s: int) -> 
     os.nice(_NICENESS)
     _limit(resource.RLIMIT_AS, memory_bytes)
     _limit(resource.RLIMIT_CORE, 0)
-    limits = ImageLimits(source_pixels)
+    try:
+        _answer_all(ImageLimits(source_pixels), cpu_s)
+    except MemoryError:
+        sys.exit(OUT_OF_MEMORY)
+
+
+def _answer_all(limits: ImageLimits, cpu_s: int) -> None:
     while (file := _next(sys.stdin.buffer)) is not None:
         _limit(resource.RLIMIT_CPU, math.ceil(time.process_time()) + cpu_s)
         sys.stdout.buffer.write(pack_answer(lambda file: prepare(file, limits), file))

@@ -23,6 +23,8 @@ QUESTION = struct.Struct(">Q")
 ANSWER = struct.Struct(">BQ")
 ANSWER_CAP_BYTES = 2**20
 """The longest answer. The pixels of both sizes take 443,760 bytes."""
+OUT_OF_MEMORY = 3
+"""The exit status of a child that has not enough memory to receive a file or to send its answer."""
 _FIXED = struct.Struct(f">{DIGEST_BYTES}sQIIB")
 _PICTURE = 0
 _ERRORS = (NotAPicture, DamagedPicture, PictureTooLarge)  # outcomes 1, 2 and 3

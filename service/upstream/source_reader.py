@@ -1,8 +1,8 @@
 """Read files of the origin in two lanes, so that no small picture waits behind a large one.
 
-a file -> its header tells an upper bound of the work
-       -> small     a thread of this process
-       -> large     the child (see `source_child`): one file at a time, the smallest waiting file first
+a file -> its bytes tell an upper bound of the work, before a decoder sees it (see `decoding_work`)
+       -> small                a thread of this process
+       -> large or no bound    the child (see `source_child`): one file at a time, the least work first
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from contextlib import asynccontextmanager
 from itertools import count
 from typing import TypeVar
 
-from service.errors import QueueFull
-from service.render import image_file
+from service.errors import PictureTooLarge, QueueFull
+from service.render import decoding_work
 from service.render.image_file import ImageLimits
 from service.upstream.child_reader import ChildLimits, ChildReader
 from service.upstream.source import Prepared, prepare
@@ -32,7 +32,7 @@ class SourceReader:
     """Decodes files and resizes them to both sizes."""
 
     def __init__(self, limits: ImageLimits, *, threads: Executor, cpu_s: int) -> None:
-        self._limits = limits
+        self._small = ImageLimits(min(SMALL_PX, limits.source_pixels))
         self._threads = threads
         self._child_thread = ThreadPoolExecutor(1, "large-source")
         self._child = ChildReader(ChildLimits.for_pixels(limits.source_pixels, cpu_s=cpu_s))
@@ -57,8 +57,16 @@ class SourceReader:
         self._child.close()
 
     def _prepare_if_small(self, file: bytes) -> Prepared | int:
-        work_px = image_file.work_px(file, limits=self._limits)
-        return work_px if work_px > SMALL_PX else prepare(file, self._limits)
+        """Return the picture of a small file, or the work of a large one: at least its bytes, if it has no bound."""
+        work_px = decoding_work.bound_px(file)
+        if work_px is None:
+            return SMALL_PX + len(file)
+        if work_px > SMALL_PX:
+            return work_px
+        try:
+            return prepare(file, self._small)
+        except PictureTooLarge:  # Pillow sees more pixels than the bound; the child gives the verdict
+            return SMALL_PX + len(file)
 
     async def _run(self, threads: Executor, call: Callable[[], Result]) -> Result:
         return await asyncio.get_running_loop().run_in_executor(threads, call)

@@ -25,6 +25,7 @@ from skimage import data
 
 from service.errors import DamagedPicture, NotAPicture, PictureTooLarge, QueueFull, SourceError
 from service.render import image_file
+from service.render.decoding_work import bound_px
 from service.render.image_file import ImageLimits
 from service.upstream.child_reader import ChildLimits, ChildReader
 from service.upstream.source import Prepared, prepare
@@ -32,6 +33,7 @@ from service.upstream.source_messages import unpack_answer
 from service.upstream.source_reader import SMALL_PX, Lane, SourceReader
 from tests.service.running_edge import RunningEdge
 from tests.service.scripted_origin import Reply, ScriptedOrigin
+from tests.service.test_decoding_work import avif_with_a_false_size, jpeg_with, png_with, segment, tiff_of_one_tile
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at children in /proc")
 
@@ -43,10 +45,6 @@ FRESH = {"Cache-Control": "max-age=600"}
 
 def black_png(width_px: int, height_px: int) -> bytes:
     """Return a file of a few kilobytes with many pixels of one bit."""
-
-    def chunk(name: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
-
     header = struct.pack(">IIBBBBB", width_px, height_px, 1, 0, 0, 0, 0)
     rows = zlib.compress(bytes((1 + (width_px + 7) // 8) * height_px), 9)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
@@ -160,6 +158,23 @@ def test_a_file_that_cannot_be_opened_for_lack_of_memory_is_too_large() -> None:
         reader.prepare(black_png(1, 1))
 
 
+def test_a_file_that_cannot_be_received_for_lack_of_memory_is_too_large() -> None:
+    with child_reader(replace(CHILD, memory_bytes=200 * 2**20)) as reader, pytest.raises(PictureTooLarge):
+        reader.prepare(bytes(150 * 2**20))
+
+
+def test_a_file_whose_child_is_killed_by_another_is_not_to_blame(photo: bytes) -> None:
+    others = children()
+    with child_reader() as reader, ThreadPoolExecutor(1) as threads:
+        reader.prepare(photo)
+        (child,) = children() - others
+        os.kill(child, signal.SIGSTOP)
+        reading = threads.submit(reader.prepare, LARGE)
+        os.kill(child, signal.SIGKILL)
+        with pytest.raises(QueueFull, match="killed"):
+            reading.result()
+
+
 def test_memory_that_a_large_file_took_is_given_back() -> None:
     """36 megapixels are 144 MB as RGB alone."""
     others = children()
@@ -227,12 +242,53 @@ def test_small_files_need_no_child(photo: bytes) -> None:
 
 @pytest.mark.parametrize("file", [black_png(2049, 2048), many_scans(11), black_png(8, 8) + bytes(SMALL_PX)])
 def test_many_pixels_scans_or_bytes_make_a_file_large(file: bytes) -> None:
-    assert image_file.work_px(file, limits=LIMITS) > SMALL_PX
+    assert (bound_px(file) or 0) > SMALL_PX
 
 
 @pytest.mark.parametrize("file", [black_png(2048, 2048), many_scans(0)])
 def test_other_files_are_small(file: bytes) -> None:
-    assert image_file.work_px(file, limits=LIMITS) <= SMALL_PX
+    assert (bound_px(file) or 0) <= SMALL_PX
+
+
+@pytest.mark.parametrize(
+    "bomb",
+    [
+        tiff_of_one_tile(4096),
+        avif_with_a_false_size(),
+        jpeg_with(b"\xff" * 2**20),
+        jpeg_with(segment(0xEF, b"") * 100_000),
+        png_with(chunk(b"tEXt", b"a\0b") * 20_000),
+    ],
+    ids=["TIFF tile", "AVIF size", "JPEG fill bytes", "JPEG segments", "PNG texts"],
+)
+def test_a_file_without_a_bound_is_opened_in_the_child(
+    edge: RunningEdge, origin: ScriptedOrigin, bomb: bytes
+) -> None:
+    """It is served, refused or too large for the child; only the child shows that the edge did not open it itself."""
+    origin.script("/bomb", Reply(bomb, headers=FRESH))
+    assert not children()
+    assert edge.get("/image/bomb").status_code in {200, 413, 415, 502}
+    assert children()
+
+
+def test_a_tile_that_is_larger_than_its_picture_meets_the_memory_limit() -> None:
+    """The tile takes 256 MB, the picture 4 kB."""
+    with (
+        child_reader(replace(CHILD, memory_bytes=200 * 2**20)) as reader,
+        pytest.raises(PictureTooLarge, match="out of memory"),
+    ):
+        reader.prepare(tiff_of_one_tile(16_000))
+
+
+def test_a_file_in_which_pillow_sees_more_pixels_than_the_bound_goes_to_the_child(
+    photo: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = children()
+    monkeypatch.setattr(source_reader_module, "SMALL_PX", 2**17)
+    monkeypatch.setattr(decoding_work, "bound_px", lambda _: 1)
+    with source_reader() as reader:
+        assert same(asyncio.run(reader.prepare(photo)), prepare(photo, LIMITS)), "another picture"
+        assert children() > before
 
 
 def test_a_miss_does_not_wait_behind_large_files(edge: RunningEdge, origin: ScriptedOrigin, photo: bytes) -> None:
