@@ -65,13 +65,13 @@ def _bound_by_format(file: bytes) -> int | None:
 
 def _bound_jpeg(file: bytes) -> int | None:
     """Count the pixels of the largest frame header before the first scan. The rest of the file is read in C."""
-    start, frame_px = 2, 0
+    start, frame_px, scans = 2, 0, file.count(b"\xff\xda")
     for _ in range(PARTS_CAP):
         prefix, marker, length = _JPEG_SEGMENT.unpack_from(file, start)
         if prefix != 0xFF or marker not in SEGMENTS or length < 2 or start > METADATA_CAP_BYTES:  # noqa: PLR2004
             return None  # fill bytes, or a marker that no header has
         if marker == START_OF_SCAN:
-            return frame_px * -(-file.count(b"\xff\xda") // USUAL_SCANS)
+            return frame_px * -(-scans // USUAL_SCANS)
         if marker in FRAME_HEADERS:
             height_px, width_px = _HEIGHT_WIDTH.unpack_from(file, start + 5)
             frame_px = max(frame_px, width_px * height_px)
@@ -86,6 +86,8 @@ def _bound_png(file: bytes) -> int | None:
         if start + _PNG_CHUNK.size > len(file):
             return picture_px
         length, kind = _PNG_CHUNK.unpack_from(file, start)
+        if kind == b"IEND":
+            return picture_px
         if kind == b"IHDR":
             width_px, height_px = _PNG_SIZE.unpack_from(file, start + _PNG_CHUNK.size)
             picture_px = max(picture_px, width_px * height_px)
@@ -104,7 +106,7 @@ def _bound_gif(file: bytes) -> int | None:
     for _ in range(PARTS_CAP):
         if file[start] == IMAGE:
             left, top, width_px, height_px = _GIF_FRAME.unpack_from(file, start + 1)
-            return max(screen_width_px, left + width_px) * max(screen_height_px, top + height_px)
+            return int(max(screen_width_px, left + width_px) * max(screen_height_px, top + height_px))
         if file[start] != EXTENSION:
             return None
         end = _find_extension_end(file, start)
@@ -141,4 +143,4 @@ def _bound_webp(file: bytes) -> int | None:
             width_px, height_px = (1 + int.from_bytes(file[at : at + 3], "little") for at in (24, 27))
         case _:
             return None
-    return width_px * height_px
+    return int(width_px * height_px)

@@ -132,7 +132,7 @@ def _ask(child: subprocess.Popen[bytes], file: bytes) -> tuple[int, bytes]:
     child.stdin.flush()
     outcome, length = ANSWER.unpack(_read_exactly(child.stdout, ANSWER.size))
     if length > ANSWER_CAP_BYTES:
-        raise EOFError(f"an answer of {length} bytes")
+        raise ValueError(f"an answer of {length} bytes")
     return outcome, _read_exactly(child.stdout, length)
 
 

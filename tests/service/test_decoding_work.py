@@ -135,7 +135,7 @@ def test_a_file_that_pillow_opens_in_another_format_has_no_bound(rest: bytes) ->
     others = [Image.OPEN[kind][1] for kind in FORMATS if kind not in {"JPEG", "PNG", "GIF", "WEBP"}]
     signatures = [b"BM", *TiffImagePlugin.PREFIXES, *(bytes(4) + b"ftyp" + one for one in (b"avif", b"mif1", b"msf1"))]
     for file in (rest, *(signature + rest for signature in signatures)):
-        if len(file) > 16 and any(accept is not None and accept(file[:16]) for accept in others):  # noqa: PLR2004
+        if len(file) > 16 and any(accept is not None and accept(file[:16]) for accept in others):
             assert bound_px(file) is None
 
 
