@@ -285,7 +285,7 @@ def test_a_tile_that_is_larger_than_its_picture_meets_the_memory_limit() -> None
     """The tile takes 256 MB, the picture 4 kB."""
     with (
         child_reader(replace(CHILD, memory_bytes=200 * 2**20)) as reader,
-        pytest.raises(SourceError, match="memory|decoder error -9"),  # Pillow's code for a lack of memory
+        pytest.raises(SourceError, match=r"memory|decoder error -9"),  # Pillow's code for a lack of memory
     ):
         reader.prepare(tiff_of_one_tile(16_000))
 
