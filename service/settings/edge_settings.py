@@ -286,7 +286,7 @@ class Settings(BaseSettings):
     source_s: int = _setting(
         10,
         "s",
-        "Processor time to read a large file of the origin (above 4 megapixels or 4 MiB); beyond it, it is too large.",
+        "Processor time to read a large or unusual file of the origin; beyond it, it is too large.",
         ge=1,
         le=600,
     )
