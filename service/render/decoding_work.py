@@ -66,6 +66,8 @@ def _bound_by_format(file: bytes) -> int | None:
 def _bound_jpeg(file: bytes) -> int | None:
     """Count the pixels of the largest frame header before the first scan. The rest of the file is read in C."""
     start, frame_px, scans = 2, 0, file.count(b"\xff\xda")
+    if file.count(b"Exif\0\0", 0, METADATA_CAP_BYTES) > 1:
+        return None  # Pillow joins these segments, and reading them takes up to the square of their length
     for _ in range(PARTS_CAP):
         prefix, marker, length = _JPEG_SEGMENT.unpack_from(file, start)
         if prefix != 0xFF or marker not in SEGMENTS or length < 2 or start > METADATA_CAP_BYTES:  # noqa: PLR2004

@@ -41,6 +41,9 @@ SIDE_CAP_PX = 65_535
 REDUCING_GAP = 4
 """Pillow may reduce a picture fast to this multiple of the target size before it resizes it exactly. The result differs
 by 54 dB from an exact resize (measured)."""
+EXIF_CAP_BYTES = 2**16
+"""The most EXIF that is read: that of one JPEG segment (EXIF 2.32, 4.5.4). Entries may all point to the same bytes, so
+that reading takes up to the square of the length."""
 STRIP_PX = 2**22
 """The most pixels that are converted at a time, so that a large picture is in memory at most twice."""
 
@@ -175,6 +178,8 @@ def _resize(square: Image.Image, size_px: int) -> Image.Image:
 def _turn_upright(pixels: Image.Image, image: Image.Image) -> Image.Image:
     """Rotate and flip pixels as the EXIF orientation of the file says."""
     # Pillow's exif_transpose also rewrites the metadata, and fails if it cannot be written.
+    if len(image.info.get("exif") or image.info.get("Raw profile type exif") or b"") > EXIF_CAP_BYTES:
+        return pixels
     try:
         orientation = image.getexif().get(ExifTags.Base.Orientation)
     except Exception:  # noqa: BLE001  (only the metadata is damaged; browsers then show the picture as it is stored)

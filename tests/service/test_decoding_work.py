@@ -91,6 +91,7 @@ UNBOUNDED = {
     "JPEG, bytes between segments": JPEG[:2] + segment(0xEF, b"") + bytes(1) + JPEG[2:],
     "JPEG, empty segments": jpeg_with(*[segment(0xEF, b"")] * PARTS_CAP),
     "JPEG, parts of a profile": jpeg_with(*[segment(0xE2, b"ICC_PROFILE\0\1\1")] * PARTS_CAP),
+    "JPEG, parts of EXIF": jpeg_with(*[segment(0xE1, b"Exif\0\0II*\0")] * 2),
     "JPEG, long segments": jpeg_with(*[segment(0xDB, bytes(65_000))] * 5),
     "JPEG, a segment shorter than its length": jpeg_with(b"\xff\xef\0\0"),
     "JPEG, a marker without a segment": jpeg_with(b"\xff\xd0\0\2"),
