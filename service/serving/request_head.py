@@ -8,9 +8,9 @@ from http import HTTPStatus
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-from service.errors import EdgeError, HeadTooLarge, MalformedRequest, TargetTooLong, UnknownVersion
+from service.errors import BodyTooLarge, EdgeError, HeadTooLarge, MalformedRequest, TargetTooLong, UnknownVersion
 from service.rules.host import host_fault
-from service.serving.client_limits import TARGET_CAP_BYTES
+from service.serving.client_limits import BODY_CAP_BYTES, TARGET_CAP_BYTES
 from service.web.responses import Header, problem
 
 _FRAMING = {b"content-length", b"transfer-encoding"}
@@ -32,6 +32,20 @@ def check_form(fields: Sequence[Header], *, version: str, upgrade: bool) -> None
         raise MalformedRequest(fault)
     if upgrade and any(name in _FRAMING and value != b"0" for name, value in fields):
         raise MalformedRequest("a request with Upgrade must not have a body")
+
+
+def body_length(fields: Sequence[Header]) -> int | None:
+    """Return the length of a request's body in bytes, or None if it is chunked. Raises BodyTooLarge.
+
+    Expects that the parser has refused a repeated or invalid Content-Length, and one beside Transfer-Encoding.
+    """
+    by_name = dict(fields)
+    if b"transfer-encoding" in by_name:
+        return None
+    length = int(by_name.get(b"content-length", b"0"))
+    if length > BODY_CAP_BYTES:
+        raise BodyTooLarge
+    return length
 
 
 def with_path(target: bytes) -> bytes:
