@@ -3,6 +3,7 @@
 EdgeError
 ├── SettingsError             the edge does not start; the message lists all faults of the settings
 ├── CannotListen              the edge does not start; its port is in use, or the user may not use it
+├── TooFewFiles               the edge does not start; the limit of open files is below what a worker needs
 ├── RequestError         400  the client's request is invalid
 │   ├── BadImageId
 │   ├── BadResolution
@@ -88,6 +89,10 @@ class SettingsError(EdgeError):
 
 class CannotListen(EdgeError):
     """The server's address cannot be bound."""
+
+
+class TooFewFiles(EdgeError):
+    """The hard limit of open files is below what a worker needs."""
 
 
 class RequestError(EdgeError):
