@@ -39,6 +39,7 @@ LINGER_S = 2.0
 HALF_CLOSED_S = 1.0
 """Assumed: how long a request continues after the client has shut down its side of the connection. TCP does not tell
 whether that client has disconnected or waits for its response. Most responses take less time."""
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 SLOW_S = 1.0  # assumed: an ordinary client sends its whole request at once
 
 
@@ -142,6 +143,8 @@ class HttpConnection(HttpToolsProtocol):
             self.url = with_path(self.url)
         super().on_headers_complete()
         self._stage, self._part_bytes = Stage.BODY, 0
+        if self.expect_100_continue:
+            self._ask_for_body()
         self.headers = []  # the parser appends trailer fields here; they are ignored (RFC 9110 6.5.1)
 
     def on_message_complete(self) -> None:
@@ -216,6 +219,12 @@ class HttpConnection(HttpToolsProtocol):
             self._refuse(RequestTooSlow())
         else:
             self._cut("request_timeout")  # RFC 9110 15.5.9: a 408 answers a request that has begun
+
+    def _ask_for_body(self) -> None:
+        """Send 100 even if the body will be ignored. Otherwise the next request could be taken for the body."""
+        self.cycle.waiting_for_100_continue = False
+        if self._body_bytes != 0 and self.parser.get_http_version() != "1.0":  # RFC 9110 10.1.1
+            self.transport.write(CONTINUE)
 
     def _close_after_response(self) -> None:
         """Close although the head did not ask for it. A trailer may: the parser then ignores all later bytes."""

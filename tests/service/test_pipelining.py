@@ -5,6 +5,7 @@ import socket
 
 import pytest
 
+from service.serving.http_connection import CONTINUE
 from tests.service.small_server import SmallServer, one_answer, request, small_server, statuses, until_closed
 
 SOON_S = 0.4
@@ -86,6 +87,37 @@ def test_a_refused_or_unfinished_body_is_not_logged_as_an_exception(
         client.shutdown(socket.SHUT_WR)
         assert statuses(until_closed(client)) == [400 if bad.startswith(b"ZZ") else 413] * bool(bad)
     assert not [one for one in caplog.records if one.levelno >= logging.ERROR]
+
+
+@pytest.mark.parametrize("waits", [False, True], ids=["body at once", "body after 100"])
+@pytest.mark.parametrize("path", ["/", "/echo"], ids=["body ignored", "body read"])
+def test_a_request_after_an_expectation_is_answered(path: str, *, waits: bool) -> None:
+    """RFC 9110 10.1.1: a client that gets no 100 may send no body, and the next request would be taken for it."""
+    method = "POST" if path == "/echo" else "GET"
+    with small_server() as server, server.connect() as client:
+        client.sendall(request(path, "Expect: 100-continue", "Content-Length: 50", method=method))
+        if waits:
+            assert client.recv(len(CONTINUE), socket.MSG_WAITALL) == CONTINUE
+        client.sendall(b"x" * 50 + request("/?next", "Connection: close"))
+        said = until_closed(client)
+    assert statuses(said) == [100] * (not waits) + [200, 200]
+    assert said.endswith(b"next")
+
+
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        pytest.param(request("/", "Expect: 100-continue", "Content-Length: 99999"), 413, id="too large"),
+        pytest.param(request("/", "Expect: 100-continue", "Host: second", "Content-Length: 5"), 400, id="two hosts"),
+        pytest.param(request("/", "Expect: 100-continue", "Connection: close"), 200, id="no body"),
+        pytest.param(
+            b"POST /echo HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\nabcde", 200, id="HTTP/1.0"
+        ),
+    ],
+)
+def test_an_expectation_is_not_met(head: bytes, status: int) -> None:
+    with small_server() as server:
+        assert statuses(server.exchange(head)) == [status]
 
 
 @pytest.mark.parametrize("later", [b"", request("/?next")], ids=["alone", "with a next request"])
