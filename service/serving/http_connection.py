@@ -74,6 +74,7 @@ class HttpConnection(HttpToolsProtocol):
         counts: Counts,
     ) -> None:
         super().__init__(config, server_state, app_state)
+        self.parser.set_dangerous_leniencies(lenient_version=True)  # check_form checks the version
         self._limits = limits
         self._counts = counts
         self._received = Received()

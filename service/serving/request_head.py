@@ -8,7 +8,15 @@ from http import HTTPStatus
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-from service.errors import BodyTooLarge, EdgeError, HeadTooLarge, MalformedRequest, TargetTooLong, UnknownVersion
+from service.errors import (
+    BodyTooLarge,
+    EdgeError,
+    HeadTooLarge,
+    MalformedRequest,
+    TargetTooLong,
+    UnknownCoding,
+    UnknownVersion,
+)
 from service.rules.host import host_fault
 from service.serving.client_limits import BODY_CAP_BYTES, TARGET_CAP_BYTES
 from service.web.responses import Header, problem
@@ -26,7 +34,7 @@ def check_size(target: bytes, fields: Sequence[Header], *, most_fields: int) -> 
 
 def check_form(fields: Sequence[Header], *, version: str, upgrade: bool) -> None:
     """Raise UnknownVersion, or MalformedRequest without one valid Host (RFC 9112 3.2) or with Upgrade and a body."""
-    if version not in {"1.0", "1.1"}:
+    if not version.startswith("1."):  # RFC 9110 2.5: a higher minor version is read as 1.1
         raise MalformedRequest if version == "0.9" else UnknownVersion
     if fault := host_fault([value for name, value in fields if name == b"host"], version=version):
         raise MalformedRequest(fault)
@@ -35,14 +43,16 @@ def check_form(fields: Sequence[Header], *, version: str, upgrade: bool) -> None
 
 
 def body_length(fields: Sequence[Header]) -> int | None:
-    """Return the length of a request's body in bytes, or None if it is chunked. Raises BodyTooLarge.
+    """Return the length of a request's body in bytes, or None if it is chunked. Raises BodyTooLarge or UnknownCoding.
 
     Expects that the parser has refused a repeated or invalid Content-Length, and one beside Transfer-Encoding.
     """
-    by_name = dict(fields)
-    if b"transfer-encoding" in by_name:
+    codings = [value.lower() for name, value in fields if name == b"transfer-encoding"]
+    if codings and codings != [b"chunked"]:
+        raise UnknownCoding
+    if codings:
         return None
-    length = int(by_name.get(b"content-length", b"0"))
+    length = next((int(value) for name, value in fields if name == b"content-length"), 0)
     if length > BODY_CAP_BYTES:
         raise BodyTooLarge
     return length
