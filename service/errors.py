@@ -3,6 +3,7 @@
 EdgeError
 ├── SettingsError             the edge does not start; the message lists all faults of the settings
 ├── CannotListen              the edge does not start; its port is in use, or the user may not use it
+├── TooFewFiles               the edge does not start; the limit of open files is below what a worker needs
 ├── RequestError         400  the client's request is invalid
 │   ├── BadImageId
 │   ├── BadResolution
@@ -15,6 +16,7 @@ EdgeError
 │   ├── BodyTooLarge     413
 │   ├── TargetTooLong    414
 │   ├── HeadTooLarge     431
+│   ├── UnknownCoding    501
 │   ├── UnknownVersion   505
 │   └── LoopDetected     508  edges forward requests to each other in a loop
 ├── SourceError               the origin's answer is not a picture that the edge can serve
@@ -88,6 +90,10 @@ class SettingsError(EdgeError):
 
 class CannotListen(EdgeError):
     """The server's address cannot be bound."""
+
+
+class TooFewFiles(EdgeError):
+    """The hard limit of open files is below what a worker needs."""
 
 
 class RequestError(EdgeError):
@@ -174,8 +180,15 @@ class HeadTooLarge(RequestError):
     public = "The header fields of the request are too many, or too long."
 
 
+class UnknownCoding(RequestError):
+    """The body has a transfer coding other than chunked (RFC 9112 6.1)."""
+
+    status = HTTPStatus.NOT_IMPLEMENTED
+    public = "The edge understands no transfer coding but chunked."
+
+
 class UnknownVersion(RequestError):
-    """Neither HTTP/1.1 nor HTTP/1.0."""
+    """The major version is not 1."""
 
     status = HTTPStatus.HTTP_VERSION_NOT_SUPPORTED
     public = "The edge speaks HTTP/1.1 and HTTP/1.0."

@@ -17,7 +17,7 @@ HOST_CAP_BYTES = 512  # assumed: a name of the DNS has at most 253, in escapes t
 def host_fault(lines: Sequence[bytes], *, version: str) -> str:
     """Return what is wrong with the Host lines of a request, or an empty string."""
     if not lines:
-        return "Host is missing" if version == "1.1" else ""  # HTTP/1.0 does not know it
+        return "Host is missing" if version != "1.0" else ""  # HTTP/1.0 does not know it
     if len(lines) > 1:
         return "Host twice"
     host = lines[0].strip(b" \t")

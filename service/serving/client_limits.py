@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import resource
 from dataclasses import dataclass
 from typing import Self
 
+from service.serving.open_files import room_for_connections
 from service.settings.edge_settings import Settings
 
 TARGET_CAP_BYTES = 8192  # RFC 9110 4.1 recommends at least 8,000; the default of nginx and Apache
 BODY_CAP_BYTES = 65_536  # assumed: only purge requests have a body, of some hundred bytes
 HELD_BYTES = 65_536
 """Most bytes of pipelined requests that are read ahead (assumed). Beyond it, TCP flow control stops the client."""
-# File descriptors for other uses (assumed): 64 connections each to origin and parent, the store, files and pipes.
-RESERVED_FILES = 192
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +41,8 @@ class ClientLimits:
     @property
     def most_connections(self) -> int:
         """The number of connections that this process accepts at a time; 0: no limit."""
-        files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        if self.connections or files == resource.RLIM_INFINITY:
-            return self.connections
-        return max(files - RESERVED_FILES, files // 2)
+        limits = (self.connections, room_for_connections())
+        return min((limit for limit in limits if limit), default=0)
 
     @property
     def shortest_s(self) -> float:

@@ -9,6 +9,7 @@ connections than a peer lets the peer accept first.
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from collections.abc import Callable
 from typing import Protocol
@@ -72,6 +73,7 @@ class FairListener:
         self._unopened = 0
         self._ticking: asyncio.TimerHandle | None = None
         self._resuming: asyncio.TimerHandle | None = None
+        self._exchange_fails = False
 
     async def start_serving(self) -> None:
         """Start to accept connections."""
@@ -102,13 +104,24 @@ class FairListener:
         return len(self._transports) + self._unopened
 
     def exchange_counts(self) -> None:
-        """Find peers that have started or ended, and publish the number of connections of this worker."""
-        self._peers.find_peers()
+        """Publish the number of connections of this worker, and find peers that have started or ended."""
         self._peers.publish(self.connections)
+        self._peers.find_peers()
 
     def _tick(self) -> None:
-        self.exchange_counts()
-        self._ticking = self._loop.call_later(TICK_S, self._tick)
+        self._ticking = self._loop.call_later(TICK_S, self._tick)  # first, so that an error does not end the updates
+        try:
+            self.exchange_counts()
+        except OSError as error:  # such as EMFILE
+            self._note_exchange_error(error)
+        else:
+            self._exchange_fails = False
+
+    def _note_exchange_error(self, error: OSError) -> None:
+        """Log it once, until an exchange works again."""
+        if not self._exchange_fails:
+            logging.getLogger(__name__).warning("cannot find the other workers: %s", error)
+        self._exchange_fails = True
 
     def _accept_or_yield(self) -> None:
         mine, lowest = self.connections, self._peers.lowest_peer_count()

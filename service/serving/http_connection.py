@@ -2,7 +2,8 @@
 
 It depends on uvicorn's internals, so uvicorn is pinned to a minor release. Differences from uvicorn's own protocol:
 
-- Requests are parsed one at a time. Pipelined requests wait unparsed, and are not read beyond HELD_BYTES.
+- Requests are parsed one at a time, so a refusal always follows the responses to the requests before. Pipelined
+  requests wait unparsed, and are not read beyond HELD_BYTES.
 - Heads, bodies and targets are limited in size, and a request must arrive within a timeout.
 - A refused request is answered with a problem document (RFC 9457), from the errors of `service.errors`.
 - A client that has shut down its side of the connection still gets its response.
@@ -31,13 +32,14 @@ from service.errors import (
 )
 from service.serving.client_limits import BODY_CAP_BYTES, HELD_BYTES, TARGET_CAP_BYTES, ClientLimits
 from service.serving.received import Received, is_one_head
-from service.serving.request_head import check_form, check_size, refusal, with_path
+from service.serving.request_head import body_length, check_form, check_size, refusal, with_path
 
 LINGER_S = 2.0
 """Assumed: how long a refused client may take to read the error. An immediate close would reset the connection."""
 HALF_CLOSED_S = 1.0
 """Assumed: how long a request continues after the client has shut down its side of the connection. TCP does not tell
 whether that client has disconnected or waits for its response. Most responses take less time."""
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 SLOW_S = 1.0  # assumed: an ordinary client sends its whole request at once
 
 
@@ -72,6 +74,7 @@ class HttpConnection(HttpToolsProtocol):
         counts: Counts,
     ) -> None:
         super().__init__(config, server_state, app_state)
+        self.parser.set_dangerous_leniencies(lenient_version=True)  # check_form checks the version
         self._limits = limits
         self._counts = counts
         self._received = Received()
@@ -79,6 +82,8 @@ class HttpConnection(HttpToolsProtocol):
         self._has_begun = False
         self._part_bytes = 0
         """Bytes received so far of the present head or body."""
+        self._body_bytes: int | None = None
+        """The length of the present body, or None if it is chunked."""
         self._waiting_since_s = time.monotonic()
         """Since when the server waits for the client to send: a first request, the rest of one, or the next one."""
         self._lingers = False
@@ -134,10 +139,13 @@ class HttpConnection(HttpToolsProtocol):
         """Check the head for faults that uvicorn accepts, and start the application."""
         check_size(self.url, self.headers, most_fields=self._limits.header_fields)
         check_form(self.headers, version=self.parser.get_http_version(), upgrade=self.parser.should_upgrade())
+        self._body_bytes = body_length(self.headers)
         if not self.url.startswith(b"/"):
             self.url = with_path(self.url)
         super().on_headers_complete()
         self._stage, self._part_bytes = Stage.BODY, 0
+        if self.expect_100_continue:
+            self._ask_for_body()
         self.headers = []  # the parser appends trailer fields here; they are ignored (RFC 9110 6.5.1)
 
     def on_message_complete(self) -> None:
@@ -145,6 +153,8 @@ class HttpConnection(HttpToolsProtocol):
         self._stage, self._part_bytes = Stage.WHOLE, 0
         self._waiting_since_s = time.monotonic()
         super().on_message_complete()
+        if not self.parser.should_keep_alive():
+            self._close_after_response()
 
     # Called by uvicorn's cycle.
 
@@ -155,10 +165,7 @@ class HttpConnection(HttpToolsProtocol):
             return
         if self._stage is Stage.WHOLE:
             self._waiting_since_s = time.monotonic()
-        if self.pipeline:
-            self._start_asgi_task(*self.pipeline.pop())
-        else:
-            self._read()
+        self._read()
         self.flow.resume_reading()
         if self._half_closed:
             self._ends_by_s = time.monotonic() + HALF_CLOSED_S
@@ -214,9 +221,27 @@ class HttpConnection(HttpToolsProtocol):
         else:
             self._cut("request_timeout")  # RFC 9110 15.5.9: a 408 answers a request that has begun
 
+    def _ask_for_body(self) -> None:
+        """Send 100 even if the body will be ignored. Otherwise the next request could be taken for the body."""
+        self.cycle.waiting_for_100_continue = False
+        if self._body_bytes != 0 and self.parser.get_http_version() != "1.0":  # RFC 9110 10.1.1
+            self.transport.write(CONTINUE)
+
+    def _close_after_response(self) -> None:
+        """Close although the head did not ask for it. A trailer may: the parser then ignores all later bytes."""
+        self.cycle.keep_alive = False
+        if self.cycle.response_complete:
+            self.transport.close()
+
     def _read(self) -> None:
         while self._received and not (self._is_answering or self._lingers or self.transport.is_closing()):
-            self._parse(self._received.take(at_most=self._most_bytes() - self._part_bytes + 1))
+            self._parse(self._received.take(at_most=self._next_bytes()))
+
+    def _next_bytes(self) -> int:
+        """Return how many bytes to parse next: the rest of a body of known length, or one more than are allowed."""
+        if self._stage is Stage.BODY and self._body_bytes is not None:
+            return self._body_bytes - self._part_bytes
+        return self._most_bytes() - self._part_bytes + 1
 
     def _most_bytes(self) -> int:
         return BODY_CAP_BYTES if self._stage is Stage.BODY else self._limits.header_bytes
@@ -246,8 +271,7 @@ class HttpConnection(HttpToolsProtocol):
         self._received.clear()
         cycle = self._open_cycle
         if cycle is not None:
-            if cycle.response_started or self._stage is not Stage.BODY:
-                # A response to this or the previous request is in progress: finish it, and close without an error.
+            if cycle.response_started:  # finish it, and close without an error
                 cycle.keep_alive, self._lingers = False, True
                 return
             cycle.disconnected = True

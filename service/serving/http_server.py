@@ -6,9 +6,12 @@ import asyncio
 import os
 import socket
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import uvicorn
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.config import STARTUP_FAILURE
 
 from service.metrics.counts import ClientCounts
@@ -42,6 +45,7 @@ class HttpServer(uvicorn.Server):
         await self.lifespan.startup()
         if self.lifespan.should_exit:
             sys.exit(STARTUP_FAILURE)
+        self.config.loaded_app = _without_lost_clients(self.config.loaded_app)
         self.servers = []
         for listening in sockets or []:
             listener = await self._listen(listening)
@@ -81,3 +85,13 @@ class HttpServer(uvicorn.Server):
         while True:
             clients.sweep()
             await asyncio.sleep(min(self._limits.shortest_s / SWEEPS_A_TIMEOUT, LONGEST_SWEEP_S))
+
+
+def _without_lost_clients(app: ASGIApp) -> ASGIApp:
+    """Wrap an application, so that uvicorn logs no traceback about a client that leaves within its request."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        with suppress(ClientDisconnect):
+            await app(scope, receive, send)
+
+    return answer

@@ -32,6 +32,7 @@ from service.serving.edge_app import create_app
 from service.serving.http_server import HttpServer
 from service.serving.listening import announce, bind
 from service.serving.log_lines import log_to
+from service.serving.open_files import raise_limit
 from service.serving.readiness import ReadyMark
 from service.serving.workers import STARTUP_FAILURE, Listening, Workers
 from service.settings.edge_settings import Settings, read_settings
@@ -41,16 +42,20 @@ HUNG_S = 30  # assumed: longer than a process stops answering on a machine that 
 
 
 def run(settings: Settings, *, host: str, port: int, workers: int = 1) -> None:
-    """Serve until SIGTERM or Ctrl-C, then shut down. Raises CannotListen, SettingsError or StoreUnavailable."""
+    """Serve until SIGTERM or Ctrl-C, then shut down.
+
+    Raises CannotListen, TooFewFiles, SettingsError or StoreUnavailable.
+    """
+    log_to(sys.stderr, level=settings.log_level)
     signal.signal(signal.SIGTERM, _leave)  # uvicorn raises SIGTERM again at its end, and the ExitStack must run
     with ExitStack() as closing:
         pictures = closing.enter_context(bind(host, port))
+        raise_limit()
         if not settings.redis_url:
             embedded = closing.enter_context(EmbeddedValkey(limit_bytes=settings.store_bytes))
             settings = settings.model_copy(update={"redis_url": embedded.url})
         settings = settings.model_copy(update={"decoder": _choose_decoder(settings)})
         if workers == 1 and not settings.admin_port and settings.decoder == "thread":
-            log_to(sys.stderr, level=settings.log_level)
             config = _config(create_app(settings), settings, host=host, port=port)
             server = HttpServer(config, ClientLimits.of(settings), announces=True)
             with suppress(KeyboardInterrupt):  # Ctrl-C, after a graceful shutdown

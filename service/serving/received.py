@@ -1,19 +1,20 @@
 """Buffer bytes that a client has sent and that are not parsed yet. No I/O.
 
-`take` returns pieces with at most one request head each, at their end. So the parser reads no further than the next
-request to answer.
+`take` returns pieces that end with CRLFCRLF at the latest. So ends a request head, and a chunked body (RFC 9112 7.1):
+the parser reads no further than the end of the present request. The length of any other body is known.
 """
 
 from __future__ import annotations
 
-_END_OF_HEAD = b"\r\n\r\n"
+_BLANK_LINE = b"\r\n\r\n"
+_LOOK_BACK_BYTES = len(_BLANK_LINE) - 1  # the first bytes of a CRLFCRLF may be parsed before the last one arrives
 SHORT_BYTES = 1024  # the smallest EDGE_HEADER_BYTES, so a short head needs no check of its size
 
 
 def is_one_head(received: bytes) -> bool:
     """Return whether these bytes are one whole request head of at most SHORT_BYTES, and nothing else."""
     length = len(received)
-    return length <= SHORT_BYTES and received.find(_END_OF_HEAD) == length - len(_END_OF_HEAD)
+    return length <= SHORT_BYTES and received.find(_BLANK_LINE) == length - len(_BLANK_LINE)
 
 
 class Received:
@@ -28,13 +29,14 @@ class Received:
 
     def append(self, received: bytes) -> None:
         """Add received bytes."""
-        self._bytes = self._bytes[self._start :] + received if len(self) else received
-        self._start = 0
+        parsed = self._bytes[max(0, self._start - _LOOK_BACK_BYTES) : self._start]
+        self._bytes = parsed + self._bytes[self._start :] + received
+        self._start = len(parsed)
 
     def take(self, *, at_most: int) -> memoryview:
-        """Remove and return the next piece: up to the end of a request head, and at most `at_most` bytes."""
-        found = self._bytes.find(_END_OF_HEAD, self._start)
-        end = len(self._bytes) if found < 0 else found + len(_END_OF_HEAD)
+        """Remove and return the next piece: up to the end of a CRLFCRLF, and at most `at_most` bytes."""
+        found = self._bytes.find(_BLANK_LINE, max(0, self._start - _LOOK_BACK_BYTES))
+        end = len(self._bytes) if found < 0 else found + len(_BLANK_LINE)
         piece = memoryview(self._bytes)[self._start : min(end, self._start + at_most)]
         self._start += len(piece)
         return piece

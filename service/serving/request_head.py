@@ -8,9 +8,17 @@ from http import HTTPStatus
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-from service.errors import EdgeError, HeadTooLarge, MalformedRequest, TargetTooLong, UnknownVersion
+from service.errors import (
+    BodyTooLarge,
+    EdgeError,
+    HeadTooLarge,
+    MalformedRequest,
+    TargetTooLong,
+    UnknownCoding,
+    UnknownVersion,
+)
 from service.rules.host import host_fault
-from service.serving.client_limits import TARGET_CAP_BYTES
+from service.serving.client_limits import BODY_CAP_BYTES, TARGET_CAP_BYTES
 from service.web.responses import Header, problem
 
 _FRAMING = {b"content-length", b"transfer-encoding"}
@@ -26,12 +34,28 @@ def check_size(target: bytes, fields: Sequence[Header], *, most_fields: int) -> 
 
 def check_form(fields: Sequence[Header], *, version: str, upgrade: bool) -> None:
     """Raise UnknownVersion, or MalformedRequest without one valid Host (RFC 9112 3.2) or with Upgrade and a body."""
-    if version not in {"1.0", "1.1"}:
+    if not version.startswith("1."):  # RFC 9110 2.5: a higher minor version is read as 1.1
         raise MalformedRequest if version == "0.9" else UnknownVersion
     if fault := host_fault([value for name, value in fields if name == b"host"], version=version):
         raise MalformedRequest(fault)
     if upgrade and any(name in _FRAMING and value != b"0" for name, value in fields):
         raise MalformedRequest("a request with Upgrade must not have a body")
+
+
+def body_length(fields: Sequence[Header]) -> int | None:
+    """Return the length of a request's body in bytes, or None if it is chunked. Raises BodyTooLarge or UnknownCoding.
+
+    Expects that the parser has refused a repeated or invalid Content-Length, and one beside Transfer-Encoding.
+    """
+    codings = [value.lower() for name, value in fields if name == b"transfer-encoding"]
+    if codings and codings != [b"chunked"]:
+        raise UnknownCoding
+    if codings:
+        return None
+    length = next((int(value) for name, value in fields if name == b"content-length"), 0)
+    if length > BODY_CAP_BYTES:
+        raise BodyTooLarge
+    return length
 
 
 def with_path(target: bytes) -> bytes:

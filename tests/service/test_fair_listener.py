@@ -1,6 +1,8 @@
 """Workers share the connections of one socket evenly, and do not wait for an idle worker."""
 
 import asyncio
+import errno
+import os
 import socket
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
@@ -13,7 +15,7 @@ import uvloop
 from service.metrics.telemetry import Telemetry
 from service.serving.clients import Clients
 from service.serving.connection_counts import SILENT_S, ConnectionCounts
-from service.serving.fair_listener import FairListener
+from service.serving.fair_listener import FairListener, NoPeers
 
 CLIENTS = 8
 
@@ -133,3 +135,35 @@ def test_a_peer_with_an_old_number_is_ignored(tmp_path: Path) -> None:
     mine.find_peers()
     assert mine.lowest_peer_count() is None
     mine.close()
+
+
+class FailingPeers(NoPeers):
+    """Peers that cannot be found at first, as without a free file descriptor."""
+
+    def __init__(self, *, failures: int) -> None:
+        self._failures = failures
+        self.found = asyncio.Event()
+
+    def find_peers(self) -> None:
+        self._failures -= 1
+        if self._failures >= 0:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        self.found.set()
+
+
+def test_a_failed_search_for_peers_is_repeated_and_logged_once(
+    listening: socket.socket, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def story() -> None:
+        peers = FailingPeers(failures=3)
+        worker = FairListener(Greeting, listening.dup(), peers, Clients(set(), most=0, observer=Telemetry().clients))
+        await worker.start_serving()
+        async with asyncio.timeout(30):
+            await peers.found.wait()
+        worker.close()
+
+    on_uvloop(story())
+    listening.close()
+    assert [one.getMessage() for one in caplog.records] == [
+        "cannot find the other workers: [Errno 24] Too many open files"
+    ]

@@ -50,7 +50,25 @@ def test_an_invalid_request_is_refused_with_a_problem_document(server: SmallServ
 
 
 def test_an_unknown_http_version_is_refused(server: SmallServer) -> None:
-    assert statuses(server.exchange(b"GET / HTTP/2.0\r\nHost: a\r\n\r\n")) == [505]  # RFC 9110 15.6.6
+    for version in (b"2.0", b"3.0"):
+        assert statuses(server.exchange(b"GET / HTTP/%b\r\nHost: a\r\n\r\n" % version)) == [505]  # RFC 9110 15.6.6
+
+
+def test_a_higher_minor_version_is_read_as_the_highest_known(server: SmallServer) -> None:
+    said = server.exchange(b"GET / HTTP/1.2\r\nHost: a\r\n\r\nGET / HTTP/1.9\r\nHost: a\r\nConnection: close\r\n\r\n")
+    assert statuses(said) == [200, 200]  # RFC 9110 2.5
+    assert statuses(server.exchange(b"GET / HTTP/1.2\r\n\r\n")) == [400]  # Host is required, as in HTTP/1.1
+
+
+@pytest.mark.parametrize("coding", ["gzip, chunked", "gzip", "gzip\r\nTransfer-Encoding: chunked"])
+def test_an_unknown_transfer_coding_is_refused(server: SmallServer, coding: str) -> None:
+    sent = request("/echo", f"Transfer-Encoding: {coding}", method="POST")
+    assert statuses(server.exchange(sent + b"0\r\n\r\n")) == [501]  # RFC 9112 6.1
+
+
+def test_the_name_of_a_transfer_coding_is_case_insensitive(server: SmallServer) -> None:
+    sent = request("/echo", "Transfer-Encoding: Chunked", CLOSE, method="POST")
+    assert statuses(server.exchange(sent + b"0\r\n\r\n")) == [200]
 
 
 def test_a_refused_head_has_no_body(server: SmallServer) -> None:

@@ -9,8 +9,6 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
-from service.serving.client_limits import RESERVED_FILES, ClientLimits
-from service.settings.edge_settings import read_settings
 from tests.service.small_server import (
     LARGE,
     ask,
@@ -184,9 +182,3 @@ def test_a_client_waits_while_there_is_no_file_descriptor(caplog: pytest.LogCapt
         assert until_closed(other) == b""  # it was idle, so it made room
     assert [one.levelno for one in caplog.records] == [logging.WARNING]
     assert "Too many open files; see `ulimit -n`" in caplog.text
-
-
-def test_the_limit_of_connections_follows_the_limit_of_open_files() -> None:
-    limits = ClientLimits.of(read_settings(origin="http://127.0.0.1:1"))
-    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    assert limits.most_connections == max(files - RESERVED_FILES, files // 2)

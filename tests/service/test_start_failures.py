@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from service.serving.open_files import LEAST_FILES
+
 LIMIT_S = 60
 
 
@@ -18,10 +20,11 @@ def taken() -> Iterator[int]:
         yield other.getsockname()[1]
 
 
-def latentedge(folder: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+def latentedge(folder: Path, *arguments: str, most_files: int = 0, **settings: str) -> subprocess.CompletedProcess[str]:
     environment = {"PATH": "/usr/bin:/bin", "TMPDIR": str(folder), "EDGE_ORIGIN": "http://127.0.0.1:1", **settings}
+    limited = ["prlimit", f"--nofile={most_files}"] if most_files else []
     return subprocess.run(
-        [sys.executable, "-m", "service", *arguments],
+        [*limited, sys.executable, "-m", "service", *arguments],
         env=environment,
         capture_output=True,
         text=True,
@@ -56,3 +59,14 @@ def test_a_device_that_is_not_there(short_path: Path) -> None:
     ended = latentedge(short_path, "serve", "--port", "0", EDGE_DEVICE="cuda", CUDA_VISIBLE_DEVICES="")
     assert ended.returncode == 2
     assert ended.stderr == "latentedge: EDGE_DEVICE is cuda, but torch finds no GPU that it can use\n"
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_hard_limit_of_open_files_below_what_a_worker_needs(short_path: Path, workers: str) -> None:
+    ended = latentedge(short_path, "serve", "--port", "0", "--workers", workers, most_files=LEAST_FILES - 1)
+    assert ended.returncode == 2
+    assert ended.stderr == (
+        f"latentedge: a worker needs {LEAST_FILES} open files, and the limit is {LEAST_FILES - 1} "
+        "(`ulimit -Hn`, systemd: LimitNOFILE)\n"
+    )
+    assert not list(short_path.iterdir())
