@@ -51,7 +51,7 @@ class EncoderConfig(_Widths):
     """Widths of one analysis."""
 
     wide: int
-    """Channels at twice the latent grid."""
+    """Channels at twice the side of the latent grid."""
     wide_blocks: int
     deep: int
     """Channels on the latent grid."""

@@ -318,7 +318,7 @@ class DecoderAway(QueueFull):
 
 
 class CodecFailed(CodecError):
-    """The codec failed, on the CPU if the accelerator had failed before."""
+    """The codec failed. If the accelerator had failed before, this was the CPU that replaces it."""
 
     public = "The picture could not be decoded."
     label: ClassVar[str] = "codec_failed"

@@ -23,7 +23,7 @@ class ExactProduct:
     multiply: Callable[[Tensor, Tensor], Tensor]
 
     def __call__(self, left: Tensor, right: Tensor) -> Tensor:
-        """Return the sums, in int32 or float32."""
+        """Return the product of both factors, in int32 or float32."""
         return self.multiply(left, right)
 
 

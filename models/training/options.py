@@ -30,7 +30,7 @@ class Recipe:
     crop_px: int = CROP_PX
     """Side of a training crop in pixels; the default is assumed, not tuned."""
     rate: float = 2e-3
-    """Learning rate of Muon and of AdamW (assumed; 1e-3 and 2.5e-3 were measured)."""
+    """Learning rate of Muon and of AdamW (assumed, between 1e-3 and 2.5e-3, which were measured)."""
     optimizer: str = "muon"
     """muon: Muon for the 1x1 matrices and AdamW for the rest; adamw: AdamW for everything. muon was better on a GPU."""
     perceptual: float = 0.15

@@ -55,7 +55,7 @@ class Refiner:
         task.add_done_callback(lambda done: self._end(key, done))
 
     async def close(self) -> None:
-        """Cancel all searches and wait for their ends."""
+        """Cancel all searches and wait until they have ended."""
         tasks = list(self._under_way.values())
         for task in tasks:
             task.cancel()

@@ -123,7 +123,7 @@ def write(pixels: Pixels, media_type: str, quality: int | None = None) -> bytes:
         case "image/png":
             image.save(file, "PNG", compress_level=3)
         case _:
-            raise ValueError(media_type)
+            raise ValueError(f"no writer for {media_type}")
     return file.getvalue()
 
 

@@ -14,7 +14,7 @@ _AUTHORIZATION = b"authorization"
 def bears(headers: Iterable[tuple[bytes, bytes]], token: str) -> bool:
     """Return whether a request carries this token. No request carries an empty one."""
     given = [value for name, value in headers if name == _AUTHORIZATION]
-    if not token or len(given) != 1:  # RFC 9110 11.6.2: the field is no list
+    if not token or len(given) != 1:  # RFC 9110 11.6.2: Authorization is not a list-based field
         return False
     scheme, _, credentials = given[0].partition(b" ")
     # The time that this takes does not tell where the two begin to differ.

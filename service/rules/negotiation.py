@@ -94,7 +94,7 @@ def _negotiate(image_id: str, query: Query, accept: str) -> Wanted:
 def check_image_id(image_id: str) -> None:
     """Raise BadImageId for an id that could lead outside the origin's folder of pictures."""
     if not 0 < len(image_id) <= ID_CAP_CHARACTERS:
-        raise BadImageId("length")
+        raise BadImageId("the id is empty or too long")
     if image_id.startswith("/") or "\\" in image_id or _SCHEME.match(image_id):
         raise BadImageId("an address, not an id")
     if _has_dot_segment(image_id) or ("%" in image_id and _has_dot_segment(unquote(image_id))):

@@ -168,8 +168,8 @@ class Settings(BaseSettings):
     queue_items: int = _setting(
         512,
         "pictures",
-        "Maximum number of decodes that may wait for the codec, and of encodes. Beyond it, a hit is answered with "
-        "503, and a miss with the resized source.",
+        "Maximum number of waiting decodes, and as many encodes. Beyond it, a hit gets 503, and a miss the resized "
+        "source.",
         ge=1,
     )
     queue_wait_s: float = _setting(

@@ -112,7 +112,7 @@ class LatentStore:
         return self._string(await self._connection.get(key))
 
     async def peek(self, key: bytes) -> bytes | None:
-        """Do as `get` does, but do not count it as a use of the key, so that the eviction order stays."""
+        """Return what `get` returns, without counting a use of the key, so that the eviction order does not change."""
         async with self._connection.client() as redis:
             # The client of a cluster chooses a connection for each command, so there it counts as a use.
             value = await (_get_without_touch(redis, key) if isinstance(redis, Redis) else redis.get(key))

@@ -137,7 +137,7 @@ class AccessLog:
 
 
 def _blocks(lines: Iterable[bytes]) -> Iterator[bytes]:
-    """Join lines to blocks of at most WRITE_BYTES, unless one line is longer. Each block is one write."""
+    """Join lines into blocks of at most WRITE_BYTES, or of one longer line. Each block is one write."""
     block = b""
     for line in lines:
         if block and len(block) + len(line) > WRITE_BYTES:

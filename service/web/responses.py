@@ -133,7 +133,7 @@ def _write_passed(passed: PassedOn, *, negotiated: bool) -> list[Header]:
     return [*_write_passed_lines(passed, negotiated)]
 
 
-# Popular pictures repeat the same fields. The length of each field is limited by the record, so the cache stays small.
+# Popular pictures repeat the same fields. A record limits the length of each field, so this cache stays small.
 @lru_cache(maxsize=4096)
 def _write_passed_lines(passed: PassedOn, negotiated: bool) -> tuple[Header, ...]:  # noqa: FBT001  (a key of the cache)
     """Write the origin's caching fields unchanged, for all caches downstream, and the fields of every response."""
