@@ -11,7 +11,7 @@ from tests.service.scripted_origin import Reply, ScriptedOrigin
 
 @pytest.mark.parametrize("path", ["/livez", "/readyz", "/stats", "/metrics", "/", "/none", "/docs", "/image", "/purge"])
 def test_what_holds_for_the_moment_is_not_stored(edge: RunningEdge, path: str) -> None:
-    """RFC 9110 15.1: some of these statuses may be kept by whoever comes next unless it is told not to."""
+    """RFC 9110 15.1: downstream caches may store some of these statuses unless the answer forbids it."""
     answer = edge.get(path)
     assert answer.headers["cache-control"] == "no-store"
     assert answer.headers["date"]
