@@ -239,10 +239,11 @@ class Filler:
 
     def _show_stale(self, known: Record, error: OriginError, work: Work) -> StaleInstead:
         """Serve the stale picture instead of an error (RFC 5861 4), unless the origin's status is below 500."""
-        status = error.status if isinstance(error, OriginRefused) else None
-        if status is not None and status < HTTPStatus.INTERNAL_SERVER_ERROR:
+        refused = error if isinstance(error, OriginRefused) else None
+        if refused is not None and refused.is_final:
             raise error
         self._hold_off.begin(work.lookup.image_id)
         if not may_stand_in(known, now_s=self._now()):
             raise error
+        status = None if refused is None else refused.status
         return StaleInstead(replace(work.facts, origin_status=status), known)

@@ -76,13 +76,14 @@ class Previews:
             with note_forward_reason(Reason.STALE):
                 result = await self._ask(preview, asked, facts)
         except OriginError as error:
-            if _is_final(error) and isinstance(error, OriginRefused) and error.is_reusable:
+            if isinstance(error, OriginRefused) and error.is_final and error.is_reusable:
                 await self._void(preview)
                 renew(None)
             return self._show_stale(preview, error, facts)
         except EdgeError as error:
             return Failed(facts, error)
         if isinstance(result, Unstored):
+            await self._void(preview)
             renew(None)
             return result
         if result.source.prepared.source_digest != preview.source.prepared.source_digest:
@@ -104,7 +105,6 @@ class Previews:
         else:
             source = await self._upstream.as_source(answered)
         if source.storage.obstacle is not None:
-            await self._void(preview)
             return Unstored(facts, source, source.storage.obstacle)
         return Preview(facts, source, preview.grant)
 
@@ -114,12 +114,8 @@ class Previews:
 
     def _show_stale(self, preview: Preview, error: OriginError, facts: FillFacts) -> Reused | Failed:
         """Serve the stale preview instead of an error (RFC 5861 4), like a stale record."""
-        status = error.status if isinstance(error, OriginRefused) else None
-        if _is_final(error) or not may_stand_in(preview, now_s=self._now()):
+        refused = error if isinstance(error, OriginRefused) else None
+        if (refused is not None and refused.is_final) or not may_stand_in(preview, now_s=self._now()):
             return Failed(facts, error)
+        status = None if refused is None else refused.status
         return Reused(replace(facts, origin_status=status), preview, Reason.STALE_IF_ERROR)
-
-
-def _is_final(error: OriginError) -> bool:
-    """Return whether the origin says that there is no such picture, and not that it has failed."""
-    return isinstance(error, OriginRefused) and error.status < HTTPStatus.INTERNAL_SERVER_ERROR

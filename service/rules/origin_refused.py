@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
+
 from service.errors import OriginError
 from service.rules.response_fields import ResponseFields
 
@@ -22,6 +24,11 @@ class OriginRefused(OriginError):
         """The seconds for which the negative cache entry stays fresh; None if the origin has just answered."""
         self.is_reusable = ttl_s is not None
         """Whether this error may also answer other requests (RFC 9111 4)."""
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the origin says that it has no such picture, so that no stale one may stand in (RFC 5861 4)."""
+        return self.status < HTTPStatus.INTERNAL_SERVER_ERROR
 
     @property
     def vary(self) -> str:

@@ -14,7 +14,7 @@ VISIBLE = st.characters(min_codepoint=32, max_codepoint=255)
 
 
 def field(*known: str) -> st.SearchStrategy[str]:
-    """Return values of a field: those that are known, mixtures of their pieces, and any text."""
+    """Draw a field's value: a known one, a mixture of pieces of known ones, or any text."""
     pieces = st.sampled_from([*known, *PIECES])
     near = st.lists(pieces, max_size=6).map("".join)
     return st.one_of(st.sampled_from(known), near, st.text(VISIBLE, max_size=80)).map(as_it_comes)
