@@ -3,6 +3,7 @@
 A GPU test is left out where there is no GPU; under REQUIRE_ALL=1 nothing may be skipped.
 """
 
+import logging
 import os
 from collections.abc import Generator
 
@@ -41,6 +42,16 @@ def pytest_runtest_makereport(
         report.outcome = "failed"
         report.longrepr = f"skipped although REQUIRE_ALL=1: {report.longrepr}"
     return report
+
+
+@pytest.fixture(autouse=True)
+def _restore_the_log() -> Generator[None]:
+    """An edge that ran in this process has set up the log, to a stream that its test's capture then closes."""
+    edge = logging.getLogger("service")
+    before = (list(edge.handlers), edge.level, edge.propagate)
+    yield
+    edge.handlers, edge.propagate = before[0], before[2]
+    edge.setLevel(before[1])
 
 
 def _cuda_is_here() -> bool:
