@@ -5,6 +5,7 @@ A GPU test is left out where there is no GPU; under REQUIRE_ALL=1 nothing may be
 
 import logging
 import os
+import signal
 from collections.abc import Generator
 
 import hypothesis
@@ -45,13 +46,15 @@ def pytest_runtest_makereport(
 
 
 @pytest.fixture(autouse=True)
-def _restore_the_log() -> Generator[None]:
-    """An edge that ran in this process has set up the log, to a stream that its test's capture then closes."""
+def _restore_log_and_signals() -> Generator[None]:
+    """Undo what an edge that ran in this process has set up: its log goes to a stream that pytest closes."""
     edge = logging.getLogger("service")
     before = (list(edge.handlers), edge.level, edge.propagate)
+    terminate = signal.getsignal(signal.SIGTERM)
     yield
     edge.handlers, edge.propagate = before[0], before[2]
     edge.setLevel(before[1])
+    signal.signal(signal.SIGTERM, terminate)
 
 
 def _cuda_is_here() -> bool:
