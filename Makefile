@@ -31,10 +31,11 @@ demo: $(STAMP)
 test: $(STAMP)
 	CI= BUILD_NUMBER= $(VENV)/bin/pytest --numprocesses auto --dist loadfile $(ARGS)
 
-# What `make test` draws a hundred times a test, here 20,000 times; then cases made from the OpenAPI documents of both
-# ports, for a quarter of an hour each: ARGS="--seconds 60" for less.
+# What `make test` draws a hundred times a test, here 20,000 times; then a million hostile latents, then cases made from
+# the OpenAPI documents of both ports, for half an hour each: ARGS="--seconds 60" for less.
 fuzz: $(STAMP) $(FUZZ_STAMP)
 	CI= BUILD_NUMBER= $(VENV)/bin/pytest --hypothesis-profile=long --timeout=3600 tests/fuzz tests/service/test_linear_parsers.py
+	$(VENV)/bin/python -m tests.fuzz.over_latents
 	$(VENV)/bin/python -m tests.fuzz.over_openapi $(FUZZ)/bin/schemathesis $(ARGS)
 
 $(FUZZ_STAMP):

@@ -1,6 +1,6 @@
 """Cases that schemathesis makes from the edge's own OpenAPI documents, sent to real servers: none may end in a 5xx.
 
-    python -m tests.fuzz.over_openapi SCHEMATHESIS [--seconds 900]
+    python -m tests.fuzz.over_openapi SCHEMATHESIS [--seconds 1800]
 
 Schemathesis lives in an environment of its own (see `make fuzz`). It has both tokens, so purges and latents are asked
 for too. What the servers log of failures that nobody foresaw counts as well.
@@ -24,7 +24,7 @@ CASES = re.compile(r"([\d,]+) generated")
 def main() -> int:
     read = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     read.add_argument("schemathesis", type=Path)
-    read.add_argument("--seconds", type=int, default=900, help="for each of the two documents")
+    read.add_argument("--seconds", type=int, default=1800, help="for each of the two documents")
     given = read.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         return fuzz(given.schemathesis, scratch=Path(scratch), seconds=given.seconds)
