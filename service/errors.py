@@ -1,17 +1,17 @@
-"""All errors of the edge, with their statuses and their public sentences. No I/O, no framework.
+"""All errors of the edge, with their HTTP statuses and their sentences for clients. No I/O, no framework.
 
 EdgeError
-├── SettingsError             the edge does not start; the message lists all faults of the settings
+├── SettingsError             the edge does not start; the message lists all invalid settings
 ├── CannotListen              the edge does not start; its port is in use, or the user may not use it
 ├── TooFewFiles               the edge does not start; the limit of open files is below what a worker needs
 ├── RequestError         400  the client's request is invalid
 │   ├── BadImageId
 │   ├── BadResolution
 │   ├── BadFormat
-│   ├── LatentsDenied    401  a latent was requested without the token of this edge's children
+│   ├── LatentsDenied    401  a latent was requested without the right token
 │   ├── LatentsOff       404  this edge serves no latents
-│   ├── FieldsTooLarge   431  the header fields are more than the edge forwards to the origin
-│   ├── MalformedRequest      no HTTP that the edge understands, or without the one Host that it needs
+│   ├── FieldsTooLarge   431  the header fields to forward to the origin are too many or too long
+│   ├── MalformedRequest      not valid HTTP/1.1, or not exactly one valid Host field
 │   ├── RequestTooSlow   408
 │   ├── BodyTooLarge     413
 │   ├── TargetTooLong    414
@@ -22,7 +22,7 @@ EdgeError
 ├── SourceError               the origin's answer is not a picture that the edge can serve
 │   ├── NotAPicture      415
 │   ├── DamagedPicture   422
-│   └── PictureTooLarge  413  too many bytes or pixels, found before a full decode, or too much work
+│   └── PictureTooLarge  413  too many bytes or pixels, or too much CPU time or memory to decode
 ├── OriginError               the origin sent no picture
 │   ├── OriginRefused    4xx, 5xx: the origin's own status, passed on (rules/origin_refused.py)
 │   ├── OriginUnreachable  502
@@ -39,7 +39,7 @@ EdgeError
 │   └── ForeignRecord         another layout, or a bitstream of other weights; it is overwritten
 │       └── RecordOfOthers    a record that edges of another release still use; it stays in the store
 ├── DamagedMessage            never reaches a client: the decoder and its workers drop the message
-├── StoreUnavailable          never reaches a client: the picture is resized from the origin's
+├── StoreUnavailable          never reaches a client: the origin's picture is resized and served
 └── Leaving              503  the edge is stopping, and this request exceeded EDGE_DRAIN_S
 """
 # ruff: noqa: N818  (errors are named after the event; the tree above says that they are errors)
@@ -55,25 +55,25 @@ from service.reason import Reason
 from service.rendition import MEDIA_TYPES, RES_VALUES
 
 BEARER = 'Bearer realm="latentedge"'
-"""The challenge to a client that has not the right token (RFC 6750 3)."""
+"""The WWW-Authenticate challenge in a response to a request without the right token (RFC 6750 3)."""
 
 
 class EdgeError(Exception):
-    """An error, with its status, its sentence for clients (`public`), and whether it is logged (`report`)."""
+    """An error with its HTTP status, its sentence for clients (`public`), and whether it is logged (`report`)."""
 
     status: int = HTTPStatus.INTERNAL_SERVER_ERROR
     public: ClassVar[str] = "The edge failed to answer."
     report: ClassVar[bool] = True
     retry_after_s: ClassVar[int | None] = None
     challenge: ClassVar[str] = ""
-    """How a client has to identify itself (RFC 9110 11.6.1)."""
+    """The value of WWW-Authenticate in the response (RFC 9110 11.6.1); empty for none."""
     collapsed = False
-    """Whether this is the error of another request's fetch, for which this request waited (RFC 9211 2.6)."""
+    """Whether the error came from another request's fetch, for which this request waited (RFC 9211 2.6)."""
     forwarded: Reason | None = None
-    """Why the request was forwarded to the origin, if it was."""
+    """Why the request was forwarded to the origin; None if it was not forwarded."""
 
     def for_waiter(self) -> Self:
-        """Return a copy of this error for a request that waited for the failed one."""
+        """Return a copy of this error for another request, which waited for the fetch that failed."""
         told = type(self).__new__(type(self), *self.args)
         told.__dict__.update(self.__dict__)
         told.collapsed = True
@@ -89,11 +89,11 @@ class SettingsError(EdgeError):
 
 
 class CannotListen(EdgeError):
-    """The server's address cannot be bound."""
+    """The server cannot bind its address and port."""
 
 
 class TooFewFiles(EdgeError):
-    """The hard limit of open files is below what a worker needs."""
+    """The hard limit of open files (`ulimit -Hn`) is below what a worker needs."""
 
 
 class RequestError(EdgeError):
@@ -125,7 +125,7 @@ class BadFormat(RequestError):
 
 
 class LatentsDenied(RequestError):
-    """A request for a latent has no token, or not that of this edge."""
+    """A request for a latent has no token, or a token that is not this edge's EDGE_LATENT_TOKEN."""
 
     status = HTTPStatus.UNAUTHORIZED
     public = "Latents are for edges that have this one as their parent: the token is missing or wrong."
@@ -133,21 +133,21 @@ class LatentsDenied(RequestError):
 
 
 class LatentsOff(RequestError):
-    """A latent was asked for, and this edge hands out none."""
+    """A latent was requested, but this edge serves none, because it has no EDGE_LATENT_TOKEN."""
 
     status = HTTPStatus.NOT_FOUND
     public = "This edge hands out no latents: it has no EDGE_LATENT_TOKEN."
 
 
 class FieldsTooLarge(RequestError):
-    """The header fields to forward are more, or longer, than the edge forwards to an origin (RFC 6585 5)."""
+    """The request's header fields are too many, or too long, to be forwarded to the origin (RFC 6585 5)."""
 
     status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
     public = "The request has too many header fields, or too long ones, to be forwarded to the origin."
 
 
 class MalformedRequest(RequestError):
-    """What came is no HTTP/1.1, or has no Host, two, or an impossible one (RFC 9112 3.2)."""
+    """The request is not valid HTTP/1.1, or does not have exactly one valid Host field (RFC 9112 3.2)."""
 
     public = "This is not a valid HTTP/1.1 request with one Host field."
 
@@ -160,35 +160,35 @@ class RequestTooSlow(RequestError):
 
 
 class BodyTooLarge(RequestError):
-    """No route takes so much."""
+    """The request has more content than any route of the edge accepts."""
 
     status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
     public = "The content of the request is too large."
 
 
 class TargetTooLong(RequestError):
-    """Longer than any id and its arguments."""
+    """The request target is longer than 8192 bytes, which no image id with its arguments needs."""
 
     status = HTTPStatus.REQUEST_URI_TOO_LONG
     public = "The target of the request is longer than 8192 bytes."
 
 
 class HeadTooLarge(RequestError):
-    """More fields, or bytes, than EDGE_HEADER_FIELDS and EDGE_HEADER_BYTES."""
+    """The request has more header fields than EDGE_HEADER_FIELDS, or a head longer than EDGE_HEADER_BYTES."""
 
     status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
     public = "The header fields of the request are too many, or too long."
 
 
 class UnknownCoding(RequestError):
-    """The body has a transfer coding other than chunked (RFC 9112 6.1)."""
+    """The request has a transfer coding other than chunked (RFC 9112 6.1)."""
 
     status = HTTPStatus.NOT_IMPLEMENTED
     public = "The edge understands no transfer coding but chunked."
 
 
 class UnknownVersion(RequestError):
-    """The major version is not 1."""
+    """The HTTP version of the request is neither 1.1 nor 1.0."""
 
     status = HTTPStatus.HTTP_VERSION_NOT_SUPPORTED
     public = "The edge speaks HTTP/1.1 and HTTP/1.0."
@@ -207,17 +207,17 @@ class SourceError(EdgeError):
 
     report = False
     label: ClassVar[str] = "unusable"
-    """The label in metrics. A subclass without a label has that of its base class."""
+    """The label of this error in metrics. Subclasses inherit it unless they set their own."""
     lifetime_s = 0
-    """For how long the edge may remember this: as long as the origin's answer is fresh, within the operator's limit."""
+    """For how many seconds the error may be kept as a negative cache entry; 0 means not at all."""
     vary = ""
-    """The Vary field of the origin's answer."""
+    """The Vary field of the origin's response."""
     ttl_s: int | None = None
-    """How long a remembered error still holds; None where the origin has just been asked."""
+    """For how many more seconds the negative cache entry is fresh; None if the error is not from the cache."""
 
     @property
     def is_reusable(self) -> bool:
-        """Whether this may answer other requests too (RFC 9111 4)."""
+        """Whether the error may also be sent to other requests for the picture (RFC 9111 4)."""
         return self.lifetime_s > 0 or self.ttl_s is not None
 
 
@@ -249,11 +249,11 @@ class OriginError(EdgeError):
     """The origin sent no picture."""
 
     label: ClassVar[str] = "failed"
-    """The label in metrics. A subclass without a label has that of its base class."""
+    """The label of this error in metrics. Subclasses inherit it unless they set their own."""
 
 
 class OriginUnreachable(OriginError):
-    """The edge cannot connect to the origin."""
+    """The edge cannot connect to the origin, or the connection failed in an unexpected way."""
 
     status = HTTPStatus.BAD_GATEWAY
     public = "The origin cannot be reached."
@@ -282,7 +282,7 @@ class DamagedLatent(UnusableLatent):
 
 
 class ForeignLatent(UnusableLatent):
-    """The latent is of other weights, or of another version or kind."""
+    """The latent was encoded with other weights, or is of a version or kind that this edge cannot decode."""
 
     label = "foreign"
 
@@ -300,33 +300,33 @@ class CodecError(EdgeError):
 
 
 class QueueFull(CodecError):
-    """A queue is full, or the expected wait is too long."""
+    """A queue of the edge is full, or the expected wait in it is too long."""
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
     public = "The edge is overloaded at the moment."
     report = False
     reason: ClassVar[Reason] = Reason.QUEUE_FULL
-    """The reason in Cache-Status and in metrics if a picture is served without being encoded."""
+    """The reason in Cache-Status and in metrics if this error made the edge serve a picture without encoding it."""
     retry_after_s = 1
 
 
 class DecoderAway(QueueFull):
-    """The codec is stopping, or its process has died or did not answer in time. Each outage is logged once."""
+    """The codec is stopping, or the decoder process has died or did not answer in time. Each outage is logged once."""
 
     public = "The edge's decoder is not available at the moment."
     reason = Reason.DECODER_AWAY
 
 
 class CodecFailed(CodecError):
-    """The codec failed. If the accelerator had failed before, this was the CPU that replaces it."""
+    """The codec raised an unexpected error. If the GPU had failed before, the CPU that replaced it has failed too."""
 
     public = "The picture could not be decoded."
     label: ClassVar[str] = "codec_failed"
-    """The label in metrics, if a parent's latent was decoded."""
+    """The label in metrics if the codec failed on a latent of the parent."""
 
 
 class DamagedBitstream(CodecError):
-    """The bitstream of a record failed its own checks, although the record's checksum is right."""
+    """The bitstream of a record is invalid, although the record's own checksum matches."""
 
     reason: ClassVar[Reason] = Reason.DAMAGED_RECORD
 
@@ -335,7 +335,7 @@ class RecordError(EdgeError):
     """The record in the store cannot be used."""
 
     reason: Reason = Reason.DAMAGED_RECORD
-    """The reason in Cache-Status and in metrics for asking the origin instead."""
+    """The reason in Cache-Status and in metrics why the origin is asked instead of using the record."""
 
 
 class DamagedRecord(RecordError):
@@ -343,20 +343,20 @@ class DamagedRecord(RecordError):
 
 
 class ForeignRecord(RecordError):
-    """The record is valid, but of another layout or of other weights."""
+    """The record is valid, but has another layout, or a bitstream of other weights."""
 
     reason = Reason.FOREIGN_RECORD
 
 
 class RecordOfOthers(ForeignRecord):
-    """The record is of a newer release, or a recent one of other weights. Other edges still use it, so it stays."""
+    """The record has a newer layout, or is recent and of other weights. Other edges may use it, so it is kept."""
 
     def __init__(self, message: str, *, reason: Reason, value: bytes) -> None:
         super().__init__(message)
         self.reason = reason
-        """The reason in Cache-Status and in metrics."""
+        """The reason in Cache-Status and in metrics why the record is not used."""
         self.value = value
-        """The string in the store."""
+        """The string in the store that holds the record."""
 
 
 class DamagedMessage(EdgeError):
@@ -368,7 +368,7 @@ class StoreUnavailable(EdgeError):
 
 
 class Leaving(EdgeError):
-    """The request was cancelled at the end of EDGE_DRAIN_S."""
+    """The edge is shutting down, and cancelled the request when EDGE_DRAIN_S had passed."""
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
     public = "The edge is shutting down."
@@ -378,7 +378,7 @@ class Leaving(EdgeError):
 
 @contextmanager
 def note_forward_reason(reason: Reason) -> Iterator[None]:
-    """Store the reason for asking the origin in every error that this block raises."""
+    """Set `forwarded`, the reason for asking the origin, on every EdgeError that the block raises."""
     try:
         yield
     except EdgeError as error:

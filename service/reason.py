@@ -1,4 +1,4 @@
-"""All reasons of the edge's decisions on requests. Standard library only.
+"""All reasons for the edge's decisions on requests. Standard library only.
 
 Each reason is a value in `Cache-Status` (RFC 9211), a label in metrics, and a row of "Why was this a miss?" in
 docs/http.md, which says what an operator can do about it.
@@ -11,22 +11,22 @@ from enum import Enum, unique
 
 @unique
 class Reason(Enum):
-    """A reason: the `fwd` and the `detail` of `Cache-Status`. An empty string is left out."""
+    """A reason, as the parameters `fwd` and `detail` of `Cache-Status`. A parameter is left out if it is empty."""
 
-    # Why a request was forwarded to the origin or the parent.
+    # These reasons tell why a request was forwarded to the origin or the parent.
     URI_MISS = "uri-miss", ""
-    """The store has no record: never stored, evicted, expired, or purged by id. The store cannot tell which."""
+    """The store has no record: it was never stored, or it was evicted, has expired, or was purged by id."""
     VARY_MISS = "vary-miss", ""
     STALE = "stale", ""
     PURGED = "uri-miss", "purged"
-    """The record is in the store, but older than a purge of its tag or of all pictures."""
+    """The store has the record, but it is older than a purge of its tag or of all pictures."""
     DAMAGED_RECORD = "uri-miss", "damaged-record"
     FOREIGN_RECORD = "uri-miss", "foreign-record"
     NEWER_RECORD = "bypass", "newer-record"
     OTHER_WEIGHTS = "bypass", "other-weights"
     STORE_UNAVAILABLE = "bypass", "store-unavailable"
 
-    # Why an answer of the origin may not be stored.
+    # These reasons tell why a response of the origin may not be stored.
     NO_STORE = "", "no-store"
     PRIVATE = "", "private"
     NO_TRANSFORM = "", "no-transform"
@@ -37,13 +37,13 @@ class Reason(Enum):
     LONG_FIELD = "", "long-field"
     TOO_MANY_TAGS = "", "too-many-tags"
 
-    # Why a picture that may be stored was not encoded.
+    # These reasons tell why a picture that may be stored was not encoded.
     NOT_ADMITTED = "", "not-admitted"
     QUEUE_FULL = "", "queue-full"
     DECODER_AWAY = "", "decoder-away"
     NO_LEASE = "", "no-lease"
 
-    # Why the answer is not a decoded fresh latent.
+    # These reasons tell from what the response was made, if not from a fresh latent that was decoded for it.
     MEMORY = "", "memory"
     SOURCE = "", "source"
     STALE_WHILE_REVALIDATE = "", "stale-while-revalidate"
@@ -53,7 +53,7 @@ class Reason(Enum):
         self.fwd = fwd
         self.detail = detail
         self.label = (detail or fwd).replace("-", "_")
-        """The value of the label `reason`, `detail` or `fault` in metrics."""
+        """The value of this reason in the metric labels `reason`, `detail` and `fault`."""
 
 
 NOT_ENCODED = (Reason.NOT_ADMITTED, Reason.QUEUE_FULL, Reason.DECODER_AWAY, Reason.NO_LEASE)

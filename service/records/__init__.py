@@ -1,1 +1,1 @@
-"""What the store holds of pictures, and who may change it."""
+"""The records of pictures in the store: their formats, and the rules for reading, writing and purging them."""

@@ -1,4 +1,4 @@
-"""Estimate what the store holds, from a random sample of it, for the gauges and dashboards. Changes nothing."""
+"""Estimate what the store holds from a random sample of its keys, for metrics and dashboards. Nothing is changed."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from service.records.vary_rule import is_rule
 from service.store.latent_store import LatentStore
 from service.store.random_sample import Sample, StoredValue
 
-SAMPLE = 64  # assumed: the mean size of 64 records is within 10 % of the mean of all
-GOOD_FOR_S = 2.0  # assumed: dashboards ask every few seconds, and several may be open
+SAMPLE = 64  # assumed: the mean size of 64 sampled records is within 10 % of the mean size of all records
+GOOD_FOR_S = 2.0  # a census is reused for 2 s; assumed: dashboards poll every few seconds, and several may be open
 
 
 @dataclass(frozen=True, slots=True)
 class StoreCensus:
-    """The store as a dashboard shows it. Bytes are the store's own count of its memory, keys included."""
+    """An estimate of what the store holds. Bytes are memory as the store counts it, including keys."""
 
     answers: bool
     objects: int = 0
@@ -33,7 +33,7 @@ class StoreCensus:
 
 
 class Census:
-    """Takes samples on demand, at most one in two seconds."""
+    """Takes a census of the store on demand, at most one in GOOD_FOR_S seconds."""
 
     def __init__(
         self, store: LatentStore, telemetry: Telemetry, *, clock: Callable[[], float] = time.monotonic
@@ -46,7 +46,7 @@ class Census:
         self._good_until_s = float("-inf")
 
     async def take(self) -> StoreCensus:
-        """Return the latest census, and take another one if it is too old. The gauges show it too."""
+        """Return the latest census, or a new one if it is older than GOOD_FOR_S. A new one also sets the gauges."""
         async with self._looking:
             if self._clock() >= self._good_until_s:
                 self._latest = await self._look()
@@ -70,9 +70,9 @@ class Census:
 
 
 def estimate(sample: Sample) -> StoreCensus:
-    """Estimate the whole store from a sample."""
+    """Return an estimate of the whole store, scaled up from a sample."""
     records = [(stored, record) for stored in sample.values if (record := _readable(stored)) is not None]
-    # Negative cache entries and vary rules are keys too, but hold no picture.
+    # Negative cache entries and vary rules have keys with the same prefix, but hold no picture.
     seen = len(records) + sum(is_negative_entry(stored.value) or is_rule(stored.value) for stored in sample.values)
     scale = sample.objects / seen if seen else 0.0
     return StoreCensus(
@@ -94,5 +94,6 @@ def _readable(stored: StoredValue) -> Record | None:
 
 
 def _conventional_bytes(stored: StoredValue, record: Record) -> int:
-    overhead_bytes = max(0, stored.memory_bytes - len(stored.value))  # two keys instead of one
+    # A conventional edge would store two files under two keys, so the store's overhead for a key counts twice.
+    overhead_bytes = max(0, stored.memory_bytes - len(stored.value))
     return record.conventional_high_bytes + record.conventional_medium_bytes + 2 * overhead_bytes

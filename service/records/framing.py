@@ -2,11 +2,11 @@
 
     magic 3, version 1, CRC-32 4 | digest of the key 8, flags 2 | fields of a record, negative cache entry or vary rule
 
-The layout of the first eight bytes is the same in every version, and the checksum covers all other bytes and the magic
-and version too. So a reader can tell a string of a newer release from a damaged one. A flag that a reader does not know
-makes the string one of a newer release. A string that was copied under another key does not have that key's digest.
+The layout of the first eight bytes is the same in every version, and the checksum covers all bytes but itself. So a
+reader can tell a string of a newer release from a damaged one. A string with an unknown flag counts as one of a newer
+release. The digest shows whether a string was copied from another key.
 
-The version before the present one is read as well. It had neither digest nor flags.
+The previous version is read as well. It has neither digest nor flags.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from service.records.field_reader import FieldReader
 
 PREFIX = struct.Struct(">3sBI")
 KEY_DIGEST_BYTES = 8
-"""Assumed: a copy under another key is an accident, and 64 bits tell any two keys apart."""
+"""The length of the key's digest. Assumed: strings come under a wrong key only by accident, and 64 bits detect it."""
 BINDING = struct.Struct(f">{KEY_DIGEST_BYTES}sH")
 NO_FLAGS = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """What the frame of a string says, and a reader of its fields."""
+    """The version and the flags of a string whose frame is valid, and a reader of its fields."""
 
     version: int
     flags: int
@@ -38,58 +38,58 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Framing:
-    """The frame of one kind of string."""
+    """The frame format of one kind of string: records, negative cache entries or vary rules."""
 
     magic: bytes
     version: int
-    """The version that is written."""
+    """The version number of the strings that this release writes."""
     previous_seals_magic: bool
-    """Whether the checksum of the previous version covers its magic and version too."""
+    """Whether the checksum of the previous version also covers the magic and the version."""
     known_flags: int = NO_FLAGS
-    """The flags that a reader of this kind understands."""
+    """The bits of all flags that this release understands in strings of this kind."""
 
     @property
     def previous(self) -> int:
-        """The previous version, which is still read."""
+        """The number of the previous version, which this release still reads."""
         return self.version - 1
 
     def is_of(self, value: bytes) -> bool:
-        """Return whether a string of the store is of this kind."""
+        """Return whether a string of the store begins with the magic of this kind."""
         return value.startswith(self.magic)
 
     def build(self, body: bytes, key: bytes, *, flags: int = NO_FLAGS) -> bytes:
-        """Frame packed fields for this key."""
+        """Return the packed fields `body` in a frame, which binds them to `key`."""
         framed = BINDING.pack(key_digest(key), flags) + body
         return PREFIX.pack(self.magic, self.version, self._checksum(self.version, framed)) + framed
 
     def open(self, value: bytes, key: bytes) -> Opened:
-        """Return the version, the flags and a reader that stands at the first field.
+        """Check the frame of a string. Return its version, its flags and a reader that starts at the first field.
 
         Raises DamagedRecord, ForeignRecord for a version that is no longer read, or RecordOfOthers for a newer one.
         """
         if len(value) < PREFIX.size:
-            raise DamagedRecord("shorter than a header")
+            raise DamagedRecord(f"the string has {len(value)} bytes, fewer than the {PREFIX.size} of a frame's prefix")
         magic, version, checksum = PREFIX.unpack_from(value)
         if magic != self.magic:
-            raise DamagedRecord(f"does not start with {self.magic!r}")
+            raise DamagedRecord(f"the string does not start with {self.magic!r}")
         framed = value[PREFIX.size :]
         if checksum != self._checksum(version, framed):
-            raise DamagedRecord("the checksum does not match")
+            raise DamagedRecord("the checksum of the string does not match its bytes")
         reader, flags = FieldReader(framed, 0), NO_FLAGS
         if version == self.version:
             flags = self._read_binding(reader, value, key)
         elif version > self.version:
-            raise newer(f"version {version}", value)
+            raise newer(f"the string has version {version}, which only a newer release reads", value)
         elif version < self.previous:
-            raise ForeignRecord(f"version {version}")
+            raise ForeignRecord(f"the string has version {version}, which this release no longer reads")
         return Opened(version, flags, reader)
 
     def _read_binding(self, reader: FieldReader, value: bytes, key: bytes) -> int:
         digest, flags = reader.unpack(BINDING)
         if digest != key_digest(key):
-            raise DamagedRecord("made for another key")
+            raise DamagedRecord("the string was written for another key")
         if flags & ~self.known_flags:
-            raise newer(f"flags {flags:#06x}", value)
+            raise newer(f"the string has flags {flags:#06x}, some of which only a newer release knows", value)
         return int(flags)
 
     def _checksum(self, version: int, framed: bytes) -> int:
@@ -104,5 +104,5 @@ def newer(message: str, value: bytes) -> RecordOfOthers:
 
 
 def key_digest(key: bytes) -> bytes:
-    """Return the digest of a key that is part of each frame."""
+    """Return the digest of a key, which is part of the frame of the string under this key."""
     return hashlib.blake2b(key, digest_size=KEY_DIGEST_BYTES).digest()

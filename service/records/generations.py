@@ -1,7 +1,7 @@
-"""The purges as a process knows them: as the store has them now, or had them a second ago at most.
+"""A process's copy of the store's table of purges, which is at most a second old when it is used.
 
-Generations must never fall, even if the store loses its table (by a flush, or with a machine of a cluster). A process
-that remembers the table restores it. Where none does, everything that was stored before counts as purged.
+Generations must never decrease, even if the store loses the table (by a flush, or with a node of a cluster). A process
+that has a copy restores the table. If no process has one, all pictures that were stored before count as purged.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from service.store.generation_store import GenerationStore
 
 REFRESH_S = 1.0
 CANCEL_AGAIN_S = 0.1
-RETRY_S = 1.0  # assumed; without news the table is still refreshed
+RETRY_S = 1.0  # the pause before a failed subscription is retried (assumed); meanwhile the table is still refreshed
 
 
 class Generations:
-    """The purges of one origin, shared by all edges on its store."""
+    """The table of purges of one origin, which all edges with the same store share."""
 
     def __init__(self, store: GenerationStore, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._store = store
@@ -32,18 +32,19 @@ class Generations:
         self._listening: asyncio.Task[None] | None = None
 
     def listen(self) -> None:
-        """Start listening for news of purges."""
+        """Start a task that subscribes to changes of the table of purges."""
         self._listening = asyncio.create_task(self._listen())
 
     async def close(self) -> None:
-        """Stop listening."""
-        # A cancellation that comes while a client of the store connects is lost (redis 8.1 on uvloop, seen).
+        """Stop the task that `listen` started."""
+        # redis-py 8.1 on uvloop loses a cancellation that arrives while it connects (seen), so the task is cancelled
+        # again until it has ended.
         while self._listening is not None and not self._listening.done():
             self._listening.cancel()
             await asyncio.wait([self._listening], timeout=CANCEL_AGAIN_S)
 
     async def current(self) -> PurgeTable:
-        """Return the purges as they were a second ago or less. Raises StoreUnavailable."""
+        """Return the table of purges, at most REFRESH_S old. Raises StoreUnavailable."""
         if self._clock() >= self._good_until_s:
             async with self._refreshing:
                 if self._clock() >= self._good_until_s:
@@ -51,7 +52,7 @@ class Generations:
         return self._known
 
     async def read(self) -> PurgeTable:
-        """Return the purges as the store has them now. Raises StoreUnavailable."""
+        """Read the table of purges from the store, and return it. Raises StoreUnavailable."""
         asked_s = self._clock()
         latest = await self._store.latest()
         if latest < self._known.latest:
@@ -60,22 +61,25 @@ class Generations:
             await self._store.begin(HARD)
         if latest != self._known.latest or not latest:
             purges = PurgeTable(await self._store.table())
-            if purges.latest >= self._known.latest:  # another read may have been faster
+            if purges.latest >= self._known.latest:  # a concurrent read may have returned a newer table meanwhile
                 self._known = purges
         self._good_until_s = max(self._good_until_s, asked_s + REFRESH_S)
         return self._known
 
     async def purge(self, tag: str | None, *, soft: bool) -> int:
-        """Purge all pictures with a tag, or all. Returns when no process shows them. Raises StoreUnavailable."""
-        await self.read()  # restores the table if the store has lost it
+        """Purge all pictures with `tag`, or all pictures if it is None. Return the generation of the purge.
+
+        The method returns when no process serves the purged pictures any more. Raises StoreUnavailable.
+        """
+        await self.read()  # `read` restores the table of purges if the store has lost it
         generation = await self._store.advance(field_of(tag, soft=soft))
         await self.read()
-        # After this time the other processes have read the table, or will read it before they use their copy.
+        # After REFRESH_S, every other process has read the new table, or will read it before it uses its copy again.
         await asyncio.sleep(REFRESH_S)
         return generation
 
     async def next(self) -> int:
-        """Return a new generation, which fills from now on have and earlier ones have not. Raises StoreUnavailable."""
+        """Advance the latest generation, and return it. Earlier fills have a smaller one. Raises StoreUnavailable."""
         await self.read()
         return await self._store.advance(ONE)
 

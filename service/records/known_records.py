@@ -1,7 +1,7 @@
-"""Records that a process has unpacked before, looked up by the string in the store. No I/O, no clock.
+"""A cache of unpacked records, looked up by the string in the store. No I/O, no clock.
 
-Every hit reads the string from the store, so a purge, a renewal or a refinement takes effect at once. The record of an
-unchanged string is the same record, and comparing two strings takes a hundredth of the time of unpacking one.
+Every hit reads the string from the store, so a purge, a renewal or a refinement takes effect at once. If the string has
+not changed, its record comes from this cache: comparing two strings takes a hundredth of the time of unpacking one.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from service.records.framing import PREFIX
 from service.records.record import Record, unpack
 
 LIMIT_BYTES = 16 * 2**20
-"""Assumed: the records of a thousand pictures, as many as fill the default EDGE_HOT_BYTES with their files."""
+"""Assumed: enough for the records of a thousand pictures. Their files fill the default EDGE_HOT_BYTES."""
 OBJECTS_BYTES = 1200
-"""Measured (tracemalloc, Python 3.11): what the objects of one record take beside its strings."""
+"""The memory of one record's Python objects, without the bytes of its strings (measured: tracemalloc, Python 3.11)."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Known:
     header: bytes
-    """The string up to its bitstream, which the record holds."""
+    """The string in the store without its bitstream, which `record` holds."""
     key: bytes
     record: Record
 
@@ -30,9 +30,9 @@ class _Known:
         return OBJECTS_BYTES + len(self.header) + len(self.record.bitstream)
 
     def is_of(self, value: bytes, key: bytes) -> bool:
-        """Return whether exactly this string was unpacked: two records may have the same checksum.
+        """Return whether this record was unpacked from exactly this string under this key.
 
-        A copy under another key is another string.
+        The checksum alone does not tell, because two records may have the same one.
         """
         bitstream = self.record.bitstream
         return (
@@ -44,7 +44,7 @@ class _Known:
 
 
 class KnownRecords:
-    """The records that were read last, at most `limit_bytes` of them."""
+    """An LRU cache of unpacked records, which takes at most `limit_bytes` of memory."""
 
     def __init__(self, limit_bytes: int = LIMIT_BYTES) -> None:
         self._limit_bytes = limit_bytes
@@ -55,7 +55,7 @@ class KnownRecords:
         return len(self._by_checksum)
 
     def read(self, value: bytes, key: bytes) -> Record:
-        """Return the record in the string under this key. Raises as `unpack` does."""
+        """Return the record in the string `value` under `key`, unpacked now or before. Raises what `unpack` raises."""
         checksum = value[: PREFIX.size]
         known = self._by_checksum.get(checksum)
         if known is not None and known.is_of(value, key):

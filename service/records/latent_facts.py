@@ -1,9 +1,8 @@
-"""The facts that travel beside a latent between tiers, as a structured field (RFC 9651). Pure.
+"""The facts about a picture that a parent edge sends with its latent, as a structured field (RFC 9651). No I/O.
 
     Latentedge-Source: digest=:...:, bytes=81234, high=31000, medium=9800, refinement=0, etag=:...:, stale
 
-They let a child edge answer with the entity tags of its parent, and ask the origin itself whether the picture has
-changed.
+With these facts, a child edge sends the same entity tags as its parent, and can revalidate the picture with the origin.
 """
 
 from __future__ import annotations
@@ -20,14 +19,14 @@ from service.rules.negotiation import LATENT_MEDIA_TYPE
 
 FIELD = "Latentedge-Source"
 FIELD_CAP_CHARACTERS = 2048
-"""Derived: the longest etag takes 684 characters, everything else less than 150."""
+"""The longest field that is parsed. Derived: the longest etag takes 684 characters, all other members less than 150."""
 _LARGEST = 2**32 - 1
 """The largest size in bytes that a record can hold."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LatentFacts:
-    """The file that the latent was made from, and its history."""
+    """Facts about the file from which a latent was encoded, and about the latent itself."""
 
     source_digest: bytes
     source_bytes: int
@@ -36,11 +35,12 @@ class LatentFacts:
     refinement: int = 0
     origin_etag: str = ""
     is_stale: bool = False
-    """Whether the parent's record is stale. After a soft purge its dates do not tell that; a child must ask again."""
+    """Whether the parent's record is stale. After a soft purge its dates do not show it, so the child needs this flag.
+    """
 
 
 def facts_of(record: Record, *, is_stale: bool = False) -> LatentFacts:
-    """Return the facts of a stored picture."""
+    """Return the facts to send with the latent of a stored picture."""
     return LatentFacts(
         source_digest=record.source_digest,
         source_bytes=record.source_bytes,
@@ -53,7 +53,7 @@ def facts_of(record: Record, *, is_stale: bool = False) -> LatentFacts:
 
 
 def latent_tag(record: Record) -> str:
-    """Return the entity tag of a stored latent. It is built like the tags of its pictures, without a head id."""
+    """Return the entity tag of a stored latent: a hash like the tags of its pictures, but without a head id."""
     return entity_tag(
         Rendered(
             source_digest=record.source_digest,
@@ -68,7 +68,7 @@ def latent_tag(record: Record) -> str:
 
 
 def write_facts(facts: LatentFacts) -> str:
-    """Return the facts as the value of the field. Texts are byte sequences too, which need no escapes."""
+    """Return the value of the Latentedge-Source field. Texts are written as byte sequences, which need no escapes."""
     members = Dictionary()
     members["digest"] = Item(facts.source_digest)
     members["bytes"] = Item(facts.source_bytes)
@@ -82,7 +82,7 @@ def write_facts(facts: LatentFacts) -> str:
 
 
 def read_facts(field: str) -> LatentFacts | None:
-    """Read the value of the field; None for an empty, malformed or impossible one (RFC 9651 4.2)."""
+    """Parse the Latentedge-Source field. Return None if it is empty, malformed or out of range (RFC 9651 4.2)."""
     members = Dictionary()
     if len(field) > FIELD_CAP_CHARACTERS:
         return None
@@ -97,7 +97,7 @@ def read_facts(field: str) -> LatentFacts | None:
             origin_etag=_bytes(members, "etag").decode("ascii"),
             is_stale="stale" in members and members["stale"].value is True,
         )
-    except (ValueError, KeyError, AttributeError):  # no structured field, a member that is missing, an inner list
+    except (ValueError, KeyError, AttributeError):  # the field is malformed, or a member is missing or an inner list
         return None
     return facts if len(facts.source_digest) == DIGEST_BYTES and fits(facts.origin_etag, ETAG_CAP_BYTES) else None
 
@@ -105,12 +105,12 @@ def read_facts(field: str) -> LatentFacts | None:
 def _bytes(members: Dictionary, name: str) -> bytes:
     value = members[name].value
     if not isinstance(value, bytes):
-        raise ValueError("not a byte sequence")  # noqa: TRY004  (as of all that is malformed)
+        raise ValueError(f"{name} is not a byte sequence")  # noqa: TRY004  (`read_facts` catches ValueError)
     return value
 
 
 def _integer(members: Dictionary, name: str, largest: int) -> int:
     value = members[name].value
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= largest:
-        raise ValueError("not a number of this size")
+        raise ValueError(f"{name} is not an integer from 0 to {largest}")
     return value

@@ -1,11 +1,11 @@
 """One fill per picture over all processes and machines: the holder of the lease asks the origin, the others wait.
 
-    take -> mine          fill, and store under its token: a lease that has ended (a pause, a purge) stores nothing
-         -> another's     wait until that lease has ended, look for its record, else take the lease
-         -> hit-for-miss  the picture may not be stored: no request waits for another's fetch (Varnish)
-         -> unknown       the store does not answer, or this process has waited long enough: fill, and store nothing
+    take -> mine          fill, and store the record, unless the lease has ended meanwhile (by a pause or a purge)
+         -> another's     wait until that lease has ended; then look for the new record, or else take the lease
+         -> hit-for-miss  the picture may not be stored, so no request waits for another one's fetch (Varnish's term)
+         -> unknown       the store does not answer, or this process has waited too long: fill, and store nothing
 
-One flight of each process waits, not each of its requests. It polls, since a notification would take a subscription per
+Only one flight of each process waits for a lease. It polls, because a notification would need a subscription for each
 picture, and a fill takes only as long as the first few polls.
 """
 
@@ -23,18 +23,21 @@ from service.errors import RecordError, StoreUnavailable
 from service.store.latent_store import LatentStore, Token
 
 TOKEN_BYTES = 16
-# Assumed: longer than an event loop is ever blocked, and short enough to wait for where the holder was killed.
+# The TTL of a lease. Assumed: an event loop is never blocked for so long, and waiting so long is acceptable if the
+# holder of the lease was killed.
 LEASE_MS = 5_000
 HEARTBEATS = 3
-"""How often a lease is renewed in its lifetime."""
-HIT_FOR_MISS = b"passed"  # shorter than any token
-# Assumed. A mark that is wrong costs little: the first answer that may be stored removes it.
+"""A lease is renewed this many times within LEASE_MS."""
+HIT_FOR_MISS = b"passed"  # shorter than TOKEN_BYTES, so it equals no token
+# The TTL of a hit-for-miss mark (assumed). An outdated mark costs little, because the first response that may be stored
+# removes it.
 HIT_FOR_MISS_MS = 60_000
-FIRST_PAUSE_S, LONGEST_PAUSE_S, PAUSE_GROWTH = 0.02, 0.25, 1.5  # assumed: an encode takes 60 ms
+# The pauses between polls of a lease. Assumed: an encode takes 60 ms.
+FIRST_PAUSE_S, LONGEST_PAUSE_S, PAUSE_GROWTH = 0.02, 0.25, 1.5
 
 
 class Standing(Enum):
-    """What the lease of a picture means to the process that asked for it."""
+    """Who holds the lease of a picture, as seen by the process that tried to take it."""
 
     MINE = auto()
     ANOTHERS = auto()
@@ -44,31 +47,31 @@ class Standing(Enum):
 
 @dataclass(slots=True)
 class Lease:
-    """The lease of one picture as it was found."""
+    """The result of trying to take the lease of one picture."""
 
     standing: Standing
     token: Token
     mark: bytes = b""
-    """The string that is left in the store when the lease ends; empty for none."""
+    """The string that replaces the lease in the store when it ends; empty for none."""
     holder: bytes = b""
 
     @property
     def may_fill(self) -> bool:
-        """Whether this process asks the origin now."""
+        """Whether this process may fetch the picture now, instead of waiting for another process."""
         return self.standing is not Standing.ANOTHERS
 
     @property
     def writes(self) -> Token | None:
-        """The token to store with, or None if nothing may be stored."""
+        """The token under which the record may be stored; None if nothing may be stored."""
         return self.token if self.standing is Standing.MINE else None
 
     def mark_hit_for_miss(self) -> None:
-        """Mark the picture as one that may not be stored: each request of the next minute fetches it for itself."""
+        """Leave a hit-for-miss mark when the lease ends, so that each request of the next minute fetches for itself."""
         self.mark = HIT_FOR_MISS
 
 
 class Leases:
-    """The leases of one store."""
+    """Gives access to the leases of all pictures in one store."""
 
     def __init__(self, store: LatentStore, *, patience_s: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._store = store
@@ -76,23 +79,23 @@ class Leases:
         self._clock = clock
 
     def line(self, key: bytes) -> Line:
-        """Return a place among the processes that want to fill one picture."""
+        """Return a Line, with which this process takes the lease `key` or waits for it up to `patience_s`."""
         return Line(self._store, key, until_s=self._clock() + self._patience_s, clock=self._clock)
 
     async def is_hit_for_miss(self, key: bytes) -> bool:
-        """Return whether a picture is marked as one that may not be stored."""
+        """Return whether the lease `key` holds a hit-for-miss mark: the picture may not be stored."""
         with suppress(RecordError):
             return await self._store.get(key) == HIT_FOR_MISS
         return False
 
     async def clear_hit_for_miss(self, key: bytes) -> None:
-        """Remove the mark, so that the next request fills again."""
+        """Remove the hit-for-miss mark under the lease `key`, so that requests wait for one common fill again."""
         with suppress(StoreUnavailable):
             await self._store.give_back(Token(key, HIT_FOR_MISS))
 
 
 class Line:
-    """Waits for the lease of one picture."""
+    """Takes the lease of one picture, or waits until another process has released it."""
 
     def __init__(self, store: LatentStore, key: bytes, *, until_s: float, clock: Callable[[], float]) -> None:
         self._store = store
@@ -102,7 +105,7 @@ class Line:
         self.waited = False
 
     def of(self, key: bytes) -> Line:
-        """Return a place in the line for another lease; the time that was waited counts there too."""
+        """Return a Line for the lease `key` with the deadline of this one, because time already waited counts."""
         if key == self._token.lease:
             return self
         line = Line(self._store, key, until_s=self._until_s, clock=self._clock)
@@ -111,7 +114,7 @@ class Line:
 
     @asynccontextmanager
     async def lease(self) -> AsyncIterator[Lease]:
-        """Ask for the lease and yield it. If it is ours, it is renewed until the block ends."""
+        """Try to take the lease, and yield the result. A lease that this process holds is renewed during the block."""
         lease = await self._take()
         if lease.standing is not Standing.MINE:
             yield lease
@@ -121,11 +124,11 @@ class Line:
             yield lease
         finally:
             beating.cancel()
-            with suppress(StoreUnavailable):  # it ends by itself
+            with suppress(StoreUnavailable):  # a lease that cannot be ended expires after LEASE_MS
                 await self._end(lease)
 
     async def wait(self, lease: Lease) -> None:
-        """Wait until the other process no longer holds the lease, or this one has waited long enough."""
+        """Wait until the other process no longer holds the lease, or until the deadline of this Line."""
         self.waited = True
         pause_s = FIRST_PAUSE_S
         with suppress(StoreUnavailable, RecordError):

@@ -1,9 +1,9 @@
-"""Where the record for a request lies: under its picture's key, or under that of a variant. No I/O.
+"""Compute the store's key for a request: the key of the picture, or of one of its variants. No I/O.
 
     p:{picture}             a record, a negative cache entry, or the vary rule of the picture
-    p:{picture}:variant     a record or a negative cache entry, where there is a rule, whose nonce is part of the name
+    p:{picture}:variant     a record or a negative cache entry of one variant (a hash of the rule's nonce and fields)
 
-A Redis Cluster chooses the machine by what stands in braces: a rule, its variants and their leases lie on the same one.
+A Redis Cluster chooses the node by the part in braces, so a rule, its variants and their leases are on the same node.
 """
 
 from __future__ import annotations
@@ -20,40 +20,40 @@ from service.rules.vary import NO_FIELDS, Fields, selection
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
-    """Where one request's record is stored."""
+    """The keys of one request's record and lease, and the vary rule on which they depend."""
 
     image_id: str
     home: bytes
-    """The picture's key."""
+    """The picture's key, which does not depend on the variant."""
     fields: Fields = NO_FIELDS
-    """The request's header fields that reach the origin."""
+    """The request's header fields that are forwarded to the origin."""
     held: bytes | None = None
-    """The string that the store held under `home`."""
+    """The string that the store held under `home`; None if it held none, b"" if the key was of another type."""
     rule: VaryRule | None = None
-    """The vary rule in that string, if it is one."""
+    """The vary rule of the picture; None if the picture does not vary, or is not stored."""
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names of the fields by which the picture varies, as far as that is known."""
+        """The names of the request fields by which the picture varies; empty without a vary rule."""
         return () if self.rule is None else self.rule.names
 
     @property
     def key(self) -> bytes:
-        """The key of the record."""
+        """The key of the record: that of the picture, or of a variant if there is a vary rule."""
         return self.home if self.rule is None else self.home + b":" + self._variant(self.rule)
 
     @property
     def lease(self) -> bytes:
-        """The key of the lease under which it is filled. Each variant has its own."""
+        """The key of the lease for filling this record. Each variant has its own lease."""
         return lease_key(self.key)
 
     @property
     def miss(self) -> Reason:
-        """Why the origin is asked if the key holds nothing (RFC 9211 2.2)."""
+        """The reason in Cache-Status for forwarding the request if the key holds nothing (RFC 9211 2.2)."""
         return Reason.URI_MISS if self.rule is None else Reason.VARY_MISS
 
     def under(self, rule: VaryRule | None) -> Lookup:
-        """Return the same request's lookup under another rule."""
+        """Return the lookup of the same request with another vary rule, or without one."""
         return replace(self, rule=rule)
 
     def _variant(self, rule: VaryRule) -> bytes:

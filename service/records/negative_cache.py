@@ -1,4 +1,4 @@
-"""Negative cache entries: errors of the origin, and files of the origin that are of no use, remembered for a while."""
+"""Read and write negative cache entries: errors of the origin, and files of the origin that the edge cannot serve."""
 
 from __future__ import annotations
 
@@ -35,7 +35,10 @@ class NegativeCache:
         self._now = now
 
     def recall(self, value: bytes, key: bytes, purges: PurgeTable) -> None:
-        """Raise the error in the string under this key, unless it has expired or was purged."""
+        """Raise the error in the negative cache entry `value`. Return if the entry has expired or was purged.
+
+        Raises a RecordError if the entry cannot be read.
+        """
         entry, now_s = unpack_negative_entry(value, key), self._now()
         left_s = freshness.remaining_s(born_ms=entry.born_ms, lifetime_s=entry.lifetime_s, now_s=now_s)
         if left_s > 0 and entry.generation >= purges.latest:
@@ -50,16 +53,16 @@ class NegativeCache:
     async def remember(
         self, key: bytes, error: Rememberable, *, under: Token, generation: int, beside: Beside | None, over: bool
     ) -> None:
-        """Store an error for as long as the origin or the operator says. `over`: replace what the key holds."""
+        """Store an error for its freshness lifetime. `over` allows it to replace the present string of the key."""
         value, left_s = self.pack(key, error, generation=generation)
         if left_s > 0:
-            # Otherwise only where the key holds nothing: even a stale picture is worth more than an error.
+            # `add` stores only if the key does not exist, because even a stale picture is worth more than an error.
             store = self._store.put if over else self._store.add
             with suppress(StoreUnavailable):
                 await store(key, value, ttl_s=left_s, under=under, beside=beside)
 
     def pack(self, key: bytes, error: Rememberable, *, generation: int) -> tuple[bytes, int]:
-        """Return an error as the string that `recall` reads, and its lifetime in seconds; 0 means not to store it."""
+        """Return a negative cache entry for an error, and its lifetime in seconds; 0 means not to store it."""
         if isinstance(error, SourceError):
             entry = self._of_source(error, generation)
         else:
@@ -80,7 +83,8 @@ class NegativeCache:
         )
 
     def _of_source(self, error: SourceError, generation: int) -> NegativeEntry:
-        # The edge has found this just now, and the origin's other fields are about the file.
+        # The lifetime starts now, when the edge has found the file to be unusable. Vary is the only field of the origin
+        # that is kept, because the other fields describe the file.
         return NegativeEntry(
             status=error.status,
             born_ms=round(self._now() * 1000),
@@ -93,7 +97,7 @@ class NegativeCache:
 
 def _source_error(entry: NegativeEntry, *, ttl_s: int) -> SourceError:
     if entry.status not in SOURCE_ERRORS:
-        raise DamagedRecord(f"status {entry.status} as an error of the edge's own")
-    error = SOURCE_ERRORS[entry.status]("remembered")
+        raise DamagedRecord(f"a negative cache entry for an unusable file has the status {entry.status}")
+    error = SOURCE_ERRORS[entry.status]("a negative cache entry says so")
     error.ttl_s, error.vary = ttl_s, entry.passed.vary
     return error

@@ -1,8 +1,8 @@
-"""The negative cache entry as a string of the store, framed as `framing` says. No I/O, no clock.
+"""The format of a negative cache entry in the store, inside the frame of framing.py. No I/O, no clock.
 
-It holds an error of the origin, or with the flag EDGES_OWN an error of this edge: the origin's file is of no use.
+It holds an error of the origin, or with the flag EDGES_OWN an error of this edge, which cannot serve the origin's file.
 
-frame 18 | born_ms, lifetime_s, status, generation, lengths (FIXED) | what is passed on, and more
+frame 18 | born_ms, lifetime_s, status, generation, lengths (FIXED) | fields of PassedOn | fields of ErrorFields
 """
 
 from __future__ import annotations
@@ -24,27 +24,28 @@ FIXED = struct.Struct(">qIHQ6H")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NegativeEntry:
-    """An error in place of a picture, and how long it is remembered."""
+    """A cached error, which is stored in place of a picture, and its freshness lifetime."""
 
     status: int
     born_ms: int
     lifetime_s: int
     generation: int
-    """The latest purge of any kind before the origin was asked. Any later purge by tag or of all pictures ends it."""
+    """The latest purge generation when the origin was asked. Any later purge by tag or of all pictures ends the entry.
+    """
     passed: PassedOn
     error_fields: ErrorFields = NO_ERROR_FIELDS
     is_edges_own: bool = False
-    """Whether the origin answered with a file, and this edge found that it cannot serve it."""
+    """Whether the error is the edge's own: the origin sent a file, but the edge cannot serve it."""
 
 
 def is_negative_entry(value: bytes) -> bool:
-    """Return whether a string of the store is a negative entry, and not a record."""
+    """Return whether a string of the store is a negative cache entry, and not a record or a vary rule."""
     return FRAMING.is_of(value)
 
 
 def pack_negative_entry(entry: NegativeEntry, key: bytes) -> bytes:
-    """Return the entry as one string for the store; it can be read under this key alone."""
-    assert all_fit(entry.passed), "what does not fit is not remembered"
+    """Return the entry as one string for the store. It can be read only under the same key."""
+    assert all_fit(entry.passed), "the negative cache stores no entry with a field that is too long"
     texts = [getattr(entry.passed, name) for name in PASSED_ON]
     fixed = FIXED.pack(entry.born_ms, entry.lifetime_s, entry.status, entry.generation, *map(len, texts))
     body = fixed + "".join(texts).encode("ascii") + pack_error_fields(entry.error_fields)
@@ -71,15 +72,15 @@ def _error_fields(body: bytes) -> ErrorFields:
     try:
         return unpack_error_fields(body)
     except ValueError as error:
-        raise DamagedRecord(f"impossible fields of an error: {error}") from error
+        raise DamagedRecord(f"a negative cache entry is damaged: {error}") from error
 
 
 def _passed(body: bytes, lengths: tuple[int, ...]) -> PassedOn:
     caps = (PASSED_ON_CAPS_BYTES[name] for name in PASSED_ON)
     if sum(lengths) != len(body) or any(length > cap for length, cap in zip(lengths, caps, strict=True)):
-        raise DamagedRecord("impossible lengths in a negative entry")
+        raise DamagedRecord("the field lengths in a negative cache entry are invalid")
     if not body.isascii():
-        raise DamagedRecord("a text that is not ASCII")
+        raise DamagedRecord("a text field of a negative cache entry is not ASCII")
     text, said = body.decode("ascii"), {}
     for name, length in zip(PASSED_ON, lengths, strict=True):
         said[name], text = text[:length], text[length:]

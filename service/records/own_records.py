@@ -1,7 +1,7 @@
-"""Records that a process keeps for itself, where the store holds another release's record. No I/O, no clock.
+"""Records that a process keeps in its own memory, while the store holds another release's record. No I/O, no clock.
 
-Each string is named by the key and by the record that it stands beside. The caller has just read that record from
-the store: when it is purged, renewed or replaced, the string beside it is never found again.
+Each record is looked up by its key and by the string in the store, which the caller has just read. So when that string
+is purged, renewed or replaced, the record in memory is not found any more.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from service.records.vary_rule import is_rule
 from service.rules.vary import selection
 
 LIMIT_BYTES = 16 * 2**20
-"""Assumed: more than a thousand pictures, as long as a roll-out lasts."""
+"""Assumed: enough for more than a thousand pictures, which is enough during a roll-out."""
 OBJECTS_BYTES = 170
-"""Measured (tracemalloc, Python 3.11): what the objects of one string take beside its bytes."""
+"""The memory of the Python objects for one string, without its bytes (measured: tracemalloc, Python 3.11)."""
 
 
 class OwnRecords:
-    """The strings that were used last, at most `limit_bytes` of them."""
+    """An LRU cache of packed records, which takes at most `limit_bytes` of memory."""
 
     def __init__(self, limit_bytes: int = LIMIT_BYTES) -> None:
         self._limit_bytes = limit_bytes
@@ -28,7 +28,7 @@ class OwnRecords:
         self._size_bytes = 0
 
     def get(self, lookup: Lookup, beside: bytes) -> bytes | None:
-        """Return the string for the requests of this lookup, beside this string of the store."""
+        """Return the packed record for this lookup while the store holds `beside`; None if there is none."""
         name = _name(lookup, beside)
         value = self._values.get(name)
         if value is not None:
@@ -36,7 +36,7 @@ class OwnRecords:
         return value
 
     def put(self, lookup: Lookup, beside: bytes, value: bytes) -> None:
-        """Keep a string, instead of the one before."""
+        """Keep a packed record for this lookup while the store holds `beside`. It replaces an earlier one."""
         name = _name(lookup, beside)
         before = self._values.pop(name, None)
         self._size_bytes += _size_bytes(value) - (0 if before is None else _size_bytes(before))
@@ -51,7 +51,8 @@ def _size_bytes(value: bytes) -> int:
 
 
 def _name(lookup: Lookup, beside: bytes) -> bytes:
-    # A rule that cannot be read does not tell by which fields the picture varies, so all fields count.
+    # If `beside` is a vary rule, it is of another release and cannot be read. Then the fields by which the picture
+    # varies are unknown, so the record is looked up by all fields of the request.
     names = tuple(sorted({name.decode("latin-1") for name, _ in lookup.fields})) if is_rule(beside) else ()
     named = b"\0".join([lookup.key, beside, repr(names).encode(), selection(names, lookup.fields)])
     return hashlib.blake2b(named, digest_size=16).digest()

@@ -1,8 +1,8 @@
 """The table of purges by tag and of all pictures, each with its generation. No I/O, no clock.
 
-A generation is a wall clock in milliseconds that never falls and never repeats. All purges of one origin share it. A
-record holds the latest generation from before the origin was asked, so each later purge is newer: a `hard` one counts
-the record as absent, a `soft` one as stale.
+A generation is the store's wall-clock time in milliseconds, adjusted so that it never decreases and never repeats. A
+record holds the latest generation of its origin when its fetch began, so every later purge has a larger generation.
+After a later `hard` purge the record counts as absent, after a later `soft` purge as stale.
 """
 
 from __future__ import annotations
@@ -15,41 +15,43 @@ from service.records.record import Record
 LATEST = "latest"
 HARD, SOFT = "hard", "soft"
 ONE = "one"
-"""For purges of single pictures, which have their own generation beside the record: this only raises `latest`."""
+"""The field for a soft purge of one picture that varies. It advances `latest`; the vary rule holds the generation."""
 FLOOR = "-floor"
-"""For tags that were dropped from a full table: pictures with tags that are older than this count as purged."""
+"""The suffix of a field for all tags that were dropped from a full table: older pictures with any tag count as purged.
+"""
 
 
 def field_of(tag: str | None, *, soft: bool) -> str:
-    """Return the name of the table's field for a tag, or for all pictures."""
+    """Return the name of the table's field for a purge of `tag`, or of all pictures if `tag` is None."""
     kind = SOFT if soft else HARD
     return kind if tag is None else f"{kind}:{tag}"
 
 
 @dataclass(frozen=True, slots=True)
 class PurgeTable:
-    """The table as it was read."""
+    """A copy of the table of purges: the generation of the latest purge for each field."""
 
     generations: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def latest(self) -> int:
-        """The generation of the latest purge of any kind; 0 for none at all."""
+        """The generation of the latest purge of any kind; 0 if there was none."""
         return self.generations.get(LATEST, 0)
 
     def has_removed(self, record: Record) -> bool:
-        """Return whether a hard purge came after the record."""
+        """Return whether the record was hard-purged, by tag or with all pictures, after its fetch began."""
         return self._of(record, HARD) > record.generation
 
     def stale_since_ms(self, record: Record) -> int | None:
-        """Return the generation of the soft purge that came after the record, or None."""
+        """Return the generation of a later soft purge of the record, by tag or with all pictures; None if none."""
         generation = self._of(record, SOFT)
         return generation if generation > record.generation else None
 
     def apply(self, record: Record, *, now_s: float, stale_before: int = 0) -> Record:
-        """Return the record with a lifetime that ends at the soft purge, or now at the latest.
+        """Return the record, with its lifetime shortened to the time of a later soft purge.
 
-        A purge has the store's clock, which may be ahead of this one. `stale_before` is this picture's own soft purge.
+        `stale_before` is the generation of a soft purge of this picture alone. The lifetime ends now at the latest,
+        because a generation has the time of the store, whose clock may be ahead.
         """
         since_ms = max(self.stale_since_ms(record) or 0, stale_before)
         if since_ms <= record.generation:

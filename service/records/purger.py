@@ -1,10 +1,11 @@
 """Purge pictures: one by its id, many by a tag, or all. A hard purge removes them; a soft one makes them stale.
 
-A purge of one picture deletes its record together with its lease, so that a fill under way stores nothing. It sets a
-mark, by which a request tells whether a fill that it could join has begun before the purge (see `flights`). If the
-picture varies, the vary rule is deleted: without it the variants cannot be found, and none is added. A purge of many
-deletes nothing: it sets a generation (see `purge_table`) that is newer than their records, and newer than each fill
-that asked the origin before the purge.
+A hard purge of one picture deletes its record together with its lease, so that a fill in progress stores nothing. It
+also sets a mark, so that later requests do not join a fill that began before the purge (see `flights`). If the picture
+varies, its vary rule is deleted: without the rule, the variants are not found any more.
+
+A purge by tag or of all pictures deletes nothing. It sets a generation (see `purge_table`) that is larger than those of
+the purged records and of all fills in progress.
 """
 
 from __future__ import annotations
@@ -20,13 +21,15 @@ from service.records.record import lease_key, pack, purge_mark_key, unpack
 from service.records.vary_rule import is_rule, pack_rule, unpack_rule
 from service.store.latent_store import LatentStore, Mark
 
-MARK_MS = 3_600_000  # assumed: longer than any fill takes
+MARK_MS = 3_600_000  # the TTL of a purge mark; assumed: no fill takes an hour
 MARK_BYTES = 16
-ATTEMPTS = 5  # assumed: how often a fill or a search may change the record between its read and its replacement
+# The most attempts of a soft purge to replace a record. Assumed: fills and searches do not change the record five times
+# in a row between its read and its replacement.
+ATTEMPTS = 5
 
 
 class Purger:
-    """Purges the pictures of one origin, for all edges on its store. Every method raises StoreUnavailable."""
+    """Purges pictures of one origin in the store, and thereby for all edges. Every method raises StoreUnavailable."""
 
     def __init__(
         self,
@@ -44,14 +47,14 @@ class Purger:
         self._now = now
 
     async def one(self, image_id: str, *, soft: bool) -> int:
-        """Purge a picture with all its variants, or its negative cache entry. Return how many those were: 0 or 1."""
+        """Purge a picture with all its variants, or its negative cache entry. Return 1, or 0 if none was stored."""
         key = self._key(image_id)
         purged = await (self._make_stale(key) if soft else self._delete(key))
         self._forget(image_id)
         return purged
 
     async def many(self, tag: str | None, *, soft: bool) -> int:
-        """Purge all pictures with a tag, or all. Return the generation of the purge."""
+        """Purge all pictures with `tag`, or all pictures if it is None. Return the generation of the purge."""
         return await self._generations.purge(tag, soft=soft)
 
     async def _delete(self, key: bytes) -> int:
@@ -68,12 +71,14 @@ class Purger:
                 if is_negative_entry(value):
                     return await self._delete(key)
                 stale = await self._stale(value, key)
-            except RecordError:  # it cannot be marked as stale, so it is deleted, even if another release could use it
+            except RecordError:
+                # A record that cannot be read cannot be marked as stale. It is deleted, even if it belongs to another
+                # release.
                 return await self._delete(key)
             if await self._store.replace(key, stale, instead_of=value):
                 await self._store.set_mark(_mark(key))
                 return 1
-        raise StoreUnavailable("the record changes all the time")
+        raise StoreUnavailable(f"the record was changed during each of {ATTEMPTS} attempts to mark it as stale")
 
     async def _stale(self, value: bytes, key: bytes) -> bytes:
         if is_rule(value):

@@ -1,14 +1,15 @@
-"""The record of one picture in the store: a packed header and the bitstream, in a frame (`framing`). No I/O, no clock.
+"""The format of a picture's record in the store: a header and the bitstream, in the frame of framing.py. No I/O.
 
-    frame 18 | kind 1, width 2, height 2 | fields and lengths | origin etag | what is passed on | tags | image id
-             | bitstream
+    frame 18 | kind 1, width 2, height 2 | numbers and lengths (FIXED) | origin's ETag | fields of PassedOn | tags
+             | image id | bitstream
 
-Kind is the kind of payload, width and height are in cells. So far there is one: a latent of 22 by 22 cells. Any other
-was written by a newer release. Version 5 had neither, nor the key's digest in its frame. It is still read, so that an
-upgrade does not empty a cache; everything is written as version 6.
+Kind is the kind of the payload; width and height are in cells of its grid. The only payload so far is a latent of 22 by
+22 cells. A record with another payload was written by a newer release. Version 5 had no kind, width and height, and no
+digest of the key in its frame. It is still read, so that an upgrade does not empty the cache, but every record is
+written as version 6.
 
-Each length has a cap that is checked before it is used. A record is written and read as a whole: changing one field in
-place would leave a wrong checksum, and after an eviction a fragment of a record.
+Each length has a cap, which is checked before the length is used. A record is always written as a whole: changing one
+field in place would leave a wrong checksum, and after an eviction it would create a fragment of a record.
 """
 
 from __future__ import annotations
@@ -32,18 +33,19 @@ VERSION = 6
 FRAMING = Framing(b"LEr", version=VERSION, previous_seals_magic=True)
 LATENT = 0
 PAYLOAD = struct.Struct(">BHH")
-"""The kind, width and height in cells."""
+"""The kind of the payload, and its width and height in cells."""
 SQUARE_LATENT = (LATENT, GRID, GRID)
-"""The only payload that is written and read."""
-# born_ms, filled_ms, lifetime_s, swr_s, sie_s, source digest, source bytes, conventional high and medium bytes,
-# stream id, quality, refinement, generation, status, number of tags, lengths of the etag, of each field that is passed
-# on and of the image id.
-# An origin may claim an age that reaches back beyond the epoch, so born_ms has a sign.
+"""The only payload that this release writes and reads: kind, width and height."""
+# The values in FIXED: born_ms, filled_ms, lifetime_s, stale_while_revalidate_s, stale_if_error_s, source digest, source
+# bytes, conventional high and medium bytes, stream id, quality, refinement, generation, status, number of tags, and the
+# lengths of the ETag, of each field of PassedOn and of the image id. born_ms is signed, because an origin may claim an
+# age that reaches back beyond the epoch.
 FIXED = struct.Struct(">qQIII16sIII4sBHQHB7HH")
 
 TAG = struct.Struct(">B")
 
-# Caps (assumed): generous for what origins send; a record with all of them full is still below 64 KiB of header.
+# Caps on the texts in a record (assumed): larger than what origins usually send. A header with the longest texts still
+# takes less than 64 KiB.
 ETAG_CAP_BYTES = 512
 PASSED_ON_CAPS_BYTES = {
     "cache_control": 512,
@@ -55,10 +57,10 @@ PASSED_ON_CAPS_BYTES = {
 }
 BITSTREAM_CAP_BYTES = 2**20 + 2**10
 ID_CAP_BYTES = 4 * 512
-"""Derived: an image id has at most 512 characters."""
+"""The longest image id in UTF-8. Derived: an id has at most 512 characters of at most 4 bytes."""
 REFINEMENT_CAP = 2**16 - 1
-"""The most steps of search that the header holds. Two bytes, though one would do for most searches: the number is part
-of the entity tag, so two searches of different length must never have the same one."""
+"""The largest number of search steps that a record can hold. It is more than most searches need, because the number is
+part of the entity tag: latents of searches with different numbers of steps must have different tags."""
 
 DIGEST_BYTES = 16
 _CAPS_BYTES = (ETAG_CAP_BYTES, *(PASSED_ON_CAPS_BYTES[name] for name in PASSED_ON), ID_CAP_BYTES)
@@ -74,7 +76,7 @@ class Record:
 
     bitstream: bytes
     born_ms: int
-    """When the origin made the answer, as far as its Age and Date tell: age counts from here."""
+    """When the origin generated the response, computed from its Age and Date. The picture's age counts from here."""
     filled_ms: int
     lifetime_s: int
     stale_while_revalidate_s: int = 0
@@ -87,27 +89,28 @@ class Record:
     stream_id: bytes
     quality: int
     refinement: int = 0
-    """How many steps of search the bitstream has taken. It is part of the entity tag: a search that starts from a
-    stored record counts on, so that the tag changes with the bytes."""
+    """The number of search steps that improved the bitstream. It is part of the entity tag. A further search adds its
+    steps to the number, so that the tag changes with the bytes."""
     generation: int = 0
-    """The latest purge of any kind before the origin was asked: see `purge_table`."""
+    """The latest purge generation when the origin was asked (see `purge_table`)."""
     status: int = HTTPStatus.OK
-    """The status with which the origin sent the picture, and with which it is shown."""
+    """The status of the origin's response. The edge serves the picture with the same status."""
     origin_etag: str = ""
     passed: PassedOn = NOTHING
     tags: tuple[str, ...] = ()
-    """The tags by which it is purged."""
+    """The cache tags of the picture, for purging."""
     image_id: str = ""
-    """The id under which the origin has the picture; empty in a record that was first written as version 4."""
+    """The image id that was requested from the origin; empty in a record that was first written as version 4."""
 
 
-# The same pictures are asked for again and again; an id has at most 512 characters.
+# Keys are cached, because clients request the same pictures again and again. The cache stays small, because an image id
+# has at most 512 characters.
 @lru_cache(maxsize=4096)
 def record_key(image_id: str, *, origin: str) -> bytes:
-    """Return the picture's key. It depends on the origin too, because edges of two origins may share a store.
+    """Return the store's key of a picture. It depends on the origin, because edges of two origins may share a store.
 
-    A Redis Cluster hashes what is in braces, so the record and its lease are on the same machine. The digest is in
-    base64: raw bytes could contain braces.
+    A Redis Cluster hashes only the part in braces, so the record and its lease are on the same node. The digest is in
+    base64, because raw bytes could contain braces.
     """
     return KEY_PREFIX + b"{" + _name_digest(f"{origin}\0{image_id}") + b"}"
 
@@ -123,7 +126,7 @@ def purge_mark_key(key: bytes) -> bytes:
 
 
 def generations_key(origin: str) -> bytes:
-    """Return the key of an origin's table of purges."""
+    """Return the key of the table of purges of one origin."""
     return GENERATIONS_PREFIX + _name_digest(origin)
 
 
@@ -138,12 +141,12 @@ def fits(text: str, cap_bytes: int) -> bool:
 
 
 def all_fit(passed: PassedOn) -> bool:
-    """Return whether a record has room for all fields that are passed on."""
+    """Return whether a record has room for all these fields."""
     return all(fits(getattr(passed, name), cap_bytes) for name, cap_bytes in PASSED_ON_CAPS_BYTES.items())
 
 
 def pack(record: Record, key: bytes) -> bytes:
-    """Return the record as one string for the store; it can be read under this key alone."""
+    """Return the record as one string for the store. It can be read only under the same key."""
     _assert_caps(record)
     texts = [record.origin_etag, *(getattr(record.passed, name) for name in PASSED_ON)]
     image_id = record.image_id.encode()
@@ -179,17 +182,17 @@ def unpack(value: bytes, key: bytes) -> Record:
     fields = reader.unpack(FIXED)
     tag_count, *lengths, id_bytes = fields[14:]
     if tag_count > TAGS_CAP or any(map(gt, fields[15:], _CAPS_BYTES)):
-        raise DamagedRecord("a length above its cap")
+        raise DamagedRecord("the number of tags or the length of a field in the record is above its cap")
     etag, *passed = map(reader.ascii, lengths)
     tags = tuple(_read_tag(reader) for _ in range(tag_count))
-    if not tags_fit(tags):  # a record that was read can be written again, under new dates
-        raise DamagedRecord("a tag that no picture can have")
+    if not tags_fit(tags):  # a record that was read must be valid for `pack`, which writes it again with new dates
+        raise DamagedRecord("the record has an invalid tag")
     image_id = reader.utf8(id_bytes)
     bitstream = reader.rest()
     if not 0 < len(bitstream) <= BITSTREAM_CAP_BYTES:
-        raise DamagedRecord("an impossible length of the bitstream")
+        raise DamagedRecord(f"the bitstream has {len(bitstream)} bytes; 1 to {BITSTREAM_CAP_BYTES} are allowed")
     if not HTTPStatus.OK <= fields[13] < HTTPStatus.MULTIPLE_CHOICES:
-        raise DamagedRecord("an impossible status of a picture")
+        raise DamagedRecord(f"the record of a picture has the status {fields[13]}, which is not a 2xx status")
     return Record(
         bitstream=bitstream,
         born_ms=fields[0],
@@ -221,7 +224,7 @@ def _check_payload(reader: FieldReader, value: bytes) -> None:
     payload = reader.unpack(PAYLOAD)
     if payload != SQUARE_LATENT:
         kind, width, height = payload
-        raise newer(f"kind {kind}, {width} by {height} cells", value)
+        raise newer(f"only a newer release reads a payload of kind {kind} with {width} by {height} cells", value)
 
 
 def _pack_tag(tag: str) -> bytes:
@@ -234,7 +237,7 @@ def _read_tag(reader: FieldReader) -> str:
 
 
 def _assert_caps(record: Record) -> None:
-    # The code that builds a record has to leave out what does not fit (see `fits`).
+    # The code that builds a record must leave out texts that do not fit (see `fits`).
     assert fits(record.origin_etag, ETAG_CAP_BYTES)
     assert all_fit(record.passed)
     assert tags_fit(record.tags)

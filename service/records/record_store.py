@@ -1,9 +1,9 @@
-"""Read, judge and write the records of one origin. Asks no origin, makes no picture.
+"""Read and write the records of one origin, and decide whether they can be used. Sends no request, decodes nothing.
 
-A record of another release (see `record_reader`) is never overwritten. Its picture is filled for this process alone
-(see `own_records`), and that record counts for as long as the store holds the same string.
+A record of another release (see `record_reader`) is not overwritten. The picture is filled for this process alone (see
+`own_records`), and that record is used for as long as the string in the store does not change.
 
-The key of a picture that varies holds its vary rule, and other keys hold the variants (see `lookup`): this takes two
+If a picture varies, its key holds the vary rule, and other keys hold the variants (see `lookup`). A hit then takes two
 reads.
 """
 
@@ -30,8 +30,8 @@ from service.rules import freshness
 from service.rules.vary import Fields, selecting_names
 from service.store.latent_store import Beside, LatentStore, Token
 
-# Assumed: a stale picture that is asked for again within a day is worth its memory, since a validation takes no encode.
-# volatile-lfu evicts the pictures that are asked for less often.
+# A stale picture stays in the store for at least this long. Assumed: a picture that is requested again within a day is
+# worth its memory, because a revalidation needs no encode. volatile-lfu evicts pictures that are requested less often.
 CONFIRMED_WITHIN_S = 86_400
 
 
@@ -41,32 +41,34 @@ class Found:
 
     lookup: Lookup
     record: Record
-    """The record with its lifetime after soft purges: see `PurgeTable.apply`."""
+    """The record, with its lifetime shortened by soft purges (see `PurgeTable.apply`)."""
     value: bytes
-    """The string in the store."""
+    """The string in the store when the record was found."""
     is_own: bool = False
-    """Whether this process alone has the record, beside another release's in the store."""
+    """Whether only this process has the record in memory, while the store holds another release's record."""
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """The permission to store one picture: a lease, the lookup, and the latest purge before the origin was asked."""
+    """The permission to store one picture: a lease, its lookup, and the latest purge when the origin was asked."""
 
     token: Token | None
     lookup: Lookup
     generation: int
     beside: bytes = b""
-    """Another release's string, which stays in the store. The picture is then kept by this process, without a lease."""
+    """The string of another release, which stays in the store. Then there is no `token`, and the record is kept in this
+    process's memory (see `own_records`)."""
 
 
 @dataclass(frozen=True, slots=True)
 class PurgePoint:
-    """A point of time as purges divide it."""
+    """The latest purges at some time. If two points differ, the picture may have been purged in between."""
 
     mark: bytes
-    """Of the latest purge of one picture by its id; empty for none."""
+    """The mark that the latest purge of this picture by its id has set; empty if there was none."""
     generation: int
-    """Of the latest purge of many. It may be a second old, as a purge of many waits so long before it answers."""
+    """The generation of the latest purge by tag or of all pictures. It may be a second old, because such a purge waits
+    for a second before it is answered."""
 
 
 class RecordStore:
@@ -94,25 +96,25 @@ class RecordStore:
         return record_key(image_id, origin=self._books.origin)
 
     async def lookup(self, image_id: str, fields: Fields) -> Lookup:
-        """Find out under which key the record for a request is stored now. Raises StoreUnavailable."""
+        """Return the lookup of a request, with the vary rule that the store holds now. Raises StoreUnavailable."""
         home = self.home(image_id)
         try:
             held = await self._store.get(home)
         except RecordError:
-            return Lookup(image_id, home, fields, held=b"")  # `look` will say the same of it
+            return Lookup(image_id, home, fields, held=b"")  # an empty string makes `look` raise DamagedRecord
         lookup = Lookup(image_id, home, fields, held)
         if held is None or not is_rule(held):
             return lookup
-        with suppress(RecordError):  # `look` will raise it
+        with suppress(RecordError):  # `look` raises the error of a vary rule that cannot be read
             return lookup.under(unpack_rule(held, home))
         return lookup
 
     async def look(self, lookup: Lookup, purges: PurgeTable | None = None) -> Found | Reason:
-        """Return a record that can be used now, or why there is none. `purges` defaults to the latest known table.
+        """Return the record that can be used now, or the reason why there is none.
 
-        A fill gives `purges`. Then a record that they have removed is deleted, so that the fill can say why it asks.
-        Raises StoreUnavailable, RecordError, or the error that is remembered. RecordOfOthers means that the record
-        belongs to another release, and that this process has none of its own yet.
+        A fill passes `purges`; then a record that was purged, or an entry that has expired, is also deleted. Otherwise
+        the latest known table of purges is used. Raises StoreUnavailable, RecordError, or the error in a negative cache
+        entry. RecordOfOthers means that the store holds another release's record, and this process has none in memory.
         """
         value = lookup.held if lookup.rule is None else await self._store.get(lookup.key)
         if value is None:
@@ -141,31 +143,34 @@ class RecordStore:
         return Found(lookup, purges.apply(record, now_s=self._now(), stale_before=stale_before), value)
 
     async def purges(self) -> PurgeTable:
-        """Return the purges as the store has them now. Raises StoreUnavailable."""
+        """Read the table of purges from the store, and return it. Raises StoreUnavailable."""
         return await self._generations.read()
 
     async def purge_point(self, lookup: Lookup) -> PurgePoint:
-        """Return the purges up to now. Without the store there are none."""
+        """Return the latest purges of a picture; an empty PurgePoint if the store does not answer."""
         with suppress(StoreUnavailable, RecordError):
             mark = await self._store.get(purge_mark_key(lookup.home)) or b""
             return PurgePoint(mark, (await self._generations.current()).latest)
         return PurgePoint(b"", 0)
 
     async def void(self, grant: Grant) -> None:
-        """Take back the permission to store, so that the fill which has it stores nothing."""
+        """End the lease of a grant, so that its fill stores nothing."""
         if grant.token is not None:
             with suppress(StoreUnavailable):
                 await self._store.give_back(grant.token)
 
     async def is_purged(self, record: Record, *, soft: bool) -> bool:
-        """Return whether a hard purge of many, or with `soft` any purge of many, is newer, if the store tells."""
+        """Return whether the record was purged by tag or with all pictures: by a hard purge, or with `soft` by any.
+
+        Return False if the store does not answer.
+        """
         with suppress(StoreUnavailable):
             purges = await self._generations.current()
             return purges.has_removed(record) or (soft and purges.stale_since_ms(record) is not None)
         return False
 
     async def is_over(self, grant: Grant) -> bool:
-        """Return whether a purge or another fill has ended this grant, if the store tells."""
+        """Return whether a purge or another fill has ended this grant; False if the store does not answer."""
         lookup = grant.lookup
         with suppress(StoreUnavailable, RecordError):
             purges = await self._generations.current()
@@ -175,9 +180,9 @@ class RecordStore:
         return False
 
     async def put(self, record: Record, grant: Grant | None) -> Lookup | None:
-        """Store a new record, and return where; None without a lease, or if the lease has ended.
+        """Store a new record, and return its lookup. Return None without a grant, or if the grant has ended.
 
-        The Vary field of the record decides the key, so a new or another vary rule is stored with it.
+        The Vary field of the record decides the key. If it differs from the stored vary rule, a new rule is stored too.
         """
         if grant is None:
             return None
@@ -193,9 +198,9 @@ class RecordStore:
         return None
 
     async def remember(self, error: Rememberable, grant: Grant | None, *, over: bool = False) -> None:
-        """Store that the origin has no such picture, or none of use, for as long as it or the operator says.
+        """Store an error of the origin, or an unusable file, as a negative cache entry for its freshness lifetime.
 
-        Only where the key holds nothing, or with `over`, where what it holds was found to be unusable.
+        It is stored only if the key does not exist. With `over` it replaces a string, which was found to be unusable.
         """
         if grant is None:
             return
@@ -206,7 +211,7 @@ class RecordStore:
             return
         names, known = selecting_names(error.vary), grant.lookup.names
         if known and names not in {known, ()}:
-            return  # The error varies by other fields than the stored pictures, which are worth more than an error.
+            return  # The error would replace a vary rule, and with it all stored variants, which are worth more.
         lookup = grant.lookup if known else self._by_vary(grant.lookup, error.vary)
         beside = _beside(grant.lookup, lookup)
         await self._negative_cache.remember(
@@ -214,12 +219,12 @@ class RecordStore:
         )
 
     async def renew(self, known: Found, record: Record, grant: Grant) -> Lookup | None:
-        """Replace a known record, and return where; None if it was evicted, purged or replaced meanwhile."""
+        """Replace a known record, and return its lookup; None if it was evicted, purged or replaced meanwhile."""
         lookup = known.lookup
         if grant.token is None:
             return await self.put(record, grant)
         if selecting_names(record.passed.vary) != lookup.names:
-            return await self.put(record, grant)  # RFC 9111 3.2: from now on it varies by other fields
+            return await self.put(record, grant)  # RFC 9111 3.2: the 304 has changed Vary, and with it the key
         with suppress(StoreUnavailable, RecordError):
             if await self._replace(known, record, known.value):
                 return lookup
@@ -233,7 +238,7 @@ class RecordStore:
         return None
 
     async def drop(self, known: Found) -> None:
-        """Delete a record that may not be shown again, unless another string has replaced it."""
+        """Delete a record that must not be served again, unless another string has replaced it."""
         with suppress(StoreUnavailable):
             await self._store.remove(known.lookup.key, known.value)
 
@@ -244,13 +249,13 @@ class RecordStore:
         return await self._store.replace(lookup.key, packed, instead_of=value, ttl_s=ttl_s, beside=beside)
 
     async def _holds(self, grant: Grant) -> bool:
-        """Return whether the lease is still held, or the other release's string still stored."""
+        """Return whether the grant is valid: its lease is held, or the other release's string has not changed."""
         if grant.token is None:
             return await self._store.get(grant.lookup.key) == grant.beside
         return await self._store.get(grant.token.lease) == grant.token.secret
 
     async def _put_beside(self, value: bytes, grant: Grant, *, vary: str) -> Lookup | None:
-        """Keep a string for this process, and return its lookup; None if the grant has ended."""
+        """Keep a packed record in this process's memory, and return its lookup; None if the grant has ended."""
         lookup = grant.lookup
         with suppress(StoreUnavailable, RecordError):
             if not await self._holds(grant):
@@ -261,7 +266,7 @@ class RecordStore:
         return None
 
     def _by_vary(self, lookup: Lookup, vary: str) -> Lookup:
-        """Return the lookup under the rule that this Vary field makes."""
+        """Return the lookup of the same request for this Vary field. If the field has changed, it gets a new rule."""
         names = selecting_names(vary)
         if names == lookup.names:
             return lookup
@@ -273,11 +278,14 @@ class RecordStore:
 
 
 def _beside(found: Lookup, lookup: Lookup) -> Beside | None:
-    """Return the vary rule that was found, and the one that belongs to this lookup, as one condition of a write."""
+    """Return the check and the write of the vary rule that go with storing a record; None if there is no rule.
+
+    The rule in the store must still be that of `found`, and it becomes that of `lookup`.
+    """
     if found.rule is None and lookup.rule is None:
         return None
     was = b"" if found.rule is None or found.held is None else found.held
     if lookup.rule == found.rule:
-        # The string stays as it was found, so that an older edge can read the rule that it has written.
+        # An unchanged rule is not written again, so that an older release can still read the rule that it wrote.
         return Beside(lookup.home, was=was, becomes=was)
     return Beside(lookup.home, was=was, becomes=b"" if lookup.rule is None else pack_rule(lookup.rule, lookup.home))

@@ -1,4 +1,4 @@
-"""Update a stored picture that the origin has just confirmed: the same latent under new dates. Pure."""
+"""Update the record of a picture that the origin confirmed with a 304: the same latent with new dates. No I/O."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from service.rules.response_fields import PASSED_ON, ResponseFields
 
 @dataclass(frozen=True, slots=True)
 class Confirmed:
-    """The origin has answered 304."""
+    """A 304 of the origin, which says that the stored picture has not changed."""
 
     fields: ResponseFields
 
@@ -23,7 +23,7 @@ def merge(known: Record, fields: ResponseFields) -> ResponseFields:
 
 
 def merge_fields(known: ResponseFields, fields: ResponseFields) -> ResponseFields:
-    """Return the fields of an answer that is in memory, likewise."""
+    """Return the fields of a response in memory, updated by the fields of a 304 (RFC 9111 3.2)."""
     said = {name: new for name in PASSED_ON if (new := getattr(fields.passed, name))}
     passed = replace(known.passed, **said)
     etag, tags = fields.etag or known.etag, fields.tags or known.tags
@@ -31,7 +31,7 @@ def merge_fields(known: ResponseFields, fields: ResponseFields) -> ResponseField
 
 
 def renew(known: Record, fields: ResponseFields, storage: Storage, *, generation: int) -> Record:
-    """Return the record under the dates of this answer. The generation is from before the origin was asked."""
+    """Return the record with the dates and fields of a 304, and the latest purge generation when it was requested."""
     return replace(
         known,
         born_ms=born_ms(fields),
@@ -47,7 +47,7 @@ def renew(known: Record, fields: ResponseFields, storage: Storage, *, generation
 
 
 def has_better_latent(now: Record, known: Record) -> bool:
-    """Return whether `now` is the known record with another latent: of a search, or of other weights."""
+    """Return whether `now` is the `known` record with a newer latent, from a search or a re-encode."""
     return now.source_digest == known.source_digest and now.generation == known.generation
 
 

@@ -1,4 +1,4 @@
-"""How a stored picture may be used now: RFC 9111 4.2.4 and RFC 5861. No I/O, no clock."""
+"""Decide whether a stored picture may be served now, fresh or stale (RFC 9111 4.2.4, RFC 5861). No I/O, no clock."""
 
 from __future__ import annotations
 
@@ -9,38 +9,38 @@ from service.rules import freshness
 
 
 class Use(Enum):
-    """How a stored picture may be used."""
+    """How a stored picture may be used for a request."""
 
     FRESH = auto()
     WHILE_REVALIDATING = auto()
-    """Stale, and may be shown while the origin is asked (RFC 5861 3)."""
+    """The picture is stale, but may be served while it is revalidated (stale-while-revalidate, RFC 5861 3)."""
     INSTEAD_OF_ERROR = auto()
-    """Stale, and may be shown because the origin has just failed (RFC 5861 4)."""
+    """The picture is stale, but may be served because the origin has just failed (stale-if-error, RFC 5861 4)."""
     AFTER_VALIDATION = auto()
 
 
 class Dated(Protocol):
-    """A record, or another answer of the origin that is kept for a while."""
+    """A record, or another cached response of the origin, with its dates and lifetimes."""
 
     @property
     def born_ms(self) -> int:
-        """When the origin made it."""
+        """When the origin generated the response, in milliseconds since the epoch."""
 
     @property
     def lifetime_s(self) -> int:
-        """How long it is fresh."""
+        """The freshness lifetime in seconds, counted from `born_ms`."""
 
     @property
     def stale_while_revalidate_s(self) -> int:
-        """How long after that it may be shown while it is validated (RFC 5861 3)."""
+        """For how many seconds after its lifetime it may be served while it is revalidated (RFC 5861 3)."""
 
     @property
     def stale_if_error_s(self) -> int:
-        """How long it may be shown instead of an error (RFC 5861 4)."""
+        """For how many seconds after its lifetime it may be served instead of an error (RFC 5861 4)."""
 
 
 def use_of(record: Dated, *, now_s: float, held_off: bool = False) -> Use:
-    """Return how a record may be used now. `held_off`: its back-off has not ended, so the origin is not asked."""
+    """Return how a record may be used now. With `held_off`, a back-off forbids to ask the origin."""
     stale_s = _stale_s(record, now_s)
     if stale_s < 0:
         return Use.FRESH
@@ -50,7 +50,7 @@ def use_of(record: Dated, *, now_s: float, held_off: bool = False) -> Use:
 
 
 def may_stand_in(record: Dated, *, now_s: float) -> bool:
-    """Return whether a record may be shown where the origin fails (RFC 5861 4)."""
+    """Return whether a record may be served instead of an error of the origin (stale-if-error, RFC 5861 4)."""
     return _stale_s(record, now_s) < record.stale_if_error_s
 
 

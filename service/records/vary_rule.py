@@ -1,9 +1,9 @@
-"""The vary rule: by which request fields a picture varies, stored under the picture's key. No I/O, no clock.
+"""The vary rule: the names of the request fields by which a picture varies, stored under its key. No I/O, no clock.
 
     frame 18 (see `framing`) | nonce, stale_before, length of the names (FIXED) | names with commas
 
-The variants are records of their own, and this nonce is part of their keys. Without the rule no variant can be looked
-up, so deleting the rule purges all of them; the store drops them when they expire.
+Each variant is a separate record, whose key depends on the nonce of the rule. So deleting the rule purges all variants:
+their keys are not known any more, and the store drops them when they expire.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ FIXED = struct.Struct(f">{NONCE_BYTES}sQH")
 
 @dataclass(frozen=True, slots=True)
 class VaryRule:
-    """How a picture varies."""
+    """The request fields by which a picture varies, and the nonce that is part of its variants' keys."""
 
     names: tuple[str, ...]
     """Names of header fields, in lower case and sorted."""
     nonce: bytes
     stale_before: int = 0
-    """Variants of an earlier generation (see `purge_table`) are stale: the picture was purged softly."""
+    """The generation of the latest soft purge (see `purge_table`); variants with a smaller one are stale. 0: none."""
 
 
 def is_rule(value: bytes) -> bool:
-    """Return whether a string of the store is a vary rule, and not a record."""
+    """Return whether a string of the store is a vary rule, and not a record or a negative cache entry."""
     return FRAMING.is_of(value)
 
 
 def pack_rule(rule: VaryRule, key: bytes) -> bytes:
-    """Return the rule as one string for the store, under this key alone. Equal rules give equal strings."""
+    """Return the rule as one string for the store. It can be read only under the same key."""
     names = ",".join(rule.names).encode("ascii")
     return FRAMING.build(FIXED.pack(rule.nonce, rule.stale_before, len(names)) + names, key)
 
@@ -48,5 +48,5 @@ def unpack_rule(value: bytes, key: bytes) -> VaryRule:
     nonce, stale_before, names_bytes = reader.unpack(FIXED)
     names = reader.rest()
     if not 0 < names_bytes == len(names) or not names.isascii():
-        raise DamagedRecord("impossible names in a rule")
+        raise DamagedRecord("the field names in the vary rule are invalid")
     return VaryRule(tuple(names.decode("ascii").split(",")), nonce, stale_before)

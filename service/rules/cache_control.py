@@ -1,6 +1,6 @@
 """Parsers of Cache-Control (RFC 9111 5.2.2) and CDN-Cache-Control (RFC 9213). They make no caching decision.
 
-`immutable` is ignored: a client's reload never makes this edge revalidate a fresh response.
+The directive `immutable` is ignored, because this edge never revalidates a fresh response when a client reloads it.
 """
 
 from __future__ import annotations
@@ -10,16 +10,17 @@ from dataclasses import dataclass, fields
 
 from http_sfv.dictionary import Dictionary
 
-# RFC 9111 1.2.2: larger numbers of seconds are clamped to this one.
+# RFC 9111 1.2.2: delta-seconds above 2**31 are clamped to 2**31.
 LONGEST_S = 2**31
 
 FIELD_CAP_CHARACTERS = 2048
-"""Assumed: a record has room for a quarter of this. A picture with a longer field is not stored."""
+"""The longest Cache-Control or CDN-Cache-Control field that is parsed (assumed). A record holds only 512 characters of
+each, so a picture with a longer field is never stored."""
 
 
 @dataclass(frozen=True, slots=True)
 class CacheControl:
-    """The directives of a response that this edge acts on."""
+    """The caching directives of a response that this edge acts on. Absent directives are False or None."""
 
     no_store: bool = False
     no_cache: bool = False
@@ -36,18 +37,18 @@ class CacheControl:
 
 
 def parse_cache_control(field: str) -> CacheControl:
-    """Parse a Cache-Control field, whose lines are joined by commas.
+    """Parse a Cache-Control field. Several field lines must have been joined with commas.
 
-    A field above FIELD_CAP_CHARACTERS reads as `no-store, no-transform`.
+    A field longer than FIELD_CAP_CHARACTERS is treated as `no-store, no-transform`.
     """
     if len(field) > FIELD_CAP_CHARACTERS:
         return CacheControl(no_store=True, no_transform=True)
     directives: dict[str, str] = {}
     for element in _elements(field):
         name, _, value = element.strip().partition("=")
-        # RFC 9111 5.2 allows no space around "=". With space, the directive counts but its value does not.
+        # RFC 9111 5.2 allows no space around "=". If there is one, the directive counts, but its value is ignored.
         value = value if name == name.rstrip() else ""
-        # RFC 9111 4.2.1: the first of two equal directives counts. 5.2: names are case-insensitive.
+        # RFC 9111 4.2.1: if a directive occurs twice, the first one counts. 5.2: names are case-insensitive.
         directives.setdefault(name.strip().lower(), value)
     seconds = {name: _delta_seconds(value) for name, value in directives.items()}
     return _build(directives, seconds)
@@ -61,7 +62,7 @@ def parse_cdn_cache_control(field: str) -> CacheControl | None:
     try:
         members.parse(field.encode("ascii"))
         seconds = {name: _integer(members[name].value) for name in _SECONDS & members.keys()}
-    except (ValueError, AttributeError):  # not a structured field, or an inner list instead of an integer
+    except (ValueError, AttributeError):  # the field is malformed, or a lifetime is an inner list and no integer
         return None
     # RFC 9213 2.1: a directive without a value is Boolean true. Boolean false means that it is absent.
     stated = {name: "" for name, member in members.items() if getattr(member, "value", True) is not False}
@@ -105,7 +106,7 @@ _SECONDS = frozenset({"max-age", "s-maxage", "stale-while-revalidate", "stale-if
 def _build(stated: Mapping[str, object], seconds: Mapping[str, int]) -> CacheControl:
     return CacheControl(
         no_store="no-store" in stated,
-        # RFC 9111 5.2.2.4 and 5.2.2.7: a cache may read the forms with field names as the plain ones.
+        # RFC 9111 5.2.2.4 and 5.2.2.7: a cache may treat no-cache="..." and private="..." as no-cache and private.
         no_cache="no-cache" in stated,
         private="private" in stated,
         public="public" in stated,
@@ -121,7 +122,7 @@ def _build(stated: Mapping[str, object], seconds: Mapping[str, int]) -> CacheCon
 
 
 def _delta_seconds(text: str) -> int:
-    # RFC 9111 5.2: the token and the quoted form are both accepted. 4.2.1: an invalid lifetime counts as stale.
+    # RFC 9111 5.2: max-age=60 and max-age="60" are both accepted. 4.2.1: an invalid lifetime counts as 0 (stale).
     return parse_delta_seconds(_unquote(text)) or 0
 
 
@@ -134,7 +135,7 @@ def _unquote(text: str) -> str:
 
 
 def parse_delta_seconds(digits: str) -> int | None:
-    """Return a delta-seconds (RFC 9111 1.2.2), at most LONGEST_S, or None if the text is no such number."""
+    """Parse delta-seconds (RFC 9111 1.2.2), clamped to LONGEST_S. Return None if `digits` are not all digits."""
     if not (digits.isascii() and digits.isdigit()):
         return None
     return min(LONGEST_S, int(digits.lstrip("0")[:20] or "0"))
@@ -142,5 +143,5 @@ def parse_delta_seconds(digits: str) -> int | None:
 
 def _integer(value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
-        raise ValueError("a number of seconds is an Integer (RFC 9213 2.1)")  # noqa: TRY004  (callers catch ValueError)
+        raise ValueError("a lifetime must be an Integer (RFC 9213 2.1)")  # noqa: TRY004  (callers catch ValueError)
     return min(LONGEST_S, max(0, value))

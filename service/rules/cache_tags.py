@@ -6,7 +6,7 @@ Tags are case-sensitive.
 
 from __future__ import annotations
 
-# Assumed caps: a record has room for this much.
+# Assumed: a record holds at most 64 tags of at most 255 bytes each.
 TAGS_CAP = 64
 TAG_CAP_BYTES = 255
 
@@ -18,7 +18,7 @@ def read_tags(*, cache_tag: str, surrogate_key: str) -> tuple[str, ...]:
 
 
 def tags_fit(tags: tuple[str, ...]) -> bool:
-    """Return whether a record can hold all tags. If not, the picture must not be stored: a purge would miss it."""
+    """Return whether a record can hold all tags. If not, the picture must not be stored: no purge would find it."""
     return len(tags) <= TAGS_CAP and all(is_tag(name) for name in tags)
 
 
@@ -28,7 +28,7 @@ def is_tag(name: str) -> bool:
 
 
 def write_tags(tags: tuple[str, ...]) -> dict[str, str]:
-    """Return the header fields that tell these tags to a child edge. `read_tags` reads them back."""
-    with_commas = [name for name in tags if "," in name]  # they came in Surrogate-Key, so they contain no spaces
+    """Return the Cache-Tag and Surrogate-Key fields that send these tags to a child edge; `read_tags` parses them."""
+    with_commas = [name for name in tags if "," in name]  # these tags came in Surrogate-Key, so they have no spaces
     fields = {"Cache-Tag": ",".join(name for name in tags if "," not in name), "Surrogate-Key": " ".join(with_commas)}
     return {name: value for name, value in fields.items() if value}

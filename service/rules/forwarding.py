@@ -1,7 +1,7 @@
-"""The request fields that the edge forwards to the origin, which may choose a variant of a picture by them. No I/O.
+"""Select the request fields that the edge forwards to the origin, which may use them to choose a variant. No I/O.
 
-A stored picture is served to all clients. So the edge forwards no field that identifies a client (RFC 9111 3.5), and
-none that makes an origin answer with something else than the resource of the cache key.
+A stored picture is served to all clients. So by default the edge forwards no field that identifies a client (RFC 9111
+3.5), and no field that could make the origin answer with another resource than the URL names.
 """
 
 from __future__ import annotations
@@ -14,28 +14,30 @@ from service.errors import FieldsTooLarge
 from service.rules.vary import ANY, NO_FIELDS, Fields, selecting_names
 
 ALL, NONE = "all", "none"
-# Assumed: Varnish's default limit on the fields of a request, and nginx's default limit on one header line.
+# Limits of the forwarded fields. Assumed: their number is Varnish's default limit on the fields of a request, their
+# size nginx's default limit on one header line.
 FIELDS_CAP = 64
 FIELDS_CAP_BYTES = 8192
 
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")  # RFC 9110 5.6.2, in lower case
-_NO_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")  # RFC 9110 5.5
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")  # a field name in lower case (a token, RFC 9110 5.6.2)
+_NO_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")  # characters that a field value must not contain (RFC 9110 5.5)
 _CONNECTION = b"connection"
 
-# Never forwarded, even if EDGE_FORWARD names them:
+# The fields from here to _NEVER_PREFIXES are never forwarded, even if EDGE_FORWARD names them.
 _SECRET = {"authorization", "cookie", "cookie2"}
-_OF_THE_CONNECTION = {  # RFC 9110 7.6.1
+_OF_THE_CONNECTION = {  # hop-by-hop fields (RFC 9110 7.6.1)
     *("connection", "host", "http2-settings", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"),
     *("expect", "max-forwards"),
 }
 _SET_BY_THE_EDGE = {"accept", "accept-encoding", "cdn-loop"}
 _FOR_CACHES = {"cache-control", "pragma"}
-_RANGES = {"a-im", "range"}  # RFC 9110 14.2, RFC 3229: the edge stores whole pictures
+_RANGES = {"a-im", "range"}  # partial and delta requests (RFC 9110 14.2, RFC 3229): the edge stores whole pictures
 _NEVER = frozenset(_SECRET | _OF_THE_CONNECTION | _SET_BY_THE_EDGE | _FOR_CACHES | _RANGES)
-# `content-*`: the edge's GET has no content (RFC 9110 8). `if-*`: the edge sends its own conditions (RFC 9110 13).
+# `content-*` is not forwarded, because the edge's GET has no content (RFC 9110 8), nor `if-*`, because the edge sends
+# its own conditions (RFC 9110 13).
 _NEVER_PREFIXES = ("content-", "if-", "proxy-", "sec-websocket-")
 
-# Forwarded only if EDGE_FORWARD names them:
+# The fields from here to _UNLESS_NAMED_PREFIXES are forwarded only if EDGE_FORWARD names them.
 _CLIENT_IDENTITY = {
     *("client-ip", "forwarded", "from", "referer", "remote-addr", "remote-user", "true-client-ip", "via"),
     *("x-cluster-client-ip", "x-forward-for", "x-real-ip"),
@@ -48,7 +50,8 @@ _TRACES = {
     *("b3", "baggage", "sentry-trace", "traceparent", "tracestate", "uber-trace-id", "x-amzn-trace-id"),
     *("x-cloud-trace-context", "x-correlation-id", "x-request-id"),
 }
-# An origin that trusts one of these answers with another resource than the URL's, and all clients would get that.
+# An origin that trusts one of these fields may answer with another resource than the URL names, and the edge would
+# serve that answer to all clients.
 _REWRITES = {
     *(
         "debug",
@@ -75,7 +78,7 @@ _WITHHELD_PREFIXES = tuple(name.encode() for name in _NEVER_PREFIXES + _UNLESS_N
 
 @dataclass(frozen=True, slots=True)
 class Forward:
-    """The setting EDGE_FORWARD."""
+    """The request fields that are forwarded to the origin, as set by EDGE_FORWARD."""
 
     names: frozenset[bytes] | None = None
     """The names to forward, in lower case; None forwards all fields except the withheld ones."""
@@ -85,24 +88,34 @@ class Forward:
         return _TOKEN.fullmatch(name) is not None and bool(self._filter([(name.encode(), b"")]))
 
     def covers(self, vary: str) -> bool:
-        """Return whether the edge forwards every field in this Vary. If not, it must not store (RFC 9111 4.1)."""
+        """Return whether the edge forwards every field that `vary` names.
+
+        If not, or for `*`, the response must not be stored (RFC 9111 4.1).
+        """
         return all(self.passes(name) and name != ANY for name in selecting_names(vary))
 
     def select(self, headers: Sequence[tuple[bytes, bytes]]) -> Fields:
-        """Return the header lines of a request to forward. Names are in lower case. Raises FieldsTooLarge."""
+        """Return the header lines of a request that are forwarded. Names must be in lower case.
+
+        Raises FieldsTooLarge for more than FIELDS_CAP lines or FIELDS_CAP_BYTES bytes.
+        """
         fields = self._filter(headers)
         if not fields:
             return NO_FIELDS
         own = [value.lower() for name, value in headers if name == _CONNECTION]
         if own and own != [b"keep-alive"]:
-            of_this_connection = {name.strip() for value in own for name in value.split(b",")}  # RFC 9110 7.6.1
+            # RFC 9110 7.6.1: fields that Connection names are hop-by-hop.
+            of_this_connection = {name.strip() for value in own for name in value.split(b",")}
             fields = [line for line in fields if line[0] not in of_this_connection]
         said = b"".join([part for line in fields for part in line])
         if _NO_VALUE.search(said):
             fields = [line for line in fields if not _NO_VALUE.search(line[1])]
         if len(fields) > FIELDS_CAP or len(said) > FIELDS_CAP_BYTES:
-            raise FieldsTooLarge(f"{len(fields)} fields of {len(said)} bytes")
-        # RFC 9110 5.5: the space around a value is not part of it. httptools leaves some, which h11 refuses to send.
+            raise FieldsTooLarge(
+                f"{len(fields)} fields of {len(said)} bytes are to be forwarded;"
+                f" the limits are {FIELDS_CAP} fields and {FIELDS_CAP_BYTES} bytes"
+            )
+        # RFC 9110 5.5: space around a value is not part of it. httptools may keep such space, which h11 does not send.
         return tuple([(name, value.strip(b" \t")) for name, value in fields])
 
     def _filter(self, headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
@@ -117,13 +130,13 @@ class Forward:
 
 
 def _is_harmless(name: bytes) -> bool:
-    # CGI, WSGI and PHP read X_Forwarded_Host as X-Forwarded-Host (RFC 3875 4.1.18). So a name with other characters
-    # than letters, digits and hyphens is forwarded only if EDGE_FORWARD names it.
+    # CGI, WSGI and PHP treat X_Forwarded_Host like X-Forwarded-Host (RFC 3875 4.1.18). So a field name with characters
+    # other than letters, digits and hyphens is forwarded only if EDGE_FORWARD names it.
     return name not in _WITHHELD and not name.startswith(_WITHHELD_PREFIXES) and name.replace(b"-", b"").isalnum()
 
 
 def read_forward(value: object) -> Forward:
-    """Parse `all`, `none`, or names separated by commas. Raises ValueError with a sentence for the operator."""
+    """Parse EDGE_FORWARD: `all`, `none`, or field names separated by commas. Raises ValueError for the operator."""
     if isinstance(value, Forward):
         return value
     text = str(value).strip().lower()
@@ -131,10 +144,12 @@ def read_forward(value: object) -> Forward:
         return Forward(None if text == ALL else frozenset())
     names = [name.strip() for name in text.split(",")]
     if not all(_TOKEN.fullmatch(name) for name in names):
-        raise ValueError("must be all, none, or names of fields such as accept-language,dpr")
+        raise ValueError("the value must be all, none, or names of fields such as accept-language,dpr")
     never = [name for name in names if _is_never(name) or _is_never(name.replace("_", "-"))]
     if never:
-        raise ValueError(f"must not name {', '.join(never)}: a stored picture is served to all clients")
+        raise ValueError(
+            f"the value must not name {', '.join(never)}, because a stored picture is served to all clients"
+        )
     return Forward(frozenset(name.encode() for name in names))
 
 

@@ -1,4 +1,4 @@
-"""RFC 9111 arithmetic: whether an answer may be stored, its freshness lifetime and its age. No I/O, no clock."""
+"""RFC 9111 arithmetic: whether a response may be stored, its freshness lifetime and its age. No I/O, no clock."""
 
 from __future__ import annotations
 
@@ -20,19 +20,21 @@ from service.rules.response_fields import PassedOn, ResponseFields
 
 NO_NEGATIVE_TTLS = NegativeTtls()
 FORWARD_ALL = Forward()
-# RFC 6585 3, 4, 5 and 6: a cache must not store these, whatever their directives say.
+# RFC 6585 3, 4, 5 and 6: a cache must not store responses with these statuses, even if their directives allow it.
 _NEVER_STORED = {428, 429, 431, 511}
-# RFC 9110 15.1: these may be stored without explicit freshness. RFC 9111 4.2.2: other statuses only with `public`.
+# RFC 9110 15.1: responses with these statuses may be stored without an explicit lifetime. RFC 9111 4.2.2: responses
+# with other statuses may be stored without one only if they are `public`.
 _HEURISTICALLY_CACHEABLE = {204, 300, 301, 308, 404, 405, 410, 414, 501}
-_PLAIN = {HTTPStatus.OK, HTTPStatus.NON_AUTHORITATIVE_INFORMATION}  # heuristically cacheable, with a picture
+_PLAIN = {HTTPStatus.OK, HTTPStatus.NON_AUTHORITATIVE_INFORMATION}  # the cacheable statuses of a picture (200, 203)
 SOURCE_ERROR_CAP_S = 60
-"""Assumed. It depends on this edge's own limits and formats too: an operator who changes them waits no longer."""
+"""The longest lifetime of a negative cache entry for an unusable file, if the operator sets none for its status
+(assumed). It is short, because the operator may raise the limit that the file exceeded."""
 _UNDERSTOOD = frozenset(int(status) for status in HTTPStatus)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FreshnessRules:
-    """The operator's settings for lifetimes, where 0 turns each off, and the fields by which an answer may vary."""
+    """The operator's settings for the lifetimes of responses, and the request fields that the edge forwards."""
 
     default_ttl_s: int
     min_ttl_s: int = 0
@@ -47,35 +49,35 @@ class FreshnessRules:
 
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """The verdict on an answer: its lifetimes in seconds, or the obstacle that forbids storing it."""
+    """Whether a response may be stored: its lifetimes in seconds, or the obstacle that forbids storing it."""
 
     lifetime_s: int
     obstacle: Reason | None = None
     stale_while_revalidate_s: int = 0
-    """How long after its lifetime it may be served while it is revalidated."""
+    """For how many seconds after its lifetime the response may be served while it is revalidated."""
     stale_if_error_s: int = 0
-    """How long after its lifetime it may be served while the origin fails."""
+    """For how many seconds after its lifetime the response may be served while the origin fails."""
 
 
 @dataclass(frozen=True, slots=True)
 class Applicable:
-    """The directives that apply to this cache, and whether they come from CDN-Cache-Control (RFC 9213)."""
+    """The directives that apply to this cache; `targeted` if they come from CDN-Cache-Control (RFC 9213)."""
 
     control: CacheControl
     targeted: bool
 
 
 def storage(fields: ResponseFields, rules: FreshnessRules, *, draw: float = 0.0) -> Storage:
-    """Decide whether this shared, transforming cache may store an answer (RFC 9111 3), and for how long it is fresh.
+    """Decide whether this shared, transforming cache may store a response (RFC 9111 3), and for how long it is fresh.
 
-    `draw` of 0 to 1 is the fraction of the jitter by which an implicit lifetime is shortened.
+    `draw` is a random number from 0 to 1: a lifetime that the origin does not name is shortened by `ttl_jitter * draw`.
     """
     applicable = _applicable(fields.passed)
     obstacle = _obstacle(applicable, fields, rules)
     if obstacle is not None:
         return Storage(lifetime_s=0, obstacle=obstacle)
     control = applicable.control
-    # RFC 9111 5.2.2.4: it must be revalidated before each use.
+    # RFC 9111 5.2.2.4: a response with no-cache must be revalidated before each use.
     lifetime_s = 0 if control.no_cache else _lifetime_s(applicable, fields, rules, draw)
     if lifetime_s <= initial_age_s(fields) and not _can_be_validated(fields):
         return Storage(lifetime_s=lifetime_s, obstacle=Reason.NO_CACHE if control.no_cache else Reason.ALREADY_STALE)
@@ -89,9 +91,9 @@ def storage(fields: ResponseFields, rules: FreshnessRules, *, draw: float = 0.0)
 
 
 def negative_lifetime_s(status: int, fields: ResponseFields, rules: FreshnessRules) -> int:
-    """Return the freshness lifetime in seconds of an error (RFC 9111 3); 0 means that it must not be stored.
+    """Return the freshness lifetime in seconds of an error response (RFC 9111 3); 0 means that it must not be stored.
 
-    The origin's explicit lifetime counts before the operator's.
+    An explicit lifetime of the origin overrides the operator's lifetime for this status.
     """
     applicable = _applicable(fields.passed)
     if status in _NEVER_STORED or not rules.forward.covers(fields.passed.vary):
@@ -105,11 +107,11 @@ def negative_lifetime_s(status: int, fields: ResponseFields, rules: FreshnessRul
 
 
 def source_error_lifetime_s(status: int, storage: Storage, fields: ResponseFields, rules: FreshnessRules) -> int:
-    """Return for how long from now the edge remembers that it cannot use a file; 0 for not at all.
+    """Return the lifetime in seconds of a negative cache entry for an unusable file of the origin; 0 for no entry.
 
-    The failure is cached for as long as a picture with the same fields would be fresh, up to the operator's limit for
-    this status. Without such a limit, only an explicit lifetime counts: an answer without one may be an error page for
-    one client.
+    The entry is fresh for as long as a picture with the same fields would be, up to the operator's limit for this
+    status. If there is no such limit, SOURCE_ERROR_CAP_S applies, and the origin must name a lifetime: a response
+    without one may be an error page for one client.
     """
     if storage.obstacle is not None or not rules.negative_ttls.seconds:
         return 0
@@ -120,7 +122,10 @@ def source_error_lifetime_s(status: int, storage: Storage, fields: ResponseField
 
 
 def _implicit_negative_s(status: int, control: CacheControl, fields: ResponseFields, rules: FreshnessRules) -> int:
-    """Return the operator's lifetime for this status, else the heuristic one if negative caching is on, else 0."""
+    """Return the operator's lifetime for this status, else the heuristic one if negative caching is on, else 0.
+
+    All lifetimes are in seconds.
+    """
     named_s = rules.negative_ttls.of(status)
     if named_s is not None:
         return named_s
@@ -130,34 +135,35 @@ def _implicit_negative_s(status: int, control: CacheControl, fields: ResponseFie
 
 
 def implicit_lifetime_s(fields: ResponseFields, rules: FreshnessRules) -> int:
-    """Return the longest lifetime in seconds of an answer that names none. It is heuristic, or the operator's."""
+    """Return the lifetime in seconds (before jitter) of a response that names none: heuristic, or the operator's."""
     if fields.status < HTTPStatus.MULTIPLE_CHOICES and fields.status != HTTPStatus.NO_CONTENT:
         return _clamp_s(_implicit_s(fields, rules), rules)
     return _implicit_negative_s(fields.status, _applicable(fields.passed).control, fields, rules)
 
 
 def may_be_transformed(passed: PassedOn) -> bool:
-    """Return whether the origin allows caches to re-encode its picture: no `no-transform` (RFC 9110 7.7)."""
-    # CDN-Cache-Control replaces only the caching directives (RFC 9213 2.2), so both fields are searched.
+    """Return whether caches may re-encode the picture, because there is no `no-transform` (RFC 9110 7.7)."""
+    # CDN-Cache-Control replaces only the caching directives of Cache-Control (RFC 9213 2.2), and no-transform is none,
+    # so both fields are searched for it.
     return not (parse_cache_control(passed.cache_control).no_transform or _applicable(passed).control.no_transform)
 
 
 def with_date(fields: ResponseFields) -> ResponseFields:
-    """Return the fields with a valid Date: if there is none, the time of receipt (RFC 9110 6.6.1)."""
+    """Return the fields with a valid Date. A missing or invalid one becomes the time of receipt (RFC 9110 6.6.1)."""
     if parse_http_date(fields.passed.date, now_s=fields.answered_s) is not None:
         return fields
     return replace(fields, passed=replace(fields.passed, date=http_date(fields.answered_s)))
 
 
 def read_age(field: str) -> str:
-    """Return the seconds of an Age field as digits, or an empty string."""
-    # RFC 9111 5.1: the first of several values counts, and an invalid value is ignored.
+    """Return the value of an Age field as a string of digits; "" if it is absent or invalid."""
+    # RFC 9111 5.1: the first of several Age values counts, and an invalid value is ignored.
     seconds = parse_delta_seconds(field.partition(",")[0].strip(" \t"))
     return "" if seconds is None else str(seconds)
 
 
 def initial_age_s(fields: ResponseFields) -> float:
-    """Return the age in seconds of an answer on arrival (RFC 9111 4.2.3, corrected_initial_age)."""
+    """Return the age in seconds of a response on arrival (RFC 9111 4.2.3, corrected_initial_age)."""
     date_s = parse_http_date(fields.passed.date, now_s=fields.answered_s)
     apparent_age_s = 0.0 if date_s is None else max(0.0, fields.answered_s - date_s)
     age_value_s = int(read_age(fields.age) or "0")
@@ -166,23 +172,24 @@ def initial_age_s(fields: ResponseFields) -> float:
 
 
 def born_ms(fields: ResponseFields) -> int:
-    """Return when the origin made the answer, computed from Age and Date: milliseconds since the epoch."""
+    """Return when the origin generated the response, computed from Age and Date: milliseconds since the epoch."""
     return round((fields.answered_s - initial_age_s(fields)) * 1000)
 
 
 def age_s(*, born_ms: int, now_s: float) -> int:
-    """Return the Age of a stored answer in seconds (RFC 9111 4.2.3, current_age). It is never negative."""
+    """Return the age of a stored response in seconds (RFC 9111 4.2.3, current_age). It is never negative."""
     return max(0, int(now_s - born_ms / 1000))
 
 
 def remaining_s(*, born_ms: int, lifetime_s: int, now_s: float) -> int:
-    """Return for how many seconds an answer stays fresh; 0 or less means that it is stale (RFC 9111 4.2)."""
-    # Age is truncated before the subtraction. Truncated afterwards, every lifetime would be a second too short.
+    """Return for how many seconds a response stays fresh; 0 or less means that it is stale (RFC 9111 4.2)."""
+    # The age is truncated to whole seconds before it is subtracted. If the difference were truncated instead, every
+    # lifetime would be one second too short.
     return lifetime_s - age_s(born_ms=born_ms, now_s=now_s)
 
 
 def explicit_lifetime_s(applicable: Applicable, fields: ResponseFields) -> int | None:
-    """Return the lifetime in seconds that the origin names, or None (RFC 9111 4.2.1, in its order)."""
+    """Return the lifetime in seconds that the origin names (RFC 9111 4.2.1), or None if it names none."""
     control = applicable.control
     if control.s_maxage_s is not None:  # RFC 9111 5.2.2.10: s-maxage overrides max-age in shared caches
         return control.s_maxage_s
@@ -191,14 +198,14 @@ def explicit_lifetime_s(applicable: Applicable, fields: ResponseFields) -> int |
     if applicable.targeted or not fields.passed.expires:  # RFC 9213 2.2: a targeted field hides Expires
         return None
     expires_s = parse_http_date(fields.passed.expires, now_s=fields.answered_s)
-    if expires_s is None:  # RFC 9111 5.3: an invalid date, such as "0", counts as a date in the past
+    if expires_s is None:  # RFC 9111 5.3: an invalid Expires, such as "0", counts as a date in the past
         return 0
     date_s = parse_http_date(fields.passed.date, now_s=fields.answered_s)
     return max(0, expires_s - int(fields.answered_s if date_s is None else date_s))
 
 
 def is_forbidden(control: CacheControl, status: int) -> bool:
-    """Return whether the directives forbid storing (RFC 9111 5.2.2.5).
+    """Return whether no-store forbids storing the response (RFC 9111 5.2.2.5).
 
     With must-understand, no-store applies only to caches that do not know the status (RFC 9111 5.2.2.3).
     """
@@ -216,14 +223,15 @@ def _obstacle(applicable: Applicable, fields: ResponseFields, rules: FreshnessRu
     control, passed = applicable.control, fields.passed
     for obstacle, applies in (
         (Reason.NO_STORE, is_forbidden(control, fields.status)),
-        (Reason.PRIVATE, control.private),  # RFC 9111 5.2.2.7
-        (Reason.NO_TRANSFORM, not may_be_transformed(passed)),  # this edge stores a re-encoded picture
-        # RFC 9110 15.1: other 2xx statuses are stored only if the origin names a lifetime or says `public`.
+        (Reason.PRIVATE, control.private),  # RFC 9111 5.2.2.7: shared caches must not store private responses
+        (Reason.NO_TRANSFORM, not may_be_transformed(passed)),  # no-transform: this edge stores re-encoded pictures
+        # RFC 9110 15.1: statuses other than 200 and 203 need an explicit lifetime or `public`.
         (
             Reason.STATUS,
             fields.status not in _PLAIN and not control.public and explicit_lifetime_s(applicable, fields) is None,
         ),
-        (Reason.VARY, not rules.forward.covers(passed.vary)),  # RFC 9111 4.1
+        # RFC 9111 4.1: `Vary: *` never matches, and a field that is not forwarded cannot select a variant.
+        (Reason.VARY, not rules.forward.covers(passed.vary)),
     ):
         if applies:
             return obstacle
@@ -231,17 +239,22 @@ def _obstacle(applicable: Applicable, fields: ResponseFields, rules: FreshnessRu
 
 
 def _can_be_validated(fields: ResponseFields) -> bool:
-    """Return whether the answer has a validator (RFC 9111 4.3.1)."""
+    """Return whether the response has a validator: ETag, or a valid Last-Modified (RFC 9111 4.3.1)."""
     return bool(fields.etag or parse_http_date(fields.passed.last_modified, now_s=fields.answered_s))
 
 
 def _allowance_s(control: CacheControl, explicit_s: int | None, default_s: int) -> int:
-    """Return for how many seconds a stale answer may be served: the origin's value, else the operator's, or 0."""
-    if control.no_cache or control.must_revalidate or control.proxy_revalidate:  # RFC 9111 4.2.4
+    """Return for how many seconds a stale response may be served: `explicit_s` of the origin, else `default_s`.
+
+    Return 0 if a directive forbids it.
+    """
+    # RFC 9111 4.2.4: these directives forbid stale responses.
+    if control.no_cache or control.must_revalidate or control.proxy_revalidate:
         return 0
     if explicit_s is not None:
         return explicit_s
-    # RFC 9111 5.2.2.10: s-maxage implies proxy-revalidate. An explicit directive of RFC 5861 (above) overrides that.
+    # RFC 9111 5.2.2.10: s-maxage implies proxy-revalidate, which forbids stale responses. An explicit
+    # stale-while-revalidate or stale-if-error (RFC 5861) overrides it.
     return 0 if control.s_maxage_s is not None else default_s
 
 
@@ -265,7 +278,10 @@ def _implicit_s(fields: ResponseFields, rules: FreshnessRules) -> int:
 
 
 def _heuristic_s(fields: ResponseFields, rules: FreshnessRules) -> int | None:
-    """Return a fraction of the time since Last-Modified (RFC 9111 4.2.2), or None if that is off or unknown."""
+    """Return the heuristic lifetime in seconds, a fraction of the time since Last-Modified (RFC 9111 4.2.2).
+
+    Return None if the operator has not set a fraction, or if Last-Modified is missing or invalid.
+    """
     modified_s = parse_http_date(fields.passed.last_modified, now_s=fields.answered_s)
     date_s = parse_http_date(fields.passed.date, now_s=fields.answered_s)
     made_s = fields.answered_s if date_s is None else date_s

@@ -1,4 +1,4 @@
-"""A freshness decision as one line of text: every input and the verdict. No I/O, no clock."""
+"""Format a freshness decision as one log line with every input and the result. No I/O, no clock."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from service.rules.response_fields import ResponseFields
 
 @dataclass(frozen=True, slots=True)
 class FreshnessTrace:
-    """The inputs and the verdict of one decision. The text is only made if it is logged."""
+    """The inputs and the result (`verdict`) of one freshness decision. It is formatted only if it is logged."""
 
     fields: ResponseFields
     rules: FreshnessRules
     draw: float
-    """The random number of 0 to 1 that decided how much of the jitter was subtracted."""
+    """A random number from 0 to 1: the fraction of EDGE_TTL_JITTER by which the lifetime was shortened."""
     verdict: Storage
 
     def __str__(self) -> str:
-        """Return the answer's fields, then the operator's settings, then the verdict; absent fields are left out."""
+        """Return the response's fields (without absent ones), then the operator's settings, then the verdict."""
         said = {**asdict(self.fields.passed), "age": self.fields.age, "etag": self.fields.etag}
         answer = [f"{name.replace('_', '-')}={value!r}" for name, value in said.items() if value]
         settings = [f"{field.name}={_text(getattr(self.rules, field.name))}" for field in fields(self.rules)]

@@ -1,4 +1,4 @@
-"""HTTP dates (RFC 9110 5.6.7): only the three forms that a recipient must accept. No I/O, no clock."""
+"""Parse and format HTTP dates (RFC 9110 5.6.7) in the three forms that a recipient must accept. No I/O, no clock."""
 
 from __future__ import annotations
 
@@ -14,19 +14,22 @@ _TIME = r"(?P<hour>\d\d):(?P<minute>\d\d):(?P<second>\d\d)"
 _FORMS = tuple(
     re.compile(form, re.IGNORECASE | re.ASCII)
     for form in (
-        rf"{_DAY}, (?P<day>\d\d) {_MONTH} (?P<year>\d{{4}}) {_TIME} GMT",  # IMF-fixdate
-        rf"{_WHOLE_DAY}, (?P<day>\d\d)-{_MONTH}-(?P<year>\d\d) {_TIME} GMT",  # RFC 850
-        rf"{_DAY} {_MONTH} (?P<day>[ \d]\d) {_TIME} (?P<year>\d{{4}})",  # asctime
+        rf"{_DAY}, (?P<day>\d\d) {_MONTH} (?P<year>\d{{4}}) {_TIME} GMT",  # the IMF-fixdate form
+        rf"{_WHOLE_DAY}, (?P<day>\d\d)-{_MONTH}-(?P<year>\d\d) {_TIME} GMT",  # the RFC 850 form
+        rf"{_DAY} {_MONTH} (?P<day>[ \d]\d) {_TIME} (?P<year>\d{{4}})",  # the asctime form
     )
 )
-_CAP_CHARACTERS = 64  # assumed: the longest form takes 33, and space may surround it
+_CAP_CHARACTERS = 64  # assumed: the longest valid date has 33 characters, and spaces may surround it
 _CENTURY = 100
 _YEARS_AHEAD = 50
 _LAST_SECOND = 59
 
 
 def parse_http_date(field: str, *, now_s: float) -> int | None:
-    """Return the date in seconds since the epoch, or None if it is invalid. `now_s` decides the century of RFC 850."""
+    """Return the date in seconds since the epoch, or None if it is invalid.
+
+    The RFC 850 form has a two-digit year; `now_s` decides its century.
+    """
     if len(field) > _CAP_CHARACTERS:
         return None
     match = next((match for form in _FORMS if (match := form.fullmatch(field.strip())) is not None), None)
@@ -40,7 +43,7 @@ def parse_http_date(field: str, *, now_s: float) -> int | None:
             int(match["day"]),
             int(match["hour"]),
             int(match["minute"]),
-            min(second, _LAST_SECOND),  # for a leap second, one second is added below
+            min(second, _LAST_SECOND),  # datetime does not accept the leap second 60, so it is added afterwards
             tzinfo=UTC,
         )
     except ValueError:
@@ -54,7 +57,7 @@ def http_date(date_s: float) -> str:
 
 
 def _whole_year(year: int, now_s: float) -> int:
-    """Return the full year. RFC 9110 5.6.7: a year more than 50 years ahead means the latest past year that ends so."""
+    """Return the four-digit year of the two-digit `year`, at most 50 years ahead of `now_s` (RFC 9110 5.6.7)."""
     this_year = datetime.fromtimestamp(now_s, UTC).year
     whole = this_year - this_year % _CENTURY + year
     return whole - _CENTURY if whole > this_year + _YEARS_AHEAD else whole

@@ -1,4 +1,4 @@
-"""Negotiation: from the URL and Accept of a request to the id, size and media type of the answer. Pure."""
+"""Negotiate the content: choose image id, size and media type from a request's URL and Accept field. No I/O."""
 
 from __future__ import annotations
 
@@ -17,16 +17,17 @@ DEFAULT_MEDIA_TYPE = next(iter(MEDIA_TYPES.values()))
 
 SHORT_QUERY = 64
 SHORT_ACCEPT = 256
-ACCEPT_CAP_CHARACTERS = 4096  # assumed: browsers send less than a tenth of this
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")  # RFC 3986 3.1
-# RFC 9110 12.4.2: at most three decimals, at most 1.
+ACCEPT_CAP_CHARACTERS = 4096  # a longer Accept is ignored; assumed: browsers send less than a tenth of this
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")  # the scheme of a URL (RFC 3986 3.1)
+# RFC 9110 12.4.2: the weight of a media range has at most three decimals and is at most 1.
 _WEIGHT = re.compile(r"q=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)", re.IGNORECASE)
-_REFUSED_CATEGORIES = {"Cc", "Cs", "Zl", "Zp"}  # control characters, lone surrogates, line and paragraph separators
+# An image id must not contain control characters, lone surrogates, or line and paragraph separators.
+_REFUSED_CATEGORIES = {"Cc", "Cs", "Zl", "Zp"}
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """One rendition of one picture."""
+    """The rendition that a request asks for: a picture, its size and its media type."""
 
     image_id: str
     size_px: int
@@ -34,13 +35,13 @@ class Wanted:
 
     @property
     def is_latent(self) -> bool:
-        """Return whether the client wants the latent itself and no picture."""
+        """Return whether the client requests the latent itself instead of a picture file."""
         return self.media_type == LATENT_MEDIA_TYPE
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """The arguments of the query that count. All others are ignored, so they never lead to a second cache entry."""
+    """The query arguments `res` and `fmt`. All others are ignored, so they never create another cache entry."""
 
     res: str = RENDITIONS[0].name
     fmt: str | None = None
@@ -53,7 +54,7 @@ def read_query(query: str) -> Query:
 
 @lru_cache(maxsize=256)
 def _read_short(query: str) -> Query:
-    """Parse a short query, or return the cached result: clients send few different ones, and parse_qsl is slow."""
+    """Parse a short query. Results are cached, because clients send few different queries and parse_qsl is slow."""
     return _read(query)
 
 
@@ -63,11 +64,11 @@ def _read(query: str) -> Query:
     for name, value in parse_qsl(query, keep_blank_values=True):
         if name == "res":
             if res is not None:
-                raise BadResolution("res twice")
+                raise BadResolution("the argument res is given twice")
             res = value
         elif name == "fmt":
             if fmt is not None:
-                raise BadFormat("fmt twice")
+                raise BadFormat("the argument fmt is given twice")
             fmt = value
     return Query(res=RENDITIONS[0].name if res is None else res, fmt=fmt)
 
@@ -79,7 +80,7 @@ def negotiate(*, image_id: str, query: Query, accept: str) -> Wanted:
 
 @lru_cache(maxsize=4096)
 def _negotiate_short(image_id: str, query: Query, accept: str) -> Wanted:
-    """Negotiate, or return the cached result of an equal request. An error is never cached."""
+    """Negotiate a request with a short Accept field. Results are cached by all arguments; errors are not cached."""
     return _negotiate(image_id, query, accept)
 
 
@@ -87,37 +88,38 @@ def _negotiate(image_id: str, query: Query, accept: str) -> Wanted:
     check_image_id(image_id)
     rendition = find_rendition(query.res)
     if rendition is None:
-        raise BadResolution(query.res)
+        raise BadResolution(f"the edge has no size {query.res!r}")
     return Wanted(image_id=image_id, size_px=rendition.size_px, media_type=_media_type(query.fmt, accept))
 
 
 def check_image_id(image_id: str) -> None:
-    """Raise BadImageId for an id that could lead outside the origin's folder of pictures."""
+    """Raise BadImageId for an invalid id, or one that could lead outside the origin's folder of pictures."""
     if not 0 < len(image_id) <= ID_CAP_CHARACTERS:
-        raise BadImageId("the id is empty or too long")
+        raise BadImageId(f"the image id has {len(image_id)} characters; 1 to {ID_CAP_CHARACTERS} are allowed")
     if image_id.startswith("/") or "\\" in image_id or _SCHEME.match(image_id):
-        raise BadImageId("an address, not an id")
+        raise BadImageId("the image id starts with a slash or a URL scheme, or contains a backslash")
     if _has_dot_segment(image_id) or ("%" in image_id and _has_dot_segment(unquote(image_id))):
-        raise BadImageId("a dot segment")
-    # The server decodes every byte that is not UTF-8 as U+FFFD, so that many paths would become one id.
+        raise BadImageId("the image id contains a '.' or '..' segment")
+    # U+FFFD is refused, because the server decodes each byte of a path that is not UTF-8 as U+FFFD. Several paths would
+    # become the same image id.
     if image_id.isascii() and image_id.isprintable():
         return
     if any(unicodedata.category(one) in _REFUSED_CATEGORIES or one == "\ufffd" for one in image_id):
-        raise BadImageId("a control character")
+        raise BadImageId("the image id contains a control character, a line separator or U+FFFD")
 
 
 def _has_dot_segment(path: str) -> bool:
-    # Servlet containers drop what follows `;` in a segment, and some origins decode a path twice: `..;` and
-    # `%252e%252e` would lead them out of their folder.
+    # Servlet containers ignore the part of a segment after `;`, and some origins decode a path twice: `..;` and
+    # `%252e%252e` would lead outside their folder of pictures.
     return any(segment.partition(";")[0] in {".", ".."} for segment in path.replace("\\", "/").split("/"))
 
 
 def _media_type(fmt: str | None, accept: str) -> str:
     if fmt is not None:
         if fmt not in MEDIA_TYPES:
-            raise BadFormat(fmt)
+            raise BadFormat(f"the edge has no format {fmt!r}")
         return MEDIA_TYPES[fmt]
-    # RFC 9110 12.5.1 lets a server disregard the field.
+    # RFC 9110 12.5.1 lets a server disregard Accept; this edge disregards one that is too long.
     if accept in {"", "*/*"} or len(accept) > ACCEPT_CAP_CHARACTERS:
         return DEFAULT_MEDIA_TYPE
     return _choose_media_type(accept)
@@ -127,16 +129,16 @@ def _choose_media_type(accept: str) -> str:
     ranges = _ranges(accept)
     best, best_rank = DEFAULT_MEDIA_TYPE, (0.0, 0)
     for media_type in MEDIA_TYPES.values():
-        # RFC 9110 12.5.1: the most specific range that matches decides the weight.
+        # RFC 9110 12.5.1: the most specific media range that matches a type decides the weight of the type.
         for specificity, pattern in ((2, media_type), (1, "image/*"), (0, "*/*")):
             if pattern in ranges:
-                # Between equal weights, a named type beats one that a wildcard allows: a browser that lists image/webp
-                # beside */* prefers it. Between two named types, the cheaper file wins.
+                # If two types have the same weight, a type that Accept names beats one that a wildcard allows: a
+                # browser that lists image/webp and */* prefers WebP. Otherwise the first type in MEDIA_TYPES wins.
                 rank = (ranges[pattern], specificity)
                 if rank[0] > 0 and rank > best_rank:
                     best, best_rank = media_type, rank
                 break
-    # RFC 9110 12.5.1 lets a server disregard an Accept that it cannot satisfy: the answer is JPEG then.
+    # RFC 9110 12.5.1 lets a server disregard an Accept that it cannot satisfy: the response is a JPEG then.
     return best
 
 
@@ -148,7 +150,7 @@ def _ranges(accept: str) -> dict[str, float]:
         for parameter in parameters:
             match = _WEIGHT.fullmatch(parameter)
             if match is None:
-                break  # a media type parameter, or an invalid weight: no media type of this edge matches the range
+                break  # a range with another parameter or an invalid weight matches no media type of this edge
             weight = float(match[1])
         else:
             weights.setdefault(media_range.lower(), weight)

@@ -1,4 +1,4 @@
-"""The error for an error status of the origin. It is not in errors.py, because it holds the answer's fields."""
+"""The error that stands for an error response of the origin. It is not in errors.py, because it has ResponseFields."""
 # ruff: noqa: N818  (errors are named after the event, as in errors.py)
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from service.rules.response_fields import ResponseFields
 
 
 class OriginRefused(OriginError):
-    """The origin answered with an error status."""
+    """The origin answered with an error status, or a negative cache entry says that it did."""
 
     public = "The origin answered with an error."
     report = False
@@ -21,16 +21,16 @@ class OriginRefused(OriginError):
         self.status = status
         self.fields = fields
         self.ttl_s = ttl_s
-        """The seconds for which the negative cache entry stays fresh; None if the origin has just answered."""
+        """For how many more seconds the negative cache entry is fresh; None if the error is not from the cache."""
         self.is_reusable = ttl_s is not None
-        """Whether this error may also answer other requests (RFC 9111 4)."""
+        """Whether the error may also be sent to other requests for the picture (RFC 9111 4)."""
 
     @property
     def is_final(self) -> bool:
-        """Whether the origin says that it has no such picture, so that no stale one may stand in (RFC 5861 4)."""
+        """Whether the status is below 500, so that no stale picture may be served instead of the error (RFC 5861 4)."""
         return self.status < HTTPStatus.INTERNAL_SERVER_ERROR
 
     @property
     def vary(self) -> str:
-        """The Vary field of the origin's answer."""
+        """The Vary field of the origin's error response."""
         return self.fields.passed.vary

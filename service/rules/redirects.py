@@ -1,9 +1,10 @@
-"""Freshness behind redirects: a picture is cached by the strictest directives of the whole chain. No I/O, no clock.
+"""Limit the freshness of a picture by the redirects that led to it. No I/O, no clock.
 
-Once a redirect is stale, it may point to another picture, however long the picture itself is fresh (RFC 9111 4.2).
-    301, 308    without freshness information set no limit: they are permanent (RFC 9110 15.4.2, 15.4.9)
-    302, 303, 307    without it are stale at once, unless they say `public` (RFC 9111 4.2.2 allows no heuristic)
-A redirect that is stale at once is fetched again for each request. Its picture is still stored if it has an entity tag.
+The strictest directives of the whole chain apply, because a stale redirect may point to another picture, even while the
+picture itself is fresh (RFC 9111 4.2). A redirect without a lifetime counts as follows:
+    301, 308         no limit, because they are permanent (RFC 9110 15.4.2, 15.4.9)
+    302, 303, 307    stale at once, unless they are `public` (RFC 9111 4.2.2 allows no heuristic lifetime)
+If a redirect is stale at once, each request repeats the fetch. The picture is still stored if it has an entity tag.
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ from service.rules.response_fields import ResponseFields
 from service.rules.vary import selecting_names
 
 _PERMANENT = {301, 308}
-_MARK = ">"  # no entity tag begins with this (RFC 9110 8.8.3)
+_MARK = ">"  # the first character of a stored entity tag with a target; no valid tag begins with it (RFC 9110 8.8.3)
 _DIGEST_BYTES = 8
 
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """An answer of the chain, with its directives for all caches (plain) and for this edge (applicable)."""
+    """A response of the redirect chain, with its Cache-Control (`plain`) and the directives for this edge."""
 
     fields: ResponseFields
     plain: Applicable
@@ -40,24 +41,28 @@ class _Lifetimes:
 
 
 def apply_redirects(fields: ResponseFields, rules: FreshnessRules) -> ResponseFields:
-    """Return the fields of the final answer, limited by the redirects that led to it."""
+    """Return the fields of the final response, with its freshness limited by the redirects that led to it."""
     if not fields.redirects:
         return fields
     for redirect in reversed(fields.redirects):
         fields = _apply_redirect(fields, redirect, rules)
-    # Last-Modified is dropped: the next target may be another picture with an earlier date (RFC 9110 8.8.2).
+    # Last-Modified is dropped, because the redirect may later lead to another picture with an earlier date, which a
+    # revalidation by date would not notice (RFC 9110 8.8.2).
     return replace(fields, redirects=(), passed=replace(fields.passed, last_modified=""))
 
 
 def tag_of_target(etag: str, target: str) -> str:
-    """Return an entity tag as a record stores it: behind a redirect, with a hash of the target that sent it."""
-    if etag.startswith(_MARK):  # an invalid entity tag, which would read as one with a target
+    """Return the entity tag to store: after a redirect, it is prefixed with a hash of the target that sent it.
+
+    `target` is the URL's path and query; "" if there was no redirect.
+    """
+    if etag.startswith(_MARK):  # an invalid entity tag of the origin, which would be parsed as one with a target
         return ""
     return f"{_MARK}{_digest(target)} {etag}" if etag and target else etag
 
 
 def tag_for_target(stored: str, target: str) -> str:
-    """Return the stored entity tag if this target sent it, else "" (RFC 9110 8.8.3): it goes into If-None-Match."""
+    """Return the entity tag for If-None-Match: the stored one if the same target sent it, else ""."""
     digest, _, etag = stored.removeprefix(_MARK).partition(" ")
     if not stored.startswith(_MARK):
         return "" if target else stored
@@ -65,7 +70,7 @@ def tag_for_target(stored: str, target: str) -> str:
 
 
 def tag_for_clients(stored: str) -> str:
-    """Return the stored entity tag for clients; "" behind a redirect, whose target may change."""
+    """Return the stored entity tag for clients; "" if it came after a redirect, whose target may change."""
     return "" if stored.startswith(_MARK) else stored
 
 
@@ -78,7 +83,7 @@ def _apply_redirect(fields: ResponseFields, redirect: ResponseFields, rules: Fre
     passed = replace(fields.passed, vary=_merge_vary(redirect.passed.vary, fields.passed.vary))
     plain = _merge_directives(here, here.plain, there, there.plain, rules)
     if plain != _with_expires(there):
-        # max-age now says what Expires said, and overrides it (RFC 9111 5.3).
+        # The new max-age includes the lifetime of Expires and would override it (RFC 9111 5.3), so Expires is dropped.
         passed = replace(passed, cache_control=write_cache_control(plain), expires="")
     if here.applicable.targeted or there.applicable.targeted:
         targeted = _merge_directives(here, here.applicable, there, there.applicable, rules)
@@ -120,7 +125,7 @@ def _merge_directives(
 
 
 def _limit(redirect: ResponseFields, applicable: Applicable, answer: ResponseFields) -> _Lifetimes:
-    """Return the time for which a redirect stays fresh, as lifetimes of the answer: counted from the answer's birth."""
+    """Return for how long a redirect stays fresh, as lifetimes that start when the origin generated `answer`."""
     said = _lifetimes(applicable, redirect)
     age_s = freshness.initial_age_s(redirect) + answer.answered_s - redirect.answered_s
     younger_s = freshness.initial_age_s(answer) - age_s
@@ -130,12 +135,13 @@ def _limit(redirect: ResponseFields, applicable: Applicable, answer: ResponseFie
 
 
 def _shift_s(said_s: int | None, younger_s: float) -> int | None:
-    # 0 stays 0: a client that computes no age from Date (RFC 9111 4.2.3) must not see a fresh answer.
+    # A lifetime of 0 stays 0: a client that computes no age from Date (RFC 9111 4.2.3) must not treat the response
+    # as fresh.
     return max(0, int(said_s + younger_s)) if said_s else said_s
 
 
 def _with_expires(said: _Answer) -> CacheControl:
-    """Return the plain directives, with the lifetime of Expires as max-age if they name none."""
+    """Return the Cache-Control directives. If they have no max-age, it is computed from Expires."""
     return replace(said.plain.control, max_age_s=_lifetimes(said.plain, said.fields).private_s)
 
 
@@ -147,7 +153,10 @@ def _lifetimes(applicable: Applicable, fields: ResponseFields) -> _Lifetimes:
 
 
 def _limit_s(limit_s: int | None, own_s: int | None, implicit_s: int) -> int | None:
-    """Return the smaller of limit and own lifetime; None if the answer names none and its implicit one is shorter."""
+    """Return the smaller of `limit_s` (None: no limit) and `own_s`, the response's explicit lifetime (None: none).
+
+    Return None if the response needs no explicit lifetime, because its `implicit_s` is within the limit.
+    """
     if limit_s is None or limit_s >= (implicit_s if own_s is None else own_s):
         return own_s
     return limit_s

@@ -1,4 +1,4 @@
-"""The header fields of an origin's answer, as text. Plain values; no rule is applied here."""
+"""The header fields of an origin's response, as text. This file applies no rules to them."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ class PassedOn:
 
 NOTHING = PassedOn()
 PASSED_ON = tuple(field.name for field in fields(PassedOn))
-"""The names, in the order in which a record stores their values."""
+"""The names of the fields in PassedOn, in the order in which a record stores their values."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResponseFields:
-    """All fields that the edge reads, and the times of request and answer in seconds since the epoch."""
+    """The header fields of a response that the edge reads, and when it was requested and received (epoch seconds)."""
 
     asked_s: float
     answered_s: float
     status: int = HTTPStatus.OK
-    """Usually 200; an origin may also send a picture with 201, say."""
+    """The status of the response. For a picture it is usually 200, but another 2xx status is possible, such as 201."""
     passed: PassedOn = NOTHING
     age: str = ""
     etag: str = ""
     tags: tuple[str, ...] = ()
     """The cache tags, for purging. Clients never get them."""
     is_stale: bool = False
-    """Whether a parent edge said that its answer is stale; this overrides the dates."""
+    """Whether a parent edge marked its response as stale. If so, the response has no lifetime, whatever its dates."""
     redirects: tuple[ResponseFields, ...] = ()
-    """The redirects that led to this answer, first one first. They limit its lifetime (see redirects.py)."""
+    """The redirects that led to this response, in order. They limit its lifetime (see redirects.py)."""
     error_fields: ErrorFields = NO_ERROR_FIELDS
-    """The fields of an error that clients get."""
+    """The fields of an error response that are passed on to clients."""
     cache_status: str = ""
     """The Cache-Status of the caches between the origin and this edge (RFC 9211)."""

@@ -1,7 +1,7 @@
-"""Connections to a Redis or Valkey, with a timeout, a back-off and the translation of its errors.
+"""Connections to a Redis or Valkey, with timeouts, a back-off, and translation of redis-py's errors.
 
-After a timeout the store is not asked for a while (the back-off), so that one request at a time waits for a slow store
-and not all of them.
+After a timeout, all commands fail at once for `retry_s` seconds (the back-off), so that not every request waits for a
+slow store.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from service.store.outage import Outage
 from service.store.servers import CONNECTIONS, FAILURES, Client, Servers
 
 _WRONG_TYPE = "WRONGTYPE"
-"""An error code, which is the first word of the error line (Redis protocol). redis-py has no exception class for it."""
+"""Redis' error code for a key of another type: the first word of its error reply. redis-py has no exception for it."""
 
 
 class Observer(Protocol):
-    """Counts failures of the store."""
+    """Counts failed store commands for metrics."""
 
     def count_store_error(self) -> None:
         """Count a command that failed or timed out."""
@@ -35,21 +35,22 @@ class Observer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """The timeout of a store command, and the back-off after it."""
+    """The timeout of a store command, and the back-off after a timeout."""
 
     timeout_s: float
     retry_s: float
-    """The back-off: for this long after a timeout, commands fail at once."""
+    """The back-off in seconds: for this long after a timeout, commands fail at once."""
 
 
 class Connection:
-    """One process's connections to one store."""
+    """The connections of one process to one store."""
 
     def __init__(
         self, url: str, *, timeouts: Timeouts, observer: Observer, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._servers = Servers(url, timeout_s=timeouts.timeout_s)
-        # The client of a cluster fails if all its connections are in use. With this semaphore, commands wait.
+        # redis-py's client of a cluster raises an error if all its connections are in use. With this semaphore,
+        # commands wait for a free connection instead.
         self._slots = asyncio.Semaphore(CONNECTIONS)
         self._timeouts = timeouts
         self._observer = observer
@@ -82,13 +83,16 @@ class Connection:
 
     @asynccontextmanager
     async def client(self) -> AsyncIterator[Client]:
-        """Yield a client for one command. The block raises StoreUnavailable, or DamagedRecord on a wrong type."""
+        """Yield a redis-py client for one command.
+
+        Errors in the block are raised as StoreUnavailable, or as DamagedRecord if the key is of another type.
+        """
         async with self._translate_errors(), self._slots:
             yield self._servers.client
 
     @asynccontextmanager
     async def servers(self) -> AsyncIterator[list[Redis]]:
-        """Yield a client of each server that holds keys. The block raises as in `client`."""
+        """Yield a redis-py client for each server that holds keys. Errors in the block are raised as in `client`."""
         async with self._translate_errors(), self._slots, self._servers.each() as servers:
             yield servers
 
@@ -104,19 +108,19 @@ class Connection:
 
     def _check_back_off(self) -> None:
         if self._clock() < self._retry_at_s:
-            raise self.failure("not asked: in the back-off after a timeout")
+            raise self.failure("no command is sent during the back-off after a timeout")
 
     def _translate(self, error: Exception) -> StoreUnavailable | DamagedRecord:
         if isinstance(error, TimeoutError | RedisTimeoutError):
             self._retry_at_s = self._clock() + self._timeouts.retry_s
             return self.failure(f"no answer within {self._timeouts.timeout_s} s")
         if isinstance(error, ResponseError) and str(error).startswith(_WRONG_TYPE):
-            # The store works. The key holds another type than a string, and the next SET replaces it.
-            return DamagedRecord("not a string")
+            # The store has not failed: the key holds another type than a string, and the next SET replaces it.
+            return DamagedRecord("the key does not hold a string")
         return self.failure(f"{type(error).__name__}: {error}")
 
     def failure(self, why: str) -> StoreUnavailable:
-        """Count and log a failure, and return its error."""
+        """Count and log a failure of the store. Return the StoreUnavailable error to raise."""
         self._observer.count_store_error()
         self._outage.note_failure(why)
         return StoreUnavailable(why)

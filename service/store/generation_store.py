@@ -1,6 +1,6 @@
-"""The generations of purges: a hash in the store whose numbers only grow. Changes are published.
+"""The table of purge generations: a Redis hash whose numbers only grow. Each change is published to all edges.
 
-The hash has no expiry time, so that volatile-lfu never evicts it. Its number of fields is bounded.
+The hash has no expiry time, so that volatile-lfu never evicts it. The number of its fields is limited.
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ from service.store.connection import Connection
 from service.store.servers import FAILURES, Client
 
 LATEST = "latest"
-# Assumed: no more tags than this are purged within the lifetime of a picture. An edge reads all fields at each purge.
+# The most fields of the table. Assumed: fewer tags are purged within the lifetime of a picture. The cap is needed,
+# because every edge reads all fields after each purge.
 FIELDS_CAP = 4096
 
-# The script uses the clock of the server, because the clocks of the edges may differ. Above the cap, the older half of
-# a kind's fields is removed, and `<kind>-floor` holds the largest removed generation: it counts for all absent fields.
+# The script uses the clock of the server, because the clocks of the edges may differ. If the table has more fields than
+# FIELDS_CAP, the older half of the fields of each kind (hard, soft) is removed. The field `<kind>-floor` then holds the
+# largest removed generation, which counts for all absent fields of that kind.
 _RAISE = """
 local time = redis.call('TIME')
 local latest = tonumber(redis.call('HGET', KEYS[1], 'latest') or '0')
@@ -54,28 +56,31 @@ return 1
 
 
 class GenerationStore:
-    """The purge generations of one origin. Every method raises StoreUnavailable."""
+    """The table of purge generations of one origin. Every method raises StoreUnavailable if the store fails."""
 
     def __init__(self, connection: Connection, key: bytes) -> None:
         self._connection = connection
         self._key = key
 
     async def latest(self) -> int:
-        """Return the latest generation, which grows with every purge; 0 if there is no table."""
+        """Return the latest generation, which grows with every purge; 0 if the store has no table."""
         async with self._client() as redis:
             return _number(await redis.hget(self._key, LATEST) or b"0")
 
     async def table(self) -> dict[str, int]:
-        """Return all fields and their generations."""
+        """Return the whole table: the generation of each field."""
         async with self._client() as redis:
             return {_text(name): _number(number) for name, number in (await redis.hgetall(self._key)).items()}
 
     async def advance(self, field: str) -> int:
-        """Set a field to a new latest generation, which is the time in ms if that is larger. Return it."""
+        """Set a field to a new latest generation, and return it.
+
+        It is the store's time in milliseconds, or the previous latest generation plus one if that is larger.
+        """
         return _number(await self._run_advance(field, "raise"))
 
     async def begin(self, field: str) -> int:
-        """Do as `advance` does, but only if there is no table. Return the latest generation."""
+        """Do the same as `advance`, but only if the store has no table. Return the latest generation."""
         return _number(await self._run_advance(field, "begin"))
 
     async def restore(self, table: Mapping[str, int]) -> None:
@@ -92,7 +97,7 @@ class GenerationStore:
                 async for _ in channel.listen():
                     yield
         except FAILURES as error:
-            raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
+            raise StoreUnavailable(f"the subscription to purges failed: {type(error).__name__}: {error}") from error
 
     async def _run_advance(self, field: str, how: str) -> object:
         async with self._client() as redis:
@@ -103,7 +108,7 @@ class GenerationStore:
         try:
             async with self._connection.client() as redis:
                 yield redis
-        except RecordError as error:  # the key holds another type than a hash, so the purges are unknown
+        except RecordError as error:  # the key of the table holds another type than a hash, so the purges are unknown
             raise self._connection.failure(str(error)) from error
 
 

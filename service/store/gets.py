@@ -1,7 +1,7 @@
-"""GET over one pipelined connection: commands are sent at once and answered in order. It sends no other command.
+"""Send GET over one pipelined connection: each command is sent at once, and the replies arrive in the same order.
 
-Every hit sends one GET. redis-py takes a connection out of its pool for each GET, through some thirty calls. That would
-be a fifth of the CPU time of a hit from memory (measured).
+Every hit sends one GET. redis-py would take a connection from its pool for each GET, in about thirty function calls.
+That would be a fifth of the CPU time of a hit from the in-memory cache (measured).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Address:
 
     @classmethod
     def of(cls, url: str) -> Self | None:
-        """Read an address. Return None if it needs redis-py: for TLS, or for options in the address."""
+        """Parse the URL of a store. Return None if only redis-py can use it: with TLS, or with options in the URL."""
         parts = urlsplit(url)
         if parts.scheme not in _SCHEMES or parts.query:
             return None
@@ -52,7 +52,7 @@ class Address:
 
 
 class Gets:
-    """All GETs of one process to one server. Raises errors of redis-py, OSError or TimeoutError."""
+    """Sends all GET commands of one process to one server. Raises errors of redis-py, OSError or TimeoutError."""
 
     def __init__(self, address: Address, *, timeout_s: float) -> None:
         self._address = address
@@ -61,9 +61,9 @@ class Gets:
         self._opening = asyncio.Lock()
 
     async def get(self, key: bytes) -> object:
-        """Return the string under a key, or None."""
+        """Return the string under a key, or None if there is none."""
         if self._line is not None:
-            # A lost connection is retried once on a new one, because the server may have been restarted.
+            # If the connection is lost, GET is retried once on a new one, because the server may have been restarted.
             with suppress(RedisConnectionError):
                 return await self._line.ask(b"GET", key)
         async with asyncio.timeout(self._timeout_s):
@@ -97,7 +97,7 @@ class Gets:
 
 
 class _Line(asyncio.Protocol):
-    """One connection and the commands that wait for answers. It is closed if an answer is late."""
+    """One connection, and the commands on it that wait for replies. It is closed if a reply exceeds the timeout."""
 
     def __init__(self, timeout_s: float) -> None:
         self._loop = asyncio.get_running_loop()
@@ -110,13 +110,13 @@ class _Line(asyncio.Protocol):
 
     @property
     def is_lost(self) -> bool:
-        """Return whether the connection can give no more answers."""
+        """Return whether the connection is closed, closing or not yet made."""
         return self._transport is None or self._transport.is_closing() or self._lost.done()
 
     async def ask(self, *words: bytes) -> object:
-        """Send a command and return its answer. If the caller is cancelled, its answer is read and dropped."""
+        """Send a command and return its reply. If the caller is cancelled, the reply is read and dropped."""
         if self._transport is None or self.is_lost:
-            raise RedisConnectionError("the connection is closed")
+            raise RedisConnectionError("the connection to the store is closed")
         answer: asyncio.Future[object] = self._loop.create_future()
         self._waiting.append((answer, self._loop.time() + self._timeout_s))
         self._transport.write(_encode_command(words))
@@ -125,13 +125,13 @@ class _Line(asyncio.Protocol):
         return await answer
 
     async def close(self) -> None:
-        """Close the connection. Commands that still wait raise an error."""
+        """Close the connection. Commands that still wait for replies raise ConnectionError."""
         if self._transport is not None:
             self._transport.abort()
             await self._lost
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's transports are not a subclass of it
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's transports are no asyncio.Transport
 
     def data_received(self, data: bytes) -> None:
         self._answers.feed(data)
@@ -152,7 +152,7 @@ class _Line(asyncio.Protocol):
             self._lost.set_result(None)
 
     def _set_timer(self, seconds: float) -> None:
-        # One timer for all commands: a timer for each would cost more than the command.
+        # All commands share one timer: a timer for each command would cost more than the command itself.
         self._timer = self._loop.call_later(seconds, self._check_timeout)
 
     def _check_timeout(self) -> None:

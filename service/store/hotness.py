@@ -1,7 +1,7 @@
-"""Lists the keys of a store, hottest first. It changes nothing, and does not count as a use of a key.
+"""List the keys of a store, hottest first. Listing changes nothing, and does not count as a use of the keys.
 
-With an LFU policy the server counts the uses of a key (OBJECT FREQ). With any other policy it knows the time since the
-last use (OBJECT IDLETIME).
+With an LFU eviction policy the server counts the uses of a key (OBJECT FREQ). With any other policy it records the time
+since the last use (OBJECT IDLETIME).
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from redis.asyncio import Redis
 from service.store.connection import Connection
 
 PAGE = 500
-"""Assumed: the keys of one SCAN. One page takes a few milliseconds, far less than the store's timeout."""
+"""The number of keys that one SCAN asks for (assumed). It takes a few milliseconds, far less than a store timeout."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Page:
     cursor: int
-    """The cursor of the next page; 0 after the last one."""
+    """The SCAN cursor of the next page; 0 after the last page."""
     heat: dict[bytes, int]
-    """OBJECT FREQ, or minus OBJECT IDLETIME in seconds, by key: larger is hotter."""
+    """For each key, OBJECT FREQ or the negative of OBJECT IDLETIME in seconds: a larger number is hotter."""
 
 
 async def hottest_first(connection: Connection, *, prefix: bytes) -> list[bytes]:
@@ -32,7 +32,7 @@ async def hottest_first(connection: Connection, *, prefix: bytes) -> list[bytes]
     for machine in range(machines):
         cursor = None
         while cursor != 0:
-            async with connection.servers() as servers:  # the timeout counts for each page
+            async with connection.servers() as servers:  # one block for each page, because each block has one timeout
                 page = await _page(servers[machine], cursor or 0, prefix)
             cursor = page.cursor
             heat |= page.heat
@@ -47,7 +47,7 @@ async def _page(server: Redis, cursor: int, prefix: bytes) -> _Page:
     for key in keys:
         pipeline.object("FREQ" if counts_uses else "IDLETIME", key)
     answers = await pipeline.execute(raise_on_error=False) if keys else []
-    # A key that has expired since the scan has no answer.
+    # The reply for a key that has expired since the SCAN is not an integer, so the key is left out.
     pairs = zip(keys, answers, strict=True)
     known = [(key, answer) for key, answer in pairs if isinstance(key, bytes) and isinstance(answer, int)]
     return _Page(int(following), {key: answer if counts_uses else -answer for key, answer in known})

@@ -1,7 +1,7 @@
-"""Strings by key, and the leases that guard writes to them. Knows nothing of pictures.
+"""Read and write strings by key, under leases that guard the writes. This file knows nothing about pictures.
 
-A lease is a key that holds the secret of one process. A write under a lease succeeds only while the lease holds that
-secret. Each check and the write that depends on it run as one script in the server, because a fill, a purge or an
+A lease is a key that holds the secret of one process. A write under a lease succeeds only while the lease still holds
+that secret. Each check and the write that depends on it run as one script in the server, because a fill, a purge or an
 eviction could happen between two commands. A string and its lease are in the same hash slot of a cluster.
 """
 
@@ -15,8 +15,8 @@ from service.store.connection import Connection
 from service.store.hotness import hottest_first
 from service.store.random_sample import Sample, sample_servers
 
-# Valkey 8.1 has SET ... IFEQ for this, but Redis 7 does not.
-# pcall, because GET fails on a key of another type. Such a key counts as a different string.
+# Replace a string that has not changed. Valkey 8.1 has SET ... IFEQ for this, but Redis 7 does not.
+# The scripts use pcall, because GET raises an error on a key of another type. Such a key counts as changed.
 _REPLACE = """
 if redis.pcall('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 if KEYS[2] and redis.pcall('GET', KEYS[2]) ~= ARGV[4] then return 0 end
@@ -41,7 +41,8 @@ if ARGV[2] then redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
 else redis.call('DEL', KEYS[1]) end
 return 1
 """
-# ARGV[4]: the string that KEYS[3] must hold; empty for any. ARGV[5]: its new string; empty to leave it.
+# In _PUT and _ADD, ARGV[4] is the string that KEYS[3] must hold (empty: any), and ARGV[5] is its new string (empty: it
+# does not change).
 _PUT = """
 if redis.pcall('GET', KEYS[2]) ~= ARGV[1] then return 0 end
 if ARGV[4] ~= '' and redis.pcall('GET', KEYS[3]) ~= ARGV[4] then return 0 end
@@ -72,7 +73,7 @@ return redis.call('DEL', KEYS[1])
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """The key of a lease, and the secret of its holder."""
+    """The key of a lease, and the secret with which one process holds it."""
 
     lease: bytes
     secret: bytes
@@ -80,7 +81,7 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A string that tells of an event: a key, a value that is another one each time, and how long it is kept."""
+    """A string that marks an event, such as a purge: its key, a value that is new for each event, and its TTL."""
 
     key: bytes
     value: bytes
@@ -89,77 +90,80 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """A second string, such as a vary rule, that is checked and written in the same script as the first one.
+    """A second string, such as a vary rule, that is checked and written in the same script as a record.
 
-    Its expiry is never earlier than that of the strings that depend on it.
+    It never expires earlier than the records that depend on it.
     """
 
     key: bytes
     was: bytes
     """The value that the key must hold, else nothing is written. Empty means any value."""
     becomes: bytes
-    """The value to write. Empty means that the present one stays."""
+    """The new value of the key. Empty means that the value does not change."""
 
 
 class LatentStore:
-    """The store of one edge. Every method raises StoreUnavailable."""
+    """The store of one edge. Every method raises StoreUnavailable if the store fails."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     async def get(self, key: bytes) -> bytes | None:
-        """Return the string under a key, or None. Raises DamagedRecord if the key is of another type."""
+        """Return the string under a key, or None if there is none. Raises DamagedRecord for a key of another type."""
         return self._string(await self._connection.get(key))
 
     async def peek(self, key: bytes) -> bytes | None:
         """Return what `get` returns, without counting a use of the key, so that the eviction order does not change."""
         async with self._connection.client() as redis:
-            # The client of a cluster chooses a connection for each command, so there it counts as a use.
+            # CLIENT NO-TOUCH holds for one connection. The client of a cluster chooses a connection for each command,
+            # so in a cluster the GET does count as a use.
             value = await (_get_without_touch(redis, key) if isinstance(redis, Redis) else redis.get(key))
         return self._string(value)
 
     async def hottest(self, *, prefix: bytes) -> list[bytes]:
-        """Return all keys with a prefix, the most used (LFU) or most recently used (other policies) first."""
+        """Return all keys with a prefix, the most often used (LFU) or most recently used (other policies) first."""
         return await hottest_first(self._connection, prefix=prefix)
 
     async def put(self, key: bytes, value: bytes, *, ttl_s: int, under: Token, beside: Beside | None = None) -> bool:
-        """Store a string for `ttl_s` and end the lease. Return whether it was stored: not if the lease was lost.
+        """Store a string for `ttl_s` seconds, and end the lease `under`. Return whether the string was stored.
 
-        Every key of a picture has an expiry time, because volatile-lfu evicts only such keys.
+        It is not stored if the lease was lost, or if the key of `beside` has changed. Every key of a picture has an
+        expiry time, because volatile-lfu evicts only keys that have one.
         """
         return await self._write(_PUT, key, value, ttl_s, under, beside)
 
     async def add(self, key: bytes, value: bytes, *, ttl_s: int, under: Token, beside: Beside | None = None) -> bool:
-        """Do as `put` does, but only if the key holds no string yet."""
+        """Do the same as `put`, but only if the key does not exist yet."""
         return await self._write(_ADD, key, value, ttl_s, under, beside)
 
     async def remove(self, key: bytes, value: bytes) -> None:
-        """Delete the string if it is still this one."""
+        """Delete the key if it still holds `value`."""
         await self._eval(_GIVE_BACK, (key,), (value,))
 
     async def delete(self, key: bytes, *, lease: bytes, mark: Mark) -> int:
-        """Delete a string and end its lease, even another process's, and set a mark.
+        """Delete a string, end its lease even if another process holds it, and set a mark.
 
         Return the number of deleted strings: 0 or 1.
         """
         return int(str(await self._eval(_DELETE, (key, lease, mark.key), (mark.value, mark.ttl_ms))))
 
     async def set_mark(self, mark: Mark) -> None:
-        """Set a mark, instead of the one before."""
+        """Set a mark. It replaces an earlier mark under the same key."""
         async with self._connection.client() as redis:
             await redis.set(mark.key, mark.value, px=mark.ttl_ms)
 
     async def end(self, lease: bytes) -> None:
-        """End a lease, even another process's."""
+        """End a lease, even if another process holds it."""
         async with self._connection.client() as redis:
             await redis.delete(lease)
 
     async def replace(
         self, key: bytes, value: bytes, *, instead_of: bytes, ttl_s: int | None = None, beside: Beside | None = None
     ) -> bool:
-        """Overwrite the string if it is still `instead_of`. Return whether it was. Without `ttl_s` its expiry stays.
+        """Overwrite the string if it is still `instead_of`, and return whether it was overwritten.
 
-        A deleted string stays deleted. The string of `beside` must be there, and its expiry is only extended.
+        A deleted string stays deleted. Without `ttl_s`, the expiry time does not change. The key of `beside` must hold
+        `beside.was`; it is not written, but its expiry time is extended if `ttl_s` ends later.
         """
         assert beside is None or ttl_s is not None, "`beside` is extended by the new expiry"
         keys = (key,) if beside is None else (key, beside.key)
@@ -168,10 +172,10 @@ class LatentStore:
         return await self._eval(_REPLACE, keys, (instead_of, value, *end, *was)) == 1
 
     async def take(self, token: Token, *, ttl_ms: int) -> bytes:
-        """Take a lease for `ttl_ms` if it is free. Return the secret of its holder, or the mark that `leave` left."""
+        """Take a lease for `ttl_ms` if it is free. Return the secret of its holder, or the mark that `leave` stored."""
         holder = await self._eval(_TAKE, (token.lease,), (token.secret, ttl_ms))
         if not isinstance(holder, bytes):
-            raise self._connection.failure("the store's answer is not a string")
+            raise self._connection.failure("the store's reply to a lease script is not a string")
         return holder
 
     async def extend(self, token: Token, *, ttl_ms: int) -> bool:
@@ -187,13 +191,13 @@ class LatentStore:
         await self._eval(_GIVE_BACK, (token.lease,), (token.secret, mark, ttl_ms))
 
     async def sample(self, *, prefix: bytes, size: int) -> Sample:
-        """Return how full the store is, and a random sample of its strings: all of them if they are few."""
+        """Return how full the store is, and a random sample of about `size` strings under a prefix (or all strings)."""
         async with self._connection.servers() as servers:
             return await sample_servers(servers, prefix=prefix, size=size)
 
     def _string(self, value: object) -> bytes | None:
         if value is not None and not isinstance(value, bytes):
-            raise self._connection.failure("the store's answer is not a string")
+            raise self._connection.failure("the store's reply to GET is not a string")
         return value
 
     async def _write(
@@ -213,7 +217,7 @@ async def _get_without_touch(redis: Redis, key: bytes) -> object:
     pipeline.client_no_touch("ON")
     pipeline.get(key)
     pipeline.client_no_touch("OFF")
-    # Redis before 7.2 does not know CLIENT NO-TOUCH, but still answers the GET.
+    # Redis before 7.2 does not know CLIENT NO-TOUCH and replies to it with an error, but still answers the GET.
     _, value, _ = await pipeline.execute(raise_on_error=False)
     if isinstance(value, Exception):
         raise value

@@ -1,4 +1,4 @@
-"""Log an outage in a few lines, however many commands fail in it: its beginning, a line a minute, and its end."""
+"""Log an outage in a few lines, no matter how many commands fail: at its start, once a minute, and at its end."""
 
 from __future__ import annotations
 
@@ -8,21 +8,22 @@ from collections.abc import Callable
 
 AGAIN_S = 60.0
 QUIET_S = 5.0
-"""Assumed: an outage has ended if no command has failed for so long. Reads may work while writes fail."""
+"""An outage has ended if a command succeeds after this many seconds without a failure (assumed). A single success is
+not enough, because reads may work while writes fail."""
 
 
 class Outage:
-    """The outages of one server."""
+    """Counts the failures of one server, and logs the start and the end of each outage."""
 
     def __init__(self, name: str, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._name = name
         self._clock = clock
         self._failures = 0
-        """In the present outage; 0 without one."""
+        """The number of failures in the current outage; 0 if there is no outage."""
         self._began_s = self._failed_s = self._logged_s = 0.0
 
     def note_failure(self, why: str) -> None:
-        """Count a failure. Log the first one of an outage, and then one a minute."""
+        """Count a failure. Log the first failure of an outage, and after that at most one a minute."""
         now_s = self._clock()
         self._failed_s = now_s
         self._failures += 1
@@ -33,7 +34,7 @@ class Outage:
             self._log("%s fails, %d times in %.0f s: %s", self._name, self._failures, now_s - self._began_s, why)
 
     def note_success(self) -> None:
-        """Log the end of an outage, if nothing has failed for a while."""
+        """Note that a command succeeded. Log the end of an outage if nothing has failed for QUIET_S seconds."""
         if self._failures and self._clock() - self._failed_s >= QUIET_S:
             self._log(
                 "%s works again: %d failures in %.0f s", self._name, self._failures, self._failed_s - self._began_s

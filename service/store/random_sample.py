@@ -1,4 +1,4 @@
-"""A random sample of the strings in a store, and how full the store is. It changes nothing in the store."""
+"""Take a random sample of the strings in a store, and read how full the store is. Nothing is changed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 
 @dataclass(frozen=True, slots=True)
 class StoredValue:
-    """One string, and the memory that it takes with its key and the server's overhead."""
+    """One string of the store, and the memory that it takes, including its key and the server's overhead."""
 
     key: bytes
     value: bytes
@@ -23,7 +23,7 @@ class Sample:
     """How full the store is, and a random sample of its strings under a prefix."""
 
     objects: int
-    """The number of keys with the prefix, exact in a small store, else estimated from the sample."""
+    """The number of keys with the prefix: exact in a small store, otherwise estimated from the sample."""
     used_bytes: int
     limit_bytes: int
     evicted_total: int
@@ -31,7 +31,10 @@ class Sample:
 
 
 async def sample_servers(servers: Sequence[Redis], *, prefix: bytes, size: int) -> Sample:
-    """Sample each server for its share of `size`; all servers are assumed to hold about equally many keys."""
+    """Return one sample of about `size` strings, an equal share from each server.
+
+    All servers are assumed to hold about the same number of keys.
+    """
     parts = [await _sample(server, prefix, ceil(size / len(servers))) for server in servers]
     return Sample(
         objects=sum(part.objects for part in parts),
@@ -73,7 +76,8 @@ async def _values(store: Redis, keys: list[bytes]) -> tuple[StoredValue, ...]:
     for key in keys:
         pipeline.get(key)
         pipeline.memory_usage(key)
-    # Other programs' keys may hold other types, and an expired key holds nothing.
+    # GET replies with an error for a key of another type (of another program), and with None for an expired key. Both
+    # are left out.
     answers = await pipeline.execute(raise_on_error=False) if keys else []
     found = zip(keys, answers[::2], answers[1::2], strict=True)
     strings = ((key, value, memory) for key, value, memory in found if isinstance(value, bytes))

@@ -18,19 +18,20 @@ from service.errors import SettingsError
 from service.store.gets import Address, Gets
 
 CLUSTER = "+cluster"
-"""The suffix of a scheme, as in redis+cluster://any-node:6379. Without it, a node would be used as a single server."""
-# Assumed: a GET takes 0.1 ms of this process, so more connections would not be busy.
+"""The suffix of the URL scheme for a cluster, as in redis+cluster://any-node:6379."""
+# The number of connections for commands. Assumed: a GET takes 0.1 ms of this process's CPU time, so more connections
+# would be idle.
 CONNECTIONS = 16
-# One more connection is for pub/sub.
+# The pool has one more connection, for pub/sub.
 _POOL = CONNECTIONS + 1
 
 Client = Redis | RedisCluster
 FAILURES = (RedisError, RedisClusterException, OSError)
-"""What a command may raise. RedisClusterException is not a RedisError."""
+"""The exceptions that a redis-py command may raise. RedisClusterException is not a subclass of RedisError."""
 
 
 class Servers:
-    """The clients of the servers behind one address."""
+    """The redis-py clients of the servers behind one store address."""
 
     def __init__(self, url: str, *, timeout_s: float) -> None:
         self._timeout_s = timeout_s
@@ -39,22 +40,23 @@ class Servers:
         self.client: Client = self._of_cluster() if scheme.endswith(CLUSTER) else self._of_one(self._url)
         address = None if scheme.endswith(CLUSTER) else Address.of(self._url)
         self.gets = None if address is None else Gets(address, timeout_s=timeout_s)
-        """The fast path for GET, which every hit sends; None for clusters, TLS and addresses with options."""
+        """A faster client for GET, which every hit sends. None for clusters, TLS and addresses with options."""
 
     @classmethod
     def check(cls, url: str) -> None:
         """Raise SettingsError if redis-py cannot use an address. No connection is opened.
 
-        redis-py defines the parameters of the address (`?db=1`), so a client is made of it. No message quotes the
-        address, because it may hold a password.
+        redis-py defines which parameters an address may have (`?db=1`), so the check creates a client. The error does
+        not quote the address, because it may contain a password.
         """
         try:
             client = cls(url, timeout_s=1.0).client
             if isinstance(client, Redis):
                 client.connection_pool.make_connection()  # type: ignore[no-untyped-call]  # redis-py leaves it untyped
         except (ValueError, TypeError, *FAILURES) as error:
-            fault = "EDGE_REDIS_URL: has a parameter that redis-py does not know, or a value that it cannot use"
-            raise SettingsError([fault]) from error
+            raise SettingsError(
+                ["EDGE_REDIS_URL: the address has a parameter, or a value of one, that redis-py cannot use"]
+            ) from error
 
     async def close(self) -> None:
         """Close all connections."""
@@ -64,7 +66,7 @@ class Servers:
 
     @asynccontextmanager
     async def each(self) -> AsyncIterator[list[Redis]]:
-        """Yield a client of each server that holds keys: of each primary in a cluster."""
+        """Yield a client for each server that holds keys: the single server, or each primary of a cluster."""
         if isinstance(self.client, Redis):
             yield [self.client]
             return
@@ -75,7 +77,7 @@ class Servers:
 
     @asynccontextmanager
     async def any(self) -> AsyncIterator[Redis]:
-        """Yield a client of any server. A cluster forwards published messages to all its nodes."""
+        """Yield a client for a random server, for pub/sub: a cluster forwards published messages to all its nodes."""
         async with self.each() as servers:
             yield random.choice(servers)  # noqa: S311  (not a secret)
 
@@ -85,7 +87,7 @@ class Servers:
             max_connections=_POOL,
             timeout=self._timeout_s,
             socket_connect_timeout=self._timeout_s,
-            # One retry, because the pool may hold connections to a server that has been restarted.
+            # A command is retried once, because the pool may hold connections to a server that has been restarted.
             retry=Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
         )
         return Redis.from_pool(pool)
@@ -95,7 +97,7 @@ class Servers:
             self._url,
             max_connections=_POOL,
             socket_connect_timeout=self._timeout_s,
-            # Assumed: the first retry finds that a node is gone, and the second asks its replacement.
+            # Assumed: the first retry finds that a node has failed, and the second one reaches its replacement.
             retry=Retry(NoBackoff(), 2),
             require_full_coverage=False,  # if a node is gone, the pictures on the other nodes are still served
         )
