@@ -1,4 +1,4 @@
-"""The decoder's answers: dataclasses <-> frames. No I/O."""
+"""Convert the decoder's answers to the frames of a message, and back. No I/O."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from service.render.picture_codec import CodecNames
 
 
 class Fault(IntEnum):
-    """The error of a failure, as a number in the message."""
+    """The class of the error with which a request failed, as a number in the message."""
 
     CODEC_FAILED = 1
     QUEUE_FULL = 2
@@ -25,7 +25,7 @@ class Fault(IntEnum):
 
 _ERRORS: dict[Fault, type[CodecError]] = {
     Fault.CODEC_FAILED: CodecFailed,
-    Fault.DECODER_AWAY: DecoderAway,  # before QueueFull, which is its base
+    Fault.DECODER_AWAY: DecoderAway,  # before its base class QueueFull, because the first match is taken
     Fault.QUEUE_FULL: QueueFull,
     Fault.DAMAGED_BITSTREAM: DamagedBitstream,
 }
@@ -33,14 +33,14 @@ _ERRORS: dict[Fault, type[CodecError]] = {
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """The codec's names: the answer to Hello, and sent to every worker when the CPU takes over from an accelerator."""
+    """The codec's names: sent as answer to Hello, and to every worker when the CPU takes over from an accelerator."""
 
     names: CodecNames
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """The result of a decode: pixels (size, size, 3), and the time of its steps."""
+    """The result of a decode: the pixels (size_px, size_px, 3), and the times of queueing and synthesis."""
 
     pixels: Pixels
     queue_s: float
@@ -49,26 +49,26 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """The bitstream of an encode or a search; None if the search found no better one."""
+    """The bitstream that an encode or a search made; None if the search found no better one."""
 
     bitstream: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """The error of a request."""
+    """The error with which a request failed."""
 
     fault: Fault
     sentence: str
 
     @classmethod
     def of(cls, error: CodecError) -> Failure:
-        """Return an error as a failure to send."""
+        """Return the failure message for an error of the codec."""
         fault = next((fault for fault, kind in _ERRORS.items() if isinstance(error, kind)), Fault.CODEC_FAILED)
         return cls(fault, str(error))
 
     def error(self) -> CodecError:
-        """Return this failure as the error to raise."""
+        """Return the error that the worker raises for this failure."""
         return _ERRORS[self.fault](self.sentence)
 
 
@@ -76,7 +76,7 @@ Answer = Names | Picture | Encoded | Failure
 
 
 class _NamesBody(BaseModel):
-    """The names as JSON, with bytes as hexadecimal digits."""
+    """The codec's names as JSON, with bytes as hexadecimal digits."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -89,7 +89,7 @@ class _NamesBody(BaseModel):
 
 
 def build_answer(number: int, answer: Answer) -> list[Buffer]:
-    """Return the frames of an answer."""
+    """Return the frames of the message with this answer to request `number`."""
     match answer:
         case Names(names):
             return [Header(Kind.NAMES, number).build(), _names_frame(names)]
@@ -104,7 +104,7 @@ def build_answer(number: int, answer: Answer) -> list[Buffer]:
 
 
 def parse_answer(header: Header, frames: list[Buffer]) -> Answer:
-    """Parse the frames after a header. Raises DamagedMessage."""
+    """Return the answer from its header and the frames after the header. Raises DamagedMessage."""
     match header.kind, header.fields, frames:
         case Kind.NAMES, _, [body]:
             return Names(_read(bytes(body)))
@@ -116,7 +116,7 @@ def parse_answer(header: Header, frames: list[Buffer]) -> Answer:
             return Encoded(bytes(body))
         case Kind.FAILURE, (int(fault),), [body] if fault in Fault.__members__.values():
             return Failure(Fault(fault), bytes(body).decode("utf-8", "replace"))
-    raise DamagedMessage(f"{header.kind.name} with {len(frames)} frames is no answer")
+    raise DamagedMessage(f"a {header.kind.name} message with {len(frames)} frames after its header is no valid answer")
 
 
 def _names_frame(names: CodecNames) -> bytes:
@@ -131,4 +131,4 @@ def _read(body: bytes) -> CodecNames:
         head_ids = {size_px: bytes.fromhex(head_id) for size_px, head_id in read.head_ids.items()}
         return CodecNames(**read.model_dump() | {"stream_id": bytes.fromhex(read.stream_id), "head_ids": head_ids})
     except (ValidationError, ValueError) as error:
-        raise DamagedMessage(f"the names of the codec: {error}") from error
+        raise DamagedMessage(f"the JSON with the names of the codec is invalid: {error}") from error

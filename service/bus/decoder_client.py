@@ -1,9 +1,9 @@
-"""A client of the decoder process, with the interface of PictureCodec. Each HTTP worker has one.
+"""A client of the decoder process, with the interface of PictureCodec. Each HTTP worker has one client.
 
     bitstream -> symbols (here) -> DECODE --bus--> decoder --bus--> PICTURE -> pixels -> file (here)
 
-Every request ends with an answer, at its deadline, or when the decoder is lost twice. If the decoder is lost, the
-requests in progress are sent again when it is back. That is safe, because all requests are idempotent.
+Every request ends with an answer, at its deadline, or when the decoder dies twice. When a decoder that has died is
+back, the requests in progress are sent again. That is safe, because all requests are idempotent.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from service.render.picture_codec import CodecNames
 from service.settings.quality import Quality
 
 GREETING_S = 0.01
-"""Assumed: the time after which a new connection takes messages."""
+"""Seconds after which the first message on a new connection is tried again, if the socket did not take it (assumed)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,16 +38,16 @@ class Timeouts:
     """The timeouts of requests to the decoder."""
 
     start_s: float = 300.0
-    """Assumed: an accelerator takes less time to load the weights and to warm up."""
+    """The longest wait for the decoder at the start (assumed: loading the weights and warming up takes less)."""
     decode_s: float = 30.0
-    """Assumed: clients leave long before. It limits the wait for a decoder that hangs."""
+    """The longest wait for a decode, if the decoder hangs (assumed: clients disconnect much earlier)."""
     encode_s: float = 120.0
-    """Assumed: a slow CPU takes less for an encode to a target score, with others queued before it."""
+    """The longest wait for an encode (assumed: a slow CPU takes less, even with a target score and a full queue)."""
 
 
 @dataclass(slots=True)
 class _Pending:
-    """A request in progress."""
+    """A request that was sent to the decoder and has no answer yet."""
 
     request: Request
     future: asyncio.Future[Answer]
@@ -69,7 +69,7 @@ class DecoderClient:
         self._is_connected = False
         self._is_there = False
         self._is_silent = False
-        """Whether a request has timed out since the last answer. It is logged only once."""
+        """Whether a request has timed out since the last answer. Only the first of these timeouts is logged."""
         self._greeted = asyncio.Event()
 
     async def start(self) -> None:
@@ -80,10 +80,10 @@ class DecoderClient:
             async with asyncio.timeout(self._timeouts.start_s):
                 await self._greeted.wait()
         except TimeoutError:
-            raise DecoderAway(f"no decoder after {self._timeouts.start_s} s") from None
+            raise DecoderAway(f"the decoder process was not ready within {self._timeouts.start_s} s") from None
 
     async def close(self) -> None:
-        """Fail every request in progress, and close the socket."""
+        """Fail every request in progress with DecoderAway, and close the connection."""
         self._is_connected = self._is_there = False
         for pending in self._pending.values():
             _settle(pending.future, DecoderAway("the edge is shutting down"))
@@ -92,18 +92,18 @@ class DecoderClient:
 
     @property
     def names(self) -> CodecNames:
-        """Return the names that the decoder sent last."""
+        """Return the codec's names that the decoder sent last."""
         assert self._names is not None, "start() comes first"
         return self._names
 
     @property
     def readable(self) -> Mapping[bytes, Mapping[int, bytes]]:
-        """Return the head ids by picture size, of the one stream id that the decoder reads."""
+        """Return, for the one stream id that the decoder reads, the id of the head for each picture size in px."""
         return {self.names.stream_id: self.names.head_ids}
 
     @property
     def is_there(self) -> bool:
-        """Return whether the decoder takes requests now."""
+        """Return whether the decoder process is connected and takes requests now."""
         return self._is_there
 
     @property
@@ -112,7 +112,7 @@ class DecoderClient:
         return False
 
     async def decode(self, bitstream: bytes, *, size_px: int, write: Write | None = None) -> Decoded:
-        """Return a rendition's pixels (size, size, 3).
+        """Decode a latent, and return its picture (size_px, size_px, 3). `write` must be None.
 
         Raises QueueFull, DecoderAway, DamagedBitstream or CodecFailed.
         """
@@ -122,7 +122,7 @@ class DecoderClient:
         read = await self._reader.read(bitstream)
         answer = await self._answer(Decode(read.symbols, size_px, deadline_s), deadline_s)
         if not isinstance(answer, Picture):
-            raise CodecFailed(f"{type(answer).__name__} is no answer to a decode")
+            raise CodecFailed(f"the decoder answered a decode with {type(answer).__name__} instead of a picture")
         return Decoded(
             answer.pixels,
             queue_s=read.queue_s + answer.queue_s,
@@ -131,7 +131,10 @@ class DecoderClient:
         )
 
     async def encode(self, pixels: Pixels, *, quality: Quality, patient: bool = False) -> bytes:
-        """Return the bitstream of a 344 picture (344, 344, 3). Raises QueueFull, DecoderAway or CodecFailed."""
+        """Return the bitstream of a picture (344, 344, 3). Raises QueueFull, DecoderAway or CodecFailed.
+
+        With `patient`, no client waits, and the expected wait is not checked.
+        """
         deadline_s = time.monotonic() + self._timeouts.encode_s
         bitstream = await self._request_bitstream(Encode(pixels, quality, patient, deadline_s), deadline_s)
         if bitstream is None:
@@ -139,13 +142,16 @@ class DecoderClient:
         return bitstream
 
     async def refine(self, pixels: Pixels, search: Search) -> bytes | None:
-        """Return the best bitstream that a search finds, or None. There is no timeout. Raises as `encode` does."""
+        """Return a better bitstream of a picture (344, 344, 3), or None if the search finds none. Has no timeout.
+
+        Raises QueueFull, DecoderAway or CodecFailed.
+        """
         return await self._request_bitstream(Refine(pixels, search), math.inf)
 
     async def _request_bitstream(self, request: Request, deadline_s: float) -> bytes | None:
         answer = await self._answer(request, deadline_s)
         if not isinstance(answer, Encoded):
-            raise CodecFailed(f"{type(answer).__name__} is no answer to an encode")
+            raise CodecFailed(f"the decoder answered an encode with {type(answer).__name__} instead of a bitstream")
         return answer.bitstream
 
     async def _answer(self, request: Request, deadline_s: float) -> Answer:
@@ -158,7 +164,7 @@ class DecoderClient:
                 answer: Answer = await future
         except TimeoutError:
             self._note_timeout()
-            raise DecoderAway("the decoder did not answer in time") from None
+            raise DecoderAway("the decoder process did not answer a request before its deadline") from None
         finally:
             del self._pending[number]
             if future.cancelled():
@@ -174,10 +180,10 @@ class DecoderClient:
 
     def _check(self) -> None:
         if not self._is_there:
-            raise DecoderAway("the decoder is being started")
+            raise DecoderAway("the decoder process is not connected; it is started again if it has died")
 
     def _cancel(self, number: int) -> None:
-        with contextlib.suppress(QueueFull):  # the decoder drops the request at its deadline anyway
+        with contextlib.suppress(QueueFull):  # an unsent Cancel does no harm: the request ends at its deadline
             if self._is_there:
                 self._link.send(build_request(number, Cancel()))
 
@@ -188,7 +194,7 @@ class DecoderClient:
         self._greet()
 
     def _greet(self) -> None:
-        """Ask for the names. The connection event comes a moment before the socket takes messages, hence the retry."""
+        """Ask the decoder for its names, again and again until the socket of a new connection takes the message."""
         if not self._is_connected:
             return
         try:

@@ -1,7 +1,8 @@
-"""The signal that stops the decoder and the admin process. Only the edge itself sends it.
+"""The signal that stops the decoder process and the admin process. Only the edge itself sends it.
 
 SIGTERM (which systemd sends to every process of a service) and Ctrl-C reach all processes of the edge at once. The
-workers then finish their requests. Until they have, they need the decoder, and the admin port must answer.
+workers then finish their requests. During that time they need the decoder, and the admin port must answer. So these two
+processes ignore SIGTERM and SIGINT, and stop on `END`.
 """
 
 from __future__ import annotations
@@ -23,5 +24,5 @@ def end_by_edge_only() -> None:
 
 
 def end_this_process() -> None:
-    """Start the shutdown of this process."""
+    """Start the graceful shutdown of this process, by sending it `END`."""
     os.kill(os.getpid(), END)

@@ -3,7 +3,7 @@
     prefix   magic "LB", version, kind, number of the request
     fields   the fields of this kind of message, in the order of its layout
 
-All numbers are little-endian. A header of another magic, version or length is refused.
+All numbers are little-endian. A header with another magic, version or length is refused.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _PREFIX = struct.Struct("<2sBBQ")
 
 
 class Kind(IntEnum):
-    """The kind of a message. Requests are below 16, answers are 16 and above."""
+    """The kind of a message, as a number. Requests are below 16, answers are 16 and above."""
 
     HELLO = 1
     DECODE = 2
@@ -46,28 +46,33 @@ _EMPTY = struct.Struct("<")
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """The first frame of a message."""
+    """The first frame of a message: its kind, its request, and the fixed-size fields of its kind."""
 
     kind: Kind
     number: int
-    """The number of the request; an answer has that of its request. 0 belongs to no request."""
+    """The number of the request that the message is, or answers; 0 in a message without a request."""
     fields: tuple[int | float, ...] = ()
 
     def build(self) -> bytes:
-        """Return the header as a frame."""
+        """Return the header as the bytes of a frame."""
         layout = _LAYOUTS.get(self.kind, _EMPTY)
         return _PREFIX.pack(MAGIC, VERSION, self.kind, self.number) + layout.pack(*self.fields)
 
     @classmethod
     def parse(cls, frame: bytes) -> Header:
-        """Parse a header frame. Raises DamagedMessage."""
+        """Return the header in a frame. Raises DamagedMessage."""
         if len(frame) < _PREFIX.size:
-            raise DamagedMessage(f"a header of {len(frame)} bytes")
+            raise DamagedMessage(f"the header has {len(frame)} bytes; it needs at least {_PREFIX.size}")
         magic, version, number_of_kind, number = _PREFIX.unpack_from(frame)
         if (magic, version) != (MAGIC, VERSION) or number_of_kind not in Kind.__members__.values():
-            raise DamagedMessage(f"magic {magic!r}, version {version}, kind {number_of_kind}")
+            raise DamagedMessage(
+                f"the header has magic {magic!r}, version {version} and kind {number_of_kind}; known are {MAGIC!r}, "
+                f"{VERSION} and the kinds of this release"
+            )
         kind = Kind(number_of_kind)
         layout = _LAYOUTS.get(kind, _EMPTY)
         if len(frame) != _PREFIX.size + layout.size:
-            raise DamagedMessage(f"a header of {len(frame)} bytes for {kind.name}")
+            raise DamagedMessage(
+                f"the header of a {kind.name} message has {len(frame)} bytes instead of {_PREFIX.size + layout.size}"
+            )
         return cls(kind, number, layout.unpack_from(frame, _PREFIX.size))

@@ -1,4 +1,4 @@
-"""A worker's end of the bus: one DEALER socket on an event loop. It sends and receives frames of any content.
+"""A worker's end of the message bus to the decoder: one DEALER socket of zmq on an event loop. Does not read messages.
 
 The file descriptor of a zmq socket is edge-triggered: it becomes readable once for several messages, and not at all for
 messages that arrive during a send. So the socket is drained after each event and after each send.
@@ -18,12 +18,12 @@ from service.bus.router import MESSAGE_BYTES
 from service.errors import QueueFull
 
 RECONNECT_MS = 100
-"""Assumed: the interval of attempts to reach a decoder that is away."""
+"""Milliseconds between two attempts to connect to a decoder that is away (assumed)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Events:
-    """The callbacks of a link. They run on the event loop."""
+    """The functions that a link calls on the event loop: for each message, and when its connection opens or ends."""
 
     on_message: Callable[[list[Buffer]], None]
     on_connected: Callable[[], None]
@@ -31,7 +31,7 @@ class Events:
 
 
 class Link:
-    """A connection to the decoder. It reconnects by itself if the decoder is restarted."""
+    """A connection to the decoder, which is opened again automatically after a restart of the decoder."""
 
     def __init__(self, address: str, events: Events, *, waiting: int) -> None:
         """Create the sockets. At most `waiting` messages may wait in each direction."""
@@ -48,7 +48,7 @@ class Link:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def open(self) -> None:
-        """Start connecting, on the running event loop."""
+        """Start to connect to the decoder. All callbacks run on the event loop of this call."""
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._socket.fileno(), self._read)
         self._loop.add_reader(self._monitor.fileno(), self._watch)
@@ -61,11 +61,11 @@ class Link:
         try:
             self._socket.send_multipart(frames, zmq.NOBLOCK, copy=False)
         except zmq.Again:
-            raise QueueFull("the decoder takes no more requests") from None
+            raise QueueFull("the decoder takes no requests now: too many wait, or it is not connected") from None
         self._loop.call_soon(self._read)
 
     def close(self) -> None:
-        """Close the sockets. Messages that wait are dropped."""
+        """Close the sockets. Messages that wait to be sent are dropped."""
         if self._socket.closed:
             return
         if self._loop is not None:

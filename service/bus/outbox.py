@@ -1,4 +1,4 @@
-"""A thread-safe queue of answers, from the codec's thread to the thread that owns the socket."""
+"""A thread-safe queue of answers, which the codec's thread fills and the thread of the router's socket empties."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from service.bus.answer_messages import Answer
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """An answer, and the worker that gets it."""
+    """An answer to send: the zmq identity of the worker, the number of its request, and the answer."""
 
     worker: bytes
     number: int
@@ -20,7 +20,7 @@ class Outgoing:
 
 
 class Outbox:
-    """A queue with a file descriptor to poll. Several answers of one batch wake the poll once."""
+    """A queue of answers with a file descriptor to poll. Several answers of one batch wake the polling thread once."""
 
     def __init__(self) -> None:
         self._answers: deque[Outgoing] = deque()
@@ -38,14 +38,14 @@ class Outbox:
         self.wake()
 
     def wake(self) -> None:
-        """Wake the poll, from any thread."""
-        with contextlib.suppress(BlockingIOError, OSError):  # the poll was woken already, or the outbox is closed
+        """Wake the thread that polls this queue, from any thread."""
+        with contextlib.suppress(BlockingIOError, OSError):  # that thread was woken before, or the queue is closed
             self._writer.send(b"\0")
 
     def take(self) -> list[Outgoing]:
         """Remove and return all answers. Only the thread that polls may call this."""
         with contextlib.suppress(BlockingIOError):
-            self._reader.recv(4096)  # read before the answers are removed, so that a later answer wakes the poll again
+            self._reader.recv(4096)  # before the answers are removed, so that a later answer wakes the poll again
         taken = []
         with contextlib.suppress(IndexError):
             while True:

@@ -1,6 +1,7 @@
-"""The requests of an HTTP worker to the decoder: dataclasses <-> frames. No I/O.
+"""Convert the requests of an HTTP worker to the frames of a message to the decoder, and back. No I/O.
 
-A deadline is a time of CLOCK_MONOTONIC, which all processes of a machine share. The decoder drops a request after it.
+A deadline (`deadline_s`) is a time of CLOCK_MONOTONIC, which all processes of a machine share. The decoder drops a
+request after its deadline.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ class Hello:
 
 @dataclass(frozen=True, slots=True)
 class Decode:
-    """Decode symbols into a picture of `size_px`."""
+    """Decode symbols to a picture (size_px, size_px, 3)."""
 
     symbols: Symbols
     size_px: int
@@ -38,7 +39,7 @@ class Decode:
 
 @dataclass(frozen=True, slots=True)
 class Encode:
-    """Encode a 344 picture (344, 344, 3)."""
+    """Encode a picture (344, 344, 3) to a bitstream."""
 
     pixels: Pixels
     quality: Quality
@@ -48,7 +49,7 @@ class Encode:
 
 @dataclass(frozen=True, slots=True)
 class Refine:
-    """Search for a better bitstream of a 344 picture (344, 344, 3)."""
+    """Search for a better bitstream of a picture (344, 344, 3)."""
 
     pixels: Pixels
     search: Search
@@ -56,14 +57,14 @@ class Refine:
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """Cancel the request with this number, because its client has left."""
+    """Cancel the request whose number is in the header of this message, because its client has disconnected."""
 
 
 Request = Hello | Decode | Encode | Refine | Cancel
 
 
 def build_request(number: int, request: Request) -> list[Buffer]:
-    """Return the frames of a request."""
+    """Return the frames of the message with this request."""
     match request:
         case Hello():
             return [Header(Kind.HELLO, number).build()]
@@ -82,7 +83,7 @@ def build_request(number: int, request: Request) -> list[Buffer]:
 
 
 def parse_request(header: Header, frames: list[Buffer]) -> Request:
-    """Parse the frames after a header. Raises DamagedMessage."""
+    """Return the request from its header and the frames after the header. Raises DamagedMessage."""
     match header.kind, header.fields:
         case Kind.HELLO, _:
             return _check_empty(Hello(), frames)
@@ -90,7 +91,7 @@ def parse_request(header: Header, frames: list[Buffer]) -> Request:
             return _check_empty(Cancel(), frames)
         case Kind.DECODE, (int(size_px), int(quality), int(symbol_bytes), float(deadline_s)):
             if all(size_px != one.size_px for one in RENDITIONS):
-                raise DamagedMessage(f"a picture of {size_px} px")
+                raise DamagedMessage(f"a decode to {size_px} px was requested, which is not the size of a rendition")
             return Decode(read_symbols(frames, quality=quality, symbol_bytes=symbol_bytes), size_px, deadline_s)
         case Kind.ENCODE, (int(height_px), int(width_px), int(fixed), float(target), int(patient), float(deadline_s)):
             pixels = read_pixels(frames, height_px=height_px, width_px=width_px)
@@ -98,7 +99,7 @@ def parse_request(header: Header, frames: list[Buffer]) -> Request:
         case Kind.REFINE, (int(height_px), int(width_px), int(quality), float(target), int(steps)):
             pixels = read_pixels(frames, height_px=height_px, width_px=width_px)
             return Refine(pixels, Search(quality=_quality(quality), steps=steps, target=_target(target)))
-    raise DamagedMessage(f"{header.kind.name} is no request")
+    raise DamagedMessage(f"a message of the kind {header.kind.name} is not a request")
 
 
 def _with_pixels(kind: Kind, number: int, pixels: Pixels, fields: tuple[int | float, ...]) -> list[Buffer]:
@@ -108,18 +109,18 @@ def _with_pixels(kind: Kind, number: int, pixels: Pixels, fields: tuple[int | fl
 
 def _check_empty(request: Hello | Cancel, frames: list[Buffer]) -> Request:
     if frames:
-        raise DamagedMessage(f"{len(frames)} frames too many")
+        raise DamagedMessage(f"a message has {len(frames)} frames after its header; this kind has none")
     return request
 
 
 def _pack_quality(quality: Quality) -> tuple[int, float]:
-    """Return a quality and a target score. Without a target score it is NaN, and with one the quality is 0."""
+    """Return the two fields for a quality: (quality, NaN) for a fixed quality, or (0, score) for a target score."""
     return (0, quality.ssimulacra2) if isinstance(quality, TargetScore) else (quality, math.nan)
 
 
 def _quality(number: int) -> int:
     if number >= QUALITIES:
-        raise DamagedMessage(f"quality {number}")
+        raise DamagedMessage(f"the quality {number} of a request is not in 0 to {QUALITIES - 1}")
     return number
 
 
@@ -127,5 +128,5 @@ def _target(score: float) -> TargetScore | None:
     if math.isnan(score):
         return None
     if not 0 <= score <= BEST_SCORE:
-        raise DamagedMessage(f"a score of {score}")
+        raise DamagedMessage(f"the target score {score} of a request is not in 0 to {BEST_SCORE}")
     return TargetScore(score)

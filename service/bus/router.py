@@ -1,4 +1,4 @@
-"""The decoder's end of the bus: requests of all HTTP workers -> the codec's queue, answers -> the workers.
+"""The decoder's end of the message bus: pass the workers' requests to the codec, and its answers to the workers.
 
 One thread owns the ROUTER socket. It never waits for the codec: if the queue is full, it answers with QueueFull. A
 damaged message is logged and dropped. If its header can be parsed, the worker gets a CodecFailed.
@@ -27,18 +27,18 @@ from service.render.jobs import DecodeJob, EncodeJob, RefineJob
 from service.render.picture_codec import CodecNames
 
 MESSAGE_BYTES = 2**20
-"""Assumed: the largest frame. The pixels of a 344 picture and its widest symbols take less than 0.4 MB each."""
+"""The largest frame that is accepted (assumed). A picture's pixels and its symbols take less than 0.4 MB each."""
 _LAST_ANSWERS_MS = 1000
-"""Assumed: the time that the last answers may take when the decoder stops."""
+"""The milliseconds in which the last answers must be sent when the decoder stops (assumed)."""
 _AT_ONCE = 64
-"""Assumed: the number of requests that are read before answers are sent again."""
+"""The most requests that are read before answers are sent again (assumed)."""
 
 
 class Router:
-    """The server of the bus. Close the codec before the router, so that the last answers are still sent."""
+    """The decoder's socket for all workers. Close the codec before the router, so that the last answers are sent."""
 
     def __init__(self, address: str, worker: CodecWorker, *, waiting: int) -> None:
-        """Bind the socket. At most `waiting` messages may wait for each worker, in each direction."""
+        """Bind the socket. At most `waiting` messages from or to each worker may wait."""
         self._address = address
         self._worker = worker
         self._waiting = waiting
@@ -51,11 +51,11 @@ class Router:
         self._thread = threading.Thread(target=self._run, name="bus", daemon=True)
 
     def start(self) -> None:
-        """Start to take requests."""
+        """Start the thread that takes requests."""
         self._thread.start()
 
     def close(self) -> None:
-        """Stop taking requests, and send the last answers."""
+        """Stop taking requests, and send the answers that are still queued."""
         self._closing.set()
         self._outbox.wake()
         self._thread.join()
@@ -84,7 +84,7 @@ class Router:
             self._serve()
         except Exception:
             logging.getLogger(__name__).exception("the bus failed, so the decoder stops")
-            end_this_process()  # the parent would not notice that the decoder takes no requests
+            end_this_process()  # otherwise the parent would not notice that the decoder takes no requests any more
 
     def _serve(self) -> None:
         poller = zmq.Poller()

@@ -1,6 +1,6 @@
-"""Entropy decoding in an HTTP worker: bitstreams -> symbols, on a thread and on the CPU.
+"""Entropy-decode bitstreams to symbols in an HTTP worker, on a thread of its own and on the CPU.
 
-A damaged bitstream fails here and never reaches the decoder.
+A damaged bitstream fails here, so that it never reaches the decoder process.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from models.latent_codec import LatentCodec, Symbols
 
 THREADS = 1
-"""One thread is as much as Python can run beside an event loop. More workers use more cores better."""
+"""The number of threads that entropy-decode. More would wait for Python's GIL; more worker processes use more cores."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,30 +32,30 @@ class ReadSymbols:
 
 
 class SymbolReader:
-    """The entropy decoder. Call `start` before use and `close` after it."""
+    """The entropy decoder of an HTTP worker. Call `start` before use and `close` after it."""
 
     def __init__(self, weights: Path | None, *, kernels: str, threads: int, limits: QueueLimits) -> None:
-        """Create a reader. The limits are the same as those of the decoder's queue."""
+        """Create a reader. `limits` are the decoder's queue limits, which hold for waiting bitstreams too."""
         self._weights = weights
         self._limits = limits
         self._waiting = 0
         self._pace = Pace()
         self._kernels = kernels
-        # OpenMP's limit is per thread. Without it, this thread would share each small product among all cores.
+        # OpenMP's limit of threads is set per thread. Without it, each small matrix product would use all cores.
         self._threads = ThreadPoolExecutor(THREADS, "entropy", initializer=_limit_threads, initargs=(threads,))
         self._codec: LatentCodec | None = None
 
     async def start(self) -> None:
-        """Load the weights. Raises the errors of loading."""
+        """Load the weights on the reader's thread. Raises the errors of loading."""
         self._codec = await asyncio.get_running_loop().run_in_executor(self._threads, self._load)
 
     def close(self) -> None:
-        """Wait for the bitstream in progress. Waiting ones are cancelled."""
+        """Cancel the bitstreams that wait, and wait until the one in progress is decoded."""
         self._threads.shutdown(cancel_futures=True)
 
     @property
     def stream_id(self) -> bytes:
-        """Return the stream id of the weights."""
+        """Return the stream id of the loaded weights."""
         assert self._codec is not None, "start() comes first"
         return self._codec.stream_id
 
@@ -75,10 +75,12 @@ class SymbolReader:
 
     def _check_room(self) -> None:
         if self._waiting >= self._limits.queue_items:
-            raise QueueFull(f"{self._waiting} bitstreams wait to be read")
+            raise QueueFull(f"{self._waiting} bitstreams wait to be entropy-decoded, which is the limit")
         wait_s = self._pace.seconds(self._waiting)
         if self._limits.wait_s and wait_s > self._limits.wait_s:
-            raise QueueFull(f"the expected wait for entropy decoding is {wait_s:.1f} s")
+            raise QueueFull(
+                f"the expected wait for entropy decoding is {wait_s:.1f} s, above the limit of {self._limits.wait_s} s"
+            )
 
     def _load(self) -> LatentCodec:
         from models.checkpoint import load
@@ -104,7 +106,7 @@ class SymbolReader:
 
 
 def _limit_threads(threads: int) -> None:
-    """Limit the OpenMP threads of products that this thread starts."""
+    """Limit the OpenMP threads that torch uses for the operations of the present thread."""
     import torch
 
     torch.set_num_threads(threads)

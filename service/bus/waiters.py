@@ -1,4 +1,4 @@
-"""Waiters for jobs whose results are sent to another process."""
+"""Waiters for jobs whose results are sent to another process, in the decoder process."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from service.render.jobs import Decoded
 
 @dataclass(slots=True, kw_only=True, weakref_slot=True)
 class MessageWaiter:
-    """Sends the result or the error of a job to the worker that asked. Only the job holds a reference to it."""
+    """Sends the result or the error of a job to the worker that requested it. Only the job keeps a waiter alive."""
 
     worker: bytes
     number: int
@@ -28,14 +28,14 @@ class MessageWaiter:
         return self.cancelled or time.monotonic() > self.deadline_s
 
     def succeed(self, result: Decoded | bytes | None) -> None:
-        """Send the result."""
+        """Queue the result to be sent to the worker."""
         if isinstance(result, Decoded):
             self._send(Picture(result.pixels, queue_s=result.queue_s, synthesis_s=result.synthesis_s))
         else:
             self._send(Encoded(result))
 
     def fail(self, error: CodecError) -> None:
-        """Send the error."""
+        """Queue the error to be sent to the worker."""
         self._send(Failure.of(error))
 
     def _send(self, answer: Answer) -> None:

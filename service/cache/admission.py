@@ -1,8 +1,8 @@
 """Admission: encode a picture only at its second request within a time window. No I/O.
 
 A count-min sketch with conservative update (Cormode and Muthukrishnan 2005; Estan and Varghese 2002) counts requests in
-a fixed amount of memory, whatever the number of pictures. Two sketches take turns, so that old requests are forgotten
-(Yoon 2010, active-active buffering).
+a fixed amount of memory, whatever the number of pictures. Two sketches alternate: the current one counts requests, the
+former one holds the counts of the window before, and older counts are dropped (Yoon 2010, active-active buffering).
 """
 
 from __future__ import annotations
@@ -12,18 +12,24 @@ import struct
 from collections.abc import Callable
 
 CELLS = 2**20
-"""Cells of one sketch, of one byte each."""
+"""The number of counters (cells) in one sketch, one byte each."""
 ROWS = 4
-"""Cells that count one picture."""
+"""The number of counters that a request for one picture increments."""
 _CELL_NUMBERS = struct.Struct(f"<{ROWS}I")
 TURN_AFTER = 2**17
-"""Most pictures in one sketch (derived): with 4 of a million cells, 1 first request in 40 then counts as a second."""
+"""The number of counted requests after which a new sketch is started (derived).
+
+With more, hash collisions would make over 1 in 40 first requests count as a second one.
+"""
 ENOUGH = 2
-"""The request at which a picture is encoded."""
+"""The number of requests within the window from which on a picture is encoded."""
 
 
 class Admission:
-    """Counts the requests for each picture over at least `window_s` seconds and at most twice that; 0 admits all."""
+    """Counts the requests for each picture over the last `window_s` to 2 * `window_s` seconds.
+
+    With a `window_s` of 0, nothing is counted and every picture is admitted.
+    """
 
     def __init__(self, window_s: float, *, clock: Callable[[], float]) -> None:
         self._window_s = window_s
@@ -34,7 +40,7 @@ class Admission:
         self._counted = 0
 
     def note(self, key: bytes) -> None:
-        """Count one request for a picture."""
+        """Count one request for the picture with this key."""
         if not self._window_s:
             return
         self._take_turns()
@@ -46,7 +52,7 @@ class Admission:
                 self._current[cell] = max(self._current[cell], least + 1)
 
     def admits(self, key: bytes) -> bool:
-        """Return whether the picture was requested at least twice within the window."""
+        """Return whether the picture was requested at least twice within the window, or `window_s` is 0."""
         if not self._window_s:
             return True
         return min(self._current[cell] + self._former[cell] for cell in _cells(key)) >= ENOUGH

@@ -1,4 +1,4 @@
-"""What follows a fill: metrics, and the search for a better latent. Answers no request."""
+"""Count each ended fill in the metrics, and have its new latent refined. Answers no request."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from service.upstream.source import Source
 
 
 class AfterFill:
-    """Counts fills, and offers new latents to the refiner."""
+    """Counts ended fills in the metrics, and offers new latents to the refiner, which searches for better ones."""
 
     def __init__(self, refiner: Refiner, telemetry: Telemetry) -> None:
         self._refiner = refiner
         self._telemetry = telemetry
 
     def observe(self, result: FillResult) -> None:
-        """Count a fill that has ended, and offer its latent to the refiner if there is a new one."""
+        """Count a fill that has ended, and offer its latent to the refiner if the fill encoded and stored a new one."""
         if not isinstance(result, Failed) and result.facts.in_background:
             self._telemetry.observe_stages(result.facts.timings)
         match result:

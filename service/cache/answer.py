@@ -1,4 +1,4 @@
-"""The cache's input and output as values: what the picture route asks, and what a response is built from."""
+"""The parsed request that the cache answers, and the answer that the web layer turns into a response. Values only."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from service.upstream.source import ANY_TERMS, Terms
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One request for a picture, or for its latent."""
+    """A parsed request for a picture, or for its latent."""
 
     wanted: Wanted
     conditions: Conditions
@@ -25,17 +25,17 @@ class Asked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What the client gets: a picture, its headers alone (HEAD), or 304 Not Modified."""
+    """The answer to one request: a picture or latent, its header fields alone (HEAD), or 304 Not Modified."""
 
     outcome: Outcome
     media_type: str
     body: bytes | None
     passed: PassedOn
     age: str = ""
-    """The Age field. A response that comes straight from the origin has the origin's Age and status."""
+    """The value of the Age field, empty for none. An answer made directly from the origin's has the origin's Age."""
     status: int = HTTPStatus.OK
     forwarded: Reason | None = None
-    """Why the request was forwarded (RFC 9211 2.2); None for a hit."""
+    """Why the request was forwarded to the origin or the parent (RFC 9211 2.2); None for a hit."""
     origin_status: int | None = None
     """The status with which the origin answered a validation; None without a validation."""
     collapsed: bool = False
@@ -43,11 +43,11 @@ class Answer:
     not_modified: bool = False
     entity_tag: str = ""
     ttl_s: int | None = None
-    """The rest of the freshness lifetime, negative for a stale picture; None for an answer from the source."""
+    """The remaining freshness lifetime in seconds, negative if stale; None for a picture fetched for this request."""
     stored: bool = False
     detail: Reason | None = None
     """A more precise reason, such as why nothing was stored: the `detail` of Cache-Status."""
     latent_facts: str = ""
-    """The field that describes the source file of a latent; empty for a picture."""
+    """The value of the header field that describes the source file of a latent; empty for a picture."""
     tags: tuple[str, ...] = ()
-    """The cache tags, for a child edge that asked for the latent."""
+    """The cache tags of the picture, sent only to a child edge that asked for its latent."""

@@ -1,10 +1,10 @@
-"""Answer straight from the source, resized or unchanged: without an encode, a decode or the store.
+"""Answer a request with the origin's picture, resized or unchanged, without storing it and without the codec.
 
 A picture that the origin forbids to store has a hit-for-miss mark for a minute (Varnish's term). Each request then
 fetches for itself, instead of waiting for a fill whose result it could not use.
 
-A child edge gets no more of a picture than a client does: the 344 picture as lossless PNG, as `fmt=png` serves it, and
-the origin's file only under `no-transform`. A picture that came as a latent is passed on as a latent.
+A child edge that asked for a latent gets the same as a client: the 344 px picture as lossless PNG (`fmt=png`), or the
+origin's file if the origin sent `no-transform`. If the parent of this edge sent a latent, the child gets that latent.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from service.upstream.upstream import Upstream
 
 
 class Bypass:
-    """Fetches pictures for requests that store nothing, and answers from them."""
+    """Fetches pictures for requests that store nothing, and makes the answers from the fetched files."""
 
     def __init__(self, upstream: Upstream, leases: Leases, files: PictureFiles, *, now: Callable[[], float]) -> None:
         self._upstream = upstream
@@ -49,7 +49,7 @@ class Bypass:
         """Fetch a picture that has a hit-for-miss mark. Clears the mark on an error, or if the answer may be stored."""
         try:
             source = await self.fetch(asked, timings, forwarded=forwarded)
-        except EdgeError:  # not CancelledError: a client that disconnects says nothing about the picture
+        except EdgeError:  # on CancelledError the mark stays: a client's disconnect is no error of the picture
             await self._leases.clear_hit_for_miss(lookup.lease)
             raise
         if source.storage.obstacle is None:
@@ -57,7 +57,7 @@ class Bypass:
         return source
 
     async def answer(self, source: Source, asked: Asked, timings: Timings) -> Answer:
-        """Return an answer made from the source's pixels. Raises CodecFailed or QueueFull."""
+        """Return an answer made from a fetched picture, which is resized unless the origin sent no-transform."""
         if source.prepared.original is not None:
             return self._answer_unchanged(source, source.prepared.original, asked)
         wanted = _lossless(asked.wanted, source) if asked.wanted.is_latent else asked.wanted
@@ -85,7 +85,7 @@ class Bypass:
         return await self._files.write(prepared.of_size(wanted.size_px), wanted, timings)
 
     async def answer_later(self, source: Source, asked: Asked, timings: Timings) -> Answer:
-        """Return the answer with its age, for a request that came after the origin's response (RFC 9111 4, 5.1)."""
+        """Return `answer` with the picture's present age, for a request after the origin's response (RFC 9111 5.1)."""
         born_ms, now_s = freshness.born_ms(source.fields), self._now()
         return replace(
             await self.answer(source, asked, timings),
@@ -105,7 +105,7 @@ class Bypass:
             entity_tag=tag,
             passed=fields.passed,
             age=fields.age,
-            tags=fields.tags if asked.wanted.is_latent else (),  # for a child edge, which may store the file
+            tags=fields.tags if asked.wanted.is_latent else (),  # a child edge may store the file, to be purged by tag
             status=fields.status,
         )
 
@@ -116,14 +116,14 @@ class Bypass:
 
 
 def _lossless(wanted: Wanted, source: Source) -> Wanted:
-    """Return what a child edge gets in place of a latent that is not stored: the latent from upstream, else PNG."""
+    """Return a child's request for a latent unchanged if the source is a latent, else the request for lossless PNG."""
     if source.prepared.bitstream is not None:
         return wanted
     return replace(wanted, media_type=MEDIA_TYPES["png"])
 
 
 def _facts(source: Source) -> str:
-    """Return the facts of the file. They give the child the same entity tags, and a validator for the origin."""
+    """Return the header field by which a child makes the same entity tags and validates the file with the origin."""
     fields = source.fields
     etag = fields.etag if fits(fields.etag, ETAG_CAP_BYTES) else ""
     return write_facts(replace(source.prepared.facts, origin_etag=etag, is_stale=fields.is_stale))

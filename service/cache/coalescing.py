@@ -1,7 +1,7 @@
 """Run one task ("flight") per key for any number of simultaneous callers. Knows nothing of pictures.
 
 A flight continues when its callers are cancelled. It must look into the store again when it starts, because of this
-order of events: A misses, B misses, A's flight stores and ends, B finds no flight and starts one.
+order of events: callers A and B both miss, A's flight stores the result and ends, B finds no flight and starts one.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Fly = Callable[[Show[Result]], Coroutine[Any, Any, Result]]
 
 @dataclass(frozen=True, slots=True)
 class Landed(Generic[Result]):
-    """A flight's result, and how this caller got it."""
+    """The result of a flight for one caller, and whether this caller started the flight or joined it."""
 
     value: Result
     collapsed: bool
@@ -29,7 +29,7 @@ class Landed(Generic[Result]):
     late: bool = False
     """Whether the flight had shown a preliminary result before this caller joined."""
     flight: asyncio.Task[Result] | None = field(default=None, compare=False, repr=False)
-    """The flight's task, which may still run."""
+    """The flight's task, which still runs if `value` is a preliminary result."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +40,14 @@ class _Flight(Generic[Result]):
 
 
 class Coalescing(Generic[Result]):
-    """The flights of one kind in this process."""
+    """The flights of one kind (fills or decodes, for example) in this process."""
 
     def __init__(self, waiters: int) -> None:
-        """`waiters` is how many callers may wait at a time for flights that other callers started."""
+        """Accept at most `waiters` callers at a time that wait for flights which other callers started."""
         self._flights: dict[Hashable, _Flight[Result]] = {}
         """The flights that callers can join."""
         self._under_way: set[asyncio.Task[Result]] = set()
-        """The tasks of all flights, including those of forgotten keys."""
+        """The tasks of all flights that run, including flights that callers can no longer join after `forget`."""
         self._free = waiters
 
     async def run(self, key: Hashable, fly: Fly[Result], *, to_the_end: bool = True) -> Landed[Result]:
@@ -57,7 +57,7 @@ class Coalescing(Generic[Result]):
         """
         collapsed = key in self._flights
         if collapsed and not self._free:
-            raise QueueFull("too many requests wait for another request's fetch")
+            raise QueueFull("too many requests wait for flights that other requests started; try again later")
         self.begin(key, fly)
         self._free -= collapsed
         try:
@@ -85,13 +85,16 @@ class Coalescing(Generic[Result]):
         flight.task.add_done_callback(lambda _: self._land(key, flight))
 
     def forget(self, key: Hashable, *, only: Landed[Result] | None = None) -> None:
-        """Let the next caller start a new flight. The present one continues. With `only`: if it is that one."""
+        """Let the next caller for this key start a new flight. The present flight continues.
+
+        With `only`, do so only if the present flight is the one that returned `only`.
+        """
         flight = self._flights.get(key)
         if flight is not None and (only is None or flight.task is only.flight):
             del self._flights[key]
 
     def show_instead(self, key: Hashable, result: Result, *, only: Landed[Result]) -> None:
-        """Replace the preliminary result of this flight for callers that join it from now on."""
+        """Give callers that join the flight of `only` from now on this preliminary result instead of the first one."""
         flight = self._flights.get(key)
         if flight is not None and flight.task is only.flight:
             shown: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
@@ -127,4 +130,4 @@ class Coalescing(Generic[Result]):
                 shown.set_result(task.result())
         elif not shown.done():
             shown.set_exception(error)
-            shown.exception()  # else asyncio logs "exception was never retrieved" if every caller was cancelled
+            shown.exception()  # else, if all callers were cancelled, asyncio logs "exception was never retrieved"

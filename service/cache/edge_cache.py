@@ -1,10 +1,12 @@
-"""Answer one picture request, from top to bottom. Rules live in the pure modules, I/O in the adapters.
+"""Answer one request for a picture: look up its state in the store, then answer as that state demands.
 
-fresh         store -> 304, or headers alone, or decode -> file
-stale         as fresh, while one fill validates with the origin
-missing       one fill for all requests -> as fresh
-hit-for-miss  one fetch for each request -> resized from the source, or the source unchanged
-no store      one fetch for all requests -> resized from the source
+fresh         from the stored record: 304, header fields alone (HEAD), or a decoded file
+stale         as fresh, while one fill validates the record with the origin
+missing       one fill for all waiting requests, then as fresh
+hit-for-miss  one fetch for each request, answered with the origin's picture, resized or unchanged
+no store      one fetch for all waiting requests, answered with the origin's picture, resized or unchanged
+
+Rules live in the pure modules (`service.rules`, `service.records`), I/O in the adapters.
 """
 
 from __future__ import annotations
@@ -41,7 +43,7 @@ from service.upstream.source import Source
 
 
 class EdgeCache:
-    """Answers picture requests."""
+    """Answers requests for pictures and latents: from the store, by a fill, or directly from the origin."""
 
     def __init__(
         self,
@@ -61,7 +63,7 @@ class EdgeCache:
         self._telemetry = telemetry
 
     async def answer(self, asked: Asked, timings: Timings) -> Answer:
-        """Answer one request. Raises EdgeError with the status for the client."""
+        """Return the answer to one request. Raises EdgeError with the status for the client."""
         with timings.measure("store"):
             state = await self._states.look(asked)
         match state:
@@ -77,7 +79,7 @@ class EdgeCache:
                 return await self._answer_without_store(asked, timings)
 
     def forget(self, image_id: str) -> None:
-        """After a purge: let new requests start a new fill, and clear the back-off."""
+        """Let new requests for a purged picture start a new fill, and clear its back-off after a failed validation."""
         self._flights.forget(self._states.primary_key(image_id))
         self._states.clear_back_off(image_id)
 
@@ -104,7 +106,7 @@ class EdgeCache:
         return replace(answer, detail=reason)
 
     async def _answer_instead(self, found: Found, error: DamagedBitstream, asked: Asked, timings: Timings) -> Answer:
-        """Replace a record that cannot be decoded by a fill, and answer from the result."""
+        """Count a record whose bitstream cannot be decoded, fill the picture again, and answer from the result."""
         self._telemetry.count_record_fault(error.reason)
         return await self._answer_after_fill(asked, found.lookup, timings, instead_of=found.record)
 
@@ -122,12 +124,13 @@ class EdgeCache:
         try:
             return await self._answer_from_record(Landed(result, collapsed=landed.collapsed), asked, timings)
         except DamagedBitstream as error:
-            # A latent that this edge encoded is readable. For any other latent only the checksum has been verified.
+            # Fill once more if the latent is from the store or the parent: only its checksum has been verified. A
+            # latent that this edge has just encoded would fail again.
             encoded_here = isinstance(result, NewRecord) and isinstance(result.delivered, Source)
             if not encoded_here and instead_of is None:
                 self._telemetry.count_record_fault(error.reason)
                 return await self._answer_after_fill(asked, lookup, timings, instead_of=result.record)
-            raise CodecFailed("a new bitstream cannot be decoded") from error
+            raise CodecFailed("the bitstream that the fill has just stored cannot be decoded") from error
 
     async def _answer_from_record(self, landed: Landed[WithRecord], asked: Asked, timings: Timings) -> Answer:
         result, outcome = landed.value, _outcome(landed)

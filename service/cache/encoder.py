@@ -1,4 +1,4 @@
-"""Encode new pictures, within the limits of admission and of the queue."""
+"""Encode new pictures that have been requested often enough, and limit the encodes in the background."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from service.settings.quality import Quality
 
 @dataclass(frozen=True, slots=True)
 class EncodeRules:
-    """The operator's settings for encodes."""
+    """The operator's settings for encoding new pictures."""
 
     quality: Quality
     source_first: bool = False
-    """Whether a miss is answered from the source's pixels, without waiting for the encode."""
+    """Whether a miss is answered from the origin's pixels, resized, without waiting for the encode."""
     background_items: int = 1
-    """Most encodes in the background, whose requests have been answered already."""
+    """The largest number of encodes at a time that no client waits for."""
 
 
 class Encoder:
-    """The encoder of one process."""
+    """Encodes pictures for one process, and counts requests for admission."""
 
     def __init__(self, rules: EncodeRules, *, worker: PictureCodec, admission: Admission) -> None:
         self._rules = rules
@@ -35,16 +35,16 @@ class Encoder:
 
     @property
     def source_first(self) -> bool:
-        """Whether a miss is answered from the source's pixels, without waiting for the encode."""
+        """Whether a miss is answered from the origin's pixels, resized, without waiting for the encode."""
         return self._rules.source_first
 
     @property
     def stream_id(self) -> bytes:
-        """The stream id of the weights in use."""
+        """The id that bitstreams of the weights in use carry; other weights have another id."""
         return self._worker.names.stream_id
 
     def note(self, key: bytes) -> None:
-        """Count a request for a picture that has no usable record."""
+        """Count a request for a picture that has no usable record in the store, for admission."""
         self._admission.note(key)
 
     def admits(self, key: bytes) -> bool:
@@ -66,7 +66,7 @@ class Encoder:
     @contextmanager
     def _reserve_place(self) -> Iterator[None]:
         if self._in_background >= self._rules.background_items:
-            raise QueueFull(f"{self._in_background} encodes wait in the background")
+            raise QueueFull(f"{self._in_background} encodes run in the background already, which is the limit")
         self._in_background += 1
         try:
             yield

@@ -53,7 +53,7 @@ from service.upstream.upstream import Upstream
 
 
 class Filler:
-    """Fills the store; each call of `fill` is for one picture."""
+    """Fetches, encodes and stores pictures that are missing, and validates stale ones, one in each call of `fill`."""
 
     def __init__(
         self,
@@ -77,8 +77,8 @@ class Filler:
     ) -> FillResult:
         """Fill one picture and return the result. Raises EdgeError with the status for the clients.
 
-        `lookup` is a lookup that found no usable record, `instead_of` a record that cannot be decoded. With `show`, the
-        source's pixels are shown as soon as they have been read, and the encode runs in the background.
+        `lookup` is a lookup that found no usable record, `instead_of` a record that cannot be decoded. `show` is called
+        with the source's pixels as soon as they have been read; the encode then runs in the background.
         """
         line, forwarded = self._leases.line(lookup.lease), lookup.miss
         while True:
@@ -90,14 +90,14 @@ class Filler:
                         return StoredMeanwhile(facts, work.known.record, waited=line.waited)
                     if lease.may_fill and not work.is_beside:
                         return await self._ask(work)
-            if work.is_beside:  # only a write to the store needs the lease
+            if work.is_beside:  # the result stays in this process, and only a write to the store needs the lease
                 return await self._ask(work)
             if work.is_in_place:
                 await line.wait(lease)
             lookup, forwarded, line = work.lookup, work.forwarded, line.of(work.lookup.lease)
 
     async def purge_point(self, lookup: Lookup) -> PurgePoint:
-        """Return the purges up to now, as far as they concern this picture."""
+        """Return the latest purge of this picture and the latest purge of many, to see later whether one has come."""
         return await self._record_store.purge_point(lookup)
 
     def now_s(self) -> float:
@@ -105,13 +105,16 @@ class Filler:
         return self._now()
 
     def needs_validation(self, result: FillResult, *, asked_s: float) -> bool:
-        """Return whether a request came after the origin's response and needs a validation of it (RFC 9111 4)."""
+        """Return whether a fill fetched a stale picture before the time of a request, `asked_s` (RFC 9111 4).
+
+        The origin must then confirm the picture before it may answer that request.
+        """
         if not isinstance(result, NewRecord) or asked_s < result.delivered.fields.answered_s:
             return False
         return use_of(result.record, now_s=self._now()) is Use.AFTER_VALIDATION
 
     async def is_outdated(self, result: FillResult) -> bool:
-        """Return whether a purge by tag or of all pictures came since the fill began: requests need a new one."""
+        """Return whether a purge by tag or of all pictures came after the fill began, so that its result is void."""
         match result:
             case Preview(grant=grant) | Reused(preview=Preview(grant=grant)):
                 return grant is not None and await self._record_store.is_over(grant)
@@ -126,14 +129,15 @@ class Filler:
 
     def _is_usable(self, known: Record, lease: Lease) -> bool:
         use = use_of(known, now_s=self._now())
-        # A picture that may be served stale during a validation is, even if another process validates it.
+        # While another process validates the picture, serve the stale one if stale-while-revalidate allows it.
         return use is Use.FRESH or (use is Use.WHILE_REVALIDATING and lease.standing is Standing.ANOTHERS)
 
     async def _begin(self, work: Work, instead_of: Record | None) -> Work:
         found: Found | Reason
         beside = b""
         try:
-            # Read the purges from the store: with an outdated copy, a purged picture would be stored again.
+            # Read the purges from the store: by the copy in this process, which may be outdated, a purged picture would
+            # be taken for usable.
             purges = await self._record_store.purges()
             work = replace(work, lookup=await self._record_store.lookup(work.lookup.image_id, work.terms.fields))
             found = await self._record_store.look(work.lookup, purges)
@@ -141,7 +145,7 @@ class Filler:
             return replace(work, forwarded=Reason.STORE_UNAVAILABLE)
         except RecordOfOthers as others:
             found, beside = others.reason, others.value
-        except RecordError as error:  # the first lookup has counted the fault
+        except RecordError as error:  # not counted here, because the request's first lookup has counted it
             found = error.reason
         if isinstance(found, Found) and found.is_own:
             beside = found.value
@@ -183,13 +187,13 @@ class Filler:
         assert not isinstance(delivered, Confirmed), "the request had no condition"
         if delivered.storage.obstacle is not None:
             work.lease.mark_hit_for_miss()
-            if work.known is not None:  # RFC 9111 4: the most recent response counts, and it may not be stored
+            if work.known is not None:  # RFC 9111 4: the newest response replaces this record, and may not be stored
                 await self._record_store.drop(work.known)
             source = await self._upstream.as_source(delivered)
             return Unstored(work.facts, source, delivered.storage.obstacle)
         if isinstance(delivered, Latent):
             return await self._store(work, delivered, delivered.bitstream, work.facts)
-        if work.grant is None:  # the latent could not be stored, and showing the source costs a tenth of an encode
+        if work.grant is None:  # a latent could not be stored, and resizing the source costs a tenth of an encode
             return Unstored(work.facts, delivered, Reason.NO_LEASE)
         if work.known is None and not self._encoder.admits(work.lookup.key):
             return await self._skip(work, delivered, Reason.NOT_ADMITTED, work.facts)
@@ -201,7 +205,7 @@ class Filler:
         try:
             with work.timings.measure("encode"):
                 bitstream = await self._encoder.encode(delivered.prepared.high)
-        except QueueFull as refused:  # the source has been read: to resize it is cheap, and a child edge can encode it
+        except QueueFull as refused:  # answer with the source: resizing it is cheap, and a child edge can encode it
             return await self._skip(work, delivered, refused.reason, work.facts)
         return await self._store(work, delivered, bitstream, work.facts)
 
@@ -229,7 +233,7 @@ class Filler:
         self, work: Work, known: Found, fields: ResponseFields, storage: Storage, facts: FillFacts
     ) -> Renewed:
         """Store the record with new dates, without an encode."""
-        # A record of an earlier version may lack its id.
+        # A record in an earlier version of the format may lack its image id.
         named = replace(known.record, image_id=work.lookup.image_id)
         record = renew(named, fields, storage, generation=work.generation)
         end = Renewed(facts, record)
@@ -238,7 +242,10 @@ class Filler:
         return work.attach_key(end, await self._record_store.renew(known, record, work.grant))
 
     def _show_stale(self, known: Record, error: OriginError, work: Work) -> StaleInstead:
-        """Serve the stale picture instead of an error (RFC 5861 4), unless the origin's status is below 500."""
+        """Return the stale record to serve instead of the origin's error (RFC 5861 4).
+
+        Raises the error if stale-if-error does not allow that, or if the origin's status is below 500.
+        """
         refused = error if isinstance(error, OriginRefused) else None
         if refused is not None and refused.is_final:
             raise error

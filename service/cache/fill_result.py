@@ -27,17 +27,17 @@ from service.upstream.source import Latent, Source
 
 @dataclass(frozen=True, slots=True)
 class FillFacts:
-    """What every result of a fill has."""
+    """The facts that every result of a fill carries."""
 
     timings: Timings
     fields: Fields
     """The header fields of the request that started the fill."""
     forwarded: Reason
-    """Why the request was forwarded."""
+    """Why the request was forwarded to the origin or the parent."""
     origin_status: int | None = None
     """The status with which the origin answered a validation; None without a validation."""
     in_background: bool = False
-    """Whether a preview was shown before. The timings are then those of the encode alone."""
+    """Whether the encode ran in the background, after a preview. `timings` then measures only the encode."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +58,9 @@ class NewRecord:
     record: Record
     delivered: Source | Latent
     stored_at: bytes = b""
-    """The key in the store; empty where the record was not stored."""
+    """The key in the store; empty if the record was not stored."""
     fenced: bool = False
-    """Whether a purge or another fill since the start of this one kept the record out of the store."""
+    """Whether the record was not stored because of a purge or another fill after the start of this fill."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ class StaleInstead:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """The source's pixels, served while the encode runs in the background."""
+    """A picture served from the source's pixels while its encode runs in the background."""
 
     facts: FillFacts
     source: Source
@@ -92,28 +92,28 @@ class Preview:
 
     @property
     def born_ms(self) -> int:
-        """See `service.records.staleness.Dated`."""
+        """The Unix time in milliseconds from which the picture's age counts."""
         return freshness.born_ms(self.source.fields)
 
     @property
     def lifetime_s(self) -> int:
-        """Likewise."""
+        """The freshness lifetime of the picture in seconds."""
         return self.source.storage.lifetime_s
 
     @property
     def stale_while_revalidate_s(self) -> int:
-        """Likewise."""
+        """The seconds after `lifetime_s` in which the picture may be served while it is validated (RFC 5861 3)."""
         return self.source.storage.stale_while_revalidate_s
 
     @property
     def stale_if_error_s(self) -> int:
-        """Likewise."""
+        """The seconds after `lifetime_s` in which the picture may be served instead of an error (RFC 5861 4)."""
         return self.source.storage.stale_if_error_s
 
 
 @dataclass(frozen=True, slots=True)
 class Reused:
-    """A preview, served without a request to the origin to a later request (RFC 9111 4)."""
+    """A preview that answers a later request as a stored response would, fresh or stale (RFC 9111 4)."""
 
     facts: FillFacts
     preview: Preview
@@ -123,7 +123,7 @@ class Reused:
 
 @dataclass(frozen=True, slots=True)
 class Unstored:
-    """The source's pixels, without a record."""
+    """A fetched picture for which no record was made; requests are answered from the source's pixels."""
 
     facts: FillFacts
     source: Source
@@ -132,7 +132,7 @@ class Unstored:
 
     @property
     def is_for_one_client(self) -> bool:
-        """Whether the origin forbids to store the response, so that each request needs its own (RFC 9111 5.2.2)."""
+        """Whether the response may not be stored, so that each request must fetch for itself (RFC 9111 5.2.2)."""
         return self.source.storage.obstacle is not None
 
 
@@ -165,9 +165,9 @@ def may_be_shared(result: FillResult) -> bool:
 
 
 def answers(result: FillResult, fields: Fields) -> bool:
-    """Return whether a request with these header fields selects this result too (RFC 9111 4.1)."""
+    """Return whether a request with these header fields selects this result by its Vary field (RFC 9111 4.1)."""
     if isinstance(result, Unstored) and result.is_for_one_client:
-        return True  # each request fetches for itself anyway
+        return True  # no variant to look for: each request will fetch for itself
     return selects_alike(_vary(result), result.facts.fields, fields)
 
 

@@ -27,11 +27,11 @@ class Work:
     terms: Terms
     lease: Lease
     show: Show | None
-    """Called with the source's pixels for the waiting requests; None where they wait for the latent."""
+    """Called with a preview for the waiting requests; None if they wait for the latent."""
     known: Found | None = None
     """The stale record that the fill validates, or None."""
     forwarded: Reason = Reason.URI_MISS
-    """Why the request is forwarded."""
+    """Why the request is forwarded to the origin or the parent."""
     generation: int = 0
     """The number of the latest purge before the request to the origin."""
     grant: Grant | None = None
@@ -40,16 +40,22 @@ class Work:
 
     @property
     def is_beside(self) -> bool:
-        """Whether another release's record stays in the store, so that no lease is needed."""
+        """Whether another release's record stays in the store; the new one is kept in this process, without a lease."""
         return self.grant is not None and self.grant.token is None
 
     @property
     def is_in_place(self) -> bool:
-        """Whether the lease is for the key of this lookup, which changes if the origin begins to send Vary."""
+        """Whether the lease is for the key of `lookup`, or the store does not answer.
+
+        The key of the lookup changes when the origin begins to send Vary, so that another lease is needed.
+        """
         return self.lease.standing is Standing.UNKNOWN or self.lease.token.lease == self.lookup.lease
 
     def begin(self, found: Found | Reason, *, generation: int, beside: bytes) -> Work:
-        """Return the state after the second lookup, with the permission to store under the lease or beside a record."""
+        """Return the state after the lookup under the lease, with the permission to store the new record (`grant`).
+
+        `beside` is another release's record, which stays in the store; empty for none.
+        """
         known, forwarded = (None, found) if isinstance(found, Reason) else (found, Reason.STALE)
         token = None if beside else self.lease.writes
         grant = None if token is None and not beside else Grant(token, self.lookup, generation, beside)
@@ -57,12 +63,15 @@ class Work:
 
     @property
     def facts(self) -> FillFacts:
-        """What every result of this fill has."""
+        """The facts that every result of this fill carries."""
         origin_status = None if self.known is None else HTTPStatus.OK
         return FillFacts(self.timings, self.terms.fields, self.forwarded, origin_status)
 
     def attach_key(self, end: Stored, lookup: Lookup | None) -> Stored:
-        """Return a result with the key of its record. `lookup` is None if a purge or another fill kept it out."""
+        """Return the result with the key of its stored record.
+
+        `lookup` is None if a purge or another fill prevented the write; the result is then marked as `fenced`.
+        """
         if lookup is None:
             return replace(end, fenced=self.grant is not None)
         return end if self.is_beside else replace(end, stored_at=lookup.key)

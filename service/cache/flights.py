@@ -1,4 +1,4 @@
-"""Decide which requests share a fill, or a fetch while there is no store. Makes no request to the store itself.
+"""Decide which requests share a fill, or a fetch if the store does not answer. Makes no request to the store itself.
 
 Before the origin has answered, the edge may not know by which fields a picture varies, and so whether two requests
 select the same variant. A request that has waited for another request's fill therefore checks the result:
@@ -8,7 +8,7 @@ select the same variant. A request that has waited for another request's fill th
     another variant                                             start or join the fill for this variant
     a preview that was shown before this request came           reuse it like a stored response (`previews`)
     a stale picture, fetched before this request came           start or join a fill, which validates it
-    anything else                                               it is the answer
+    any other result                                            answer with it
 
 Each purge of a picture by its id changes a mark in the store. A fill reads the mark before anything else, and a request
 reads it before it joins that fill. If the two marks differ, the fill may have begun before the purge, and the request
@@ -54,13 +54,16 @@ Picture = WithRecord | Preview | Reused | Unstored
 
 @dataclass(frozen=True, slots=True)
 class _Flown:
-    """The result of a fill, and the purges up to its start."""
+    """The result of a fill, and the latest purges at its start (`since`)."""
 
     result: FillResult
     since: PurgePoint
 
     def is_purged(self, now: PurgePoint) -> bool:
-        """Return whether a purge of this picture has come since, or of any where there is no record with its tags."""
+        """Return whether a purge of this picture by its id came after the start of the fill.
+
+        An error and a preview have no record whose tags could be checked, so that any purge of many pictures counts.
+        """
         purged_many = isinstance(self.result, Failed | Preview) and self.since.generation < now.generation
         return purged_many or self.since.mark != now.mark
 
@@ -78,7 +81,7 @@ class Flights:
         after_fill: AfterFill,
         waiters: int,
     ) -> None:
-        """`waiters` is how many collapsed requests may wait at a time."""
+        """Let at most `waiters` requests wait for fills of other requests, and at most `waiters` for their fetches."""
         self._filler = filler
         self._bypass = bypass
         self._encoder = encoder
@@ -88,7 +91,7 @@ class Flights:
         self._fetches: Coalescing[Unstored | Failed] = Coalescing(waiters)
 
     async def fill(self, asked: Asked, lookup: Lookup, *, instead_of: Record | None = None) -> Landed[Picture]:
-        """Join or start the fill for a request. Raises the EdgeError with which the fill ended."""
+        """Join or start the fill for a request, and return its result. Raises the EdgeError of a failed fill."""
         self._encoder.note(lookup.key)
         # The key names the picture or its variant, but no size: both sizes wait for the same fill.
         key: Hashable = lookup.key
@@ -120,16 +123,16 @@ class Flights:
             else:
                 self._fills.show_instead(key, replace(landed.value, result=renewed), only=landed)
 
-        # The flight is part of the key: after a purge, no request joins the validation of a purged preview.
+        # The key names the flight too, so that no request after a purge joins the validation of a purged preview.
         reused = await self._previews.reuse((key, landed.flight), preview, asked, renew)
         return _take_picture(reused.value, collapsed=reused.collapsed)
 
     def begin(self, asked: Asked, lookup: Lookup) -> None:
-        """Start a fill in the background."""
+        """Start the fill for a request in the background, unless it is running already."""
         self._fills.begin(lookup.key, self._flight(asked, lookup, None))
 
     async def fetch(self, asked: Asked, timings: Timings) -> Source:
-        """Join or start the fetch for a request while there is no store. Raises the EdgeError with which it ended."""
+        """Join or start the fetch for a request while the store does not answer. Raises the EdgeError of the fetch."""
         fields = asked.terms.fields
         landed = await self._fetches.run(asked.wanted.image_id, lambda _: self._fetch(asked, timings))
         result = landed.value
@@ -141,7 +144,7 @@ class Flights:
         return result.source
 
     def forget(self, key: bytes) -> None:
-        """After a purge: let no further request join the running fill of this picture."""
+        """Let no further request join the running fill of a picture that was purged."""
         self._fills.forget(key)
 
     async def close(self, *, within_s: float) -> None:
@@ -155,7 +158,7 @@ class Flights:
         return await self._fills.run(key, fly, to_the_end=not self._takes_preview(asked))
 
     def _takes_preview(self, asked: Asked) -> bool:
-        # A child edge asks for the latent, and has no use for the source's pixels.
+        # A preview is made of the source's pixels. A child edge needs the latent, so it waits for the encode.
         return self._encoder.source_first and not asked.wanted.is_latent
 
     def _flight(self, asked: Asked, lookup: Lookup, instead_of: Record | None) -> Fly[_Flown]:
@@ -169,7 +172,7 @@ class Flights:
     async def _fill(
         self, asked: Asked, lookup: Lookup, instead_of: Record | None, *, show: Show[Preview] | None
     ) -> FillResult:
-        """Fill, and return an error as a value, because a collapsed request may have to fetch for itself instead."""
+        """Run the fill, and return an error as a value, because a collapsed request may have to fetch for itself."""
         try:
             result = await self._filler.fill(lookup, asked.terms, instead_of=instead_of, show=show)
         except EdgeError as error:
@@ -191,7 +194,7 @@ def _to_failed(asked: Asked, error: EdgeError) -> Failed:
 
 
 def _take_picture(result: FillResult, *, collapsed: bool) -> Landed[Picture]:
-    """Return the picture of a fill. Raises the EdgeError with which the fill ended."""
+    """Return the result of a fill that has a picture. Raises the EdgeError of a failed fill."""
     if isinstance(result, Failed):
         raise _error_of(result, collapsed=collapsed)
     return Landed(result, collapsed=collapsed)

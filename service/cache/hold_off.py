@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-PICTURES = 4096  # assumed: some hundred kilobytes; above that number the oldest back-off ends early
+PICTURES = 4096  # assumed; takes some hundred kilobytes. With more back-offs at a time, the oldest one ends early
 
 
 class HoldOff:
@@ -21,10 +21,10 @@ class HoldOff:
         self._until_s: dict[str, float] = {}
 
     def begin(self, image_id: str) -> None:
-        """Start the back-off of a picture, because the origin has just failed."""
+        """Start the back-off of a picture, or start it again."""
         self.end(image_id)
         if len(self._until_s) >= PICTURES:
-            del self._until_s[next(iter(self._until_s))]  # the oldest, since all are equally long
+            del self._until_s[next(iter(self._until_s))]  # the first would end first, since all are equally long
         self._until_s[image_id] = self._clock() + self._hold_s
 
     def end(self, image_id: str) -> None:
@@ -32,7 +32,7 @@ class HoldOff:
         self._until_s.pop(image_id, None)
 
     def holds(self, image_id: str) -> bool:
-        """Return whether the picture is in back-off, so that the origin is not to be asked for it."""
+        """Return whether the picture is in back-off, so that the origin must not be asked for it now."""
         until_s = self._until_s.get(image_id)
         if until_s is None:
             return False

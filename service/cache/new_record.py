@@ -14,7 +14,7 @@ from service.upstream.source import Latent, Source
 def make_record(
     delivered: Source | Latent, bitstream: bytes, *, image_id: str, generation: int, now_s: float
 ) -> Record:
-    """Return a new record. `generation` is the latest purge from before the request to the origin."""
+    """Return a new record. `generation` is the number of the latest purge before the request to the origin."""
     fields, storage, header = delivered.fields, delivered.storage, parse(bitstream)
     facts = delivered.facts if isinstance(delivered, Latent) else delivered.prepared.facts
     return Record(
@@ -29,7 +29,7 @@ def make_record(
         conventional_high_bytes=facts.conventional_high_bytes,
         conventional_medium_bytes=facts.conventional_medium_bytes,
         stream_id=header.stream_id,
-        quality=header.quality,  # with a target score, the codec chose it
+        quality=header.quality,  # from the bitstream, because for a target score the codec chooses the quality
         refinement=facts.refinement,
         status=fields.status,
         origin_etag=fields.etag if fits(fields.etag, ETAG_CAP_BYTES) else "",
@@ -41,7 +41,7 @@ def make_record(
 
 
 def is_the_same(delivered: Source | Latent, known: Record) -> bool:
-    """Return whether the upstream sent the record's file again. Another latent of the same file is not the same."""
+    """Return whether the origin or the parent sent the file of `known` again, or the same latent of that file."""
     if delivered.storage.obstacle is not None:
         return False
     if isinstance(delivered, Source):

@@ -1,4 +1,4 @@
-"""Make the file that a client asked for, from a latent or from pixels. Knows no store and no origin.
+"""Make the file that a client asked for, from a latent or from pixels. Makes no request to the store or the origin.
 
 An in-memory cache holds finished files by their entity tag, which covers everything that a file is made from. The cache
 needs no invalidation: each request has just read the record from the store, so the old tag of a picture that was
@@ -31,15 +31,15 @@ QUICK = {"image/jpeg"}
 
 @dataclass(frozen=True, slots=True)
 class PictureFile:
-    """A finished file."""
+    """A finished picture file, or the bitstream for a client that asked for the latent."""
 
     body: bytes
     from_memory: bool = False
-    """Whether it came from the in-memory cache."""
+    """Whether the file came from the in-memory cache, without a decode."""
 
 
 class PictureFiles:
-    """Makes files on demand, and keeps them in the in-memory cache."""
+    """Makes picture files on demand, and keeps them in the in-memory cache."""
 
     def __init__(
         self, worker: PictureCodec, threads: Executor, *, memory: S3Fifo, counts: RenditionCounts, waiters: int
@@ -51,7 +51,7 @@ class PictureFiles:
         self._decodes: Coalescing[bytes] = Coalescing(waiters)
 
     def entity_tag(self, record: Record, wanted: Wanted) -> str:
-        """Return the entity tag of a record's file, without a decode."""
+        """Return the entity tag of the file that `make` would return for this record. Needs no decode."""
         if wanted.is_latent:
             return latent_tag(record)
         return entity_tag(
@@ -67,7 +67,7 @@ class PictureFiles:
         )
 
     def source_tag(self, source_digest: bytes, wanted: Wanted) -> str:
-        """Return the entity tag of a file that is made from the source's pixels."""
+        """Return the entity tag of a file that is made by resizing the origin's picture, without the codec."""
         return source_entity_tag(source_digest, size_px=wanted.size_px, media_type=wanted.media_type)
 
     async def make(self, record: Record, wanted: Wanted, tag: str, timings: Timings) -> PictureFile:

@@ -1,4 +1,4 @@
-"""Look one request up in the store, with one of five states as the result."""
+"""Look up the picture of a request in the store, and tell in which of five states it is."""
 
 from __future__ import annotations
 
@@ -44,19 +44,19 @@ class HitForMiss:
 
     lookup: Lookup
     forwarded: Reason
-    """Why the request is forwarded."""
+    """Why the request is forwarded to the origin or the parent."""
 
 
 @dataclass(frozen=True, slots=True)
 class NoStore:
-    """The store does not answer."""
+    """The store does not answer, so nothing is known about the picture."""
 
 
 PictureState = Fresh | Stale | Missing | HitForMiss | NoStore
 
 
 class PictureStates:
-    """Looks pictures up in the store."""
+    """Looks pictures up in the store, and judges how they may be used now."""
 
     def __init__(
         self,
@@ -88,11 +88,11 @@ class PictureStates:
             return Missing(lookup)
 
     def clear_back_off(self, image_id: str) -> None:
-        """Clear the back-off of a picture."""
+        """Clear the back-off that a picture has after a failed validation."""
         self._hold_off.end(image_id)
 
     def primary_key(self, image_id: str) -> bytes:
-        """Return the key of a picture's record, or of its vary rule."""
+        """Return the key of a picture in the store, which holds its record or, if it has variants, its vary rule."""
         return self._record_store.home(image_id)
 
     def _judge(self, found: Found, asked: Asked) -> PictureState:
@@ -102,7 +102,7 @@ class PictureStates:
                 return Fresh(found)
             case Use.INSTEAD_OF_ERROR:
                 return Stale(found, Reason.STALE_IF_ERROR)
-            # A child edge would store the stale latent, and ask again at once.
+            # Not for a child edge: it would store the stale latent, and ask again at once.
             case Use.WHILE_REVALIDATING if not asked.wanted.is_latent:
                 return Stale(found, Reason.STALE_WHILE_REVALIDATE)
             case _:

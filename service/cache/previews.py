@@ -28,7 +28,7 @@ from service.upstream.source import Source
 from service.upstream.upstream import Upstream
 
 Renew = Callable[[Preview | None], None]
-"""Called with the preview that replaces the validated one; with None where no request may get it any more."""
+"""Called after a validation with the preview to serve from now on, or with None to serve no preview any more."""
 
 
 class Previews:
@@ -37,7 +37,10 @@ class Previews:
     def __init__(
         self, upstream: Upstream, *, void: Callable[[Grant], Awaitable[None]], now: Callable[[], float], waiters: int
     ) -> None:
-        """`void` takes a fill's permission to store; at most `waiters` collapsed requests wait for validations."""
+        """Let at most `waiters` requests at a time wait for validations that other requests started.
+
+        `void` withdraws a fill's permission to store its picture.
+        """
         self._upstream = upstream
         self._void_grant = void
         self._now = now
@@ -56,7 +59,7 @@ class Previews:
                 return await self._join_validation(key, preview, asked, renew)
 
     async def close(self) -> None:
-        """Cancel the validations."""
+        """Cancel the validations that run."""
         await self._validations.close(within_s=0)
 
     async def _join_validation(self, key: Hashable, preview: Preview, asked: Asked, renew: Renew) -> Landed[FillResult]:
@@ -113,7 +116,7 @@ class Previews:
         return replace(known, fields=fields, storage=self._upstream.storage(image_id, fields))
 
     def _show_stale(self, preview: Preview, error: OriginError, facts: FillFacts) -> Reused | Failed:
-        """Serve the stale preview instead of an error (RFC 5861 4), like a stale record."""
+        """Return the stale preview to serve instead of the origin's error (RFC 5861 4), or Failed if it may not be."""
         refused = error if isinstance(error, OriginRefused) else None
         if (refused is not None and refused.is_final) or not may_stand_in(preview, now_s=self._now()):
             return Failed(facts, error)

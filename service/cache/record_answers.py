@@ -1,4 +1,4 @@
-"""Answer from a record: 304 Not Modified, headers alone, or the picture."""
+"""Answer a request from a stored record: with 304 Not Modified, with header fields alone, or with the picture."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from service.rules.conditional import Validators
 
 
 class RecordAnswers:
-    """Makes the answers of hits, and of misses after their fill."""
+    """Makes the answers of hits, and of misses whose fill has made a record."""
 
     def __init__(self, files: PictureFiles, *, now: Callable[[], float]) -> None:
         self._files = files

@@ -33,13 +33,13 @@ from service.upstream.upstream import Upstream
 
 MARK_PREFIX = b"e:"
 HOLD_S = 60.0
-"""Seconds between two attempts at one picture (assumed)."""
+"""The seconds between two attempts to re-encode the same picture (assumed)."""
 SECRET_BYTES = 16
 
 
 @dataclass(frozen=True, slots=True)
 class _New:
-    """The new latent of a record."""
+    """A new latent for a stored record, made with the weights in use."""
 
     bitstream: bytes
     refinement: int
@@ -48,7 +48,7 @@ class _New:
 
 
 class NewLatents:
-    """Makes new latents of stored pictures, with the weights in use."""
+    """Makes new latents of stored pictures, with the weights in use, from freshly fetched source files."""
 
     def __init__(self, upstream: Upstream, encoder: Encoder) -> None:
         self._upstream = upstream
@@ -60,7 +60,10 @@ class NewLatents:
         return self._encoder.stream_id
 
     async def make(self, stored: Record, image_id: str, terms: Terms) -> _New | ReencodeOutcome:
-        """Return a new latent of the record's source file, or why there is none. Raises EdgeError."""
+        """Return a new latent of the record's source file, or the outcome that says why there is none.
+
+        Raises EdgeError.
+        """
         delivered = await self._upstream.ask(image_id, terms, Timings())
         assert not isinstance(delivered, Confirmed), "the request had no condition"
         facts = delivered.facts if isinstance(delivered, Latent) else delivered.prepared.facts
@@ -75,7 +78,7 @@ class NewLatents:
 
 
 class Reencoder:
-    """Re-encodes records at a limited rate. A `pace` of None turns it off."""
+    """Re-encodes stored records of other weights, at the rate of `pace`. A `pace` of None turns this off."""
 
     def __init__(
         self,
@@ -128,7 +131,7 @@ class Reencoder:
         key = found.lookup.key
         if not await self._mark(key):
             return ReencodeOutcome.ELSEWHERE
-        stored = unpack(found.value, key)  # with the dates in the store: `found.record` has the soft purges applied
+        stored = unpack(found.value, key)  # again, because in `found.record` soft purges have changed the dates
         new = await self._latents.make(stored, found.lookup.image_id, terms)
         if isinstance(new, ReencodeOutcome):
             return new

@@ -15,9 +15,9 @@ from collections import OrderedDict
 from dataclasses import dataclass
 
 SMALL_SHARE = 0.1
-"""The small queue's share of the bytes, as in the paper."""
+"""The small queue's share of `limit_bytes`, as in the paper."""
 MOST_USES = 3
-"""The largest use count of a value, two bits as in the paper."""
+"""The value at which the use count of an entry stops: two bits, as in the paper."""
 
 
 @dataclass(slots=True)
@@ -90,11 +90,14 @@ class S3Fifo:
             self._main.append(key, one)
             return
         self._ghosts[key] = None
-        while len(self._ghosts) > max(len(self), 1):  # as many ghosts as values, as in the paper
+        while len(self._ghosts) > max(len(self), 1):  # at most as many ghosts as cached values, as in the paper
             self._ghosts.popitem(last=False)
 
     def _evict_from_main(self) -> None:
-        """Evict the first value, or insert it again with one use less, so that the loop in `put` ends."""
+        """Evict the first value of the main queue, or put it at the end with one use less if it was used.
+
+        The use count falls each time, so that the loop in `put` ends.
+        """
         key, one = self._main.pop_first()
         if one.uses:
             one.uses -= 1

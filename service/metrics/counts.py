@@ -1,4 +1,4 @@
-"""Groups of metrics, each for one part of the edge. telemetry.py makes them."""
+"""Groups of Prometheus metrics, one class for each part of the edge. `telemetry` creates them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from service.metrics.outcomes import Outcome
 
 @dataclass(frozen=True, slots=True)
 class UpstreamCounts:
-    """Fetches from one upstream server: the origin or the parent."""
+    """The metrics of fetches from one upstream server: the origin or the parent."""
 
     _requests: Counter
     _bytes: Counter
@@ -23,13 +23,13 @@ class UpstreamCounts:
         self._bytes.inc(fetched_bytes)
 
     def count_retry(self) -> None:
-        """Count a request that was sent again on a new connection."""
+        """Count a request that was sent again on a new connection, because the server had closed the kept one."""
         self._retries.inc()
 
 
 @dataclass(frozen=True, slots=True)
 class ClientCounts:
-    """Connections of clients, and what limits have done to them."""
+    """The metrics of clients' connections, and of the limits that close, refuse or delay them."""
 
     _open: Gauge
     _cut: Counter
@@ -37,7 +37,7 @@ class ClientCounts:
     _not_accepted: Counter
 
     def declare(self) -> None:
-        """Create the series that an alarm watches, so that the first event is an increase and not a new series."""
+        """Create the series of all reasons with the value 0, so that Prometheus sees the first event as an increase."""
         for reason in ("request_timeout", "send_timeout", "too_many"):
             self._cut.labels(reason)
         for reason in ("too_many", "no_descriptors"):
@@ -48,20 +48,20 @@ class ClientCounts:
         self._open.set(count)
 
     def count_cut(self, reason: str) -> None:
-        """Count a connection that a limit has ended."""
+        """Count a connection that was closed because of a limit, by the reason."""
         self._cut.labels(reason).inc()
 
     def count_refused(self, status: int) -> None:
-        """Count a request that was refused before a route saw it."""
+        """Count a request that was refused before it reached a route, by the status of the response."""
         self._refused.labels(str(int(status))).inc()
 
     def count_not_accepted(self, reason: str) -> None:
-        """Count a time at which no new connection could be taken."""
+        """Count a failure to accept a new connection, by the reason."""
         self._not_accepted.labels(reason).inc()
 
 
 class RenditionCounts:
-    """Files for clients by their source, and the size of the in-memory cache of files."""
+    """The metrics of picture files by their source, and of the size of the in-memory cache of files."""
 
     def __init__(self, renditions: Counter, kept: Gauge) -> None:
         self._family = renditions
@@ -88,7 +88,7 @@ class RenditionCounts:
 
 
 class RequestCounts:
-    """Answered requests. Labelled children are cached, because looking one up takes as long as counting."""
+    """The metrics of answered requests. Labelled counters are kept, because a lookup takes as long as counting."""
 
     def __init__(self, requests: Counter, sent_bytes: Counter, seconds: Histogram) -> None:
         self._families = (requests, sent_bytes, seconds)
@@ -109,14 +109,14 @@ class RequestCounts:
 
 
 class StageCounts:
-    """The steps of requests. Labelled children are cached here too."""
+    """The metrics of the steps of requests. Labelled histograms are kept, which saves a lookup each time."""
 
     def __init__(self, seconds: Histogram) -> None:
         self._family = seconds
         self._known: dict[str, Histogram] = {}
 
     def observe(self, name: str, seconds: float) -> None:
-        """Record the time of one step."""
+        """Record the time of one step of a request, by its name."""
         if name not in self._known:
             self._known[name] = self._family.labels(name)
         self._known[name].observe(seconds)

@@ -1,4 +1,4 @@
-"""The outcomes of requests, searches and sweeps: label values in metrics and figures. Standard library only."""
+"""The outcomes of requests, searches, re-encodes and sweeps: label values of metrics. Standard library only."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Outcome(StrEnum):
-    """The `status` of a request in every metric and figure."""
+    """The outcome of a request, as the `status` label of metrics and figures names it."""
 
     HIT = "hit"
     STALE = "stale"
@@ -26,7 +26,7 @@ class RefinementOutcome(StrEnum):
     SUPERSEDED = "superseded"
     """The record in the store was replaced or removed during the search."""
     REFUSED = "refused"
-    """The queue of searches was full."""
+    """The queue of searches was full, so no search was made."""
     FAILED = "failed"
 
 
@@ -37,24 +37,24 @@ class ReencodeOutcome(StrEnum):
     SUPERSEDED = "superseded"
     """The record in the store was replaced or removed during the encode."""
     CHANGED = "changed"
-    """The origin has another file now, or one that may not be stored. The next revalidation will notice."""
+    """The origin has another file now, or forbids to store it. The next revalidation will replace the record."""
     ELSEWHERE = "elsewhere"
-    """Another process is re-encoding it, or has just tried."""
+    """Another process is re-encoding the same picture, or has just tried."""
     REFUSED = "refused"
-    """The queue of encodes was full."""
+    """The queue of encodes was full, so no encode was made."""
     FAILED = "failed"
     """The origin, the codec or the store failed, or the parent sent a latent of the previous weights too."""
 
 
 class SweepOutcome(StrEnum):
-    """The outcome for one key of a sweep (`latentedge refine`)."""
+    """The outcome for one key of a sweep, the search for better latents over a whole store (`latentedge refine`)."""
 
     STORED = "stored"
     """A better latent was found and stored."""
     UNCHANGED = "unchanged"
     """The search found no better latent."""
     SUPERSEDED = "superseded"
-    """A purge, a fill or another edge changed the record during the search; that change stays."""
+    """A purge, a fill or another edge changed the record during the search, so the new latent was discarded."""
     FAILED = "failed"
     """The codec failed."""
     ORIGIN_FAILED = "origin_failed"
@@ -64,19 +64,19 @@ class SweepOutcome(StrEnum):
     UNUSABLE = "unusable"
     """The origin's file is too large or not a picture."""
     SEARCHED = "searched"
-    """An earlier search for this latent took at least as many steps."""
+    """An earlier search has improved this latent with at least as many steps as this sweep would take."""
     VARIANT = "variant"
-    """The picture varies, and the header fields that select this variant are unknown."""
+    """The record is one of several variants (Vary), and the header fields that select it are unknown."""
     VARY_RULE = "vary_rule"
-    """The record is a vary rule and holds no picture."""
+    """The key holds a vary rule, which says how variants are selected, and no picture."""
     REFUSAL = "refusal"
-    """The record is a negative cache entry."""
+    """The key holds a negative cache entry, which is a stored error, and no picture."""
     WITHOUT_ID = "without_id"
     """The record is of an earlier version and does not hold the image id, so the file cannot be fetched."""
     OTHER_ORIGIN = "other_origin"
     """The record belongs to another origin that shares the store."""
     FOREIGN = "foreign"
-    """The record is of other weights or of another version."""
+    """The record was made with other weights, or its format has another version."""
     DAMAGED = "damaged"
     PURGED = "purged"
     GONE = "gone"

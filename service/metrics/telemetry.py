@@ -27,7 +27,7 @@ from service.metrics.timings import Timings
 from service.reason import NOT_ENCODED, Reason
 
 MULTIPROCESS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
-# Assumed: these cover a 304 as well as a fill that waits for a slow origin.
+# The bounds of the buckets in seconds (assumed): they reach from a 304 to a fill that waits for a slow origin.
 SECONDS = (
     *(0.001, 0.002, 0.003, 0.004, 0.006, 0.008, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075),
     *(0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0, 10.0),
@@ -38,7 +38,7 @@ BATCHES = (1, 2, 4, 8, 16, 32, 64)
 
 @dataclass(frozen=True, slots=True)
 class StoreFigures:
-    """The values for the gauges of the store."""
+    """The values for the gauges of the store: its objects, and their sizes as latents and as conventional files."""
 
     objects: int
     latent_bytes: int
@@ -47,7 +47,7 @@ class StoreFigures:
 
 @dataclass(frozen=True, slots=True)
 class BuildFigures:
-    """The labels of `edge_build_info`."""
+    """The values of the labels of the metric `edge_build_info`."""
 
     version: str
     stream_id: str
@@ -55,22 +55,32 @@ class BuildFigures:
 
 
 def forget_worker(pid: int) -> None:
-    """Remove the gauges of a dead worker, such as its queue depth, from the sums."""
+    """Remove the gauges of the dead worker `pid`, such as its queue depth, from the sums over all workers."""
     mark_process_dead(pid)  # type: ignore[no-untyped-call]
 
 
 class Telemetry:
-    """Every metric of one worker. It implements the Observer protocols of the adapters."""
+    """All metrics of one process. It implements the Observer protocols by which other packages report events."""
 
     def __init__(self) -> None:
-        disable_created_metrics()  # type: ignore[no-untyped-call]  # they would double the number of series
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # a _created series for each one would double them
         registry = self._registry = CollectorRegistry()
         self._requests = RequestCounts(
-            Counter("edge_cache_requests_total", "Requests for pictures.", ["res", "status"], registry=registry),
-            Counter("edge_response_bytes_total", "Bytes of pictures sent.", ["res", "status"], registry=registry),
+            Counter(
+                "edge_cache_requests_total",
+                "Requests for pictures and latents, by resolution and outcome.",
+                ["res", "status"],
+                registry=registry,
+            ),
+            Counter(
+                "edge_response_bytes_total",
+                "Bytes of picture files and latents sent, by resolution and outcome.",
+                ["res", "status"],
+                registry=registry,
+            ),
             Histogram(
                 "edge_request_seconds",
-                "Time from a request to its answer.",
+                "Seconds from the arrival of a request until its answer is ready, by resolution and outcome.",
                 ["res", "status"],
                 buckets=SECONDS,
                 registry=registry,
@@ -79,53 +89,88 @@ class Telemetry:
         self._stages = StageCounts(
             Histogram(
                 "edge_stage_seconds",
-                "Time of each step of a request.",
+                "Seconds that each step of a request took, such as store, origin, encode and file.",
                 ["stage"],
                 buckets=STAGE_SECONDS,
                 registry=registry,
             )
         )
         self.clients = ClientCounts(
-            Gauge("edge_connections", "Open connections.", registry=registry, multiprocess_mode="livesum"),
-            Counter("edge_connections_cut_total", "Connections that were closed.", ["reason"], registry=registry),
-            Counter("edge_requests_refused_total", "Requests that no route saw.", ["status"], registry=registry),
+            Gauge("edge_connections", "Open connections of clients.", registry=registry, multiprocess_mode="livesum"),
+            Counter(
+                "edge_connections_cut_total",
+                "Connections of clients that were closed because of a limit, by reason.",
+                ["reason"],
+                registry=registry,
+            ),
+            Counter(
+                "edge_requests_refused_total",
+                "Requests that were refused before they reached a route, by status.",
+                ["status"],
+                registry=registry,
+            ),
             Counter(
                 "edge_connections_not_accepted_total",
-                "Times that no new connection could be taken.",
+                "Failures to accept a new connection, by reason.",
                 ["reason"],
                 registry=registry,
             ),
         )
         self.origin = UpstreamCounts(
-            Counter("edge_origin_requests_total", "Fetches from the origin.", ["outcome"], registry=registry),
+            Counter(
+                "edge_origin_requests_total", "Requests to the origin, by outcome.", ["outcome"], registry=registry
+            ),
             Counter("edge_origin_bytes_total", "Bytes fetched from the origin.", registry=registry),
-            Counter("edge_origin_retries_total", "Requests sent again on a new connection.", registry=registry),
+            Counter(
+                "edge_origin_retries_total",
+                "Requests to the origin that were sent again, because it had closed the kept connection.",
+                registry=registry,
+            ),
         )
         self.parent = UpstreamCounts(
-            Counter("edge_parent_requests_total", "Fetches from the parent.", ["outcome"], registry=registry),
-            Counter("edge_parent_bytes_total", "Bytes fetched from the parent.", registry=registry),
-            Counter("edge_parent_retries_total", "Requests sent again on a new connection.", registry=registry),
+            Counter(
+                "edge_parent_requests_total",
+                "Requests to the parent edge, by outcome.",
+                ["outcome"],
+                registry=registry,
+            ),
+            Counter("edge_parent_bytes_total", "Bytes fetched from the parent edge.", registry=registry),
+            Counter(
+                "edge_parent_retries_total",
+                "Requests to the parent edge that were sent again, because it had closed the kept connection.",
+                registry=registry,
+            ),
         )
         self._encodes_skipped = Counter(
             "edge_encodes_skipped_total",
-            "Pictures served without being encoded and stored, although they may be stored.",
+            "Fetched pictures that were not encoded and stored, although they may be stored, by reason.",
             ["reason"],
             registry=registry,
         )
         self._forwarded = Counter(
             "edge_forwarded_total",
-            "Requests that were forwarded to the origin or the parent.",
+            "Requests that were forwarded to the origin or the parent edge, by the reason and detail of Cache-Status.",
             ["reason", "detail"],
             registry=registry,
         )
         self._parent_fallbacks = Counter(
-            "edge_parent_fallbacks_total", "Fills that skipped the parent.", ["reason"], registry=registry
+            "edge_parent_fallbacks_total",
+            "Fills that got no usable latent from the parent edge and asked the origin, by reason.",
+            ["reason"],
+            registry=registry,
         )
         self._avoided_bytes = Counter(
-            "edge_origin_avoided_bytes_total", "Bytes that hits did not fetch from the origin.", registry=registry
+            "edge_origin_avoided_bytes_total",
+            "Bytes of source files that hits did not have to fetch from the origin.",
+            registry=registry,
         )
         self.renditions = RenditionCounts(
-            Counter("edge_renditions_total", "Picture files served from latents.", ["source"], registry=registry),
+            Counter(
+                "edge_renditions_total",
+                "Picture files served from latents: decoded (codec), from memory, or shared with another request.",
+                ["source"],
+                registry=registry,
+            ),
             Gauge(
                 "edge_hot_bytes",
                 "Bytes of picture files in the in-memory cache.",
@@ -134,32 +179,60 @@ class Telemetry:
             ),
         )
         self._batch_size = Histogram(
-            "edge_batch_size", "Pictures in one synthesis batch.", ["size"], buckets=BATCHES, registry=registry
+            "edge_batch_size",
+            "Pictures that were decoded together in one batch, by their size in px.",
+            ["size"],
+            buckets=BATCHES,
+            registry=registry,
         )
         self._queue_depth = Gauge(
-            "edge_queue_depth", "Jobs waiting for the codec.", registry=registry, multiprocess_mode="livesum"
+            "edge_queue_depth",
+            "Decodes and encodes that wait for the codec.",
+            registry=registry,
+            multiprocess_mode="livesum",
         )
-        self._store_bytes = self._store_gauge("edge_store_bytes", "Memory that the records take in the store.")
+        self._store_bytes = self._store_gauge("edge_store_bytes", "Bytes of memory that the records take in the store.")
         self._store_objects = self._store_gauge("edge_store_objects", "Keys in the store.")
         self._conventional_bytes = self._store_gauge(
-            "edge_store_conventional_bytes", "Bytes that the same pictures would take as JPEG files, one of each size."
+            "edge_store_conventional_bytes",
+            "Bytes that the stored pictures would take as JPEG files, one of each size.",
         )
-        self._store_errors = Counter("edge_store_errors_total", "Failed store commands.", registry=registry)
+        self._store_errors = Counter(
+            "edge_store_errors_total", "Commands to the store that failed or timed out.", registry=registry
+        )
         self._record_faults = Counter(
-            "edge_record_faults_total", "Records that could not be used.", ["fault"], registry=registry
+            "edge_record_faults_total",
+            "Records in the store that could not be used, by fault.",
+            ["fault"],
+            registry=registry,
         )
-        self._purges = Counter("edge_purges_total", "Purges sent to this edge.", ["scope"], registry=registry)
+        self._purges = Counter(
+            "edge_purges_total",
+            "Purge requests that this edge carried out, by scope: one id, a tag, or all.",
+            ["scope"],
+            registry=registry,
+        )
         self._devices_lost = Counter(
-            "edge_devices_lost_total", "Accelerators that failed and were replaced by the CPU.", registry=registry
+            "edge_devices_lost_total",
+            "Accelerators (GPUs) that failed and were replaced by the CPU.",
+            registry=registry,
         )
         self._refinements = Counter(
-            "edge_refinements_total", "Searches for a better latent.", ["outcome"], registry=registry
+            "edge_refinements_total",
+            "Searches for a better latent of a stored picture, by outcome.",
+            ["outcome"],
+            registry=registry,
         )
         self._reencodes = Counter(
-            "edge_reencodes_total", "Re-encodes of latents of the previous weights.", ["outcome"], registry=registry
+            "edge_reencodes_total",
+            "Re-encodes of latents of the previous weights, by outcome.",
+            ["outcome"],
+            registry=registry,
         )
         self._refinement_seconds = Counter(
-            "edge_refinement_seconds_total", "Codec time spent in searches for better latents.", registry=registry
+            "edge_refinement_seconds_total",
+            "Seconds of the codec's thread spent in searches for better latents.",
+            registry=registry,
         )
         self._refined_bytes = Counter(
             "edge_refined_bytes_total",
@@ -168,9 +241,11 @@ class Telemetry:
             registry=registry,
         )
         self._log_lines_dropped = Counter(
-            "edge_access_log_dropped_total", "Lines of the access log dropped by a slow reader.", registry=registry
+            "edge_access_log_dropped_total",
+            "Lines of the access log that were dropped, because the reader of stdout was too slow.",
+            registry=registry,
         )
-        # prometheus_client's Info does not work with several processes. This gauge disappears with its process.
+        # A gauge, because prometheus_client's Info does not work with several processes. It ends with its process.
         self._build = Gauge(
             "edge_build_info",
             "Always 1. The labels are the version, the stream id of the weights and the record version.",
@@ -193,11 +268,11 @@ class Telemetry:
         return Gauge(name, sentence, registry=self._registry, multiprocess_mode="mostrecent")
 
     def set_build_info(self, figures: BuildFigures) -> None:
-        """Set `edge_build_info` for this process."""
+        """Set the metric `edge_build_info` of this process to 1, with these values as labels."""
         self._build.labels(figures.version, figures.stream_id, str(figures.record_version)).set(1)
 
     def count_request(self, *, res: str, outcome: Outcome, seconds: float, sent_bytes: int) -> None:
-        """Count one answered request, its time and its bytes."""
+        """Count one answered request by resolution and outcome, with its time and its bytes."""
         self._requests.count(res, outcome, seconds=seconds, sent_bytes=sent_bytes)
 
     def observe_stages(self, timings: Timings) -> None:
@@ -206,7 +281,7 @@ class Telemetry:
             self._stages.observe(stage.name, stage.seconds)
 
     def count_forward(self, reason: Reason, detail: Reason | None) -> None:
-        """Count a request that was forwarded, by the reason and, if there is one, the detail."""
+        """Count a request that was forwarded to the origin or the parent, by the reason and the detail, if any."""
         self._forwarded.labels(reason.label, "" if detail is None else detail.label).inc()
 
     def count_skipped_encode(self, reason: Reason) -> None:
@@ -214,15 +289,15 @@ class Telemetry:
         self._encodes_skipped.labels(reason.label).inc()
 
     def count_parent_fallback(self, reason: str) -> None:
-        """Count a fill that skipped the parent and asked the origin."""
+        """Count a fill that got no usable latent from the parent and asked the origin, by the reason."""
         self._parent_fallbacks.labels(reason).inc()
 
     def add_avoided_bytes(self, source_bytes: int) -> None:
-        """Add the bytes of a source that a hit did not fetch."""
+        """Add the size of a source file that a hit did not have to fetch from the origin."""
         self._avoided_bytes.inc(source_bytes)
 
     def count_record_fault(self, fault: Reason) -> None:
-        """Count a record that was found and could not be used."""
+        """Count a record that was found in the store and could not be used, by the fault."""
         self._record_faults.labels(fault.label).inc()
 
     def count_purge(self, *, scope: str) -> None:
@@ -234,7 +309,7 @@ class Telemetry:
         self._store_errors.inc()
 
     def set_store_figures(self, figures: StoreFigures) -> None:
-        """Set the gauges of the store to the latest census."""
+        """Set the gauges of the store to the latest count of its records."""
         self._store_objects.set(figures.objects)
         self._store_bytes.set(figures.latent_bytes)
         self._conventional_bytes.set(figures.conventional_bytes)
@@ -244,7 +319,7 @@ class Telemetry:
         self._batch_size.labels(str(size_px)).observe(items)
 
     def set_queue_depth(self, *, items: int) -> None:
-        """Set the number of jobs that wait for the codec."""
+        """Set the number of decodes and encodes that wait for the codec."""
         self._queue_depth.set(items)
 
     def count_dropped_log_lines(self, lines: int) -> None:
@@ -252,23 +327,23 @@ class Telemetry:
         self._log_lines_dropped.inc(lines)
 
     def count_lost_device(self) -> None:
-        """Count a failed accelerator. The CPU takes over."""
+        """Count the failure of an accelerator, after which the CPU decodes and encodes."""
         self._devices_lost.inc()
 
     def add_refinement_time(self, *, seconds: float) -> None:
-        """Add the codec time of one slice of a search."""
+        """Add the time that the codec's thread spent on one slice of a search for better latents."""
         self._refinement_seconds.inc(seconds)
 
     def count_refinement(self, outcome: RefinementOutcome) -> None:
-        """Count one finished search for a better latent."""
+        """Count one finished search for a better latent, by its outcome."""
         self._refinements.labels(outcome.value).inc()
 
     def count_reencode(self, outcome: ReencodeOutcome) -> None:
-        """Count one attempt to re-encode a latent of the previous weights."""
+        """Count one attempt to re-encode a latent of the previous weights, by its outcome."""
         self._reencodes.labels(outcome.value).inc()
 
     def add_refined_bytes(self, *, first_bytes: int, refined_bytes: int) -> None:
-        """Add the sizes of a replaced latent and of the better one."""
+        """Add the size of a latent that a search has replaced, and the size of the better latent."""
         self._refined_bytes.labels("first").inc(first_bytes)
         self._refined_bytes.labels("refined").inc(refined_bytes)
 

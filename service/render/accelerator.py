@@ -1,4 +1,4 @@
-"""Finds out whether this machine has an accelerator, without using it from this process."""
+"""Find out whether this machine has an accelerator (a GPU), without creating a CUDA context in this process."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ _QUESTION = "import sys, torch; sys.exit(0 if torch.cuda.is_available() else 1)"
 
 
 def has_accelerator() -> bool:
-    """Ask torch in a child process, because here it would create a CUDA context, which takes GPU memory.
+    """Return whether torch can use a GPU on this machine.
 
-    Without NVIDIA's driver library torch is not asked, because importing it takes seconds.
+    A child process asks torch, because torch would create a CUDA context in this one, which takes GPU memory. On a
+    machine without NVIDIA's driver library, torch is not even imported, because that takes seconds.
     """
     try:
         ctypes.CDLL("libcuda.so.1")

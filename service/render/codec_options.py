@@ -1,4 +1,4 @@
-"""The options of a codec worker, and the protocol of its observer. Plain values."""
+"""The options of a codec worker, and the protocol of the observer that receives its metrics. Plain values."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class WorkerOptions:
-    """The options of a codec worker."""
+    """The options of a codec worker: which weights it loads, on which device, and how much work it queues."""
 
     device: str
     head: str
@@ -25,15 +25,15 @@ class WorkerOptions:
     threads: int
     queue: QueueLimits
     readers: Readers | None = None
-    """The heads whose pictures a search improves; None lets the codec choose."""
+    """The heads whose decoded pictures a search for better latents improves; None lets the codec choose."""
     lost_head: str = "cpu"
-    """The head that decodes the 344 picture after the accelerator has failed: `cpu`, or the `same`."""
+    """The head that decodes the 344 picture after the accelerator has failed: `cpu`, or `same` for the one before."""
     previous_weights: Path | None = None
-    """The previous weights, which are loaded too, so that their latents can still be decoded."""
+    """The weights file of the previous release, which is loaded too, so that its latents can still be decoded."""
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        """Return the options of the codec from the settings."""
+        """Return the options of the codec worker that these settings ask for."""
         return cls(
             device=settings.device,
             head=settings.head,
@@ -54,21 +54,21 @@ class WorkerOptions:
 
 
 def waiting_messages(limits: QueueLimits) -> int:
-    """Return how many messages may wait on the way to a decoder: as many as the queues of the codec hold."""
+    """Return how many messages may wait to be sent to the decoder process: as many jobs as its codec's queues hold."""
     return 2 * limits.queue_items + limits.refine_items
 
 
 class Observer(Protocol):
-    """Counts what the worker does. Its methods are called on any thread."""
+    """Receives the metrics of a codec worker. Its methods are called on any thread."""
 
     def count_batch(self, *, size_px: int, items: int) -> None:
         """Count one synthesis batch of `items` pictures."""
 
     def set_queue_depth(self, *, items: int) -> None:
-        """Set the number of jobs that wait."""
+        """Set the number of decode and encode jobs that wait in the queues."""
 
     def add_refinement_time(self, *, seconds: float) -> None:
-        """Add the time of one slice of a search. A hit that arrived meanwhile waited for it."""
+        """Add the time of one slice of a search for better latents. A hit that arrives meanwhile waits so long."""
 
     def count_lost_device(self) -> None:
-        """Count a failed accelerator. The CPU takes over."""
+        """Count the failure of an accelerator, after which the CPU decodes and encodes."""

@@ -1,9 +1,10 @@
 """The bounded queues of the codec: decodes, encodes and searches. Touches no pixels.
 
-A full queue refuses a job at once. It also refuses a decode or an encode that would wait longer than clients do.
-Otherwise an overloaded codec would work for clients that are about to leave (measured: at three times its capacity, a
-fifth of its pictures were in time). Decodes go first, so a hit waits for at most one batch of encodes. A search runs
-while no decode or encode waits, one slice at a time, and stays in its queue until it is finished.
+A full queue refuses a job at once. It also refuses a decode or an encode that would probably wait longer than `wait_s`.
+Otherwise an overloaded codec would finish most pictures after their clients have disconnected (measured: at three times
+its capacity, one picture in five was in time). Decodes go first, so a hit waits for at most one batch of encodes. A
+search for better latents runs while no decode or encode waits, one slice at a time, and stays in its queue until it is
+finished.
 """
 
 from __future__ import annotations
@@ -23,12 +24,12 @@ AnyJob = DecodeJob | EncodeJob | RefineJob
 Waiting = TypeVar("Waiting")
 
 LEARNING = 0.2
-"""Assumed: the weight of the latest round in the moving average. Ten rounds take less than a second."""
+"""The weight of the latest round in the moving average of a job's time (assumed: ten rounds take under a second)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """The work that the codec's thread takes at once: decodes and encodes, or else a slice of a search."""
+    """The work that the codec's thread takes from the queues at a time: decodes and encodes, or a slice of a search."""
 
     decodes: list[DecodeJob]
     encodes: list[EncodeJob]
@@ -37,20 +38,20 @@ class Round:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueLimits:
-    """The lengths of the queues, and the sizes of batches."""
+    """The limits of the codec's queues, its batches, and the expected wait of a job."""
 
     queue_items: int
     batch_items: int
     refine_items: int
     refine_batch: int = 1
-    """The most pictures in one search."""
+    """The most pictures in one search for better latents."""
     wait_s: float = 0.0
-    """The longest expected wait of a decode or an encode; 0 means no limit."""
+    """The longest expected wait in seconds with which a decode or an encode is accepted; 0 means no limit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchSizes:
-    """The most jobs of each kind that one round should take; on a CPU one, as batches save no time there."""
+    """The most jobs of each kind for one round. On a CPU each is 1, because a batch saves no time there."""
 
     decodes: int
     encodes: int
@@ -58,18 +59,18 @@ class BatchSizes:
 
 
 class Pace:
-    """The time of one kind of job, as a moving average, and the number of such jobs in progress."""
+    """The average time of one kind of job (a moving average over rounds), and the number of such jobs in progress."""
 
     def __init__(self) -> None:
         self._job_s = 0.0
         self._under_way = 0
 
     def begin(self, items: int) -> None:
-        """Record that this many jobs are in progress."""
+        """Record that `items` jobs are now in progress."""
         self._under_way = items
 
     def end(self, seconds: float) -> None:
-        """Record how long the jobs in progress took."""
+        """Record that all jobs in progress are done, and took `seconds` together."""
         if self._under_way:
             self._job_s += LEARNING * (seconds / self._under_way - self._job_s)
         self._under_way = 0
@@ -80,7 +81,7 @@ class Pace:
 
 
 class CodecQueue:
-    """The queues of one codec. Event loops fill them, and one thread empties them."""
+    """The queues of one codec. Any thread may submit a job; the codec's thread takes the jobs out."""
 
     def __init__(self, limits: QueueLimits) -> None:
         self._limits = limits
@@ -90,7 +91,7 @@ class CodecQueue:
         self._encodes: deque[EncodeJob] = deque()
         self._refinements: deque[RefineJob] = deque()
         self._search: SearchBatch | None = None
-        """The search in progress. Its jobs are still in `_refinements`."""
+        """The search in progress, or None. Its unfinished jobs are still in `_refinements`."""
         self._closed = False
 
     def __len__(self) -> int:
@@ -98,7 +99,7 @@ class CodecQueue:
         return len(self._decodes) + len(self._encodes)
 
     def submit(self, job: AnyJob) -> None:
-        """Queue a job. Raises QueueFull."""
+        """Queue a job. Raises QueueFull if its queue is full, its expected wait is too long, or after `close`."""
         with self._changed:
             match job:
                 case DecodeJob():
@@ -114,7 +115,7 @@ class CodecQueue:
             self._changed.notify()
 
     def take(self, most: BatchSizes) -> Round | None:
-        """Wait for work and return at most `most` of it. Return None after `close`."""
+        """Wait for jobs and return the next round, of at most `most` jobs of each kind. Return None after `close`."""
         with self._changed:
             self._changed.wait_for(lambda: self._closed or len(self) or self._next_search(most.searches))
             if self._closed:
@@ -128,22 +129,22 @@ class CodecQueue:
             return Round(decodes, encodes, search=None)
 
     def end_decodes(self, *, seconds: float) -> None:
-        """Record how long the decodes of a round took."""
+        """Record that the decodes of a round are done, and took `seconds` together."""
         with self._changed:
             self._decoding.end(seconds)
 
     def end_encodes(self, *, seconds: float) -> None:
-        """Record how long the encodes of a round took."""
+        """Record that the encodes of a round are done, and took `seconds` together."""
         with self._changed:
             self._encoding.end(seconds)
 
     def forget_pace(self) -> None:
-        """Forget how long jobs take, because another device does them from now on."""
+        """Forget the average times of jobs, because another device does them from now on."""
         with self._changed:
             self._decoding, self._encoding = Pace(), Pace()
 
     def remove(self, job: RefineJob) -> None:
-        """Remove a search job that has its answer."""
+        """Remove a search job that has been answered from the queue."""
         with self._changed:
             self._refinements = deque(one for one in self._refinements if one is not job)
 
@@ -167,13 +168,13 @@ class CodecQueue:
         self._decodes = deque(job for job in self._decodes if not job.gone)
         self._encodes = deque(job for job in self._encodes if not job.gone)
         if wait_s() > self._limits.wait_s:
-            raise QueueFull(f"the expected wait is {wait_s():.1f} s")
+            raise QueueFull(f"the expected wait is {wait_s():.1f} s, above the limit of {self._limits.wait_s} s")
 
     def _decode_wait_s(self) -> float:
         return self._decoding.seconds(len(self._decodes))
 
     def _encode_wait_s(self) -> float:
-        """Return the expected wait of an encode. Decodes go first, so it waits for these too."""
+        """Return the expected wait of a new encode in seconds. Decodes go first, so their time is part of it."""
         return self._encoding.seconds(len(self._encodes)) + self._decode_wait_s()
 
     def _pop(self, queue: deque[Waiting], most: int) -> list[Waiting]:
@@ -181,7 +182,7 @@ class CodecQueue:
 
     def _room(self, queue: deque[Waiting], items: int) -> deque[Waiting]:
         if self._closed or len(queue) >= items:
-            raise QueueFull(f"{len(queue)} jobs are waiting")
+            raise QueueFull(f"{len(queue)} jobs are waiting; the limit is {items}")
         return queue
 
     def _next_search(self, most: int) -> SearchBatch | None:
@@ -193,7 +194,7 @@ class CodecQueue:
         return self._search
 
     def _next_jobs(self, together: int) -> list[RefineJob]:
-        """Return the job that has waited longest, and the jobs that can join its search."""
+        """Return the jobs of the next search: the one that has waited longest, and others with equally many steps."""
         first = self._refinements[0]
         if first.alone:
             return [first]

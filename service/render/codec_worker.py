@@ -1,10 +1,10 @@
-"""The one thread that owns the device and loads the codec. Knows no requests and no records.
+"""The one thread that owns the device (CPU or GPU) and runs the codec on it. Knows no requests and no records.
 
     jobs are queued -> the decodes of a round (decode_round.py) -> its encodes (encode_round.py)
     otherwise       -> one slice of a search for better latents
 
-The thread never waits for a batch to fill: jobs queue up while the device is busy. One thread keeps one core busy. For
-more cores there are more worker processes, and for an accelerator there is one decoder process.
+The thread never waits for a batch to fill: jobs queue up while the device is busy. One thread keeps one core busy. More
+worker processes use more cores. An accelerator is used by one decoder process for all workers.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ Result = TypeVar("Result")
 
 
 class CodecWorker:
-    """The codec behind a queue. Call `start` before use and `close` after it."""
+    """The codec on a thread of its own, behind a queue. Call `start` before use and `close` after it."""
 
     def __init__(
         self,
@@ -58,14 +58,14 @@ class CodecWorker:
         self._thread: threading.Thread | None = None
 
     async def start(self) -> None:
-        """Load the weights on the worker's own thread. Raises the errors of loading."""
+        """Start the codec's thread, and wait until it has loaded the weights. Raises the errors of loading."""
         loaded: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._thread = threading.Thread(target=self._run, args=(loaded,), name="codec", daemon=True)
         self._thread.start()
         await loaded
 
     async def close(self) -> None:
-        """Finish the round in progress. Queued jobs fail with DecoderAway."""
+        """Fail all queued jobs with DecoderAway, and wait until the round in progress is finished."""
         for job in self._queue.close():
             job.fail(DecoderAway("the edge is shutting down"))
         self._observer.set_queue_depth(items=0)
@@ -74,26 +74,26 @@ class CodecWorker:
 
     @property
     def names(self) -> CodecNames:
-        """Return the names of the codec that decodes now."""
+        """Return the names of the current codec, which change when the CPU takes over from an accelerator."""
         return self._codecs.names
 
     @property
     def readable(self) -> Mapping[bytes, Mapping[int, bytes]]:
-        """Return the head ids by picture size, by the stream ids that can be decoded."""
+        """Return, for each stream id that can be decoded, the id of the head for each picture size in px."""
         return self._codecs.readable
 
     @property
     def is_there(self) -> bool:
-        """Return whether it takes work: always, between `start` and `close`."""
+        """Return whether the codec takes work now: always, between `start` and `close`."""
         return True
 
     @property
     def runs_on_cpu(self) -> bool:
-        """Return whether the codec decodes on the CPU. If so, files are best encoded on the same thread."""
+        """Return whether the codec decodes on the CPU. If so, `write` is best called on the codec's thread."""
         return self.names.device == "cpu"
 
     async def decode(self, bitstream: bytes, *, size_px: int, write: Write | None = None) -> Decoded:
-        """Return a rendition's pixels and the file that `write` encodes from them.
+        """Decode a latent to its picture of `size_px`, and return the pixels and the file that `write` makes of them.
 
         Raises QueueFull, DamagedBitstream or CodecFailed.
         """
@@ -102,19 +102,25 @@ class CodecWorker:
         return await future
 
     async def encode(self, pixels: Pixels, *, quality: Quality, patient: bool = False) -> bytes:
-        """Return the bitstream of a 344 picture. Raises QueueFull or CodecFailed."""
+        """Return the bitstream of a picture (344, 344, 3). Raises QueueFull or CodecFailed.
+
+        With `patient`, no client waits, and the expected wait is not checked.
+        """
         future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self.submit(EncodeJob(waiter=FutureWaiter(future), pixels=pixels, quality=quality, patient=patient))
         return await future
 
     async def refine(self, pixels: Pixels, search: Search) -> bytes | None:
-        """Return the best bitstream that a search finds, or None. It takes seconds of idle time. Raises as `encode`."""
+        """Return a better bitstream of a picture, found in seconds of idle time, or None if it misses its target score.
+
+        Raises QueueFull or CodecFailed.
+        """
         future: asyncio.Future[bytes | None] = asyncio.get_running_loop().create_future()
         self.submit(RefineJob(waiter=FutureWaiter(future), pixels=pixels, search=search))
         return await future
 
     def submit(self, job: AnyJob) -> None:
-        """Queue a job, from any thread. Raises QueueFull."""
+        """Queue a job, from any thread. Raises QueueFull if its queue is full or its expected wait is too long."""
         self._queue.submit(job)
         self._observer.set_queue_depth(items=len(self._queue))
 
@@ -144,9 +150,10 @@ class CodecWorker:
             self._advance(work.search)
 
     def _round_limits(self) -> BatchSizes:
-        """Return the batch sizes. On a CPU they are 1: a batch saves no time there, and its first picture would wait.
+        """Return the most jobs of each kind for one round.
 
-        A search on a CPU gains 10 % at most from several pictures, and a hit would wait for a longer slice (LOG.md).
+        On a CPU each is 1: a batch saves no time there, and its first picture would wait for the last. A search for
+        several pictures saves at most 10 % on a CPU, and a hit would wait for a longer slice of it (LOG.md).
         """
         limits = self._options.queue
         if not self._codec.saves_by_batches:
@@ -177,7 +184,7 @@ class CodecWorker:
         return Codec.load(weights, device=device, head=head, kernels=self._options.kernels)
 
     def _warm_up(self) -> None:
-        """Run every batch size once on a GPU: first runs compile, and their time must not count as the pace."""
+        """Run every batch size once on a GPU, because first runs compile, and would distort the average times."""
         if not self._codec.saves_by_batches:
             return
         size_px, quality = self._codec.size_px, self.names.default_quality
@@ -204,7 +211,7 @@ class CodecWorker:
         started_s = time.perf_counter()
         try:
             answered = search.advance(self._codec, self._options.readers)
-        except Exception as error:  # noqa: BLE001  (the device is kept: it may only have too little memory for this)
+        except Exception as error:  # noqa: BLE001  (keep the device: it may only lack the memory for this search)
             self._fail_search(search, error)
         else:
             if answered is not None:
@@ -236,10 +243,10 @@ class CodecWorker:
         return call(self._codecs.codec_for(stream_id))
 
     def _head_after_loss(self) -> str:
-        # Entity tags are made from the head id, so a copy of another head never gets a 304.
+        # Either head is safe: entity tags contain the head id, so a picture of the other head is never confirmed (304).
         return self.names.head.removeprefix("high-") if self._options.lost_head == "same" else "cpu"
 
 
 def _batch_sizes(most: int) -> list[int]:
-    """Return the powers of two below `most`, and `most`."""
+    """Return the batch sizes to warm up: the powers of two below `most`, and `most`."""
     return [*(2**power for power in range((most - 1).bit_length())), most]

@@ -1,7 +1,9 @@
-"""A round of decodes: entropy decoding one by one -> one synthesis batch per size -> cheap files -> answers.
+"""Run the decodes of one round of the codec's thread, in these steps.
 
-A bad item never fails the others. A damaged bitstream fails before the batch is formed. If a batch fails, its items are
-tried again one by one. Only the codec's thread uses this.
+    entropy-decode each bitstream -> synthesise all pictures of a size in one batch -> write the cheap files -> answer
+
+A bad picture never fails the others. A damaged bitstream fails before the batch is formed. If a batch fails, its
+pictures are tried again one by one. Only the codec's thread uses this module.
 """
 
 from __future__ import annotations
@@ -27,44 +29,44 @@ Result = TypeVar("Result")
 
 
 class OnDevice(Protocol):
-    """Calls a function with the codec, and once more on the CPU if the accelerator fails."""
+    """A function that calls `call` with the codec, and once more with the codec on the CPU if the accelerator fails."""
 
     def __call__(self, call: Callable[[Codec], Result], stream_id: bytes = b"") -> Result:
-        """Call with the codec that reads this stream, or without a stream id with the current codec."""
+        """Return what `call` returns for the codec that reads this stream; with no stream id, for the current codec."""
 
 
 @dataclass(frozen=True, slots=True)
 class _ReadJob:
-    """A job after its entropy decoding."""
+    """A decode job whose bitstream has been entropy-decoded to symbols."""
 
     job: DecodeJob
     symbols: Symbols
     stream_id: bytes
-    """The stream id, or empty for the current weights if another process decoded the symbols."""
+    """The stream id of the bitstream; empty if another process sent symbols, which are of the current weights."""
     queue_s: float
     entropy_s: float
 
     @property
     def kind(self) -> tuple[int, bytes]:
-        """Return the size and the stream id, which are the same for all pictures of one batch."""
+        """Return the picture size in px and the stream id. Only jobs with the same pair can share a batch."""
         return self.job.size_px, self.stream_id
 
 
 class Decoding:
-    """Runs and answers decode jobs."""
+    """Runs the decode jobs of a round, and delivers each result or error to its waiter."""
 
     def __init__(self, on_device: OnDevice, observer: Observer) -> None:
         self._on_device = on_device
         self._observer = observer
 
     def decode(self, jobs: Sequence[DecodeJob]) -> None:
-        """Decode all jobs of a round. Pictures of one size and stream are synthesised in one batch."""
+        """Decode and answer all jobs of a round. Pictures of one size and stream id are synthesised in one batch."""
         read = [one for one in map(self._read, jobs) if one is not None]
         for _, group in groupby(sorted(read, key=attrgetter("kind")), key=attrgetter("kind")):
             self._synthesize(list(group))
 
     def _read(self, job: DecodeJob) -> _ReadJob | None:
-        """Entropy-decode the latent of a job. If that fails, the job fails, and None is returned."""
+        """Entropy-decode the latent of a job to symbols. On an error, fail the job and return None."""
         from models.bitstream import BitstreamError, stream_id_of
 
         started_s = time.perf_counter()
@@ -112,10 +114,13 @@ class Decoding:
 
 
 def _check_channels(codec: Codec, symbols: Symbols) -> Symbols:
-    """Return the symbols after checking their shapes. The compiled loops check no bounds. Raises ValueError."""
+    """Return symbols of another process if their shapes fit the codec, whose compiled loops check no bounds.
+
+    Raises ValueError for another number of channels.
+    """
     channels = (symbols.h1.shape[1], symbols.q.shape[1])
     if channels != codec.symbol_channels(symbols.quality):
-        raise ValueError(f"symbols with {channels} channels, quality {symbols.quality}")
+        raise ValueError(f"symbols with {channels} channels do not fit quality {symbols.quality} of this codec")
     return symbols
 
 

@@ -1,7 +1,8 @@
 """Bound the work of decoding a picture file before any decoder sees it. No I/O, no decoder.
 
 Pillow reads all segments of a header in Python, and some formats hide large frames behind a small size. So only JPEG,
-PNG, GIF and WebP files of an ordinary structure get a bound. A file without one belongs in a process with limits.
+PNG, GIF and WebP files of an ordinary structure get a bound. A file without a bound must be decoded in a child process
+with limits on time and memory.
 """
 
 from __future__ import annotations
@@ -10,14 +11,16 @@ from struct import Struct
 from struct import error as StructError  # noqa: N812  (the module's name for it is `error`)
 
 PARTS_CAP = 1024
-"""The most segments, chunks or blocks. Pillow takes 3 to 20 us for each, without letting other threads run (measured).
-An ordinary PNG of 4 MiB has 512 chunks of 8 KiB."""
+"""The most segments (JPEG), chunks (PNG) or blocks (GIF) of a file with a bound.
+
+Pillow holds the GIL for 3 to 20 us for each of them (measured). An ordinary PNG of 4 MiB has 512 chunks of 8 KiB.
+"""
 METADATA_CAP_BYTES = 2**18
-"""The most bytes beside the picture data. Photographs have up to some 100 kB of them: EXIF, XMP, colour profile."""
+"""The most bytes of metadata in a file with a bound. EXIF, XMP and colour profile of a photograph take up to 100 kB."""
 PNG_METADATA_CAP = 64
-"""The most chunks of a PNG beside its picture data. Pillow inflates up to 1 MiB of each in 2 ms (measured)."""
+"""The most metadata chunks in a PNG file with a bound. Pillow inflates up to 1 MiB of each in 2 ms (measured)."""
 USUAL_SCANS = 10
-"""The scans of an ordinary progressive JPEG (assumed). A hostile file may have 100,000, each over all pixels."""
+"""The most scans of an ordinary progressive JPEG (assumed). A hostile file may have 100,000, each over all pixels."""
 
 # JPEG, ITU-T T.81 B.1.1.3: the markers that a segment follows, and among them the frame headers.
 SEGMENTS = frozenset(range(0xC0, 0xD0)) - {0xC8} | frozenset(range(0xDA, 0xF0)) | {0xFE}
@@ -38,9 +41,10 @@ _WEBP_BITS = Struct("<I")
 
 
 def bound_px(file: bytes) -> int | None:
-    """Return an upper bound of the work of decoding a file, as a number of pixels, or None if the file may cost more.
+    """Return an upper bound of the pixels that a decoder must process for a file, or None if no bound is known.
 
-    The scans of a JPEG beyond USUAL_SCANS count as more pixels, and each byte counts as one.
+    If a JPEG has more than USUAL_SCANS scans, its pixels count several times. The bound is at least the number of
+    bytes of the file.
     """
     try:
         picture_px = _bound_by_format(file)
@@ -60,18 +64,18 @@ def _bound_by_format(file: bytes) -> int | None:
         return _bound_webp(file)
     if file.startswith((b"II", b"MM", b"BM")) or file[4:8] == b"ftyp":  # TIFF, BMP and AVIF
         return None
-    return 0  # no picture: Pillow refuses it for its first 16 bytes
+    return 0  # not a picture: Pillow reads the first 16 bytes and refuses the file
 
 
 def _bound_jpeg(file: bytes) -> int | None:
-    """Count the pixels of the largest frame header before the first scan. The rest of the file is read in C."""
+    """Return the pixels of the largest frame header before the first scan, or None. Pillow reads the scans in C."""
     start, frame_px, scans = 2, 0, file.count(b"\xff\xda")
     if file.count(b"Exif\0\0", 0, METADATA_CAP_BYTES) > 1:
         return None  # Pillow joins these segments, and reading them takes up to the square of their length
     for _ in range(PARTS_CAP):
         prefix, marker, length = _JPEG_SEGMENT.unpack_from(file, start)
         if prefix != 0xFF or marker not in SEGMENTS or length < 2 or start > METADATA_CAP_BYTES:  # noqa: PLR2004
-            return None  # fill bytes, or a marker that no header has
+            return None  # fill bytes, a marker that no ordinary header has, or too much metadata
         if marker == START_OF_SCAN:
             return frame_px * -(-scans // USUAL_SCANS)
         if marker in FRAME_HEADERS:
@@ -82,7 +86,7 @@ def _bound_jpeg(file: bytes) -> int | None:
 
 
 def _bound_png(file: bytes) -> int | None:
-    """Count the pixels of the largest header. Pillow reads all chunks, also those behind the picture data."""
+    """Return the pixels of the largest IHDR chunk, or None. Pillow also reads the chunks after the picture data."""
     start, picture_px, metadata, metadata_bytes = 8, 0, 0, 0
     for _ in range(PARTS_CAP):
         if start + _PNG_CHUNK.size > len(file):
@@ -102,7 +106,7 @@ def _bound_png(file: bytes) -> int | None:
 
 
 def _bound_gif(file: bytes) -> int | None:
-    """Count the pixels of the screen, extended by the first frame as Pillow does."""
+    """Return the pixels of the GIF's screen, which Pillow extends to contain the first frame, or None."""
     screen_width_px, screen_height_px, flags = _GIF_SCREEN.unpack_from(file, 6)
     start = 13 + _color_table_bytes(flags)
     for _ in range(PARTS_CAP):
@@ -123,18 +127,18 @@ def _color_table_bytes(flags: int) -> int:
 
 
 def _find_extension_end(file: bytes, start: int) -> int | None:
-    """Return the offset behind an extension, or None for blocks that Pillow would read in another way."""
+    """Return the offset after a GIF extension block, or None if Pillow would find its end elsewhere."""
     label, block, blocks = file[start + 1], start + 2, 0
     while length := file[block]:
         block, blocks = block + 1 + length, blocks + 1
         if blocks > PARTS_CAP:
             return None
-    least = 2 if label == APPLICATION else 1  # Pillow reads on where these are missing
+    least = 2 if label == APPLICATION else 1  # with fewer sub-blocks, Pillow reads past the terminator
     return None if blocks < least or block > METADATA_CAP_BYTES else block + 1
 
 
 def _bound_webp(file: bytes) -> int | None:
-    """Count the pixels of the canvas. The demultiplexer refuses frames that do not fit it, and reads chunks in C."""
+    """Return the pixels of the canvas, or None. libwebp reads the chunks in C, and refuses frames beyond the canvas."""
     match file[12:16]:
         case b"VP8 ":
             width_px, height_px = (side_px & 0x3FFF for side_px in _WEBP_SIZE.unpack_from(file, 26))

@@ -1,7 +1,7 @@
-"""A round of encodes: pictures with a fixed quality in one batch, pictures with a target score one by one.
+"""Run the encodes of one round: pictures with a fixed quality in one batch, pictures with a target score one by one.
 
 A bad picture never fails the others: if a batch fails, its pictures are tried again one by one. Only the codec's thread
-uses this.
+uses this module.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 
 class Encoding:
-    """Runs and answers encode jobs."""
+    """Runs the encode jobs of a round, and delivers each bitstream or error to its waiter."""
 
     def __init__(self, on_device: OnDevice) -> None:
         self._on_device = on_device
 
     def encode(self, jobs: Sequence[EncodeJob]) -> None:
-        """Encode all jobs of a round."""
+        """Encode and answer all jobs of a round."""
         together = [job for job in jobs if not isinstance(job.quality, TargetScore)]
         if together:
             self._encode(together)
@@ -56,7 +56,7 @@ class Encoding:
 
 
 def _encode_jobs(codec: Codec, jobs: Sequence[EncodeJob]) -> list[bytes]:
-    """Encode jobs that all have a fixed quality, or one job with a target score."""
+    """Return the bitstreams of jobs that all have a fixed quality, or of one job with a target score."""
     qualities = [job.quality for job in jobs if not isinstance(job.quality, TargetScore)]
     if qualities:
         return codec.encode_together([job.pixels for job in jobs], qualities=qualities)

@@ -1,4 +1,4 @@
-"""Fails jobs after an error of the codec: the error is logged once, and each job gets a CodecFailed."""
+"""Fail jobs after an error of the codec: the error is logged once, and each job gets a CodecFailed."""
 
 from __future__ import annotations
 

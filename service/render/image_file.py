@@ -1,8 +1,8 @@
 """Decode picture files to pixels with Pillow, and encode pixels to files. No I/O.
 
-The pixels are those of the first frame as a browser shows it: upright, in sRGB, on white. The format is sniffed, and
-the number of pixels is checked before any is decoded. Neither the time of opening nor of decoding a file can be
-limited here: see `decoding_work` and `source_child`.
+A file is decoded to its first frame as a browser shows it: upright, in sRGB, on white. The format is found from the
+first bytes, and the number of pixels is checked before any is decoded. This module cannot limit the time of opening or
+decoding a file: `decoding_work` estimates the work, and `source_child` decodes in a process with limits.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from service.errors import DamagedPicture, NotAPicture, PictureTooLarge
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF")
 WHITE = (255, 255, 255, 255)
 BAND = 257
-"""65535 / 255: the 16-bit value of one 8-bit step."""
+"""The 16-bit value of one 8-bit step: 65535 / 255."""
 
 # EXIF 2.32, tag 0x0112: the operation that undoes each orientation.
 UPRIGHT = {
@@ -37,23 +37,27 @@ UPRIGHT = {
 }
 
 SIDE_CAP_PX = 65_535
-"""The longest side: that of JPEG. Browsers show no longer one, and Pillow takes 88 bytes per row (measured)."""
+"""The longest width or height that is accepted, as in JPEG. Pillow takes 88 bytes per row of a picture (measured)."""
 REDUCING_GAP = 4
-"""Pillow may reduce a picture fast to this multiple of the target size before it resizes it exactly. The result differs
-by 54 dB from an exact resize (measured)."""
+"""Pillow may shrink a picture by a fast box filter to this multiple of the target size before it resizes it exactly.
+
+The result differs from an exact resize by a PSNR of 54 dB (measured).
+"""
 EXIF_CAP_BYTES = 2**16
-"""The most EXIF that is read: that of one JPEG segment (EXIF 2.32, 4.5.4). Entries may all point to the same bytes, so
-that reading takes up to the square of the length."""
+"""The longest EXIF metadata that is read: one JPEG segment (EXIF 2.32, 4.5.4).
+
+The time of reading may grow with the square of the length, because all entries may point to the same bytes.
+"""
 STRIP_PX = 2**22
-"""The most pixels that are converted at a time, so that a large picture is in memory at most twice."""
+"""The most pixels that are converted to sRGB at a time, so that a large picture is in memory at most twice."""
 
 CONVENTIONAL_QUALITY = 80
-"""The JPEG quality of a conventional edge, with whose files the latents are compared in the metrics."""
+"""The JPEG quality of the files that a conventional edge would store. The metrics compare latents with such files."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImageLimits:
-    """The limits of one picture."""
+    """The limits of a source picture that is decoded."""
 
     source_pixels: int
     """The most pixels, width times height."""
@@ -61,7 +65,7 @@ class ImageLimits:
 
 @dataclass(frozen=True, slots=True)
 class SourceImage:
-    """A decoded picture."""
+    """The whole decoded picture of a source file."""
 
     pixels: Pixels
     """(height, width, 3), uint8, sRGB, upright."""
@@ -80,7 +84,7 @@ class Squares:
 
 
 def read(blob: bytes, *, limits: ImageLimits) -> SourceImage:
-    """Decode a whole file. Raises NotAPicture, PictureTooLarge or DamagedPicture."""
+    """Decode a file to its whole picture. Raises NotAPicture, PictureTooLarge or DamagedPicture."""
     with _open(blob, limits) as image, _translate_errors():
         image.load()
         rgb = _crop_to_srgb(image, (0, 0, *image.size))
@@ -88,7 +92,10 @@ def read(blob: bytes, *, limits: ImageLimits) -> SourceImage:
 
 
 def read_squares(blob: bytes, sizes_px: Sequence[int], *, limits: ImageLimits) -> Squares:
-    """Decode the centre square of a file in these sizes, a large JPEG at a reduced scale. Raises as `read` does."""
+    """Decode a file, and return the centre square of its picture in each of `sizes_px`.
+
+    A large JPEG is decoded at a reduced scale. Raises NotAPicture, PictureTooLarge or DamagedPicture.
+    """
     least_px = REDUCING_GAP * max(sizes_px)
     with _open(blob, limits) as image, _translate_errors():
         image.draft(None, (least_px, least_px))  # decodes a JPEG at 1/2, 1/4 or 1/8; other formats ignore it
@@ -107,9 +114,9 @@ def square(pixels: Pixels, size_px: int) -> Pixels:
 
 
 def write(pixels: Pixels, media_type: str, quality: int | None = None) -> bytes:
-    """Encode pixels as a file of this media type. Raises ValueError for another media type.
+    """Encode pixels as a picture file of this media type. Raises ValueError for a media type that the edge lacks.
 
-    The default qualities look good at 172 and 344 px, with the fastest settings of each format.
+    `quality` defaults to one that looks good at 172 and 344 px with the fastest settings of the format.
     """
     image = Image.fromarray(pixels)
     file = io.BytesIO()
@@ -123,12 +130,12 @@ def write(pixels: Pixels, media_type: str, quality: int | None = None) -> bytes:
         case "image/png":
             image.save(file, "PNG", compress_level=3)
         case _:
-            raise ValueError(f"no writer for {media_type}")
+            raise ValueError(f"pictures cannot be written as {media_type}; only as JPEG, WebP, AVIF or PNG")
     return file.getvalue()
 
 
 def conventional_bytes(pixels: Pixels) -> int:
-    """Return the size of the JPEG file that a conventional edge would store for these pixels."""
+    """Return the size in bytes of the JPEG file that a conventional edge would store for these pixels."""
     return len(write(pixels, "image/jpeg", CONVENTIONAL_QUALITY))
 
 
@@ -141,15 +148,18 @@ def _open(blob: bytes, limits: ImageLimits) -> Image.Image:
     try:
         image = Image.open(io.BytesIO(blob), formats=FORMATS)
     except UnidentifiedImageError as error:
-        raise NotAPicture("the file has no known picture format") from error
+        raise NotAPicture(f"the file is in none of the known picture formats, {', '.join(FORMATS)}") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning, MemoryError) as error:
         raise PictureTooLarge(str(error)) from error
-    except Exception as error:  # a known signature, then an invalid header
+    except Exception as error:  # the file has a known signature, but an invalid header
         raise DamagedPicture(f"{type(error).__name__}: {error}") from error
     width_px, height_px = image.size
     if width_px * height_px > limits.source_pixels or max(image.size) > SIDE_CAP_PX:
         image.close()
-        raise PictureTooLarge(f"{width_px} x {height_px} pixels")
+        raise PictureTooLarge(
+            f"the picture has {width_px} x {height_px} pixels; at most {limits.source_pixels} pixels and sides of "
+            f"at most {SIDE_CAP_PX} are accepted"
+        )
     return image
 
 
@@ -158,7 +168,7 @@ def _translate_errors() -> Iterator[None]:
     try:
         yield
     except MemoryError as error:
-        raise PictureTooLarge("out of memory") from error
+        raise PictureTooLarge("the process ran out of memory while it decoded the picture") from error
     except Exception as error:  # decoders raise any exception on a damaged file
         raise DamagedPicture(f"{type(error).__name__}: {error}") from error
 
@@ -188,7 +198,7 @@ def _turn_upright(pixels: Image.Image, image: Image.Image) -> Image.Image:
 
 
 def _crop_to_srgb(image: Image.Image, box: tuple[int, int, int, int]) -> Image.Image:
-    """Return a part of a picture in sRGB. Converts it in strips, because the intermediate steps take much memory."""
+    """Return the part of a picture inside `box` in sRGB, converted in strips to save memory in between."""
     left, top, right, bottom = box
     unit = _find_unit(image)
     rows = max(1, STRIP_PX // (right - left))
@@ -219,7 +229,7 @@ def _is_wide(image: Image.Image) -> bool:
 
 
 def _find_unit(image: Image.Image) -> float:
-    """Return the value of one 8-bit step in a picture of more than 8 bits."""
+    """Return the pixel value of one 8-bit step in a picture with more than 8 bits per pixel: BAND, or else 1."""
     if image.mode in {"I", "F"}:
         _, largest = cast("tuple[float, float]", image.getextrema())
         return BAND if largest > 255 else 1  # noqa: PLR2004  (the largest value of 8 bits)
@@ -227,7 +237,7 @@ def _find_unit(image: Image.Image) -> float:
 
 
 def _reduce_to_8_bits(image: Image.Image, unit: float) -> Image.Image:
-    """Scale grey of more than 8 bits to 8 bits. Pillow's own conversion clips at 255."""
+    """Scale a grey picture of more than 8 bits to 8 bits. Pillow's own conversion would clip values at 255."""
     values = np.asarray(image).astype(np.float64) / unit
     return Image.fromarray(np.clip(np.rint(values), 0, 255).astype(np.uint8))
 
@@ -237,7 +247,7 @@ def _convert_profile(image: Image.Image, profile: bytes | None) -> Image.Image:
         try:
             return _apply_profile(image, profile)
         except (ImageCms.PyCMSError, OSError, ValueError):
-            pass  # the profile is damaged or for other channels; browsers ignore it then
+            pass  # the profile is damaged, or made for other channels; browsers ignore such a profile
     return image.convert("RGB")
 
 

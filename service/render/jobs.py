@@ -1,4 +1,4 @@
-"""The jobs of the codec: decodes, encodes and searches, each with its waiter. Plain values."""
+"""The jobs of the codec: decodes, encodes and searches, each with the waiter that gets its result. Plain values."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ Awaited_contra = TypeVar("Awaited_contra", contravariant=True)
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """A decoded picture, and the time of each step."""
+    """A decoded picture, and the time that each step of its decode took."""
 
     pixels: Pixels
     queue_s: float
     entropy_s: float
     synthesis_s: float
     file: bytes | None = None
-    """The file that the job's `write` encoded, if it has one."""
+    """The picture file that the job's `write` returned; None if the job has no `write`."""
     file_s: float = 0.0
 
 
@@ -39,18 +39,18 @@ class Waiter(Protocol[Awaited_contra]):
 
     @property
     def gone(self) -> bool:
-        """Return whether the client has left, so that the job can be dropped."""
+        """Return whether nobody needs the result any more, so that the job can be dropped."""
 
     def succeed(self, result: Awaited_contra) -> None:
-        """Deliver the result."""
+        """Deliver the result of the job."""
 
     def fail(self, error: CodecError) -> None:
-        """Deliver the error."""
+        """Deliver the error with which the job failed."""
 
 
 @dataclass(frozen=True, slots=True)
 class FutureWaiter(Generic[Result]):
-    """Waits with a future of an event loop in this process."""
+    """Delivers the result of a job to a future of an event loop in this process."""
 
     future: asyncio.Future[Result]
 
@@ -72,20 +72,20 @@ class FutureWaiter(Generic[Result]):
             if not self.future.done():
                 settle()
 
-        with contextlib.suppress(RuntimeError):  # the loop is closed, so nothing waits
+        with contextlib.suppress(RuntimeError):  # the event loop is closed, so that nothing awaits the future
             self.future.get_loop().call_soon_threadsafe(settle_once)
 
 
 @dataclass(slots=True, kw_only=True)
 class Job(Generic[Result]):
-    """A job for the codec's thread."""
+    """A job for the codec's thread, with the time at which it was submitted."""
 
     waiter: Waiter[Result]
     submitted_s: float = field(default_factory=time.perf_counter)
 
     @property
     def gone(self) -> bool:
-        """Return whether the client has left, so that the job can be dropped."""
+        """Return whether nobody needs the result any more, so that the job can be dropped."""
         return self.waiter.gone
 
     def succeed(self, result: Result) -> None:
@@ -104,22 +104,22 @@ class DecodeJob(Job[Decoded]):
     latent: bytes | Symbols
     size_px: int
     write: Write | None = None
-    """Encodes the picture file from the pixels, on the codec's thread."""
+    """Encodes a picture file from the pixels, on the codec's thread; None if only the pixels are wanted."""
 
 
 @dataclass(slots=True, kw_only=True)
 class EncodeJob(Job[bytes]):
-    """Encode a 344 picture (344, 344, 3)."""
+    """Encode a picture (344, 344, 3) to a bitstream."""
 
     pixels: Pixels
     quality: Quality
     patient: bool = False
-    """Whether no client waits for the bitstream. Then the expected wait is not checked."""
+    """Whether no client waits for the bitstream, so that the job is accepted whatever its expected wait."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Search:
-    """A search for a better bitstream of the same quality. It must still reach the target score, if there is one."""
+    """The parameters of a search for a better bitstream: its quality, its optimisation steps, and the score to keep."""
 
     quality: int
     steps: int
@@ -128,9 +128,9 @@ class Search:
 
 @dataclass(slots=True, kw_only=True)
 class RefineJob(Job[bytes | None]):
-    """Search for a better bitstream of a 344 picture (344, 344, 3)."""
+    """Search for a better bitstream of a picture (344, 344, 3)."""
 
     pixels: Pixels
     search: Search
     alone: bool = False
-    """Whether it must run alone, because a search of several pictures failed."""
+    """Whether this job must run alone, because a search for several pictures together failed."""

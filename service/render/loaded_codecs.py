@@ -1,4 +1,4 @@
-"""The codecs of a process: the current one, and one of the previous weights that only decodes."""
+"""The codecs of a process: the current codec, and a codec of the previous weights that is used only to decode."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class LoadedCodecs:
-    """The current codec, the previous one if there is one, and their names."""
+    """The current codec, the codec of the previous weights or None, and the names of both."""
 
     current: Codec
     previous: Codec | None
     names: CodecNames
     """The names of the current codec."""
     readable: Mapping[bytes, Mapping[int, bytes]]
-    """The head ids by picture size, by the stream ids that can be decoded."""
+    """For each stream id that can be decoded, the id of the head for each picture size in px."""
 
     @classmethod
     def of(cls, current: Codec, previous: Codec | None) -> LoadedCodecs:
@@ -33,7 +33,7 @@ class LoadedCodecs:
         return cls(current, previous, names, readable)
 
     def codec_for(self, stream_id: bytes) -> Codec:
-        """Return the codec that decodes a stream: the current one, unless only the previous weights read it."""
+        """Return the codec that decodes this stream: the current codec, unless only the previous one can read it."""
         if self.previous is not None and stream_id == self.previous.stream_id != self.current.stream_id:
             return self.previous
         return self.current

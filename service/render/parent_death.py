@@ -1,4 +1,4 @@
-"""Ends a child of an edge, or of the demonstration, with its parent, whatever becomes of that."""
+"""End a child process of an edge or of the demonstration as soon as its parent has ended, even by a crash."""
 
 import ctypes
 import os
@@ -9,9 +9,12 @@ _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 def die_with_parent(parent_pid: int, sent: signal.Signals = signal.SIGTERM) -> None:
-    """Get this signal when the parent is gone. Linux only; elsewhere the parent's tidying has to do."""
+    """Have the kernel send the signal `sent` to this process when its parent ends. Does nothing outside Linux.
+
+    Raises SystemExit if the parent has ended already.
+    """
     if sys.platform != "linux":
         return
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, sent)
-    if os.getppid() != parent_pid:  # it went before we asked
+    if os.getppid() != parent_pid:  # the parent ended before the call of prctl
         raise SystemExit(128 + sent)

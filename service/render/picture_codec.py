@@ -1,4 +1,4 @@
-"""The interface of the codec for the cache. It runs on a thread of this process or in the decoder process."""
+"""The codec as the cache sees it: an interface, whether it runs on a thread of this process or in a decoder process."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class CodecNames:
-    """The names that identify a loaded codec. Entity tags are made from the stream id and the head ids."""
+    """The names that identify a loaded codec. The stream id and the head ids become part of entity tags."""
 
     device: str
     head: str
@@ -41,42 +41,45 @@ class CodecNames:
 
 
 class PictureCodec(Protocol):
-    """The codec. Call `start` before use and `close` after it."""
+    """The interface of the codec. Call `start` before use and `close` after it."""
 
     async def start(self) -> None:
-        """Load the weights. Raises the errors of loading."""
+        """Wait until the weights are loaded. Raises the errors of loading."""
 
     async def close(self) -> None:
-        """Fail all jobs without an answer, and stop."""
+        """Fail all jobs that have no answer yet, and stop the codec."""
 
     @property
     def names(self) -> CodecNames:
-        """Return the names of the codec that decodes now."""
+        """Return the names of the current codec, which change when the CPU takes over from an accelerator."""
 
     @property
     def readable(self) -> Mapping[bytes, Mapping[int, bytes]]:
-        """Return the head ids by picture size, by the stream ids that can be decoded."""
+        """Return, for each stream id that can be decoded, the id of the head for each picture size in px."""
 
     @property
     def is_there(self) -> bool:
-        """Return whether it takes work now. A decoder process may be away for a moment."""
+        """Return whether the codec takes work now. A decoder process that restarts takes none for a moment."""
 
     @property
     def runs_on_cpu(self) -> bool:
         """Return whether a thread of this process decodes on the CPU. If so, it also encodes the cheap file formats."""
 
     async def decode(self, bitstream: bytes, *, size_px: int, write: Write | None = None) -> Decoded:
-        """Return a rendition's pixels (size, size, 3), and the file that `write` encodes from them.
+        """Decode a latent, and return its picture (size_px, size_px, 3) and the file that `write` makes of the pixels.
 
         `write` is only allowed if the codec runs on a thread of this process.
         Raises QueueFull, DamagedBitstream or CodecFailed.
         """
 
     async def encode(self, pixels: Pixels, *, quality: Quality, patient: bool = False) -> bytes:
-        """Return the bitstream of a 344 picture (344, 344, 3). Raises QueueFull or CodecFailed.
+        """Return the bitstream of a picture (344, 344, 3). Raises QueueFull or CodecFailed.
 
-        `patient` says that no client waits, so that the expected wait is not checked.
+        With `patient`, no client waits, and the expected wait is not checked.
         """
 
     async def refine(self, pixels: Pixels, search: Search) -> bytes | None:
-        """Return the best bitstream that a search finds, or None. It takes seconds. Raises as `encode` does."""
+        """Return a better bitstream of a picture, found in seconds of idle time, or None if it misses its target score.
+
+        Raises QueueFull or CodecFailed.
+        """

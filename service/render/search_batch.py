@@ -1,8 +1,8 @@
-"""A search for better latents of several pictures, slice by slice. Only the codec's thread uses this.
+"""A search for better latents of several pictures, slice by slice. Only the codec's thread uses this module.
 
     begin (all pictures) -> one step (all pictures) ... -> the answer for one picture ...
 
-A hit that arrives meanwhile waits for one slice.
+Each of these is one slice. A hit that arrives during a search waits only for the end of the present slice.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ class SearchBatch:
 
     @property
     def unanswered(self) -> tuple[RefineJob, ...]:
-        """Return the jobs that have no answer yet."""
+        """Return the jobs of this search that have no answer yet."""
         return self._jobs[self._answered :]
 
     @property
     def is_over(self) -> bool:
-        """Return whether all jobs are answered or cancelled."""
+        """Return whether all jobs of this search are answered or cancelled."""
         return all(job.gone for job in self.unanswered)
 
     def advance(self, codec: Codec, readers: Readers | None) -> RefineJob | None:
@@ -66,7 +66,7 @@ class SearchBatch:
 
 
 def _is_as_promised(codec: Codec, job: RefineJob, bitstream: bytes) -> bool:
-    """Return whether the bitstream still reaches the target score: the search may trade quality for bytes."""
+    """Return whether the new bitstream still reaches the job's target score, because a search may lower the score."""
     if job.search.target is None:
         return True
     return codec.ssimulacra2(job.pixels, bitstream) >= job.search.target.ssimulacra2

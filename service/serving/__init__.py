@@ -1,1 +1,1 @@
-"""The processes of an edge: how they are built, started, watched and ended."""
+"""Build, start, supervise and stop the processes of an edge."""

@@ -1,6 +1,6 @@
-"""The composition root of the admin process, behind EDGE_ADMIN_PORT. It has no codec and serves no pictures.
+"""Build the admin process, which serves health, figures and purges on EDGE_ADMIN_PORT. It has no codec and no pictures.
 
-It has an event loop and an interpreter of its own, so it answers health checks however busy the workers are.
+It has an event loop and an interpreter of its own, so it answers health checks even while all workers are busy.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ from service.web.purge_routes import Purging, purge_router
 
 
 class AdminApp(HttpApp):
-    """The application on the admin port."""
+    """The FastAPI application on the admin port."""
 
     services: AdminServices | None = None
 
     def running(self) -> AdminServices:
-        """Return the services. Raises HTTPException with 503 until they have started."""
+        """Return the services of the routes. Raises HTTPException with 503 until they have started."""
         if self.services is None:
             raise not_running()
         return self.services
@@ -62,7 +62,7 @@ def create_admin_app(settings: Settings, *, workers: Path) -> FastAPI:
             codec=lambda: ready_worker(workers),
             leaving=lambda: False,  # a worker that drains removes its ready mark
         )
-        gc.freeze()  # see `service.serving.edge_app`
+        gc.freeze()  # exempt the objects of the start from garbage collection, as in `service.serving.edge_app`
         yield {CLIENT_COUNTS: telemetry.clients}
         await connection.close()
 

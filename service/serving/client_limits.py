@@ -1,4 +1,4 @@
-"""Limits on clients: timeouts, sizes and connections. Values only."""
+"""The limits on clients: timeouts, sizes of requests, and numbers of connections. Values only."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Self
 from service.serving.open_files import room_for_connections
 from service.settings.edge_settings import Settings
 
-TARGET_CAP_BYTES = 8192  # RFC 9110 4.1 recommends at least 8,000; the default of nginx and Apache
+TARGET_CAP_BYTES = 8192  # RFC 9110 4.1 recommends at least 8,000; nginx and Apache also accept about 8 KiB by default
 BODY_CAP_BYTES = 65_536  # assumed: only purge requests have a body, of some hundred bytes
 HELD_BYTES = 65_536
-"""Most bytes of pipelined requests that are read ahead (assumed). Beyond it, TCP flow control stops the client."""
+"""The most bytes of pipelined requests that are read ahead (assumed). Above it, TCP flow control stops the client."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClientLimits:
-    """The limits of one server. A timeout of 0 means no limit."""
+    """The limits on the clients of one server process. A timeout of 0 means no limit."""
 
     request_timeout_s: float
     idle_timeout_s: float
@@ -24,11 +24,11 @@ class ClientLimits:
     header_bytes: int
     header_fields: int
     connections: int
-    """Most connections of this process; 0: as many as the limit of open files allows."""
+    """The most connections of this process at a time; 0 means as many as the limit of open files allows."""
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        """Return the limits that the settings name."""
+        """Return the client limits from the settings."""
         return cls(
             request_timeout_s=settings.request_timeout_s,
             idle_timeout_s=settings.idle_timeout_s,
@@ -40,12 +40,12 @@ class ClientLimits:
 
     @property
     def most_connections(self) -> int:
-        """The number of connections that this process accepts at a time; 0: no limit."""
+        """The number of connections that this process accepts at a time; 0 means no limit."""
         limits = (self.connections, room_for_connections())
         return min((limit for limit in limits if limit), default=0)
 
     @property
     def shortest_s(self) -> float:
-        """The shortest of the timeouts in seconds, or infinity."""
+        """The shortest of the timeouts in seconds, or infinity if there is no timeout."""
         times_s = (self.request_timeout_s, self.idle_timeout_s, self.send_timeout_s)
         return min((time_s for time_s in times_s if time_s), default=float("inf"))

@@ -15,11 +15,11 @@ from collections.abc import Set as AbstractSet
 from typing import Protocol
 
 LOG_EVERY_S = 60.0
-"""Shortest time between two log lines about a shortage."""
-ROOM_MADE_S = 0.001  # an aborted connection is closed in the next turn of the event loop
-FULL_S = 0.05  # assumed: while every connection has a request under way, more frequent checks only cost CPU time
+"""The shortest time in seconds between two log lines about a lack of connections or file descriptors."""
+ROOM_MADE_S = 0.001  # wait before the next accept: an aborted connection is closed in the next turn of the event loop
+FULL_S = 0.05  # wait if no connection could be closed (assumed): more frequent checks only cost CPU time
 SHARE_CLOSED = 64
-"""One in this many connections is closed at a time (assumed), so that the search for them is rare."""
+"""One in SHARE_CLOSED connections is closed at a time (assumed), so that the search for slow ones is rare."""
 
 
 class Client(Protocol):
@@ -29,24 +29,24 @@ class Client(Protocol):
         """Close the connection if it has exceeded one of its timeouts. `now_s` is by the monotonic clock."""
 
     def eviction_rank(self, now_s: float) -> tuple[int, float] | None:
-        """Return the rank for closing connections to make room, lowest first, or None if it must stay open."""
+        """Return a rank, or None if the connection must stay open. The lowest ranks are closed first to make room."""
 
     def evict(self) -> None:
-        """Close the connection to make room for others."""
+        """Close the connection to make room for new clients."""
 
 
 class Observer(Protocol):
-    """Counts connections for the metrics."""
+    """Receives the metrics about connections."""
 
     def set_open(self, count: int) -> None:
         """Set the number of open connections."""
 
     def count_not_accepted(self, reason: str) -> None:
-        """Count one time that no new connection could be accepted."""
+        """Count one failure to accept a new connection, with its reason."""
 
 
 class Clients:
-    """The open connections of one server."""
+    """Watches the open connections of one server."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class Clients:
         observer: Observer,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`connections` is the server's own set, which changes. `most` is their limit; 0 means none."""
+        """Watch the live set `connections`, which the server changes, with the limit `most`; 0 means no limit."""
         self._connections = connections
         self._most = most
         self._observer = observer
@@ -64,7 +64,7 @@ class Clients:
         self._logged_s = float("-inf")
 
     def sweep(self) -> None:
-        """Close the connections that have exceeded one of their timeouts."""
+        """Close the connections that have exceeded a timeout, and update the metric of open connections."""
         now_s = self._now()
         for one in tuple(self._connections):
             try:
@@ -75,7 +75,10 @@ class Clients:
         self._observer.set_open(len(self._connections))
 
     def wait_for_room_s(self, *, opening: int) -> float:
-        """Return 0 if one more connection may be accepted. Otherwise make room, and return the seconds to wait."""
+        """Return 0 if one more connection may be accepted. Otherwise close some, and return the seconds to wait.
+
+        `opening` is the number of accepted connections that are not in the set of connections yet.
+        """
         if not self._most or len(self._connections) + opening < self._most:
             return 0.0
         return self._report_shortage(
@@ -83,7 +86,7 @@ class Clients:
         )
 
     def note_accept_error(self, error: OSError) -> float:
-        """Count and log that accept() failed, make room, and return the seconds to wait before the next try."""
+        """Count and log an error of accept(), close some connections, and return the seconds to wait before a retry."""
         return self._report_shortage(
             "no_descriptors", f"no connection can be accepted: {error.strerror}; see `ulimit -n`"
         )

@@ -1,4 +1,4 @@
-"""The composition root of the decoder process: one codec, on one device, for all HTTP workers. It serves no HTTP.
+"""Build the decoder process, which runs one codec, on one device, for all HTTP workers. It serves no HTTP.
 
 It runs as an ASGI application without routes, so that the supervisor starts, checks and ends it like a worker.
 """
@@ -26,7 +26,7 @@ def create_decoder_app(settings: Settings, *, address: str) -> Starlette:
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         decoder = Decoder(WorkerOptions.of(settings), address=address)
         await decoder.start()
-        gc.freeze()  # see `service.serving.edge_app`
+        gc.freeze()  # exempt the objects of the start from garbage collection, as in `service.serving.edge_app`
         yield
         await decoder.close()
 
@@ -34,7 +34,7 @@ def create_decoder_app(settings: Settings, *, address: str) -> Starlette:
 
 
 class Decoder:
-    """The codec, and its side of the bus to the workers."""
+    """The codec of the decoder process, and the router that receives the workers' requests."""
 
     def __init__(self, options: WorkerOptions, *, address: str) -> None:
         self._options = options
@@ -43,13 +43,13 @@ class Decoder:
         self._router: Router | None = None
 
     async def start(self) -> None:
-        """Load the codec, then accept requests. Raises the errors of loading the weights."""
+        """Load the codec, then accept requests from workers. Raises the errors of loading the weights."""
         await self._worker.start()
         self._router = Router(self._address, self._worker, waiting=waiting_messages(self._options.queue))
         self._router.start()
 
     async def close(self) -> None:
-        """Answer all open requests, then stop the codec."""
+        """Finish the round in progress, answer all other open requests with an error, and stop."""
         await self._worker.close()
         if self._router is not None:
             self._router.close()

@@ -1,9 +1,9 @@
-"""The graceful shutdown of an edge: readiness, delay and time limit. The server itself does the stopping.
+"""Time the graceful shutdown of an edge: the delay and the time limit. uvicorn itself closes the connections.
 
 SIGTERM -> /readyz is 503 -> for EDGE_DRAIN_DELAY_S, requests are answered as before -> the stop: no more connections
         -> for EDGE_DRAIN_S, requests and fills in progress continue -> the remaining ones are cancelled
 
-Load balancers continue to send requests until a health check fails: the delay is for them.
+The delay is needed because load balancers continue to send requests until a health check fails.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Handler = Callable[[int, FrameType | None], object]
 
 
 class Drain:
-    """Handles SIGTERM and SIGINT of one server, before the server does."""
+    """Receives SIGTERM and SIGINT before the server does, and passes them on after the delay."""
 
     def __init__(
         self,
@@ -29,17 +29,20 @@ class Drain:
         on_leaving: Callable[[], object] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`on_leaving` is called in the event loop at the first signal. `clock` returns monotonic seconds."""
+        """Delay the stop by `delay_s`, and limit the time after it to `limit_s`.
+
+        `on_leaving` is called in the event loop at the first signal. `clock` returns monotonic seconds.
+        """
         self._delay_s = delay_s
         self._limit_s = limit_s
         self._on_leaving = on_leaving
         self._clock = clock
         self._stopped_s: float | None = None
         self.leaving = False
-        """Whether the edge has received a signal."""
+        """Whether the edge has received a signal to stop."""
 
     def watch(self) -> None:
-        """Install handlers that wrap those of the server. Does nothing in a thread, which has no handlers."""
+        """Wrap the server's handlers of SIGTERM and SIGINT. Does nothing outside the main thread."""
         if threading.current_thread() is not threading.main_thread():
             return
         loop = asyncio.get_running_loop()
@@ -49,12 +52,12 @@ class Drain:
                 signal.signal(number, self._before(handler, loop))
 
     def note_stop(self) -> None:
-        """Start the clock of the time limit, unless it is running."""
+        """Start the time limit for requests in progress, unless it is running already."""
         if self._stopped_s is None:
             self._stopped_s = self._clock()
 
     def left_s(self) -> float:
-        """Return the seconds that are left of the time limit. Before the stop, all of it is left."""
+        """Return the seconds that are left of the time limit for requests in progress, which begins with the stop."""
         if self._stopped_s is None:
             return self._limit_s
         return max(0.0, self._stopped_s + self._limit_s - self._clock())
@@ -68,7 +71,7 @@ class Drain:
             first, self.leaving = not self.leaving, True
             if first:
                 loop.call_soon_threadsafe(self._on_leaving)
-            # Ctrl-C comes from a person at a terminal, so it skips the delay.
+            # SIGINT comes from a person at a terminal (Ctrl-C), so it skips the delay for load balancers.
             if number == signal.SIGINT or not self._delay_s:
                 stop(number)
             elif first:

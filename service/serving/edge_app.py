@@ -1,4 +1,4 @@
-"""The composition root of a worker: build the parts of an edge, and close them in reverse order."""
+"""Build the parts of one worker, which serves pictures, and close them in reverse order."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ from service.web.questions import LATENTS, Questions
 from service.web.routes import EdgeApp, Services, add_routes
 from service.web.stats import CodecFigures
 
-# Assumed: one small picture being read while another is resized.
+# Assumed: while one thread reads a source file, the other one resizes a picture.
 SOURCE_THREADS = 2
 FILE_THREADS = 2
 STDOUT = 1
@@ -79,11 +79,13 @@ STDOUT = 1
 def create_app(settings: Settings, *, mark: ReadyMark | None = None, decoder: str | None = None) -> FastAPI:
     """Create the application of one worker. Raises SettingsError without EDGE_REDIS_URL.
 
-    `mark` tells the admin process whether this worker is ready. `decoder` is the address of the decoder process;
-    without one the codec runs on a thread of this process.
+    `mark` is the file that tells the admin process whether this worker is ready; None without an admin process.
+    `decoder` is the address of the decoder process; with None, the codec runs on a thread of this process.
     """
     if not settings.redis_url:
-        raise SettingsError(["EDGE_REDIS_URL: needed here; `latentedge serve` starts a store by itself"])
+        raise SettingsError(
+            ["EDGE_REDIS_URL: set it to a Redis or Valkey server; only `latentedge serve` can start a store itself"]
+        )
 
     drain = Drain(
         delay_s=settings.drain_delay_s,
@@ -136,7 +138,7 @@ async def _start_services(
     closing.push_async_callback(origin.close)
     reader = SourceReader(
         ImageLimits(source_pixels=settings.source_pixels),
-        # Apart from the threads that write the files of hits.
+        # Threads of their own, so that source files do not delay the picture files of hits.
         threads=closing.enter_context(ThreadPoolExecutor(SOURCE_THREADS, "source")),
         cpu_s=settings.source_s,
     )
@@ -145,7 +147,7 @@ async def _start_services(
     sources = Upstream(origin, intake, parent=_parent(settings, intake, telemetry, closing))
     encoder = _encoder(settings, worker, quality)
     record_store = _record_store(settings, store, generations, worker)
-    # A request that waits for the fill of another process fetches for itself after the timeout of a whole fetch.
+    # How long a fill waits for the lease of another process before it fetches itself: the timeout of a whole fetch.
     fetch_timeout_s = settings.origin_timeout_s + (settings.parent_timeout_s if settings.parent else 0)
     leases, hold_off = Leases(store, patience_s=fetch_timeout_s), HoldOff(settings.hold_off_s)
     filler = Filler(record_store, leases, sources, encoder=encoder, hold_off=hold_off, now=time.time)
@@ -262,7 +264,7 @@ def _build_figures(worker: PictureCodec) -> BuildFigures:
 
 
 def _codec_figures(worker: PictureCodec, quality: Quality) -> CodecFigures | None:
-    """Return the present codec, which changes if the device fails. None while the decoder process is away."""
+    """Return the figures of the codec, which change if its accelerator fails; None while the decoder is away."""
     if not worker.is_there:
         return None
     codec = worker.names
@@ -277,7 +279,7 @@ def _codec_figures(worker: PictureCodec, quality: Quality) -> CodecFigures | Non
 
 
 def _codec(settings: Settings, telemetry: Telemetry, decoder: str | None) -> PictureCodec:
-    """Return a codec on a thread of this process, or a client of the decoder process at this address."""
+    """Return a client of the decoder process at the address `decoder`, or a codec on a thread of this process."""
     options = WorkerOptions.of(settings)
     if decoder is None:
         return CodecWorker(options, telemetry)

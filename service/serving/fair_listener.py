@@ -1,9 +1,9 @@
-"""A listener with which workers share the connections of one listening socket evenly.
+"""Share the connections of one listening socket evenly between the workers.
 
 libuv accepts all connections in the backlog, so the worker that wakes first may get all connections of a load balancer,
-which then keeps them open. Measured with 8 clients that connect together: in 12 of 50 runs, one of two workers had all
-connections, and the other CPU was idle. A FairListener accepts one connection at a time, and a worker that has more
-connections than a peer lets the peer accept first.
+which then keeps them open. Measured with 8 clients that connected together: in 12 of 50 runs, one of two workers had
+all connections, and the other CPU was idle. A FairListener accepts one connection at a time, and a worker that has more
+connections than another worker (its peer) lets the peer accept first.
 """
 
 from __future__ import annotations
@@ -17,33 +17,33 @@ from typing import Protocol
 from service.serving.clients import Clients
 
 YIELD_S = 0.005
-"""How long a worker leaves a connection to its peers (assumed): longer than one turn of a busy event loop."""
+"""Seconds for which a worker lets its peers accept first (assumed): longer than one turn of a busy event loop."""
 TICK_S = 0.25
-"""Seconds between two updates of this worker's number of connections."""
+"""Seconds between two updates of the number of connections that a worker publishes."""
 _GONE = (BlockingIOError, InterruptedError, ConnectionAbortedError)
-"""Errors of accept(): a peer was faster, or the client has disconnected."""
+"""The errors of accept() after which there is no connection to accept: a peer was faster, or the client left."""
 
 ProtocolFactory = Callable[[], asyncio.BaseProtocol]
 
 
 class Peers(Protocol):
-    """The workers that listen on the same socket."""
+    """The other workers that listen on the same socket."""
 
     def publish(self, count: int) -> None:
         """Publish the number of connections of this worker."""
 
     def find_peers(self) -> None:
-        """Find workers that have started or ended."""
+        """Update the list of peers: add workers that have started, and drop workers that have ended."""
 
     def lowest_peer_count(self) -> int | None:
-        """Return the smallest number of connections among the peers, or None without peers."""
+        """Return the smallest number of connections of a peer, or None if there are no peers."""
 
     def close(self) -> None:
-        """Leave the group, because this worker accepts no more connections."""
+        """Stop publishing, because this worker accepts no more connections."""
 
 
 class NoPeers:
-    """The peers of a worker that listens alone."""
+    """The empty group of peers, for a worker that listens alone."""
 
     def publish(self, count: int) -> None:
         """Do nothing."""
@@ -52,7 +52,7 @@ class NoPeers:
         """Do nothing."""
 
     def lowest_peer_count(self) -> int | None:
-        """Return None."""
+        """Return None, because there are no peers."""
         return None
 
     def close(self) -> None:
@@ -60,7 +60,7 @@ class NoPeers:
 
 
 class FairListener:
-    """Accepts connections from a socket that peers share. Has the methods of asyncio.Server that uvicorn uses."""
+    """Accepts connections from a socket that workers share. Has the methods of asyncio.Server that uvicorn uses."""
 
     def __init__(self, protocol_factory: ProtocolFactory, sock: socket.socket, peers: Peers, clients: Clients) -> None:
         self._loop = asyncio.get_running_loop()
@@ -109,16 +109,16 @@ class FairListener:
         self._peers.find_peers()
 
     def _tick(self) -> None:
-        self._ticking = self._loop.call_later(TICK_S, self._tick)  # first, so that an error does not end the updates
+        self._ticking = self._loop.call_later(TICK_S, self._tick)  # before the update, so that an error does not end it
         try:
             self.exchange_counts()
-        except OSError as error:  # such as EMFILE
+        except OSError as error:  # such as EMFILE, too many open files
             self._note_exchange_error(error)
         else:
             self._exchange_fails = False
 
     def _note_exchange_error(self, error: OSError) -> None:
-        """Log it once, until an exchange works again."""
+        """Log an error of the exchange with the peers once, and again only after an exchange has worked."""
         if not self._exchange_fails:
             logging.getLogger(__name__).warning("cannot find the other workers: %s", error)
         self._exchange_fails = True
@@ -148,7 +148,7 @@ class FairListener:
             connection, _ = self._socket.accept()
         except _GONE:
             return
-        except OSError as error:  # such as EMFILE
+        except OSError as error:  # such as EMFILE, too many open files
             self._pause(self._clients.note_accept_error(error))
             return
         self._unopened += 1
@@ -159,12 +159,11 @@ class FairListener:
 
     async def _open(self, connection: socket.socket) -> None:
         try:
-            connection.setsockopt(
-                socket.IPPROTO_TCP, socket.TCP_NODELAY, 1
-            )  # as uvloop does for connections that it accepts
+            # uvloop sets this option itself only for the connections that it accepts.
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             transport, _ = await self._loop.connect_accepted_socket(self._protocol_factory, connection)
             self._transports.append(transport)
-        except OSError:  # the client has disconnected
+        except OSError:  # the client has already disconnected
             connection.close()
         finally:
             self._unopened -= 1

@@ -2,11 +2,11 @@
 
 It depends on uvicorn's internals, so uvicorn is pinned to a minor release. Differences from uvicorn's own protocol:
 
-- Requests are parsed one at a time, so a refusal always follows the responses to the requests before. Pipelined
-  requests wait unparsed, and are not read beyond HELD_BYTES.
+- Requests are parsed one at a time, so that an error response always comes after the responses to earlier requests.
+  Pipelined requests wait unparsed, and at most HELD_BYTES of them are read.
 - Heads, bodies and targets are limited in size, and a request must arrive within a timeout.
-- A refused request is answered with a problem document (RFC 9457), from the errors of `service.errors`.
-- A client that has shut down its side of the connection still gets its response.
+- A refused request is answered with a problem document (RFC 9457), made from an error of `service.errors`.
+- A client that has shut down its sending side of the connection still gets its response.
 """
 
 from __future__ import annotations
@@ -35,16 +35,18 @@ from service.serving.received import Received, is_one_head
 from service.serving.request_head import body_length, check_form, check_size, refusal, with_path
 
 LINGER_S = 2.0
-"""Assumed: how long a refused client may take to read the error. An immediate close would reset the connection."""
+"""Seconds that a refused client has to read the error (assumed). An immediate close would reset the connection."""
 HALF_CLOSED_S = 1.0
-"""Assumed: how long a request continues after the client has shut down its side of the connection. TCP does not tell
-whether that client has disconnected or waits for its response. Most responses take less time."""
+"""Seconds for which a request continues after the client has shut down its sending side (assumed).
+
+TCP does not tell whether the client has disconnected or waits for its response. Most responses take less time.
+"""
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-SLOW_S = 1.0  # assumed: an ordinary client sends its whole request at once
+SLOW_S = 1.0  # a request that takes longer to arrive counts as slow (assumed): ordinary clients send it at once
 
 
 class Counts(Protocol):
-    """Counts the effects of limits for the metrics."""
+    """Receives the metrics about closed connections and refused requests."""
 
     def count_cut(self, reason: str) -> None:
         """Count a connection that was closed because of a limit."""
@@ -54,7 +56,7 @@ class Counts(Protocol):
 
 
 class Stage(Enum):
-    """The part of the present request that is being received."""
+    """How far the present request has arrived: its head or its body is being received, or it is whole."""
 
     HEAD = auto()
     BODY = auto()
@@ -62,7 +64,7 @@ class Stage(Enum):
 
 
 class HttpConnection(HttpToolsProtocol):
-    """The asyncio protocol of one client connection."""
+    """The asyncio protocol of one client connection, with the limits of `ClientLimits`."""
 
     def __init__(
         self,
@@ -74,18 +76,18 @@ class HttpConnection(HttpToolsProtocol):
         counts: Counts,
     ) -> None:
         super().__init__(config, server_state, app_state)
-        self.parser.set_dangerous_leniencies(lenient_version=True)  # check_form checks the version
+        self.parser.set_dangerous_leniencies(lenient_version=True)  # check_form checks the HTTP version instead
         self._limits = limits
         self._counts = counts
         self._received = Received()
         self._stage = Stage.HEAD
         self._has_begun = False
         self._part_bytes = 0
-        """Bytes received so far of the present head or body."""
+        """The number of bytes of the present head or body that have been parsed."""
         self._body_bytes: int | None = None
-        """The length of the present body, or None if it is chunked."""
+        """The length of the present request's body in bytes, or None if it is chunked."""
         self._waiting_since_s = time.monotonic()
-        """Since when the server waits for the client to send: a first request, the rest of one, or the next one."""
+        """The time since which the server waits for the client to send its next request, or the end of a request."""
         self._lingers = False
         self._half_closed = False
         self._ends_by_s = float("inf")
@@ -94,7 +96,7 @@ class HttpConnection(HttpToolsProtocol):
 
     @property
     def _open_cycle(self) -> RequestResponseCycle | None:
-        cycle: RequestResponseCycle | None = self.cycle  # None before the first request, which uvicorn's type omits
+        cycle: RequestResponseCycle | None = self.cycle  # uvicorn's type lacks the None before the first request
         return None if cycle is None or cycle.response_complete else cycle
 
     @property
@@ -104,7 +106,7 @@ class HttpConnection(HttpToolsProtocol):
     # Called by the transport.
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
-        """Start to read."""
+        """Start to read from a new connection."""
         super().connection_made(transport)
         self.flow = _Flow(transport, self._received)
 
@@ -113,7 +115,7 @@ class HttpConnection(HttpToolsProtocol):
         if self._lingers:
             return
         if self._stage is Stage.WHOLE and not self._received and self._open_cycle is None and is_one_head(data):
-            self._parse(data)  # the usual case, without the cost of `Received`
+            self._parse(data)  # the usual case: a whole request at once needs no buffer
             return
         self._received.append(data)
         self._read()
@@ -121,7 +123,7 @@ class HttpConnection(HttpToolsProtocol):
             self.flow.pause_reading()
 
     def eof_received(self) -> bool:  # type: ignore[override]  # asyncio uses the result; uvicorn's own returns None
-        """Return whether to keep the connection for a response: a client may close its side first (RFC 9112 9.6)."""
+        """Return whether the connection stays open for a response after the client has shut down its sending side."""
         self._half_closed = True
         self._ends_by_s = time.monotonic() + HALF_CLOSED_S
         return self._is_answering and not self._lingers
@@ -129,14 +131,14 @@ class HttpConnection(HttpToolsProtocol):
     # Called by the parser.
 
     def on_message_begin(self) -> None:
-        """Start the timeout of a request. For a connection's first request, it runs since the accept."""
+        """Start the timeout for a request. For the first request of a connection, it has run since the accept."""
         if self._has_begun:
             self._waiting_since_s = time.monotonic()
         self._has_begun, self._stage = True, Stage.HEAD
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        """Check the head for faults that uvicorn accepts, and start the application."""
+        """Refuse heads that uvicorn would accept but the edge does not, and start the application for the others."""
         check_size(self.url, self.headers, most_fields=self._limits.header_fields)
         check_form(self.headers, version=self.parser.get_http_version(), upgrade=self.parser.should_upgrade())
         self._body_bytes = body_length(self.headers)
@@ -149,7 +151,7 @@ class HttpConnection(HttpToolsProtocol):
         self.headers = []  # the parser appends trailer fields here; they are ignored (RFC 9110 6.5.1)
 
     def on_message_complete(self) -> None:
-        """Stop the timeout of the request."""
+        """Note that the whole request has arrived, which ends its timeout."""
         self._stage, self._part_bytes = Stage.WHOLE, 0
         self._waiting_since_s = time.monotonic()
         super().on_message_complete()
@@ -159,7 +161,7 @@ class HttpConnection(HttpToolsProtocol):
     # Called by uvicorn's cycle.
 
     def on_response_complete(self) -> None:
-        """Parse the next request, or wait for it. Unlike uvicorn's own, sets no keep-alive timer for each request."""
+        """Parse the next request, or wait for it. Unlike uvicorn's method, set no keep-alive timer for each request."""
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             return
@@ -175,7 +177,7 @@ class HttpConnection(HttpToolsProtocol):
     # Called by the server; see `Clients`.
 
     def check_timeouts(self, now_s: float) -> None:
-        """Close the connection if it has exceeded one of its timeouts."""
+        """Close the connection if it has exceeded its timeout for a response, for a request, or between requests."""
         if self._is_stalled(now_s):
             self._cut("send_timeout")
         elif self._lingers or self._half_closed:
@@ -188,7 +190,10 @@ class HttpConnection(HttpToolsProtocol):
             self.transport.close()
 
     def eviction_rank(self, now_s: float) -> tuple[int, float] | None:
-        """Rank slow requests first, then idle connections, then new requests. A response in progress is never cut."""
+        """Return the order of closing to make room: slow requests, then idle connections, then new requests.
+
+        Returns None while a response is in progress, because such a connection is never closed to make room.
+        """
         if self._is_answering or self.transport.is_closing():
             return None
         if self._stage is Stage.WHOLE:
@@ -196,14 +201,14 @@ class HttpConnection(HttpToolsProtocol):
         return 0 if now_s - self._waiting_since_s > SLOW_S else 2, self._waiting_since_s
 
     def evict(self) -> None:
-        """Close the connection to make room for others."""
+        """Close the connection to make room for new clients."""
         self._cut("too_many")
 
     def _has_waited(self, limit_s: float, now_s: float) -> bool:
         return 0 < limit_s <= now_s - self._waiting_since_s
 
     def _is_stalled(self, now_s: float) -> bool:
-        """Return whether the client has read nothing of its response for the send timeout."""
+        """Return whether the client has read nothing of its response for as long as the send timeout."""
         unsent_bytes = self.transport.get_write_buffer_size()
         if not unsent_bytes or unsent_bytes < self._unsent_bytes or not self._unsent_bytes:
             self._stalled_since_s = now_s
@@ -219,16 +224,19 @@ class HttpConnection(HttpToolsProtocol):
             self._counts.count_cut("request_timeout")
             self._refuse(RequestTooSlow())
         else:
-            self._cut("request_timeout")  # RFC 9110 15.5.9: a 408 answers a request that has begun
+            self._cut("request_timeout")  # no 408, which answers only a request that has begun (RFC 9110 15.5.9)
 
     def _ask_for_body(self) -> None:
-        """Send 100 even if the body will be ignored. Otherwise the next request could be taken for the body."""
+        """Send 100 Continue even if the body will be ignored, so that no later request is taken for the body."""
         self.cycle.waiting_for_100_continue = False
         if self._body_bytes != 0 and self.parser.get_http_version() != "1.0":  # RFC 9110 10.1.1
             self.transport.write(CONTINUE)
 
     def _close_after_response(self) -> None:
-        """Close although the head did not ask for it. A trailer may: the parser then ignores all later bytes."""
+        """Close the connection after this response: the parser ignores all later bytes.
+
+        A trailer field may ask for this even if the head did not.
+        """
         self.cycle.keep_alive = False
         if self.cycle.response_complete:
             self.transport.close()
@@ -238,7 +246,10 @@ class HttpConnection(HttpToolsProtocol):
             self._parse(self._received.take(at_most=self._next_bytes()))
 
     def _next_bytes(self) -> int:
-        """Return how many bytes to parse next: the rest of a body of known length, or one more than are allowed."""
+        """Return how many bytes to parse next at most.
+
+        For a body of known length, its remaining bytes. Else one byte more than allowed, which shows an excess.
+        """
         if self._stage is Stage.BODY and self._body_bytes is not None:
             return self._body_bytes - self._part_bytes
         return self._most_bytes() - self._part_bytes + 1
@@ -251,7 +262,7 @@ class HttpConnection(HttpToolsProtocol):
         try:
             self.parser.feed_data(piece)
         except httptools.HttpParserUpgrade as upgrade:
-            # RFC 9110 7.8: a server may ignore Upgrade. The following bytes are then the next request.
+            # RFC 9110 7.8: a server may ignore Upgrade. The bytes after the head are then the next request.
             self._received.put_back(len(piece) - upgrade.args[0])
         except httptools.HttpParserError as error:
             cause = error.__context__
@@ -271,19 +282,19 @@ class HttpConnection(HttpToolsProtocol):
         self._received.clear()
         cycle = self._open_cycle
         if cycle is not None:
-            if cycle.response_started:  # finish it, and close without an error
+            if cycle.response_started:  # finish the response, and close the connection without an error response
                 cycle.keep_alive, self._lingers = False, True
                 return
             cycle.disconnected = True
             cycle.message_event.set()
-        elif self._stage is Stage.BODY:  # the response was sent before the body had arrived
+        elif self._stage is Stage.BODY:  # the response was sent before the whole body had arrived
             self._linger()
             return
         self.transport.write(refusal(error, head=self.parser.get_method() == b"HEAD"))
         self._linger()
 
     def _linger(self) -> None:
-        """Shut down the sending side, and read until the client closes: unread bytes at a close cause a reset."""
+        """Shut down the sending side, and read until the client closes: a close with unread bytes would be a reset."""
         self._lingers = True
         self._ends_by_s = time.monotonic() + LINGER_S
         self.flow.resume_reading()

@@ -1,4 +1,4 @@
-"""The HTTP server of one process: uvicorn's, with our own connections and listener. Routes no requests."""
+"""The HTTP server of one process: uvicorn's server with this project's own connections and listener."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ from service.serving.listening import announce
 CLIENT_COUNTS = "client_counts"
 """The key in the lifespan state under which an application gives its ClientCounts to the server."""
 LONGEST_SWEEP_S = 1.0
-"""Longest time between two checks of the connections' timeouts."""
-SWEEPS_A_TIMEOUT = 4  # so a connection exceeds its timeout by at most a quarter
+"""The longest time in seconds between two checks of the connections' timeouts."""
+SWEEPS_A_TIMEOUT = 4  # checks within the shortest timeout, so that a connection exceeds it by at most a quarter
 
 
 class HttpServer(uvicorn.Server):
     """uvicorn's server, on sockets that are already bound."""
 
     def __init__(self, config: uvicorn.Config, limits: ClientLimits, *, announces: bool = False) -> None:
-        """`announces`: log the address once the server listens. With several workers, their parent does that."""
+        """With `announces`, log the address once the server listens. With several workers, their parent logs it."""
         super().__init__(config)
         self._limits = limits
         self._announces = announces
         self._sweeping: list[asyncio.Task[None]] = []
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start the application, then listen. Replaces uvicorn's own method, which creates asyncio listeners."""
+        """Start the application, then listen. Replaces uvicorn's method, which would create asyncio listeners."""
         await self.lifespan.startup()
         if self.lifespan.should_exit:
             sys.exit(STARTUP_FAILURE)
@@ -49,13 +49,13 @@ class HttpServer(uvicorn.Server):
         self.servers = []
         for listening in sockets or []:
             listener = await self._listen(listening)
-            self.servers.append(listener)  # type: ignore[arg-type]  # a server, as far as uvicorn uses one
+            self.servers.append(listener)  # type: ignore[arg-type]  # it has all methods of a server that uvicorn calls
             if self._announces:
                 announce(listening)
         self.started = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Shut down gracefully. Timeouts still apply, so that a stalled client does not delay the end."""
+        """Shut down gracefully. Clients' timeouts still apply, so that a stalled client does not delay the end."""
         try:
             await super().shutdown(sockets)
         finally:
@@ -88,7 +88,7 @@ class HttpServer(uvicorn.Server):
 
 
 def _without_lost_clients(app: ASGIApp) -> ASGIApp:
-    """Wrap an application, so that uvicorn logs no traceback about a client that leaves within its request."""
+    """Wrap an application, so that uvicorn logs no traceback if a client disconnects while it sends its request."""
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         with suppress(ClientDisconnect):

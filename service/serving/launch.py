@@ -1,4 +1,7 @@
-"""Run an edge: the embedded store, uvicorn and its processes. Resources that exist once are created in the parent."""
+"""Run an edge: the embedded store, and the server in one or more processes.
+
+The parent process creates everything that the processes share: the sockets, the store and the folder of the metrics.
+"""
 
 from __future__ import annotations
 
@@ -38,16 +41,16 @@ from service.serving.workers import STARTUP_FAILURE, Listening, Workers
 from service.settings.edge_settings import Settings, read_settings
 from service.store.embedded import EmbeddedValkey
 
-HUNG_S = 30  # assumed: longer than a process stops answering on a machine that swaps or compiles
+HUNG_S = 30  # a process that answers no ping for so many seconds is replaced (assumed: longer than swapping stops one)
 
 
 def run(settings: Settings, *, host: str, port: int, workers: int = 1) -> None:
-    """Serve until SIGTERM or Ctrl-C, then shut down.
+    """Run an edge on this address until SIGTERM or Ctrl-C, then shut it down.
 
-    Raises CannotListen, TooFewFiles, SettingsError or StoreUnavailable.
+    Raises CannotListen, TooFewFiles, SettingsError or StoreUnavailable if it cannot start.
     """
     log_to(sys.stderr, level=settings.log_level)
-    signal.signal(signal.SIGTERM, _leave)  # uvicorn raises SIGTERM again at its end, and the ExitStack must run
+    signal.signal(signal.SIGTERM, _leave)  # uvicorn raises SIGTERM again at its end, but the ExitStack must be closed
     with ExitStack() as closing:
         pictures = closing.enter_context(bind(host, port))
         raise_limit()
@@ -61,8 +64,8 @@ def run(settings: Settings, *, host: str, port: int, workers: int = 1) -> None:
             with suppress(KeyboardInterrupt):  # Ctrl-C, after a graceful shutdown
                 server.run(sockets=[pictures])
         else:
-            # prometheus_client chooses its multiprocess mode at import, by the environment. The workers inherit this
-            # variable; the parent has imported it already and counts nothing.
+            # prometheus_client reads this variable when it is imported, to choose its multiprocess mode. The workers
+            # inherit the variable. The parent has imported the library before, and counts nothing.
             metrics = closing.enter_context(tempfile.TemporaryDirectory(prefix="latentedge-metrics-"))
             os.environ.update({MULTIPROCESS_VARIABLE: metrics, **settings.environment()})
             _create_workers(settings, pictures, host=host, workers=workers).run()
@@ -93,19 +96,24 @@ def _bind_beside(settings: Settings, *, host: str) -> list[Listening]:
 
 
 def _choose_decoder(settings: Settings) -> str:
-    """Return `thread` or `process`. On a GPU, one process batches the decodes of all workers."""
+    """Return where the codec runs: `thread` or `process`. On a GPU, one process batches the decodes of all workers.
+
+    Raises SettingsError if the decoder process would also need the previous weights.
+    """
     on_gpu = settings.device == "cuda" or (settings.device == "auto" and has_accelerator())
     chosen = settings.decoder
     if chosen == "auto":
         chosen = "process" if on_gpu else "thread"
     if chosen == "process" and settings.previous_weights is not None:
-        raise SettingsError(["EDGE_PREVIOUS_WEIGHTS: the decoder process reads one stream; set EDGE_DECODER=thread"])
+        raise SettingsError(
+            ["EDGE_PREVIOUS_WEIGHTS: the decoder process loads only the current weights; set EDGE_DECODER=thread"]
+        )
     return chosen
 
 
 def worker_app() -> FastAPI:
     """Create the application of one of several workers, with the parent's settings from the environment."""
-    # SIGINT drains the worker like SIGTERM, but without EDGE_DRAIN_DELAY_S, which is for a planned stop.
+    # When the parent dies, SIGINT drains this worker like SIGTERM, but without waiting for EDGE_DRAIN_DELAY_S.
     _end_with_parent(lambda: os.kill(os.getpid(), signal.SIGINT))
     settings = _settings_of_parent()
     return create_app(
@@ -130,7 +138,10 @@ def admin_app() -> FastAPI:
 
 
 def _settings_of_parent() -> Settings:
-    """Read the settings and configure the log. Exits with STARTUP_FAILURE if a file is gone, such as the weights."""
+    """Read the parent's settings from the environment, and configure the log.
+
+    Exits with STARTUP_FAILURE if a setting is invalid by now, such as the path of a weights file that was deleted.
+    """
     log_to(sys.stderr)
     try:
         settings = read_settings()
@@ -161,7 +172,7 @@ def _config(app: FastAPI | str, settings: Settings, *, host: str, port: int, wor
         factory=isinstance(app, str),
         access_log=False,
         server_header=False,
-        date_header=False,  # the edge writes Date itself: a picture has the origin's
+        date_header=False,  # the edge writes Date itself: a picture keeps the origin's Date
         timeout_graceful_shutdown=settings.drain_s,
         timeout_worker_healthcheck=HUNG_S,
     )
@@ -172,7 +183,7 @@ def _leave(_signal: int, _frame: FrameType | None) -> NoReturn:
 
 
 def _end_with_parent(end: Callable[[], None]) -> None:
-    """End this process when its parent is killed. Otherwise it would keep the port, and nothing would stop it."""
+    """Call `end` when the parent process dies. Otherwise this process would keep the port and never be stopped."""
     parent = multiprocessing.parent_process()
     assert parent is not None, "a worker is started by uvicorn"
 

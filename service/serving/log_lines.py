@@ -24,7 +24,7 @@ class JsonLines(logging.Formatter):
 
 
 def log_to(stream: TextIO, *, level: str = "info") -> None:
-    """Send the edge's own log to a stream. `level` is the least severe one: debug, info, warning or error."""
+    """Send the edge's own log to a stream, from `level` upwards: debug, info, warning or error."""
     lines = logging.StreamHandler(stream)
     lines.setFormatter(JsonLines())
     edge = logging.getLogger("service")

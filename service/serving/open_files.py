@@ -8,26 +8,32 @@ import resource
 from service.errors import TooFewFiles
 
 RESERVED_FILES = 192
-"""File descriptors of a worker that are not for clients. Derived: 64 connections each to the origin and to a parent, 16
-to the store, and 22 after the start of an edge (counted) with as many again for pipes of child processes and files."""
-LEAST_CLIENTS = 64  # assumed: below it, one load balancer with kept connections fills a worker
+"""The file descriptors of a worker that are not for clients (derived).
+
+64 connections to the origin, 64 to a parent, 16 to the store, 22 that are open after the start (counted), and 26 for
+files and the pipes of child processes.
+"""
+LEAST_CLIENTS = 64  # assumed: with fewer, the kept connections of one load balancer would fill a worker
 LEAST_FILES = RESERVED_FILES + LEAST_CLIENTS
 
 
 def raise_limit() -> None:
-    """Raise the soft limit of this process and its children to the hard one. Raises TooFewFiles."""
+    """Raise the soft limit of open files of this process and its children to the hard limit.
+
+    Raises TooFewFiles if the hard limit is below LEAST_FILES.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < LEAST_FILES:
         raise TooFewFiles(
             f"a worker needs {LEAST_FILES} open files, and the limit is {hard} (`ulimit -Hn`, systemd: LimitNOFILE)"
         )
-    if hard in {soft, resource.RLIM_INFINITY}:  # macOS has no hard limit, and refuses a soft one of infinity
+    if hard in {soft, resource.RLIM_INFINITY}:  # macOS has no hard limit, and refuses an infinite soft limit
         return
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     logging.getLogger(__name__).info("raised the limit of open files from %d to %d", soft, hard)
 
 
 def room_for_connections() -> int:
-    """Return how many client connections the limit of this process leaves room for; 0: no limit."""
+    """Return how many client connections fit into this process's limit of open files; 0 if there is no limit."""
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return 0 if files == resource.RLIM_INFINITY else max(files - RESERVED_FILES, 1)

@@ -1,6 +1,6 @@
-"""A small static origin over one folder of pictures, for the demo, the compose project and experiments.
+"""A small static origin that serves one folder of pictures, for the demonstration, Docker Compose and experiments.
 
-It serves GET and HEAD, with conditional requests. `/_origin/stats` tells how many requests have reached the origin.
+It answers GET and HEAD, also with conditions. `/_origin/stats` shows how many requests have reached it.
 """
 
 import asyncio
@@ -52,7 +52,7 @@ class PictureFile:
     @classmethod
     def at(cls, path: Path) -> "PictureFile":
         stat = path.stat()
-        # As in nginx: the tag changes with the date (here in nanoseconds) or the size, so the file need not be read.
+        # As in nginx, the tag is made from date (here in nanoseconds) and size, so that the file need not be read.
         digest = hashlib.sha256(f"{stat.st_mtime_ns}-{stat.st_size}".encode()).hexdigest()
         return cls(path, size_bytes=stat.st_size, modified_s=int(stat.st_mtime), entity_tag=f'"{digest[:16]}"')
 
@@ -65,9 +65,9 @@ class PictureFile:
         }
 
     def is_unchanged_for(self, *, if_none_match: str | None, if_modified_since: str | None) -> bool:
-        if if_none_match is not None:  # RFC 9110 13.1.3: then ignore If-Modified-Since
+        if if_none_match is not None:  # RFC 9110 13.1.3: ignore If-Modified-Since if there is an If-None-Match
             tags = {tag.strip().removeprefix("W/") for tag in if_none_match.split(",")}
-            return "*" in tags or self.entity_tag in tags  # our tag holds no comma
+            return "*" in tags or self.entity_tag in tags  # splitting at commas is safe: `entity_tag` has no comma
         if if_modified_since is None:
             return False
         try:
@@ -77,15 +77,15 @@ class PictureFile:
 
 
 class StaticOrigin:
-    """The ASGI application."""
+    """The ASGI application that serves the files of one folder."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder.resolve()
         self._counts = OriginCounts()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":  # the lifespan is off, and there are no websockets
-            raise NotImplementedError(scope["type"])
+        if scope["type"] != "http":  # uvicorn runs with lifespan="off", and no client uses WebSocket
+            raise NotImplementedError(f"the origin answers only HTTP requests, not {scope['type']}")
         response = await self._answer(scope)
         await response(scope, receive, send)
 
@@ -111,10 +111,10 @@ class StaticOrigin:
             return None
         try:
             path = (self._folder / url_path.lstrip("/")).resolve(strict=True)
-            # After resolving: neither `..` nor a symbolic link leads out of the folder.
+            # Checked after resolving, so that neither `..` nor a symbolic link leads out of the folder.
             inside = path.is_relative_to(self._folder) and path.is_file()
             return PictureFile.at(path) if inside else None
-        except (OSError, RuntimeError):  # missing, unreadable, a name too long; a loop of links
+        except (OSError, RuntimeError):  # a missing or unreadable file, too long a name, or a loop of symbolic links
             return None
 
     async def _deliver(self, picture: PictureFile, *, head: bool) -> Response:
@@ -128,7 +128,7 @@ class StaticOrigin:
 
 
 def run(folder: Path, *, host: str, port: int) -> None:
-    """Serve until SIGTERM or Ctrl-C. Raises CannotListen."""
+    """Serve the files of a folder until SIGTERM or Ctrl-C. Raises CannotListen if the address cannot be used."""
     config = uvicorn.Config(
         StaticOrigin(folder), lifespan="off", log_level="warning", access_log=False, server_header=False
     )
@@ -137,7 +137,7 @@ def run(folder: Path, *, host: str, port: int) -> None:
 
 
 def _header(scope: Scope, name: bytes) -> str | None:
-    """Return all lines of one field, joined by commas (RFC 9110 5.3), or None."""
+    """Return the value of a header field, several lines joined by commas (RFC 9110 5.3), or None without the field."""
     values = [value.decode("latin-1") for key, value in scope["headers"] if key == name]
     return ", ".join(values) if values else None
 

@@ -1,7 +1,7 @@
-"""Ready marks: files by which each worker tells the admin process that it is ready, and which codec it has.
+"""Ready marks: files by which each worker tells the admin process that it is ready, and which codec it uses.
 
-A mark is a file in the folder of the metrics. Its worker holds a lock on it, which the kernel releases when the worker
-dies, whatever the cause.
+A mark is a file in the folder of the metrics. Its worker holds a lock on it. If the worker dies, for whatever reason,
+the kernel releases the lock, and the mark no longer counts.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import IO
 from service.web.stats import CodecFigures
 
 _SUFFIX = ".ready"
-UPDATE_S = 1.0  # assumed: /readyz may show the loss of the decoder this much later
+UPDATE_S = 1.0  # seconds between updates of a mark (assumed): /readyz shows the loss of the decoder that much later
 
 
 class ReadyMark:
@@ -33,7 +33,10 @@ class ReadyMark:
         self._cleared = False
 
     def set(self, codec: CodecFigures) -> None:
-        """Write the mark: this worker is ready, and has this codec. Does nothing after `clear`. Raises OSError."""
+        """Write the mark, which says that this worker is ready and has this codec.
+
+        Does nothing after `clear`. Raises OSError if the file cannot be written.
+        """
         if self._cleared or codec == self._written:
             return
         locked = self._write(codec)
@@ -53,7 +56,7 @@ class ReadyMark:
         return locked
 
     def withdraw(self) -> None:
-        """Remove the mark while this worker cannot decode."""
+        """Remove the mark for now, because this worker cannot decode at the moment."""
         self._written = None
         self._path.unlink(missing_ok=True)
 
@@ -67,7 +70,10 @@ class ReadyMark:
 
 @asynccontextmanager
 async def keep_announced(mark: ReadyMark, codec: Callable[[], CodecFigures | None]) -> AsyncIterator[None]:
-    """Keep the mark up to date during this block, and clear it afterwards. `codec` returns None while it is away."""
+    """Keep the mark up to date during this block, and clear it afterwards.
+
+    `codec` returns the figures of this worker's codec, or None while its decoder process is away.
+    """
     announcing = asyncio.create_task(_update(mark, codec))
     try:
         yield
@@ -93,13 +99,13 @@ async def _update(mark: ReadyMark, codec: Callable[[], CodecFigures | None]) -> 
 
 
 def ready_worker(folder: Path) -> CodecFigures | None:
-    """Return the codec of a worker that is ready, or None if no worker is."""
+    """Return the figures of the codec of any worker that is ready, or None if no worker is ready."""
     for path in folder.glob(f"*{_SUFFIX}"):
         try:
             with path.open(encoding="utf-8") as mark:
                 if _is_locked(mark):
                     return CodecFigures(**json.load(mark))
-        except FileNotFoundError:  # cleared since the listing
+        except FileNotFoundError:  # the worker has removed its mark since the listing
             continue
     return None
 

@@ -1,14 +1,14 @@
 """Buffer bytes that a client has sent and that are not parsed yet. No I/O.
 
-`take` returns pieces that end with CRLFCRLF at the latest. So ends a request head, and a chunked body (RFC 9112 7.1):
+A piece that `take` returns ends with CRLFCRLF at the latest, as a request head and a chunked body do (RFC 9112 7.1). So
 the parser reads no further than the end of the present request. The length of any other body is known.
 """
 
 from __future__ import annotations
 
 _BLANK_LINE = b"\r\n\r\n"
-_LOOK_BACK_BYTES = len(_BLANK_LINE) - 1  # the first bytes of a CRLFCRLF may be parsed before the last one arrives
-SHORT_BYTES = 1024  # the smallest EDGE_HEADER_BYTES, so a short head needs no check of its size
+_LOOK_BACK_BYTES = len(_BLANK_LINE) - 1  # search this far back: the start of a CRLFCRLF may have been parsed already
+SHORT_BYTES = 1024  # the smallest EDGE_HEADER_BYTES that is allowed, so that a shorter head is never too large
 
 
 def is_one_head(received: bytes) -> bool:
@@ -18,7 +18,7 @@ def is_one_head(received: bytes) -> bool:
 
 
 class Received:
-    """The unparsed bytes of one connection."""
+    """The bytes of one connection that have been received and not parsed yet."""
 
     def __init__(self) -> None:
         self._bytes = b""
@@ -28,7 +28,7 @@ class Received:
         return len(self._bytes) - self._start
 
     def append(self, received: bytes) -> None:
-        """Add received bytes."""
+        """Add bytes that were received to the end."""
         parsed = self._bytes[max(0, self._start - _LOOK_BACK_BYTES) : self._start]
         self._bytes = parsed + self._bytes[self._start :] + received
         self._start = len(parsed)
@@ -46,5 +46,5 @@ class Received:
         self._start -= count
 
     def clear(self) -> None:
-        """Discard all bytes."""
+        """Discard all bytes that are not parsed yet."""
         self._bytes, self._start = b"", 0

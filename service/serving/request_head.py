@@ -33,7 +33,10 @@ def check_size(target: bytes, fields: Sequence[Header], *, most_fields: int) -> 
 
 
 def check_form(fields: Sequence[Header], *, version: str, upgrade: bool) -> None:
-    """Raise UnknownVersion, or MalformedRequest without one valid Host (RFC 9112 3.2) or with Upgrade and a body."""
+    """Raise UnknownVersion for a version other than 1.x, or MalformedRequest for an invalid head.
+
+    A head needs one valid Host field (RFC 9112 3.2), and must not have both an Upgrade field and a body.
+    """
     if not version.startswith("1."):  # RFC 9110 2.5: a higher minor version is read as 1.1
         raise MalformedRequest if version == "0.9" else UnknownVersion
     if fault := host_fault([value for name, value in fields if name == b"host"], version=version):
@@ -45,7 +48,7 @@ def check_form(fields: Sequence[Header], *, version: str, upgrade: bool) -> None
 def body_length(fields: Sequence[Header]) -> int | None:
     """Return the length of a request's body in bytes, or None if it is chunked. Raises BodyTooLarge or UnknownCoding.
 
-    Expects that the parser has refused a repeated or invalid Content-Length, and one beside Transfer-Encoding.
+    The parser must have refused a repeated or invalid Content-Length, and a Content-Length with a Transfer-Encoding.
     """
     codings = [value.lower() for name, value in fields if name == b"transfer-encoding"]
     if codings and codings != [b"chunked"]:
@@ -59,7 +62,7 @@ def body_length(fields: Sequence[Header]) -> int | None:
 
 
 def with_path(target: bytes) -> bytes:
-    """Return a target in absolute form, with the path / if it has none (RFC 9112 3.2.2)."""
+    """Return a target in absolute form, such as http://a/b, unchanged; without a path, return / and its query."""
     parsed = httptools.parse_url(target)
     if parsed.path:
         return target
@@ -67,7 +70,10 @@ def with_path(target: bytes) -> bytes:
 
 
 def refusal(error: EdgeError, *, head: bool) -> bytes:
-    """Return a whole HTTP/1.1 response with this error and `Connection: close`. `head`: without its body."""
+    """Return the bytes of a whole HTTP/1.1 response with this error and `Connection: close`.
+
+    With `head`, the response has no body, because it answers a HEAD request.
+    """
     reply = problem(error, negotiated=False, head=head)
     lines = [b"%b: %b\r\n" % line for line in (*reply.headers, (b"connection", b"close"))]
     return b"".join([STATUS_LINE[HTTPStatus(reply.status)], *lines, b"\r\n", reply.body or b""])

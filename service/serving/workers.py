@@ -1,4 +1,4 @@
-"""Supervise the processes of an edge: uvicorn's supervisor with graceful shutdown. Serves nothing itself.
+"""Supervise the processes of an edge: start, watch, restart and stop them. Extends uvicorn's supervisor.
 
 The workers share the picture port. An admin process, with a port of its own, and a decoder process, without a port, may
 run beside them. Both start before the workers and end after them.
@@ -26,13 +26,13 @@ from service.serving.client_limits import ClientLimits
 from service.serving.http_server import HttpServer
 from service.serving.restarts import Restarts
 
-STARTUP_FAILURE = 3  # uvicorn's
-ANSWER_S = 1  # assumed: a worker that has started answers at once
-END_S = 10  # assumed: without workers, the decoder process finishes at most one batch
+STARTUP_FAILURE = 3  # the exit status of a server that could not start, as in uvicorn
+ANSWER_S = 1  # seconds to wait for the answer to a ping (assumed): a worker that has started answers at once
+END_S = 10  # seconds until the decoder or admin process is killed (assumed): only one batch is left to finish
 
 
 class WatchedProcess(Process):
-    """A child process whose death is noticed at once, even between a ping and its answer."""
+    """A child process whose death is noticed at once, even while the supervisor waits for the answer to a ping."""
 
     def __init__(self, config: Config, sockets: list[socket.socket], *, leaving: int, limits: ClientLimits) -> None:
         """`leaving` is a file descriptor that becomes readable when the supervisor receives a signal to end."""
@@ -43,14 +43,17 @@ class WatchedProcess(Process):
 
     @property
     def server(self) -> HttpServer:
-        """The server of this process. Only the child uses it."""
+        """The HTTP server of this process. Only the child process may use this property."""
         if self._server is None:
             self._server = HttpServer(self.config, self._limits)
         assert isinstance(self._server, HttpServer), "created above"
         return self._server
 
     def ping(self, timeout: float = 5) -> bool:
-        """Return whether the process answers within `timeout` seconds. A shutdown ends the wait for a live process."""
+        """Return whether the process answers within `timeout` seconds.
+
+        If the supervisor is told to end meanwhile, return at once whether the process is alive.
+        """
         try:
             self.parent_conn.send(b"ping")
             readable = connection.wait([self.parent_conn, self.process.sentinel, self._leaving], timeout)
@@ -64,7 +67,7 @@ class WatchedProcess(Process):
 
 @dataclass(frozen=True)
 class Listening:
-    """The configuration of a server, and the sockets on which it listens."""
+    """The configuration of a server, the sockets on which it listens, and the back-off of its restarts."""
 
     config: Config
     sockets: Sequence[socket.socket]
@@ -72,7 +75,7 @@ class Listening:
 
 
 class Workers(Multiprocess):
-    """Starts the processes, restarts dead ones, and forwards SIGTERM to them."""
+    """Starts the processes of an edge, restarts dead ones, and forwards SIGTERM to the workers."""
 
     def __init__(
         self,
@@ -82,7 +85,10 @@ class Workers(Multiprocess):
         limits: ClientLimits,
         on_death: Callable[[int], object],
     ) -> None:
-        """`beside` are the servers of one process each. `on_death` is called with the pid of a dead process."""
+        """Supervise the workers, which listen as in `pictures`, and one process for each server in `beside`.
+
+        `on_death` is called with the pid of each process that has died.
+        """
         super().__init__(pictures.config, list(pictures.sockets))
         self._pictures = pictures
         self._beside = beside
@@ -96,22 +102,22 @@ class Workers(Multiprocess):
         signal.signal(signal.SIGINT, self._leave)
 
     def init_processes(self) -> None:
-        """Start all processes."""
+        """Start the processes beside the workers, and then the workers."""
         self._beside_processes = [self._start(listening) for listening in self._beside]
         self.processes = [self._start(self._pictures) for _ in range(self.processes_num)]
 
     def keep_subprocess_alive(self) -> None:
-        """Restart processes that have died or hang."""
+        """Restart all processes that have died or do not answer."""
         self._keep_alive(self.processes, [self._pictures] * len(self.processes))
         self._keep_alive(self._beside_processes, self._beside)
 
     def handle_ttin(self) -> None:
-        """Start one more worker. uvicorn's own method would start one without our listener and limits."""
+        """Start one more worker after SIGTTIN. uvicorn's method would start it without this project's HTTP server."""
         self.processes_num += 1
         self.processes.append(self._start(self._pictures))
 
     def restart_all(self) -> None:
-        """Replace the workers one by one; each successor is ready before its predecessor leaves."""
+        """Replace the workers one by one. Each worker is told to stop only when its replacement is ready."""
         for place, old in enumerate(self.processes):
             new = self._start(self._pictures)
             if not new.wait_until_ready(self.config.timeout_worker_healthcheck, self.should_exit):
@@ -125,13 +131,13 @@ class Workers(Multiprocess):
 
     def terminate_all(self) -> None:
         """Tell the workers to shut down gracefully."""
-        # A socket that stayed open here would accept connections that no worker serves.
+        # If a socket stayed open in this process, the kernel would accept connections that no worker serves.
         for listening in self.sockets:
             listening.close()
         super().terminate_all()
 
     def join_all(self) -> None:
-        """Wait until the workers have ended, then end the processes beside them, which they needed until then."""
+        """Wait until the workers have ended, then end the decoder and admin processes, which the workers needed."""
         super().join_all()
         for process in self._beside_processes:
             if process.exitcode is None and process.pid is not None:
@@ -154,7 +160,7 @@ class Workers(Multiprocess):
             processes[place] = self._check_or_restart(processes[place], listening)
 
     def _check_or_restart(self, process: Process, listening: Listening) -> Process:
-        """Return the process if it is alive, its successor if the back-off is over, or else the dead process."""
+        """Return the process if it is alive, else a newly started one, or the dead one while its back-off lasts."""
         if process.pid not in self._buried:
             if process.is_alive(self.config.timeout_worker_healthcheck):
                 return process
@@ -180,7 +186,7 @@ class Workers(Multiprocess):
         logging.getLogger(__name__).error("process %s died; it is restarted in %g s", process.pid, wait_s)
 
     def _give_up(self) -> None:
-        """Shut down, as uvicorn does if a worker cannot start. Kills workers that still wait for the decoder."""
+        """Shut the edge down because a process could not start. Kill workers that still wait for the decoder."""
         logging.getLogger(__name__).error("a process could not start; the edge shuts down")
         self.should_exit.set()
         for worker in self.processes:
@@ -188,7 +194,8 @@ class Workers(Multiprocess):
                 worker.process.kill()
 
     def _leave(self, number: int, _frame: FrameType | None) -> None:
-        # The supervisor reads its queue twice a second, or later if a process hangs, but readiness must end at once.
+        # The supervisor reads its queue only twice a second, or less if a process hangs, but workers must turn
+        # unready at once. So they get SIGTERM here.
         self.signal_queue.append(number)
         os.write(self._leave_by, b"\0")
         if number == signal.SIGTERM:

@@ -1,7 +1,7 @@
 """Write one JSON line on stdout for each sampled request. Has no influence on the response.
 
-The event loop only queues a note. A thread collects notes for a tenth of a second and writes them as lines. If the
-reader of stdout is too slow, lines are dropped and counted; no request waits for the log.
+The event loop only queues the values of a line (a note). A thread collects notes for a tenth of a second and writes
+them as lines. If the reader of stdout is too slow, lines are dropped and counted; no request waits for the log.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ from service.web.questions import LATENTS, PICTURES, RequestFacts
 from service.web.responses import PictureResponse
 
 CLIENT_GONE = 499
-"""The status in the log if the client disconnected before the response, as nginx writes it."""
-NOTES = 10_000  # the longest queue; assumed: seconds of a busy edge, some megabytes
-COLLECT_S = 0.1  # assumed: soon enough for a reader of logs
-CLOSE_TIMEOUT_S = 2.0  # assumed: the longest wait at shutdown for a reader of stdout
-ID_CAP_BYTES = 2048  # assumed: fits 512 characters, most of which JSON writes unescaped
+"""The status in the log if the client disconnected before the response. nginx writes the same."""
+NOTES = 10_000  # the most notes in the queue (assumed): some seconds of a busy edge, and some megabytes
+COLLECT_S = 0.1  # seconds for which notes are collected before they are written together (assumed)
+CLOSE_TIMEOUT_S = 2.0  # the longest wait at shutdown until the reader of stdout has taken the last lines (assumed)
+ID_CAP_BYTES = 2048  # the longest image id in a line (assumed): 512 characters, most of them unescaped in JSON
 # PIPE_BUF of Linux: a write of up to this many bytes to a pipe is atomic, so lines of several workers do not mix.
 WRITE_BYTES = 4096
 
 
 @dataclass(slots=True)
 class Exchange:
-    """One request, and what is known of it so far."""
+    """One request, and what is known about its answer so far, for the metrics and the access log."""
 
     scope: Scope
     request_id: str
@@ -58,7 +58,7 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True)
 class _Note:
-    """The values of one line. It holds no reference to the picture, whose memory can be freed."""
+    """The values of one line of the log. A note holds no reference to the picture, so that its memory can be freed."""
 
     began_s: float
     request_id: str
@@ -75,14 +75,14 @@ class _Note:
 
 
 class Observer(Protocol):
-    """Counts dropped lines."""
+    """Receives the metrics of the access log."""
 
     def count_dropped_log_lines(self, lines: int) -> None:
-        """Count lines that were dropped."""
+        """Count lines of the access log that were dropped."""
 
 
 class AccessLog:
-    """The access log of one worker. It logs this share of the requests, and every 5xx unless the share is 0."""
+    """The access log of one worker. It logs `share` (0 to 1) of all requests, and every 5xx unless `share` is 0."""
 
     def __init__(
         self, share: float, *, file: int, observer: Observer, draw: Callable[[], float] = random.random
@@ -92,13 +92,13 @@ class AccessLog:
         self._observer = observer
         self._draw = draw
         self._notes: queue.SimpleQueue[_Note | None] = queue.SimpleQueue()
-        # A daemon thread, because a write may block for ever if nothing reads stdout.
+        # A daemon thread, which does not keep the process alive: its write may block for ever if nothing reads stdout.
         self._writer = threading.Thread(target=self._write_lines, name="access-log", daemon=True)
         if share:
             self._writer.start()
 
     def add(self, exchange: Exchange, response: PictureResponse | None) -> None:
-        """Log a request, if it is sampled. The response is None if the client disconnected before it."""
+        """Log a request if it is sampled. `response` is None if the client disconnected before its response."""
         status = CLIENT_GONE if response is None else response.status
         if not self._share or (status < 500 and self._draw() >= self._share):  # noqa: PLR2004  (RFC 9110 15.6)
             return
@@ -108,12 +108,12 @@ class AccessLog:
         self._notes.put(_make_note(exchange, response, status))
 
     def close(self) -> None:
-        """Write the queued notes. Gives up after CLOSE_TIMEOUT_S if stdout is blocked."""
+        """Wait until all queued notes are written, but at most CLOSE_TIMEOUT_S, because stdout may be blocked."""
         if self._writer.is_alive():
             self._notes.put(None)
             self._writer.join(CLOSE_TIMEOUT_S)
 
-    # Everything below runs on the writer thread.
+    # The methods below run on the thread that writes the log.
 
     def _write_lines(self) -> None:
         more = True
@@ -137,7 +137,7 @@ class AccessLog:
 
 
 def _blocks(lines: Iterable[bytes]) -> Iterator[bytes]:
-    """Join lines into blocks of at most WRITE_BYTES, or of one longer line. Each block is one write."""
+    """Join lines into blocks of at most WRITE_BYTES, each for one write. A longer line is a block of its own."""
     block = b""
     for line in lines:
         if block and len(block) + len(line) > WRITE_BYTES:
@@ -168,7 +168,7 @@ def _make_note(exchange: Exchange, response: PictureResponse | None, status: int
 
 
 def _cap_id(image_id: str) -> str:
-    """Shorten an id to ID_CAP_BYTES of JSON, in which an emoji takes 12 bytes."""
+    """Shorten an image id so that it takes at most ID_CAP_BYTES in JSON, where an emoji takes 12 bytes."""
     ends = accumulate(len(json.dumps(character)) - 2 for character in image_id)
     return image_id[: sum(end <= ID_CAP_BYTES for end in ends)]
 
@@ -189,7 +189,7 @@ def _line(note: _Note) -> bytes:
         "stages_ms": _stages_ms(note.timings),
         "bytes": note.sent_bytes,
     }
-    # json escapes all control characters but DEL.
+    # json.dumps escapes all control characters except DEL.
     return json.dumps(entry).replace("\x7f", "\\u007f").encode("ascii") + b"\n"
 
 

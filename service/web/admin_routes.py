@@ -1,6 +1,7 @@
-"""The routes for operators: health, metrics, figures and their page. None of them waits for a picture.
+"""The routes for operators: health, metrics, figures, and the page that shows the figures.
 
-The workers serve them beside the pictures; with EDGE_ADMIN_PORT, a process without pictures serves them.
+The workers serve them on the port of the pictures. With EDGE_ADMIN_PORT, the admin process serves them, and the workers
+keep only the health routes.
 """
 
 from __future__ import annotations
@@ -30,33 +31,36 @@ class AdminServices:
     purging: Purging
     telemetry: Telemetry
     codec: Callable[[], CodecFigures | None]
-    """Return the figures of the codec, or None while no codec is loaded."""
+    """A function that returns the figures of the codec, or None while no codec can be used."""
     leaving: Callable[[], bool]
-    """Return whether the edge is shutting down."""
+    """A function that returns whether the edge is shutting down."""
 
 
 Running = Callable[[], AdminServices]
-"""Return the services. Raises an HTTPException until the edge has started."""
+"""A function that returns the services, or raises an HTTPException with 503 until the edge has started."""
 
 
 def not_running() -> HTTPException:
-    """Return the 503 for a time without a codec: the weights are not loaded yet, or the decoder is away."""
+    """Return the 503 for requests while no codec can be used, at the start or while the decoder process is away."""
     sentence = "The edge is starting, or its decoder is away."
     return HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, sentence, headers={"Retry-After": "1"})
 
 
 def health_router(running: Running) -> APIRouter:
-    """Return the health routes, which every port has."""
+    """Return the health routes /livez and /readyz, which are served on every port of the edge."""
     router = APIRouter(tags=["health"], default_response_class=PlainTextResponse)
 
     @router.get("/livez")
     async def read_liveness() -> str:
-        """The process is alive: its event loop answers."""
+        """Answer 200 if the process is alive, which means that its event loop runs."""
         return "alive\n"
 
     @router.get("/readyz")
     async def read_readiness() -> str:
-        """The weights are loaded. A store that is down does not make the edge unready: it serves from the origin."""
+        """Answer 200 if the weights are loaded and the edge is not shutting down, otherwise 503.
+
+        An edge whose store is down is still ready, because it serves pictures from the origin.
+        """
         now = running()
         if now.leaving():
             raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, "The edge is shutting down.")
@@ -67,13 +71,13 @@ def health_router(running: Running) -> APIRouter:
 
 
 def figures_router(running: Running) -> APIRouter:
-    """Return the routes of the figures, which are on the admin port if there is one."""
+    """Return the routes /stats, /metrics and /, which are on the admin port if there is an admin port."""
     router = APIRouter(tags=["figures"])
-    version = read_version()  # read once, since each call reads the disk
+    version = read_version()  # read once, because each call reads files of the installed distribution
 
     @router.get("/stats")
     async def read_stats() -> Figures:
-        """The figures of all workers together, which the page at / shows."""
+        """Return the figures of all workers together, as JSON. The page at / shows them."""
         now = running()
         codec = _require_codec(now)
         census = await now.census.take()
@@ -81,14 +85,14 @@ def figures_router(running: Running) -> APIRouter:
 
     @router.get("/metrics", response_class=PlainTextResponse)
     async def read_metrics() -> Response:
-        """The metrics of all workers, for Prometheus."""
+        """Return the metrics of all workers, in the text format of Prometheus."""
         now = running()
-        await now.census.take()  # updates the gauges of the store
+        await now.census.take()  # count the records, which updates the gauges of the store
         return Response(now.telemetry.exposition(), media_type=CONTENT_TYPE_LATEST)
 
     @router.get("/", include_in_schema=False)
     async def read_page() -> HTMLResponse:
-        """The page that shows the figures."""
+        """Return the HTML page that shows the figures of /stats."""
         return HTMLResponse(page)
 
     page = files("service.web").joinpath("page.html").read_text("utf-8")

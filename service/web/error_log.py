@@ -1,4 +1,4 @@
-"""Log errors of requests, but not each of thousands: an outage of the origin would fill the disk."""
+"""Log the errors of requests at a limited rate. Otherwise an outage of the origin would fill the disk."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from service.errors import EdgeError
 
 BURST = 10
 REFILL_S = 1.0
-"""Assumed: ten lines tell what is wrong, and one a second tells that it goes on."""
+"""Log BURST errors of a kind at once, then one every REFILL_S seconds, to show that they continue (assumed)."""
 
 
 @dataclass(slots=True)
@@ -22,14 +22,14 @@ class _Bucket:
 
 
 class ErrorLog:
-    """Logs ten errors of a kind at once, then one a second, each with the number of lines that were left out."""
+    """Logs up to ten errors of each class at once, then one a second, with the number of errors not logged between."""
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._buckets: dict[type[EdgeError], _Bucket] = {}
 
     def report(self, error: EdgeError, request_id: str) -> None:
-        """Log an error that an operator should know of, unless too many of its kind were logged just now."""
+        """Log an error if its class is meant for the operator, unless too many of that class were just logged."""
         if not error.report:
             return
         now_s = self._clock()

@@ -1,4 +1,4 @@
-"""The base of every FastAPI application of the edge: HEAD, Date and problem responses. Its only route is /docs."""
+"""The base class of the edge's FastAPI applications: HEAD, Date and problem responses. Its only route is /docs."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _DOCS_FILES = "/docs-files"
 
 
 class HttpApp(FastAPI):
-    """A FastAPI application that supports HEAD, and sends every error as a problem (RFC 9457)."""
+    """A FastAPI application that answers HEAD like GET, and every error with a problem document (RFC 9457)."""
 
     def __init__(self, *, summary: str, lifespan: Lifespan[FastAPI]) -> None:
         super().__init__(
             title="latentedge",
             summary=summary,
             lifespan=lifespan,
-            redirect_slashes=False,  # such a redirect would repeat the Host of the request, which is not trusted
+            redirect_slashes=False,  # a redirect that adds a slash would repeat the Host field, which is not trusted
             docs_url=None,
             redoc_url=None,
         )
@@ -36,12 +36,12 @@ class HttpApp(FastAPI):
         self.add_exception_handler(HTTPException, _write_problem)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request, or run the lifespan."""
+        """Answer one HTTP request, or run the application's lifespan (start-up and shutdown)."""
         if scope["type"] != "http":
             await super().__call__(scope, receive, send)
             return
         if scope["method"] == "HEAD":
-            # RFC 9110 9.3.2: HEAD is GET without the content, which the server leaves out.
+            # RFC 9110 9.3.2: answer HEAD like GET. The HTTP server leaves out the content.
             scope = {**scope, "method": "GET"}
         await super().__call__(scope, receive, _add_date_and_no_store(send))
 
@@ -54,17 +54,16 @@ async def read_docs() -> HTMLResponse:
         swagger_js_url=f".{_DOCS_FILES}/swagger-ui-bundle.js",
         swagger_css_url=f".{_DOCS_FILES}/swagger-ui.css",
         swagger_favicon_url=f".{_DOCS_FILES}/favicon.png",
-        swagger_ui_parameters={
-            "validatorUrl": None
-        },  # otherwise the page sends the URL of the edge to validator.swagger.io
+        # Without this parameter, the page would send the URL of the edge to validator.swagger.io.
+        swagger_ui_parameters={"validatorUrl": None},
     )
 
 
 def _add_date_and_no_store(send: Send) -> Send:
     """Add Date (RFC 9110 6.6.1) and, unless it is set, `Cache-Control: no-store` to every response.
 
-    The HTTP server adds no Date, since a picture has that of the origin. Health, figures and errors must not be stored,
-    although caches may store a 404, 405 or 414 by default (RFC 9110 15.1).
+    The HTTP server adds no Date, because a picture keeps the origin's. Health, figures and errors must not be stored,
+    but caches may store a 404, 405 or 414 by default (RFC 9110 15.1).
     """
 
     async def send_with_fields(message: Message) -> None:
@@ -78,10 +77,10 @@ def _add_date_and_no_store(send: Send) -> Send:
 
 
 async def _write_problem(_request: Request, error: Exception) -> Response:
-    """Return an HTTPException, such as an unknown path or method, as a problem (RFC 9457)."""
+    """Return the problem document (RFC 9457) for an HTTPException, such as an unknown path or method."""
     assert isinstance(error, HTTPException), "the handler is registered for HTTPException only"
     body = problem_body(error.status_code, str(error.detail))
     headers = dict(error.headers or {})
     if headers.get("Allow") == "GET":
-        headers["Allow"] = "GET, HEAD"  # RFC 9110 10.2.1; see HttpApp
+        headers["Allow"] = "GET, HEAD"  # RFC 9110 10.2.1: HttpApp answers HEAD on every route for GET
     return Response(body, status_code=error.status_code, headers=headers, media_type=_PROBLEM)

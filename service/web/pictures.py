@@ -1,6 +1,7 @@
 """Answer requests for pictures and latents: read the request, ask the cache, write the response and the log.
 
-This is plain ASGI because it is the hot path; FastAPI only documents these routes (see `routes`). Writes no headers.
+This is plain ASGI because most requests come here; FastAPI only documents these routes (see `routes`). `responses`
+writes the header fields.
 """
 
 from __future__ import annotations
@@ -24,12 +25,14 @@ from service.web.request_id import choose_request_id
 from service.web.responses import PictureResponse
 
 WATCH_AFTER_S = 0.01
-"""When a request starts to watch for a disconnect. The task costs a tenth of a hit from memory (measured), so short
-requests do without it (10 ms is assumed)."""
+"""Seconds after which a request starts to watch for a disconnect of its client (assumed).
+
+Shorter requests do without, because the task takes a tenth of the time of a hit from memory (measured).
+"""
 
 
 class Pictures:
-    """The ASGI application for GET and HEAD below /image/ and /latent/."""
+    """The ASGI application that answers GET and HEAD below /image/ and /latent/."""
 
     def __init__(self, cache: EdgeCache, telemetry: Telemetry, questions: Questions, log: AccessLog) -> None:
         self._cache = cache
@@ -48,7 +51,7 @@ class Pictures:
         except asyncio.CancelledError:
             if response is not None:
                 raise
-            # The server cancelled it: it is shutting down, and the request exceeded EDGE_DRAIN_S.
+            # The server cancelled the request at the end of EDGE_DRAIN_S, because it is shutting down.
             response = self._respond_with_error(exchange, Leaving())
             await response(scope, receive, send)
         finally:
@@ -89,10 +92,10 @@ class Pictures:
 
 
 class _DisconnectWatch:
-    """Cancel the request if its client disconnects during the block.
+    """A context manager that cancels the present request if its client disconnects during the block.
 
-    This drops its decode from the queue. With an in-memory cache the decode goes on, and its file is kept for the next
-    request.
+    The decode of a cancelled request is dropped from the queue. With an in-memory cache the decode continues, and its
+    file is kept for the next request.
     """
 
     def __init__(self, receive: Receive) -> None:
@@ -113,7 +116,7 @@ class _DisconnectWatch:
         watch_task = self._watch_task
         if watch_task is None:
             return False
-        # If the watch is still running, the server cancelled the request, not this class.
+        # If the watch task is still running, the server cancelled the request, and the client is still connected.
         has_left = kind is asyncio.CancelledError and watch_task.done()
         if has_left:
             self._request.uncancel()

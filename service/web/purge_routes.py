@@ -1,4 +1,4 @@
-"""The routes that purge. They need EDGE_ADMIN_TOKEN as bearer token, and are off without that setting."""
+"""The routes that purge pictures. A client must send EDGE_ADMIN_TOKEN as bearer token; without it they are off."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class PurgeOrder(BaseModel):
     tag: str | None = None
     all: bool = False
     soft: bool = False
-    """Mark as stale only. The picture may still be served stale while it is validated, or if the origin fails."""
+    """Only mark the pictures as stale. They may still be served while they are validated, or if the origin fails."""
 
     @field_validator("tag")
     @classmethod
@@ -57,7 +57,7 @@ class PurgeOrder(BaseModel):
 
 
 class Purging:
-    """Checks the token, purges, and counts purges."""
+    """Checks the token of a purge request, purges the pictures, and counts the purge in the metrics."""
 
     def __init__(self, purger: Purger, telemetry: Telemetry, *, token: SecretStr) -> None:
         self._purger = purger
@@ -65,14 +65,17 @@ class Purging:
         self._token = token.get_secret_value()
 
     def check(self, request: Request) -> None:
-        """Check the token. Raises HTTPException: 403 if purging is off, 401 if the token is missing or wrong."""
+        """Raise HTTPException with 403 if purging is off, or with 401 if the token is missing or wrong."""
         if not self._token:
             raise HTTPException(HTTPStatus.FORBIDDEN, "Purging is off: this edge has no EDGE_ADMIN_TOKEN.")
         if not bears(request.headers.raw, self._token):
             raise HTTPException(HTTPStatus.UNAUTHORIZED, "The token is missing or wrong.", headers=_UNAUTHORISED)
 
     async def purge(self, order: PurgeOrder) -> dict[str, Any]:
-        """Purge, and return the body of the response. Raises HTTPException 503 if the store does not answer."""
+        """Purge the pictures that `order` names, and return the body of the response.
+
+        Raises HTTPException with 503 if the store does not answer.
+        """
         scope = "id" if order.id is not None else "tag" if order.tag is not None else "all"
         try:
             if order.id is not None:
@@ -104,8 +107,9 @@ def purge_router(running: Callable[[], Purging]) -> APIRouter:
     async def purge(request: Request) -> dict[str, Any]:
         """Purge one picture (`id`), all pictures with a `tag`, or `all`. `soft` only marks them stale.
 
-        The response to an id has `purged`, the number of purged pictures. Other responses have `generation`: older
-        records are purged. They arrive after about a second, when no edge on this store serves such records any more.
+        The response for an `id` has `purged`, the number of purged pictures. The response for a `tag` or `all` has
+        `generation`, the number of this purge. It takes about a second, until no edge on this store serves the purged
+        pictures any more.
         """
         purging = running()
         purging.check(request)
@@ -120,4 +124,4 @@ def _order(read: Callable[[], PurgeOrder]) -> PurgeOrder:
         return read()
     except ValidationError as error:
         faults = "; ".join(fault["msg"].removeprefix("Value error, ") for fault in error.errors())
-        raise HTTPException(HTTPStatus.BAD_REQUEST, f"No purge: {faults}.") from error
+        raise HTTPException(HTTPStatus.BAD_REQUEST, f"Nothing was purged: {faults}.") from error

@@ -1,4 +1,4 @@
-"""Parse a request below /image/ or /latent/ into a question to the cache. No I/O."""
+"""Parse a request below /image/ or /latent/ into the `Asked` that the cache answers. No I/O."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ _FIELDS = (b"accept", b"if-none-match", b"if-modified-since", b"cdn-loop")
 
 @dataclass(slots=True)
 class RequestFacts:
-    """Facts for the metrics, the log and Vary. They are set while the request is parsed, even if that fails."""
+    """Facts about a request for the metrics, the log and Vary. Parsing sets them, even if it then raises an error."""
 
     res: str = _UNKNOWN_RES
     """The name of the rendition, for the metrics."""
     negotiated: bool = True
-    """Whether the media type depends on Accept, so that the response varies by it."""
+    """Whether the media type depends on the Accept field, so that the response's Vary must name Accept."""
 
 
 @dataclass(frozen=True, slots=True)
 class Questions:
-    """Parses requests, with the settings that this needs."""
+    """Parses requests for pictures and latents, with the settings of this edge."""
 
     node: str
     """The name of this edge in CDN-Loop (RFC 8586)."""
@@ -48,7 +48,7 @@ class Questions:
     """The bearer token that a child edge must send to get latents. If it is empty, no latents are served."""
 
     def read(self, scope: Scope, facts: RequestFacts) -> Asked:
-        """Return the question to the cache, and set `facts`. Raises a RequestError."""
+        """Return the parsed request, and set `facts`. Raises a RequestError if the request is invalid."""
         accept, if_none_match, if_modified_since, loop = _lines(scope["headers"])
         if scope["path"].startswith(LATENTS):
             facts.res, facts.negotiated = LATENT_RES, False
@@ -92,5 +92,5 @@ def _lines(headers: Iterable[tuple[bytes, bytes]]) -> list[str | None]:
     for name, value in headers:
         if name in lines:
             lines[name].append(value.decode("latin-1"))
-    # RFC 9110 5.3: several lines are one list. A list of two dates is no valid date, so it is ignored (13.1.3).
+    # RFC 9110 5.3: join several lines of a field to one list. If that makes two dates, the field is ignored (13.1.3).
     return [", ".join(values) if values else None for values in lines.values()]

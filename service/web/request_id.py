@@ -8,7 +8,7 @@ from secrets import token_hex
 
 FIELD = b"x-request-id"
 NEW_BYTES = 16
-# The usual characters of ids. None of them can break a log line, a header or a shell command.
+# The usual characters of request ids, none of which has a meaning in JSON, in a header field or in a shell.
 _VALID = re.compile(rb"[A-Za-z0-9._~+/=:@-]{1,128}")
 
 

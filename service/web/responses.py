@@ -1,4 +1,4 @@
-"""Turn answers and errors into responses. All header fields of pictures are written here. Plain ASGI."""
+"""Turn the answers and errors of the cache into HTTP responses, with all their header fields. Plain ASGI."""
 
 from __future__ import annotations
 
@@ -27,26 +27,29 @@ Header = tuple[bytes, bytes]
 
 @dataclass(frozen=True, slots=True)
 class PictureResponse:
-    """A response with its whole body. It is an ASGI application."""
+    """An HTTP response with its whole body, which is also the ASGI application that sends it."""
 
     status: int
     headers: Sequence[Header]
     body: bytes | None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  (ASGI's signature)
-        """Send the response."""
+        """Send the response to the client."""
         await send({"type": "http.response.start", "status": self.status, "headers": self.headers})
         await send({"type": "http.response.body", "body": self.body or b""})
 
 
 def add_request_id(response: PictureResponse, request_id: str) -> PictureResponse:
-    """Return the response with X-Request-ID."""
+    """Return the response with the field X-Request-ID added."""
     headers = [*response.headers, (REQUEST_ID, request_id.encode("ascii"))]
     return PictureResponse(response.status, headers, response.body)
 
 
 def picture(answer: Answer, timings: Timings, *, negotiated: bool) -> PictureResponse:
-    """Return the response for a picture: 200, 304, or another 2xx that the origin sent."""
+    """Return the response for an answer of the cache: 200, 304, or another 2xx status that the origin sent.
+
+    `negotiated` says whether the media type depends on the request's Accept field.
+    """
     headers = [*_write_passed(answer.passed, negotiated=negotiated), (b"cache-status", _cache_status(answer).encode())]
     if answer.entity_tag:
         headers.append((b"etag", answer.entity_tag.encode("latin-1", "replace")))
@@ -64,13 +67,13 @@ def picture(answer: Answer, timings: Timings, *, negotiated: bool) -> PictureRes
     headers += _write_last_modified(answer.passed)
     headers.append((b"content-type", answer.media_type.encode()))
     if answer.body is not None:
-        # A HEAD response may omit it (RFC 9110 8.6): no file was made, so its length is unknown.
+        # A response to HEAD omits Content-Length (RFC 9110 8.6): no file was made, so its length is unknown.
         headers.append((b"content-length", str(len(answer.body)).encode()))
     return PictureResponse(answer.status, headers, answer.body)
 
 
 def problem(error: EdgeError, *, negotiated: bool, head: bool) -> PictureResponse:
-    """Return an error as a problem (RFC 9457), with the public sentence of the error as its detail."""
+    """Return the problem document (RFC 9457) for an error, with the public sentence of the error as its detail."""
     headers, body = _write_problem_fields(error, negotiated=negotiated), problem_body(error.status, error.public)
     if error.retry_after_s is not None:
         headers.append((b"retry-after", str(error.retry_after_s).encode()))
@@ -85,7 +88,7 @@ def problem(error: EdgeError, *, negotiated: bool, head: bool) -> PictureRespons
 
 
 def _write_problem_fields(error: EdgeError, *, negotiated: bool) -> list[Header]:
-    # RFC 9111 4.2.2: without no-store, caches may store some error statuses heuristically.
+    # RFC 9111 4.2.2: without no-store, a cache may store some error responses for a lifetime that it chooses.
     ours = PassedOn(cache_control="no-store", date=http_date(time.time()))
     if isinstance(error, OriginRefused):
         passed = replace(error.fields.passed, date=error.fields.passed.date or ours.date)
@@ -104,7 +107,7 @@ def _write_problem_fields(error: EdgeError, *, negotiated: bool) -> list[Header]
 
 
 def _error_cache_status(error: EdgeError) -> list[Header]:
-    """Return Cache-Status (RFC 9211 2) for an error of the origin or of its file. Other errors have none."""
+    """Return the Cache-Status field (RFC 9211 2) of an error of the origin or its file; other errors have none."""
     refused = error if isinstance(error, OriginRefused) else None
     if isinstance(error, OriginRefused | SourceError) and error.ttl_s is not None:
         return [(b"cache-status", f"{NAME}; hit; ttl={error.ttl_s}".encode())]
@@ -121,7 +124,7 @@ def _error_cache_status(error: EdgeError) -> list[Header]:
 
 
 def problem_body(status: int, detail: str) -> bytes:
-    """Return the JSON of a problem of type about:blank, whose title is the status phrase (RFC 9457 4.2.1)."""
+    """Return the JSON of a problem document of type about:blank, whose title is the status phrase (RFC 9457 4.2.1)."""
     try:
         title = HTTPStatus(status).phrase
     except ValueError:
@@ -133,10 +136,10 @@ def _write_passed(passed: PassedOn, *, negotiated: bool) -> list[Header]:
     return [*_write_passed_lines(passed, negotiated)]
 
 
-# Popular pictures repeat the same fields. A record limits the length of each field, so this cache stays small.
+# Cached, because popular pictures have the same fields each time. A record limits their lengths, so the cache is small.
 @lru_cache(maxsize=4096)
 def _write_passed_lines(passed: PassedOn, negotiated: bool) -> tuple[Header, ...]:  # noqa: FBT001  (a key of the cache)
-    """Write the origin's caching fields unchanged, for all caches downstream, and the fields of every response."""
+    """Return the origin's fields for caches downstream, unchanged, and the fields that every response has."""
     fields = {
         b"cache-control": passed.cache_control,
         b"cdn-cache-control": passed.cdn_cache_control,
@@ -153,7 +156,7 @@ def _write_last_modified(passed: PassedOn) -> list[Header]:
 
 
 def _vary(origin_vary: str, *, negotiated: bool) -> str:
-    """Return the Vary of the response: the origin's, and Accept if the edge negotiated (RFC 9110 12.5.5)."""
+    """Return the origin's Vary value, with Accept added if the edge chose the media type by it (RFC 9110 12.5.5)."""
     members = {name.strip().lower() for name in origin_vary.split(",")}
     if not negotiated or members & {"accept", "*"}:
         return origin_vary
@@ -161,7 +164,7 @@ def _vary(origin_vary: str, *, negotiated: bool) -> str:
 
 
 def _cache_status(answer: Answer) -> str:
-    """Return the value of Cache-Status (RFC 9211 2)."""
+    """Return the value of the Cache-Status field for an answer (RFC 9211 2)."""
     forwarded = answer.forwarded
     parts = [NAME, "hit" if forwarded is None else f"fwd={forwarded.fwd}"]
     if answer.origin_status is not None:

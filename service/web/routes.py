@@ -1,4 +1,4 @@
-"""The application on the picture port: pictures, health, and without EDGE_ADMIN_PORT the routes for operators."""
+"""The application on the picture port: pictures, health, and if there is no EDGE_ADMIN_PORT the operators' routes."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ _Id = Annotated[str, Path(description="The path of the picture at the origin.", 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The objects that the routes use."""
+    """The objects that the routes of a worker use."""
 
     pictures: Pictures
     admin: AdminServices
 
 
 class EdgeApp(HttpApp):
-    """The FastAPI application. Picture requests bypass FastAPI: they are the hot path, and plain ASGI."""
+    """The FastAPI application on the picture port. Requests for pictures bypass FastAPI, which would be slower."""
 
     services: Services | None = None
-    """None until the edge has started."""
+    """The services of the routes; None until the edge has started."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request, or run the lifespan."""
+        """Answer one HTTP request, or run the application's lifespan (start-up and shutdown)."""
         services = self.services
         if services is None or not _is_for_pictures(scope):
             await super().__call__(scope, receive, send)
@@ -46,7 +46,7 @@ class EdgeApp(HttpApp):
         await services.pictures(scope, receive, _close_after_response(send) if services.admin.leaving() else send)
 
     def running(self) -> Services:
-        """Return the services. Raises an HTTPException until the edge has started."""
+        """Return the services of the routes. Raises an HTTPException with 503 until the edge has started."""
         if self.services is None:
             raise not_running()
         return self.services
@@ -70,7 +70,7 @@ def _close_after_response(send: Send) -> Send:
 
 
 def add_routes(app: EdgeApp, *, with_figures: bool) -> None:
-    """Add all routes of this port."""
+    """Add all routes of the picture port, with the operators' routes if `with_figures`."""
     app.include_router(_pictures_router(app))
     app.include_router(health_router(lambda: app.running().admin))
     if with_figures:
@@ -79,7 +79,10 @@ def add_routes(app: EdgeApp, *, with_figures: bool) -> None:
 
 
 def _pictures_router(app: EdgeApp) -> APIRouter:
-    """Return the routes that document pictures, and answer while the edge starts (see EdgeApp)."""
+    """Return the routes that document pictures in OpenAPI, and that answer 503 until the edge has started.
+
+    Once it has started, `EdgeApp` answers requests for pictures itself.
+    """
     router = APIRouter(tags=["pictures"], default_response_class=Response)
 
     @router.get(
@@ -99,7 +102,7 @@ def _pictures_router(app: EdgeApp) -> APIRouter:
             ),
         ] = None,
     ) -> None:
-        """The centre square of a picture of the origin, in one of two sizes."""
+        """Return the centre square of a picture of the origin, in one of two sizes."""
         app.running()
 
     @router.get(
@@ -108,7 +111,7 @@ def _pictures_router(app: EdgeApp) -> APIRouter:
         dependencies=[Security(HTTPBearer(auto_error=False, description="EDGE_LATENT_TOKEN"))],
     )
     async def read_latent(id: _Id) -> None:  # noqa: A002, ARG001  (documentation)
-        """The latent of a picture, for an edge that has this one as its parent (EDGE_PARENT)."""
+        """Return the latent of a picture, for a child edge that has set this edge as its parent (EDGE_PARENT)."""
         app.running()
 
     return router

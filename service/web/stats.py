@@ -11,32 +11,33 @@ from prometheus_client import Metric
 from service.metrics.outcomes import Outcome, RefinementOutcome
 from service.records.census import StoreCensus
 
-# A collapsed request waited for the origin, so it is no hit. Bypass and error are not counted: no cache could help.
+# In the hit ratio, a collapsed request is no hit, because it waited for the origin. Bypass and error are not counted,
+# because no cache could have answered them.
 _HITS = {Outcome.HIT, Outcome.STALE}
 _COUNTED = _HITS | {Outcome.REVALIDATED, Outcome.MISS, Outcome.COLLAPSED}
 
 
 @dataclass(frozen=True)
 class CodecFigures:
-    """The codec in use."""
+    """The codec in use: its device, networks, weights and quality."""
 
     device: str
-    """The device that decodes: cpu or a GPU."""
+    """The device that decodes: `cpu` or a GPU."""
     head: str
-    """The network that decodes the 344 picture."""
+    """The network that decodes the 344 picture, such as `high-cpu`."""
     kernels: str
-    """The number formats of its matrix products."""
+    """The number formats of the decoder's matrix products."""
     stream_id: str
-    """The id of the weights, in hex."""
+    """The id of the weights in use, as hexadecimal digits."""
     quality: int | None
-    """The quality of every encode; None if it is chosen for each picture."""
+    """The quality of every encode; None if the codec chooses a quality for each picture."""
     target_ssimulacra2: float | None
-    """The SSIMULACRA2 score that each picture has to reach, if its quality is chosen for it."""
+    """The SSIMULACRA2 score for which the codec chooses the quality of each picture; None with a fixed quality."""
 
 
 @dataclass(frozen=True)
 class RequestFigures:
-    """The requests of one size with one outcome."""
+    """The requests for one size that had one outcome: their number, bytes and times."""
 
     res: str
     status: str
@@ -49,7 +50,7 @@ class RequestFigures:
 
 @dataclass(frozen=True)
 class OriginFigures:
-    """Requests to the origin, and the bytes that hits did not fetch."""
+    """The requests to the origin, the bytes fetched from it, and the bytes that hits did not have to fetch."""
 
     requests: int
     failures: int
@@ -59,7 +60,7 @@ class OriginFigures:
 
 @dataclass(frozen=True)
 class StageFigures:
-    """One stage of requests, such as a decode."""
+    """How often one stage of requests, such as a decode, was run, and its mean time."""
 
     stage: str
     count: int
@@ -68,7 +69,7 @@ class StageFigures:
 
 @dataclass(frozen=True)
 class BatchFigures:
-    """The batches in which pictures of one size were decoded."""
+    """The number of batches in which pictures of one size were decoded, and their mean number of pictures."""
 
     size: str
     count: int
@@ -77,7 +78,7 @@ class BatchFigures:
 
 @dataclass(frozen=True)
 class RefinementFigures:
-    """Searches for better latents by outcome, and the bytes of the stored ones before and after."""
+    """The searches for better latents by outcome, and the total bytes of improved latents before and after."""
 
     stored: int
     unchanged: int
@@ -91,7 +92,7 @@ class RefinementFigures:
 
 @dataclass(frozen=True)
 class RenditionFigures:
-    """Picture files by source: decoded, from the in-memory cache, or shared with another request's decode."""
+    """The picture files by source: decoded, from the in-memory cache, or shared with another request's decode."""
 
     decoded: int
     from_memory: int
@@ -101,7 +102,7 @@ class RenditionFigures:
 
 @dataclass(frozen=True)
 class Figures:
-    """The figures of the whole edge since its start."""
+    """The figures of the whole edge since its start, as /stats sends them."""
 
     version: str
     """The version of the installed distribution."""
@@ -122,7 +123,7 @@ class Figures:
 
 
 def compute_figures(metrics: Iterable[Metric], *, version: str, store: StoreCensus, codec: CodecFigures) -> Figures:
-    """Compute all figures from one scrape of the metrics."""
+    """Return all figures, computed from the metrics of all workers at one moment."""
     read = _Samples(metrics)
     requests = _requests(read)
     outcomes = read.by_label("edge_cache_requests_total", "status")
@@ -160,7 +161,7 @@ def compute_figures(metrics: Iterable[Metric], *, version: str, store: StoreCens
 
 @dataclass
 class Distribution:
-    """A histogram of a Prometheus metric."""
+    """The observations of a Prometheus histogram: counts by bucket, and their number and sum."""
 
     at_most: dict[float, float] = field(default_factory=dict)
     """The cumulative count of each bucket, by its upper bound."""
@@ -170,11 +171,11 @@ class Distribution:
 
     @property
     def mean(self) -> float:
-        """The mean of the observations, or 0 without any."""
+        """The mean of the observations, or 0 if there are none."""
         return self.total / self.count if self.count else 0.0
 
     def quantile(self, share: float) -> float:
-        """Return the quantile for a share of 0 to 1, interpolated within a bucket like PromQL's histogram_quantile."""
+        """Return the quantile at `share` (0 to 1), interpolated within a bucket like PromQL's histogram_quantile."""
         rank, lower, below = share * self.count, 0.0, 0.0
         for bound, cumulated in sorted(self.at_most.items()):
             if cumulated >= rank and cumulated > below:
@@ -223,7 +224,7 @@ def _refinement(read: _Samples) -> RefinementFigures:
 
 
 class _Samples:
-    """The samples of one scrape, looked up by the name of the metric."""
+    """The samples of all metrics at one moment, which can be looked up by the name of the metric."""
 
     def __init__(self, metrics: Iterable[Metric]) -> None:
         self._samples = [sample for metric in metrics for sample in metric.samples]

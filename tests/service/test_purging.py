@@ -505,7 +505,7 @@ class TestWhoMayPurge:
         answer = edge.client.post("/purge", content=body, headers=BEARER)
         assert answer.status_code == 400
         assert answer.headers["content-type"] == "application/problem+json"
-        assert answer.json()["detail"].startswith("No purge: ")
+        assert answer.json()["detail"].startswith("Nothing was purged: ")
 
     def test_a_purge_without_a_store_is_an_error(self, origin: ScriptedOrigin) -> None:
         with purging_edge(origin.url, "unix:///none") as edge:
@@ -530,7 +530,7 @@ class TestTheCommand:
             (["--id", "cat", "--token", "wrong"], "401 The token is missing or wrong."),
             (["--token", TOKEN], "exactly one of --id, --tag and --all"),
             (["--id", "a", "--all", "--token", TOKEN], "exactly one of --id, --tag and --all"),
-            (["--tag", "", "--token", TOKEN], "400 No purge: a tag is"),
+            (["--tag", "", "--token", TOKEN], "400 Nothing was purged: a tag is"),
         ],
     )
     def test_the_command_says_why_a_purge_failed(

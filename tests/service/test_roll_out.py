@@ -345,7 +345,7 @@ def test_the_decoder_process_reads_one_stream(
         monkeypatch.setenv(f"EDGE_{name}", value)
     outcome = latentedge("serve")
     assert outcome.code == 2
-    assert "EDGE_PREVIOUS_WEIGHTS: the decoder process reads one stream" in outcome.err
+    assert "EDGE_PREVIOUS_WEIGHTS: the decoder process loads only the current weights" in outcome.err
 
 
 def test_previous_weights_of_the_same_stream_are_refused(
