@@ -192,7 +192,7 @@ def _autoencoding(
     rows = list(torch.split(tensors[f"{prefix}tables.symbols"], lengths))
     hyper_tables = tensors[f"{prefix}tables.hyper"].numpy()
     coder = EntropyCoder(symbol_tables=[row.numpy() for row in rows], hyper_tables=hyper_tables)
-    # The stream id covers everything that a reader needs from bytes to y_hat: not g_a, h_a and the heads.
+    # The stream id is a digest of all weights that a decoder needs from bytes to y_hat, without g_a, h_a and the heads.
     parts = ("hyperprior.deviation", "hyperprior.log_gain.", "hyperprior.indexes.", "hyperprior.means.", "tables.")
     between = tuple(prefix + part for part in parts)
     return Autoencoding(
@@ -208,7 +208,7 @@ def _freeze(prefix: str, networks: HighAutoencoder | MediumAutoencoder, tables: 
     if not isinstance(indexes, ScaleIndexes):
         raise TypeError("cannot freeze networks whose scale path is frozen already: they were read from a weights file")
     weights = indexes.integers()
-    FrozenScaleIndexes(weights)  # raises InexactScalePathError where a sum could reach 2^24
+    FrozenScaleIndexes(weights)  # built only for its check: raises InexactScalePathError if a sum could reach 2^24
     tensors = {
         name: to_stored(name, tensor)
         for name, tensor in networks.state_dict().items()

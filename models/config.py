@@ -173,7 +173,7 @@ RELEASED = Architecture(
         basis="dct",
         hyper_channels=64,
         energy_groups=32,
-        # the wide encoder: 6.7 GMAC per picture
+        # The wide encoder takes 6.7 GMAC per picture.
         encoder=EncoderConfig(wide=256, wide_blocks=6, deep=512, deep_blocks=6),
         feature_channels=96,
         context_reads=96,
@@ -191,13 +191,13 @@ RELEASED = Architecture(
         context_reads=192,
         context_channels=96,
     ),
-    # 6.8 GMAC per picture, too slow for hits on a CPU
+    # The head high-gpu takes 6.8 GMAC per picture, too many for hits on a CPU.
     high_gpu=HighHeadConfig(linear="matrix", reads=384, deep=384, deep_blocks=4, wide=256, wide_blocks=10),
     high_cpu=HighHeadConfig(linear="dct", reads=256, deep=96, deep_blocks=1, wide=40, wide_blocks=2),
     medium_head=MediumHeadConfig(width=56, blocks=2),
-    # at most 0.2 GMAC per picture, including the means and the exact path
+    # The translator is limited to 0.2 GMAC per picture, including the means and the exact path.
     medium_cpu=TranslatorConfig(linear="dct", edges=20, width=112, blocks=4),
-    # 0.8 GMAC per picture
+    # The head medium-gpu takes 0.8 GMAC per picture.
     medium_gpu=TranslatorConfig(linear="dct", edges=48, width=256, blocks=5),
     light_encoder=EncoderConfig(wide=160, wide_blocks=5, deep=320, deep_blocks=6),
 )

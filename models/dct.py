@@ -52,7 +52,7 @@ class DctSynthesis(nn.Module):
         with torch.autocast(y_hat.device.type, enabled=False):
             batch, _, height, width = y_hat.shape
             blocks = self.inverse @ (self._coefficients(y_hat.float()) @ self.inverse.T)
-            x_hat = blocks.movedim(3, -1) @ self.colours + self.bias  # (B, H, W, S, S, 3)
+            x_hat = blocks.movedim(3, -1) @ self.colours + self.bias  # shape (B, H, W, S, S, 3)
             side = self.stride_px
             pixels: Tensor = x_hat.permute(0, 5, 1, 3, 2, 4)
             return pixels.reshape(batch, 3, height * side, width * side)

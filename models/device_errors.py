@@ -59,7 +59,7 @@ def halve_once(call: Callable[[Sequence[Item]], Result], items: Sequence[Item]) 
     except RuntimeError as error:
         if not is_out_of_memory(error) or len(items) == 1:
             raise
-    # outside the except block, because the error's traceback would keep the first attempt's tensors in memory
+    # The second attempt is outside the except block, because the error's traceback would keep the first one's tensors.
     half = len(items) // 2
     return [call(items[:half]), call(items[half:])]
 
@@ -67,5 +67,5 @@ def halve_once(call: Callable[[Sequence[Item]], Result], items: Sequence[Item]) 
 def _check_device(device: str, error: RuntimeError, probe: Callable[[str], None]) -> None:
     try:
         probe(device)
-    except (RuntimeError, AssertionError):  # a torch built without CUDA raises AssertionError
+    except (RuntimeError, AssertionError):  # torch.cuda functions raise AssertionError in a torch built without CUDA.
         raise DeviceLost(f"the device {device} has failed and cannot be used again: {error}") from error

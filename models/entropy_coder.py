@@ -42,10 +42,9 @@ class EntropyCoder:
         """
         supports = [support_of(index) for index in range(SCALE_COUNT)]
         if [len(table) for table in symbol_tables] != [2 * support + 2 for support in supports]:
-            message = (
+            raise ValueError(
                 "a symbol table does not have 2 * support_of(index) + 2 counts: the weights are of another version"
             )
-            raise ValueError(message)
         groups, self._hyper_channels, _ = hyper_tables.shape
         hyper_rows = list(hyper_tables.reshape(groups * self._hyper_channels, -1))
         self._tables = pack_tables(symbol_tables + hyper_rows, supports + [HYPER_LIMIT] * len(hyper_rows))
@@ -116,7 +115,7 @@ class Decoding:
         if self._at != len(self._words):
             raise DamagedBitstream("the entropy-coded part has words left over after its last symbol")
         if not np.array_equal(self._states, _first_states(checksum)):
-            raise DamagedBitstream("the checksum of header and symbols does not match")
+            raise DamagedBitstream("the checksum of header and symbols does not match the decoded ones")
 
     def _pop_values(self, chosen: U16) -> I16:
         values, self._at = self._coder.pop(chosen, self._states, self._words, self._at)

@@ -123,7 +123,7 @@ class Hyperprior(nn.Module):
         self.means.neighbours.copy_(neighbour_weight.repeat(4, 1) / 4)
         if isinstance(self.indexes, FrozenScaleIndexes):
             raise TypeError("cannot initialise a frozen scale path: build new networks instead")
-        octave = math.log(2) / LOG_STEP  # scale indexes per doubling of the scale
+        octave = math.log(2) / LOG_STEP  # number of scale indexes by which the scale doubles
         self.indexes.second.zero_()
         bias = torch.zeros_like(deviation)
         for group, of_group in enumerate(torch.arange(len(deviation)).tensor_split(groups)):

@@ -122,7 +122,8 @@ class LatentCodec:
     @torch.no_grad()
     def _analyse(self, *pictures: Pixels) -> Tensor:
         x = pad_to_cells(to_tensor(np.stack(pictures), self.device), self._networks.config)
-        # bf16 as in training: it moves y by less than the rounding does, and a decoder never recomputes y
+        # The analysis may run in bf16, as in training: this changes y by less than the rounding does, and a decoder
+        # never recomputes y.
         with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=self.kernels.analysis == "bfloat16"):
             y: Tensor = self._analysis(x, self._networks.hyperprior.deviation)
         return y

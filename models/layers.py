@@ -102,7 +102,7 @@ class QualityTable(nn.Module):
 
     def forward(self, quality: Tensor) -> Tensor:
         """Map qualities (B,) int64 to vectors (B, C)."""
-        # A sum instead of a matrix product, because a GPU in training may round the factors of a product to TF32.
+        # The interpolation is a sum, because a GPU in training may round the factors of a matrix product to TF32.
         return (self.mix[quality][..., None] * self.knots).sum(1)
 
     def table(self) -> Tensor:

@@ -24,5 +24,5 @@ def compile_loop(loop: _Loop) -> _Loop:
 
     try:
         return machine_code(kept=True)
-    except RuntimeError:  # no cache directory is writable, so every start of the process compiles for some seconds
+    except RuntimeError:  # numba finds no writable cache directory, so each process compiles for some seconds
         return machine_code(kept=False)

@@ -51,7 +51,7 @@ class Checkerboard:
 
 @cache
 def _board(height: int, width: int, device: str) -> Checkerboard:
-    with torch.inference_mode(mode=False):  # The result is cached, and inference tensors could not be used in autograd.
+    with torch.inference_mode(mode=False):  # The cached result may be used with gradients; an inference tensor may not.
         rows = torch.arange(height)[:, None] + torch.arange(width)
         parity = rows.flatten() % 2
         anchors, others = ((parity == side).nonzero()[:, 0].to(device) for side in (0, 1))
@@ -91,9 +91,8 @@ class Means(nn.Module):
         """Return mu (B, O, N) of the other cells from the features of h1 and y_hat of the anchors (B, A, N)."""
         reads = self.enter.weight.shape[1]
         seen = activate(self.enter.of_cells(compress(anchors[..., :reads] / deviation[:reads])))
-        blank = activate(self.enter.bias).expand(
-            len(seen), len(board.others), -1
-        )  # the output of `enter` for a cell whose y_hat is zero
+        # the value of the non-anchor cells: the output of `enter` for a y_hat of zero
+        blank = activate(self.enter.bias).expand(len(seen), len(board.others), -1)
         h = self.spatial(torch.cat([board.join(seen, blank), features], dim=1))
         h = activate(self.mix.of_cells(board.take(h, board.others)))
         between = self._between(board.join(anchors, torch.zeros_like(anchors)))

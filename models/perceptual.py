@@ -50,7 +50,7 @@ class _Plane:
     square: Tensor
 
     def repeat(self, times: int) -> _Plane:
-        if times == 1:  # repeat() would copy
+        if times == 1:  # Tensor.repeat would copy the tensors even then
             return self
         return _Plane(*(part.repeat(times, 1, 1, 1) for part in (self.whole, self.sampled, self.mean, self.square)))
 
@@ -179,9 +179,10 @@ def _scale_error(reference: _Plane, decoded: _Plane, scale: Scale) -> Tensor:
     structure = (1 - likeness * covariance / variances).clamp_min(0)
     edges = (1 + (decoded.sampled - decoded.mean).abs()) / (1 + (reference.sampled - reference.mean).abs()) - 1
     kinds = (structure, edges.clamp_min(0), (-edges).clamp_min(0))
-    means = torch.stack([kind.mean((2, 3)) for kind in kinds], dim=2)  # (B, colour, kind)
+    means = torch.stack([kind.mean((2, 3)) for kind in kinds], dim=2)  # shape (B, colour, kind of error map)
     fourth = torch.stack([kind.square().square().mean((2, 3)) for kind in kinds], dim=2)
-    both = torch.stack([means, (fourth + _STEADY**4).sqrt().sqrt()], dim=2)  # (B, colour, norm, kind)
+    # shape (B, colour, norm, kind of error map)
+    both = torch.stack([means, (fourth + _STEADY**4).sqrt().sqrt()], dim=2)
     return (both * scale.weights).flatten(1).sum(1)
 
 

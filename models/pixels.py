@@ -12,7 +12,7 @@ from models.picture_array import Pixels
 
 def to_tensor(pixels: Pixels, device: str = "cpu") -> Tensor:
     """Convert pixels (H, W, 3) or (B, H, W, 3) in uint8 to a float32 tensor (B, 3, H, W) in 0..1, channels_last."""
-    writable = np.array(pixels).reshape(-1, *pixels.shape[-3:])  # a copy: torch warns about Pillow's read-only arrays
+    writable = np.array(pixels).reshape(-1, *pixels.shape[-3:])  # a copy, because torch warns about read-only arrays
     x = torch.from_numpy(writable).to(device).permute(0, 3, 1, 2)
     return (x.float() / 255).contiguous(memory_format=torch.channels_last)
 

@@ -32,7 +32,7 @@ class Readers:
         weights = tuple(_weight(part) for part in text.split(","))
         names = [name for name, _ in weights]
         if len(set(names)) < len(names):
-            raise ReadersError(f"{text!r} names a head twice")
+            raise ReadersError(f"{text!r} names a head twice, but each head has one weight")
         if not any(name != "medium" for name in names):
             raise ReadersError(
                 f"{text!r} must name high-gpu or high-cpu, because the quality is that of the 344 picture"

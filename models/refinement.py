@@ -107,7 +107,8 @@ class Refinement:
         self._last = steps
         self._sought, self._write = sought, write
         hyperprior, device = sought.hyperprior, sought.y.device
-        self._noise = torch.Generator(device).manual_seed(0)  # repeating a search gives the same latent
+        # a fixed seed, so that a repeated search gives the same latent
+        self._noise = torch.Generator(device).manual_seed(0)
         self._weight = quality_lambdas(str(device))[sought.quality] * sought.picture_px
         with torch.no_grad():
             self._gain = hyperprior.gain(sought.quality)

@@ -41,7 +41,7 @@ class Rounding:
         for index in range(SCALE_COUNT):
             counts, support = tables[index].double(), support_of(index)
             cost = -torch.log2(counts / counts.sum())[support : 2 * support + 1]
-            # a |q| beyond the table's support is coded by an escape, taken as 8 bits more than the largest |q|
+            # A |q| beyond the table's support needs an escape, taken here as 8 bits more than the largest |q| in it.
             beyond = cost[-1:].expand(max(0, _LARGEST + 1 - len(cost))) + 8.0
             rows.append(torch.cat([cost, beyond])[: _LARGEST + 1])
         return cls(torch.stack(rows).float(), strength)

@@ -24,7 +24,7 @@ PEAK = 255.0
 IDENTICAL_PSNR_DB = 100.0
 
 _BLUR_SIGMA_PX = 1.5
-_BLUR_RADIUS_PX = 5  # int(3.33 * sigma + 0.5), as the package's gaussian_filter(truncate=3.33)
+_BLUR_RADIUS_PX = 5  # int(3.33 * sigma + 0.5), as in the ssimulacra2 package: gaussian_filter(truncate=3.33)
 _SMALLEST_SIDE_PX = 8
 
 

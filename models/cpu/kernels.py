@@ -69,10 +69,10 @@ def parse_formats(text: str) -> dict[str, str]:
     parts = [part.strip().partition("=") for part in text.split(",")]
     found = {group: name for group, _, name in parts}
     if len(found) < len(parts):
-        raise KernelsError(f"{text!r} names a group of kernels twice")
+        raise KernelsError(f"{text!r} names a group of kernels twice, but each has one number format")
     for group, name in found.items():
         if name not in FORMATS.get(group, ()):
-            raise KernelsError(f"each part must be one of {_choices()}, not {group}={name}")
+            raise KernelsError(f"each part of {text!r} must be one of {_choices()}, not {group}={name}")
     return found
 
 
@@ -90,7 +90,7 @@ def _choices() -> str:
 @cache
 def _quickest(group: str, device: str) -> str:
     """Return the fastest format of a group, measured once per process, so that all its codecs use the same one."""
-    if device != "cpu" and group != "exact":  # the exact path always runs on the CPU
+    if device != "cpu" and group != "exact":  # The exact path runs on the CPU even if the codec's device is a GPU.
         return "bfloat16"
     from models.cpu import product_timing
 

@@ -63,7 +63,7 @@ class Decoded:
     t: Tensor
     """(P + 1, n) in float32; the last row is zero and stands for cells beyond the grid."""
     quiet: Tensor
-    """(P, n - 32): channels 32 and later of t in bf16, for a linear path by a full matrix; (P, 0) without such a path."""
+    """(P, n - 32): channels from 32 on of t in bf16, for linear paths by a full matrix; (P, 0) without such a path."""
     read: Tensor
     """(P, n): `compress`(t) in the number format of the heads, the input of their networks."""
 
@@ -80,7 +80,7 @@ class FastLatent:
         deviation = hyperprior.deviation
         every = torch.arange(QUALITIES)
         self._steps: F32 = (1 / (hyperprior.gain(every)[:, :, 0, 0] * deviation)).numpy()
-        # `read` includes the division of h1 by `Means.unit`
+        # The division of h1 by `Means.unit` is folded into the weights of the first layer, `read`.
         self._read, self._read_bias = matrix(means.read.weight / means.unit), numbers(means.read.bias)
         self._anchor, self._anchor_bias = matrix(means.anchor.weight), numbers(means.anchor.bias)
         self._enter, self._enter_bias = matrix(means.enter.weight), numbers(means.enter.bias)

@@ -38,7 +38,7 @@ class FastScales:
         self._mix, self._second = self._multiply.right(weights.mix), self._multiply.right(weights.second)
         self._mix_bias: I32 = weights.mix_bias.numpy().astype(np.int32)
         self._bias: I32 = weights.bias.numpy().astype(np.int32)
-        # compiles the loops now, so that the first request does not wait for it
+        # One call with zeros compiles the loops now, so that the first request does not wait for the compiler.
         self.indexes(self.upsample(np.zeros((channels, GRID // 2, GRID // 2), np.int16)), quality=0, channels=32)
 
     def upsample(self, z: I16) -> I8:

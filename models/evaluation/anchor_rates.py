@@ -15,7 +15,7 @@ class AnchorRate:
     name: str
     against: str
     metric: Metric
-    percent: float | None  # None where no picture has curves that overlap enough
+    percent: float | None  # None where no picture has two curves that share a long enough range of scores
     pictures: int
     left_out: int
     whole_range: int

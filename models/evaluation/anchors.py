@@ -28,7 +28,7 @@ class Anchor:
     name: str
     settings: str  # the encoder settings as printed in tables; part of the cache key
     library: str  # the encoding library and its version; part of the cache key
-    qualities: tuple[int, ...]  # 11 qualities give BD-rates mostly within 0.5 % of those from 26 (measured)
+    qualities: tuple[int, ...]  # 11 qualities: BD-rates are mostly within 0.5 % of those from 26 (measured)
     encode: Callable[[Pixels, int], bytes]
     decode: Callable[[bytes], Pixels]
     best_quality: int = _BEST_QUALITY

@@ -28,7 +28,7 @@ class DecoderCost:
     macs: int
     means_macs: int  # the part of `macs` in the means and the exact path, which is the same for every head
     kmac_per_px: float  # `macs` / 1000 per pixel of the decoded picture
-    parameters: int  # of the modules that run, without the exact path, whose integers are no module parameters
+    parameters: int  # parameters of the modules that run, without the integers of the exact path
     synthesize_ms: float  # median time from symbols to pixels: means and head
 
 
@@ -37,7 +37,7 @@ class StageTimes:
     """Median times per picture that do not depend on the head."""
 
     encode_ms: float
-    read_ms: float  # of entropy decoding with the exact path
+    read_ms: float  # time of entropy decoding, including the exact path
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ def _watch_modules(flops: FlopCounterMode) -> Iterator[_Modules]:
 
 
 def _median_ms(calls: Sequence[Callable[[], object]], seconds: Callable[[], float]) -> float:
-    calls[0]()  # not timed: the first call with a shape builds kernels and buffers
+    calls[0]()  # a warm-up call, not timed: the first call with a shape builds kernels and buffers
     return median(_elapsed_ms(call, seconds) for call in calls)
 
 

@@ -18,7 +18,7 @@ _PROCESSES = 2
 
 def in_two_processes(work: Callable[[Job], Result], jobs: Sequence[Job]) -> Iterator[Result]:
     """Call `work` for each job in two worker processes; yield the results in the order of the jobs."""
-    # spawn, because a forked process has copies of locks that torch's threads hold, but not the threads
+    # Workers are spawned, because a forked process inherits locks that torch's threads hold, but not the threads.
     with ProcessPoolExecutor(_PROCESSES, mp_context=get_context("spawn")) as pool:
         try:
             yield from pool.map(work, jobs)
@@ -28,7 +28,7 @@ def in_two_processes(work: Callable[[Job], Result], jobs: Sequence[Job]) -> Iter
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    import torch  # imported here because most importers of this module do not need torch
+    import torch  # imported in this function, because most users of this module do not need torch
 
     before = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -52,14 +52,14 @@ class DeployedHead:
     steps: int
     pictures: int
     qualities: tuple[int, ...]
-    seconds: float  # mean time of an encode with its search
+    seconds: float  # mean time of one encode including its search
     gains: tuple[SearchGain, ...]
     plain_rates: tuple[BdRate, ...]
-    rates: tuple[BdRate, ...]  # in the order of `plain_rates`
+    rates: tuple[BdRate, ...]  # BD-rates of the searched bitstreams, in the order of `plain_rates`
     plain_pairs: tuple[PairRatio, ...]
-    pairs: tuple[PairRatio, ...]  # at the default quality, in the order of `plain_pairs`
+    pairs: tuple[PairRatio, ...]  # pair ratios of the searched bitstreams, in the order of `plain_pairs`
     plain_means: tuple[MeanPoint, ...]
-    means: tuple[MeanPoint, ...]  # of the searched bitstreams and of the anchors
+    means: tuple[MeanPoint, ...]  # mean points of the searched bitstreams and of the anchors
 
     def points(self, name: str) -> list[MeanPoint]:
         """Return the mean points at 344 px of an anchor, or of our searched bitstreams decoded by a head."""

@@ -44,11 +44,11 @@ from models.evaluation.worst import write_worst
 
 __all__ = ["EvaluateOptions", "Evaluation", "default_quality", "evaluate"]
 
-_QUALITIES = 12  # our qualities per curve (assumed); the rules in figures.py require at least 8
+_QUALITIES = 12  # qualities of our codec on each curve (assumed); the rules in figures.py require at least 8
 _QUICK_QUALITIES = 8
 _QUICK_PICTURES = 6
 _TIMED_PICTURES = 8
-_SCATTERED = (YARDSTICK, "JPEG")  # the anchors of the scatter plot: the published comparison, and the common format
+_SCATTERED = (YARDSTICK, "JPEG")  # the anchors in the scatter plot: AVIF, as in the published figures, and JPEG
 
 
 @dataclass(frozen=True)
@@ -56,10 +56,10 @@ class EvaluateOptions:
     folder: Path
     output: Path
     quick: bool = False
-    cache: Path | None = None  # None means the user's cache directory
-    weights: Path | None = None  # None means the released weights
-    qualities: tuple[int, ...] | None = None  # None means 12 qualities spread over 0..63
-    refine_steps: tuple[int, ...] = ()  # search lengths to measure; empty means no search
+    cache: Path | None = None  # folder of the anchors' measured files; None means the user's cache directory
+    weights: Path | None = None  # weights file; None means the released weights
+    qualities: tuple[int, ...] | None = None  # our qualities to measure; None means 12 spread over 0..63 (8 if quick)
+    refine_steps: tuple[int, ...] = ()  # lengths of the searches to measure, in steps; empty means no search
     refine_pictures: int = 12
     device: str = "cpu"
 

@@ -51,9 +51,9 @@ class Metric(StrEnum):
 class Ours(StrEnum):
     """Our own codecs, each of which has one rate-distortion curve per picture."""
 
-    HIGH = "high-gpu"  # the 344 picture by the better head
-    HIGH_CPU = "high-cpu"  # the 344 picture by the light head, from the same bitstreams
-    MEDIUM = "medium"  # the 172 picture by the translator, from the same bitstreams
+    HIGH = "high-gpu"  # the 344 picture, decoded by the better head
+    HIGH_CPU = "high-cpu"  # the 344 picture, decoded by the light head from the bitstreams of HIGH
+    MEDIUM = "medium"  # the 172 picture, decoded by the translator from the bitstreams of HIGH
     SHRUNK = "high-gpu, then LANCZOS"
     ALONE = "medium autoencoder alone"
 
@@ -70,7 +70,7 @@ BY_BD_RATE = (Ours.HIGH, Ours.HIGH_CPU, Ours.MEDIUM, Ours.ALONE)
 class Contender:
     """The scored files of one picture at one size by one codec, ours or an anchor."""
 
-    name: str  # the name of an anchor, or a value of `Ours`
+    name: str  # the name of an anchor (a format compared with), or a value of `Ours`
     size_px: int
     files: tuple[ScoredFile, ...]
 
@@ -93,7 +93,7 @@ class BdRate:
     size_px: int
     metric: Metric
     anchor: str  # the codec whose bytes are 100 %: the name of an anchor, or a value of `Ours`
-    percent: float | None  # None where no picture has curves that overlap enough
+    percent: float | None  # None where no picture has two curves that share a long enough range of scores
     pictures: int
     left_out: int
     whole_range: int
@@ -104,9 +104,9 @@ class PairRatio:
     quality: int
     metric: Metric
     anchor: str
-    ratio: float | None  # None where the anchor reaches our scores on no picture
+    ratio: float | None  # None where the anchor's files reach our scores on no picture
     pictures: int
-    left_out: int  # pictures where our score at 344 or at 172 is outside the anchor's range of scores
+    left_out: int  # number of pictures where our score at 344 or at 172 is outside the anchor's range of scores
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from models.scores import Ssimulacra2, psnr_db
 
 _MARGIN_PX, _GAP_PX, _HEADING_PX, _CAPTION_PX = 24, 12, 34, 46
-_NARROWEST_PX = 208  # least width of a cell: a caption is wider than a picture of 172 px
+_NARROWEST_PX = 208  # least width of a picture's cell on the page, because a caption is wider than 172 px
 _TITLE_PX, _TEXT_PX = 20, 14
 _INK, _FAINT = (31, 35, 40), (101, 109, 118)
 

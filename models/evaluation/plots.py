@@ -43,7 +43,7 @@ def plot_curves(points: Sequence[MeanPoint], path: Path) -> None:
     grid = figure.subplots(2, 2)
     for axes, panel in zip(grid.flat, _panels(), strict=True):
         _draw(axes, panel, [one for one in points if one.size_px == panel.size_px])
-    # One legend for all four panels: no panel has all lines, and our lines at 344 and at 172 share an entry.
+    # The four panels share one legend: no panel has all lines, and our lines at 344 and at 172 px have one entry.
     entries = {
         label: handle for axes in grid.flat for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
     }

@@ -75,8 +75,8 @@ class MedianRate:
 
     percent: float
     pictures: int
-    left_out: int  # pictures whose curves overlap too little
-    whole_range: int  # pictures whose curves both cover the whole range
+    left_out: int  # number of pictures whose two curves share too short a range of scores
+    whole_range: int  # number of pictures whose two curves both cover the whole range of scores
 
 
 def curve(points: Iterable[RatePoint]) -> Curve:
@@ -109,8 +109,8 @@ def bd_rate(ours: Curve, anchor: Curve, within: ScoreRange) -> float:
     high = min(within.high, ours.highest, anchor.highest)
     if high - low < within.shortest:
         raise OverlapError(
-            f"the curves overlap by {max(high - low, 0):.2f} within the scores {within.low} to {within.high}, "
-            f"at least {within.shortest} is needed"
+            f"the curves share a range of {max(high - low, 0):.2f} within the scores {within.low} to {within.high}; "
+            f"a BD-rate needs at least {within.shortest}"
         )
     area = ours.log_bytes().integrate(low, high) - anchor.log_bytes().integrate(low, high)
     return float(np.expm1(area / (high - low)) * 100)
@@ -128,7 +128,7 @@ def median_bd_rate(pairs: Sequence[tuple[Curve, Curve]], within: ScoreRange) -> 
         except OverlapError:
             continue
     if not rates:
-        raise OverlapError(f"none of {len(pairs)} pictures has curves that overlap by {within.shortest} or more")
+        raise OverlapError(f"none of {len(pairs)} pictures has two curves with {within.shortest} of score in common")
     return MedianRate(
         percent=median(rates),
         pictures=len(rates),

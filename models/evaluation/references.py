@@ -52,7 +52,7 @@ def resize(picture: Image.Image | NDArray[np.uint8], size_px: int) -> NDArray[np
     image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
     if image.size != (size_px, size_px):
         image = image.resize((size_px, size_px), Image.Resampling.LANCZOS)
-    return np.array(image, dtype=np.uint8)  # a copy, because torch needs writable memory
+    return np.array(image, dtype=np.uint8)  # a writable copy, as torch.from_numpy requires
 
 
 def _square(image: Image.Image) -> Image.Image:

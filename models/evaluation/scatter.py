@@ -15,7 +15,7 @@ from models.evaluation.plots import FAINT, GRID, INK, OURS
 
 _NAMED = 5
 _NAME_LETTERS = 20
-_LINE_PT, _NAME_PT = 10.5, 55.0  # vertical distance of names, and the horizontal distance at which they do not overlap
+_LINE_PT, _NAME_PT = 10.5, 55.0  # least vertical and horizontal distances of two names, in points, not to overlap
 _ASIDE_PT = 9.0
 
 
@@ -40,7 +40,7 @@ def plot_scatter(rates: Sequence[PictureRate], path: Path) -> None:
         f"AVIF: {anchor(YARDSTICK).settings}."
     )
     figure.supxlabel(note, fontsize=8.5, color=FAINT)
-    figure.draw_without_rendering()  # computes the layout, which `_name` needs to place the names
+    figure.draw_without_rendering()  # computes the axes' layout, by which `_name` places the pictures' names
     for axes, of_anchor in zip(panels, by_anchor.values(), strict=True):
         _name(axes, _dots(worst(of_anchor, _NAMED)), points_per_px=72 / figure.dpi)
     figure.savefig(path, dpi=150)

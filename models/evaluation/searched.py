@@ -41,7 +41,7 @@ class SearchedPicture:
     steps: int
     streams: tuple[StreamScores, ...]
     bitstreams: tuple[bytes, ...]
-    seconds: tuple[float, ...]  # time of each encode with its search, on one thread: CPU time on a CPU
+    seconds: tuple[float, ...]  # duration of each encode with its search on one thread (CPU time on a CPU)
 
     def bitstream_at(self, quality: int) -> bytes:
         """Return the searched bitstream of a quality. Raises `ValueError` where that quality was not searched."""
@@ -107,7 +107,11 @@ def _read_found(folder: Path, name: str, quality: int) -> _Found | None:
     try:
         seconds = float(json.loads(stream.with_suffix(".json").read_text())["seconds"])
         return _Found(stream.read_bytes(), seconds)
-    except (FileNotFoundError, ValueError, KeyError):  # not cached completely, so the caller searches again
+    except (
+        FileNotFoundError,
+        ValueError,
+        KeyError,
+    ):  # The cached stream is missing or incomplete; the caller searches again.
         return None
 
 

@@ -48,10 +48,10 @@ class Heads:
 class StreamScores:
     """The scores of one bitstream, decoded by each head and size."""
 
-    high: ScoredFile  # decoded to 344 by `high-gpu`
-    high_cpu: ScoredFile  # decoded to 344 by `high-cpu`
-    medium: ScoredFile  # decoded to 172 by the translator
-    shrunk: ScoredFile  # decoded to 344 by `high-gpu` and resized to 172 by LANCZOS, to compare with the translator
+    high: ScoredFile  # decoded to 344 px by the head `high-gpu`
+    high_cpu: ScoredFile  # decoded to 344 px by the head `high-cpu`
+    medium: ScoredFile  # decoded to 172 px by the translator
+    shrunk: ScoredFile  # decoded to 344 px by `high-gpu`, resized to 172 px by LANCZOS: compares with the translator
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class PictureStreams:
 
     path: Path
     streams: tuple[StreamScores, ...]
-    alone: tuple[ScoredFile, ...]  # by the medium autoencoder, a separate codec for 172 with its own bitstreams
+    alone: tuple[ScoredFile, ...]  # scores of the medium autoencoder, a separate codec for 172 px with own bitstreams
 
 
 class Scorer:

@@ -11,7 +11,7 @@ from models.evaluation.deployed import DeployedHead
 from models.evaluation.figures import BdRate, MeanPoint, Metric, Ours, PairRatio
 from models.evaluation.report import Evaluation
 
-_PIPED_WIDTH = 110  # columns if stdout is a pipe; rich's default of 80 would wrap the tables
+_PIPED_WIDTH = 110  # width in columns if stdout is a pipe; rich's default of 80 would wrap the tables
 _METRIC_LABELS = ((Metric.PSNR, "PSNR"), (Metric.SSIMULACRA2, "SSIMULACRA2"))
 _SHORT_LABELS = {Metric.PSNR: "PSNR", Metric.SSIMULACRA2: "SSIMU2"}
 

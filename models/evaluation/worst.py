@@ -72,7 +72,7 @@ def find_lost_window(original: NDArray[np.uint8], ours: NDArray[np.uint8], their
     lost = _squared_error(original, ours) - _squared_error(original, theirs)
     sums = ndimage.uniform_filter(lost, WINDOW_PX, mode="constant")
     half = WINDOW_PX // 2
-    # only windows that lie completely within the picture
+    # The sums of the windows that lie completely within the picture.
     inside = sums[half : HIGH_PX - half + 1, half : HIGH_PX - half + 1]
     top, left = np.unravel_index(int(inside.argmax()), inside.shape)
     return Window(left_px=int(left), top_px=int(top))

@@ -54,7 +54,9 @@ class HeadsTask:
         crops, quality = self._photographs.batch(self._options.recipe, phase, generator)
         half = self._options.half_precision
         y_hat = decode_latent(self._high, crops.pixels, quality, half_precision=half, phase=phase)
-        if self._note is not None and torch.is_grad_enabled():  # False in `Run.fixed_loss`, which must not train
+        if (
+            self._note is not None and torch.is_grad_enabled()
+        ):  # Gradients are off in `Run.fixed_loss`, which must not train.
             self._note.learn(y_hat, crops.half, quality)
         with torch.autocast(y_hat.device.type, dtype=torch.bfloat16, enabled=half):
             x_hat = self._light.high(y_hat, quality=quality, deviation=self._high.hyperprior.deviation)

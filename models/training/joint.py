@@ -44,7 +44,7 @@ class JointTask:
             start_shared(self._networks, photographs, seed=options.seed)
         self._error: Error | None = None
         if options.device.startswith("cuda"):
-            from models.training.fast_layers import speed_up  # imported here: CPU builds of torch come without Triton
+            from models.training.fast_layers import speed_up  # needs Triton, which CPU builds of torch lack
 
             speed_up(self._networks)
             self._error = CompiledError()

@@ -37,7 +37,7 @@ class Recipe:
     perceptual: float = 0.15
     """Share of SSIMULACRA2 in the distortion of the decay, 0..1; the flat part uses squared error alone (assumed)."""
 
-    # The schedule (schedule.py); times are fractions of the run's minutes
+    # The fields from here to `measure_every` set the schedule (schedule.py); times are fractions of the run's minutes.
     warm_up_steps: int = 500
     """Steps over which the learning rate rises linearly from 0 (assumed)."""
     warm_up_again_steps: int = 200
@@ -56,7 +56,7 @@ class Recipe:
     measure_every: float = 0.08
     """Interval between two log lines without validation pictures, as a fraction of the minutes (assumed)."""
 
-    # Intervals in seconds (stage_loop.py)
+    # The next fields are intervals of the training loop in seconds (stage_loop.py).
     validate_every_s: float = 600.0
     """Interval between two validations of the stages `medium` and `high` (assumed)."""
     validate_heads_every_s: float = 60.0
@@ -64,7 +64,7 @@ class Recipe:
     save_state_every_s: float = 120.0
     """Interval between two writes of state.pt, from which a stopped run is resumed (assumed)."""
 
-    # The optimizers (optimizers.py, muon.py)
+    # The next fields set the optimizers (optimizers.py, muon.py).
     linear_rate: float = 0.1
     """Factor on the learning rate of the linear paths (measured: 1 destroys their closed-form initialisation)."""
     betas: tuple[float, float] = (0.9, 0.98)
@@ -76,7 +76,7 @@ class Recipe:
     longest_average: float = 0.999
     """Decay factor of the weights' moving average, which is released (assumed)."""
 
-    # The loss (losses.py, joint.py)
+    # The next fields set the loss (losses.py, joint.py).
     high_head_shares: tuple[float, float] = (0.55, 0.45)
     """Weights of the 344 picture's distortions by `high-gpu` and by `high-cpu` (derived: they sum to 1, so that lambda
     keeps its meaning)."""
@@ -95,7 +95,7 @@ class Recipe:
     fixed_batches: int = 8
     """Batches of fixed crops whose loss compares two trainings: 256 crops with a GPU's batch of 32 (assumed)."""
 
-    # The release (release.py)
+    # The next fields set how a release is made from the weights (release.py).
     rounding_strengths: tuple[float, ...] = (2.0, 1.4, 3.0)
     """Rounding strengths of which a release takes the best, or the first without validation pictures (measured)."""
     counted_batches: int = 96

@@ -55,7 +55,7 @@ class Run:
     def fixed_loss(self) -> float:
         """Return the flat phase's loss of the averaged weights on fixed crops, the same crops at each call."""
         with torch.no_grad(), self._use_averaged(), torch.random.fork_rng():
-            torch.manual_seed(0)  # fixes the noise that replaces rounding in the likelihoods
+            torch.manual_seed(0)  # The seed fixes the noise that stands for rounding in the likelihoods.
             draws = [torch.Generator().manual_seed(seed) for seed in range(self.recipe.fixed_batches)]
             losses = [self.task.loss(draw, phase=FLAT) for draw in draws]
         return float(torch.stack(losses).mean())

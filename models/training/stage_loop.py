@@ -128,7 +128,7 @@ class _Loop:
             try:
                 self._follow(show, end)
             except BaseException:
-                with suppress(Exception):  # fails if the device is lost; the files written earlier then remain
+                with suppress(Exception):  # The write may fail on a lost device; the files written earlier then remain.
                     self._write()
                 raise
         self._finish()
@@ -230,9 +230,7 @@ class _Loop:
     def _flat_weights(self) -> Kept | None:
         if self._options.flat is None:
             return None
-        found = load_kept(
-            self._options.flat, FLAT
-        )  # read first, so that damaged weights fail before anything is written
+        found = load_kept(self._options.flat, FLAT)  # The weights are read first: damaged ones fail before any write.
         self._folder.mkdir(parents=True, exist_ok=True)
         self._log.begin_with(self._options.flat)
         return found
