@@ -67,7 +67,7 @@ class SharedLatent(nn.Module):
     """The high autoencoder and the light networks as one module, for joint training on their common latent."""
 
     def __init__(self, architecture: Architecture) -> None:
-        """Build both as `high` and `light`, so that parameters have the names of the weights file."""
+        """Build both modules as attributes `high` and `light`, so that parameters are named as in the weights file."""
         super().__init__()
         self.high = HighAutoencoder(architecture)
         self.light = LightNetworks(architecture)
@@ -75,7 +75,7 @@ class SharedLatent(nn.Module):
 
 @dataclass(frozen=True)
 class Networks:
-    """All networks of one weights file."""
+    """All networks of one weights file: two autoencoders and the light networks."""
 
     architecture: Architecture
     high: HighAutoencoder

@@ -111,7 +111,7 @@ class Decoding:
         return self._pop_values(index)
 
     def check(self, *, checksum: int) -> None:
-        """Raise `DamagedBitstream` unless all words were read and the states end at the encoder's, with `checksum`."""
+        """Raise `DamagedBitstream` unless all words have been read and the two states are those of `checksum`."""
         if self._at != len(self._words):
             raise DamagedBitstream("the entropy-coded part has words left over after its last symbol")
         if not np.array_equal(self._states, _first_states(checksum)):

@@ -39,7 +39,8 @@ _TEMPERATURES = (0.5, 0.22)
 _LAST_RATE = 0.02
 """Adam's learning rate at the last step, as a fraction of its first one."""
 _INSIDE = 0.49
-"""Largest initial distance of v from the plain code, in quantisation steps; at 0.5 it would round to another symbol."""
+"""Largest distance of the initial v from its quantised value, in quantisation steps; from 0.5 on it would be rounded to
+another symbol."""
 _FEW_STEPS = 80
 _PERCEPTUAL = 0.1
 """Share of SSIMULACRA2 in the distortion. 0.05 instead saves 0.4 % more bytes at equal PSNR and 4 % fewer at equal
@@ -86,7 +87,7 @@ class Reader:
 
 @dataclass(frozen=True)
 class SearchTask:
-    """The input of a search: latents y (B, N, H, W), their plain quantisation `start`, qualities (B,) and heads."""
+    """The input of a search: latents y (B, N, H, W), their ordinary quantisation `start`, qualities (B,) and heads."""
 
     y: Tensor
     start: Quantised
@@ -99,7 +100,7 @@ class SearchTask:
 
 
 class Refinement:
-    """A search for better latents: call `step` until `is_done`; `bitstreams` returns the best ones so far."""
+    """A search for better latents: call `step` until `is_done`; `bitstreams` returns the results at any time."""
 
     def __init__(self, sought: SearchTask, *, steps: int, write: Callable[[Quantised, int], bytes]) -> None:
         """Start a search of `steps` steps; `write` makes a bitstream of a `Quantised` batch of one and its quality."""
@@ -142,7 +143,7 @@ class Refinement:
 
     @torch.no_grad()
     def bitstreams(self) -> list[bytes]:
-        """Return a bitstream for each picture: of its searched latent, or of its plain encode if that is better."""
+        """Return a bitstream for each picture: of its searched latent, or of `start` if that has the lower loss."""
         sought = self._sought
         q, mu = self._code(lambda residual: torch.floor(residual + 0.5))
         better = self._judge(q, mu) < self._judge(sought.start.q, sought.start.y_hat * self._gain - sought.start.q)
@@ -152,7 +153,7 @@ class Refinement:
 
     @torch.no_grad()
     def _start_values(self) -> Tensor:
-        """Return the initial v: the plain code moved halfway towards y gain, by at most 0.49 quantisation steps."""
+        """Return the initial v: the quantised y_hat gain moved halfway towards y gain, by at most 0.49 steps."""
         decoded = self._sought.start.y_hat * self._gain
         return decoded + (0.5 * (self._sought.y * self._gain - decoded)).clamp(-_INSIDE, _INSIDE)
 

@@ -86,7 +86,7 @@ class FastHighHead:
         self._pixels = high_pixels(head.linear, deviation, bias=tiled, dtype=dtype)
 
     def run(self, decoded: Decoded, quality: int) -> U8:
-        """Return the picture (344, 344, 3) of a latent of this quality."""
+        """Decode one latent of this quality to its picture (344, 344, 3) in sRGB."""
         coarse = self._coarse.product(self._entry.run(decoded, quality), self._ascend)
         compile_loop(loops.ascend)(coarse, self._ascend_bias, self._square)
         for block in self._blocks:
@@ -111,7 +111,7 @@ class FastTranslator:
         self._pixels = medium_pixels(translator.linear, deviation, bias=bias, dtype=dtype)
 
     def run(self, decoded: Decoded, quality: int) -> U8:
-        """Return the picture (172, 172, 3) of a latent of this quality."""
+        """Decode one latent of this quality to its picture (172, 172, 3) in sRGB."""
         detail = self._detail.product(self._entry.run(decoded, quality), self._leave)
         torch.addmm(self._edges_bias, decoded.t[:-1], self._edges[: decoded.t.shape[1]], out=self._seen[:-1])
         across = self._seen.index_select(0, self._around).view(CELLS, -1)

@@ -107,7 +107,7 @@ class FastLatent:
         return numbers((seen * weights[:, None]).sum(0) + torch.from_numpy(self._taps_bias[:channels]))
 
     def decode(self, h1: I8, q: I16, quality: int) -> Decoded:
-        """Decode h1 (P, C) and q (P, n) of a quality; the P = 484 cells are in row-major order."""
+        """Return t = y_hat / deviation from h1 (P, C) and q (P, n) of a quality; P = 484 cells in row-major order."""
         channels, board = q.shape[1], self._board
         steps = self._steps[quality, :channels]
         t = torch.zeros(CELLS + 1, channels)
@@ -132,7 +132,7 @@ class FastLatent:
     def _between(self, compressed: Tensor, channels: int) -> F32:
         """Return the network's part of the non-anchor cells' means (O, n), before bias and neighbours' terms are added.
 
-        `compressed` holds the first channels of the decoded anchors.
+        `compressed` is compress(t) of the anchors in their first channels, the input of that network.
         """
         board = self._board
         seen = torch.mm(compressed, self._enter[: compressed.shape[1]]).numpy()

@@ -71,7 +71,7 @@ def indexes(sums: I32 | F32, bias: I32, index: U16) -> None:
 
 
 def features(read: F32, bias: F32, grid: F32) -> None:
-    """Add the bias to `read` (P, C), apply leaky ReLU, and write the features into a grid with a border."""
+    """Add the bias to `read` (P, C), apply leaky ReLU, and write the result into the interior of a bordered grid."""
     width = grid.shape[1] - 2
     for place in range(read.shape[0]):
         row, column = place // width + 1, place % width + 1
@@ -104,10 +104,10 @@ def decode_anchors(
 def between(
     seen: F32, blank: F32, grid: F32, weights: F32, bias: F32, cells: I32, around: I32, mixed: F32
 ) -> None:  # fmt: skip
-    """Write mixed (O, 2 C): a depthwise 3x3 filter over anchors and hyper features, at the non-anchor cells (O,).
+    """Write mixed (O, 2 C): a depthwise 3x3 filter over the features of anchors and of h1, at the non-anchor cells.
 
-    seen (A, C) holds the activated anchors, grid the hyper features. blank (O, C) is the filter's sum over the cells
-    that are not anchors. around (O, 4) has the anchors above, left, right and below; A stands for none.
+    seen (A, C) holds the features of the decoded anchors, grid those of h1. blank (O, C) is the filter's constant sum
+    over the non-anchor cells. around (O, 4) has the anchors above, left, right and below; A stands for none.
     """
     channels, width = seen.shape[1], grid.shape[1] - 2
     anchors = seen.shape[0]
@@ -160,7 +160,7 @@ def decode_others(
 
 
 def enter(sums: Kept, bias: F32, gain: F32, grid: Kept) -> None:
-    """Add the bias to sums (P, C), apply leaky ReLU and the gain (C,), and write them into a grid with a border."""
+    """Add the bias to sums (P, C), apply leaky ReLU and the gain (C,), and write to the interior of a bordered grid."""
     width = grid.shape[1] - 2
     for place in range(sums.shape[0]):
         row, column = place // width + 1, place % width + 1

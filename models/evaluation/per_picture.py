@@ -24,7 +24,7 @@ class PictureRate:
 
     @property
     def ratio(self) -> float | None:
-        """Return our bytes over the anchor's: the geometric mean of both rates, or None where a rate is None."""
+        """Return our bytes over the anchor's, the geometric mean of the ratios by both scores, or None without both."""
         if self.psnr_percent is None or self.ssimulacra2_percent is None:
             return None
         return geometric_mean([1 + percent / 100 for percent in (self.psnr_percent, self.ssimulacra2_percent)])

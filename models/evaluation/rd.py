@@ -80,7 +80,7 @@ class MedianRate:
 
 
 def curve(points: Iterable[RatePoint]) -> Curve:
-    """Return a curve of the points, without each point for which another has no more bytes and at least its score.
+    """Return the curve of the points that no other point dominates (with no more bytes and at least the same score).
 
     Raises `TooFewPointsError`.
     """
@@ -138,7 +138,7 @@ def median_bd_rate(pairs: Sequence[tuple[Curve, Curve]], within: ScoreRange) -> 
 
 
 def percent_or_nan(pairs: Sequence[tuple[Curve, Curve]], within: ScoreRange) -> float:
-    """Return the median BD-rate in per cent, or nan where no pair overlaps enough, as early in a training."""
+    """Return the median BD-rate in per cent, or nan where no pair overlaps enough, as happens early in a training."""
     try:
         return median_bd_rate(pairs, within).percent
     except OverlapError:

@@ -44,7 +44,7 @@ def write_json(evaluation: Evaluation, path: Path) -> None:
 
 
 def main_figures_line(evaluation: Evaluation) -> str:
-    """Return the main figures as one line of JSON; a BD-rate or ratio that no picture allows is null."""
+    """Return the main figures as one line of JSON; a BD-rate or ratio that could not be computed is null."""
     high, medium = (evaluation.at_default(ours) for ours in (Ours.HIGH, Ours.MEDIUM))
     gaps = evaluation.translator_gaps
     return json.dumps(

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from models.hyperprior import Hyperprior
 
 _ERROR_COST = 6 / math.log(2)
-"""Cost in the loss of an error of one quantisation step in one symbol (derived): lambda 255^2 / 3 times step^2, where
-step^2 = 18 / (ln 2 lambda 255^2) is optimal at high rate (`quality_step` in config.py)."""
+"""Cost, in the training loss, of an error of one quantisation step in one symbol (derived): lambda 255^2 / 3 times
+step^2, where step^2 = 18 / (ln 2 lambda 255^2) is optimal at high rate (`quality_step` in config.py)."""
 _STRIDE_PX = 16
 
 

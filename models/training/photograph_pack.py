@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _SAMPLE = 50
-"""Largest number of photographs in the sample that chooses the AVIF quality and measures the loss by it."""
+"""Largest number of photographs in the sample by which the AVIF quality is chosen and whose scores are reported."""
 _SPARE = 0.01
 """Share of the size limit that is left free, because the sample predicts the total size to within about 1 %."""
 _BEST_QUALITY = 95

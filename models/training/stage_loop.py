@@ -83,7 +83,7 @@ class _Loop:
         self._log = TrainingLog(folder)
         self._phase = FLAT_PHASE
         self._losses: list[float] = []
-        """The losses read since the last line of the log, which gets their mean."""
+        """The losses read since the last line of the log; the next line gets their mean."""
         self._damping = 1.0
         """Factor on the learning rate, halved each time the training diverges and falls back to earlier weights."""
         self._before = TrainingProgress(run=0)
@@ -161,7 +161,7 @@ class _Loop:
         return float(loss)
 
     def _check(self, loss: float) -> None:
-        """Enter the next phase, write or log where due; if the loss is not finite, go back to the weights on disk."""
+        """Enter the next phase, write or log where due; if `loss` is not finite, go back to the last written weights."""
         if not math.isfinite(loss):
             self._go_back()
             return
