@@ -1,1 +1,4 @@
-"""The codec of latentedge: tensors and bytes. Knows nothing of HTTP or of the store; importing it imports no torch."""
+"""The codec of latentedge: tensors and bytes, without HTTP and without the store.
+
+Importing this package does not import torch.
+"""

@@ -1,10 +1,10 @@
-"""All networks of a weights file, as modules. codec.py turns bytes into pictures with them.
+"""All networks of a weights file, as torch modules. codec.py encodes and decodes pictures with them.
 
-1. `HighAutoencoder`: 344x344 <-> latent on 22x22; the latent that the store holds. Its own head is `high-gpu`. It may
-   also have `medium-gpu`, which decodes the same latent to the medium picture.
-2. `MediumAutoencoder`: 172x172 <-> latent on 22x22; a codec of its own.
-3. `LightNetworks`: the networks for a CPU: `high-cpu`, a second synthesis of the high picture, the translator to the
-   medium picture (`?res=medium`), and optionally a second, cheaper analysis.
+1. `HighAutoencoder`: 344x344 picture <-> latent on a 22x22 grid, which the store keeps. Its head is `high-gpu`. It may
+   also have the head `medium-gpu`, which decodes the same latent to the 172x172 picture.
+2. `MediumAutoencoder`: 172x172 picture <-> another latent on a 22x22 grid; a separate codec, for comparison.
+3. `LightNetworks`: the cheap networks for a CPU, on the latent of `HighAutoencoder`: the head `high-cpu` of the 344
+   picture, the translator to the 172 picture, and optionally a cheaper analysis.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class HighAutoencoder(nn.Module):
-    """Analysis, hyperprior and GPU heads of the high picture."""
+    """Analysis, hyperprior and GPU heads for the 344 picture (the high picture)."""
 
     def __init__(self, architecture: Architecture) -> None:
         """Build networks of the widths in `architecture`."""
@@ -40,7 +40,7 @@ class HighAutoencoder(nn.Module):
 
 
 class MediumAutoencoder(nn.Module):
-    """Analysis, hyperprior and head of the medium picture."""
+    """Analysis, hyperprior and head for the 172 picture (the medium picture), as a separate codec."""
 
     def __init__(self, architecture: Architecture) -> None:
         """Build networks of the widths in `architecture`."""
@@ -52,7 +52,7 @@ class MediumAutoencoder(nn.Module):
 
 
 class LightNetworks(nn.Module):
-    """The cheap networks on the high latent: a head for each picture size, and an analysis if any."""
+    """The cheap networks for a CPU: a head for each picture size, and optionally an analysis, for the high latent."""
 
     def __init__(self, architecture: Architecture) -> None:
         """Build networks of the widths in `architecture`."""
@@ -64,10 +64,10 @@ class LightNetworks(nn.Module):
 
 
 class SharedLatent(nn.Module):
-    """The high autoencoder and all networks that read or write its latent, for joint training."""
+    """The high autoencoder and the light networks as one module, for joint training on their common latent."""
 
     def __init__(self, architecture: Architecture) -> None:
-        """Build them under the names of the weights file."""
+        """Build both modules as attributes `high` and `light`, so that parameters are named as in the weights file."""
         super().__init__()
         self.high = HighAutoencoder(architecture)
         self.light = LightNetworks(architecture)
@@ -75,7 +75,7 @@ class SharedLatent(nn.Module):
 
 @dataclass(frozen=True)
 class Networks:
-    """All networks of one weights file."""
+    """All networks of one weights file: two autoencoders and the light networks."""
 
     architecture: Architecture
     high: HighAutoencoder
@@ -84,17 +84,20 @@ class Networks:
 
     @classmethod
     def of(cls, architecture: Architecture) -> Self:
-        """Build new networks, whose weights are to be filled in."""
+        """Build networks with initial weights; the caller trains them or loads weights into them."""
         return cls(
             architecture, HighAutoencoder(architecture), MediumAutoencoder(architecture), LightNetworks(architecture)
         )
 
     def parts(self) -> tuple[HighAutoencoder, MediumAutoencoder, LightNetworks]:
-        """Return the three modules."""
+        """Return the modules `high`, `medium` and `light`."""
         return self.high, self.medium, self.light
 
 
 def pad_to_cells(x: Tensor, config: AutoencoderConfig) -> Tensor:
-    """Replicate the right and bottom edge of x (B, 3, S, S) up to whole latent cells. Nothing else pads."""
+    """Pad x (B, 3, S, S) at the right and the bottom, by replication, to a multiple of the stride.
+
+    344 becomes 352 (stride 16), and 172 becomes 176 (stride 8).
+    """
     spare = config.padded_px - config.size_px
     return F.pad(x, (0, spare, 0, spare), mode="replicate")

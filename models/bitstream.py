@@ -1,4 +1,4 @@
-"""The wire format of one latent. Standard library only: it checks lengths and checksums, without tables or tensors.
+"""The wire format of one latent. Standard library only: it parses and checks fields, but does not decode the words.
 
     offset  bytes  field
     0       2      magic "LE"
@@ -9,11 +9,10 @@
     9       2..4   width and height in pixels, each an unsigned LEB128 varint
     .       4 n    words of the entropy coder, 32 bits each, little-endian; they end where the bitstream ends
 
-The header of a 344x344 picture takes 13 bytes. z is decoded before y by the same entropy coder, so its length needs no
-field.
-The coder's first state starts at the CRC-32 of all header bytes and then the symbols (z, then q, 16 bits each,
-little-endian), and decoding must end at the same state. A decoder that reads other symbols or another header than the
-encoder wrote, for any reason, raises an error instead of returning a wrong picture.
+The header of a 344x344 picture takes 13 bytes. The words hold z and then y, from one entropy coder, so neither needs a
+length field. The coder's first state starts at 2^32 plus the CRC-32 over the header bytes and the symbols (z, then q,
+as 16-bit little-endian integers), and decoding must end at the same state. A decoder that gets other symbols or another
+header than the encoder wrote, for any reason, therefore raises an error instead of returning a wrong picture.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ VERSION = 2
 FLAG_MEDIUM = 1
 STREAM_ID_BYTES = 4
 MAX_WORDS_BYTES = 1 << 20
-"""Largest length of the words (derived: 40 bits for each of the 22*22*384 symbols of the worst picture)."""
+"""Upper limit of the words in bytes (derived: room for 40 bits for each of the 22 * 22 * 384 symbols of a latent)."""
 
 _WORD_BYTES = 4
 _FIXED_BYTES = 9
@@ -36,12 +35,12 @@ _VARINT_BYTES = 2
 
 
 class BitstreamError(Exception):
-    """Root of all errors in a bitstream.
+    """Base class of all errors in a bitstream.
 
     BitstreamError
-    +-- TruncatedBitstream   ends too early
-    +-- ForeignBitstream     another format, version, model or picture size
-    +-- DamagedBitstream     fields, words or checksum contradict each other
+    +-- TruncatedBitstream   it ends too early
+    +-- ForeignBitstream     it has another format, version, model or picture size than this reader
+    +-- DamagedBitstream     a field is out of range, or words and checksum do not match
     """
 
 
@@ -50,16 +49,16 @@ class TruncatedBitstream(BitstreamError):  # noqa: N818  the name says that it i
 
 
 class ForeignBitstream(BitstreamError):  # noqa: N818
-    """Another format, version, stream id or picture size than this reader's."""
+    """The bitstream has another format, version, stream id or picture size than this reader's."""
 
 
 class DamagedBitstream(BitstreamError):  # noqa: N818
-    """Fields out of range, words that do not decode, or a checksum that does not match."""
+    """A field of the bitstream is out of range, its words do not decode, or its checksum does not match."""
 
 
 @dataclass(frozen=True)
 class Bitstream:
-    """The fields of one bitstream, checked as far as possible without a model."""
+    """The fields of one bitstream: its header, and the entropy coder's words as bytes."""
 
     stream_id: bytes
     quality: int
@@ -71,28 +70,32 @@ class Bitstream:
 
     @property
     def header_bytes(self) -> int:
-        """Return the number of bytes before the words."""
+        """Return the length of the header in bytes."""
         return len(_head(self))
 
 
 def _varint(value: int) -> bytes:
-    """Return the unsigned LEB128 of a value, at most two bytes."""
+    """Encode a value below 2^14 as an unsigned LEB128 varint of one or two bytes."""
     return bytes([value]) if value < 0x80 else bytes([value & 0x7F | 0x80, value >> 7])  # noqa: PLR2004
 
 
 def _read_varint(blob: bytes, offset: int) -> tuple[int, int]:
-    """Return a value and the offset after it. Only the shortest form is accepted: one value has one encoding."""
+    """Decode the varint at `offset`; return its value and the offset after it.
+
+    Raises `TruncatedBitstream` where the blob ends in it, and `DamagedBitstream` where it is not in its shortest form
+    or longer than two bytes.
+    """
     value = 0
     for position in range(_VARINT_BYTES):
         if offset + position >= len(blob):
-            raise TruncatedBitstream("ends inside a size")
+            raise TruncatedBitstream("the bitstream ends inside its width or height")
         byte = blob[offset + position]
         value |= (byte & 0x7F) << (7 * position)
         if byte < 0x80:  # noqa: PLR2004
             if position and not byte:
-                raise DamagedBitstream("a size is not in its shortest form")
+                raise DamagedBitstream("the width or height is not in the shortest form of a varint")
             return value, offset + position + 1
-    raise DamagedBitstream("a size is longer than two bytes")
+    raise DamagedBitstream("the width or height is longer than two bytes")
 
 
 def _head(bitstream: Bitstream) -> bytes:
@@ -103,7 +106,7 @@ def _head(bitstream: Bitstream) -> bytes:
 
 
 def checksum(bitstream: Bitstream, *symbols: bytes | memoryview) -> int:
-    """Return the CRC-32 of header and symbols: the state at which the entropy coder starts and decoding ends."""
+    """Return the CRC-32 over the header and then the bytes of the symbols, for the entropy coder's first state."""
     found = zlib.crc32(_head(bitstream))
     for part in symbols:
         found = zlib.crc32(part, found)
@@ -111,17 +114,17 @@ def checksum(bitstream: Bitstream, *symbols: bytes | memoryview) -> int:
 
 
 def build(bitstream: Bitstream) -> bytes:
-    """Return the bytes of a bitstream."""
+    """Return the header and the words as the bytes of one bitstream."""
     return _head(bitstream) + bitstream.words
 
 
 def stream_id_of(blob: bytes) -> bytes:
-    """Return the stream id, even where the rest of the bitstream is damaged: `parse` checks the rest."""
+    """Return the four bytes of the stream id without checking any other field, which is `parse`'s work."""
     return blob[3:7]
 
 
 def parse(blob: bytes) -> Bitstream:
-    """Read and check every field, but do not decode the words. Raises a `BitstreamError`."""
+    """Read and check every field of a bitstream, without decoding its words. Raises a `BitstreamError`."""
     _check_start(blob)
     quality, flags = blob[7], blob[8]
     width_px, offset = _read_varint(blob, _FIXED_BYTES)
@@ -135,22 +138,22 @@ def parse(blob: bytes) -> Bitstream:
 
 def _check_start(blob: bytes) -> None:
     if not blob.startswith(MAGIC[: len(blob)]) or not blob:
-        raise ForeignBitstream("does not start like a latentedge bitstream")
+        raise ForeignBitstream(f"the bytes do not start with the {MAGIC!r} of a latentedge bitstream")
     if len(blob) < _FIXED_BYTES:
-        raise TruncatedBitstream("ends inside the header")
+        raise TruncatedBitstream(f"the bitstream ends inside its header, after {len(blob)} bytes")
     if blob[2] != VERSION:
-        raise ForeignBitstream(f"version {blob[2]}, this reader knows {VERSION}")
+        raise ForeignBitstream(f"the bitstream has version {blob[2]}, this reader knows version {VERSION} only")
 
 
 def _check_fields(quality: int, flags: int, *, side_px: tuple[int, int], words: bytes) -> None:
     if quality >= QUALITIES:
-        raise DamagedBitstream(f"quality {quality} is beyond {QUALITIES - 1}")
+        raise DamagedBitstream(f"the quality must be in 0..{QUALITIES - 1}, not {quality}")
     if flags & ~FLAG_MEDIUM:
-        raise ForeignBitstream(f"flags {flags:#04x} are unknown here")
+        raise ForeignBitstream(f"the flags {flags:#04x} have bits set that this reader does not know")
     expected_px = MEDIUM_PX if flags & FLAG_MEDIUM else HIGH_PX
     if side_px != (expected_px, expected_px):
-        raise ForeignBitstream(f"a {side_px[0]}x{side_px[1]} picture, expected {expected_px}x{expected_px}")
+        raise ForeignBitstream(f"the picture is {side_px[0]}x{side_px[1]}, expected {expected_px}x{expected_px}")
     if len(words) % _WORD_BYTES:
-        raise TruncatedBitstream("ends inside a word")
+        raise TruncatedBitstream(f"the bitstream ends inside a word: {len(words)} bytes are no multiple of 4")
     if len(words) > MAX_WORDS_BYTES:
-        raise DamagedBitstream(f"the entropy-coded part of {len(words)} bytes is larger than that of any picture")
+        raise DamagedBitstream(f"the entropy-coded part has {len(words)} bytes, the limit is {MAX_WORDS_BYTES}")

@@ -1,10 +1,10 @@
-"""The weights file: safetensors in and out, and digests that identify its streams and pictures. Nothing is unpickled.
+"""Write and read the weights file, a safetensors file (no pickle), and compute the stream ids and head ids from it.
 
-Names in the file: `high.*`, `medium.*` (the two autoencoders, each with `hyperprior.indexes.*` as integers and
-`tables.{symbols,hyper}` as counts), `light.high.*` (the CPU's head of the high picture), `light.medium.*` (the
-translator) and, where the architecture has them, `high.medium_head.*` (a GPU's head of the medium picture) and
-`light.analysis.*` (the CPU's analysis). The networks are built from the architecture in the metadata.
-Matrices are stored in half precision and computed with in float32.
+Names of the tensors: `high.*` and `medium.*` are the two autoencoders, each with `hyperprior.indexes.*` as integers and
+`tables.{symbols,hyper}` as counts. `light.high.*` is the head `high-cpu`, `light.medium.*` the translator. Optional,
+depending on the architecture: `high.medium_head.*`, the head `medium-gpu`, and `light.analysis.*`, the light encoder.
+The metadata hold the architecture, from which the networks are built. Matrices are stored in half precision and are
+converted to float32 when they are read.
 """
 
 from __future__ import annotations
@@ -40,25 +40,29 @@ _FORMAT = "latentedge-weights-4"
 
 
 class CheckpointError(Exception):
-    """The weights file is missing, damaged, or of another version of these networks."""
+    """The weights file is missing, damaged, of another version, or without a network that was asked for."""
 
 
 @dataclass(frozen=True)
 class ReleaseNotes:
-    """What the metadata of a weights file says about the release."""
+    """What the metadata of a weights file say about its training and its use."""
 
     default_quality: int
-    """Lowest quality with a mean SSIMULACRA2 of at least 70 on the validation pictures."""
+    """The lowest quality with a mean SSIMULACRA2 of at least 70 on the validation pictures."""
     rounding_strength: float
     """Weight of the squared error in the encoder's rounding (rounding.py), chosen on the validation pictures."""
     perceptual: float
-    """Share of SSIMULACRA2 in the distortion of the training."""
+    """Share of SSIMULACRA2, 0..1, in the distortion that the networks were trained for; the rest is squared error."""
     trained: str
+    """A sentence for people on how the weights were trained."""
 
 
 @dataclass(frozen=True)
 class Tables:
-    """CDF tables of one autoencoder: symbols (one row per scale index, of different lengths), hyper (groups, C, 31)."""
+    """The CDF tables of one autoencoder, as integer counts.
+
+    `symbols` has one table per scale index, of different lengths; `hyper` is (groups of qualities, C, 31).
+    """
 
     symbols: list[Tensor]
     hyper: Tensor
@@ -66,7 +70,7 @@ class Tables:
 
 @dataclass(frozen=True)
 class Autoencoding:
-    """One autoencoder ready to code: its networks, its entropy coder and the id of its streams."""
+    """One autoencoder as read from a weights file: its networks, entropy coder, rounding and stream id."""
 
     networks: HighAutoencoder | MediumAutoencoder
     coder: EntropyCoder
@@ -76,18 +80,18 @@ class Autoencoding:
 
 @dataclass(frozen=True)
 class HeadIds:
-    """Four bytes for each head, which change whenever its pictures may change."""
+    """The id of each head: the first four bytes of the SHA-256 of its weights."""
 
     high_gpu: bytes
     high_cpu: bytes
     medium_cpu: bytes
     medium_gpu: bytes
-    """The translator's id where the file has no such head."""
+    """Equal to `medium_cpu`, the translator's id, where the file has no head `medium-gpu`."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The contents of a weights file."""
+    """The contents of a weights file, with its networks built."""
 
     architecture: Architecture
     high: Autoencoding
@@ -98,16 +102,17 @@ class Checkpoint:
 
 
 def save(path: Path, networks: Networks, *, tables: tuple[Tables, Tables], notes: ReleaseNotes) -> None:
-    """Freeze the networks and write them, with the tables of the high autoencoder first.
+    """Convert trained networks to their stored formats and write a weights file.
 
-    Raises `InexactScalePathError` where a scale path is out of bounds.
+    `tables` are those of the high and of the medium autoencoder. Raises `InexactScalePathError` where the sums of a
+    scale path could reach 2^24, and `TypeError` where a scale path is frozen already.
     """
     tensors = _freeze("high", networks.high, tables[0]) | _freeze("medium", networks.medium, tables[1])
     tensors |= {f"light.{name}": to_stored(name, tensor) for name, tensor in networks.light.state_dict().items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_suffix(".new")
     save_file(tensors, fresh, metadata=_metadata(networks.architecture, notes))
-    fresh.chmod(0o644)  # safetensors makes it private to its owner, but a container may run as another user
+    fresh.chmod(0o644)  # safetensors creates the file with mode 0600, but a container may run as another user
     fresh.replace(path)
 
 
@@ -120,7 +125,7 @@ def _metadata(architecture: Architecture, notes: ReleaseNotes) -> dict[str, str]
 
 
 def load(path: Path | None = None) -> Checkpoint:
-    """Read a weights file, the released one by default. Raises `CheckpointError`."""
+    """Read a weights file, by default the released one, and build its networks. Raises `CheckpointError`."""
     chosen = path or RELEASED
     try:
         with safe_open(chosen, framework="pt") as file:
@@ -129,27 +134,30 @@ def load(path: Path | None = None) -> Checkpoint:
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"cannot read the weights in {chosen}: {error}") from error
     if metadata.get("format") != _FORMAT:
-        raise CheckpointError(f"{chosen} is not a {_FORMAT} file")
+        raise CheckpointError(f"the format of {chosen} is {metadata.get('format')!r}, not {_FORMAT!r}")
     try:
         architecture = _architecture(metadata["architecture"])
         return _assemble(architecture, tensors, _notes(metadata["notes"]))
     except (ArithmeticError, KeyError, RuntimeError, TypeError, ValueError, InexactScalePathError) as error:
-        raise CheckpointError(f"{chosen} does not fit these networks: {error}") from error
+        raise CheckpointError(f"the weights in {chosen} do not fit this version's networks: {error}") from error
 
 
 def _architecture(text: str) -> Architecture:
-    """Parse the architecture. Raises `ValueError` where these networks cannot be built from it."""
+    """Parse the architecture from its JSON. Raises `ValueError` where a field is missing, unknown or out of range."""
     found = TypeAdapter(Architecture).validate_json(text, strict=True)
     if asdict(found) != json.loads(text):
-        raise ValueError("its architecture has parts unknown to this version")
+        raise ValueError("the file's architecture has fields that are unknown to this version")
     return found
 
 
 def _notes(text: str) -> ReleaseNotes:
-    """Parse the notes. Raises `ValueError` where one is missing or mistyped, or the default quality is out of range."""
+    """Parse the release notes from their JSON.
+
+    Raises `ValueError` where a field is missing or of a wrong type, or the default quality is not in 0..63.
+    """
     found = TypeAdapter(ReleaseNotes).validate_json(text)
     if not 0 <= found.default_quality < QUALITIES:
-        raise ValueError(f"its default quality is 0 to {QUALITIES - 1}, not {found.default_quality}")
+        raise ValueError(f"the default quality must be in 0..{QUALITIES - 1}, not {found.default_quality}")
     return found
 
 
@@ -184,7 +192,7 @@ def _autoencoding(
     rows = list(torch.split(tensors[f"{prefix}tables.symbols"], lengths))
     hyper_tables = tensors[f"{prefix}tables.hyper"].numpy()
     coder = EntropyCoder(symbol_tables=[row.numpy() for row in rows], hyper_tables=hyper_tables)
-    # all networks between bytes and y_hat, without the two analysis transforms and the head
+    # The stream id is a digest of all weights that a decoder needs from bytes to y_hat, without g_a, h_a and the heads.
     parts = ("hyperprior.deviation", "hyperprior.log_gain.", "hyperprior.indexes.", "hyperprior.means.", "tables.")
     between = tuple(prefix + part for part in parts)
     return Autoencoding(
@@ -198,9 +206,9 @@ def _autoencoding(
 def _freeze(prefix: str, networks: HighAutoencoder | MediumAutoencoder, tables: Tables) -> dict[str, Tensor]:
     indexes = networks.hyperprior.indexes
     if not isinstance(indexes, ScaleIndexes):
-        raise TypeError("these networks are frozen already")
+        raise TypeError("cannot freeze networks whose scale path is frozen already: they were read from a weights file")
     weights = indexes.integers()
-    FrozenScaleIndexes(weights)  # checks the bound
+    FrozenScaleIndexes(weights)  # built only for its check: raises InexactScalePathError if a sum could reach 2^24
     tensors = {
         name: to_stored(name, tensor)
         for name, tensor in networks.state_dict().items()
@@ -215,9 +223,10 @@ def _freeze(prefix: str, networks: HighAutoencoder | MediumAutoencoder, tables: 
 
 
 def to_stored(name: str, tensor: Tensor) -> Tensor:
-    """Return a tensor as the file stores it.
+    """Return a parameter or buffer in the format in which the weights file stores it; `name` is its name in the file.
 
-    Matrices are in half precision; linear paths, gains and vectors in full; places of coefficients are integers.
+    Matrices are float16, but those of linear paths, gains and quality tables, and all vectors, are float32. Integers
+    are int16.
     """
     if not tensor.is_floating_point():
         return tensor.to(torch.int16).contiguous()

@@ -1,12 +1,12 @@
-"""The interface to the networks: pixels -> bitstream, bitstream -> symbols, symbols -> pictures.
+"""The public interface of the codec: pixels -> bitstream, bitstream -> symbols, symbols -> pictures.
 
-    Codec        the high autoencoder with both heads: one bitstream serves 344x344 and, by the translator, 172x172
-    MediumCodec  the medium autoencoder as a codec of its own: 172x172 only
+    Codec        the high autoencoder with a head for each size: a bitstream decodes to 344x344 and to 172x172
+    MediumCodec  the medium autoencoder, a separate codec for 172x172 only (used in evaluations)
 
-`read` is exact and runs on the CPU, one bitstream at a time, so that a bad one fails alone. `synthesize` takes a batch.
-Means and y_hat are in float32; the layers after y_hat may be bf16 (its 8 bits would shift a mean by 0.2 steps).
-cpu/ holds the fast decoder of a CPU, device/ the fast decoder of an accelerator.
-Any thread may call `read`; all other methods belong to one thread.
+`read` decodes symbols exactly, on the CPU and one bitstream at a time, so that a damaged bitstream fails alone.
+`synthesize` takes a batch. The means and y_hat are computed in float32, because the 8 bits of bf16 would shift a mean
+by 0.2 quantisation steps; the layers after y_hat may be bf16. cpu/ holds the fast decoder for a CPU, device/ the one
+for an accelerator. Any thread may call `read`; only one thread at a time may call the other methods.
 """
 
 from __future__ import annotations
@@ -46,17 +46,17 @@ __all__ = ["Codec", "MediumCodec", "PictureShapeError", "QualityError", "Symbols
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 _MEDIUM_WEIGHT = 0.3
-"""Weight of the 172 picture's distortion in a search for a 344 head; without it that picture gets 2 % worse (LOG.md).
-"""
+"""Weight of the 172 picture's distortion when a latent is searched for a 344 head. With weight 0 the 172 picture needs
+2 % more bytes at equal PSNR (LOG.md)."""
 
 
 class Codec(LatentCodec):
-    """344x344 pictures <-> bitstreams; both renditions from one bitstream."""
+    """The codec of 344x344 pictures: each bitstream decodes to a 344 and to a 172 picture."""
 
     def __init__(
         self, checkpoint: Checkpoint, *, device: str, kernels: Kernels, head: str, encoder: str = "auto"
     ) -> None:
-        """Use `load`."""
+        """Build a codec from a checkpoint that is read already; callers use `Codec.load`."""
         super().__init__(checkpoint, checkpoint.high, device=device, kernels=kernels)
         self.head = head
         light = checkpoint.light.requires_grad_(requires_grad=False).to(device)
@@ -68,7 +68,7 @@ class Codec(LatentCodec):
         self._decoder = self._build_decoder(_DTYPES[kernels.heads])
 
     def _build_decoder(self, dtype: torch.dtype) -> FastDecoder | DeviceDecoder:
-        """Convert the heads to their format, and return the decoder for this device."""
+        """Convert all heads to `dtype` in place, and return the decoder for this codec's device."""
         hyperprior, high, medium = self._networks.hyperprior, self._head, self._translator
         fast = FastDecoder(hyperprior, high=high, medium=medium, dtype=dtype) if self.device == "cpu" else None
         for network in self._heads.values():
@@ -85,14 +85,19 @@ class Codec(LatentCodec):
         head: str = "auto",
         encoder: str = "auto",
     ) -> Self:
-        """Read a weights file, the released one by default. Raises `CheckpointError` or `KernelsError`.
+        """Read a weights file, by default the released one, and return its codec.
 
-        `kernels` names the number formats of the products, as models/cpu/kernels.py parses them; formats that it does
-        not name are measured. Symbols are the same in every format. `head` chooses the heads: "cpu" the light ones
-        (`high-cpu` and the translator), "gpu" the better ones (`high-gpu`, and `medium-gpu` where the file has one),
-        "auto" the heads for this device. All heads read every latent; only the head ids differ. `encoder` chooses the
-        analysis: "light" the cheaper one, "wide" the better one, "auto" the light one on a CPU where the file has one.
-        Both write streams with the same id.
+        `kernels` names the number formats of the matrix products (see `parse_formats` in models/cpu/kernels.py); the
+        fastest format is measured for each group that it does not name. Decoded symbols are equal in every format.
+
+        `head` chooses the decoder networks: "cpu" the light heads (`high-cpu` and the translator), "gpu" the better
+        heads (`high-gpu`, and `medium-gpu` where the file has it), "auto" the heads for `device`. Every head decodes
+        every latent.
+
+        `encoder` chooses the analysis: "light" or "wide" (better); "auto" is the light one on a CPU where the file has
+        it, else the wide one. Both write streams with the same stream id.
+
+        Raises `CheckpointError` or `KernelsError`.
         """
         return cls(
             load(path),
@@ -103,9 +108,10 @@ class Codec(LatentCodec):
         )
 
     def encode(self, pixels: Pixels, *, quality: int, refine: int = 0) -> bytes:
-        """Encode (344, 344, 3) sRGB; `refine` steps of search improve the stream, at about 0.1 s each on one core.
+        """Encode a picture (344, 344, 3) in sRGB, and return its bitstream.
 
-        Raises `PictureShapeError` or `QualityError`.
+        `refine` is the number of steps of the search for a better latent (refinement.py), at about 0.1 s a step on one
+        core; 0 means no search. Raises `PictureShapeError` or `QualityError`.
         """
         if not refine:
             return super().encode(pixels, quality=quality)
@@ -117,10 +123,10 @@ class Codec(LatentCodec):
     def refinement(
         self, pictures: Sequence[Pixels], *, qualities: Sequence[int], steps: int, readers: Readers | None = None
     ) -> Refinement:
-        """Return a search for better latents of several pictures together, to be run in slices.
+        """Return a search for better latents of several pictures at once; the caller runs it by calling its `step`.
 
-        Without `readers` it serves the 344 head in use, and the 172 picture a little, so that it does not get worse.
-        Raises `PictureShapeError` or `QualityError`.
+        `readers` says for which heads to search. By default it is the 344 head in use with weight 1, and the 172 head
+        with weight 0.3, so that the 172 picture does not get worse. Raises `PictureShapeError` or `QualityError`.
         """
         for pixels, quality in zip(pictures, qualities, strict=True):
             self._check_input(pixels, quality)
@@ -137,7 +143,7 @@ class Codec(LatentCodec):
         return Refinement(sought, steps=steps, write=lambda coded, of_one: self._write(coded, quality=of_one))
 
     def _readers(self, pictures: Sequence[Pixels], readers: Readers) -> tuple[Reader, ...]:
-        """Return the heads with the weights in `readers`, each with the pictures that it should decode to."""
+        """Return a `Reader` for each head that `readers` names: the head, its reference pictures and its weight."""
         high = Original(torch.cat([to_tensor(pixels, self.device) for pixels in pictures]))
         medium = Original(torch.cat([to_tensor(lanczos_half(pixels), self.device) for pixels in pictures]))
         return tuple(
@@ -145,7 +151,10 @@ class Codec(LatentCodec):
         )
 
     def encode_to_bytes(self, pixels: Pixels, *, target_bytes: int) -> bytes:
-        """Return the bitstream of the highest quality that takes at most `target_bytes`. Raises `TargetError`."""
+        """Encode at the highest quality whose bitstream takes at most `target_bytes`, and return that bitstream.
+
+        Raises `TargetError` where quality 0 takes more, and `PictureShapeError`.
+        """
         self._check_input(pixels, 0)
         y = self._analyse(pixels)
         written: dict[int, bytes] = {}
@@ -157,9 +166,10 @@ class Codec(LatentCodec):
         return written[highest_quality(fits)]
 
     def encode_to_score(self, pixels: Pixels, *, ssimulacra2: float) -> bytes:
-        """Return the bitstream of the lowest quality whose 344x344 picture, decoded by the head in use, has this score.
+        """Encode at the lowest quality whose 344 picture scores at least `ssimulacra2`, and return the bitstream.
 
-        Where no quality reaches it, the quality is 63.
+        The picture is decoded by the 344 head in use. The quality is 63 where none reaches the score. Raises
+        `PictureShapeError`.
         """
         self._check_input(pixels, 0)
         y, scorer = self._analyse(pixels), Ssimulacra2(pixels)
@@ -172,39 +182,45 @@ class Codec(LatentCodec):
         return self._write(self._quantise(y, quality), quality=quality)
 
     def ssimulacra2(self, pixels: Pixels, blob: bytes) -> float:
-        """Return the score of the 344 picture that a bitstream decodes to, by the head in use.
+        """Decode `blob` to its 344 picture by the head in use, and return its SSIMULACRA2 score against `pixels`.
 
-        Raises a `BitstreamError` or `ScoreError`.
+        Raises a `BitstreamError`, or `ScoreError` where `pixels` is not (344, 344, 3).
         """
         (decoded,) = self.synthesize([self.read(blob)], size_px=HIGH_PX)
         return Ssimulacra2(pixels).score(decoded)
 
     @property
     def saves_by_batches(self) -> bool:
-        """Return whether pictures synthesised together cost less than one by one."""
+        """Return whether decoding pictures in a batch costs less than one by one: true except on a CPU."""
         return not isinstance(self._decoder, FastDecoder)
 
     def head_id(self, size_px: int) -> bytes:
-        """Return the 4 bytes that identify the head of a size; they change whenever its pictures may change."""
+        """Return a 4-byte digest of the weights of the head for `size_px` (344 or 172).
+
+        It changes whenever the pictures that the head decodes may change.
+        """
         return self._head_ids[size_px]
 
     def synthesize(self, symbols: Sequence[Symbols], *, size_px: int) -> list[Pixels]:
-        """Decode a batch of latents to pictures (size, size, 3) sRGB, size 344 or 172. Raises `DeviceLost`.
+        """Decode a batch of latents to pictures (size_px, size_px, 3) in sRGB; `size_px` is 344 or 172.
 
-        Where an accelerator lacks memory for the batch, it decodes two halves. Raises `torch.OutOfMemoryError` where a
-        half does not fit either.
+        An accelerator without memory for the whole batch decodes it in two halves. Raises `torch.OutOfMemoryError`
+        where a half does not fit either, `DeviceLost`, and `ValueError` for another size.
         """
         return self.submit(symbols, size_px=size_px).pictures()
 
     def submit(self, symbols: Sequence[Symbols], *, size_px: int) -> Ticket | ReadyPictures:
-        """Start `synthesize`; `pictures()` of the returned ticket waits for the result. A CPU decodes at once."""
+        """Start to decode as `synthesize` does; `pictures()` of the returned object waits for the result.
+
+        A CPU decodes before this returns.
+        """
         if size_px not in self._head_ids:
-            raise ValueError(f"no head makes {size_px} px")
+            raise ValueError(f"cannot decode to {size_px} px: the sizes are {HIGH_PX} and {MEDIUM_PX}")
         return self._decoder.submit(symbols, size_px=size_px)
 
     @torch.inference_mode()
     def synthesize_plainly(self, symbols: Sequence[Symbols], *, size_px: int) -> list[Pixels]:
-        """Decode by the networks' own modules: the reference for the fast decoders of CPU and GPU."""
+        """Decode as `synthesize` does, but by the plain torch modules: the tests' reference for the fast decoders."""
         return self._pictures(*self._latents(symbols), size_px)
 
     @torch.inference_mode()
@@ -218,35 +234,42 @@ class Codec(LatentCodec):
 
 
 class MediumCodec(LatentCodec):
-    """The medium autoencoder alone: 172x172 pictures <-> bitstreams of its own (flag bit 0)."""
+    """The codec of 172x172 pictures by the medium autoencoder. Its bitstreams (flag bit 0) are not `Codec`'s."""
 
     _flags = FLAG_MEDIUM
 
     def __init__(self, checkpoint: Checkpoint, *, device: str, kernels: Kernels) -> None:
-        """Use `load`."""
+        """Build a codec from a checkpoint that is read already; callers use `MediumCodec.load`."""
         super().__init__(checkpoint, checkpoint.medium, device=device, kernels=kernels)
         self._head = checkpoint.medium.networks.head
         set_precision(self._head, _DTYPES[kernels.heads])
 
     @classmethod
     def load(cls, path: Path | None = None, *, device: str = "cpu", kernels: str = "auto") -> Self:
-        """Read a weights file, the released one by default. Raises `CheckpointError` or `KernelsError`."""
+        """Read a weights file, by default the released one, and return the codec of its medium autoencoder.
+
+        `kernels` is as in `Codec.load`. Raises `CheckpointError` or `KernelsError`.
+        """
         return cls(load(path), device=device, kernels=Kernels.choose(kernels, device=device))
 
     @torch.inference_mode()
     def synthesize(self, symbols: Sequence[Symbols]) -> list[Pixels]:
-        """Decode a batch of latents to pictures (172, 172, 3) sRGB."""
+        """Decode a batch of latents to pictures (172, 172, 3) in sRGB."""
         y_hat, quality = self._latents(symbols)
         return to_pixels(self._head(y_hat, quality=quality, deviation=self._networks.hyperprior.deviation), MEDIUM_PX)
 
 
 def _analysis(checkpoint: Checkpoint, name: str, device: str) -> Analysis:
-    """Return the analysis of that name; `auto` is the light one on a CPU, where the file has one."""
+    """Return the analysis transform called `name`: wide, light, or auto.
+
+    auto is the light one on a CPU if the file has it, else the wide one. Raises `CheckpointError` where the file has no
+    light one, and `ValueError` for another name.
+    """
     if name not in {"auto", "light", "wide"}:
-        raise ValueError(f"an encoder is auto, light or wide, not {name!r}")
+        raise ValueError(f"the encoder must be auto, light or wide, not {name!r}")
     wide, light = checkpoint.high.networks.analysis, checkpoint.light.analysis
     if name == "light" and light is None:
-        raise CheckpointError("these weights have no light encoder")
+        raise CheckpointError("the weights file has no light encoder: choose the encoder auto or wide")
     if light is None or name == "wide" or (name == "auto" and device != "cpu"):
         return wide
     return light

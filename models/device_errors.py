@@ -1,8 +1,8 @@
-"""Tell an accelerator's failures apart: out of memory, lost, or a fault of the call. No error texts are parsed.
+"""Classify an accelerator's errors: out of memory, device lost, or an error of this call only. No texts are parsed.
 
-A CUDA error that ends the device's work (an illegal address, an unrecoverable memory error, a device that fell off its
-bus) is permanent: every later call of the process fails as well. Therefore the device is asked to finish its work after
-an error. Where that fails too, the device is lost, and this process cannot use it again.
+A sticky CUDA error (an illegal address, an uncorrectable memory error, a device that fell off its bus) makes every
+later CUDA call of the process fail as well. Therefore the device is synchronised after each error. If that fails too,
+the device is lost, and this process cannot use it again.
 """
 
 from __future__ import annotations
@@ -19,21 +19,22 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 _MEMORY_ALLOCATION = 2
-"""cudaErrorMemoryAllocation, raised for pinned memory and graphs; device memory raises `torch.OutOfMemoryError`."""
+"""cudaErrorMemoryAllocation. torch reports it for pinned host memory and CUDA graphs; for device memory it raises
+`torch.OutOfMemoryError` instead."""
 
 
 class DeviceLost(RuntimeError):  # noqa: N818  the name says that it is an error
-    """The accelerator itself has failed; another device must do the work."""
+    """The accelerator has failed for good, so this process must decode on another device."""
 
 
 def finish_work(device: str) -> None:
-    """Wait for all work of an accelerator, and raise its errors. On a CPU there is nothing to wait for."""
+    """Synchronise with a CUDA device and raise the errors of its queued work. Do nothing for any other device."""
     if torch.device(device).type == "cuda":
         torch.cuda.synchronize(device)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether less work at once may succeed."""
+    """Return whether the error says that memory is short, so that a smaller batch may succeed."""
     if isinstance(error, torch.AcceleratorError):
         return getattr(error, "error_code", None) == _MEMORY_ALLOCATION
     return isinstance(error, torch.OutOfMemoryError)
@@ -41,7 +42,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 @contextmanager
 def watching(device: str, *, probe: Callable[[str], None] = finish_work) -> Iterator[None]:
-    """Raise `DeviceLost` in place of an error that the device does not recover from; pass on all others unchanged."""
+    """Raise `DeviceLost` if the body fails and `probe` then fails too; let the body's error pass unchanged if not."""
     try:
         yield
     except RuntimeError as error:
@@ -52,13 +53,13 @@ def watching(device: str, *, probe: Callable[[str], None] = finish_work) -> Iter
 
 
 def halve_once(call: Callable[[Sequence[Item]], Result], items: Sequence[Item]) -> list[Result]:
-    """Return what `call` makes of all items or, where the device is out of memory, of their two halves."""
+    """Return [call(items)] or, where that runs out of device memory, the results of `call` for the two halves."""
     try:
         return [call(items)]
     except RuntimeError as error:
         if not is_out_of_memory(error) or len(items) == 1:
             raise
-    # outside the handler, because the error's traceback keeps tensors of the first try alive
+    # The second attempt is outside the except block, because the error's traceback would keep the first one's tensors.
     half = len(items) // 2
     return [call(items[:half]), call(items[half:])]
 
@@ -66,5 +67,5 @@ def halve_once(call: Callable[[Sequence[Item]], Result], items: Sequence[Item]) 
 def _check_device(device: str, error: RuntimeError, probe: Callable[[str], None]) -> None:
     try:
         probe(device)
-    except (RuntimeError, AssertionError):  # torch asserts that it was built for the device
-        raise DeviceLost(f"{device} has failed: {error}") from error
+    except (RuntimeError, AssertionError):  # torch.cuda functions raise AssertionError in a torch built without CUDA.
+        raise DeviceLost(f"the device {device} has failed and cannot be used again: {error}") from error

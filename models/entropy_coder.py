@@ -1,11 +1,12 @@
-"""Symbols and scale indexes <-> words, on interleaved ANS (rans.py). Uses the model's tables, not its networks.
+"""Entropy coding: symbols and scale indexes <-> 32-bit words, by the interleaved ANS of rans.py. No networks.
 
-z is decoded first. It gives the scale indexes, with which y is decoded: cell by cell, all channels of a cell together.
-The table of a symbol depends on z, quality and constants alone.
+z is decoded first. The caller computes the scale indexes from it, and with them y is decoded: position by position of
+the latent grid, all channels of a position together. The table of a symbol depends on z, the quality and constants
+only.
 
-The first state starts at LOWEST plus a checksum from the caller, the second at LOWEST. Decoding must end at the same
-two states with no word left, otherwise the words are damaged. The checksum must cover the symbols, because the bits of
-an escape leave no trace in a state.
+The encoder's first ANS state starts at LOWEST plus a checksum from the caller, its second state at LOWEST. Decoding
+must end at the same two states with no word left; otherwise the words are damaged. The checksum must cover the symbols,
+because a bit error inside an escape does not change the final states.
 """
 
 from __future__ import annotations
@@ -27,18 +28,23 @@ if TYPE_CHECKING:
     Ints = NDArray[np.int32]
 
 _STATE_WORDS = 4
-"""Words for both states, low word first; the other words follow in reverse order of writing."""
+"""32-bit words that hold the two final 64-bit states, low word first. The other words follow, last written first."""
 
 
 class EntropyCoder:
-    """Codes symbols with the frozen tables of one model."""
+    """Encodes and decodes symbols with the integer CDF tables of one autoencoder."""
 
     def __init__(self, *, symbol_tables: list[Ints], hyper_tables: Ints) -> None:
-        """Take symbol_tables[i] of 2 K_i + 2 counts and hyper_tables (groups, C, 31); each row sums to 2^16."""
+        """Build the coder from its tables of counts; each table sums to 2^16.
+
+        symbol_tables[i] holds 2 K + 2 counts for scale index i, where K = `support_of(i)`; the last count is the
+        escape. hyper_tables is (groups of qualities, C, 31). Raises `ValueError` where a length is wrong.
+        """
         supports = [support_of(index) for index in range(SCALE_COUNT)]
         if [len(table) for table in symbol_tables] != [2 * support + 2 for support in supports]:
-            message = "the symbol tables do not have the lengths of this version"
-            raise ValueError(message)
+            raise ValueError(
+                "a symbol table does not have 2 * support_of(index) + 2 counts: the weights are of another version"
+            )
         groups, self._hyper_channels, _ = hyper_tables.shape
         hyper_rows = list(hyper_tables.reshape(groups * self._hyper_channels, -1))
         self._tables = pack_tables(symbol_tables + hyper_rows, supports + [HYPER_LIMIT] * len(hyper_rows))
@@ -46,17 +52,15 @@ class EntropyCoder:
         self._compile()
 
     def _compile(self) -> None:
-        """Compile the loops now, not within the first request: about two seconds on a machine without a cache."""
+        """Compile the loops now, so that the first request does not wait: about two seconds without numba's cache."""
         nothing, index = np.zeros(0, np.int16), np.zeros(0, np.uint16)
         words = self.encode(np.zeros((self._hyper_channels, 0, 0), np.int16), nothing, index, quality=0, checksum=0)
         self.open(words).symbols(index)
 
     def encode(self, z: I16, q: I16, index: U16, *, quality: int, checksum: int) -> bytes:
-        """Return the words of one latent: z (C, h, w), q and its scale indexes (n,) in coding order;
+        """Return the words of one latent: z (C, h, w), and q (n,) and its scale indexes (n,) in coding order.
 
-        q
-
-        below 2^15.
+        |z| and |q| must be below 2^15.
         """
         chosen = self.hyper_choice(z[0].size, quality)
         words = np.empty(WORDS_A_VALUE * (z.size + len(q)) + _STATE_WORDS, np.uint32)
@@ -66,51 +70,57 @@ class EntropyCoder:
         return states.astype("<u8").tobytes() + words[:at][::-1].astype("<u4").tobytes()
 
     def open(self, words: bytes) -> Decoding:
-        """Start decoding words, whose length is a multiple of 32 bits (bitstream.py has checked it)."""
+        """Return a `Decoding` of the words, whose length is a multiple of 4 bytes (bitstream.py has checked it).
+
+        Raises `DamagedBitstream` where they are too short to hold the two states.
+        """
         if len(words) < 4 * _STATE_WORDS:
-            raise DamagedBitstream("the words end inside the coder's states")
+            raise DamagedBitstream(f"the entropy-coded part has {len(words)} bytes, the coder's states need 16")
         return Decoding(self, words)
 
     def hyper_choice(self, places: int, quality: int) -> U16:
-        """Return the table of each hyper-latent (C * places,), channel by channel."""
+        """Return the table number of each hyper-latent, (C * places,): `places` grid positions, channel by channel."""
         first = SCALE_COUNT + hyper_group(quality) * self._hyper_channels
         return np.repeat(np.arange(first, first + self._hyper_channels, dtype=np.uint16), places)
 
     def pop(self, chosen: U16, states: U64, words: U32, at: int) -> tuple[I16, int]:
-        """Return values (n,) decoded by the chosen tables, and the place of the next word."""
+        """Decode values (n,) by the tables in `chosen` (n,); return them and the index of the next unread word.
+
+        The index is DAMAGED where no encoder can have written the words.
+        """
         values = np.empty(len(chosen), np.int16)
         return values, self._pop(values, chosen, self._tables, states, words, at)
 
 
 class Decoding:
-    """Decodes one latent: z first, then y, whose scale indexes depend on z; then compares the checksum."""
+    """The decoding of one latent: call `hyper_latent`, then `symbols`, then `check`, once each."""
 
     def __init__(self, coder: EntropyCoder, words: bytes) -> None:
-        """Copy the states, which will change, but not the words."""
+        """Read the two ANS states from the start of `words`; they are copied, because decoding updates them."""
         self._coder = coder
         self._states = np.frombuffer(words, "<u8", count=2).astype(np.uint64)
         self._words = np.frombuffer(words, "<u4", offset=4 * _STATE_WORDS).astype(np.uint32, copy=False)
         self._at = 0
 
     def hyper_latent(self, side: int, *, quality: int) -> I16:
-        """Return z as (C, side, side)."""
+        """Decode z (C, side, side). Raises `DamagedBitstream`."""
         return self._pop_values(self._coder.hyper_choice(side * side, quality)).reshape(-1, side, side)
 
     def symbols(self, index: U16) -> I16:
-        """Return q (n,) in coding order, zero where the index says skip. Raises `DamagedBitstream`."""
+        """Decode q (n,) by its scale indexes (n,); q is 0 where the index is 0. Raises `DamagedBitstream`."""
         return self._pop_values(index)
 
     def check(self, *, checksum: int) -> None:
-        """Raise `DamagedBitstream` unless exactly the symbols under this checksum have been decoded."""
+        """Raise `DamagedBitstream` unless all words have been read and the two states are those of `checksum`."""
         if self._at != len(self._words):
-            raise DamagedBitstream("words are left over after the last symbol")
+            raise DamagedBitstream("the entropy-coded part has words left over after its last symbol")
         if not np.array_equal(self._states, _first_states(checksum)):
-            raise DamagedBitstream("the checksum of header and symbols does not match")
+            raise DamagedBitstream("the checksum of header and symbols does not match the decoded ones")
 
     def _pop_values(self, chosen: U16) -> I16:
         values, self._at = self._coder.pop(chosen, self._states, self._words, self._at)
         if self._at == DAMAGED:
-            raise DamagedBitstream("no encoder wrote these words")
+            raise DamagedBitstream("the entropy-coded part ends too early or holds a value beyond 16 bits")
         return values
 
 

@@ -1,7 +1,8 @@
-"""Probabilities of symbols: smooth likelihoods for training, and integer tables for coding. entropy_coder.py codes.
+"""Probabilities of symbols: differentiable likelihoods for training, and integer CDF tables for entropy_coder.py.
 
 A symbol q = round(y gain - mu) is coded with a zero-mean table chosen by an integer scale index. Scales are log-spaced
-(Balle 2018, arXiv 1802.01436; Balle 2019 for tables indexed by an integer). Index 0 means skip: not coded, q = 0.
+(Balle 2018, arXiv 1802.01436; Balle 2019 for tables indexed by an integer). Index 0 means skip: the symbol is not coded
+and decodes as 0.
 """
 
 from __future__ import annotations
@@ -15,33 +16,34 @@ from models.layers import QUALITY_KNOTS, QualityTable
 
 SCALE_COUNT = 64
 SCALE_FIRST = 0.12
-"""Scale of index 0, the skip index: a Gaussian of this width is 0 but for 3 symbols in 100,000 (derived)."""
+"""Scale (standard deviation in symbol steps) of index 0, whose symbols are not coded: a Gaussian of this scale rounds
+to a nonzero symbol 3 times in 100,000 (derived)."""
 SCALE_LAST = 256.0
-"""Scale of the last index: about the width of the mean block brightness at quality 63 (measured)."""
+"""Scale of the last index, in symbol steps: about that of the mean brightness of blocks at quality 63 (measured)."""
 LOG_STEP = math.log(SCALE_LAST / SCALE_FIRST) / (SCALE_COUNT - 1)
 HYPER_LIMIT = 15
-"""Hyper-latents are clamped to -15..15."""
+"""Hyper-latents are rounded to integers and clamped to -15..15."""
 HYPER_GROUPS = 16
-"""Qualities share hyper-latent tables in groups of four."""
+"""Number of groups of four qualities; the qualities of a group share the CDF tables of the hyper-latents."""
 TABLE_TOTAL = 1 << 16
-"""Counts of one table sum to this."""
+"""Sum of the counts of one CDF table: probabilities have 16 bits."""
 SUPPORT_LIMIT = 255
-"""Largest |q| that any table codes without escape."""
+"""The largest |q| that any table codes without an escape, in symbol steps."""
 
 _MASS_FLOOR = 1e-9
 
 
 class SymbolModel(nn.Module):
-    """Likelihood of q given its scale index: a two-part Gaussian scale mixture, wider tails than one Gaussian."""
+    """Likelihood of q given its scale index: a mixture of two zero-mean Gaussians, with wider tails than one has."""
 
     def __init__(self) -> None:
-        """Start at 80 % of the mass in the narrow part."""
+        """Start with 80 % of the mass in the narrow Gaussian."""
         super().__init__()
         self.share = nn.Parameter(torch.tensor(1.4))
         self.spread = nn.Parameter(torch.tensor(0.5))
 
     def mass(self, q: Tensor, index: Tensor) -> Tensor:
-        """Return the probability of the unit interval around q; `index` is real-valued to pass gradients."""
+        """Return the probability of [q - 1/2, q + 1/2] for each q; `index`, of the same shape, may be fractional."""
         inverse = torch.exp(-(math.log(SCALE_FIRST) + LOG_STEP * index)) * math.sqrt(0.5)
         wide = inverse * torch.exp(-nn.functional.softplus(self.spread) - 0.3)
         narrow = inverse * 1.15
@@ -53,16 +55,19 @@ class SymbolModel(nn.Module):
 
 
 class HyperLatentModel(nn.Module):
-    """Likelihood of z: one logistic per channel, whose place and width depend on quality."""
+    """Likelihood of z: one logistic distribution per channel, whose location and scale depend on the quality."""
 
     def __init__(self, channels: int) -> None:
-        """Start centred with unit width."""
+        """Start with location 0 and scale 1 in each channel and for each quality."""
         super().__init__()
         self.place = QualityTable(torch.zeros(QUALITY_KNOTS, channels))
         self.log_width = QualityTable(torch.zeros(QUALITY_KNOTS, channels))
 
     def mass(self, z: Tensor, quality: Tensor) -> Tensor:
-        """Return the probability of the unit interval around z (B, C, H, W); the outer intervals are unbounded."""
+        """Return the probability of [z - 1/2, z + 1/2] for each z (B, C, H, W) at `quality` (B,).
+
+        The intervals of -15 and 15 extend to infinity, because z is clamped to them.
+        """
         place, inverse = self.place(quality)[:, :, None, None], torch.exp(-self.log_width(quality))[:, :, None, None]
         above = torch.sigmoid((z + 0.5 - place) * inverse)
         below = torch.sigmoid((z - 0.5 - place) * inverse)
@@ -72,24 +77,19 @@ class HyperLatentModel(nn.Module):
 
 
 def scale_of(index: int) -> float:
-    """Return the width of the table of a scale index, in symbol steps."""
+    """Return the scale (standard deviation in symbol steps) that a scale index stands for."""
     return SCALE_FIRST * math.exp(LOG_STEP * index)
 
 
 def support_of(index: int) -> int:
-    """Return the largest
-
-    q
-
-    that the table of a scale index codes without escape.
-    """
+    """Return the largest |q| that the table of a scale index codes without an escape."""
     return min(SUPPORT_LIMIT, math.ceil(5 * scale_of(index)) + 2)
 
 
 def integer_table(mass: Tensor, *, total: int = TABLE_TOTAL) -> Tensor:
-    """Return counts of at least 1 that sum to `total`, in proportion to `mass` (K,).
+    """Return integer counts (K,), each at least 1, that sum to `total` and are nearly proportional to `mass` (K,).
 
-    The largest count takes the remainder.
+    The largest count absorbs the rounding errors of the others.
     """
     mass = mass.double().clamp_min(0)
     spare = total - len(mass)
@@ -100,10 +100,11 @@ def integer_table(mass: Tensor, *, total: int = TABLE_TOTAL) -> Tensor:
 
 @torch.no_grad()
 def symbol_tables(model: SymbolModel, counts: Tensor | None = None, *, prior: float = 2000.0) -> list[Tensor]:
-    """Return tables of all scale indexes: entry i codes q = i - K for i <= 2K, the last entry is the escape.
+    """Return the table of each scale index: with K = `support_of(index)`, 2 K + 1 counts of q = -K..K and the escape's.
 
-    `counts` (SCALE_COUNT, 2 SUPPORT_LIMIT + 2), if given, are symbols seen in training by index (last column: beyond
-    the limit); they are blended with the model as if it had seen `prior` symbols, and made symmetric.
+    `counts` (SCALE_COUNT, 2 SUPPORT_LIMIT + 2), if given, is a histogram of real symbols by scale index; its last
+    column counts the symbols beyond the limit. It is made symmetric and added to `prior` times the model's
+    probabilities.
     """
     tables = []
     for index in range(SCALE_COUNT):
@@ -124,7 +125,11 @@ def symbol_tables(model: SymbolModel, counts: Tensor | None = None, *, prior: fl
 
 @torch.no_grad()
 def hyper_tables(model: HyperLatentModel, counts: Tensor | None = None, *, prior: float = 200.0) -> Tensor:
-    """Return tables (HYPER_GROUPS, C, 2 HYPER_LIMIT + 1) of the hyper-latents, blended with `counts` of that shape."""
+    """Return the tables (HYPER_GROUPS, C, 2 HYPER_LIMIT + 1) of the hyper-latents.
+
+    `counts`, if given, is a histogram of real hyper-latents of the same shape. It is added to `prior` times the model's
+    probabilities.
+    """
     channels = model.place.knots.shape[1]
     z = torch.arange(-HYPER_LIMIT, HYPER_LIMIT + 1).float().view(1, 1, -1, 1).expand(1, channels, -1, 1)
     rows = []
@@ -138,5 +143,5 @@ def hyper_tables(model: HyperLatentModel, counts: Tensor | None = None, *, prior
 
 
 def hyper_group(quality: int) -> int:
-    """Return the table group of a quality."""
+    """Return the number of the group, 0..15, whose hyper-latent tables a quality uses."""
     return quality // 4

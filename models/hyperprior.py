@@ -1,12 +1,12 @@
-"""Hyperprior (Balle 2018, arXiv 1802.01436): exact integer scales, float means in two checkerboard passes.
+"""Hyperprior (Balle 2018, arXiv 1802.01436) with integer scale indexes and float means in two checkerboard passes.
 
     y * gain(quality) --h_a--> z --round, clamp--> z_hat --+--[integers only]--> scale index per symbol --> table
                                                            +--[float]--> mu of the anchors (half of the grid)
                                          y_hat of anchors -+--[float]--> mu of the others (He 2021, arXiv 2103.15306)
     q = round(y gain - mu), coded with the zero-mean table of its index; y_hat = (q + mu) / gain
 
-Only the scale index decides which table the coder uses, so only it has to be the same on every machine (scale_path.py).
-mu may differ in its last bits: it never selects a table.
+The scale index chooses the CDF table of a symbol, so encoder and decoder must compute the same index (scale_path.py).
+mu may differ in its last bits between machines, because it never chooses a table.
 """
 
 from __future__ import annotations
@@ -38,7 +38,10 @@ from models.scale_path import ENERGY_PER_Z, FrozenScaleIndexes, ScaleIndexes
 
 @dataclass(frozen=True)
 class Quantised:
-    """The coded values of one batch: z_hat (B, C, H/2, W/2), q and index (B, N, H, W), integers held in float32."""
+    """The quantised latents of a batch: z_hat (B, C, H/2, W/2), and q, index and y_hat (B, N, H, W).
+
+    z_hat, q and index are integers held in float32.
+    """
 
     z_hat: Tensor
     q: Tensor
@@ -48,7 +51,10 @@ class Quantised:
 
 @dataclass(frozen=True)
 class RateEstimate:
-    """Output in training: y_hat (B, N, H, W) with straight-through rounding; bits (B,) by noisy likelihoods."""
+    """The output in training: y_hat (B, N, H, W) by straight-through rounding, and the bits (B,) of y and of z.
+
+    The bits come from likelihoods with additive uniform noise in place of rounding.
+    """
 
     y_hat: Tensor
     y_bits: Tensor
@@ -56,12 +62,15 @@ class RateEstimate:
 
 
 class HyperAnalysis(nn.Module):
-    """h_a: gained latent -> z. The first channels start as log2 energies of 2x2 cells in groups of channels, so that
-    the scales follow the picture from the first step; a network that starts at zero is added to all channels.
+    """h_a: the latent times its gain -> z.
+
+    The first `energy_groups` channels of z are initialised as the log2 energy of a group of latent channels in 2x2
+    cells, so that the scales follow the picture from the first training step. A network whose output is initially zero
+    is added to all channels.
     """
 
     def __init__(self, config: AutoencoderConfig) -> None:
-        """Build the networks, with groups of equal width in order of variance."""
+        """Build the network; the energy groups are equal runs of latent channels, which are in order of variance."""
         super().__init__()
         groups, channels = config.energy_groups, config.latent_channels
         member = torch.zeros(groups, channels)
@@ -75,7 +84,7 @@ class HyperAnalysis(nn.Module):
         self.leave = Pointwise(128, config.hyper_channels, gain=0)
 
     def forward(self, y: Tensor) -> Tensor:
-        """Map a gained latent (B, N, H, W) to z (B, C, H/2, W/2), real-valued."""
+        """Map y times its gain (B, N, H, W) to z (B, C, H/2, W/2), before rounding."""
         power = F.avg_pool2d(y * y, 2)
         energy = torch.log2(F.conv2d(power, self.member.clamp_min(0)[:, :, None, None]) + 2.0**-6) - 4
         energy = F.pad(energy, (0, 0, 0, 0, 0, self.extra_channels))
@@ -85,10 +94,10 @@ class HyperAnalysis(nn.Module):
 
 
 class Hyperprior(nn.Module):
-    """Everything between y and y_hat: gains, hyper networks, means and likelihoods of one autoencoder."""
+    """Everything between y and y_hat: the gains, hyper networks, means and likelihoods of one autoencoder."""
 
     def __init__(self, config: AutoencoderConfig) -> None:
-        """Build the networks; gains start at the uniform step that is optimal at high rate."""
+        """Build the networks; the initial gain of each quality is 1 / `quality_step`, which is optimal at high rate."""
         super().__init__()
         steps = [quality_step((QUALITIES - 1) * knot / (QUALITY_KNOTS - 1)) for knot in range(QUALITY_KNOTS)]
         log_gain = -torch.tensor([math.log(step) for step in steps])
@@ -105,15 +114,16 @@ class Hyperprior(nn.Module):
 
     @torch.no_grad()
     def start(self, deviation: Tensor, neighbour_weight: Tensor, groups: int) -> None:
-        """Set the weights in closed form from the deviation (N,) of each channel.
+        """Initialise the scales and means in closed form from the standard deviation (N,) of each latent channel.
 
-        `neighbour_weight` (N,) is the weight of the mean of the four neighbours.
+        `neighbour_weight` (N,) is the coefficient with which the mean of a cell's four neighbours predicts the cell;
+        `groups` is `energy_groups` of the configuration. Raises `TypeError` where the scale path is frozen.
         """
         self.deviation.copy_(deviation)
         self.means.neighbours.copy_(neighbour_weight.repeat(4, 1) / 4)
         if isinstance(self.indexes, FrozenScaleIndexes):
-            raise TypeError("a frozen scale path cannot start afresh")
-        octave = math.log(2) / LOG_STEP  # scale indexes per doubling of the scale
+            raise TypeError("cannot initialise a frozen scale path: build new networks instead")
+        octave = math.log(2) / LOG_STEP  # number of scale indexes by which the scale doubles
         self.indexes.second.zero_()
         bias = torch.zeros_like(deviation)
         for group, of_group in enumerate(torch.arange(len(deviation)).tensor_split(groups)):
@@ -123,14 +133,15 @@ class Hyperprior(nn.Module):
         self.indexes.bias.knots.copy_(bias.repeat(QUALITY_KNOTS, 1))
 
     def gain(self, quality: Tensor) -> Tensor:
-        """Return the gains (B, N, 1, 1): symbols per unit of the latent."""
+        """Return the gains (B, N, 1, 1) of `quality` (B,): quantisation steps per unit of y in each channel."""
         log_gain: Tensor = self.log_gain(quality)
         return torch.exp(log_gain)[:, :, None, None]
 
     def forward(self, y: Tensor, quality: Tensor, *, rounding: Rounding | None = None) -> RateEstimate:
-        """Estimate the rate in training: straight-through rounding for y_hat, uniform noise for the likelihoods.
+        """Quantise y (B, N, H, W) differentiably and estimate its bits at `quality` (B,), in training.
 
-        Symbols are rounded to the nearest integer, or as `rounding` decides.
+        y_hat uses straight-through rounding, the likelihoods additive uniform noise. Symbols are rounded to the nearest
+        integer, or by `rounding`.
         """
         gain = self.gain(quality)
         gained = y * gain
@@ -143,14 +154,14 @@ class Hyperprior(nn.Module):
         return RateEstimate(coded.y_hat, y_bits.flatten(1).sum(1), z_bits.flatten(1).sum(1))
 
     def quantise(self, y: Tensor, quality: Tensor, *, rounding: Rounding | None = None) -> Quantised:
-        """Quantise y (B, N, H, W), to the nearest integer or as `rounding` decides."""
+        """Quantise y (B, N, H, W) at `quality` (B,), rounding to the nearest integer or by `rounding`."""
         gain = self.gain(quality)
         gained = y * gain
         coded = self._quantise(gained, gain, z=self.analysis(gained), quality=quality, rounding=rounding)
         return Quantised(coded.z_hat, coded.q, coded.index, coded.y_hat)
 
     def coded_bits(self, coded: Quantised, quality: Tensor) -> Tensor:
-        """Return the bits (B,) that coding takes by the smooth likelihoods; skipped symbols are free."""
+        """Return the bits (B,) of y and z together by the smooth likelihoods; symbols of scale index 0 take none."""
         y_bits = -torch.log2(self.symbols.mass(coded.q, coded.index)) * (coded.index >= 1)
         z_bits = -torch.log2(self.hyper_latents.mass(coded.z_hat, quality))
         return y_bits.flatten(1).sum(1) + z_bits.flatten(1).sum(1)
@@ -169,7 +180,7 @@ class Hyperprior(nn.Module):
                 return round_straight(residual) * (of_cells >= 1)
             steps = gain[:, None, :, 0, 0]
             chosen = rounding(residual, index=of_cells, gain=steps, quality=quality)
-            # straight-through; the sum is exact, because both are multiples of the residual's last bit
+            # Straight-through. The float sum equals `chosen`: both terms are multiples of the residual's last bit.
             return (residual + (chosen - residual).detach()) * (of_cells >= 1)
 
         (q, mu), (q_others, mu_others) = self.two_passes(h1, quality, board, symbols)
@@ -177,7 +188,7 @@ class Hyperprior(nn.Module):
         return _Coded(z_hat, q, index, mu, (q + mu) / gain)
 
     def dequantise(self, h1: Tensor, q: Tensor, quality: Tensor) -> Tensor:
-        """Map h1 (B, C, H, W) and symbols (B, N, H, W) to y_hat, in two passes of means, as a decoder does."""
+        """Return y_hat (B, N, H, W) from h1 (B, C, H, W) and symbols q (B, N, H, W), in two passes, as in decoding."""
         board = Checkerboard.of(q)
         halves = self.two_passes(h1, quality, board, lambda _mu, places: board.take(q, places))
         anchors, others = (symbols + mu for symbols, mu in halves)
@@ -186,9 +197,10 @@ class Hyperprior(nn.Module):
     def two_passes(
         self, h1: Tensor, quality: Tensor, board: Checkerboard, symbols: Callable[[Tensor, Tensor], Tensor]
     ) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-        """Return (q, mu) of the anchors and of the others, as lists of cells; `symbols` computes q from places and mu.
+        """Return (q, mu) of the anchors and (q, mu) of the other cells, each (B, P, N), in quantisation steps.
 
-        Channels that a quality does not code are zero: neither symbol nor mean.
+        `symbols` returns q for mu (B, P, N) and the row-major indexes (P,) of these cells: it quantises in an encoder
+        and looks up in a decoder. mu is zero in the channels that a quality does not code.
         """
         steps = self.gain(quality)[:, None, :, 0, 0]
         units = steps * self.coded[quality][:, None]
@@ -211,7 +223,7 @@ class _Coded:
 
 
 def _coded_channels(config: AutoencoderConfig) -> Tensor:
-    """Return (QUALITIES, N): 1 where a quality codes a channel, else 0."""
+    """Return a mask (QUALITIES, N): 1.0 for the channels that a quality codes, 0.0 for the others."""
     counts = torch.tensor([config.coded_channels(quality) for quality in range(QUALITIES)])
     return (torch.arange(config.latent_channels) < counts[:, None]).float()
 

@@ -1,4 +1,4 @@
-"""Compile Python loops by numba. They stay plain functions too, which tests can run."""
+"""Compile Python loops by numba. The tests also run the loops as plain Python functions."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _Loop = TypeVar("_Loop", bound=Callable[..., Any])
 
 @cache
 def compile_loop(loop: _Loop) -> _Loop:
-    """Return the loop in machine code, which runs without the interpreter lock.
+    """Return the loop compiled by numba; it runs without the interpreter lock.
 
-    The code is cached beside its file or, where that is not writable, in the user's cache. Loops must not divide by
-    zero. A product may be added before it is rounded, but sums keep their order.
+    The machine code is cached beside the source file or, where that is not writable, in the user's cache directory.
+    Loops must not divide by zero. A multiplication and an addition may be fused (FMA), but sums keep their order.
     """
     from numba import njit
 
@@ -24,5 +24,5 @@ def compile_loop(loop: _Loop) -> _Loop:
 
     try:
         return machine_code(kept=True)
-    except RuntimeError:  # no writable cache: compiling takes some seconds at every start
+    except RuntimeError:  # numba finds no writable cache directory, so each process compiles for some seconds
         return machine_code(kept=False)

@@ -1,10 +1,10 @@
-"""The distortion to train for: squared error, and a differentiable SSIMULACRA2.
+"""The distortion of training and of the search for better latents: squared error, and a differentiable SSIMULACRA2.
 
-The formula is the one of the `ssimulacra2` package (Sneyers 2022): XYB colour, six scales, and on each the loss of
-structure, the artefacts and the lost detail, as mean and as fourth-power mean. Its final polynomial, which is monotone,
-is left out. Maps are sampled at every second place of every second row, which is enough for a gradient. Blurs are
-products with a band matrix, which a CPU computes faster than a convolution of three channels (a step of training takes
-0.2 s longer; MS-SSIM took 0.3 s, measured).
+The formula is that of the `ssimulacra2` package (Sneyers 2022): XYB colour and six scales, with three error maps per
+scale (SSIM, artefacts, lost detail), each reduced by its mean and its 4-norm. The final monotone polynomial is left
+out. Maps are sampled at every second column of every second row, which suffices for a gradient. Blurs are products with
+a band matrix, which a CPU computes faster than a convolution of three channels. This error adds 0.2 s to a training
+step on a CPU, where MS-SSIM added 0.3 s (measured).
 """
 
 from __future__ import annotations
@@ -23,23 +23,26 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _FACTOR = 10.0
-"""Squared error (8-bit units) that weighs as much as one unit of `ssimulacra2_error`. For qualities 16 to 60 of the
-released codec the ratio of what an extra bit saves of either is 9.0 to 10.6 (measured on validation pictures), so both
-parts of a mixture ask for the same rate."""
+"""Squared error (in squared 8-bit levels) that weighs as much as one unit of `ssimulacra2_error`. At qualities 16 to 60
+of the released codec one more bit reduces the squared error by 9.0 to 10.6 times as much as `ssimulacra2_error`
+(measured on validation pictures). With this factor the rate stays the same for any mixture of the two."""
 _ABSORBANCE = [tuple(formula.kOpsinAbsorbanceMatrix[row : row + 3].tolist()) for row in (0, 3, 6)]
-"""Linear RGB -> the three cone responses."""
+"""Rows of the matrix from linear RGB to the three cone responses of XYB."""
 _FINAL_FACTOR = 0.9562382616834844
 _SCALES = 6
 _LINEAR_UNTIL = 0.04045
 _SIGMA_PX, _RADIUS_PX = 1.5, 5
 _SMALLEST_SIDE_PX = 16
 _STEADY = 1e-6
-"""Keeps the fourth root's slope finite where two pictures agree."""
+"""Added inside the fourth root (to the fourth power), so that its gradient stays finite where two pictures agree."""
 
 
 @dataclass(frozen=True)
 class _Plane:
-    """One scale of one picture: XYB on the sampled places, its local mean and the local mean of its square."""
+    """One scale of a batch of pictures: its XYB values at all and at sampled pixels, and local means at the sampled.
+
+    `mean` is the blurred XYB, `square` the blurred square of it.
+    """
 
     whole: Tensor
     sampled: Tensor
@@ -47,22 +50,23 @@ class _Plane:
     square: Tensor
 
     def repeat(self, times: int) -> _Plane:
-        if times == 1:  # repeat() would copy
+        if times == 1:  # Tensor.repeat would copy the tensors even then
             return self
         return _Plane(*(part.repeat(times, 1, 1, 1) for part in (self.whole, self.sampled, self.mean, self.square)))
 
 
 class Error(Protocol):
-    """`ssimulacra2_error`, plain or compiled."""
+    """The signature of `ssimulacra2_error` and of `CompiledError`."""
 
     def __call__(self, x_hat: Tensor, x: Tensor) -> Tensor:
-        """Compare (k B, 3, H, W) with (B, 3, H, W); return (k B,)."""
+        """Return the errors (k B,) of x_hat (k B, 3, H, W), k versions of each picture of x (B, 3, H, W)."""
 
 
 def distortion(x_hat: Tensor, x: Tensor, *, perceptual: float, error: Error | None = None) -> Tensor:
-    """Return the distortion (k B,) of x_hat (k B, ...), k versions of each x (B, 3, H, W), over the area of x.
+    """Return the distortion (k B,) of x_hat (k B, 3, >= H, >= W), k versions of each picture of x (B, 3, H, W).
 
-    (1 - perceptual) * 255^2 MSE + perceptual * 10 * `ssimulacra2_error`, in squared error of 8-bit units.
+    It is (1 - perceptual) * 255^2 MSE + perceptual * 10 * `ssimulacra2_error`, in squared 8-bit levels. x_hat is
+    cropped to the size of x. `error` replaces `ssimulacra2_error`, for example by a `CompiledError`.
     """
     cropped = x_hat[:, :, : x.shape[2], : x.shape[3]]
     versions = len(cropped) // len(x)
@@ -73,24 +77,27 @@ def distortion(x_hat: Tensor, x: Tensor, *, perceptual: float, error: Error | No
 
 
 def ssimulacra2_error(x_hat: Tensor, x: Tensor) -> Tensor:
-    """Return the weighted error (k B,) of k versions x_hat of each x (B, 3, H, W): 0 is best, 2.8 is a score of 70."""
+    """Return the error (k B,) of x_hat (k B, 3, H, W), k versions of each picture of x (B, 3, H, W), by SSIMULACRA2.
+
+    It is the weighted sum before the metric's final polynomial: 0 for equal pictures, 2.8 for a score of 70.
+    """
     return error_by_scales(x_hat, x, _scales(x.shape[2], x.shape[3], str(x.device)))
 
 
 class Original:
-    """Pictures x (B, 3, H, W) with their half of the formula computed, to compare with many decoded versions.
+    """Reference pictures x (B, 3, H, W), with the parts of SSIMULACRA2 that depend on x alone computed once.
 
-    A comparison with its gradient takes 58 ms of one core at 344 px instead of 75 (measured, EPYC Zen 4).
+    A comparison with its gradient at 344 px then takes 58 ms of one core instead of 75 (measured, EPYC Zen 4).
     """
 
     def __init__(self, x: Tensor) -> None:
-        """Compute all scales of x."""
+        """Compute the XYB values and local means of x at all scales."""
         self.x = x
         self._scales = _scales(x.shape[2], x.shape[3], str(x.device))
         self._planes = _planes(x, self._scales)
 
     def distortion(self, x_hat: Tensor, *, perceptual: float) -> Tensor:
-        """Return what `distortion` returns for x_hat (B, 3, >= H, >= W): one version of each picture."""
+        """Return the distortion (B,) of x_hat (B, 3, >= H, >= W), one version of each picture, as `distortion` does."""
         return distortion(x_hat, self.x, perceptual=perceptual, error=lambda cropped, _x: self._error(cropped))
 
     def _error(self, x_hat: Tensor) -> Tensor:
@@ -98,19 +105,19 @@ class Original:
 
 
 class CompiledError:
-    """`ssimulacra2_error` as a few fused kernels per size, for training on a GPU; compiling takes half a minute."""
+    """`ssimulacra2_error` compiled by torch.compile, for training on a GPU; each new picture size compiles for 30 s."""
 
     def __init__(self) -> None:
         self._compiled = torch.compile(error_by_scales, dynamic=False, fullgraph=True)
 
     def __call__(self, x_hat: Tensor, x: Tensor) -> Tensor:
-        """Return what `ssimulacra2_error` returns."""
+        """Return the errors (k B,) of x_hat (k B, 3, H, W) against x (B, 3, H, W), as `ssimulacra2_error` does."""
         error: Tensor = self._compiled(x_hat, x, _scales(x.shape[2], x.shape[3], str(x.device)))
         return error
 
 
 def error_by_scales(x_hat: Tensor, x: Tensor, scales: Sequence[Scale]) -> Tensor:
-    """Compute the formula from tensors alone, so that `torch.compile` can compile it."""
+    """Return what `ssimulacra2_error` returns, with the constants of each scale given, as torch.compile needs it."""
     return _error_against(_planes(x, scales), x_hat, scales)
 
 
@@ -135,11 +142,14 @@ def _planes(x: Tensor, scales: Sequence[Scale]) -> list[_Plane]:
 
 
 class Scale(NamedTuple):
-    """Constants of one scale: weights (colour, norm, kind), and the two halves of the blur."""
+    """Constants of one scale of SSIMULACRA2.
+
+    `weights` is (3 colours, 2 norms, 3 error maps); `rows` and `columns` are the vertical and the horizontal blur.
+    """
 
     weights: Tensor
     rows: Tensor
-    """(H / 2, H): row i blurs around place 2 i; the kernel is normalised again at the borders."""
+    """(H / 2, H): row i is the blur kernel centred at pixel row 2 i, normalised to sum 1, also at the borders."""
     columns: Tensor
 
 
@@ -169,9 +179,10 @@ def _scale_error(reference: _Plane, decoded: _Plane, scale: Scale) -> Tensor:
     structure = (1 - likeness * covariance / variances).clamp_min(0)
     edges = (1 + (decoded.sampled - decoded.mean).abs()) / (1 + (reference.sampled - reference.mean).abs()) - 1
     kinds = (structure, edges.clamp_min(0), (-edges).clamp_min(0))
-    means = torch.stack([kind.mean((2, 3)) for kind in kinds], dim=2)  # (B, colour, kind)
+    means = torch.stack([kind.mean((2, 3)) for kind in kinds], dim=2)  # shape (B, colour, kind of error map)
     fourth = torch.stack([kind.square().square().mean((2, 3)) for kind in kinds], dim=2)
-    both = torch.stack([means, (fourth + _STEADY**4).sqrt().sqrt()], dim=2)  # (B, colour, norm, kind)
+    # shape (B, colour, norm, kind of error map)
+    both = torch.stack([means, (fourth + _STEADY**4).sqrt().sqrt()], dim=2)
     return (both * scale.weights).flatten(1).sum(1)
 
 
@@ -181,19 +192,19 @@ def _plane(linear: Tensor, scale: Scale) -> _Plane:
 
 
 def _blur(planes: Tensor, scale: Scale) -> Tensor:
-    """Blur by a Gaussian of 1.5 px, sampled at every second place of every second row, by band matrices."""
+    """Blur planes (B, 3, H, W) by a Gaussian of sigma 1.5 px; return every second column of every second row."""
     blurred: Tensor = torch.matmul(torch.matmul(scale.rows, planes), scale.columns.T)
     return blurred
 
 
 def _linear_light(x: Tensor) -> Tensor:
-    """Convert sRGB to linear light (IEC 61966-2-1)."""
+    """Convert sRGB values in 0..1 to linear light (IEC 61966-2-1)."""
     x = x.contiguous().clamp(0, 1)
     return torch.where(x <= _LINEAR_UNTIL, x / 12.92, ((x.clamp_min(_LINEAR_UNTIL) + 0.055) / 1.055).pow(2.4))
 
 
 def _positive_xyb(linear: Tensor) -> Tensor:
-    """Convert linear light to XYB, scaled and shifted as the metric expects."""
+    """Convert linear RGB (B, 3, H, W) to XYB, scaled and shifted to positive values as SSIMULACRA2 does."""
     bias, (red, green, blue) = formula.kB0, linear.unbind(1)
     mixed = torch.stack([r * red + g * green + b * blue + bias for r, g, b in _ABSORBANCE], dim=1)
     response = mixed.pow(1 / 3) - math.pow(bias, 1 / 3)

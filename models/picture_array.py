@@ -1,4 +1,4 @@
-"""The type of a picture's pixels. It needs numpy only, so that importing it does not import torch."""
+"""The array type of a decoded picture. This module imports numpy only, so that its users need not import torch."""
 
 from __future__ import annotations
 
@@ -6,4 +6,4 @@ import numpy as np
 from numpy.typing import NDArray
 
 Pixels = NDArray[np.uint8]
-"""(height, width, 3), sRGB, 8 bits."""
+"""Pixels of a picture: (height, width, 3), sRGB, 8 bits per channel."""

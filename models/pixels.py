@@ -1,4 +1,4 @@
-"""Convert pictures of bytes to tensors and back. No files."""
+"""Convert pictures between uint8 arrays and float tensors. No file I/O."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from models.picture_array import Pixels
 
 
 def to_tensor(pixels: Pixels, device: str = "cpu") -> Tensor:
-    """Convert (H, W, 3) or (B, H, W, 3) uint8 to (B, 3, H, W) in 0..1, channels_last."""
-    writable = np.array(pixels).reshape(-1, *pixels.shape[-3:])  # torch warns about read-only arrays, as Pillow's are
+    """Convert pixels (H, W, 3) or (B, H, W, 3) in uint8 to a float32 tensor (B, 3, H, W) in 0..1, channels_last."""
+    writable = np.array(pixels).reshape(-1, *pixels.shape[-3:])  # a copy, because torch warns about read-only arrays
     x = torch.from_numpy(writable).to(device).permute(0, 3, 1, 2)
     return (x.float() / 255).contiguous(memory_format=torch.channels_last)
 
 
 def to_pixels(x_hat: Tensor, size_px: int) -> list[Pixels]:
-    """Convert (B, 3, H, W) in about 0..1 to pictures (size, size, 3): crop, round and clamp."""
+    """Crop x_hat (B, 3, H, W), about 0..1, to `size_px`, round it to 0..255, and return B pictures in uint8."""
     cropped = x_hat[:, :, :size_px, :size_px].permute(0, 2, 3, 1)
     batch = (cropped * 255).round_().clamp_(0, 255).to(torch.uint8).contiguous().cpu().numpy()
     return list(batch)
 
 
 def lanczos_half(pixels: Pixels) -> Pixels:
-    """Shrink (S, S, 3) to half the side by Pillow's LANCZOS: the reference of the 172 picture."""
+    """Return a picture resized to half its width and height by Pillow's LANCZOS: the reference of the 172 picture."""
     height, width = pixels.shape[:2]
     half = Image.fromarray(pixels).resize((width // 2, height // 2), Image.Resampling.LANCZOS)
     return np.asarray(half, dtype=np.uint8)

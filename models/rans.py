@@ -1,15 +1,16 @@
-"""Interleaved asymmetric numeral systems (Duda 2013, arXiv 1311.2540; states in turn: Giesen 2014, arXiv 1402.3392).
+"""Interleaved asymmetric numeral systems: rANS (Duda 2013, arXiv 1311.2540) with two states (Giesen 2014, 1402.3392).
 
-Integers in, words of 32 bits out. `push` and `pop` are plain Python. Compiled by numba they compute the same without
-the interpreter lock; tests run both.
+Integers in, 32-bit words out. `push` and `pop` are plain Python functions; compiled by numba they compute the same
+without the interpreter lock. The tests run both forms.
 
-A state x lies in [2^32, 2^64). For a symbol of count f, those before it b, in a table whose counts sum to 2^16:
+A state x lies in [2^32, 2^64). For a symbol of count f, with b the sum of the counts before it, in a table whose counts
+sum to 2^16:
 
     push:  if x >= f 2^48: write x mod 2^32, x >>= 32;   x = (x // f) 2^16 + b + x mod f
-    pop:   x mod 2^16 tells the symbol;   x = f (x >> 16) + x mod 2^16 - b;   if x < 2^32: x = x 2^32 + the next word
+    pop:   x mod 2^16 gives the symbol;   x = f (x >> 16) + x mod 2^16 - b;   if x < 2^32: x = x 2^32 + the next word
 
-n bits without a table (escapes) are a symbol of count 1 among 2^n. The last symbol is pushed first, so that the first
-is popped first. The two states alternate, symbol by symbol, so that a CPU can work on both at once.
+n raw bits (of an escape) are coded as a symbol of count 1 in a table of 2^n. The last symbol is pushed first, so that
+the first symbol is popped first. The two states alternate, symbol by symbol, so that a CPU can overlap their work.
 """
 
 from __future__ import annotations
@@ -28,48 +29,46 @@ if TYPE_CHECKING:
     U64 = NDArray[np.uint64]
 
 SKIPPED = 0
-"""The table of a value that is not coded: it is 0."""
+"""The table number of a value that is not coded and decodes as 0."""
 LOWEST = 1 << 32
-"""The smallest state."""
+"""The smallest value of an ANS state; a state below it is refilled with the next word."""
 WORDS_A_VALUE = 2
-"""Most words that one value takes: 16 bits for its table, 6 and 15 for its escape."""
+"""Upper limit of the 32-bit words that one value takes: 16 bits by its table, and 6 + 15 bits for an escape."""
 DAMAGED = -1
-"""The result of `pop` for words that no encoder wrote: too few for the values, or a value beyond 16 bits."""
+"""The result of `pop` for damaged words: there are too few for the values, or a value is beyond 16 bits."""
 LARGEST = (1 << 15) - 1
-"""The largest
-
-value
-
-that `push` accepts.
-"""
+"""The largest |value| that `push` accepts."""
 _EXCESS_BITS = 15
 _BUCKET_BITS = 8
 
 
 class RansTables(NamedTuple):
-    """Any number of tables, end to end. Each codes the values -support..support and optionally an escape."""
+    """T tables of cumulative counts in one array. Each codes the values -support..support and optionally an escape."""
 
     starts: I32
-    """(T,) the index in `below` at which the cumulative counts of a table begin."""
+    """(T,) the index in `below` at which each table's cumulative counts begin."""
     below: U32
-    """Cumulative counts, 0 to 2^16 for each table."""
+    """The cumulative counts of all tables, one after the other, each from 0 to 2^16."""
     buckets: U16
-    """(256 T,) for each 256 values of x mod 2^16, the symbol of the first one."""
+    """(256 T,) lookup that shortens the search for a symbol: entry i of a table is the symbol of x mod 2^16 = 256 i."""
     supports: I32
-    """(T,) the largest |value| of a table without escape."""
+    """(T,) the largest |value| that each table codes without an escape."""
     escapes: I32
-    """(T,) the symbol that says "beyond the support", or -1."""
+    """(T,) the symbol that announces a value beyond the support, or -1 for a table without escape."""
 
 
 class Run(Protocol):
-    """`push` or `pop`, compiled or not."""
+    """The signature of `push` and `pop`, as plain Python or compiled."""
 
     def __call__(self, values: I16, chosen: U16, tables: RansTables, states: U64, words: U32, at: int) -> int:
-        """Code one run of values, and return the place after the last word."""
+        """Push or pop `values` (n,) by the tables `chosen` (n,), and return the index after the last word used."""
 
 
 def pack_tables(rows: list[I32], supports: list[int]) -> RansTables:
-    """Pack rows of 2 support + 1 counts, or 2 support + 2 with the escape last; each row sums to 2^16."""
+    """Pack tables of counts into one `RansTables`.
+
+    A row has 2 support + 1 counts, or 2 support + 2 if it has an escape, which is last. Each row sums to 2^16.
+    """
     cumulative = [np.concatenate([[0], np.cumsum(row)]) for row in rows]
     places = np.arange(1 << _BUCKET_BITS) << (16 - _BUCKET_BITS)
     buckets = [np.searchsorted(one, places, side="right") - 1 for one in cumulative]
@@ -84,9 +83,10 @@ def pack_tables(rows: list[I32], supports: list[int]) -> RansTables:
 
 
 def push(values: I16, chosen: U16, tables: RansTables, states: U64, words: U32, at: int) -> int:
-    """Push values (n,) of |value| < 2^15, the last first, by their tables; return the place after the last word.
+    """Push values (n,) of |value| < 2^15 by the tables `chosen` (n,), the last value first.
 
-    `states` (2,) are updated; `words` are written from `at` on and need room for two per value.
+    Updates `states` (2,) and writes into `words` from index `at` on, at most two words per value. Returns the index
+    after the last word written.
     """
     one, other = states[0], states[1]
     for place in range(len(values) - 1, -1, -1):
@@ -121,10 +121,10 @@ def push(values: I16, chosen: U16, tables: RansTables, states: U64, words: U32, 
 def pop(  # noqa: C901, PLR0912  numba would compile smaller functions separately
     values: I16, chosen: U16, tables: RansTables, states: U64, words: U32, at: int
 ) -> int:
-    """Pop values (n,) in order; return the place of the next word, or DAMAGED.
+    """Pop `values` (n,) in order by the tables `chosen` (n,), and return the index of the next word, or DAMAGED.
 
-    Words that no encoder wrote are safe: nothing is read beyond them, and where there are enough of them, the states at
-    the end differ from an encoder's first states.
+    Updates `states` (2,). Damaged words are safe to read: nothing is read beyond their end. If they do not end early,
+    the final states differ from the encoder's first states, which the caller compares.
     """
     one, other = states[0], states[1]
     lowest = np.uint64(LOWEST)

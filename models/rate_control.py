@@ -1,4 +1,4 @@
-"""Find the quality that meets a target, by bisection over the 64 qualities. The caller measures; no networks here."""
+"""Find the quality that meets a target, by bisection over the 64 qualities. The caller measures each quality tried."""
 
 from __future__ import annotations
 
@@ -8,22 +8,23 @@ from typing import TYPE_CHECKING
 from models.config import QUALITIES
 
 _FIRST_GUESS, _USUAL_RISE = 34, 1.1
-"""Typical quality for a score of 70, and points of SSIMULACRA2 per quality there (measured on validation pictures)."""
+"""The quality at which a typical picture scores SSIMULACRA2 70, and the points by which the score rises there with each
+quality (measured on validation pictures)."""
 _GUESSES = 4
-"""Number of measurements after which the search continues by bisection, whatever the curve."""
+"""Number of measurements after which the search bisects instead of interpolating, so that it ends for any curve."""
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
 class TargetError(ValueError):
-    """No quality meets the target."""
+    """No quality from 0 to 63 meets the target."""
 
 
 def lowest_quality(reaches: Callable[[int], bool]) -> int:
-    """Return the lowest quality that reaches a target, 63 if none does, by six measurements.
+    """Return the lowest quality for which `reaches` returns true, or 63 if there is none, by six calls of it.
 
-    Every quality above one that reaches the target must reach it too.
+    `reaches` must be monotone: true for every quality above one for which it is true.
     """
     low, high = -1, QUALITIES - 1
     while high - low > 1:
@@ -33,9 +34,9 @@ def lowest_quality(reaches: Callable[[int], bool]) -> int:
 
 
 def quality_of_score(score: Callable[[int], float], target: float) -> int:
-    """Return what `lowest_quality` returns, for scores that rise smoothly.
+    """Return the lowest quality whose `score` is at least `target`, or 63 if there is none.
 
-    Interpolation needs four measurements mostly, ten at most.
+    `score` must rise with the quality. Interpolation usually needs four calls of it, and ten at most.
     """
     low, high = -1, QUALITIES - 1
     known: dict[int, float] = {}
@@ -49,20 +50,23 @@ def quality_of_score(score: Callable[[int], float], target: float) -> int:
 
 
 def _guess(known: dict[int, float], last: int, target: float) -> int:
-    """Extrapolate from the two measurements closest to the target, or by the usual slope from a single one."""
+    """Return the quality at which a line through the two measurements closest to `target` reaches it.
+
+    With a single measurement the slope is `_USUAL_RISE`. Where the slope is not positive, return `last` again.
+    """
     near = sorted(known, key=lambda quality: abs(known[quality] - target))[:2]
     rise = (known[near[-1]] - known[near[0]]) / (near[-1] - near[0]) if len(near) > 1 else _USUAL_RISE
     return last if rise <= 0 else math.ceil(near[0] + (target - known[near[0]]) / rise)
 
 
 def highest_quality(fits: Callable[[int], bool]) -> int:
-    """Return the highest quality that fits, by six or seven measurements.
+    """Return the highest quality for which `fits` returns true, by six or seven calls of it.
 
-    Raises `TargetError` where quality 0 does not fit either.
+    Raises `TargetError` where even quality 0 does not fit.
     """
     first_too_long = lowest_quality(lambda quality: not fits(quality))
     if first_too_long == QUALITIES - 1 and fits(first_too_long):
         return first_too_long
     if first_too_long == 0:
-        raise TargetError("even quality 0 takes more bytes")
+        raise TargetError("the picture does not fit the target: even quality 0 takes more bytes")
     return first_too_long - 1

@@ -1,7 +1,8 @@
-"""Which heads a search for a better latent serves, and with which weights. Text in, weights out; no I/O.
+"""Parse the heads for which a search for a better latent is run, and their weights, as in "high-gpu=0.5,medium=0.2".
 
-Several heads decode a latent. A search for one head makes the pictures of the others slightly worse: a latent searched
-for `high-gpu` at quality 32 takes 7 % fewer bytes there at equal PSNR, and 2 % more in the 172 picture (LOG.md).
+Several heads decode the same latent. A search for one head makes the pictures of the others slightly worse: a latent
+searched for `high-gpu` at quality 32 needs 7 % fewer bytes at equal PSNR of that head's picture, but 2 % more at equal
+PSNR of the 172 picture (LOG.md).
 """
 
 from __future__ import annotations
@@ -13,24 +14,29 @@ HEADS = ("high-gpu", "high-cpu", "medium")
 
 
 class ReadersError(ValueError):
-    """The text names no mixture of heads."""
+    """The text is not a list of heads and weights such as "high-gpu=0.5,medium=0.2"."""
 
 
 @dataclass(frozen=True)
 class Readers:
-    """Heads and the weight of each one's distortion; the rate is weighed against their sum."""
+    """Pairs of a head's name and the weight of its picture's distortion in the loss of a search."""
 
     weights: tuple[tuple[str, float], ...]
 
     @classmethod
     def read(cls, text: str) -> Readers:
-        """Parse "high-gpu=0.55,high-cpu=0.45,medium=0.2". Raises `ReadersError`."""
+        """Parse text such as "high-gpu=0.55,high-cpu=0.45,medium=0.2"; a head without a number has weight 1.
+
+        Raises `ReadersError`.
+        """
         weights = tuple(_weight(part) for part in text.split(","))
         names = [name for name, _ in weights]
         if len(set(names)) < len(names):
-            raise ReadersError(f"a head is named twice in {text!r}")
+            raise ReadersError(f"{text!r} names a head twice, but each head has one weight")
         if not any(name != "medium" for name in names):
-            raise ReadersError(f"{text!r} names no head of the 344 picture, which the quality is defined for")
+            raise ReadersError(
+                f"{text!r} must name high-gpu or high-cpu, because the quality is that of the 344 picture"
+            )
         return cls(weights)
 
     def __str__(self) -> str:
@@ -41,11 +47,11 @@ class Readers:
 def _weight(part: str) -> tuple[str, float]:
     name, separator, number = (piece.strip() for piece in part.partition("="))
     if name not in HEADS:
-        raise ReadersError(f"a head is one of {', '.join(HEADS)}, not {name!r}")
+        raise ReadersError(f"a head must be one of {', '.join(HEADS)}, not {name!r}")
     try:
         weight = float(number) if separator else 1.0
     except ValueError:
-        raise ReadersError(f"the weight of {name} is a number, not {number!r}") from None
+        raise ReadersError(f"the weight of {name} must be a number, not {number!r}") from None
     if not (math.isfinite(weight) and 0 < weight <= 1):
-        raise ReadersError(f"the weight of {name} is above 0 and at most 1, not {number}")
+        raise ReadersError(f"the weight of {name} must be above 0 and at most 1, not {number}")
     return name, weight

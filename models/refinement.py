@@ -2,13 +2,14 @@
 
     v = y gain --> r = v - mu --> floor(r) + s, s drawn from 0..1 --+--> bits by the scale indexes
     ^                ^ both passes of means                         +--> y_hat --> heads --> distortion of each picture
-    +---------------------- Adam <------- slope of bits + lambda * distortion -------------------------------+
+    +---------------------- Adam <----- gradient of bits + lambda * distortion ------------------------------+
 
-s is a relaxed coin: sigmoid((log-odds + logistic noise) / tau) with log-odds = (atanh(f) - atanh(1 - f)) / tau for the
-fraction f of r. The temperature tau falls, but stays high enough for coins to change; at the end r is rounded. Yang,
-Bamler and Mandt 2020 (arXiv 2006.04240). Every result is a valid stream: z stays the same and so do the scale indexes.
-A step costs one forward and one backward pass through means and heads. The constants were chosen on validation pictures
-(LOG.md): higher rates and lower temperatures are worse.
+s is a relaxed binary variable: sigmoid((log-odds + logistic noise) / tau) with log-odds
+(atanh(f) - atanh(1 - f)) / tau, where f is the fractional part of r. The temperature tau falls during the search, but
+stays high enough that s can still flip; at the end r is rounded (Yang, Bamler and Mandt 2020, arXiv 2006.04240). z and
+the scale indexes stay those of the plain encode, so every result is a valid stream. A step costs one forward and one
+backward pass through the means and the heads. The constants were chosen on validation pictures (LOG.md): higher
+learning rates and lower temperatures are worse.
 """
 
 from __future__ import annotations
@@ -32,47 +33,52 @@ if TYPE_CHECKING:
     from models.rounding import Rounding
 
 VERSION = 1
-"""Raise this when a search gives other results than before: evaluations cache the streams of a search."""
+"""Version of the search. Raise it with each change of the results, because evaluations cache streams by it."""
 _TEMPERATURES = (0.5, 0.22)
-"""tau at the first and at the last step; it falls exponentially in between."""
+"""The temperature tau at the first and at the last step; it falls exponentially in between."""
 _LAST_RATE = 0.02
-"""Share of the first rate that remains at the last step."""
+"""Adam's learning rate at the last step, as a fraction of its first one."""
 _INSIDE = 0.49
-"""Largest distance from an integer, in symbol steps, that still rounds to it."""
+"""Largest distance of the initial v from its quantised value, in quantisation steps; from 0.5 on it would be rounded to
+another symbol."""
 _FEW_STEPS = 80
 _PERCEPTUAL = 0.1
-"""Share of SSIMULACRA2 in the distortion: 0.05 gains 0.4 % more in PSNR and 4 % less in SSIMULACRA2."""
+"""Share of SSIMULACRA2 in the distortion. 0.05 instead saves 0.4 % more bytes at equal PSNR and 4 % fewer at equal
+SSIMULACRA2."""
 _PERCEPTUAL_EVERY = 2
-"""SSIMULACRA2 is computed in every second step, with twice the weight: it is half of a step's work, and the gain
-changes by 0.2 % at most."""
+"""SSIMULACRA2 is computed in every second step, with twice the weight, because it is half of a step's work. The bytes
+saved change by 0.2 % at most."""
 _WITHIN, _DRAWN_WITHIN = 1e-4, 1e-6
-"""Distance that a fraction and a uniform draw keep from 0 and 1, so that their log-odds are finite."""
+"""Fractions (first) and uniform random numbers (second) are clamped this far from 0 and 1 for finite log-odds."""
 
 
 @dataclass(frozen=True)
 class _Pace:
-    """Adam's rate in symbols per step: constant for a share of the steps, then falling linearly."""
+    """Adam's learning rate, in quantisation steps per search step: constant at first, then falling linearly.
+
+    `flat_share` is the fraction of the steps with the constant rate.
+    """
 
     rate: float
     flat_share: float
 
     @classmethod
     def of(cls, steps: int) -> _Pace:
-        """Return the pace for a number of steps.
+        """Return the learning rates for a search of this many steps.
 
-        Few steps need a higher rate: 40 steps then gain 4.6 % at equal PSNR, and 3.8 % at the pace of 160 steps
-        (LOG.md).
+        Short searches need a higher rate: 40 steps save 4.6 % of the bytes at equal PSNR with the rate chosen for short
+        searches, and 3.8 % with the one for 160 steps (LOG.md).
         """
         return cls(rate=0.03, flat_share=0.8) if steps <= _FEW_STEPS else cls(rate=0.02, flat_share=0.5)
 
     def at(self, share: float) -> float:
-        """Return the rate after this share of the steps."""
+        """Return the learning rate after this fraction (0..1) of the steps."""
         return self.rate * min(1.0, (1 - share) / (1 - self.flat_share) + _LAST_RATE)
 
 
 @dataclass(frozen=True)
 class Reader:
-    """A head that will decode the latents, the pictures that it should give, and the weight of its errors."""
+    """A head that the search serves: its network, the reference pictures, and the weight of its distortion."""
 
     head: nn.Module
     original: Original
@@ -81,7 +87,7 @@ class Reader:
 
 @dataclass(frozen=True)
 class SearchTask:
-    """What to refine: B latents y (B, N, H, W), their plain codes and qualities (B,); the heads to serve."""
+    """The input of a search: latents y (B, N, H, W), their ordinary quantisation `start`, qualities (B,) and heads."""
 
     y: Tensor
     start: Quantised
@@ -90,19 +96,20 @@ class SearchTask:
     readers: tuple[Reader, ...]
     rounding: Rounding
     picture_px: int
-    """Pixels of a picture: bits are weighed against the mean error per pixel times this."""
+    """Number of pixels of a picture, by which the loss multiplies the mean error to compare it with the bits."""
 
 
 class Refinement:
-    """A search for better latents: call `step` until `is_done`; `bitstreams` returns the best ones so far."""
+    """A search for better latents: call `step` until `is_done`; `bitstreams` returns the results at any time."""
 
     def __init__(self, sought: SearchTask, *, steps: int, write: Callable[[Quantised, int], bytes]) -> None:
-        """Start a search; `write` turns one code (a batch of one) and its quality into a bitstream."""
+        """Start a search of `steps` steps; `write` makes a bitstream of a `Quantised` batch of one and its quality."""
         self.steps = 0
         self._last = steps
         self._sought, self._write = sought, write
         hyperprior, device = sought.hyperprior, sought.y.device
-        self._noise = torch.Generator(device).manual_seed(0)  # the same search finds the same latent
+        # a fixed seed, so that a repeated search gives the same latent
+        self._noise = torch.Generator(device).manual_seed(0)
         self._weight = quality_lambdas(str(device))[sought.quality] * sought.picture_px
         with torch.no_grad():
             self._gain = hyperprior.gain(sought.quality)
@@ -114,11 +121,11 @@ class Refinement:
 
     @property
     def is_done(self) -> bool:
-        """Return whether all steps have been made."""
+        """Return whether the search has made all its steps."""
         return self.steps >= self._last
 
     def step(self) -> None:
-        """Move all latents by one forward and backward pass. Do nothing when all steps have been made."""
+        """Make one optimiser step for all latents: a forward and a backward pass. Do nothing if `is_done`."""
         if self.is_done:
             return
         share = self.steps / self._last
@@ -136,7 +143,7 @@ class Refinement:
 
     @torch.no_grad()
     def bitstreams(self) -> list[bytes]:
-        """Return each picture's best stream: the present state of the search, rounded, or the plain code."""
+        """Return a bitstream for each picture: of its searched latent, or of `start` if that has the lower loss."""
         sought = self._sought
         q, mu = self._code(lambda residual: torch.floor(residual + 0.5))
         better = self._judge(q, mu) < self._judge(sought.start.q, sought.start.y_hat * self._gain - sought.start.q)
@@ -146,12 +153,12 @@ class Refinement:
 
     @torch.no_grad()
     def _start_values(self) -> Tensor:
-        """Return values halfway between the plain code, to which they round, and the encoder's own value."""
+        """Return the initial v: the quantised y_hat gain moved halfway towards y gain, by at most 0.49 steps."""
         decoded = self._sought.start.y_hat * self._gain
         return decoded + (0.5 * (self._sought.y * self._gain - decoded)).clamp(-_INSIDE, _INSIDE)
 
     def _code(self, rounded: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
-        """Return q and mu (B, N, H, W) after both passes of means, with residuals rounded by `rounded`."""
+        """Return q and mu (B, N, H, W) of the present v after both passes of means; `rounded` rounds the residuals."""
         board, index = self._board, self._sought.start.index
 
         def symbols(mu: Tensor, places: Tensor) -> Tensor:
@@ -162,7 +169,7 @@ class Refinement:
         return board.join(q, q_others), board.join(mu, mu_others)
 
     def _distortion(self, q: Tensor, mu: Tensor, *, perceptual: float) -> Tensor:
-        """Return the weighted errors (B,) of all readers, in bits."""
+        """Return the weighted sum (B,) of the distortions by all heads, times lambda: in units of bits."""
         sought, y_hat = self._sought, (q + mu) / self._gain
         errors = torch.zeros_like(self._weight)
         for reader in sought.readers:
@@ -172,20 +179,20 @@ class Refinement:
         return self._weight * errors
 
     def _smooth_bits(self, q: Tensor) -> Tensor:
-        """Return the bits (B,) by the smooth likelihoods, which have gradients; the bits of z are constant."""
+        """Return the bits (B,) of q by the differentiable likelihoods, without the bits of z, which do not change."""
         index = self._sought.start.index
         bits = -torch.log2(self._sought.hyperprior.symbols.mass(q, index)) * (index >= 1)
         return bits.flatten(1).sum(1)
 
     def _judge(self, q: Tensor, mu: Tensor) -> Tensor:
-        """Return the loss (B,) by the tables in use, by which the best code is chosen."""
+        """Return the loss (B,) with the bits of the integer CDF tables, for comparing two codes of each picture."""
         index = self._sought.start.index
         bits = self._sought.rounding.cost(q, index) * (index >= 1)
         return bits.flatten(1).sum(1) + self._distortion(q, mu, perceptual=_PERCEPTUAL)
 
 
 def _relax(residual: Tensor, tau: float, noise: torch.Generator) -> Tensor:
-    """Return floor(r) plus a relaxed coin at a temperature."""
+    """Return floor(residual) + s, where s in 0..1 is a random relaxed binary variable at temperature `tau`."""
     low = torch.floor(residual.detach())
     fraction = (residual - low).clamp(_WITHIN, 1 - _WITHIN)
     odds = (torch.atanh(fraction) - torch.atanh(1 - fraction)) / tau

@@ -1,12 +1,13 @@
-"""The exact path: z_hat -> scale index, in integers held in float32. The only network between bytes and tables.
+"""The exact path: the network z_hat -> scale index, in integers held in float32. It alone chooses the CDF tables.
 
     z_hat -- rise: 3x3 of each channel, 2x up --> h1 -- mix: 1x1 --> h2 -- second: 1x1, quality bias --> index
-                                                  +--[from here on float: the means]
+                                                  +--> float network of the means (means.py)
 
-Number formats: z_hat in -15..15; all weights int8, with 4, 7 and 7 fractional bits; hidden values in -127..127 (8 bits,
-so even a bf16 or TF32 input holds them); biases with 7 fractional bits. Every rescale is floor(x 2^-k + 1/2). All sums
-stay below 2^24 and are therefore exact in float32 in any order: one index on every machine, alone or in a batch (cf.
-Balle 2019, "Integer networks for data compression with latent-variable models").
+Number formats: z_hat in -15..15; weights int8, with 4, 7 and 7 fractional bits in the three layers; hidden values in
+-127..127 (8 bits, which bf16 and TF32 hold exactly); biases with 7 fractional bits. Every rescale is
+floor(x 2^-k + 1/2). All sums stay below 2^24 and are therefore exact in float32 in any order of summation. So every
+machine computes the same index, for one picture and in a batch (cf. Balle 2019, "Integer networks for data compression
+with latent-variable models").
 """
 
 from __future__ import annotations
@@ -22,26 +23,29 @@ from models.entropy_model import HYPER_LIMIT, SCALE_COUNT
 from models.layers import QUALITY_KNOTS, QualityTable, clamp_toward, round_straight
 
 _RISE_SHIFT = 4
-"""Fractional bits of the first layer's weights (int8: -7.9..7.9)."""
+"""Fractional bits of the int8 weights of the first layer, `rise`: they represent -7.9..7.9."""
 SHIFT = 7
-"""Fractional bits of the other layers' weights (int8: -0.99..0.99) and of all biases."""
+"""Fractional bits of the int8 weights of `mix` and `second` (they represent -0.99..0.99), and of all biases."""
 _LIMIT = 127
 _EXACT_LIMIT = 1 << 24
-"""Integers below this are exact in float32."""
+"""Integers of a magnitude below 2^24 are exact in float32."""
 PLAIN = 32
-"""Hidden channels of h2 that keep their sign; the others are rectified."""
+"""Number of channels of h2 that keep their sign; the other 64 are rectified (clamped to 0..127)."""
 _RECTIFIED = 64
 ENERGY_PER_Z = 8
-"""Hidden units per step of an energy hyper-latent, at the start (assumed)."""
+"""Initial gain of `rise`: one step of a hyper-latent raises h1 by this many integer units (assumed)."""
 
 
 class InexactScalePathError(ValueError):
-    """The weights of the scale path allow sums that float32 does not hold exactly."""
+    """The weights of the scale path are so large that a sum could reach 2^24, where float32 is no longer exact."""
 
 
 @dataclass(frozen=True)
 class ScaleWeights:
-    """Integers held in float32: rise (4 C, 9), mix (96, C), mix_bias (96,), second (N, 96), bias (QUALITIES, N)."""
+    """The scale path's integer weights, held in float32.
+
+    Shapes: rise (4 C, 9), mix (96, C), mix_bias (96,), second (N, 96), bias (QUALITIES, N).
+    """
 
     rise: Tensor
     mix: Tensor
@@ -51,13 +55,13 @@ class ScaleWeights:
 
 
 INTEGER_PARTS = tuple(field.name for field in fields(ScaleWeights))
-"""Names of the parts in the weights file; the biases are int32, the others int8."""
+"""Names of the scale path's tensors in the weights file: `mix_bias` and `bias` are int32, the others int8."""
 
 
 class ScaleIndexes(nn.Module):
-    """z_hat -> scale index, in integers. Three layers:
+    """The trainable network from z_hat to the scale index, in integers. It has three layers:
 
-    h1 = clamp(floor((rise * z_hat) / 2^4 + 1/2), -127, 127), four 3x3 filters a channel, shuffled 2x up;
+    h1 = clamp(floor((rise * z_hat) / 2^4 + 1/2), -127, 127), four 3x3 filters per channel, pixel-shuffled 2x up;
     h2 = clamp(floor((mix h1 + bias) / 2^7 + 1/2)), 32 channels in -127..127, 64 in 0..127;
     index = clamp(floor((second h2 + bias[quality]) / 2^7 + 1/2), 0, 63).
     """
@@ -65,7 +69,7 @@ class ScaleIndexes(nn.Module):
     def __init__(self, config: AutoencoderConfig) -> None:
         """Build float weights that are rounded to integers at each use, with straight-through gradients.
 
-        They start as the energies of the 2x2 cells, interpolated between cells and passed on unchanged.
+        `rise` starts as bilinear interpolation of z_hat, and `mix` passes the energy channels on unchanged.
         """
         super().__init__()
         hidden, channels = PLAIN + _RECTIFIED, config.hyper_channels
@@ -79,7 +83,7 @@ class ScaleIndexes(nn.Module):
         self.bias = QualityTable(torch.zeros(QUALITY_KNOTS, config.latent_channels))
 
     def integers(self) -> ScaleWeights:
-        """Return the weights as they are used: integers held in float32."""
+        """Return the weights rounded to the integers that coding uses, held in float32."""
 
         def of(weight: Tensor, shift: int) -> Tensor:
             return clamp_toward(round_straight(weight * 2**shift), -127, 127)
@@ -94,7 +98,11 @@ class ScaleIndexes(nn.Module):
 
     @torch.no_grad()
     def thaw(self, weights: ScaleWeights) -> None:
-        """Continue training from stored integers; the quality bias is fitted to its knots, within one rounding."""
+        """Set the float weights from stored integers, to train further.
+
+        The bias (QUALITIES, N) is fitted by least squares to the knots of its `QualityTable`, with an error of at most
+        about one rounding step.
+        """
         self.rise.copy_(weights.rise / 2**_RISE_SHIFT)
         self.mix.copy_(weights.mix / 2**SHIFT)
         self.mix_bias.copy_(weights.mix_bias / 2**SHIFT)
@@ -113,10 +121,10 @@ class ScaleIndexes(nn.Module):
 
 
 class FrozenScaleIndexes(nn.Module):
-    """The same network with stored integers, for coding: nothing is rounded or interpolated at load."""
+    """`ScaleIndexes` with integer weights as the weights file stores them, for encoding and decoding."""
 
     def __init__(self, weights: ScaleWeights) -> None:
-        """Take the integers. Raises `InexactScalePathError` unless every sum stays below 2^24 for any z_hat."""
+        """Store the weights. Raises `InexactScalePathError` unless every sum stays below 2^24 for any z_hat."""
         super().__init__()
         check_exact(weights)
         for part in INTEGER_PARTS:
@@ -124,12 +132,12 @@ class FrozenScaleIndexes(nn.Module):
 
     @property
     def weights(self) -> ScaleWeights:
-        """Return the integers, on the device of this module."""
+        """Return the integer weights, on the device of this module."""
         return ScaleWeights(*(getattr(self, part) for part in INTEGER_PARTS))
 
     @torch.no_grad()
     def forward(self, z_hat: Tensor, quality: Tensor) -> tuple[Tensor, Tensor]:
-        """Compute what `ScaleIndexes` computes; the arithmetic is the same on every device."""
+        """Return h1 and index as `ScaleIndexes.forward` does; the integers are the same on every device."""
         h1 = self.upsample(z_hat)
         return h1, _indexes(h1, quality, self.weights)
 
@@ -152,13 +160,16 @@ def check_exact(weights: ScaleWeights) -> None:
         worst(weights.second, _LIMIT, weights.bias),
     )
     if found >= _EXACT_LIMIT:
-        raise InexactScalePathError(f"sums of up to {found:.0f} are not exact in float32")
+        raise InexactScalePathError(
+            f"the scale path's weights allow sums of up to {found:.0f}, which are not exact in float32: they must stay "
+            f"below {_EXACT_LIMIT}"
+        )
 
 
 def _upsample(z_hat: Tensor, rise: Tensor) -> Tensor:
-    """Upsample z_hat (B, C, H, W) to h1 (B, C, 2 H, 2 W), each channel by filters of its own.
+    """Upsample z_hat (B, C, H, W) to h1 (B, C, 2 H, 2 W), each channel by its own four 3x3 filters.
 
-    By shifted sums: a convolution may use a transform (Winograd, FFT), which is not exact.
+    It adds shifted copies instead of calling a convolution, which may use Winograd or FFT and is then inexact.
     """
     height, width = z_hat.shape[2:]
     padded = F.pad(z_hat.float(), (1, 1, 1, 1))
@@ -185,7 +196,7 @@ def _indexes(h1: Tensor, quality: Tensor, weights: ScaleWeights) -> Tensor:
 
 
 def _bilinear() -> Tensor:
-    """Return the filters (4, 9) of bilinear interpolation for the four finer cells, in the order of a shuffle."""
+    """Return the 3x3 filters (4, 9) of bilinear 2x upsampling, one per output phase in `F.pixel_shuffle`'s order."""
     near, far = 0.75, 0.25
     rows = torch.tensor([[far, near, 0.0], [0.0, near, far]])
     return torch.einsum("ay,bx->abyx", rows, rows).reshape(4, 9)

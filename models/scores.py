@@ -2,10 +2,10 @@
 
 PSNR is over the three sRGB channels of 8-bit pictures together.
 
-SSIMULACRA2 is the formula of the `ssimulacra2` package (its colour space, maps, weights). That package
-takes paths, works in float64 and computes everything again for each picture. Here the reference's half is
-computed once and the blur is in float32: 50 ms instead of 115 at 344 px, 11 instead of 24 at 172 (measured, one
-core). A test compares the two: they differ by less than 0.05.
+SSIMULACRA2 uses the functions and weights of the `ssimulacra2` package. That package reads files, computes in float64
+and repeats the reference's half for each comparison. Here the reference's half is computed once and the blur is in
+float32, which takes 50 ms instead of 115 at 344 px, and 11 instead of 24 at 172 px (measured, one core). A test
+compares the two: the scores differ by less than 0.05.
 """
 
 from dataclasses import dataclass
@@ -17,24 +17,24 @@ from scipy import ndimage
 
 from models.picture_array import Pixels
 
-Plane = NDArray[np.float32]  # (h, w, 3), XYB made positive, or its local means
+Plane = NDArray[np.float32]  # (h, w, 3): XYB shifted to positive values, or local means of it
 
 PEAK = 255.0
-# Score of two identical pictures (assumed): curves and JSON files cannot hold infinity.
+# PSNR reported for two identical pictures instead of infinity, which plots and JSON cannot hold (assumed).
 IDENTICAL_PSNR_DB = 100.0
 
 _BLUR_SIGMA_PX = 1.5
-_BLUR_RADIUS_PX = 5  # equals the formula's truncate=3.33
+_BLUR_RADIUS_PX = 5  # int(3.33 * sigma + 0.5), as in the ssimulacra2 package: gaussian_filter(truncate=3.33)
 _SMALLEST_SIDE_PX = 8
 
 
 class ScoreError(ValueError):
-    """The two pictures cannot be compared."""
+    """The two pictures have different shapes and cannot be compared."""
 
 
 @dataclass(frozen=True)
 class ScoredFile:
-    """One file of one picture, or one bitstream decoded to one size."""
+    """Size and scores of one encoded file of a picture, or of one bitstream decoded to one size."""
 
     quality: int
     size_bytes: int
@@ -50,7 +50,7 @@ def psnr_db(reference: Pixels, decoded: Pixels) -> float:
 
 
 class Ssimulacra2:
-    """Scores any number of decoded pictures against one reference."""
+    """Scores decoded pictures by SSIMULACRA2 against one reference, whose scales are computed once."""
 
     def __init__(self, reference: Pixels) -> None:
         self._reference = reference
@@ -65,9 +65,9 @@ class Ssimulacra2:
             scale.avg_ssim = formula.ssim_map(ours.mean, theirs.mean, ours.square, theirs.square, crossed)
             scale.avg_edgediff = formula.edge_diff_map(ours.xyb, ours.mean, theirs.xyb, theirs.mean)
             total.scales.append(scale)
-        # A picture under about 225 px has fewer than six scales, and the formula then reads its weights one
-        # scale too early for two of the three channels (JPEG quality 97 at 172 px scores 61, not 89). Therefore
-        # empty scales are appended: they use their own weights and add nothing to the score.
+        # A picture under about 225 px has fewer than six scales. The package then takes the weights of the wrong
+        # scale for two of the three channels (JPEG quality 97 at 172 px scores 61 instead of 89). With empty scales
+        # appended up to six, each scale gets its own weights, and the empty ones add nothing to the score.
         total.scales.extend(formula.MsssimScale() for _ in range(formula.kNumScales - len(total.scales)))
         return float(total.score())
 
@@ -76,7 +76,7 @@ class Ssimulacra2:
 class _Scale:
     xyb: Plane
     mean: Plane
-    square: Plane  # local mean of the squares
+    square: Plane  # local mean of the squared XYB values
 
 
 def _pyramid(picture: Pixels) -> tuple[_Scale, ...]:
@@ -90,17 +90,20 @@ def _pyramid(picture: Pixels) -> tuple[_Scale, ...]:
 
 
 def _linear_light() -> NDArray[np.float64]:
-    """Return linear light for each of the 256 sRGB levels: (256,)."""
+    """Return a table (256,) from 8-bit sRGB levels to linear light in 0..1."""
     levels: NDArray[np.float64] = formula.srgb_to_linear(np.arange(256))
     return levels
 
 
 def _blur(planes: Plane) -> Plane:
-    """Blur with zeros beyond the first axis and reflection beyond the second, as the formula's own blur does."""
+    """Blur (h, w, 3) by the Gaussian of SSIMULACRA2, padded by zeros vertically and by reflection horizontally.
+
+    The `ssimulacra2` package pads in the same way.
+    """
     offsets = np.arange(-_BLUR_RADIUS_PX, _BLUR_RADIUS_PX + 1)
     kernel = np.exp(-0.5 * (offsets / _BLUR_SIGMA_PX) ** 2)
     kernel /= kernel.sum()
-    # Channels first: the filter is 2.5 times as fast on contiguous planes (measured).
+    # The filter is 2.5 times as fast on contiguous colour planes, so the colours go first (measured).
     channels = np.ascontiguousarray(np.moveaxis(planes, 2, 0))
     rows = ndimage.correlate1d(channels, kernel, axis=1, mode="constant")
     blurred: Plane = np.moveaxis(ndimage.correlate1d(rows, kernel, axis=2, mode="reflect"), 0, 2)
@@ -109,4 +112,4 @@ def _blur(planes: Plane) -> Plane:
 
 def _same_shape(reference: Pixels, decoded: Pixels) -> None:
     if reference.shape != decoded.shape:
-        raise ScoreError(f"cannot compare {decoded.shape} with a reference of {reference.shape}")
+        raise ScoreError(f"cannot score a picture of shape {decoded.shape} against a reference of {reference.shape}")

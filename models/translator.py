@@ -1,12 +1,12 @@
-"""The translators: latent of the high picture -> medium picture, all of it on the 22x22 grid until the last shuffle.
+"""The translators: heads that decode the 172 picture from the latent of the 344 picture, on the 22x22 latent grid.
 
     y_high --+-- linear: 1x1, or gains and an inverse DCT to half the side ----------+
              +-- linear 1x1 to edges -- four neighbours -- linear 1x1 ---------------+-- shuffle(8) --> x_hat
              +-- compress(y / deviation) 1x1 * quality -- depthwise blocks -- 1x1 ---+
 
-A translator starts as a least-squares linear map of a cell and its neighbours, and is trained on pixels. A pointwise
-map trained on the error between two latents stops improving, and going through the medium autoencoder's latent costs
-more multiplications (see docs/codec.md).
+A translator is initialised as the least-squares linear map from a cell and its four neighbours to the cell's 8x8
+pixels, and is trained on pixels. A pointwise network trained on the error between two latents stops improving, and
+predicting the medium autoencoder's latent costs more multiplications (see docs/codec.md).
 """
 
 from __future__ import annotations
@@ -21,10 +21,13 @@ from models.layers import QUALITY_KNOTS, DepthwiseBlock, Pointwise, QualityTable
 
 
 class Translator(nn.Module):
-    """Maps the high latent to the medium picture on one grid."""
+    """The network that maps the latent of the 344 picture to the 172 picture, on the latent grid."""
 
     def __init__(self, source: AutoencoderConfig, target: AutoencoderConfig, config: TranslatorConfig) -> None:
-        """Build a translator from the latent of `source` to pictures of the size of `target`."""
+        """Build a translator of the widths in `config`.
+
+        It reads latents of the autoencoder `source` and makes pictures of the size of the autoencoder `target`.
+        """
         super().__init__()
         self.stride_px = target.stride_px
         self.linear: Pointwise | DctSynthesis = (
@@ -40,7 +43,7 @@ class Translator(nn.Module):
         self.leave = Pointwise(config.width, target.patch_values, gain=0)
 
     def forward(self, y_hat: Tensor, *, quality: Tensor, deviation: Tensor) -> Tensor:
-        """Map y_hat (B, N, H, W) of the high picture, quality (B,) to x_hat (B, 3, 8 H, 8 W), about 0..1."""
+        """Map y_hat (B, N, H, W) of the 344 picture and quality (B,) to x_hat (B, 3, 8 H, 8 W), about 0..1."""
         h = enter(self, y_hat, quality=quality, deviation=deviation)
         detail: Tensor = self.leave(self.blocks(h)).float()
         with torch.autocast(y_hat.device.type, enabled=False):

@@ -1,1 +1,1 @@
-"""The fast decoder of a CPU: the same pictures with fewer passes over memory than torch makes."""
+"""The fast decoder for a CPU: it decodes as the torch modules do, with fewer passes over memory."""

@@ -1,7 +1,7 @@
-"""Inverse DCT, colour axes and pixels of one picture on a CPU: each step is one loop over memory. Arrays only.
+"""Compiled loops for the pixels of a head with a DCT path: inverse DCT, colours and detail. Numpy arrays only.
 
-The rules of loops.py hold here too; dct.py describes what is computed. One cell is finished while its values are in the
-nearest cache: coefficients, two passes of S vectors, three colours, and the pixels.
+They are compiled as those in loops.py; dct.py describes what is computed. Each loop takes one cell after the other from
+coefficients to pixels, so that a cell's values stay in the first-level cache.
 
 Letters: P cells of a grid in row-major order, n coded channels, S side of the block in pixels.
 """
@@ -25,9 +25,10 @@ def _level(value: np.float32) -> np.uint8:
 def pixels_of_two_by_dct(
     t: F32, gain: F32, places: I32, inverse: F32, colours: F32, detail: Kept, bias: F32, side: int, out: U8
 ) -> None:
-    """Compute pixels (S, S 3) from coefficients t (P, n), and detail at twice the grid with a border.
+    """Write the pixels of the 344 picture to `out` (344, 344 * 3): inverse DCT of t (P, n) plus `detail` plus `bias`.
 
-    detail is ((2 H + 2)(2 W + 2), 8 8 3).
+    `detail`, the output of the head's network, is on the grid of twice the side with a border of one cell:
+    ((2 H + 2)(2 W + 2), 8 * 8 * 3). `side` is 344.
     """
     flat, row, transposed = np.zeros(3 * 256, np.float32), np.empty(48, np.float32), inverse.T.copy()
     coefficients, partly = flat.reshape(3, 16, 16), np.empty((3, 16, 16), np.float32)
@@ -50,7 +51,11 @@ def pixels_of_two_by_dct(
 def pixels_of_one_by_dct(
     t: F32, gain: F32, places: I32, inverse: F32, colours: F32, across: F32, detail: Kept, bias: F32, side: int, out: U8
 ) -> None:
-    """Compute pixels (S, S 3) from coefficients t (P, n), across (P, 8 8 3), and detail on the same grid."""
+    """Write the pixels of the 172 picture to `out` (172, 172 * 3): inverse DCT of t (P, n) plus three other terms.
+
+    `across` (P, 8 * 8 * 3) comes from the neighbouring cells, `detail` ((H + 2)(W + 2), 8 * 8 * 3) from the network,
+    and `bias` is added. `side` is 172.
+    """
     flat, row, transposed = np.zeros(3 * 256, np.float32), np.empty(24, np.float32), inverse.T.copy()
     coefficients, partly = flat.reshape(3, 16, 16), np.empty((3, 8, 16), np.float32)
     for cell in range(_GRID * _GRID):
@@ -68,10 +73,10 @@ def pixels_of_one_by_dct(
 
 @njit(inline="always")
 def _columns(coefficients: F32, inverse: F32, partly: F32) -> None:
-    """Invert vertical frequencies: partly[c, i, v] = sum of inverse[i, u] coefficients[c, u, v] over u.
+    """Apply the inverse DCT vertically: partly[c, i, v] = sum over u of inverse[i, u] coefficients[c, u, v].
 
-    Three colours at once, each a sum in a register, take 0.43 ms per picture. Separate even and odd frequencies halve
-    the products, but the compiler does not vectorise them: 1.1 ms.
+    With the three colours' sums in registers it takes 0.43 ms per picture. Splitting even and odd frequencies would
+    halve the multiplications, but is not vectorised by the compiler and takes 1.1 ms (measured).
     """
     for i in range(inverse.shape[0]):
         for v in range(16):
@@ -87,7 +92,7 @@ def _columns(coefficients: F32, inverse: F32, partly: F32) -> None:
 
 @njit(inline="always")
 def _row(partly: F32, i: int, transposed: F32, colours: F32, row: F32) -> None:
-    """Invert the horizontal frequencies of one row of pixels, into red, green and blue in turn."""
+    """Apply the inverse DCT horizontally to row `i` of a block, and write its pixels' red, green and blue to `row`."""
     for j in range(transposed.shape[1]):
         first, second, third = np.float32(0), np.float32(0), np.float32(0)
         for v in range(16):

@@ -1,4 +1,4 @@
-"""From symbols to pixels on a CPU, one picture at a time; the tests compare with the networks' own modules."""
+"""Decode symbols to pixels on a CPU, one picture at a time. The tests compare the result with the torch modules."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class _Fast(Protocol):
 
 
 class ReadyPictures:
-    """Pictures that are decoded already: a CPU returns this where a device returns a ticket."""
+    """Decoded pictures, with the interface of the `Ticket` that an accelerator's decoder returns."""
 
     def __init__(self, pictures: list[U8]) -> None:
         self._pictures = pictures
@@ -39,10 +39,16 @@ class ReadyPictures:
 
 
 class FastDecoder:
-    """Decodes both sizes of a picture. Not for two threads at once, because steps reuse their output memory."""
+    """Decodes symbols to the 344 or the 172 picture on a CPU.
+
+    Two threads must not use it at once, because its steps reuse their output memory.
+    """
 
     def __init__(self, hyperprior: Hyperprior, *, high: HighHead, medium: Translator, dtype: torch.dtype) -> None:
-        """Take the networks in float32; `dtype`, which may be bfloat16, is the format of all layers after y_hat."""
+        """Prepare the networks, which are in float32, and compile the loops.
+
+        `dtype`, float32 or bfloat16, is the number format of the layers after y_hat.
+        """
         by_matrix = not all(isinstance(one, DctSynthesis) for one in (high.linear, medium.linear))
         reads_quiet = by_matrix and dtype != torch.float32
         self._latent = FastLatent(hyperprior, dtype=dtype, with_quiet=reads_quiet)
@@ -54,16 +60,16 @@ class FastDecoder:
         self._compile(hyperprior.means.read.weight.shape[1], int(hyperprior.coded[0].sum()))
 
     def _compile(self, hyper_channels: int, channels: int) -> None:
-        """Compile the loops now, not within the first request: some seconds on a machine without a cache."""
+        """Compile the loops now, so that the first request does not wait: some seconds without numba's cache."""
         h1, q = np.zeros((CELLS, hyper_channels), np.int8), np.zeros((CELLS, channels), np.int16)
         for size_px in self._heads:
             self.picture(h1, q, quality=0, size_px=size_px)
 
     @torch.inference_mode()
     def submit(self, symbols: Sequence[Symbols], *, size_px: int) -> ReadyPictures:
-        """Decode the pictures now, one after the other."""
+        """Decode the pictures one after the other before returning; `size_px` is 344 or 172."""
         return ReadyPictures([self.picture(one.h1, one.q, quality=one.quality, size_px=size_px) for one in symbols])
 
     def picture(self, h1: I8, q: I16, *, quality: int, size_px: int) -> U8:
-        """Decode h1 (P, C) and q (P, n) to (size, size, 3) sRGB, size 344 or 172."""
+        """Decode h1 (484, C) and q (484, n) to a picture (size_px, size_px, 3) in sRGB; `size_px` is 344 or 172."""
         return self._heads[size_px].run(self._latent.decode(h1, q, quality), quality)

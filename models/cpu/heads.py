@@ -1,7 +1,7 @@
-"""From y_hat to the pixels of one picture on a CPU: the same as synthesis.py and translator.py.
+"""The heads on a CPU: from y_hat to the pixels of one picture, as synthesis.py and translator.py compute them.
 
-Matrix products are torch's, in float32 or bf16. Each step between them is one compiled loop (loops.py), in memory that
-is reused for each picture. The linear paths are in linear_paths.py.
+Matrix products are torch's, in float32 or bf16. Each step between two products is one compiled loop (loops.py). Its
+output memory is reused for every picture. The linear paths are in linear_paths.py.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class _Block:
-    """A `DepthwiseBlock` on a grid with a border."""
+    """Computes a `DepthwiseBlock` on a grid (H + 2, W + 2, C) with a border of one empty cell."""
 
     def __init__(self, block: DepthwiseBlock, cells: int, dtype: torch.dtype) -> None:
         self._taps, self._taps_bias = filters(block.spatial)
@@ -38,7 +38,7 @@ class _Block:
         self._near, self._wide, self._sums = (Sheet(cells, width, dtype) for width in (channels, wide, channels))
 
     def add_to(self, grid: Kept) -> None:
-        """Add the block's residual to the grid, in place."""
+        """Add the block's residual to `grid` (H + 2, W + 2, C) in place."""
         compile_loop(loops.depthwise)(grid, self._taps, self._taps_bias, self._near.kept)
         wide = self._wide.product(self._near.numbers, self._widen)
         compile_loop(loops.activate)(wide, self._widen_bias)
@@ -46,7 +46,7 @@ class _Block:
 
 
 class _Entry:
-    """The first layer of a network that reads a latent, and its blocks on the latent grid."""
+    """Computes the first layer of a head's network and its blocks on the latent grid."""
 
     def __init__(self, network: HighHead | Translator, blocks: torch.nn.Sequential, dtype: torch.dtype) -> None:
         self._weight, self._bias = matrix(network.enter.weight, dtype), numbers(network.enter.bias)
@@ -57,7 +57,7 @@ class _Entry:
         self._blocks = [_Block(block, CELLS, dtype) for block in blocks]  # type: ignore[arg-type]  # a Sequential of blocks
 
     def run(self, decoded: Decoded, quality: int) -> Tensor:
-        """Return the grid with its border as a matrix, ((H + 2)(W + 2), C)."""
+        """Return the output on the latent grid with its border, as a matrix ((H + 2)(W + 2), C)."""
         read = decoded.read[:, : len(self._weight)]
         sums = self._sums.product(read, self._weight[: read.shape[1]])
         compile_loop(loops.enter)(sums, self._bias, self._gains[quality], self._square)
@@ -67,7 +67,7 @@ class _Entry:
 
 
 class FastHighHead:
-    """Computes `HighHead`: y_hat to the 344 picture."""
+    """Computes a `HighHead` on a CPU: from y_hat to the 344 picture."""
 
     def __init__(self, head: HighHead, deviation: Tensor, *, dtype: torch.dtype) -> None:
         self._entry = _Entry(head, head.deep, dtype)
@@ -86,7 +86,7 @@ class FastHighHead:
         self._pixels = high_pixels(head.linear, deviation, bias=tiled, dtype=dtype)
 
     def run(self, decoded: Decoded, quality: int) -> U8:
-        """Return the picture (344, 344, 3)."""
+        """Decode one latent of this quality to its picture (344, 344, 3) in sRGB."""
         coarse = self._coarse.product(self._entry.run(decoded, quality), self._ascend)
         compile_loop(loops.ascend)(coarse, self._ascend_bias, self._square)
         for block in self._blocks:
@@ -96,7 +96,7 @@ class FastHighHead:
 
 
 class FastTranslator:
-    """Computes `Translator`: y_hat to the 172 picture."""
+    """Computes a `Translator` on a CPU: from y_hat to the 172 picture."""
 
     def __init__(self, translator: Translator, deviation: Tensor, *, dtype: torch.dtype) -> None:
         self._entry = _Entry(translator, translator.blocks, dtype)
@@ -111,7 +111,7 @@ class FastTranslator:
         self._pixels = medium_pixels(translator.linear, deviation, bias=bias, dtype=dtype)
 
     def run(self, decoded: Decoded, quality: int) -> U8:
-        """Return the picture (172, 172, 3)."""
+        """Decode one latent of this quality to its picture (172, 172, 3) in sRGB."""
         detail = self._detail.product(self._entry.run(decoded, quality), self._leave)
         torch.addmm(self._edges_bias, decoded.t[:-1], self._edges[: decoded.t.shape[1]], out=self._seen[:-1])
         across = self._seen.index_select(0, self._around).view(CELLS, -1)
@@ -119,5 +119,8 @@ class FastTranslator:
 
 
 def _move_shuffle_last(weight: Tensor) -> Tensor:
-    """Reorder the first dimension from channel, row, column (of a shuffle by two) to row, column, channel."""
+    """Reorder the 4 C outputs of a layer before `F.pixel_shuffle(., 2)` from (C, 2, 2) to (2, 2, C).
+
+    The channels of each of the four finer cells are then adjacent.
+    """
     return weight.detach().view(-1, 2, 2, *weight.shape[1:]).movedim(0, 2).reshape(weight.shape)

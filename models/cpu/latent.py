@@ -1,7 +1,7 @@
-"""Means and y_hat of one picture on a CPU: the same as means.py and `dequantise` of hyperprior.py.
+"""Compute the means and y_hat of one picture on a CPU, as means.py and `Hyperprior.dequantise` do.
 
-Matrix products are torch's. Each step between them is one compiled loop (loops.py). Latents are held in standard
-deviations, t = y_hat / deviation, of the channels that the quality codes.
+Matrix products are torch's. Each step between two products is one compiled loop (loops.py). Only the n channels that
+the quality codes are computed, in units of their standard deviations: t = y_hat / deviation.
 """
 
 from __future__ import annotations
@@ -27,16 +27,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Board:
-    """Cells of both halves of the checkerboard, and the four neighbours of cells: above, left, right and below."""
+    """The checkerboard of the 22x22 grid: row-major indexes of the anchors (A,) and of the other cells (O,).
+
+    The other tables name the four neighbours of cells in the order above, left, right, below.
+    """
 
     anchors: I32
     others: I32
     around: I32
-    """(P, 4) cells; P stands for a cell beyond the grid."""
+    """(P, 4): the neighbours of each of the P = 484 cells, as row-major indexes; P stands for one beyond the grid."""
     others_around: I32
-    """(O, 4) the same, around the cells between the anchors."""
+    """(O, 4): the rows of `around` of the non-anchor cells."""
     anchors_around: I32
-    """(O, 4) the same, numbered as anchors; A stands for a cell beyond the grid."""
+    """(O, 4): the neighbours of the non-anchor cells as indexes into `anchors`; A stands for one beyond the grid."""
 
     @classmethod
     def of_grid(cls) -> Board:
@@ -55,29 +58,29 @@ class Board:
 
 @dataclass(frozen=True)
 class Decoded:
-    """One y_hat in units of the channels' standard deviations, for the linear paths and for the networks."""
+    """The decoded latent t = y_hat / deviation of one picture, in the forms that the heads read."""
 
     t: Tensor
-    """(P + 1, n) in float32, the last row zero."""
+    """(P + 1, n) in float32; the last row is zero and stands for cells beyond the grid."""
     quiet: Tensor
-    """(P, n - 32): later channels of t in bf16; (P, 0) in float32 or without a full matrix: nothing reads them."""
+    """(P, n - 32): channels from 32 on of t in bf16, for linear paths by a full matrix; (P, 0) without such a path."""
     read: Tensor
-    """(P, n) compressed, in the format of the heads."""
+    """(P, n): `compress`(t) in the number format of the heads, the input of their networks."""
 
 
 class FastLatent:
-    """Computes the means in two passes, and y_hat."""
+    """Computes the means in two passes, and t = y_hat / deviation, for one picture on a CPU."""
 
     def __init__(self, hyperprior: Hyperprior, *, dtype: torch.dtype, with_quiet: bool) -> None:
-        """Take the weights; `dtype` is the format of the heads.
+        """Copy the weights of `hyperprior`; `dtype` is the number format of the heads.
 
-        `with_quiet` says whether a linear path reads the later channels in that format.
+        `with_quiet` says whether to fill `Decoded.quiet`.
         """
         means, self._board, self._dtype, self._with_quiet = hyperprior.means, Board.of_grid(), dtype, with_quiet
         deviation = hyperprior.deviation
         every = torch.arange(QUALITIES)
         self._steps: F32 = (1 / (hyperprior.gain(every)[:, :, 0, 0] * deviation)).numpy()
-        # includes the unit in which means.py reads h1
+        # The division of h1 by `Means.unit` is folded into the weights of the first layer, `read`.
         self._read, self._read_bias = matrix(means.read.weight / means.unit), numbers(means.read.bias)
         self._anchor, self._anchor_bias = matrix(means.anchor.weight), numbers(means.anchor.bias)
         self._enter, self._enter_bias = matrix(means.enter.weight), numbers(means.enter.bias)
@@ -89,7 +92,11 @@ class FastLatent:
         self._grid = np.zeros((GRID + 2, GRID + 2, self._read.shape[1]), np.float32)
 
     def _of_blank_cells(self, bias: Tensor) -> F32:
-        """Return the contribution (O, F) of the empty cells to the depthwise filters between the anchors."""
+        """Return (O, F): the depthwise filter's sum at each non-anchor cell over the non-anchor cells in its window.
+
+        In the second pass these cells hold the activated bias of `Means.enter`, because their y_hat is not known yet.
+        So this sum is constant, and is computed once. It includes the filter's bias.
+        """
         channels = len(bias)
         empty = torch.zeros(GRID + 2, GRID + 2, channels)
         rows, columns = np.divmod(self._board.others, GRID)
@@ -100,7 +107,7 @@ class FastLatent:
         return numbers((seen * weights[:, None]).sum(0) + torch.from_numpy(self._taps_bias[:channels]))
 
     def decode(self, h1: I8, q: I16, quality: int) -> Decoded:
-        """Decode h1 (P, C) and q (P, n), in row-major order of cells."""
+        """Return t = y_hat / deviation from h1 (P, C) and q (P, n) of a quality; P = 484 cells in row-major order."""
         channels, board = q.shape[1], self._board
         steps = self._steps[quality, :channels]
         t = torch.zeros(CELLS + 1, channels)
@@ -123,7 +130,10 @@ class FastLatent:
         return Decoded(t, quiet.numbers, read.numbers)
 
     def _between(self, compressed: Tensor, channels: int) -> F32:
-        """Return the means of the cells between the anchors, without the neighbours' shares and the bias."""
+        """Return the network's part of the non-anchor cells' means (O, n), before bias and neighbours' terms are added.
+
+        `compressed` is compress(t) of the anchors in their first channels, the input of that network.
+        """
         board = self._board
         seen = torch.mm(compressed, self._enter[: compressed.shape[1]]).numpy()
         compile_loop(loops.activate)(seen, self._enter_bias)

@@ -1,7 +1,7 @@
-"""The linear paths of a head on a CPU, and the pixels; all other parts of the head are added to them.
+"""The linear path of a head on a CPU, and the last step of the head: the sum of all its parts, rounded to pixels.
 
-A path is either a full matrix by torch's products, its first inputs in float32 and the others in the format of the
-heads, or the inverse DCT, whose loop (dct_loops.py) also makes the pixels.
+A linear path is either a full matrix, multiplied by torch with the first input channels in float32 and the others in
+the heads' number format, or an inverse DCT in a compiled loop (dct_loops.py).
 """
 
 from __future__ import annotations
@@ -28,13 +28,19 @@ if TYPE_CHECKING:
 
 
 class HighPixels(Protocol):
-    """Makes the 344 picture from the linear path, and the network's detail at twice the grid."""
+    """The last step of a `HighHead`: the linear path plus `detail`, rounded to the 344 picture.
+
+    `detail` is the network's output on the 44x44 grid.
+    """
 
     def run(self, decoded: Decoded, detail: Kept) -> U8: ...
 
 
 class MediumPixels(Protocol):
-    """Makes the 172 picture from the linear path, the share across cells (P, 8 8 3) and the detail."""
+    """The last step of a `Translator`: the linear path plus `across` plus `detail`, rounded to the 172 picture.
+
+    `across` (P, 8 * 8 * 3) comes from the neighbours' features, `detail` from the network on the latent grid.
+    """
 
     def run(self, decoded: Decoded, across: Tensor, detail: Kept) -> U8: ...
 
@@ -42,7 +48,10 @@ class MediumPixels(Protocol):
 def high_pixels(
     linear: LinearSynthesis | DctSynthesis, deviation: Tensor, *, bias: Tensor, dtype: torch.dtype
 ) -> HighPixels:
-    """Return the path for this kind of `linear`; `bias` (16 16 3) is the network's."""
+    """Return the last step of a `HighHead` for its kind of linear path, a full matrix or a DCT.
+
+    `bias` (16 * 16 * 3) is that of the network's last layer; the linear path's own is added to it.
+    """
     if isinstance(linear, DctSynthesis):
         return _HighByDct(linear, deviation, bias=bias)
     return _HighByMatrix(_Matrix(linear.block, deviation, bias=bias, dtype=dtype))
@@ -51,14 +60,17 @@ def high_pixels(
 def medium_pixels(
     linear: Pointwise | DctSynthesis, deviation: Tensor, *, bias: Tensor, dtype: torch.dtype
 ) -> MediumPixels:
-    """Return the path for this kind of `linear`; `bias` (8 8 3) is that of all other parts."""
+    """Return the last step of a `Translator` for its kind of linear path, a full matrix or a DCT.
+
+    `bias` (8 * 8 * 3) is the sum of the other parts' biases; the linear path's own is added to it.
+    """
     if isinstance(linear, DctSynthesis):
         return _MediumByDct(linear, deviation, bias=bias)
     return _MediumByMatrix(_Matrix(linear, deviation, bias=bias, dtype=dtype))
 
 
 class _Matrix:
-    """Maps y_hat to the values of a block, in the order row, column, colour; weights include the deviations."""
+    """The linear path by a full matrix, from t = y_hat / deviation to block values in the order row, column, colour."""
 
     def __init__(self, linear: Pointwise, deviation: Tensor, *, bias: Tensor, dtype: torch.dtype) -> None:
         values = linear.weight.shape[0]
@@ -70,7 +82,10 @@ class _Matrix:
         self.bias = numbers(interleave(linear.bias) + bias)
 
     def run(self, decoded: Decoded) -> tuple[Tensor, Kept | None]:
-        """Return both parts of the sum (P, values): one in float32, one in the heads' format unless that is float32."""
+        """Return two matrices (P, values) whose sum is the result: in float32, and in the heads' number format.
+
+        The second is None where the heads' format is float32.
+        """
         t = decoded.t[:-1, : len(self._loud)]
         loud = torch.mm(t, self._loud[: t.shape[1]], out=self._loud_sums)
         if self._sheet is None:
@@ -101,7 +116,7 @@ class _MediumByMatrix:
 
 
 class _Dct:
-    """Gains with the deviations included, places and the inverse, as the loops read them."""
+    """The weights of a `DctSynthesis` as arrays for the compiled loops; the gains include the channels' deviations."""
 
     def __init__(self, linear: DctSynthesis, deviation: Tensor, bias: Tensor) -> None:
         side = linear.stride_px

@@ -1,10 +1,10 @@
-"""The steps between the matrix products of a decode on a CPU, each one loop over memory. Arrays only.
+"""Compiled loops: the steps between the matrix products of a decode on a CPU, each one pass over memory. Arrays only.
 
-The loops are Python, compiled by numba to vector instructions without the interpreter lock. Numbers between products
-are stored in float32 or bf16 (number_formats.py); a loop computes in float32 and rounds once. Grids that a 3x3 filter
-reads have a border of one empty cell.
+The loops are Python functions, which numba compiles to vector instructions that run without the interpreter lock.
+Arrays between products are in float32 or bf16 (number_formats.py); a loop computes in float32 and rounds once. A "grid
+with a border" is (H + 2, W + 2, C) with one empty cell around it, so that 3x3 filters need no bounds checks.
 
-Letters: P cells of a grid in row-major order, C channels, n coded channels, A anchors, O cells between them.
+Letters: P cells of a grid in row-major order, C channels, n coded channels, A anchors, O the other cells.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ def _compress(value: np.float32) -> np.float32:
 
 @njit(inline="always")
 def _rescale(total: np.int32 | np.float32, bias: np.int32) -> np.int32:
-    """Return sum plus bias, shifted by seven bits; in 32 bits, where Python's numbers would make it 64."""
+    """Return floor((total + bias) / 2^7 + 1/2), in 32-bit integers; plain Python numbers would make numba use 64."""
     return np.int32(np.int32(np.int32(np.int32(total) + bias) + np.int32(64)) >> np.int32(7))
 
 
 def upsample(z: I16, rise: I32, h1: I8) -> None:
-    """Upsample z (11, 11, C) by four 3x3 filters a channel (4, 9, C) to h1 (22, 22, C), in integers.
+    """Write h1 (22, 22, C): z (11, 11, C) upsampled by the filters `rise` (4, 9, C), in integers.
 
-    scale_path.py is the reference.
+    It computes what `_upsample` in scale_path.py does.
     """
     side, _, channels = z.shape
     total = np.empty(channels, np.int32)
@@ -52,7 +52,10 @@ def upsample(z: I16, rise: I32, h1: I8) -> None:
 
 
 def hidden(sums: I32 | F32, bias: I32, plain: int, h2: I8 | F32) -> None:
-    """Rescale sums (P, C) and bias by seven bits: the first channels to -127..127, the others to 0..127."""
+    """Write h2 (P, C): sums plus bias, divided by 2^7 and rounded.
+
+    The first `plain` channels are clamped to -127..127, the others to 0..127.
+    """
     for place in range(sums.shape[0]):
         for channel in range(sums.shape[1]):
             least = np.int32(-127) if channel < plain else np.int32(0)
@@ -60,7 +63,7 @@ def hidden(sums: I32 | F32, bias: I32, plain: int, h2: I8 | F32) -> None:
 
 
 def indexes(sums: I32 | F32, bias: I32, index: U16) -> None:
-    """Add the bias to sums (P, n), shift right by seven bits, and write the results to `index`, clamped to 0..63."""
+    """Write the scale indexes (P, n): sums plus bias, divided by 2^7, rounded and clamped to 0..63."""
     for place in range(sums.shape[0]):
         for channel in range(sums.shape[1]):
             value = _rescale(sums[place, channel], bias[channel])
@@ -68,7 +71,7 @@ def indexes(sums: I32 | F32, bias: I32, index: U16) -> None:
 
 
 def features(read: F32, bias: F32, grid: F32) -> None:
-    """Write the activated features (H W, C) into a grid with a border."""
+    """Add the bias to `read` (P, C), apply leaky ReLU, and write the result into the interior of a bordered grid."""
     width = grid.shape[1] - 2
     for place in range(read.shape[0]):
         row, column = place // width + 1, place % width + 1
@@ -79,9 +82,10 @@ def features(read: F32, bias: F32, grid: F32) -> None:
 def decode_anchors(
     q: I16, means: F32, bias: F32, steps: F32, cells: I32, loud: int, t: F32, quiet: Kept, seen: F32, read: Kept
 ) -> None:
-    """Compute t = q step + mean of the anchors (A,), in deviations.
+    """Compute t = q * step + mean of the anchors `cells` (A,), in units of the channels' standard deviations.
 
-    quiet: the later channels of t; read: t compressed; seen: the first channels of t compressed, in float32.
+    Besides t it writes `quiet`, the channels of t from `loud` on, `read`, which is compress(t), and `seen`, the first
+    channels of compress(t) in float32.
     """
     context = seen.shape[1]
     for anchor in range(len(cells)):
@@ -100,10 +104,10 @@ def decode_anchors(
 def between(
     seen: F32, blank: F32, grid: F32, weights: F32, bias: F32, cells: I32, around: I32, mixed: F32
 ) -> None:  # fmt: skip
-    """Apply a depthwise 3x3 filter at the cells between the anchors (O,), to anchors and hyper features.
+    """Write mixed (O, 2 C): a depthwise 3x3 filter over the features of anchors and of h1, at the non-anchor cells.
 
-    seen (A, C): activated anchors; blank (O, C): the contribution of empty cells; around (O, 4): the anchors above,
-    left, right and below, where A stands for none.
+    seen (A, C) holds the features of the decoded anchors, grid those of h1. blank (O, C) is the filter's constant sum
+    over the non-anchor cells. around (O, 4) has the anchors above, left, right and below; A stands for none.
     """
     channels, width = seen.shape[1], grid.shape[1] - 2
     anchors = seen.shape[0]
@@ -137,9 +141,10 @@ def decode_others(
     q: I16, means: F32, bias: F32, steps: F32, shares: F32, cells: I32, around: I32, loud: int, t: F32, quiet: Kept,
     read: Kept,
 ) -> None:  # fmt: skip
-    """Compute t = q step + mean + shares (4, n) of the four neighbours, of the other cells.
+    """Compute t = q * step + mean of the non-anchor cells `cells` (O,), in units of the channels' standard deviations.
 
-    The last row of t is zero. around (O, 4): the cells above, left, right and below, where P stands for none.
+    The mean includes `shares` (4, n) times t of the four neighbours. around (O, 4) has the cells above, left, right and
+    below; P, the last row of t, which is zero, stands for none. `quiet` and `read` are written as in `decode_anchors`.
     """
     for other in range(len(cells)):
         cell = cells[other]
@@ -155,7 +160,7 @@ def decode_others(
 
 
 def enter(sums: Kept, bias: F32, gain: F32, grid: Kept) -> None:
-    """Write the activated sums (H W, C) times a gain into a grid with a border."""
+    """Add the bias to sums (P, C), apply leaky ReLU and the gain (C,), and write to the interior of a bordered grid."""
     width = grid.shape[1] - 2
     for place in range(sums.shape[0]):
         row, column = place // width + 1, place % width + 1
@@ -165,7 +170,7 @@ def enter(sums: Kept, bias: F32, gain: F32, grid: Kept) -> None:
 
 
 def depthwise(grid: Kept, weights: F32, bias: F32, out: Kept) -> None:
-    """Apply 3x3 filters (9, C) to a grid with a border; write (H W, C)."""
+    """Apply a depthwise 3x3 filter (9, C) to a grid with a border, and write the result to `out` (P, C)."""
     width, channels = grid.shape[1] - 2, grid.shape[2]
     for place in range(out.shape[0]):
         row, column = place // width, place % width
@@ -186,14 +191,14 @@ def depthwise(grid: Kept, weights: F32, bias: F32, out: Kept) -> None:
 
 
 def activate(sums: Kept, bias: F32) -> None:
-    """Add the bias to sums (P, C) and activate them, in place."""
+    """Add the bias to sums (P, C) and apply leaky ReLU, in place."""
     for place in range(sums.shape[0]):
         for channel in range(sums.shape[1]):
             sums[place, channel] = narrow(_leaky_relu(widen(sums[place, channel]) + bias[channel]), sums)
 
 
 def add_residual(sums: Kept, bias: F32, grid: Kept) -> None:
-    """Add a residual (H W, C) and its bias to a grid with a border."""
+    """Add the residual `sums` (P, C) and its bias to a grid with a border, in place."""
     width = grid.shape[1] - 2
     for place in range(sums.shape[0]):
         row, column = place // width + 1, place % width + 1
@@ -203,7 +208,10 @@ def add_residual(sums: Kept, bias: F32, grid: Kept) -> None:
 
 
 def ascend(sums: Kept, bias: F32, grid: Kept) -> None:
-    """Write activated sums ((H + 2)(W + 2), 4 C) into a grid twice as fine; the 4 are in the order row, column."""
+    """Add the bias to sums, apply leaky ReLU, and pixel-shuffle the result into a grid of twice the side.
+
+    sums is ((H + 2)(W + 2), 4 C): a coarse grid with a border, with its four finer cells in the order row, column.
+    """
     width, channels = grid.shape[1] - 2, grid.shape[2]
     for row in range(grid.shape[0] - 2):
         for column in range(width):
@@ -215,7 +223,11 @@ def ascend(sums: Kept, bias: F32, grid: Kept) -> None:
 
 
 def pixels_of_two(loud: F32, quiet: Kept | None, detail: Kept, bias: F32, side: int, out: U8) -> None:
-    """Compute pixels (S, S 3) from the linear path (P, 16 16 3) and detail at twice the grid, with a border."""
+    """Write the pixels of the 344 picture to `out` (344, 344 * 3): loud + quiet + detail + bias, as 0..255.
+
+    loud and quiet (P, 16 * 16 * 3) are the linear path's two parts, quiet None where there is one part only. detail is
+    the network's output on the 44x44 grid with a border. `side` is 344.
+    """
     width = 22
     for y in range(side):
         for cell_column in range(width):
@@ -233,7 +245,11 @@ def pixels_of_two(loud: F32, quiet: Kept | None, detail: Kept, bias: F32, side: 
 
 
 def pixels_of_one(loud: F32, quiet: Kept | None, detail: Kept, bias: F32, side: int, out: U8) -> None:
-    """Compute pixels (S, S 3) from the linear path (P, 8 8 3) and detail on the same grid, with a border."""
+    """Write the pixels of the 172 picture to `out` (172, 172 * 3): loud + quiet + detail + bias, as 0..255.
+
+    loud and quiet (P, 8 * 8 * 3) are the linear path's two parts, quiet None where there is one part only. detail is
+    the network's output on the latent grid with a border. `side` is 172.
+    """
     width = 22
     for y in range(side):
         for cell_column in range(width):

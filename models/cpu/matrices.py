@@ -1,4 +1,4 @@
-"""Weights laid out for matrix products, and memory that torch and the loops share."""
+"""Weights laid out for matrix products, and matrices that torch and the compiled loops share without a copy."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CELLS = GRID * GRID
 
 
 class Sheet:
-    """A matrix in float32 or bf16: `numbers` for torch, `kept` for the loops (number_formats.py)."""
+    """A matrix in float32 or bf16 with two views: `numbers` for torch, and `kept` for the loops (number_formats.py)."""
 
     def __init__(self, rows: int, columns: int, dtype: torch.dtype) -> None:
         self.numbers = torch.zeros(rows, columns, dtype=dtype)
@@ -35,17 +35,17 @@ def numbers(values: Tensor) -> F32:
 
 
 def matrix(weight: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Return weights (O, C) as the right factor of a product, (C, O)."""
+    """Return the weights (O, C) of a layer transposed to (C, O) and in `dtype`, as the right factor of a product."""
     return weight.detach().T.contiguous().to(dtype)
 
 
 def filters(layer: torch.nn.Conv2d) -> tuple[F32, F32]:
-    """Return the weights of a depthwise 3x3 layer as (9, C), and its bias."""
+    """Return the weights (9, C) and the bias (C,) of a depthwise 3x3 layer, as arrays for the loops."""
     assert layer.bias is not None, "every depthwise layer here has a bias"
     return numbers(layer.weight[:, 0].flatten(1).T), numbers(layer.bias)
 
 
 def interleave(weight: Tensor) -> Tensor:
-    """Reorder the first dimension from colour, row, column to row, column, colour."""
+    """Reorder the first dimension, the values of a block, from (colour, row, column) to (row, column, colour)."""
     side = int((weight.shape[0] // 3) ** 0.5)
     return weight.detach().view(3, side, side, -1).permute(1, 2, 0, 3).reshape(weight.shape)

@@ -1,7 +1,7 @@
-"""How the loops store numbers: float32 as such, or bf16 as its 16 bits, because numba has no type for it.
+"""Number formats of the compiled loops' arrays: float32, or bf16 held as uint16, because numba has no bf16 type.
 
-A loop reads by `widen`, computes in float32 and writes by `narrow`. It is compiled once for each format of its arrays,
-so it has no branch on the format at run time.
+A loop reads an element by `widen`, computes in float32, and writes it by `narrow`. numba compiles a loop for each
+combination of its arrays' formats, so that there is no branch on the format at run time.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ I16 = NDArray[np.int16]
 I32 = NDArray[np.int32]
 U8 = NDArray[np.uint8]
 Kept = NDArray[np.uint16] | NDArray[np.float32]
-"""An array of numbers in either format."""
+"""An array of bf16 numbers as uint16, or of float32 numbers."""
 
 
 def widen(number: np.uint16 | np.float32) -> np.float32:
-    """Convert a stored number to float32."""
+    """Convert an element of a `Kept` array to float32: uint16 is taken as the bits of a bf16 number."""
     return number if isinstance(number, np.float32) else _of_half(number)
 
 
 def narrow(value: np.float32, like: Kept) -> Any:  # noqa: ANN401  (the type of an element of `like`)
-    """Convert a number to the format of the array `like`, rounded to nearest, ties to even."""
+    """Convert a float32 number to the format of the array `like`; bf16 is rounded to nearest, ties to even."""
     return value if like.dtype == np.float32 else _half(value)
 
 
@@ -47,7 +47,7 @@ def _half(value: np.float32) -> np.uint16:
     return np.uint16(np.uint32(bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16))
 
 
-# numba requires that an overload and the function that it returns have the same parameter names and annotations
+# numba requires that an overload and the function that it returns have the same parameter names and annotations.
 
 
 @overload(widen, inline="always")

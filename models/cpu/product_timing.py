@@ -1,6 +1,6 @@
-"""Measure how long a codec's products take in each number format on this CPU, on the shapes of its networks.
+"""Time a codec's matrix products in each number format on this CPU, with the shapes of its networks.
 
-Time is the thread's own, so that other work on the machine counts little, and the best of several calls counts.
+Times are the thread's CPU time, and the fastest of several calls counts, so that other load hardly matters.
 """
 
 from __future__ import annotations
@@ -21,14 +21,15 @@ if TYPE_CHECKING:
 
 _LEAST_CALLS, _CALLS = 6, 40
 _BUDGET_S = 0.008
-"""Time for one product in both formats; where one has no instructions, both get the least number of calls."""
+"""Time for measuring one product in both formats (assumed). A format that the CPU emulates takes longer, and then
+`_LEAST_CALLS` calls are made."""
 _WORTH = 0.8
-"""Half precision costs accuracy, so it must save a fifth of the time."""
+"""bfloat16 is chosen only if it takes less than this fraction of float32's time, because it is less exact (assumed)."""
 
 
 @torch.inference_mode()
 def exact_format() -> str:
-    """Return the faster format of the exact path."""
+    """Return the faster format for the matrix products of the exact path: "int8" or "float32"."""
     config = RELEASED.high
     channels, hidden = config.hyper_channels, 96
     shapes = ((CELLS, channels, hidden), (CELLS, hidden, config.coded_channels(32)))
@@ -39,16 +40,17 @@ def exact_format() -> str:
 
 @torch.inference_mode()
 def heads_format() -> str:
-    """Return bfloat16 where it is fast enough in the blocks of `high-cpu` at twice the latent grid."""
+    """Return "bfloat16" if it is fast enough in the blocks of `high-cpu` on the 44x44 grid, else "float32"."""
     wide = RELEASED.high_cpu.wide
     return _float_format(((4 * CELLS, wide, 2 * wide), (4 * CELLS, 2 * wide, wide)))
 
 
 @torch.inference_mode()
 def analysis_format() -> str:
-    """Return bfloat16 where it is fast enough in the encoder's blocks, measured on a quarter of their cells.
+    """Return "bfloat16" if it is fast enough in the wide encoder's blocks, else "float32".
 
-    On fewer cells it takes 0.6 of float32's time instead of 0.4 (EPYC Zen 4), too close to `_WORTH` on a busy machine.
+    It is measured on 484 cells, a quarter of the blocks' cells. On fewer cells bfloat16 takes 0.6 of float32's time
+    instead of 0.4 (EPYC Zen 4), which is too close to `_WORTH` on a busy machine.
     """
     wide = RELEASED.high.encoder.wide
     return _float_format(((CELLS, wide, 2 * wide), (CELLS, 2 * wide, wide)))
@@ -76,9 +78,9 @@ def _float_call(dtype: torch.dtype, shape: tuple[int, int, int]) -> Call:
 
 
 def _best_s(one: Call, other: Call) -> tuple[float, float]:
-    """Return the time of each one's fastest call, without the first, which may prepare a kernel.
+    """Return the time in seconds of the fastest call of each function, without the first call, which may be slower.
 
-    They are called by turns: where other work slows the machine for a while, it slows both.
+    The two are called in turns, so that other load on the machine slows both alike.
     """
     one(), other()
     times: list[tuple[float, float]] = []

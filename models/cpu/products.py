@@ -1,4 +1,4 @@
-"""Matrix products of integers, in 8 bits or in float32: every sum stays below 2^24, so both give the same integers."""
+"""Matrix products of integers in int8 or in float32. Every sum stays below 2^24, so both give the same integers."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ExactProduct:
-    """(P, C) times the transpose of weights (O, C) -> (P, O), the left factor in `dtype`."""
+    """An exact integer matrix product in one number format: (P, C) in `dtype` times weights (C, O) gives (P, O)."""
 
     dtype: torch.dtype
     right: Callable[[Tensor], Tensor]
-    """Lays out weights (O, C) as the right factor (C, O)."""
+    """Converts the weights (O, C) of a layer to the right factor (C, O) in the product's format and memory layout."""
     multiply: Callable[[Tensor, Tensor], Tensor]
 
     def __call__(self, left: Tensor, right: Tensor) -> Tensor:
-        """Return the product of both factors, in int32 or float32."""
+        """Return left times right, in int32 for int8 factors and in float32 for float32 factors."""
         return self.multiply(left, right)
 
 
 def exact_product(name: str) -> ExactProduct:
-    """Return the product of that format: int8 or float32."""
+    """Return the exact product in the format `name`: "int8" or "float32"."""
     if name == "int8":
-        # torch has no public name for this product
+        # torch._int_mm multiplies int8 matrices; it has no public name
         return ExactProduct(torch.int8, lambda weight: weight.to(torch.int8).T, torch._int_mm)  # noqa: SLF001
     return ExactProduct(torch.float32, lambda weight: weight.float().T.contiguous(), torch.mm)

@@ -1,7 +1,7 @@
 """The exact path for one picture on a CPU: z -> h1 -> scale indexes, in integers throughout.
 
-It computes the same integers as scale_path.py, the reference in the tests. Products are of 8 bits or in float32,
-whichever the CPU does faster (kernels.py); `scale_path.check_exact` has checked that every sum is below 2^24.
+It computes the same integers as scale_path.py; a test compares the two. Matrix products are in int8 or float32,
+whichever is faster on this CPU (kernels.py). `scale_path.check_exact` has checked that every sum is below 2^24.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
 
 class FastScales:
-    """The frozen integers, in the memory layout that the loops need."""
+    """Computes the exact path for one picture, with the integer weights in the memory layout of the loops."""
 
     def __init__(self, weights: ScaleWeights, *, kernel: str) -> None:
-        """Take weights that `scale_path.check_exact` has accepted; `kernel` is int8 or float32."""
+        """Convert weights that `check_exact` has accepted, and compile the loops; `kernel` is "int8" or "float32"."""
         channels = weights.rise.shape[0] // 4
         by_place = weights.rise.view(channels, 4, 9).permute(1, 2, 0)
         self._rise = by_place.contiguous().numpy().astype(np.int32)
@@ -38,17 +38,17 @@ class FastScales:
         self._mix, self._second = self._multiply.right(weights.mix), self._multiply.right(weights.second)
         self._mix_bias: I32 = weights.mix_bias.numpy().astype(np.int32)
         self._bias: I32 = weights.bias.numpy().astype(np.int32)
-        # compiles now, not within the first request
+        # One call with zeros compiles the loops now, so that the first request does not wait for the compiler.
         self.indexes(self.upsample(np.zeros((channels, GRID // 2, GRID // 2), np.int16)), quality=0, channels=32)
 
     def upsample(self, z: I16) -> I8:
-        """Upsample z (C, 11, 11) to h1 (P, C)."""
+        """Return h1 (484, C): z (C, 11, 11) upsampled to the latent grid."""
         h1 = np.empty((GRID, GRID, len(z)), np.int8)
         compile_loop(loops.upsample)(np.ascontiguousarray(z.transpose(1, 2, 0)), self._rise, h1)
         return h1.reshape(CELLS, -1)
 
     def indexes(self, h1: I8, *, quality: int, channels: int) -> U16:
-        """Return the scale indexes (P, channels) of the first channels for h1 (P, C)."""
+        """Return the scale indexes (484, channels) of the first `channels` latent channels, from h1 (484, C)."""
         h2 = torch.empty(CELLS, self._mix.shape[1], dtype=self._multiply.dtype)
         sums = self._sums(torch.from_numpy(h1).to(self._multiply.dtype), self._mix)
         compile_loop(loops.hidden)(sums, self._mix_bias, PLAIN, h2.numpy())

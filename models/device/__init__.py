@@ -1,13 +1,13 @@
 """The decoder for an accelerator: symbols of many pictures -> pictures, in batches (decoder.py).
 
     packing.py    symbols -> contiguous bytes in the host's pinned memory
-    lanes.py      streams and events of the device; on a CPU all work is done in order
-    networks.py   packed symbols -> levels of pixels, as modules without branches that depend on numbers
-    buckets.py    one captured CUDA graph for each size and bucket of batch sizes
-    decoder.py    copies in, computes, copies out; two batches on the device at once
+    lanes.py      CUDA streams and events; on a CPU the same interface does all work at once
+    networks.py   unpacked symbols -> pixel values, as modules without data-dependent branches
+    buckets.py    one captured CUDA graph for each picture size and batch size 1, 2, 4, ...
+    decoder.py    copies in, computes, copies out; two batches are on the device at once
 
-How to time it "from symbols": read all bitstreams first, then call `Codec.submit` for batch after batch and keep a few
-tickets open. `ticket.pictures()` waits for its own batch only, so that the copies of one batch overlap the networks
-of another. `Codec.synthesize` does the same within one call for more pictures than the largest bucket holds.
-All graphs are captured while the codec loads, so the first call is as fast as the others.
+To measure the decoder's throughput, read all bitstreams first, then call `Codec.submit` for one batch after the other
+and keep a few tickets open. `ticket.pictures()` waits for its own batch only, so the copies of one batch overlap the
+computation of another. `Codec.synthesize` overlaps batches in the same way if a call has more pictures than the largest
+batch. All graphs are captured while the codec loads, so the first call is as fast as later ones.
 """

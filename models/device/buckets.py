@@ -1,8 +1,8 @@
-"""One run of a network for each size and bucket of batch sizes: a captured CUDA graph, or the network itself.
+"""Run the networks on batches padded to a few sizes (buckets: 1, 2, 4, ...), as captured CUDA graphs where possible.
 
-A graph reads and writes the same memory at each replay, so a batch is padded to the next bucket: 1, 2, 4 and so on. The
-padding rows hold earlier pictures, and their results are not read. All runs follow each other on one stream, so they
-can share inputs and intermediate memory.
+A CUDA graph has a fixed batch size and reads and writes the same memory at each replay. Therefore a batch is padded to
+the next bucket. The padding rows hold symbols of earlier pictures, and their results are not read. All runs follow each
+other on one stream, so they can share inputs and intermediate memory.
 """
 
 from __future__ import annotations
@@ -25,14 +25,17 @@ if TYPE_CHECKING:
     Network = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 _WARM_UP_RUNS = 3
-"""cuBLAS and cuDNN choose kernels and allocate workspaces in the first runs (assumed)."""
+"""Runs of each bucket before its capture, in which cuBLAS and cuDNN choose kernels and allocate memory (assumed)."""
 
 
 class Buckets:
-    """Computes the pixel levels of up to `largest` pictures at once."""
+    """Computes the pixels of up to `largest` pictures at once, on the device."""
 
     def __init__(self, networks: Mapping[int, Network], inputs: Inputs, lane: Lane) -> None:
-        """Take the network of each size; warm up every bucket now, and capture it on a CUDA device."""
+        """Run every bucket of each size's network once or more, and capture it as a graph on a CUDA device.
+
+        `inputs` is the memory from which all runs read; its number of rows is the largest bucket.
+        """
         self._networks, self._inputs, self._lane = networks, inputs, lane
         self._device = str(inputs.q.device)
         limit = len(inputs.quality)
@@ -47,11 +50,14 @@ class Buckets:
 
     @property
     def uses_graphs(self) -> bool:
-        """Return whether graphs are replayed."""
+        """Return whether at least one bucket runs as a CUDA graph."""
         return bool(self._graphs)
 
     def run(self, size_px: int, batch: int) -> Tensor:
-        """Return the pixels (batch, S, S, 3) of the first inputs, on the device; the next run overwrites them."""
+        """Return the pixels (batch, S, S, 3) of the first `batch` rows of the inputs, in uint8 on the device.
+
+        The next run overwrites them.
+        """
         bucket = 1 << (batch - 1).bit_length()
         graph = self._graphs.get((size_px, bucket))
         if graph is None:
@@ -66,7 +72,7 @@ class Buckets:
         self._outputs[size_px][:bucket].copy_(levels)
 
     def _find_largest(self, limit: int) -> int:
-        """Run every bucket a few times, and return the largest that fits the memory of the device."""
+        """Run every bucket from `limit` down, and return the largest that fits the device's memory."""
         largest, bucket = limit, limit
         while bucket >= 1:
             try:
@@ -88,13 +94,13 @@ class Buckets:
         self._lane.mark().wait()
 
     def _capture_all(self) -> None:
-        """Capture the largest buckets first: the smaller ones reuse their memory."""
+        """Capture the graphs of all buckets, the largest first, so that the smaller ones reuse its memory."""
         pool, bucket = torch.cuda.graph_pool_handle(), self.largest
         try:
             while bucket >= 1:
                 for size_px in self._networks:
                     graph = torch.cuda.CUDAGraph()
-                    # other threads may use the device meanwhile, hence thread_local
+                    # thread_local, because other threads may call CUDA meanwhile, which would end a global capture
                     with torch.cuda.graph(
                         graph, pool=pool, stream=self._lane.stream, capture_error_mode="thread_local"
                     ):
@@ -105,7 +111,7 @@ class Buckets:
             self._go_on_without(bucket, error)
 
     def _go_on_without(self, bucket: int, error: RuntimeError) -> None:
-        """Keep the captured graphs; batches of the other buckets run without a graph."""
+        """Keep the graphs captured so far, and log that buckets of this size and smaller run without one."""
         with watching(self._device):
             finish_work(self._device)
         logging.getLogger(__name__).warning("batches of %d and fewer run without CUDA graphs: %s", bucket, error)

@@ -1,13 +1,13 @@
-"""From symbols to pixels on an accelerator, many pictures at once; tests compare with the networks' own modules.
+"""Decode symbols to pixels on an accelerator, in batches. The tests compare the result with the torch modules.
 
     host's thread   pack -> copy in -> unpack, networks, round -> copy out -> wait
     lane in                 [======]
     lane work                        [========================]
     lane out                                                    [======]
 
-Each batch uses one of two buffers on the device for its input and output, so that the host packs and copies a batch
-while the previous one is computed. The lanes wait for each other on the device; only `Ticket.pictures` blocks the host.
-One thread calls `submit`; any thread may wait for a ticket.
+A lane is a CUDA stream. Each batch uses one of two buffers on the device for its input and output, so that the host
+packs and copies a batch while the previous one is computed. The lanes wait for each other on the device; only
+`Ticket.pictures` blocks the host. Only one thread may call `submit`; any thread may wait for a ticket.
 """
 
 from __future__ import annotations
@@ -36,15 +36,18 @@ if TYPE_CHECKING:
     from models.translator import Translator
 
 LARGEST_BATCH = 128
-"""Pictures in a batch (assumed): a larger one hardly uses the device better, and a picture waits longer."""
+"""Largest number of pictures in a batch (assumed): more would hardly use the device better and increase latency."""
 _PACKERS = 4
-"""Threads that pack; each copies some 30,000 pictures per second (derived: 280 kB each at 10 GB/s)."""
+"""Threads that pack symbols; each packs some 30,000 pictures per second (derived: 280 kB a picture at 10 GB/s)."""
 _ROWS_A_TASK = 16
 
 
 @dataclass
 class _Place:
-    """Memory on the device for one batch, and the points in the lanes after which it is free."""
+    """Device memory for one batch's packed symbols and pixels.
+
+    After the mark `unpacked`, `packed` may be overwritten; after the mark `returned`, `pixels` may be.
+    """
 
     packed: Tensor
     pixels: Tensor
@@ -60,16 +63,16 @@ class _Batch:
 
 
 class Ticket:
-    """Pictures that are being decoded."""
+    """The result of `DeviceDecoder.submit`: pictures that the device is still decoding."""
 
     def __init__(self, batches: Sequence[_Batch], device: str) -> None:
         self._batches, self._device = batches, device
 
     def pictures(self) -> list[Pixels]:
-        """Wait for the pictures (S, S, 3), in the order of their symbols. Raises `DeviceLost`.
+        """Wait for the pictures and return them (S, S, 3), in the order of the submitted symbols.
 
-        All pictures of a batch share one block of memory, which stays allocated while any of them is referenced: copy
-        pictures that are to be kept.
+        All pictures of a batch share one block of memory, which stays allocated while one of them is referenced. Copy a
+        picture to keep it for long. Raises `DeviceLost`.
         """
         found: list[Pixels] = []
         for batch in self._batches:
@@ -82,7 +85,7 @@ class Ticket:
 
 
 class DeviceDecoder:
-    """Decodes batches of pictures to either size on an accelerator."""
+    """Decodes symbols to 344 or 172 pictures on an accelerator, in batches."""
 
     def __init__(
         self,
@@ -92,7 +95,10 @@ class DeviceDecoder:
         device: str,
         largest: int = LARGEST_BATCH,
     ) -> None:
-        """Take the networks on `device`, in their own formats; `largest` is a power of two."""
+        """Prepare the networks, which are on `device` already, for batches of up to `largest`, a power of two.
+
+        `heads` maps a picture size in pixels to its head, in the number format in which it is to run.
+        """
         self._device, self._memory = device, HostMemory(device)
         self._in, self._work, self._out = Lane(device), Lane(device), Lane(device)
         self._packers = ThreadPoolExecutor(_PACKERS, thread_name_prefix="pack")
@@ -101,7 +107,7 @@ class DeviceDecoder:
             latent = DeviceLatent(hyperprior)
             networks = {size_px: DevicePicture(latent, head, size_px) for size_px, head in heads.items()}
             self._inputs = Inputs.zeros(largest, hyper_channels=hyper_channels, channels=channels, device=device)
-            finish_work(device)  # the buffers were filled on the default stream
+            finish_work(device)  # The zeros are written on CUDA's default stream, for which the lanes do not wait.
             self._buckets = Buckets(networks, self._inputs, self._work)
             self._places = [self._place(max(heads)) for _ in range(2)]
 
@@ -115,14 +121,15 @@ class DeviceDecoder:
 
     @property
     def largest(self) -> int:
-        """Return the largest number of pictures that are computed at once."""
+        """Return the largest batch that fits the device's memory, in pictures."""
         return self._buckets.largest
 
     @torch.inference_mode()
     def submit(self, symbols: Sequence[Symbols], *, size_px: int) -> Ticket:
-        """Start to decode pictures.
+        """Start to decode symbols to pictures of `size_px`, and return the ticket to wait for.
 
-        Raises `DeviceLost`, or `OutOfMemoryError` where half of them do not fit either.
+        A batch for which the device has no memory is tried again in two halves. Raises `torch.OutOfMemoryError` where a
+        half fails too, and `DeviceLost`.
         """
         batches: list[_Batch] = []
         with watching(self._device):

@@ -1,4 +1,4 @@
-"""Streams and events of a CUDA device under one interface; on a CPU work is done at once, in order."""
+"""CUDA streams and events behind an interface that also works on a CPU, where all work is done at once."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ if TYPE_CHECKING:
 
 
 class Mark:
-    """A point in the work of a lane."""
+    """A point in the queued work of a lane: a CUDA event, or nothing on a CPU."""
 
     def __init__(self, event: torch.cuda.Event | None = None) -> None:
         self.event = event
 
     def wait(self) -> None:
-        """Block this thread, without the interpreter lock, until the work up to here is done."""
+        """Block the calling thread, without the interpreter lock, until the lane's work up to this point is done."""
         if self.event is not None:
             self.event.synchronize()
 
 
 class Lane:
-    """A queue of work that runs beside the work of other lanes. `with lane:` puts work on it."""
+    """A CUDA stream: a queue of work that runs concurrently with other lanes. `with lane:` queues the block's work."""
 
     def __init__(self, device: str) -> None:
         on_gpu = torch.device(device).type == "cuda"
@@ -35,7 +35,7 @@ class Lane:
 
     @property
     def stream(self) -> torch.cuda.Stream | None:
-        """Return the CUDA stream, which a capture needs."""
+        """Return the CUDA stream, in which a graph can be captured, or None on a CPU."""
         return self._stream
 
     def __enter__(self) -> Self:
@@ -52,32 +52,32 @@ class Lane:
             self._entered.pop().__exit__(kind, error, trace)
 
     def after(self, mark: Mark) -> None:
-        """Let the device wait for a point in another lane before it continues this one."""
+        """Make the later work of this lane wait, on the device, for a point in another lane."""
         if self._stream is not None and mark.event is not None:
             self._stream.wait_event(mark.event)
 
     def mark(self) -> Mark:
-        """Return the point at which the work given to the lane so far ends."""
+        """Return a mark at the end of the work queued in this lane so far."""
         if self._stream is None:
             return Mark()
-        # the waiting thread sleeps, because its core has bitstreams to read
+        # blocking=True lets a waiting thread sleep instead of spin, because its core has bitstreams to read
         event = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]  # as above
         event.record(self._stream)
         return Mark(event)
 
 
 class HostMemory:
-    """Memory of the host for copies to and from a device, pinned where possible.
+    """Allocates host memory for copies to and from a device, pinned where possible.
 
-    torch reuses a freed block only after all copies from or to it are done. A new block for each batch therefore costs
-    microseconds, and never overwrites a picture in use.
+    torch's caching allocator reuses a freed block only after all copies from or to it are done. So a new block for each
+    batch takes microseconds and never overwrites a picture in use.
     """
 
     def __init__(self, device: str) -> None:
         self._pinned = torch.device(device).type == "cuda"
 
     def empty(self, *shape: int) -> Tensor:
-        """Return bytes with undefined values."""
+        """Return an uninitialised uint8 tensor of this shape, not pinned if pinned memory has failed before."""
         if self._pinned:
             try:
                 return torch.empty(*shape, dtype=torch.uint8, pin_memory=True)

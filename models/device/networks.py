@@ -1,13 +1,13 @@
-"""Packed symbols -> levels of pixels on a device: the same as means.py, `dequantise` of hyperprior.py and a head.
+"""Unpacked symbols -> pixel values on a device: means, y_hat and head as one module per picture size.
 
-Means are in float32, as everywhere; the head is the codec's own module in its own format. No branch depends on a value
-in the batch, so that the whole can be captured as a CUDA graph. Latents are held in standard deviations,
-t = y_hat / deviation, and the two halves of the checkerboard as lists of cells that are chosen by index.
+The means are in float32, as everywhere; the head is the codec's own module in its own number format. No branch depends
+on values in the batch, so that all of it can be captured as a CUDA graph. Latents are in units of their channels'
+standard deviations, t = y_hat / deviation. The halves of the checkerboard are lists of cells, selected by index.
 
     q, h1 --+-- anchors: t = q step + mean --------------+--> y_hat --> head --> round, clamp --> (B, S, S, 3)
             +-- others: t = q step + mean + 4 neighbours +
 
-Letters: B pictures, P = 484 cells, A anchors, O others, N latent channels, F features.
+Letters: B pictures, P = 484 cells, A anchors, O other cells, N latent channels, F features.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ if TYPE_CHECKING:
 
 
 class DeviceLatent(nn.Module):
-    """Computes the means in two passes, and y_hat."""
+    """Computes the means in two passes, and y_hat, for a batch on a device, as `Hyperprior.dequantise` does."""
 
     def __init__(self, hyperprior: Hyperprior) -> None:
-        """Share the weights of `hyperprior` on its device, and compute the tables over quality once."""
+        """Share the weights of `hyperprior`, on its device, and compute the quantisation steps of all qualities."""
         super().__init__()
         self.means: Means = hyperprior.means
         self.deviation = hyperprior.deviation
         every = torch.arange(QUALITIES, device=self.deviation.device)
         self.steps = (1 / (hyperprior.gain(every)[:, :, 0, 0] * self.deviation)).detach()
-        """(QUALITIES, N): quantisation steps in deviations."""
+        """(QUALITIES, N): quantisation steps in units of the channels' standard deviations."""
         self.coded = hyperprior.coded
         self._place(Board.of_grid())
 
@@ -52,7 +52,10 @@ class DeviceLatent(nn.Module):
         device = self.deviation.device
         self.anchors, self.others, self.row_major = anchors.to(device), others.to(device), row_major.to(device)
         self.around = [around[:, side].contiguous().to(device) for side in range(4)]
-        """The anchors above, left, right and below of each other cell; A, a row of zeros, beyond the grid."""
+        """Four tensors (O,): the anchors above, left, right and below each non-anchor cell, as indexes 0..A - 1.
+
+        A stands for a neighbour beyond the grid.
+        """
 
     def forward(self, quality: Tensor, h1: Tensor, q: Tensor) -> Tensor:
         """Map quality (B,), h1 (B, P, C) and q (B, P, N) to y_hat (B, N, 22, 22), channels_last."""
@@ -66,7 +69,7 @@ class DeviceLatent(nn.Module):
         return _grid(t * self.deviation)
 
     def _between(self, t_anchors: Tensor, features: Tensor) -> Tensor:
-        """Return the means (B, O, N) of the cells between anchors, before the terms of their neighbours are added."""
+        """Return the network's part of the means (B, O, N) of the non-anchor cells, before the neighbours' terms."""
         means = self.means
         seen = activate(means.enter.of_cells(compress(t_anchors[..., : means.enter.weight.shape[1]])))
         blank = activate(means.enter.bias).expand(len(seen), len(self.others), -1)
@@ -81,7 +84,7 @@ class DeviceLatent(nn.Module):
         return mu
 
     def _neighbours(self, t_anchors: Tensor) -> Tensor:
-        """Return the weighted sum (B, O, N) of the four anchors around each other cell."""
+        """Return the weighted sum (B, O, N) of the four anchors around each non-anchor cell."""
         padded = torch.cat([t_anchors, t_anchors.new_zeros(len(t_anchors), 1, t_anchors.shape[2])], dim=1)
         shares = self.means.neighbours
         total = padded.index_select(1, self.around[0]) * shares[0]
@@ -96,14 +99,14 @@ def _grid(cells: Tensor) -> Tensor:
 
 
 class DevicePicture(nn.Module):
-    """Decodes symbols to one size of picture."""
+    """Decodes a batch of symbols to pictures of one size."""
 
     def __init__(self, latent: DeviceLatent, head: HighHead | Translator, size_px: int) -> None:
         super().__init__()
         self.latent, self.head, self.size_px = latent, head, size_px
 
     def forward(self, quality: Tensor, h1: Tensor, q: Tensor) -> Tensor:
-        """Return the levels 0..255 (B, S, S, 3), cropped, integers held in float32."""
+        """Return the pixel values 0..255 (B, S, S, 3), cropped to S = `size_px`, as integers held in float32."""
         y_hat = self.latent(quality, h1, q)
         x_hat: Tensor = self.head(y_hat, quality=quality, deviation=self.latent.deviation)
         cropped = x_hat[:, :, : self.size_px, : self.size_px].permute(0, 2, 3, 1)

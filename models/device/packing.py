@@ -1,7 +1,7 @@
-"""Symbols of a batch <-> contiguous bytes: qualities, then q, then h1. Numpy and views of tensors; no device.
+"""Pack the symbols of a batch into contiguous bytes on the host, and unpack them on the device.
 
-Only the channels that a quality codes are packed. Pictures with the same number of coded channels are adjacent, so the
-device unpacks each such run by one copy and one zero fill. A batch of one quality is one run.
+Only the channels that a quality codes are packed. Pictures with the same number of coded channels are adjacent (a run),
+so the device unpacks a run by one copy and one zero fill. A batch of one quality is one run.
 
     offset      bytes               field
     0           8 B                 qualities, int64
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Run:
-    """Adjacent rows of a batch with the same number of coded channels, and where their q begins."""
+    """Adjacent rows of a batch with the same number of coded channels, and the offset of their q in the bytes."""
 
     rows: range
     channels: int
@@ -49,7 +49,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Inputs:
-    """The networks' input: quality (B,) int64, h1 (B, 484, C) int8 and q (B, 484, N) int16."""
+    """The input of the networks on the device: quality (B,) int64, h1 (B, 484, C) int8 and q (B, 484, N) int16."""
 
     quality: Tensor
     h1: Tensor
@@ -64,16 +64,16 @@ class Inputs:
         )
 
     def first(self, batch: int) -> Inputs:
-        """Return views of the first pictures."""
+        """Return views of the first `batch` rows."""
         return Inputs(self.quality[:batch], self.h1[:batch], self.q[:batch])
 
 
 @dataclass(frozen=True)
 class Packing:
-    """The layout of one batch."""
+    """The layout of one packed batch: the order of its pictures and its runs."""
 
     order: tuple[int, ...]
-    """The number of the picture in each row."""
+    """For each row of the packed batch, the index of its picture in the caller's order."""
     runs: tuple[Run, ...]
     hyper_channels: int
 
@@ -90,14 +90,14 @@ class Packing:
 
     @property
     def size_bytes(self) -> int:
-        """Return the length of the packed batch."""
+        """Return the length of the packed batch in bytes."""
         return self.runs[-1].end_bytes + len(self.order) * CELLS * self.hyper_channels
 
     def write_qualities(self, packed: Bytes, symbols: Sequence[Symbols]) -> None:
         packed[: 8 * len(self.order)].view(np.int64)[:] = [symbols[picture].quality for picture in self.order]
 
     def write_rows(self, packed: Bytes, symbols: Sequence[Symbols], rows: range) -> None:
-        """Copy q and h1 of some rows; several threads may write different rows."""
+        """Copy q and h1 of the rows in `rows` into `packed`. Threads may do this at once for different rows."""
         h1 = packed[self.runs[-1].end_bytes : self.size_bytes].view(np.int8).reshape(len(self.order), CELLS, -1)
         for run in self.runs:
             q = packed[run.at_bytes : run.end_bytes].view(np.int16).reshape(-1, CELLS, run.channels)
@@ -106,7 +106,7 @@ class Packing:
                 h1[row] = symbols[self.order[row]].h1
 
     def unpack(self, packed: Tensor, inputs: Inputs) -> None:
-        """Copy packed bytes into the first rows of `inputs`, with zeros in channels that are not coded."""
+        """Copy a packed batch into the first rows of `inputs`, and set the channels that are not coded to zero."""
         batch = len(self.order)
         inputs.quality[:batch].copy_(packed[: 8 * batch].view(torch.int64))
         inputs.h1[:batch].copy_(_view(packed, self.runs[-1].end_bytes, self.size_bytes, torch.int8, batch))

@@ -1,4 +1,4 @@
-"""Keep float32 exact on a GPU, where cuDNN by default rounds the factors of float32 convolutions to TF32."""
+"""Turn TF32 off on a GPU: by default cuDNN rounds the factors of float32 convolutions to TF32 there."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import torch
 
 
 def keep_float32(device: str) -> None:
-    """Turn TF32 off in this process if `device` is a GPU: its 11 bits would shift a mean by tenths of a step.
+    """Turn TF32 off in this process if `device` is a CUDA device.
 
-    The setting is global because a search for better latents continues after the call that started it.
+    TF32's 11 bits would shift a mean by tenths of a quantisation step. The setting stays for the whole process, because
+    a search for better latents continues after the call that started it.
     """
     if torch.device(device).type == "cuda":
         torch.set_float32_matmul_precision("highest")

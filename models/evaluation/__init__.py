@@ -1,1 +1,1 @@
-"""Measure the codec against other formats: figures, tables and plots."""
+"""Compare the codec with JPEG, WebP, AVIF and JPEG XL on a folder of pictures: figures, tables and plots."""

@@ -1,4 +1,4 @@
-"""BD-rates of the anchors against one of them, by the same rules as our own BD-rates. No I/O, no codec."""
+"""BD-rates of the anchors (the formats compared with) against one anchor, by the same rules as our own. No I/O."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,14 +15,14 @@ class AnchorRate:
     name: str
     against: str
     metric: Metric
-    percent: float | None  # None: no picture's curves overlap enough
+    percent: float | None  # None where no picture has two curves that share a long enough range of scores
     pictures: int
     left_out: int
     whole_range: int
 
 
 def anchor_rates(pictures: Sequence[PictureScores], names: Sequence[str], *, against: str) -> tuple[AnchorRate, ...]:
-    """Return the rates of each anchor by both scores, in the order of the names."""
+    """Return the BD-rates of each anchor against the anchor `against` by each metric, in the order of the names."""
     return tuple(_rate(pictures, name, against, metric=metric) for name in names for metric in Metric)
 
 

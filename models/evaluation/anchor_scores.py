@@ -1,7 +1,7 @@
-"""Measure anchor files: bytes and scores at each quality of an anchor. Only this module writes the anchor cache.
+"""Measure the bytes and scores of the anchors' files, and cache the results on disk.
 
-At 344 px on one core an AVIF takes about 170 ms at speed 6 and 2.7 s at speed 2, and a SSIMULACRA2 score 50 ms
-(measured). Results are therefore cached on disk, by digest of the source file, settings and library versions.
+At 344 px on one core an AVIF file takes about 170 ms at speed 6 and 2.7 s at speed 2, and a SSIMULACRA2 score 50 ms
+(measured). The name of a cache entry is a digest of the source file, the settings and the library versions.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ from models.evaluation.references import reference
 from models.picture_array import Pixels
 from models.scores import ScoredFile, Ssimulacra2, psnr_db
 
-# Raise this when scores or references change: old cache entries are then not found.
+# Part of the cache key. Raise it when the scores or the reference pictures change, so that old entries are not used.
 _MEASUREMENT = 1
 
 
@@ -40,12 +40,12 @@ class AnchorResult:
 
 
 def measure(jobs: Sequence[AnchorJob], cache: Path) -> Iterator[AnchorResult]:
-    """Yield the results in the order of the jobs, each when it is ready; results missing in the cache are measured."""
+    """Yield the result of each job, in the order of the jobs, from the cache or by measuring it in worker processes."""
     yield from in_two_processes(partial(_measure_one, cache=cache), jobs)
 
 
 def default_cache() -> Path:
-    """Return the platform's cache folder."""
+    """Return the folder `latentedge` in the user's cache directory."""
     root = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA")
     return (Path(root) if root else Path.home() / ".cache") / "latentedge"
 
@@ -89,12 +89,12 @@ def _key(job: AnchorJob, by: Anchor) -> str:
 def _read(kept: Path) -> tuple[ScoredFile, ...] | None:
     try:
         return tuple(ScoredFile(**entry) for entry in json.loads(kept.read_text()))
-    except (FileNotFoundError, ValueError, TypeError):  # missing or damaged: measure again and overwrite
+    except (FileNotFoundError, ValueError, TypeError):  # The entry is missing or damaged; the caller measures it again.
         return None
 
 
 def _write(kept: Path, files: tuple[ScoredFile, ...]) -> None:
-    """Write an entry atomically: a reader sees the whole entry or none, even while two runs measure one picture."""
+    """Write a cache entry atomically, so that another evaluation that runs at the same time reads all of it or none."""
     kept.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile("w", dir=kept.parent, suffix=".part", delete=False) as part:
         json.dump([asdict(file) for file in files], part)

@@ -1,8 +1,8 @@
-"""The file formats that our codec is compared with, and their settings. Encodes and decodes in memory, no other I/O.
+"""The anchors: the file formats with which our codec is compared, and their encoder settings. No file I/O.
 
-The settings are what an operator would choose for a still picture. `YARDSTICK` is the anchor behind every published
-figure that says only "AVIF". Its tune is stated because Pillow's default changes silently: libavif 1.3 (Pillow 12.0,
-12.1) takes tune=ssim, libavif 1.4 (Pillow 12.2, 13.0) tune=iq.
+The settings are those that an operator would choose for a still picture. `YARDSTICK` is the anchor meant by a published
+figure that says only "AVIF". Its tune is set explicitly because Pillow's default depends on its version: libavif 1.3
+(Pillow 12.0, 12.1) uses tune=ssim, libavif 1.4 (Pillow 12.2, 13.0) tune=iq.
 
 Every encoder runs on one thread, so that the bytes of a file do not depend on the machine.
 """
@@ -26,13 +26,13 @@ _BEST_QUALITY = 100
 @dataclass(frozen=True)
 class Anchor:
     name: str
-    settings: str  # as printed in tables; part of the cache key
-    library: str  # with its version; part of the cache key
-    qualities: tuple[int, ...]  # 11 give BD-rates mostly within 0.5 % of the ones from 26 (measured)
+    settings: str  # the encoder settings as printed in tables; part of the cache key
+    library: str  # the encoding library and its version; part of the cache key
+    qualities: tuple[int, ...]  # 11 qualities: BD-rates are mostly within 0.5 % of those from 26 (measured)
     encode: Callable[[Pixels, int], bytes]
     decode: Callable[[bytes], Pixels]
     best_quality: int = _BEST_QUALITY
-    is_slow: bool = False  # takes seconds per file, so quick evaluations leave it out
+    is_slow: bool = False  # True where a file takes seconds to encode: quick evaluations leave such anchors out
 
 
 def anchors() -> tuple[Anchor, ...]:
@@ -45,14 +45,14 @@ def anchor(name: str) -> Anchor:
 
 
 def missing_anchors() -> tuple[str, ...]:
-    """Return a sentence for each anchor whose library is not installed."""
+    """Return a sentence for people for each anchor that is left out because its library is not installed."""
     if find_spec("imagecodecs"):
         return ()
     return ("JPEG XL is left out: imagecodecs is not installed (pip install 'latentedge[demo]').",)
 
 
 def file_within(picture: Pixels, by: Anchor, at_most_bytes: int) -> bytes:
-    """Return the best file of at most that many bytes, or the smallest file where none is small enough."""
+    """Encode at the highest quality whose file takes at most `at_most_bytes`, or at quality 0 where none does."""
 
     def bytes_of(quality: int) -> int:
         return len(by.encode(picture, quality))
@@ -90,7 +90,7 @@ def _webp() -> Anchor:
 
 
 def _avifs() -> tuple[Anchor, ...]:
-    """Return the AVIF anchors: tune=iq looks best at few bytes, tune=ssim has the better PSNR; speed 2 helps both."""
+    """Return the AVIF anchors: tune=iq is stronger by SSIMULACRA2, tune=ssim by PSNR, and speed 2 takes fewer bytes."""
     return (
         _avif(YARDSTICK, speed=6, tune="iq"),
         _avif("AVIF tune=ssim", speed=6, tune="ssim"),
@@ -114,7 +114,7 @@ def _avif(name: str, *, speed: int, tune: str, is_slow: bool = False) -> Anchor:
             advanced={"tune": tune},
         ),
         decode=_decode_by_pillow,
-        best_quality=99,  # 100 is lossless, which libaom refuses to tune
+        best_quality=99,  # quality 100 is lossless, for which libaom rejects a tune
         is_slow=is_slow,
     )
 
@@ -126,7 +126,7 @@ def _jpeg_xl() -> Anchor:
         name="JPEG XL",
         settings="effort 7",
         library=jpegxl_version(),
-        # At least 10, because below 5 libjxl halves the picture and the curve is not monotone (measured).
+        # They start at 10, because below 5 libjxl halves the picture's size and the curve is not monotone (measured).
         qualities=(10, 20, 30, 43, 55, 66, 76, 85, 92, 96, 99),
         encode=_encode_jpeg_xl,
         decode=_decode_jpeg_xl,

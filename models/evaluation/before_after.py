@@ -1,4 +1,4 @@
-"""A page that shows what a search for better latents changes: plain and searched streams of one quality."""
+"""A page that compares pictures decoded from plain bitstreams with those of searched bitstreams of the same quality."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +15,7 @@ _ROWS = 4
 
 
 def write_before_after(searched: Sequence[SearchedPicture], codec: Codec, path: Path) -> None:
-    """Write a page of the first pictures at the default quality, decoded by the head that the search served."""
+    """Write a page of the first four searched pictures at the default quality, decoded by the head of `codec`."""
     rows = [_row(one, codec) for one in searched[:_ROWS]]
     title = (
         f"quality {codec.default_quality} by {codec.head}: the plain stream, and the stream after "

@@ -1,4 +1,4 @@
-"""The cost of decoding: multiplications and parameters counted while the networks run, and time on one thread."""
+"""Measure the cost of decoding a picture: multiplications and parameters, counted while networks run, and time."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -22,29 +22,30 @@ from models.evaluation.streams import Heads
 
 @dataclass(frozen=True)
 class DecoderCost:
-    """The cost of one head at the default quality, from the entropy coder's output to the pixels."""
+    """The cost of decoding one picture by one head at the default quality, without entropy decoding."""
 
     ours: Ours
     macs: int
-    means_macs: int  # part of `macs` before the head: means and exact path, the same for every head
-    kmac_per_px: float  # of the head's own output
-    parameters: int  # of the modules that run; the integers of the exact path are not module parameters
-    synthesize_ms: float  # from symbols to pixels: means and head
+    means_macs: int  # the part of `macs` in the means and the exact path, which is the same for every head
+    kmac_per_px: float  # `macs` / 1000 per pixel of the decoded picture
+    parameters: int  # parameters of the modules that run, without the integers of the exact path
+    synthesize_ms: float  # median time from symbols to pixels: means and head
 
 
 @dataclass(frozen=True)
 class StageTimes:
-    """The times that are the same for every head."""
+    """Median times per picture that do not depend on the head."""
 
     encode_ms: float
-    read_ms: float  # entropy decoding, exact path included
+    read_ms: float  # time of entropy decoding, including the exact path
 
 
 @dataclass(frozen=True)
 class Cost:
-    """The cost of each head, and median times over pictures at the default quality on one thread, in batches of one.
+    """The cost of each head and the times of the other stages, at the default quality.
 
-    On a CPU it is CPU time, so that other load on the machine does not count.
+    Times are medians over pictures, on one thread in batches of one. On a CPU they are CPU times, so that other load on
+    the machine hardly matters; on a GPU they are wall-clock times.
     """
 
     decoders: tuple[DecoderCost, ...]
@@ -66,7 +67,7 @@ def measure_cost(heads: Heads, references: Sequence[NDArray[np.uint8]]) -> Cost:
 
 
 def clock(codec: Codec) -> Callable[[], float]:
-    """Return the clock that measures the work of the codec's device, in seconds."""
+    """Return the clock, in seconds, by which to time a codec: CPU time on a CPU, else wall-clock time."""
     return time.process_time if codec.device == "cpu" else time.perf_counter
 
 
@@ -85,7 +86,7 @@ def _decoder_cost(codec: Codec, ours: Ours, blobs: Sequence[bytes]) -> DecoderCo
 
 
 def flop_counter() -> FlopCounterMode:
-    """Return torch's counter, extended by products of 8-bit integers, which the exact path uses."""
+    """Return torch's FLOP counter, extended to count the int8 matrix products of the exact path."""
     return FlopCounterMode(display=False, custom_mapping={torch.ops.aten._int_mm: _product_flops})  # noqa: SLF001
 
 
@@ -107,9 +108,9 @@ def _count(codec: Codec, blob: bytes, size_px: int) -> _Counted:
 
 
 class _Modules:
-    """Records the modules that run; modules that a head does not run are not part of its cost.
+    """Records the parameters of all modules that run, and the FLOPs of the last top-level module.
 
-    The last module that no other module calls is the head: it makes the pixels.
+    A top-level module is one that no other module calls. The last one to run is the head.
     """
 
     def __init__(self, flops: FlopCounterMode) -> None:
@@ -143,7 +144,7 @@ def _watch_modules(flops: FlopCounterMode) -> Iterator[_Modules]:
 
 
 def _median_ms(calls: Sequence[Callable[[], object]], seconds: Callable[[], float]) -> float:
-    calls[0]()  # the first call with a shape builds kernels and buffers
+    calls[0]()  # a warm-up call, not timed: the first call with a shape builds kernels and buffers
     return median(_elapsed_ms(call, seconds) for call in calls)
 
 

@@ -1,7 +1,7 @@
-"""How the evaluation uses the CPU: two processes of one thread each, on any machine.
+"""Run the evaluation's work in two processes of one thread each, on any machine.
 
-One thread, because torch's threads wait for each other at every layer: beside any other load two threads are four times
-slower than one (measured). Two processes, so that an evaluation leaves room for other work on the machine.
+Each has one thread because torch's threads wait for each other at every layer: on a machine with other load two threads
+take four times as long as one (measured). There are only two processes so that other work can run on the machine.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -17,8 +17,8 @@ _PROCESSES = 2
 
 
 def in_two_processes(work: Callable[[Job], Result], jobs: Sequence[Job]) -> Iterator[Result]:
-    """Yield the results in the order of the jobs, each when it and all earlier ones are ready."""
-    # spawn, because a fork would copy the locks of torch's threads without the threads
+    """Call `work` for each job in two worker processes; yield the results in the order of the jobs."""
+    # Workers are spawned, because a forked process inherits locks that torch's threads hold, but not the threads.
     with ProcessPoolExecutor(_PROCESSES, mp_context=get_context("spawn")) as pool:
         try:
             yield from pool.map(work, jobs)
@@ -28,7 +28,7 @@ def in_two_processes(work: Callable[[Job], Result], jobs: Sequence[Job]) -> Iter
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    import torch  # most importers of this module need no torch
+    import torch  # imported in this function, because most users of this module do not need torch
 
     before = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -1,6 +1,6 @@
-"""The codec as it is deployed: figures of streams that were searched for their head, beside the plain ones. No I/O.
+"""Figures of bitstreams with the search for better latents, beside those of plain bitstreams. No I/O.
 
-Both come from the same pictures at the same qualities, so that they differ by the search alone.
+Both sets have the same pictures and qualities, so that the search is their only difference.
 """
 
 from collections.abc import Sequence
@@ -27,57 +27,58 @@ from models.evaluation.searched import SearchedPicture
 from models.evaluation.streams import contenders
 
 HEADS = (Ours.HIGH, Ours.HIGH_CPU)
-"""A search serves one of these heads."""
+"""The heads for which searches are evaluated, each by its own searches."""
 _BESIDE_DEFAULT = (-20, -10, 0, 14)
-"""Searched qualities relative to the default (assumed): around 32 these four cover the range of BD-rates."""
+"""Distances of the searched qualities from the default quality (assumed): with a default of about 32 they cover the
+range of scores of a BD-rate."""
 _EVERYTHING = ScoreRange(low=-np.inf, high=np.inf, shortest=np.finfo(float).tiny)
 
 
 @dataclass(frozen=True)
 class SearchGain:
-    """Median BD-rate of searched streams against plain ones, over all scores that both reach."""
+    """The median BD-rate of searched bitstreams against plain ones, over all scores that both reach."""
 
     ours: Ours
     metric: Metric
-    percent: float | None  # None: the curves have no range in common
+    percent: float | None  # None where the curves have no range of scores in common
     percent_per_second: float | None
 
 
 @dataclass(frozen=True)
 class DeployedHead:
-    """Streams searched for one head: their gain, and their rates against the anchors."""
+    """The figures of bitstreams that were searched for one head, and of plain bitstreams of the same pictures."""
 
     head: Ours
     steps: int
     pictures: int
     qualities: tuple[int, ...]
-    seconds: float  # mean search time of a stream
+    seconds: float  # mean time of one encode including its search
     gains: tuple[SearchGain, ...]
     plain_rates: tuple[BdRate, ...]
-    rates: tuple[BdRate, ...]  # in the order of `plain_rates`
+    rates: tuple[BdRate, ...]  # BD-rates of the searched bitstreams, in the order of `plain_rates`
     plain_pairs: tuple[PairRatio, ...]
-    pairs: tuple[PairRatio, ...]  # at the default quality, in the order of `plain_pairs`
+    pairs: tuple[PairRatio, ...]  # pair ratios of the searched bitstreams, in the order of `plain_pairs`
     plain_means: tuple[MeanPoint, ...]
-    means: tuple[MeanPoint, ...]  # includes the anchors
+    means: tuple[MeanPoint, ...]  # mean points of the searched bitstreams and of the anchors
 
     def points(self, name: str) -> list[MeanPoint]:
-        """Return the mean curve at 344 of an anchor or of our searched streams."""
+        """Return the mean points at 344 px of an anchor, or of our searched bitstreams decoded by a head."""
         return _at_344(self.means, name)
 
     def plain_points(self, ours: Ours) -> list[MeanPoint]:
-        """Return the mean curve at 344 of our plain streams."""
+        """Return the mean points at 344 px of our plain bitstreams decoded by the head `ours`."""
         return _at_344(self.plain_means, ours)
 
 
 def searched_qualities(default: int) -> tuple[int, ...]:
-    """Return the qualities at which streams are searched."""
+    """Return the qualities at which bitstreams are searched, for a model with this default quality."""
     return tuple(sorted({min(max(default + step, 0), QUALITIES - 1) for step in _BESIDE_DEFAULT}))
 
 
 def compare_searched(
     searched: Sequence[SearchedPicture], pictures: Sequence[PictureScores], anchors: Sequence[str], *, default: int
 ) -> DeployedHead:
-    """Compare the streams of one head and number of steps with the plain streams in `pictures`."""
+    """Compare `searched`, all for one head and number of steps, with the plain bitstreams in `pictures`."""
     head, steps = searched[0].head, searched[0].steps
     seconds = mean(second for one in searched for second in one.seconds)
     plain = [_select_qualities(_of(one, pictures), _qualities(one)) for one in searched]
@@ -112,7 +113,7 @@ def _of(one: SearchedPicture, pictures: Sequence[PictureScores]) -> PictureScore
 
 
 def _select_qualities(picture: PictureScores, qualities: Sequence[int]) -> PictureScores:
-    """Return the same picture with our own contenders at these qualities only."""
+    """Return the scores of a picture with only these qualities of our codecs, and with all files of the anchors."""
     return PictureScores(picture.path, tuple(_select(one, qualities) for one in picture.contenders))
 
 
@@ -123,7 +124,7 @@ def _select(one: Contender, qualities: Sequence[int]) -> Contender:
 
 
 def _replace_streams(plain: PictureScores, by: SearchedPicture) -> PictureScores:
-    """Return the same picture with searched streams instead of the plain ones."""
+    """Return the scores of a picture with those of our searched bitstreams in place of our plain ones."""
     ours = contenders(by.streams)
     names = {one.name for one in ours}
     return PictureScores(plain.path, (*ours, *(one for one in plain.contenders if one.name not in names)))

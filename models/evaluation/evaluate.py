@@ -1,4 +1,4 @@
-"""`latentedge evaluate`: our codec against the anchors on a folder of pictures, from pixels to printed figures.
+"""The command `latentedge evaluate`: compare our codec with the anchors (JPEG, WebP, AVIF, JPEG XL) on a folder.
 
 The order of the work: references -> anchor files (cached) -> our streams -> figures -> tables, plots, sheets, JSON.
 """
@@ -44,11 +44,11 @@ from models.evaluation.worst import write_worst
 
 __all__ = ["EvaluateOptions", "Evaluation", "default_quality", "evaluate"]
 
-_QUALITIES = 12  # assumed; figures.py requires at least 8
+_QUALITIES = 12  # qualities of our codec on each curve (assumed); the rules in figures.py require at least 8
 _QUICK_QUALITIES = 8
 _QUICK_PICTURES = 6
 _TIMED_PICTURES = 8
-_SCATTERED = (YARDSTICK, "JPEG")  # the rival in the published figures, and the format that is replaced
+_SCATTERED = (YARDSTICK, "JPEG")  # the anchors in the scatter plot: AVIF, as in the published figures, and JPEG
 
 
 @dataclass(frozen=True)
@@ -56,10 +56,10 @@ class EvaluateOptions:
     folder: Path
     output: Path
     quick: bool = False
-    cache: Path | None = None  # None: the platform's cache folder
-    weights: Path | None = None  # None: the released weights
-    qualities: tuple[int, ...] | None = None  # None: spread over 0..63
-    refine_steps: tuple[int, ...] = ()  # each number of steps has its own rows; none: the search is not measured
+    cache: Path | None = None  # folder of the anchors' measured files; None means the user's cache directory
+    weights: Path | None = None  # weights file; None means the released weights
+    qualities: tuple[int, ...] | None = None  # our qualities to measure; None means 12 spread over 0..63 (8 if quick)
+    refine_steps: tuple[int, ...] = ()  # lengths of the searches to measure, in steps; empty means no search
     refine_pictures: int = 12
     device: str = "cpu"
 
@@ -102,7 +102,7 @@ def _write(evaluation: Evaluation, heads: Heads, searched: Sequence[SearchedPict
 
 
 def _spread(paths: Sequence[Path], count: int) -> tuple[Path, ...]:
-    """Return all paths, or `count` of them, spread evenly."""
+    """Return `count` paths spread evenly over `paths`, or all where there are not more."""
     if len(paths) <= count:
         return tuple(paths)
     return tuple(paths[index] for index in np.linspace(0, len(paths) - 1, count).round().astype(int))
@@ -225,7 +225,7 @@ def _figures(
 
 
 def _progress() -> Progress:
-    """Show progress on stderr: stdout carries the tables and, as its last line, JSON."""
+    """Return a progress bar on stderr, because stdout carries the tables and, as its last line, JSON."""
     return Progress(
         TextColumn("{task.description:>16}"),
         BarColumn(),

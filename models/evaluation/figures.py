@@ -1,8 +1,9 @@
-"""Compute the figures that we publish from scored files: BD-rates, pair ratios, the translator's gap. No I/O, no codec.
+"""Compute the published figures from scored files: BD-rates, pair ratios, the translator's gap. No I/O, no codec.
 
-Rules: per picture, PCHIP over at least 8 qualities, over 28 to 38 dB (SSIMULACRA2 50 to 85), then the median over
-pictures, with the bytes of whole files and bitstreams. A pair ratio is the size of our one bitstream over the two files
-that reach our scores at 344 and at 172, as geometric mean over pictures. Pictures left out of a figure are counted.
+Rules: a BD-rate is computed per picture by PCHIP through at least 8 qualities, within 28 to 38 dB (SSIMULACRA2 50 to
+85), and the figure is the median over pictures. Bytes are those of whole files and bitstreams. A pair ratio is the
+size of our one bitstream divided by that of the two files of another format that reach our scores at 344 and at 172;
+the figure is the geometric mean over pictures. Each figure says how many pictures had to be left out of it.
 """
 
 from collections.abc import Iterable, Sequence
@@ -28,7 +29,7 @@ from models.evaluation.rd import (
 )
 from models.scores import ScoredFile
 
-# Distance from the default quality of the other two qualities with pair ratios (assumed).
+# Pair ratios are computed at the default quality and at this distance below and above it (assumed).
 _OTHER_QUALITIES = 12
 
 
@@ -48,11 +49,11 @@ class Metric(StrEnum):
 
 
 class Ours(StrEnum):
-    """The curves of our own codecs."""
+    """Our own codecs, each of which has one rate-distortion curve per picture."""
 
-    HIGH = "high-gpu"  # the headline: the better head of the 344 picture
-    HIGH_CPU = "high-cpu"  # its light head, from the same bytes
-    MEDIUM = "medium"  # by the translator, from the same bytes
+    HIGH = "high-gpu"  # the 344 picture, decoded by the better head
+    HIGH_CPU = "high-cpu"  # the 344 picture, decoded by the light head from the bitstreams of HIGH
+    MEDIUM = "medium"  # the 172 picture, decoded by the translator from the bitstreams of HIGH
     SHRUNK = "high-gpu, then LANCZOS"
     ALONE = "medium autoencoder alone"
 
@@ -62,14 +63,14 @@ class Ours(StrEnum):
 
 
 BY_BD_RATE = (Ours.HIGH, Ours.HIGH_CPU, Ours.MEDIUM, Ours.ALONE)
-"""The contenders in the tables of BD-rates."""
+"""Our codecs that have rows in the tables of BD-rates."""
 
 
 @dataclass(frozen=True)
 class Contender:
-    """One codec's files of one picture at one size."""
+    """The scored files of one picture at one size by one codec, ours or an anchor."""
 
-    name: str  # name of an anchor or of `Ours`
+    name: str  # the name of an anchor (a format compared with), or a value of `Ours`
     size_px: int
     files: tuple[ScoredFile, ...]
 
@@ -91,8 +92,8 @@ class BdRate:
     ours: Ours
     size_px: int
     metric: Metric
-    anchor: str  # its bytes are 100 %: an anchor, or another of `Ours`
-    percent: float | None  # None: no picture's curves overlap enough
+    anchor: str  # the codec whose bytes are 100 %: the name of an anchor, or a value of `Ours`
+    percent: float | None  # None where no picture has two curves that share a long enough range of scores
     pictures: int
     left_out: int
     whole_range: int
@@ -103,14 +104,14 @@ class PairRatio:
     quality: int
     metric: Metric
     anchor: str
-    ratio: float | None  # None: no picture has both files
+    ratio: float | None  # None where the anchor's files reach our scores on no picture
     pictures: int
-    left_out: int  # pictures where the anchor cannot reach our score at 344 or at 172, or only scores above it
+    left_out: int  # number of pictures where our score at 344 or at 172 is outside the anchor's range of scores
 
 
 @dataclass(frozen=True)
 class MeanPoint:
-    """The mean over pictures for one codec at one quality."""
+    """The means over all pictures of bytes and scores, for one codec and size at one quality."""
 
     name: str
     size_px: int
@@ -123,7 +124,10 @@ class MeanPoint:
 
 @dataclass(frozen=True)
 class TranslatorGap:
-    """How far the translator's 172 picture is behind decode-344-then-LANCZOS, from the same bytes."""
+    """By how much the 172 picture scores higher if it is decoded to 344 and resized, than by the translator.
+
+    Both come from the same bitstream; the resizing is by LANCZOS. The figures are means over pictures.
+    """
 
     quality: int
     psnr_db: float
@@ -138,14 +142,14 @@ def pair_qualities(default: int) -> tuple[int, ...]:
 def bd_rates(
     pictures: Sequence[PictureScores], anchor_names: Sequence[str], contenders: Sequence[Ours] = BY_BD_RATE
 ) -> tuple[BdRate, ...]:
-    """Return the BD-rates of these contenders by both scores against every anchor."""
+    """Return the BD-rates of each of `contenders` against each anchor, by PSNR and by SSIMULACRA2."""
     return tuple(
         _bd_rate(pictures, ours, metric, name) for ours in contenders for metric in Metric for name in anchor_names
     )
 
 
 def cpu_head_losses(pictures: Sequence[PictureScores]) -> tuple[BdRate, ...]:
-    """Return the BD-rates of the light head against the better one: its extra bytes at equal score."""
+    """Return the BD-rates of `high-cpu` against `high-gpu`: the per cent of bytes it needs more at equal score."""
     return tuple(_bd_rate(pictures, Ours.HIGH_CPU, metric, Ours.HIGH) for metric in Metric)
 
 
@@ -171,7 +175,10 @@ def _bd_rate(pictures: Sequence[PictureScores], ours: Ours, metric: Metric, anch
 def pair_ratios(
     pictures: Sequence[PictureScores], anchor_names: Sequence[str], qualities: Sequence[int], *, by: Ours = Ours.HIGH
 ) -> tuple[PairRatio, ...]:
-    """Return the pair ratios by both scores; `by` is the head that decodes our 344 picture."""
+    """Return the pair ratios against each anchor at each quality, by PSNR and by SSIMULACRA2.
+
+    `by` is the head that decodes our 344 picture; the translator decodes our 172 picture.
+    """
     return tuple(
         _pair_ratio(pictures, name, metric, (quality, by))
         for metric in Metric
@@ -221,7 +228,7 @@ def _mean_gap(pictures: Sequence[PictureScores], quality: int, metric: Metric) -
 
 
 def mean_points(pictures: Sequence[PictureScores]) -> tuple[MeanPoint, ...]:
-    """Return every curve as means over pictures at each quality; all pictures have the same contenders."""
+    """Return the means over pictures for each codec, size and quality. All pictures must have the same contenders."""
     return tuple(
         _mean_point(one, [picture.files(one.name, one.size_px)[index] for picture in pictures])
         for one in pictures[0].contenders

@@ -1,4 +1,4 @@
-"""A page of pictures at their original pixels, in rows with captions. Knows no codec."""
+"""Draw a page of pictures, not scaled, in rows with captions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from models.scores import Ssimulacra2, psnr_db
 
 _MARGIN_PX, _GAP_PX, _HEADING_PX, _CAPTION_PX = 24, 12, 34, 46
-_NARROWEST_PX = 208  # a caption is wider than a picture of 172
+_NARROWEST_PX = 208  # least width of a picture's cell on the page, because a caption is wider than 172 px
 _TITLE_PX, _TEXT_PX = 20, 14
 _INK, _FAINT = (31, 35, 40), (101, 109, 118)
 
@@ -46,7 +46,7 @@ def scored_cell(caption: str, original: NDArray[np.uint8], decoded: NDArray[np.u
 
 
 def draw_page(rows: Sequence[Row], title: str) -> Image.Image:
-    """Draw a page as wide as its widest row and its title."""
+    """Draw the rows below each other under a title; the page is as wide as the title or the widest row."""
     font = ImageFont.load_default(_TITLE_PX)
     width_px = max(font.getlength(title), *(row.width_px for row in rows)) + 2 * _MARGIN_PX
     height_px = 2 * _MARGIN_PX + _HEADING_PX + sum(row.height_px for row in rows)

@@ -1,4 +1,4 @@
-"""BD-rates of each single picture in both scores, and the pictures with the worst ones. No I/O, no codec."""
+"""BD-rates of each picture against an anchor by PSNR and SSIMULACRA2, and the pictures with the worst ones. No I/O."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from models.evaluation.rd import CurveError, bd_rate, geometric_mean
 
 @dataclass(frozen=True)
 class PictureRate:
-    """By how many per cent our bytes of one picture at 344 differ from an anchor's at equal score.
+    """The BD-rates of `high-gpu` against an anchor on one picture at 344 px, in per cent of the anchor's bytes.
 
     A rate is None where the two curves share too short a range of scores.
     """
@@ -24,7 +24,7 @@ class PictureRate:
 
     @property
     def ratio(self) -> float | None:
-        """Return our bytes over the anchor's, as mean of both scores; None unless both have a figure."""
+        """Return our bytes over the anchor's, the geometric mean of the ratios by both scores, or None without both."""
         if self.psnr_percent is None or self.ssimulacra2_percent is None:
             return None
         return geometric_mean([1 + percent / 100 for percent in (self.psnr_percent, self.ssimulacra2_percent)])
@@ -38,7 +38,7 @@ class PictureRate:
 
 
 def picture_rates(pictures: Sequence[PictureScores], anchor: str) -> tuple[PictureRate, ...]:
-    """Return the rates in the order of the pictures."""
+    """Return the BD-rates of each picture against `anchor`, in the order of the pictures."""
     return tuple(
         PictureRate(
             path=one.path,
@@ -51,12 +51,12 @@ def picture_rates(pictures: Sequence[PictureScores], anchor: str) -> tuple[Pictu
 
 
 def rank(rates: Sequence[PictureRate]) -> tuple[PictureRate, ...]:
-    """Sort from the picture with the best rate to the one with the worst; pictures without both rates come last."""
+    """Sort the rates by `ratio`, the lowest (best) first; pictures without a ratio come last."""
     return tuple(sorted(rates, key=lambda one: inf if one.ratio is None else one.ratio))
 
 
 def worst(rates: Sequence[PictureRate], count: int) -> tuple[PictureRate, ...]:
-    """Return up to `count` pictures whose BD-rates by both scores are known, the largest rate first."""
+    """Return the rates of the `count` pictures with the highest `ratio`, the highest first, or fewer."""
     return rank([one for one in rates if one.ratio is not None])[::-1][:count]
 
 

@@ -1,4 +1,4 @@
-"""The rate-distortion plot: four panels, means over pictures at each quality, from small files to large ones."""
+"""The rate-distortion plot: PSNR and SSIMULACRA2 over bytes at 344 and 172 px, as means over the pictures."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,14 +15,14 @@ from models.evaluation.figures import MeanPoint, Metric, Ours
 
 _LAST_KB = 64.0
 INK, FAINT, GRID = "#1f2328", "#656d76", "#e4e7eb"
-OURS = "#D55E00"  # Okabe and Ito 2008: distinguishable for the colour-blind too
+OURS = "#D55E00"  # from the palette of Okabe and Ito 2008, which colour-blind readers can distinguish
 
 
 @dataclass(frozen=True)
 class _Line:
-    name: str  # of the mean points
+    name: str  # the `MeanPoint.name` of the points on this line
     label: str
-    colour: str  # Okabe and Ito 2008: distinguishable for the colour-blind too
+    colour: str  # from the palette of Okabe and Ito 2008, which colour-blind readers can distinguish
     dashes: str | tuple[int, tuple[int, ...]] = "-"
     width: float = 1.6
     on_top: int = 2
@@ -43,7 +43,7 @@ def plot_curves(points: Sequence[MeanPoint], path: Path) -> None:
     grid = figure.subplots(2, 2)
     for axes, panel in zip(grid.flat, _panels(), strict=True):
         _draw(axes, panel, [one for one in points if one.size_px == panel.size_px])
-    # One legend serves all four panels: none has every line, and our lines of both sizes share an entry.
+    # The four panels share one legend: no panel has all lines, and our lines at 344 and at 172 px have one entry.
     entries = {
         label: handle for axes in grid.flat for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
     }
@@ -121,7 +121,7 @@ def _frame(axes: Axes, panel: _Panel) -> None:
 
 
 def _bits_per_px(axes: Axes, size_px: int) -> None:
-    """Add a second axis in bits per pixel, the unit of the literature."""
+    """Add a second x axis at the top in bits per pixel, the unit of the codec literature."""
     bits_per_kb = 8e3 / size_px**2
     top = axes.secondary_xaxis("top", functions=(_times(bits_per_kb), _times(1 / bits_per_kb)))
     top.set_xticks([0.125, 0.25, 0.5, 1, 2, 4] if size_px == HIGH_PX else [0.25, 0.5, 1, 2, 4, 8])

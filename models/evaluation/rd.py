@@ -1,11 +1,11 @@
-"""Rate-distortion curves, and the figures read off them: BD-rate, and bytes at a given score. No I/O.
+"""Rate-distortion curves, and what is computed from them: BD-rates, and the bytes at a given score. No I/O.
 
-A curve belongs to one picture and one codec: bytes of the whole file against a score (PSNR or SSIMULACRA2), higher is
-better. Between its points it is PCHIP (Fritsch and Carlson 1980) of log bytes over the score, which stays monotone
-where the points are.
+A curve belongs to one picture and one codec: the bytes of the whole file against a score (PSNR or SSIMULACRA2; higher
+is better). Between its points log bytes are interpolated over the score by PCHIP (Fritsch and Carlson 1980), which is
+monotone because the points are.
 
-BD-rate (Bjontegaard, VCEG-M33, with PCHIP for the cubic) is the mean difference of log bytes over the scores that both
-curves cover, as a percentage; -50 % is half the bytes at equal score.
+BD-rate (Bjontegaard, VCEG-M33, with PCHIP instead of the cubic) is the mean difference of log bytes over the scores
+that both curves cover, as a percentage; -50 % means half the bytes at equal score.
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,11 +18,11 @@ from scipy.interpolate import PchipInterpolator
 
 
 class CurveError(ValueError):
-    """The points or curves do not allow the figure."""
+    """The requested figure cannot be computed from these points or curves."""
 
 
 class TooFewPointsError(CurveError):
-    """There are fewer than two usable points."""
+    """A curve needs two points of increasing bytes and score, and there are fewer."""
 
 
 class OverlapError(CurveError):
@@ -30,14 +30,14 @@ class OverlapError(CurveError):
 
 
 class OutsideCurveError(CurveError):
-    """The curve does not reach the score, and nothing is extrapolated."""
+    """The score is outside the range of the curve, which is not extrapolated."""
 
 
 @dataclass(frozen=True)
 class ScoreRange:
     low: float
     high: float
-    shortest: float  # the least overlap of two curves (assumed: a fifth of the range)
+    shortest: float  # the least overlap of two curves for a BD-rate (assumed: a fifth of the range)
 
 
 PSNR_RANGE_DB = ScoreRange(low=28.0, high=38.0, shortest=2.0)
@@ -52,7 +52,7 @@ class RatePoint:
 
 @dataclass(frozen=True)
 class Curve:
-    """Points in strictly increasing order of both bytes and score."""
+    """A rate-distortion curve: points in strictly increasing order of both bytes and score."""
 
     points: tuple[RatePoint, ...]
 
@@ -71,46 +71,56 @@ class Curve:
 
 @dataclass(frozen=True)
 class MedianRate:
-    """The median over pictures, and the number of pictures behind it."""
+    """The median BD-rate over pictures, and how many pictures have one."""
 
     percent: float
     pictures: int
-    left_out: int  # pictures whose curves overlap too little
-    whole_range: int  # pictures whose curves both cover the whole range
+    left_out: int  # number of pictures whose two curves share too short a range of scores
+    whole_range: int  # number of pictures whose two curves both cover the whole range of scores
 
 
 def curve(points: Iterable[RatePoint]) -> Curve:
-    """Make a curve, dropping each point that costs more bytes than another without a better score."""
+    """Return the curve of the points that no other point dominates (with no more bytes and at least the same score).
+
+    Raises `TooFewPointsError`.
+    """
     kept: list[RatePoint] = []
     for point in sorted(points, key=lambda point: (point.size_bytes, -point.score)):
         if not kept or point.score > kept[-1].score:
             kept.append(point)
     if len(kept) < 2:  # noqa: PLR2004 a line needs two points
-        raise TooFewPointsError(f"{len(kept)} usable points are not a curve")
+        raise TooFewPointsError(f"a curve needs two points of increasing bytes and score, found {len(kept)}")
     return Curve(points=tuple(kept))
 
 
 def bytes_at(of: Curve, score: float) -> float:
-    """Return the bytes that a codec needs for a score, interpolated between measured points."""
+    """Return the bytes of a curve at a score, interpolated between its points. Raises `OutsideCurveError`."""
     if not of.lowest <= score <= of.highest:
-        raise OutsideCurveError(f"score {score:.2f} is outside the curve ({of.lowest:.2f} to {of.highest:.2f})")
+        raise OutsideCurveError(f"score {score:.2f} is outside the curve's range {of.lowest:.2f} to {of.highest:.2f}")
     return float(np.exp(of.log_bytes()(score)))
 
 
 def bd_rate(ours: Curve, anchor: Curve, within: ScoreRange) -> float:
-    """Return the per cent of bytes by which `ours` differs from `anchor` at equal score."""
+    """Return the BD-rate of `ours` against `anchor` in per cent (negative: fewer bytes), over scores in `within`.
+
+    Raises `OverlapError` where the curves share too short a range of scores.
+    """
     low = max(within.low, ours.lowest, anchor.lowest)
     high = min(within.high, ours.highest, anchor.highest)
     if high - low < within.shortest:
         raise OverlapError(
-            f"the curves overlap by only {max(high - low, 0):.2f} within the scores {within.low} to {within.high}"
+            f"the curves share a range of {max(high - low, 0):.2f} within the scores {within.low} to {within.high}; "
+            f"a BD-rate needs at least {within.shortest}"
         )
     area = ours.log_bytes().integrate(low, high) - anchor.log_bytes().integrate(low, high)
     return float(np.expm1(area / (high - low)) * 100)
 
 
 def median_bd_rate(pairs: Sequence[tuple[Curve, Curve]], within: ScoreRange) -> MedianRate:
-    """Return the median BD-rate over pairs of (ours, anchor), one pair for each picture."""
+    """Return the median BD-rate over pairs of curves (ours, anchor), one pair for each picture.
+
+    Pairs that overlap too little are left out. Raises `OverlapError` where that leaves none.
+    """
     rates: list[float] = []
     for ours, anchor in pairs:
         try:
@@ -118,7 +128,7 @@ def median_bd_rate(pairs: Sequence[tuple[Curve, Curve]], within: ScoreRange) -> 
         except OverlapError:
             continue
     if not rates:
-        raise OverlapError(f"none of {len(pairs)} pictures has curves that overlap enough")
+        raise OverlapError(f"none of {len(pairs)} pictures has two curves with {within.shortest} of score in common")
     return MedianRate(
         percent=median(rates),
         pictures=len(rates),
@@ -128,7 +138,7 @@ def median_bd_rate(pairs: Sequence[tuple[Curve, Curve]], within: ScoreRange) -> 
 
 
 def percent_or_nan(pairs: Sequence[tuple[Curve, Curve]], within: ScoreRange) -> float:
-    """Return the median BD-rate, or nan where no two curves overlap, as at the beginning of a training."""
+    """Return the median BD-rate in per cent, or nan where no pair overlaps enough, as happens early in a training."""
     try:
         return median_bd_rate(pairs, within).percent
     except OverlapError:

@@ -1,4 +1,4 @@
-"""The result of an evaluation for scripts: everything in a JSON file, the main figures in one line of JSON."""
+"""The result of an evaluation, and its JSON for scripts: a file with all figures, and one line with the main ones."""
 
 import json
 import re
@@ -18,18 +18,18 @@ class Evaluation:
     folder: str
     quick: bool
     default_quality: int
-    anchor_settings: dict[str, str]  # settings by name, in the order of the tables
-    anchor_libraries: str  # with their versions
+    anchor_settings: dict[str, str]  # the encoder settings of each anchor by its name, in the order of the tables
+    anchor_libraries: str  # the libraries that encode the anchors, with their versions
     bd_rates: tuple[BdRate, ...]
     anchor_rates: tuple[AnchorRate, ...]
-    cpu_head_losses: tuple[BdRate, ...]  # `high-cpu` against `high-gpu`
+    cpu_head_losses: tuple[BdRate, ...]  # BD-rates of `high-cpu` against `high-gpu`, from the same bitstreams
     pair_ratios: tuple[PairRatio, ...]
     translator_gaps: tuple[TranslatorGap, ...]
     mean_points: tuple[MeanPoint, ...]
     picture_rates: tuple[PictureRate, ...]
     decoders: tuple[DecoderCost, ...]
     times: StageTimes
-    deployed: tuple[DeployedHead, ...]  # empty: the search was not measured
+    deployed: tuple[DeployedHead, ...]  # figures with the search for better latents; empty if it was not measured
     pictures: tuple[PictureScores, ...]
 
     def points(self, ours: Ours) -> list[MeanPoint]:
@@ -44,7 +44,7 @@ def write_json(evaluation: Evaluation, path: Path) -> None:
 
 
 def main_figures_line(evaluation: Evaluation) -> str:
-    """Return one line of JSON, with null where no picture's curves allow a figure."""
+    """Return the main figures as one line of JSON; a BD-rate or ratio that could not be computed is null."""
     high, medium = (evaluation.at_default(ours) for ours in (Ours.HIGH, Ours.MEDIUM))
     gaps = evaluation.translator_gaps
     return json.dumps(
@@ -97,7 +97,7 @@ def _cost_figures(evaluation: Evaluation) -> dict[str, float]:
 
 
 def _deployed_figures(one: DeployedHead) -> dict[str, float | None]:
-    """Return figures whose keys end in the head and the steps, as in `gain_344_cpu_172_psnr_searched_40`."""
+    """Return the figures of a search by keys that name its head and steps: `gain_344_cpu_172_psnr_searched_40`."""
     end = f"searched_{one.steps}"
     head = _short(one.head)
     return {
@@ -112,7 +112,7 @@ def _deployed_figures(one: DeployedHead) -> dict[str, float | None]:
 
 
 def _key(anchor: str) -> str:
-    """Return a key such as `avif_tune_ssim` for `AVIF tune=ssim`."""
+    """Convert an anchor's name to a part of a JSON key: "AVIF tune=ssim" becomes "avif_tune_ssim"."""
     return re.sub(r"\W+", "_", anchor.lower())
 
 
@@ -127,7 +127,7 @@ def _short(ours: Ours) -> str:
 
 
 def _of_metric(metric: Metric) -> str:
-    """Return the suffix of a score; PSNR has none."""
+    """Return the suffix of a JSON key for a metric: "" for PSNR, "_ssimulacra2" for SSIMULACRA2."""
     return "" if metric is Metric.PSNR else f"_{metric}"
 
 

@@ -1,4 +1,4 @@
-"""The scatter plot: each picture at its BD-rates against AVIF and JPEG, to show the pictures that medians hide."""
+"""The scatter plot: one dot for each picture at its BD-rates against AVIF and JPEG, which the medians do not show."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from models.evaluation.plots import FAINT, GRID, INK, OURS
 
 _NAMED = 5
 _NAME_LETTERS = 20
-_LINE_PT, _NAME_PT = 10.5, 55.0  # height of a name, and the distance at which two names fit side by side
+_LINE_PT, _NAME_PT = 10.5, 55.0  # least vertical and horizontal distances of two names, in points, not to overlap
 _ASIDE_PT = 9.0
 
 
@@ -27,7 +27,7 @@ class _Dot:
 
 
 def plot_scatter(rates: Sequence[PictureRate], path: Path) -> None:
-    """Draw one panel for each anchor, in the order in which the rates name them."""
+    """Draw one panel for each anchor in `rates`, in order of first appearance, and save the plot as `path`."""
     by_anchor = {
         name: [one for one in rates if one.anchor == name] for name in dict.fromkeys(one.anchor for one in rates)
     }
@@ -40,7 +40,7 @@ def plot_scatter(rates: Sequence[PictureRate], path: Path) -> None:
         f"AVIF: {anchor(YARDSTICK).settings}."
     )
     figure.supxlabel(note, fontsize=8.5, color=FAINT)
-    figure.draw_without_rendering()  # the layout sets the scale of points per per cent
+    figure.draw_without_rendering()  # computes the axes' layout, by which `_name` places the pictures' names
     for axes, of_anchor in zip(panels, by_anchor.values(), strict=True):
         _name(axes, _dots(worst(of_anchor, _NAMED)), points_per_px=72 / figure.dpi)
     figure.savefig(path, dpi=150)
@@ -66,7 +66,7 @@ def _draw(axes: Axes, name: str, rates: Sequence[PictureRate]) -> None:
 
 
 def _dots(rates: Sequence[PictureRate]) -> list[_Dot]:
-    """Return the pictures that have both figures; the title counts them."""
+    """Return a dot for each picture that has BD-rates by both scores."""
     return [
         _Dot(one.path.stem[:_NAME_LETTERS], one.psnr_percent, one.ssimulacra2_percent)
         for one in rates
@@ -88,7 +88,7 @@ def _frame(axes: Axes, title: str) -> None:
 
 
 def _limit(axes: Axes, dots: Sequence[_Dot]) -> None:
-    """Give both axes the same scale with zero in sight, and shade the quadrant with fewer bytes by both scores."""
+    """Set both axes to the same scale, including zero, and shade the quadrant where both BD-rates are negative."""
     across = [0.0, *(one.psnr_percent for one in dots)]
     upward = [0.0, *(one.ssimulacra2_percent for one in dots)]
     half = max(max(across) - min(across), max(upward) - min(upward)) * 0.56 + 4
@@ -113,7 +113,7 @@ def _mark_medians(axes: Axes, dots: Sequence[_Dot]) -> None:
 
 
 def _name(axes: Axes, dots: Sequence[_Dot], *, points_per_px: float) -> None:
-    """Write names to the left of their dots, moved down where two would overlap."""
+    """Write each dot's name to its left, moved down where it would overlap another name."""
     taken: list[tuple[float, float]] = []
     for dot in sorted(dots, key=lambda one: -one.ssimulacra2_percent):
         place = dot.psnr_percent, dot.ssimulacra2_percent
@@ -136,5 +136,5 @@ def _name(axes: Axes, dots: Sequence[_Dot], *, points_per_px: float) -> None:
 
 
 def _halo() -> dict[str, object]:
-    """Return a box that hides lines behind the letters."""
+    """Return the style of a translucent white box behind a text, which keeps it readable on top of lines."""
     return {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.6}

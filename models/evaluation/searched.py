@@ -1,4 +1,7 @@
-"""Search bitstreams and cache them in a folder, so that an interrupted evaluation continues where it stopped."""
+"""Encode pictures with the search for better latents, and cache the bitstreams in a folder.
+
+An interrupted evaluation that is started again reads the cached bitstreams instead of searching for them again.
+"""
 
 import hashlib
 import json
@@ -18,7 +21,7 @@ from models.refinement import VERSION
 
 @dataclass(frozen=True)
 class SearchJob:
-    """One picture to search for one head at some qualities."""
+    """One picture to encode with a search of `steps` steps for one head, at each of the qualities."""
 
     path: Path
     head: Ours
@@ -31,23 +34,23 @@ class SearchJob:
 
 @dataclass(frozen=True)
 class SearchedPicture:
-    """The streams of one job, in the order of its qualities, with the scores of all their pictures."""
+    """The searched bitstreams of one job with their scores and times, in the order of the job's qualities."""
 
     path: Path
     head: Ours
     steps: int
     streams: tuple[StreamScores, ...]
     bitstreams: tuple[bytes, ...]
-    seconds: tuple[float, ...]  # time of each whole encode on one thread; on a CPU it is CPU time
+    seconds: tuple[float, ...]  # duration of each encode with its search on one thread (CPU time on a CPU)
 
     def bitstream_at(self, quality: int) -> bytes:
-        """Return the searched stream of a quality."""
+        """Return the searched bitstream of a quality. Raises `ValueError` where that quality was not searched."""
         qualities = [one.high.quality for one in self.streams]
         return self.bitstreams[qualities.index(quality)]
 
 
 def search_streams(jobs: Sequence[SearchJob]) -> Iterator[SearchedPicture]:
-    """Yield the results in the order of the jobs, each when it is ready."""
+    """Run each search job in worker processes, or read its cached result; yield results in the order of the jobs."""
     return in_two_processes(_search_picture, jobs)
 
 
@@ -78,7 +81,7 @@ def _search_picture(job: SearchJob) -> SearchedPicture:
 
 
 def _batches(job: SearchJob, qualities: Sequence[int]) -> list[list[int]]:
-    """Group the qualities: on a GPU all are searched together, which saves nothing on a CPU."""
+    """Return the qualities in groups to search together: all at once on a GPU, one by one on a CPU."""
     return [[one] for one in qualities] if job.device == "cpu" else [list(qualities)] if qualities else []
 
 
@@ -94,7 +97,7 @@ def _search(codec: Codec, picture: Pixels, job: SearchJob, qualities: Sequence[i
 
 
 def _name(job: SearchJob) -> str:
-    """Return a name that depends on everything the streams depend on: picture, weights, head, steps, search version."""
+    """Return the cache name of a job, with a digest of the picture file, the weights file and the search's version."""
     digest = hashlib.sha256(job.path.read_bytes() + (job.weights or RELEASED).read_bytes() + bytes([VERSION]))
     return f"{job.path.stem}-{job.head.value}-{job.steps}-{digest.hexdigest()[:12]}"
 
@@ -104,12 +107,16 @@ def _read_found(folder: Path, name: str, quality: int) -> _Found | None:
     try:
         seconds = float(json.loads(stream.with_suffix(".json").read_text())["seconds"])
         return _Found(stream.read_bytes(), seconds)
-    except (FileNotFoundError, ValueError, KeyError):  # missing or incomplete: search again
+    except (
+        FileNotFoundError,
+        ValueError,
+        KeyError,
+    ):  # The cached stream is missing or incomplete; the caller searches again.
         return None
 
 
 def _write_found(folder: Path, name: str, quality: int, *, found: _Found) -> None:
-    """Write the stream, which `latentedge decode` reads, then the file that marks it as complete."""
+    """Write the bitstream as a .le file, and then a .json file whose presence marks it as complete."""
     folder.mkdir(parents=True, exist_ok=True)
     stream = folder / f"{name}-{quality}.le"
     stream.write_bytes(found.bitstream)

@@ -1,4 +1,4 @@
-"""The comparison sheet: original, ours, and AVIF and JPEG files of the same size in bytes, side by side, not scaled."""
+"""The comparison sheet: originals, our decoded pictures, and AVIF and JPEG files of the same bytes, side by side."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +17,7 @@ _ROWS = 5
 
 
 def write_sheet(rates: Sequence[PictureRate], codec: Codec, path: Path) -> None:
-    """Write a sheet of a few pictures, from the one with the best rate to the one with the worst."""
+    """Write a sheet of up to five pictures, spread evenly from the best BD-rate to the worst."""
     order = rank(rates)
     chosen = np.unique(np.linspace(0, len(order) - 1, min(_ROWS, len(order))).round().astype(int))
     rows = [_row(order[index], f"{index + 1} of {len(order)}", codec) for index in chosen]

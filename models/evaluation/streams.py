@@ -16,7 +16,7 @@ from models.evaluation.figures import Contender, Ours
 from models.evaluation.references import pictures_in, reference, resize
 from models.scores import ScoredFile, Ssimulacra2, psnr_db
 
-# The default quality of a model is the lowest with this mean score: hard to distinguish from the original.
+# The default quality of a model is the lowest with at least this mean score ("high quality" on SSIMULACRA2's scale).
 DEFAULT_SSIMULACRA2 = 70.0
 
 
@@ -30,14 +30,14 @@ class StreamJob:
 
 @dataclass(frozen=True)
 class Heads:
-    """The same weights with either head of the 344 picture: one bitstream, two decoders."""
+    """The codec loaded twice from the same weights: with the head `high-gpu` and with the head `high-cpu`."""
 
     gpu: Codec
     cpu: Codec
 
     @classmethod
     def load(cls, weights: Path | None, device: str) -> Self:
-        """Load both on any device; the first encodes with the wide encoder, which is slow on a CPU."""
+        """Load both codecs onto `device`; the `high-gpu` one has the wide encoder, which is slow on a CPU."""
         return cls(
             gpu=Codec.load(weights, device=device, head="gpu", encoder="wide"),
             cpu=Codec.load(weights, device=device, head="cpu"),
@@ -46,25 +46,25 @@ class Heads:
 
 @dataclass(frozen=True)
 class StreamScores:
-    """The scores of one bitstream, decoded in every way."""
+    """The scores of one bitstream, decoded by each head and size."""
 
-    high: ScoredFile  # to 344 by `high-gpu`
-    high_cpu: ScoredFile  # to 344 by `high-cpu`
-    medium: ScoredFile  # to 172 by the translator
-    shrunk: ScoredFile  # to 344 by `high-gpu`, then LANCZOS to 172: the rival of the translator
+    high: ScoredFile  # decoded to 344 px by the head `high-gpu`
+    high_cpu: ScoredFile  # decoded to 344 px by the head `high-cpu`
+    medium: ScoredFile  # decoded to 172 px by the translator
+    shrunk: ScoredFile  # decoded to 344 px by `high-gpu`, resized to 172 px by LANCZOS: compares with the translator
 
 
 @dataclass(frozen=True)
 class PictureStreams:
-    """The streams of one picture, in the order of the qualities."""
+    """The scores of one picture's bitstreams, in the order of the job's qualities."""
 
     path: Path
     streams: tuple[StreamScores, ...]
-    alone: tuple[ScoredFile, ...]  # the medium autoencoder as a codec of its own, with its own bytes
+    alone: tuple[ScoredFile, ...]  # scores of the medium autoencoder, a separate codec for 172 px with own bitstreams
 
 
 class Scorer:
-    """Scores decoded bitstreams against one reference."""
+    """Computes PSNR and SSIMULACRA2 of decoded bitstreams against one reference picture."""
 
     def __init__(self, reference_pixels: NDArray[np.uint8]) -> None:
         self.reference = reference_pixels
@@ -81,7 +81,7 @@ class Scorer:
 
 @dataclass(frozen=True)
 class Scorers:
-    """The scorers for both sizes of one picture."""
+    """A scorer for the 344 and one for the 172 reference of the same picture."""
 
     high: Scorer
     medium: Scorer
@@ -101,12 +101,15 @@ def contenders(streams: Sequence[StreamScores]) -> tuple[Contender, ...]:
 
 
 def score_streams(jobs: Sequence[StreamJob]) -> Iterator[PictureStreams]:
-    """Yield the results in the order of the jobs, each when it is ready."""
+    """Encode and score each job's picture in worker processes; yield the results in the order of the jobs."""
     return in_two_processes(_score_picture, jobs)
 
 
 def _score_picture(job: StreamJob) -> PictureStreams:
-    """Score one picture in a worker; loading the codecs anew (0.2 s) is simpler than workers with state."""
+    """Encode and score one picture, in a worker process.
+
+    It loads the codecs again for each picture, which takes 0.2 s, so that the workers hold no state.
+    """
     scorers, heads = Scorers.of(job.path), Heads.load(job.weights, job.device)
     medium_codec = MediumCodec.load(job.weights, device=job.device)
     with one_thread():
@@ -139,14 +142,14 @@ def _score_alone(codec: MediumCodec, medium: Scorer, quality: int) -> ScoredFile
 
 
 def default_quality(codec: Codec, folder: Path) -> int:
-    """Return the lowest quality whose mean SSIMULACRA2 over the folder is at least 70, or the highest if none is."""
+    """Return the lowest quality whose mean SSIMULACRA2 over the pictures in `folder` is at least 70, or 63."""
     references = [reference(path, HIGH_PX) for path in pictures_in(folder)]
     scored = [(one, Ssimulacra2(one)) for one in references]
 
     def mean_ssimulacra2(quality: int) -> float:
         return float(np.mean([_ssimulacra2(codec, *one, quality=quality) for one in scored]))
 
-    # Bisection tries at most seven of the 64 qualities, because the score rises with quality.
+    # The mean score rises with the quality, so bisection measures at most seven of the 64 qualities.
     with one_thread():
         found = bisect_left(range(QUALITIES), DEFAULT_SSIMULACRA2, key=mean_ssimulacra2)
     return min(found, QUALITIES - 1)

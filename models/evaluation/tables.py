@@ -1,4 +1,4 @@
-"""Print an evaluation as tables within 110 columns. Measures nothing."""
+"""Print the figures of an evaluation as tables, at most 110 columns wide when piped."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from models.evaluation.deployed import DeployedHead
 from models.evaluation.figures import BdRate, MeanPoint, Metric, Ours, PairRatio
 from models.evaluation.report import Evaluation
 
-_PIPED_WIDTH = 110  # a pipe has no width, and 80 columns would wrap the tables
+_PIPED_WIDTH = 110  # width in columns if stdout is a pipe; rich's default of 80 would wrap the tables
 _METRIC_LABELS = ((Metric.PSNR, "PSNR"), (Metric.SSIMULACRA2, "SSIMULACRA2"))
 _SHORT_LABELS = {Metric.PSNR: "PSNR", Metric.SSIMULACRA2: "SSIMU2"}
 
@@ -37,7 +37,7 @@ def _table(title: str, *, words: Sequence[str], numbers: Sequence[str], caption:
 
 
 def _anchor_table(evaluation: Evaluation) -> Table:
-    """Return the table of all settings; the yardstick also has a row, without rates."""
+    """Return the table of the anchors' settings and BD-rates against `YARDSTICK`, whose own row has no rates."""
     pictures = len(evaluation.pictures)
     table = _table(
         f"The anchors, and their BD-rates at 344 against {YARDSTICK}, median of {pictures} pictures",

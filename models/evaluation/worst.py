@@ -1,4 +1,4 @@
-"""The pictures with the worst rates against AVIF, beside AVIF files of the same size, and enlarged windows of them."""
+"""A page of the pictures with the worst BD-rates against AVIF, beside AVIF files of the same bytes, and enlarged."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ WINDOW_PX = HIGH_PX // _ENLARGED
 
 
 def write_worst(rates: Sequence[PictureRate], codec: Codec, path: Path) -> None:
-    """Write the page, unless no picture has a figure."""
+    """Write the page of the five worst pictures to `path`, or no file where no picture has both BD-rates."""
     rows = [_row(rate, codec) for rate in worst(rates, _ROWS)]
     if not rows:
         return
@@ -68,13 +68,12 @@ class Window:
 
 
 def find_lost_window(original: NDArray[np.uint8], ours: NDArray[np.uint8], theirs: NDArray[np.uint8]) -> Window:
-    """Return the window in which our squared error exceeds theirs the most."""
+    """Return the 86x86 window in which the squared error of `ours` exceeds that of `theirs` the most."""
     lost = _squared_error(original, ours) - _squared_error(original, theirs)
     sums = ndimage.uniform_filter(lost, WINDOW_PX, mode="constant")
     half = WINDOW_PX // 2
-    inside = sums[
-        half : HIGH_PX - half + 1, half : HIGH_PX - half + 1
-    ]  # only windows that lie completely within the picture
+    # The sums of the windows that lie completely within the picture.
+    inside = sums[half : HIGH_PX - half + 1, half : HIGH_PX - half + 1]
     top, left = np.unravel_index(int(inside.argmax()), inside.shape)
     return Window(left_px=int(left), top_px=int(top))
 

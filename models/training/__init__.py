@@ -1,1 +1,1 @@
-"""Training of the codec. Only the command line imports this, inside its commands."""
+"""Training of the codec. The commands `latentedge train` and `latentedge pack` import it, a running edge does not."""

@@ -1,4 +1,4 @@
-"""Choose the optimizer: train each from the same start and seed for the same time, and continue with the better one."""
+"""Choose the optimizer: train with each for the same time, from the same weights and seed, and keep the better run."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class _Result:
 
 
 def winner(task: Task, options: TrainOptions, *, timetable: Timetable, watch: Stopwatch) -> Run:
-    """Give each optimizer `options.contest_s` seconds of steps, and return the run with the lowest fixed loss.
+    """Train with each optimizer for `options.contest_s` seconds, and return the run with the lowest `fixed_loss`.
 
-    Both get the same time, not the same number of steps: a step of Muon takes longer.
+    They get equal time, not equal numbers of steps, because a step of Muon takes longer than one of AdamW.
     """
     start = parameters_of(task.model)
     results = []
@@ -55,4 +55,4 @@ def _train(run: Run, seconds: float, *, timetable: Timetable, watch: Stopwatch) 
     while watch.spent_s < until_s:
         loss = run.advance(FLAT, rate=timetable.rate(0, run.own_steps))
         if run.step % run.read_every == 0:
-            float(loss)  # waits for the device; without it steps are only queued, not computed
+            float(loss)  # Reading the loss waits for a GPU; otherwise steps would only be queued within the time.

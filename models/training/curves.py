@@ -1,4 +1,4 @@
-"""Plots of a training from its log.jsonl, over all runs that it consists of."""
+"""Plot the figures in a training's log.jsonl, over all runs of the training."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ _FLAT_COLOUR, _DECAY_COLOUR = "#2a6f97", "#c1121f"
 
 
 def plot_training(log: Path, picture: Path) -> None:
-    """Draw every BD-rate, gap and loss over the steps; without any figure no file is written.
+    """Draw each BD-rate, gap and loss in `log` over the steps, and save the plot as `picture`.
 
-    The flat parts of all runs are drawn as one line, and the decay of each run as a branch of it.
+    The flat parts of all runs are one line, and the decay of each run is a branch of it. No file is written where the
+    log has no figures.
     """
     import matplotlib as mpl
 
@@ -59,7 +60,7 @@ def _draw_part(axes: Axes, lines: list[Line], name: str, *, kind: tuple[str, str
 
 
 def _branches(lines: list[Line]) -> Iterator[list[Line]]:
-    """Yield the lines of each run's decay, preceded by the last line of its flat part."""
+    """Yield the log lines of each run's decay, each time preceded by the last line of the run's flat part."""
     for _run, of_run in groupby(lines, key=lambda line: line["run"]):
         flat_and_decay = list(of_run)
         decay = [line for line in flat_and_decay if line["phase"] != "flat"]
@@ -69,7 +70,10 @@ def _branches(lines: list[Line]) -> Iterator[list[Line]]:
 
 
 def plot_gap(log: Path, picture: Path) -> None:
-    """Draw how many dB the translator is behind decode-344-then-LANCZOS, beside the note's MLP."""
+    """Plot the PSNR loss of the translator and of the research note's MLP over the minutes of stage `heads`.
+
+    The loss is against decoding to 344 with `high-gpu` and resizing to 172 by LANCZOS.
+    """
     import matplotlib as mpl
 
     mpl.use("Agg")

@@ -1,6 +1,7 @@
-"""Photographs for training: read once, held as uint8 at the scales of `Augmentation`, with their LANCZOS halves.
+"""The photographs of a training, and random crops of them.
 
-picture_file.py reads one photograph at one scale.
+Each photograph is read once and held in memory as uint8 at each scale of `Augmentation`, beside a copy of half the side
+(a "half", by LANCZOS), from which the 172 px networks learn. picture_file.py reads one photograph at one scale.
 """
 
 from __future__ import annotations
@@ -32,20 +33,20 @@ _PATCHED_PICTURES, _PAIRS_EACH = 16, 64
 
 @dataclass(frozen=True)
 class Crops:
-    """A batch with values in 0..1: pictures (B, 3, S, S), and the same places of their halves (B, 3, S/2, S/2)."""
+    """A batch of crops in 0..1: (B, 3, S, S), and the same crops of half the side (B, 3, S/2, S/2)."""
 
     pixels: Tensor
     half: Tensor
 
 
 def available_cores() -> int:
-    """Return the number of cores that this process may use."""
+    """Return the number of CPU cores on which this process may run."""
     return len(os.sched_getaffinity(0))
 
 
 @dataclass(frozen=True)
 class _PackedPictures:
-    """Pictures of different sizes end to end: bytes (n,); start, height and width of each picture (P,)."""
+    """P pictures of different sizes in one uint8 tensor (n,), with the start, height and width of each (P,)."""
 
     values: Tensor
     starts: Tensor
@@ -60,7 +61,7 @@ class _PackedPictures:
         return cls(*(part.to(device) for part in (values, sizes.cumsum(0) - sizes, heights, widths)))
 
     def crops(self, places: _CropPositions, *, size_px: int) -> Tensor:
-        """Return the crops at these positions as (B, 3, S, S) uint8."""
+        """Return the square crops (B, 3, S, S) in uint8 at the positions `places`, with S = `size_px`."""
         steps = torch.arange(size_px, device=self.values.device)
         rows = torch.where(places.upside_down[:, None], size_px - 1 - steps, steps) + places.tops[:, None]
         columns = torch.where(places.mirrored[:, None], size_px - 1 - steps, steps) + places.lefts[:, None]
@@ -73,7 +74,7 @@ class _PackedPictures:
 
 @dataclass(frozen=True)
 class _CropPositions:
-    """Where the crops of a batch lie, and how each is flipped: five tensors (B,)."""
+    """The picture number, the top left corner in pixels and the flips of each crop of a batch: five tensors (B,)."""
 
     pictures: Tensor
     tops: Tensor
@@ -82,12 +83,12 @@ class _CropPositions:
     upside_down: Tensor
 
     def halve(self) -> _CropPositions:
-        """Return the same positions in the halves of the pictures."""
+        """Return the positions of the same crops in the pictures of half the side."""
         return replace(self, tops=self.tops // 2, lefts=self.lefts // 2)
 
 
 class PhotographSet:
-    """All photographs of the given folders, in the memory of a device."""
+    """The photographs of folders and packs, held in the memory of a device, from which batches are drawn."""
 
     def __init__(
         self,
@@ -97,7 +98,10 @@ class PhotographSet:
         device: str = "cpu",
         augmentation: Augmentation | None = None,
     ) -> None:
-        """Read every picture at all scales. Raises `ReferencePictureError` where a folder or a pack has none."""
+        """Read the first `limit` photographs (None means all) at all scales.
+
+        Raises `ReferencePictureError` where a folder or a pack has none, or a picture cannot be read.
+        """
         augmentation = augmentation or Augmentation()
         sides_px = augmentation.short_sides_px
         files = [file for folder in folders for file in training_files(folder)][:limit]
@@ -110,10 +114,10 @@ class PhotographSet:
         self._halves = _PackedPictures.of([one.half for one in photographs], device)
 
     def crops(self, batch: int, *, size_px: int, generator: torch.Generator | None) -> Crops:
-        """Return random crops, flipped and recoloured at random.
+        """Return `batch` random crops of side `size_px`, randomly flipped and recoloured.
 
-        Offsets are even, so that the halves show the same place. Without a generator the device draws all random
-        numbers.
+        The corners are at even pixels, so that the crops of half the side match. Without a generator all random numbers
+        are drawn on the device.
         """
         dice = _RandomNumbers(batch, generator, self.device)
         places = self._places(dice, size_px=size_px)
@@ -123,22 +127,22 @@ class PhotographSet:
         return Crops(recolour(wholes), recolour(halves))
 
     def qualities(self, batch: int, generator: torch.Generator | None) -> Tensor:
-        """Return qualities (B,) int64, a random one from each of B equal ranges, to cover them all."""
+        """Return random qualities (batch,) int64, one from each of `batch` equal ranges of 0..63 (stratified)."""
         return (self._spread(batch, generator) * QUALITIES).long().clamp_max(QUALITIES - 1)
 
     def wanted_qualities(self, batch: int, recipe: Recipe, generator: torch.Generator | None) -> Tensor:
-        """Return qualities (B,) int64 with the recipe's probabilities, one from each of B equally likely ranges."""
+        """Return random qualities (batch,) int64, stratified, with the probabilities of `recipe.wanted_qualities`."""
         chances = _quality_chances(recipe, self.device)
         found = torch.searchsorted(chances, self._spread(batch, generator), right=True)
         return found.clamp_max(QUALITIES - 1)
 
     def _spread(self, batch: int, generator: torch.Generator | None) -> Tensor:
-        """Return (B,) in 0..1, a random number from each of B equal ranges."""
+        """Return random numbers (batch,) in 0..1, one from each of `batch` equal ranges."""
         draws = _RandomNumbers(batch, generator, self.device)()
         return (torch.arange(batch, device=self.device) + draws) / batch
 
     def batch(self, recipe: Recipe, phase: Phase, generator: torch.Generator | None) -> tuple[Crops, Tensor]:
-        """Return what a step of a phase trains on: crops or whole pictures, and their qualities (B,)."""
+        """Return the crops (or whole pictures, depending on the phase) and qualities (B,) of one training step."""
         size_px, count = batch_of(recipe, whole_pictures=phase.whole_pictures)
         crops = self.crops(count, size_px=size_px, generator=generator)
         return crops, self.wanted_qualities(count, recipe, generator)
@@ -154,7 +158,10 @@ class PhotographSet:
         return _CropPositions(pictures, tops, lefts, mirrored, upside_down)
 
     def sample_patches(self, count: int, *, stride_px: int, halves: bool, generator: torch.Generator) -> Tensor:
-        """Return about `count` pairs of adjacent blocks, (count, 2, 3 stride^2) in 0..1, for the start."""
+        """Return at least `count` pairs of horizontally adjacent blocks, (n, 2, 3 stride^2) in 0..1.
+
+        The closed-form initialisation takes its statistics from them. `halves` takes blocks of the half-side pictures.
+        """
         rows: list[Tensor] = []
         while sum(len(row) for row in rows) < count:
             size_px = self._augmentation.short_sides_px[0] // (2 * stride_px) * 2 * stride_px
@@ -182,7 +189,10 @@ def _quality_chances(recipe: Recipe, device: str) -> Tensor:
 
 @cache
 def _scales(size_px: int, augmentation: Augmentation, device: str) -> tuple[Tensor, Tensor]:
-    """Return the scales that have room for such crops, and their cumulative probabilities without the last."""
+    """Return the numbers of the scales with a short side of at least `size_px`, and their cumulative probabilities.
+
+    The last probability, which is 1, is left out.
+    """
     scales = [scale for scale, side in enumerate(augmentation.short_sides_px) if side >= size_px]
     shares = torch.tensor([augmentation.scale_shares[scale] for scale in scales])
     return torch.tensor(scales, device=device), (shares.cumsum(0) / shares.sum())[:-1].to(device)
@@ -190,27 +200,27 @@ def _scales(size_px: int, augmentation: Augmentation, device: str) -> tuple[Tens
 
 @dataclass(frozen=True)
 class _RandomNumbers:
-    """Random numbers for a batch: from a generator on the CPU, or drawn on the device without one."""
+    """Draws random numbers for a batch: by `generator` on the CPU, or on the device where it is None."""
 
     batch: int
     generator: torch.Generator | None
     device: str
 
     def __call__(self) -> Tensor:
-        """Return (B,) in 0..1."""
+        """Return random numbers (batch,) in 0..1, on the device."""
         if self.generator is None:
             return torch.rand(self.batch, device=self.device)
         return torch.rand(self.batch, generator=self.generator).to(self.device)
 
     def below(self, limit: int | Tensor) -> Tensor:
-        """Return integers (B,) in 0..limit - 1."""
+        """Return random integers (batch,) in 0..limit - 1, on the device."""
         drawn = torch.as_tensor(self() * limit).long()
         return drawn.clamp_max(limit - 1) if isinstance(limit, int) else torch.minimum(drawn, limit - 1)
 
 
 @dataclass(frozen=True)
 class _Recolouring:
-    """Factors (B, 1, 1, 1) of saturation and contrast; vivid and flat pictures are rare among photographs."""
+    """Random changes of saturation and contrast, as factors (B, 1, 1, 1); most are 1, which changes nothing."""
 
     saturation: Tensor
     contrast: Tensor
@@ -229,9 +239,9 @@ class _Recolouring:
 
 
 def block_vectors(pixels: Tensor, stride_px: int) -> Tensor:
-    """Return the blocks of a picture (3, H, W) as (H // stride, W // stride, 3 stride^2).
+    """Return the blocks of a picture (3, H, W) as vectors (H // stride, W // stride, 3 stride^2).
 
-    Values are in the order of `pixel_unshuffle`.
+    The values of a block are in the order of `F.pixel_unshuffle`: colour, row, column.
     """
     height, width = (side // stride_px * stride_px for side in pixels.shape[1:])
     blocks = torch.nn.functional.pixel_unshuffle(pixels[None, :, :height, :width], stride_px)

@@ -1,7 +1,7 @@
-"""Layers in Triton for training on a GPU, where the libraries are slow: 3x3 depthwise convolution and bias gradients.
+"""Triton layers for training on a GPU that are faster than torch's: depthwise 3x3 convolution and bias gradients.
 
-Tensors are (B, C, H, W) in channels_last, so that all channels of a place lie together: `x[p, c]`, p over B H W. With
-taps k = 3 dy + dx and shift(k) the place k points at (zero beyond the picture):
+Tensors are (B, C, H, W) in channels_last, so that all channels of a pixel are adjacent: `x[p, c]`, with p over B H W.
+shift(k, p) is the neighbour of pixel p at tap k = 3 dy + dx; its value is zero beyond the picture:
 
     out[p, c] = bias[c] + sum_k weight[c, k] x[shift(k, p), c]
     grad_weight[c, k] = sum_p grad[p, c] x[shift(k, p), c]
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from torch.autograd.function import FunctionCtx
 
 _PLACES, _CHANNELS = 64, 32
-"""Places and channels that one program computes."""
+"""Pixels and channels that one Triton program computes."""
 _SUMMED_BLOCKS = 4
-"""Blocks of places that one program sums up before it adds to the shared gradient."""
+"""Blocks of pixels that one Triton program sums before it adds its sum to the shared result by an atomic addition."""
 
 
 class _Depthwise(torch.autograd.Function):
@@ -60,7 +60,10 @@ def _convolve(x: Tensor, weight: Tensor, bias: Tensor, *, reverse: bool) -> Tens
 
 
 def depthwise(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Convolve x (B, C, H, W) of any precision with weight (C, 1, 3, 3) and bias (C,); return channels_last."""
+    """Return the depthwise 3x3 convolution (B, C, H, W), channels_last, of x with weight (C, 1, 3, 3) and bias (C,).
+
+    It is differentiable. x may have any float precision.
+    """
     out: Tensor = _Depthwise.apply(x, weight, bias)  # type: ignore[no-untyped-call]  # torch leaves Function.apply untyped
     return out
 
@@ -70,7 +73,7 @@ def _blocks(count: int, size: int) -> int:
 
 
 class _Linear(torch.autograd.Function):
-    """y = x w^T + b for x (P, C). Our kernel sums the bias gradient: torch's sum takes as long as the product."""
+    """y = x w^T + b for x (P, C), with a faster bias gradient: torch's sum takes as long as the matrix product."""
 
     @staticmethod
     def forward(ctx: FunctionCtx, x: Tensor, weight: Tensor, bias: Tensor, precision: torch.dtype) -> Tensor:
@@ -87,7 +90,7 @@ class _Linear(torch.autograd.Function):
 
 
 def column_sums(x: Tensor) -> Tensor:
-    """Sum x (P, C) of any precision over its rows, to (C,) in float32."""
+    """Return the sum (C,) in float32 over the rows of x (P, C), which may have any float precision."""
     places, channels = x.shape
     sums = torch.zeros(channels, dtype=torch.float32, device=x.device)
     grid = (_blocks(places, _PLACES * _SUMMED_BLOCKS), _blocks(channels, _CHANNELS))
@@ -96,18 +99,18 @@ def column_sums(x: Tensor) -> Tensor:
 
 
 class FastPointwise(nn.Module):
-    """A `Pointwise` with a faster backward pass; it shares the parameters."""
+    """A `Pointwise` with a faster backward pass, which shares the parameters of the plain one."""
 
     def __init__(self, plain: Pointwise) -> None:
         super().__init__()
         self.weight, self.bias = plain.weight, plain.bias
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map the channels: (B, C, H, W) to (B, O, H, W)."""
+        """Map x (B, C, H, W) to (B, O, H, W), as `Pointwise.forward` does."""
         return self.of_cells(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
     def of_cells(self, cells: Tensor) -> Tensor:
-        """Map cells (..., C) to (..., O), in the precision of autocast where that is on."""
+        """Map vectors (..., C) to (..., O), in autocast's precision if it is enabled, else in float32."""
         kind = cells.device.type
         precision = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else torch.float32
         flat = cells.reshape(-1, cells.shape[-1])
@@ -116,7 +119,7 @@ class FastPointwise(nn.Module):
 
 
 class FastDepthwise(nn.Module):
-    """A depthwise 3x3 `Conv2d` computed by these kernels; it shares the parameters."""
+    """A depthwise 3x3 `Conv2d` computed by the Triton kernels, which shares the parameters of the plain one."""
 
     def __init__(self, plain: nn.Conv2d) -> None:
         super().__init__()
@@ -124,12 +127,12 @@ class FastDepthwise(nn.Module):
         self.weight, self.bias = plain.weight, plain.bias
 
     def forward(self, x: Tensor) -> Tensor:
-        """Convolve (B, C, H, W), keeping its shape."""
+        """Return the convolution of x, of the same shape (B, C, H, W)."""
         return depthwise(x, self.weight, self.bias)
 
 
 def speed_up(networks: nn.Module) -> None:
-    """Replace all depthwise 3x3 and pointwise layers of `networks` by the fast ones."""
+    """Replace all depthwise 3x3 and `Pointwise` layers of `networks`, in place, by the faster layers of this file."""
     for name, part in list(networks.named_children()):
         if isinstance(part, nn.Conv2d) and part.groups == part.in_channels and part.kernel_size == (3, 3):
             setattr(networks, name, FastDepthwise(part))

@@ -1,8 +1,9 @@
-"""Stage `heads`: continue to train the light heads alone (`high-cpu` and the translator) on the frozen high latents.
+"""Stage `heads`: train only the light heads (`high-cpu` and the translator) further, on latents of the frozen encoder.
 
-Stored latents stay readable. Both heads train on the same batches, because the frozen encoder is the expensive part of
-a step. With `--note` the research note's translator (note_translator.py) trains on them too. Every validation compares
-with decode-344-then-LANCZOS-to-172: `gap_db` says how far the translator is behind that.
+The latents' format does not change, so stored latents stay decodable. Both heads train on the same batches, because the
+frozen encoder is the expensive part of a step. With `--note` the research note's translator (note_translator.py) trains
+on them too. The validation figure `gap_db` is the PSNR by which the translator's 172 picture is worse than decoding to
+344 and resizing by LANCZOS.
 """
 
 from __future__ import annotations
@@ -27,10 +28,10 @@ if TYPE_CHECKING:
 
 
 class HeadsTask:
-    """The light heads as a `Task` of the training loop."""
+    """Stage `heads` for the training loop: the light heads, their loss and their validation."""
 
     def __init__(self, photographs: PhotographSet, options: TrainOptions, folder: Path) -> None:
-        """Read the networks of the run in `folder` or of its start."""
+        """Fill the networks from the stages in `folder`, or from `options.start` where a stage is missing there."""
         self.validate_every_s = options.recipe.validate_heads_every_s
         self._photographs, self._options, self._folder = photographs, options, folder
         self._high = HighAutoencoder(options.architecture).to(options.device).requires_grad_(requires_grad=False)
@@ -49,11 +50,13 @@ class HeadsTask:
         return medium
 
     def loss(self, generator: torch.Generator | None, *, phase: Phase) -> Tensor:
-        """Return the sum of both heads' losses on one batch of decoded latents."""
+        """Return the summed distortion losses of both heads on a random batch of latents; there is no rate to train."""
         crops, quality = self._photographs.batch(self._options.recipe, phase, generator)
         half = self._options.half_precision
         y_hat = decode_latent(self._high, crops.pixels, quality, half_precision=half, phase=phase)
-        if self._note is not None and torch.is_grad_enabled():  # without gradients this is a measurement, not a step
+        if (
+            self._note is not None and torch.is_grad_enabled()
+        ):  # Gradients are off in `Run.fixed_loss`, which must not train.
             self._note.learn(y_hat, crops.half, quality)
         with torch.autocast(y_hat.device.type, dtype=torch.bfloat16, enabled=half):
             x_hat = self._light.high(y_hat, quality=quality, deviation=self._high.hyperprior.deviation)
@@ -65,7 +68,7 @@ class HeadsTask:
         return (high + medium).sum()
 
     def score(self, averaged: nn.Module) -> dict[str, float]:
-        """Return how far the translator is behind its rival, and the light head behind `high-gpu`."""
+        """Return the figures of `HeadsValidation` for the averaged heads, or {} without validation pictures."""
         if self._validation is None:
             return {}
         assert isinstance(averaged, LightNetworks)

@@ -1,4 +1,4 @@
-"""Scores of heads and encoders on a few validation pictures during training, from one set of decoded latents."""
+"""Compare the heads and the encoders of one latent on a few validation pictures during training."""
 
 from __future__ import annotations
 
@@ -39,7 +39,11 @@ class _Pair:
 
 @dataclass(frozen=True)
 class ComparedNetworks:
-    """The networks that read or write one latent: light heads, `high` with its heads, the note's translator if any."""
+    """The networks to compare, which read or write the same latent.
+
+    They are the light heads and the light encoder, the high autoencoder with its heads, and the research note's
+    translator (note_translator.py) if it is trained too.
+    """
 
     light: LightNetworks
     high: HighAutoencoder
@@ -48,7 +52,11 @@ class ComparedNetworks:
 
 @dataclass(frozen=True)
 class _Scores:
-    """PSNR in dB of each head on one latent; size and `high-gpu` PSNR of the light encoder's latent."""
+    """The bits and scores of one picture at one quality; all but `bits` and `light_bits` are PSNR in dB.
+
+    `rival` is the 172 picture by decoding to 344 with `high-gpu` and resizing with LANCZOS. `light_bits` and
+    `light_gpu_head` belong to the light encoder's latent, the others to the wide encoder's.
+    """
 
     bits: float
     gpu_head: float
@@ -62,21 +70,22 @@ class _Scores:
 
 
 class HeadsValidation:
-    """A fixed handful of pictures in both sizes."""
+    """Scores heads and encoders on five fixed validation pictures, at 344 and at 172 px."""
 
     def __init__(self, folder: Path) -> None:
-        """Take every n-th picture of the folder."""
+        """Read five pictures, evenly spread over those in `folder`, or all where there are fewer."""
         files = pictures_in(folder)
         chosen = files[:: max(1, len(files) // _PICTURES)][:_PICTURES]
         self._pairs = [_Pair(reference(file, HIGH_PX), reference(file, MEDIUM_PX)) for file in chosen]
 
     @torch.no_grad()
     def score(self, ways: ComparedNetworks) -> dict[str, float]:
-        """Return the figures for which the networks exist.
+        """Return these figures by name, without the ones whose networks do not exist.
 
-        gap_db and gap_db_Q: dB by which the translator is behind decode-344-then-LANCZOS; gap_gpu_db: the same for
-        `medium-gpu`; gap_note_db: the same for the note's MLP; bd_cpu_head: per cent more bytes for `high-cpu` than for
-        `high-gpu`; bd_light_encoder: per cent more bytes for the light encoder than for the wide one.
+        gap_db (mean) and gap_db_Q (at quality Q): by how many dB the translator's 172 picture is worse than decoding to
+        344 with `high-gpu` and resizing by LANCZOS. gap_gpu_db: the same for `medium-gpu`. gap_note_db: the same for
+        the research note's MLP. bd_cpu_head: BD-rate in per cent of `high-cpu` against `high-gpu`. bd_light_encoder:
+        BD-rate in per cent of the light encoder against the wide one.
         """
         rows = [[_scores(ways, pair, quality) for quality in _QUALITIES] for pair in self._pairs]
         figures = {
@@ -97,12 +106,12 @@ class HeadsValidation:
 
 
 def _mean_gap(rows: list[list[_Scores]], psnr: Callable[[_Scores], float | None]) -> float:
-    """Return how many dB a head is behind decode-344-then-LANCZOS, in the mean."""
+    """Return by how many dB `psnr` is below decoding to 344 and resizing (`rival`), as a mean over all scores."""
     return float(np.mean([one.rival - (psnr(one) or 0.0) for row in rows for one in row]))
 
 
 def _bd_rate(rows: list[list[_Scores]], point: Callable[[_Scores], rd.RatePoint]) -> float:
-    """Return by how many per cent the bits exceed those of the wide encoder with `high-gpu`."""
+    """Return the median BD-rate in per cent of the curves by `point` against the wide encoder with `high-gpu`."""
     pairs = [
         (rd.curve(map(point, row)), rd.curve(rd.RatePoint(round(one.bits), one.gpu_head) for one in row))
         for row in rows

@@ -1,8 +1,8 @@
 """Stage `high`: train the high autoencoder together with every network that reads or writes its latent.
 
-The linear paths start in closed form: the analyses as a transform of the blocks, both heads of the high picture as its
-inverse, the heads of the medium picture as least-squares maps from a cell and its neighbours to the pixels of the
-LANCZOS half.
+The linear paths are initialised in closed form: the analyses as a block transform, the heads of the 344 picture as its
+inverse, and the heads of the 172 picture as least-squares maps from a cell and its neighbours to the pixels of the
+photograph resized to half its side by LANCZOS.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ if TYPE_CHECKING:
 
 
 class JointTask:
-    """Stage `high`, as the training loop sees it."""
+    """Stage `high` for the training loop: the model, the loss and the validation."""
 
     def __init__(self, photographs: PhotographSet, options: TrainOptions) -> None:
-        """Start from the closed forms, unless there are flat weights to continue from."""
+        """Build the networks, initialised in closed form unless `options.flat` names weights to continue from."""
         self.validate_every_s = options.recipe.validate_every_s
         self._photographs, self._options = photographs, options
         self._networks = SharedLatent(options.architecture).to(options.device)
@@ -44,7 +44,7 @@ class JointTask:
             start_shared(self._networks, photographs, seed=options.seed)
         self._error: Error | None = None
         if options.device.startswith("cuda"):
-            from models.training.fast_layers import speed_up  # triton is installed only beside a GPU
+            from models.training.fast_layers import speed_up  # needs Triton, which CPU builds of torch lack
 
             speed_up(self._networks)
             self._error = CompiledError()
@@ -53,7 +53,7 @@ class JointTask:
         self._heads_validation = HeadsValidation(options.valid) if options.valid else None
 
     def loss(self, generator: torch.Generator | None, *, phase: Phase) -> Tensor:
-        """Return rate plus distortions of a batch of crops, or of whole pictures at the end of the decay."""
+        """Return the rate plus the weighted distortions of all heads, on a random batch of the phase."""
         crops, quality = self._photographs.batch(self._options.recipe, phase, generator)
         return self._loss(crops, quality, phase)
 
@@ -91,7 +91,7 @@ class JointTask:
         return share * latent_loss(found, y, hyperprior=high.hyperprior, quality=quality)
 
     def score(self, averaged: nn.Module) -> dict[str, float]:
-        """Return rate-distortion against JPEG, and what the other heads and the light encoder lose."""
+        """Return validation figures: BD-rates against JPEG (`Watch`), and of the heads (`HeadsValidation`)."""
         assert isinstance(averaged, SharedLatent)
         if self._watch is None or self._heads_validation is None:
             return {}
@@ -101,7 +101,7 @@ class JointTask:
 
 
 def start_shared(networks: SharedLatent, photographs: PhotographSet, *, seed: int) -> None:
-    """Set all linear paths in closed form, on the device of the networks."""
+    """Initialise all linear paths in closed form from the photographs."""
     high, light = networks.high, networks.light
     found = start_linear(high, photographs, seed=seed)
     start_synthesis(light.high.linear, found)

@@ -1,10 +1,10 @@
-"""The weights of a training on disk: a later training continues from them, and a release is made of them.
+"""Write and read the weights of a training stage: a later run continues from them, and a release is made from them.
 
-    flat.safetensors        the latest weights of the flat part; final once that part has ended
-    averaged.safetensors    their running average: what is released, best at the end of the decay
+    flat.safetensors        the latest weights of the flat part, where a later run continues
+    averaged.safetensors    the moving average of the weights, which is released at the end of the decay
 
-Matrices are in half precision and linear paths in full, as in a release (checkpoint.py). The state of the optimizers is
-not kept. Each write replaces a file as a whole, so that the file is complete whenever the process dies.
+Number formats are those of a weights file (`to_stored` in checkpoint.py). The optimizers' state is not included. A
+write replaces the file atomically, so that it is complete even if the process is killed.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ if TYPE_CHECKING:
 
 FLAT, AVERAGED = "flat.safetensors", "averaged.safetensors"
 DONE = "done"
-"""The phase that averaged weights carry when their decay has ended."""
+"""The phase in the metadata of averaged weights whose decay has ended."""
 _FORMAT = "latentedge-training-1"
 
 
 class KeptWeightsError(Exception):
-    """A folder has no such weights, or they are damaged or belong to other networks."""
+    """A folder lacks the weights to read, or they are damaged or belong to networks of other shapes."""
 
 
 class NotFiniteError(KeptWeightsError):
-    """The training has diverged: its loss or its weights are not finite."""
+    """The training has diverged: its weights are not finite."""
 
 
 @dataclass(frozen=True)
 class TrainingProgress:
-    """How far a training has come: totals over all of its runs, and the phase of the present one."""
+    """How far weights have been trained: runs, steps and minutes in total, and the phase of the last run."""
 
     run: int = 1
     step: int = 0
@@ -50,35 +50,38 @@ class TrainingProgress:
 
 @dataclass(frozen=True)
 class Kept:
-    """Weights by name, and how far they have been trained."""
+    """Weights read from a training's file: tensors by parameter name, and how far they have been trained."""
 
     tensors: dict[str, Tensor]
     progress: TrainingProgress
 
     def fill(self, model: nn.Module) -> None:
-        """Copy the weights into networks of the same shapes. Raises `KeptWeightsError`."""
+        """Copy the weights into `model`. Raises `KeptWeightsError` where names or shapes differ."""
         try:
             model.load_state_dict({name: tensor.float() for name, tensor in self.tensors.items()})
         except RuntimeError as error:
-            raise KeptWeightsError(f"the weights belong to other networks: {error}") from error
+            raise KeptWeightsError(f"the weights to continue from belong to other networks: {error}") from error
 
 
 @torch.no_grad()
 def keep(path: Path, model: nn.Module, progress: TrainingProgress) -> None:
-    """Write the weights of `model`.
+    """Write the weights of `model` with `progress` in the metadata.
 
-    Raises `NotFiniteError`, and leaves the file unchanged, where they are not finite.
+    Raises `NotFiniteError` where they are not finite, and leaves the file unchanged.
     """
     tensors = {name: to_stored(name, tensor).cpu() for name, tensor in model.state_dict().items()}
     if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
-        raise NotFiniteError(f"the weights are not finite at step {progress.step}")
+        raise NotFiniteError(f"the weights are not finite at step {progress.step}, so they are not written")
     fresh = path.with_suffix(".new")
     save_file(tensors, fresh, metadata={"format": _FORMAT} | {name: str(one) for name, one in asdict(progress).items()})
     fresh.replace(path)
 
 
 def load_kept(folder: Path, name: str) -> Kept:
-    """Read FLAT or AVERAGED of a stage's folder, joining its parts first (parts.py). Raises `KeptWeightsError`."""
+    """Read the file `name` (`FLAT` or `AVERAGED`) in a stage's folder, joining it from its parts first if split.
+
+    Raises `KeptWeightsError` where it is missing or damaged.
+    """
     path = folder / name
     try:
         join(path)
@@ -86,18 +89,18 @@ def load_kept(folder: Path, name: str) -> Kept:
             metadata = file.metadata() or {}
             tensors = {of: file.get_tensor(of) for of in file.keys()}  # noqa: SIM118  a safetensors file, not a dict
     except (OSError, SafetensorError) as error:
-        raise KeptWeightsError(f"no {name} in {folder}: {error}") from error
+        raise KeptWeightsError(f"cannot read {name} in {folder}: {error}") from error
     return Kept(tensors, _progress(path, metadata))
 
 
 def has_averaged(folder: Path) -> bool:
-    """Return whether a stage's folder has averaged weights, whole or in parts."""
+    """Return whether a stage's folder has averaged weights, as a whole file or in parts."""
     return any(folder.glob(f"{AVERAGED}*"))
 
 
 def _progress(path: Path, metadata: dict[str, str]) -> TrainingProgress:
     if metadata.get("format") != _FORMAT:
-        raise KeptWeightsError(f"{path} is not a {_FORMAT} file")
+        raise KeptWeightsError(f"the format of {path} is {metadata.get('format')!r}, not {_FORMAT!r}")
     try:
         return TrainingProgress(
             run=int(metadata["run"]),
@@ -106,4 +109,4 @@ def _progress(path: Path, metadata: dict[str, str]) -> TrainingProgress:
             phase=metadata["phase"],
         )
     except (KeyError, ValueError) as error:
-        raise KeptWeightsError(f"{path} does not say how far it was trained: {error}") from error
+        raise KeptWeightsError(f"the metadata of {path} lack run, step, minutes or phase: {error}") from error

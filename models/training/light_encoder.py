@@ -1,4 +1,4 @@
-"""The loss of the light encoder, which learns to write the wide encoder's latent. Tensors in, a scalar out."""
+"""The loss by which the light encoder learns to output the wide encoder's latent. Tensors in, a scalar out."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ if TYPE_CHECKING:
     from models.hyperprior import Hyperprior
 
 _ERROR_COST = 6 / math.log(2)
-"""Cost of a squared error of one step in a symbol, in units of the loss (derived): lambda 255^2 / 3 of the three
-colours times step^2, which is 18 / (ln 2 lambda 255^2) for the step that is optimal at high rate (config.py)."""
+"""Cost, in the training loss, of an error of one quantisation step in one symbol (derived): lambda 255^2 / 3 times
+step^2, where step^2 = 18 / (ln 2 lambda 255^2) is optimal at high rate (`quality_step` in config.py)."""
 _STRIDE_PX = 16
 
 
 def latent_loss(found: Tensor, wanted: Tensor, *, hyperprior: Hyperprior, quality: Tensor) -> Tensor:
-    """Return the squared error between gained latents (B, N, H, W) over the coded channels, as a distortion.
+    """Return the squared error in quantisation steps of the latent `found` against `wanted`, both (B, N, H, W).
 
-    It has no gradient for the wanted latent or the gains.
+    It is summed over the channels that `quality` (B,) codes, and scaled to the units of the training loss. No gradient
+    flows to `wanted` and to the gains.
     """
     gain = hyperprior.gain(quality).detach()
     error = (found - wanted.detach()) * gain * hyperprior.coded[quality][:, :, None, None]

@@ -1,8 +1,8 @@
-"""The closed-form start: a linear transform of the blocks, so that step 0 is a working transform codec.
+"""Initialise an autoencoder in closed form as a linear block transform: a working transform codec before training.
 
-The transform is either the Karhunen-Loeve transform of the blocks, or the 16x16 DCT coefficients of largest variance on
-the colour axes of the photographs (the Karhunen-Loeve transform of their colours). Both are orthonormal, so that one
-quantisation step costs the same error in every channel.
+The transform is either the Karhunen-Loeve transform of the photographs' blocks, or their 16x16 DCT coefficients of
+largest variance, on colour axes that are the Karhunen-Loeve transform of their colours. Both are orthonormal, so that a
+quantisation step causes the same squared error in every channel.
 """
 
 from __future__ import annotations
@@ -26,14 +26,15 @@ if TYPE_CHECKING:
 
 _DEVIATION_FLOOR = 1e-3
 _PAIRS, _PAIRS_EACH = 60_000, 2_000
-"""Pairs of blocks behind the statistics (assumed: 80 for each of 768 dimensions), and at most per picture."""
+"""Pairs of adjacent blocks that the statistics use (assumed: 80 for each of 768 dimensions), and the most from one
+photograph."""
 _COLOURED_EVERY = 8
-"""Only every such block is used: enough for three colour axes."""
+"""The colour axes are computed from every eighth block, which is enough for three axes."""
 
 
 @dataclass(frozen=True)
 class DctBasis:
-    """A latent of DCT coefficients: their order by variance (N,), colour axes (3, 3), mean colour (3,)."""
+    """A basis of DCT coefficients: their indexes in order of variance (N,), colour axes (3, 3), mean colour (3,)."""
 
     order: Tensor
     colours: Tensor
@@ -42,9 +43,11 @@ class DctBasis:
 
 @dataclass(frozen=True)
 class BlockStatistics:
-    """Statistics of blocks: mean (P,), basis (N, P), deviation (N,), correlation of neighbours (N,).
+    """The block transform and its statistics on photographs; P is the number of values of a block, 3 stride^2.
 
-    The rows of the basis are orthonormal. `dct` describes them where they are DCT coefficients.
+    `mean` (P,) is the mean block, `basis` (N, P) the orthonormal transform, `deviation` (N,) the standard deviation of
+    each coefficient, `correlation` (N,) that of adjacent blocks. `dct` is None unless the basis consists of DCT
+    coefficients.
     """
 
     mean: Tensor
@@ -55,7 +58,7 @@ class BlockStatistics:
 
 
 def klt_statistics(pairs: Tensor, channels: int) -> BlockStatistics:
-    """Return the statistics of pairs of neighbouring blocks (count, 2, P) by `channels` principal components."""
+    """Return the first `channels` principal components of adjacent blocks (n, 2, P), and the statistics by them."""
     blocks = pairs[:, 0].double()
     mean = blocks.mean(0)
     vectors = torch.linalg.eigh(torch.cov((blocks - mean).T))[1]
@@ -63,7 +66,10 @@ def klt_statistics(pairs: Tensor, channels: int) -> BlockStatistics:
 
 
 def dct_statistics(pairs: Tensor, channels: int) -> BlockStatistics:
-    """Return the statistics of the same pairs by the `channels` 16x16 DCT coefficients of largest variance."""
+    """Return the `channels` DCT coefficients of largest variance of adjacent 16x16 blocks, and the statistics by them.
+
+    `pairs` is (n, 2, 768).
+    """
     blocks = pairs[:, 0].double().reshape(-1, 3, BLOCK_PX**2)
     mean, colours = blocks.mean((0, 2)), _colour_axes(blocks[::_COLOURED_EVERY])
     rows = dct_matrix().double()
@@ -75,7 +81,7 @@ def dct_statistics(pairs: Tensor, channels: int) -> BlockStatistics:
 
 
 def _colour_axes(blocks: Tensor) -> Tensor:
-    """Return orthonormal colour axes (3, 3), in order of variance around the mean colour of each block."""
+    """Return the principal axes (3, 3) of the colours of blocks (n, 3, 256), each minus its block's mean colour."""
     deviations = (blocks - blocks.mean(2, keepdim=True)).movedim(1, 2).flatten(0, 1)
     axes: Tensor = torch.linalg.eigh(torch.cov(deviations.T))[1].T.flip(0)
     return axes
@@ -91,17 +97,21 @@ def _project(pairs: Tensor, basis: Tensor, mean: Tensor, *, dct: DctBasis | None
 def start_linear(
     model: HighAutoencoder | MediumAutoencoder, photographs: PhotographSet, *, seed: int
 ) -> BlockStatistics:
-    """Set transform, deviations, scale indexes and neighbour prediction of `model` from the photographs."""
+    """Initialise `model` in closed form from statistics of the photographs, and return these statistics.
+
+    It sets the linear paths, the channels' deviations, the scale indexes, the means' prediction from neighbours, and
+    the likelihoods of the hyper-latents.
+    """
     config = model.config
     generator = torch.Generator().manual_seed(seed)
-    halves = config.stride_px == 8  # noqa: PLR2004  the medium autoencoder sees the LANCZOS halves
+    halves = config.stride_px == 8  # noqa: PLR2004  the medium autoencoder is trained on the half-size photographs
     count = min(_PAIRS, _PAIRS_EACH * photographs.files)
     pairs = photographs.sample_patches(count, stride_px=config.stride_px, halves=halves, generator=generator)
     statistics = dct_statistics if config.basis == "dct" else klt_statistics
     found = statistics(pairs, config.latent_channels)
     model.analysis.start_linear(found.basis, found.mean)
     start_synthesis(model.head.linear, found)
-    # The mean of four neighbours predicts an AR(1) field: about rho times it (assumed; training corrects it).
+    # In an AR(1) field the best prediction from the four neighbours is about rho times their mean (assumed).
     weight = found.correlation.clamp(0, 1)
     model.hyperprior.start(found.deviation, weight, config.energy_groups)
     crops = photographs.crops(32, size_px=256, generator=generator)
@@ -110,9 +120,9 @@ def start_linear(
 
 
 def start_synthesis(linear: LinearSynthesis | DctSynthesis, found: BlockStatistics) -> None:
-    """Set the linear path of a head of the same picture size to the inverse of the transform."""
+    """Initialise the linear path of a head to the inverse of the block transform; both have the same picture size."""
     if isinstance(linear, DctSynthesis):
-        assert found.dct is not None, "the architecture has been checked"
+        assert found.dct is not None, "Architecture has checked that a head with a DCT path has a DCT latent"
         linear.start(found.dct.order, found.dct.colours, found.dct.mean)
     else:
         linear.start(found.basis.T, found.mean)
@@ -120,7 +130,7 @@ def start_synthesis(linear: LinearSynthesis | DctSynthesis, found: BlockStatisti
 
 @torch.no_grad()
 def _start_hyper_latents(model: HighAutoencoder | MediumAutoencoder, x: Tensor) -> None:
-    """Fit place and width of the hyper-latents' likelihoods to these pictures, at each quality knot."""
+    """Fit the location and scale of the hyper-latents' likelihoods to pictures x (B, 3, S, S), at each quality knot."""
     likelihood, hyperprior = model.hyperprior.hyper_latents, model.hyperprior
     y = model.analysis(x, hyperprior.deviation)
     for knot in range(QUALITY_KNOTS):
@@ -128,5 +138,5 @@ def _start_hyper_latents(model: HighAutoencoder | MediumAutoencoder, x: Tensor) 
         z = hyperprior.analysis(y * hyperprior.gain(quality)).clamp(-HYPER_LIMIT, HYPER_LIMIT)
         spread, place = torch.std_mean(z, dim=(0, 2, 3))
         likelihood.place.knots[knot] = place
-        # a logistic of width s has standard deviation 1.8 s
+        # a logistic distribution of scale s has a standard deviation of 1.8 s
         likelihood.log_width.knots[knot] = (spread / 1.8).clamp_min(0.15).log()

@@ -1,13 +1,13 @@
-"""Muon (Jordan 2024): momentum whose matrices are made nearly orthogonal before they are added to the weights.
+"""The Muon optimizer (Jordan 2024): the momentum of each matrix is made nearly orthogonal before it updates the matrix.
 
     buffer <- momentum buffer + (1 - momentum) gradient
     update = NewtonSchulz(gradient + momentum (buffer - gradient))       Nesterov
-    weight <- weight - rate 0.2 sqrt(max(rows, columns)) update          as large as an update by AdamW
+    weight <- weight - rate 0.2 sqrt(max(rows, columns)) update          RMS as large as AdamW's update
 
 `torch.optim.Muon` computes the same (a test compares the two), but one matrix after the other and with the learning
-rate as a Python number. For a hundred matrices that is some two thousand kernels a step, and a CUDA graph would freeze
-the rate. Here all matrices of one shape, and of its transpose, go through the iteration as one batch, and the rate may
-be a tensor.
+rate as a Python number. For a hundred matrices that is some two thousand kernels a step, and a CUDA graph would keep
+the rate of its capture. Here all matrices of one shape, and of its transpose, are orthogonalised as one batch, and the
+rate may be a tensor.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ if TYPE_CHECKING:
 _STEPS = 5
 """Iterations of Newton-Schulz (Jordan 2024)."""
 _A, _B, _C = 3.4445, -4.7750, 2.0315
-"""Coefficients of the quintic polynomial, steepest at zero (Jordan 2024)."""
+"""Coefficients of the quintic polynomial of Newton-Schulz, chosen for a steep slope at zero (Jordan 2024)."""
 _TINY = 1e-7
-"""Smallest norm to divide by."""
+"""Lower limit of the norm by which a matrix is divided, for matrices that are zero."""
 _LIKE_ADAMW = 0.2
-"""Factor that makes an update as large as AdamW's (Jordan 2024)."""
+"""Factor that makes the RMS of an update as large as AdamW's, so that both use one learning rate (Jordan 2024)."""
 
 
 class Muon(Optimizer):
-    """The optimizer, for matrices only and without weight decay."""
+    """Muon as a torch optimizer, for matrices only and without weight decay."""
 
     def __init__(self, params: ParamsT, *, lr: float | Tensor, momentum: float) -> None:
-        """Take the parameters; `lr` may be a tensor on their device, which a CUDA graph reads at each replay."""
+        """Create the optimizer; `lr` may be a tensor on the parameters' device, which a CUDA graph reads at each replay."""
         super().__init__(params, {"lr": lr, "momentum": momentum})
 
     @torch.no_grad()
-    def step(self, closure: None = None) -> None:  # type: ignore[override]  # there is no loss to evaluate again
+    def step(self, closure: None = None) -> None:  # type: ignore[override]  # no closure is ever passed
         """Update every matrix that has a gradient."""
         assert closure is None, "the gradients have been computed already"
         for group in self.param_groups:
@@ -72,7 +72,10 @@ class Muon(Optimizer):
 
 
 def orthogonalise(matrices: Tensor) -> Tensor:
-    """Return roughly the nearest matrices with orthonormal rows, in bfloat16: (n, rows, columns), rows <= columns."""
+    """Return matrices with nearly orthonormal rows close to `matrices` (n, rows, columns), rows <= columns.
+
+    It is five iterations of Newton-Schulz in bfloat16.
+    """
     x = matrices.bfloat16()
     x = x / x.norm(dim=(1, 2), keepdim=True).clamp_min(_TINY)
     for _ in range(_STEPS):
@@ -83,7 +86,7 @@ def orthogonalise(matrices: Tensor) -> Tensor:
 
 
 def _group_by_shape(matrices: Sequence[Tensor]) -> Iterable[tuple[list[int], list[int]]]:
-    """Return, for each shape, the places of its wide matrices and of the tall ones of its transpose."""
+    """Group matrices whose shapes are equal up to a transpose; return the indexes of the wide and the tall ones."""
     places: defaultdict[tuple[int, ...], tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
     for place, matrix in enumerate(matrices):
         is_tall = matrix.shape[0] > matrix.shape[1]
@@ -92,7 +95,7 @@ def _group_by_shape(matrices: Sequence[Tensor]) -> Iterable[tuple[list[int], lis
 
 
 def _batch(wide: Sequence[Tensor], tall: Sequence[Tensor]) -> Tensor:
-    """Stack matrices to (n, rows, columns), rows <= columns: the wide ones, then the tall ones transposed."""
+    """Stack matrices to one batch (n, rows, columns), rows <= columns: first `wide`, then `tall` transposed."""
     stacks = [torch.stack(list(wide))] if wide else []
     if tall:
         stacks.append(torch.stack(list(tall)).mT)

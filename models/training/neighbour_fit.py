@@ -1,7 +1,7 @@
-"""Least-squares maps of a cell and its four neighbours, the neighbours seen through few features. Tensors in and out.
+"""Least-squares maps from a latent cell and a few linear features of its four neighbours. Tensors in and out.
 
 Letters: n examples, N channels of a cell, M target values. `around` (n, 5 N) holds a cell, then the cells above, left,
-right and below. Features are the leading directions of what cells contribute (reduced-rank regression, Izenman 1975).
+right and below. The features, called edges, are found by reduced-rank regression (Izenman 1975).
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ _CELLS = 5
 
 @dataclass(frozen=True)
 class NeighbourFit:
-    """target = centre x + across (edges x of the four neighbours) + bias; r2 is the mean over values."""
+    """The fit target = centre cell + across (edges of the four neighbours) + bias, and its R^2.
+
+    `centre` is (M, N), `edges` (features, N), `across` (M, 4 features), `bias` (M,); `r2` is averaged over M values.
+    """
 
     centre: Tensor
     edges: Tensor
@@ -31,7 +34,10 @@ class NeighbourFit:
 
 @dataclass(frozen=True)
 class EdgesFit:
-    """target = across (edges x of the four neighbours) + bias; `met` (n, M) is the fitted sum."""
+    """The fit target = across (edges of the four neighbours) + bias.
+
+    `edges` is (features, N), `across` (M, 4 features), `bias` (M,); `met` (n, M) is the fit's value for each example.
+    """
 
     edges: Tensor
     across: Tensor
@@ -40,7 +46,7 @@ class EdgesFit:
 
 
 def neighbour_fit(around: Tensor, target: Tensor, *, edges: int) -> NeighbourFit:
-    """Fit target (n, M) by ridge regression on the whole cell and the best `edges` features of its neighbours."""
+    """Fit target (n, M) by ridge regression on the cell and on the best `edges` features of its neighbours."""
     channels = around.shape[1] // _CELLS
     x, y = around.double(), target.double()
     shares = _ridge(x, y)[channels:-1].view(_CELLS - 1, channels, -1)
@@ -58,7 +64,7 @@ def neighbour_fit(around: Tensor, target: Tensor, *, edges: int) -> NeighbourFit
 
 
 def edges_fit(around: Tensor, target: Tensor, *, edges: int) -> EdgesFit:
-    """Fit target (n, M) by ridge regression on the best `edges` features of the neighbours alone."""
+    """Fit target (n, M) by ridge regression on the best `edges` features of the neighbours, without the cell."""
     channels = around.shape[1] // _CELLS
     y = target.double()
     cell, *neighbours = torch.split(around.double(), channels, dim=1)
@@ -71,12 +77,15 @@ def edges_fit(around: Tensor, target: Tensor, *, edges: int) -> EdgesFit:
 
 
 def explained_variance(met: Tensor, target: Tensor) -> float:
-    """Return R^2, the mean over values."""
+    """Return R^2 of the fitted values `met` (n, M) for `target` (n, M), averaged over the M values."""
     return float(1 - ((target - met).square().mean(0) / target.var(0)).mean())
 
 
 def _features(cell: Tensor, shares: Tensor, *, edges: int) -> Tensor:
-    """Return the leading directions (N, edges) of the shares (cells, N, M), by the variance that they cause."""
+    """Return the `edges` linear features (N, edges) of a cell that explain the most variance of the target.
+
+    `shares` (4, N, M) are the regression weights of the four neighbours; `cell` (n, N) gives the channels' covariance.
+    """
     spread = torch.cov(cell.T) + 1e-8 * torch.eye(cell.shape[1], dtype=cell.dtype)
     scale = torch.linalg.cholesky(spread)
     spilled = torch.cat([scale.T @ share for share in shares], dim=1)
@@ -86,7 +95,7 @@ def _features(cell: Tensor, shares: Tensor, *, edges: int) -> Tensor:
 
 
 def _ridge(x: Tensor, y: Tensor) -> Tensor:
-    """Return weights (columns of x + 1, columns of y); the last row is the constant."""
+    """Return the ridge regression weights of y (n, M) on x (n, K): (K + 1, M), with the constant in the last row."""
     x = torch.cat([x, torch.ones(len(x), 1, dtype=x.dtype)], dim=1)
     gram = x.T @ x
     weight: Tensor = torch.linalg.solve(gram + _RIDGE * torch.eye(len(gram), dtype=x.dtype), x.T @ y)

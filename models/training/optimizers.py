@@ -1,4 +1,4 @@
-"""Which optimizer trains which parameter at which rate, and all optimizers of a training as one object."""
+"""Assign parameters to optimizers and learning rates, and combine a training's optimizers in one object."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ if TYPE_CHECKING:
 
 
 class Optimizers:
-    """All optimizers of one training. A group's rate is its `initial_lr` times the factor of the schedule."""
+    """All optimizers of one training. The learning rate of a group is its `initial_lr` times the schedule's factor."""
 
     def __init__(self, *parts: Optimizer) -> None:
-        """Take optimizers whose groups carry their `initial_lr`."""
+        """Combine optimizers, each of whose parameter groups has an `initial_lr`."""
         self.parts = parts
 
     def zero_grad(self) -> None:
-        """Drop all gradients."""
+        """Set all gradients to None."""
         for part in self.parts:
             part.zero_grad(set_to_none=True)
 
     def step(self) -> None:
-        """Update every parameter."""
+        """Make one step of every optimizer."""
         for part in self.parts:
             part.step()
 
     def set_rate(self, factor: float) -> None:
-        """Set the rate of every group to `factor` times its own rate."""
+        """Set the learning rate of every group to `factor` times its `initial_lr`."""
         for group in self._groups():
             rate = factor * group["initial_lr"]
             if isinstance(group["lr"], Tensor):
@@ -46,17 +46,20 @@ class Optimizers:
                 group["lr"] = rate
 
     def state(self) -> list[dict[str, Any]]:
-        """Return the state that `restore` reads."""
+        """Return the state of every optimizer, for `restore`."""
         return [part.state_dict() for part in self.parts]
 
     def restore(self, states: list[dict[str, Any]]) -> None:
-        """Continue from the state of an earlier training's optimizers."""
+        """Load the states that `state` has returned for the same optimizers."""
         for part, state in zip(self.parts, states, strict=True):
             part.load_state_dict(state)
 
     @contextmanager
     def preserve(self) -> Iterator[None]:
-        """Undo all steps taken in this block: parameters and state stay as they were."""
+        """Keep the parameters unchanged (learning rate 0) in this block, and restore the optimizers' state after it.
+
+        The caller sets the learning rate again by `set_rate`.
+        """
         before = {id(one): one.clone() for one in self._state_tensors()}
         self.set_rate(0)
         yield
@@ -75,7 +78,11 @@ class Optimizers:
 
 
 def optimizers_of(model: nn.Module, recipe: Recipe, *, device: str) -> Optimizers:
-    """Return the optimizers that `recipe.optimizer` names; on a GPU in a form that a CUDA graph can hold."""
+    """Return the optimizers for the parameters of `model`, as `recipe.optimizer` says.
+
+    "muon" is Muon for the matrices of 1x1 layers and AdamW for the other parameters, "adamw" is AdamW for all. On a GPU
+    learning rates are tensors, so that a captured CUDA graph reads them.
+    """
     named = dict(model.named_parameters())
     matrices = [one for name, one in named.items() if recipe.optimizer == "muon" and _is_matrix(name, one)]
     linear = [one for name, one in named.items() if "linear" in name]
@@ -91,7 +98,7 @@ def optimizers_of(model: nn.Module, recipe: Recipe, *, device: str) -> Optimizer
 
 
 def _is_matrix(name: str, parameter: Tensor) -> bool:
-    """Return whether it is the weight of a 1x1 layer of a network, not a table or a part of the scale path."""
+    """Return whether a parameter is the matrix of a 1x1 layer, outside linear paths, tables and the scale path."""
     return parameter.ndim == 2 and name.endswith(".weight") and "linear" not in name  # noqa: PLR2004
 
 

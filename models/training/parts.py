@@ -1,7 +1,7 @@
 """Split a file into parts of limited size for a transfer, and join them again. Standard library only.
 
-A part is named `NAME.DIGEST.I-of-N`. The digest is that of the whole file: parts of two versions never mix, and a
-joined file is verified. A file that is small enough stays as it is.
+A part is named `NAME.DIGEST.I-of-N`. The digest is the SHA-256 of the whole file, so that parts of two versions are not
+mixed up and the joined file can be verified. A file within the limit is not split.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ import re
 from pathlib import Path
 
 MOST_BYTES = 15 << 20
-"""Size limit of a part (derived: what one transfer takes)."""
+"""Default size limit of a part in bytes: 15 MiB (derived: the limit of one transfer from a rented machine)."""
 _DIGEST_CHARACTERS = 16
 _NAME = re.compile(r"(?P<name>.+)\.(?P<digest>[0-9a-f]{16})\.(?P<number>\d+)-of-(?P<count>\d+)")
 
 
 class PartsError(OSError):
-    """The parts of a file are incomplete or damaged."""
+    """The parts of a file are incomplete, damaged, or of several versions."""
 
 
 def split(file: Path, folder: Path, *, most_bytes: int = MOST_BYTES) -> list[Path]:
-    """Write `file` into `folder` in parts of at most `most_bytes`, or unchanged where it is small enough."""
+    """Write `file` into `folder`, in parts if it is larger than `most_bytes`; return the paths written."""
     content = file.read_bytes()
     count = -(-len(content) // most_bytes)
     folder.mkdir(parents=True, exist_ok=True)
@@ -36,7 +36,7 @@ def split(file: Path, folder: Path, *, most_bytes: int = MOST_BYTES) -> list[Pat
 
 
 def join(file: Path) -> None:
-    """Make `file` from the parts beside it, unless it exists or there are no parts. Raises `PartsError`."""
+    """Write `file` from its parts in the same folder. Do nothing if it exists or has no parts. Raises `PartsError`."""
     if file.exists():
         return
     sets: dict[tuple[str, int], dict[int, Path]] = {}
@@ -52,10 +52,10 @@ def join(file: Path) -> None:
 def _write_joined(file: Path, parts: dict[int, Path], *, digest: str, count: int) -> None:
     missing = [number for number in range(1, count + 1) if number not in parts]
     if missing:
-        raise PartsError(f"parts {missing} of {count} of {file.name} are missing")
+        raise PartsError(f"parts {missing} of {count} of {file.name} are missing in {file.parent}")
     content = b"".join(parts[number].read_bytes() for number in range(1, count + 1))
     if _digest(content) != digest:
-        raise PartsError(f"the parts of {file.name} are damaged")
+        raise PartsError(f"the parts of {file.name} are damaged: the joined file does not have the digest {digest}")
     fresh = file.with_suffix(".new")
     fresh.write_bytes(content)
     fresh.replace(file)

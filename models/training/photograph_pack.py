@@ -1,7 +1,7 @@
-"""A pack: the photographs of a training in one zip of AVIF files, re-encoded to stay below a given size.
+"""Make a pack: a zip file of a training's photographs, re-encoded as AVIF to fit a size limit.
 
 A pack brings the photographs to a rented machine in one transfer. It holds each photograph at the largest scale that
-training uses (`Augmentation`), with the long side cropped. `PhotographSet` reads a pack like a folder.
+training uses (`Augmentation`), with its long side cropped. `PhotographSet` reads a pack like a folder.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _SAMPLE = 50
-"""Photographs in the sample, on which the quality is chosen and the loss is measured."""
+"""Largest number of photographs in the sample by which the AVIF quality is chosen and whose scores are reported."""
 _SPARE = 0.01
-"""Share of the size limit that stays free: the sample predicts the total to about 1 %."""
+"""Share of the size limit that is left free, because the sample predicts the total size to within about 1 %."""
 _BEST_QUALITY = 95
 _SPEED = 6
 
 
 class PackError(Exception):
-    """The photographs do not fit the size limit, or two of them would have the same name."""
+    """The photographs do not fit the size limit, or two of them would have the same name in the pack."""
 
 
 @dataclass(frozen=True)
@@ -48,12 +48,15 @@ class PackOptions:
     output: Path
     most_bytes: int = PACK_BYTES
     threads: int | None = None
-    """None: one for each core."""
+    """Number of encoding threads; None means one for each core."""
 
 
 @dataclass(frozen=True)
 class PackFigures:
-    """Size and quality of a pack. Scores are means over a sample, against the given files at the pack's scale."""
+    """Size and AVIF quality of a pack, with the mean scores of a sample of `scored` photographs.
+
+    The scores are against the original photographs at the pack's scale.
+    """
 
     photographs: int
     size_bytes: int
@@ -76,7 +79,10 @@ class _Source:
 
 
 def pack(options: PackOptions) -> PackFigures:
-    """Write the pack and score a sample. Raises `PackError` where even the lowest quality is too large."""
+    """Write the pack at the highest AVIF quality that fits, and return its figures.
+
+    Raises `PackError` where even quality 0 is too large or two photographs have one name, and `ReferencePictureError`.
+    """
     sources = _sources(options.data)
     sample = sources[:: -(-len(sources) // _SAMPLE)]
     with ThreadPoolExecutor(options.threads or available_cores()) as pool:
@@ -85,7 +91,7 @@ def pack(options: PackOptions) -> PackFigures:
         while (size_bytes := _write(sources, fresh, quality, pool)) > options.most_bytes:
             if not quality:
                 fresh.unlink()
-                raise PackError(f"{len(sources)} photographs do not fit {options.most_bytes} bytes at any quality")
+                raise PackError(f"{len(sources)} photographs do not fit {options.most_bytes} bytes even at quality 0")
             quality -= 1
         fresh.replace(options.output)
         scores = list(pool.map(lambda source: _score(source, quality), sample))
@@ -94,7 +100,7 @@ def pack(options: PackOptions) -> PackFigures:
 
 
 def _sources(folders: Sequence[Path]) -> list[_Source]:
-    """Return all photographs, named by their folder and their path in it, so that the pack tells their origin."""
+    """Return the photographs in `folders`, each with its name in the pack: its folder's name and its path in it."""
     found = [
         _Source(file, f"{folder.name}/{file.relative_to(folder).with_suffix('.avif').as_posix()}")
         for folder in folders
@@ -102,14 +108,17 @@ def _sources(folders: Sequence[Path]) -> list[_Source]:
         if isinstance(file, Path)
     ]
     if len({source.name for source in found}) < len(found):
-        raise PackError("two photographs would have one name in the pack")
+        raise PackError("two photographs would have one name in the pack: rename one of them, or its folder")
     return found
 
 
 def _quality_that_fits(
     sources: Sequence[_Source], sample: Sequence[_Source], most_bytes: int, pool: ThreadPoolExecutor
 ) -> int:
-    """Return the highest quality that fits, by the size of the sample scaled to all files."""
+    """Return the highest AVIF quality at which the encoded sample, scaled to all photographs, fits `most_bytes`.
+
+    Raises `PackError` where quality 0 does not fit.
+    """
     given_bytes = sum(source.file.stat().st_size for source in sources)
     share = sum(source.file.stat().st_size for source in sample) / given_bytes
     room_bytes = share * most_bytes * (1 - _SPARE)
@@ -120,7 +129,7 @@ def _quality_that_fits(
         size_bytes = sum(pool.map(lambda pixels, quality=middle: len(_encode(pixels, quality)), pictures))
         low, high = (middle, high) if size_bytes <= room_bytes else (low, middle - 1)
     if low < 0:
-        raise PackError(f"{len(sources)} photographs do not fit {most_bytes} bytes at any quality")
+        raise PackError(f"{len(sources)} photographs do not fit {most_bytes} bytes even at quality 0")
     return low
 
 
@@ -129,7 +138,7 @@ def _write(sources: Sequence[_Source], fresh: Path, quality: int, pool: ThreadPo
     files = pool.map(lambda source: _encode(_pixels(source), quality), sources)
     with zipfile.ZipFile(fresh, "w", zipfile.ZIP_STORED) as archive:
         pairs, title = zip(sources, files, strict=True), f"packing at quality {quality}"
-        # on stderr: stdout carries the figures
+        # The progress bar is on stderr, because stdout carries the figures.
         for source, content in track(pairs, total=len(sources), description=title, console=Console(stderr=True)):
             archive.writestr(source.name, content)
     return fresh.stat().st_size
@@ -147,7 +156,7 @@ def _encode(pixels: NDArray[np.uint8], quality: int) -> bytes:
 
 
 def _score(source: _Source, quality: int) -> tuple[float, float]:
-    """Return PSNR and SSIMULACRA2 of one packed photograph."""
+    """Return PSNR in dB and SSIMULACRA2 of one photograph encoded at an AVIF quality."""
     pixels = _pixels(source)
     with Image.open(io.BytesIO(_encode(pixels, quality))) as opened:
         packed = np.asarray(opened.convert("RGB"))

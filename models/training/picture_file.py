@@ -1,6 +1,6 @@
-"""Read one photograph at one scale.
+"""List the photographs of a training, and read one of them at one scale.
 
-Photographs come from folders of pictures or from packs (photograph_pack.py), which are zip files of pictures.
+Photographs are in folders or in packs (photograph_pack.py), which are zip files of pictures.
 """
 
 from __future__ import annotations
@@ -24,21 +24,22 @@ if TYPE_CHECKING:
     from models.evaluation.references import PictureFile
 
 _LONG_TO_SHORT = 1.5
-"""Aspect ratio to which longer pictures are cropped, around the centre."""
+"""Largest aspect ratio: of a longer picture the centre is cut out at this ratio."""
 
 
 @dataclass(frozen=True)
 class Photograph:
-    """One picture at one scale: (3, H, W) uint8, and its LANCZOS half (3, H/2, W/2)."""
+    """A photograph at one scale (3, H, W), and resized to half of it by LANCZOS (3, H/2, W/2), both in uint8."""
 
     pixels: Tensor
     half: Tensor
 
 
 def training_files(source: Path) -> tuple[PictureFile, ...]:
-    """Return the pictures in a folder or a pack; of DIV2K's own layout only those in DIV2K_train_HR.
+    """Return the picture files in a folder or in a pack, sorted by name.
 
-    Raises `ReferencePictureError` where there are none, or where the pack is not a zip file.
+    If the folder has a subfolder DIV2K_train_HR, as the DIV2K data set has, only that is searched. Raises
+    `ReferencePictureError` where there are no pictures, or where a pack is not a zip file.
     """
     if source.is_file():
         return _members(source)
@@ -50,23 +51,24 @@ def _members(pack: Path) -> tuple[zipfile.Path, ...]:
     try:
         archive = zipfile.ZipFile(pack)
     except (OSError, zipfile.BadZipFile) as error:
-        raise ReferencePictureError(f"{pack} is not a pack of photographs: {error}") from error
+        raise ReferencePictureError(f"{pack} is not a pack of photographs (a zip file): {error}") from error
     names = sorted(name for name in archive.namelist() if not name.endswith("/"))
     if not names:
-        raise ReferencePictureError(f"no pictures in {pack}")
+        raise ReferencePictureError(f"there are no pictures in the pack {pack}")
     return tuple(zipfile.Path(archive, name) for name in names)
 
 
 def read_picture(file: PictureFile, *, short_side_px: int) -> Image.Image:
-    """Return the picture scaled to this short side, with even sides and the long side cropped at the centre.
+    """Return the picture resized to a short side of `short_side_px`, and an even long side.
 
-    Raises `ReferencePictureError` where it cannot be read.
+    A long side of more than 1.5 times the short side is cropped around the centre. Raises `ReferencePictureError` where
+    the file cannot be read.
     """
     try:
         with file.open("rb") as opened, Image.open(opened) as image:
             rgb = image.convert("RGB")
     except (*UNREADABLE, zipfile.BadZipFile) as error:
-        raise ReferencePictureError(f"cannot read {file}: {error}") from error
+        raise ReferencePictureError(f"cannot read {file} as a picture: {error}") from error
     scale = short_side_px / min(rgb.size)
     long_px = round(min(_LONG_TO_SHORT * short_side_px, max(rgb.size) * scale)) // 2 * 2
     size = (short_side_px, long_px) if rgb.width <= rgb.height else (long_px, short_side_px)
@@ -77,7 +79,7 @@ def read_picture(file: PictureFile, *, short_side_px: int) -> Image.Image:
 
 
 def read_photograph(file: PictureFile, *, short_side_px: int) -> Photograph:
-    """Return the picture at one scale, and its half."""
+    """Read a picture at one scale (see `read_picture`), and resize it to half of that too."""
     whole = read_picture(file, short_side_px=short_side_px)
     half = whole.resize((whole.width // 2, whole.height // 2), Image.Resampling.LANCZOS)
     return Photograph(_tensor(np.asarray(whole)), _tensor(np.asarray(half)))

@@ -1,4 +1,4 @@
-"""Make the released file from averaged weights; its CDF tables come from symbols counted on the training pictures."""
+"""Make a weights file from a run's averaged weights, with CDF tables counted on the training pictures."""
 
 from __future__ import annotations
 
@@ -53,9 +53,10 @@ def release(
     options: TrainOptions,
     trained: str,
 ) -> ReleaseNotes:
-    """Write the weights file `target` from the three stage folders of a run.
+    """Write the weights file `target` from the stage folders of `run`, and return its release notes.
 
-    Rounding strength and default quality are measured on `options.valid`; without it the assumed ones stay.
+    Rounding strength and default quality are chosen on the pictures in `options.valid`. Without them the strength is
+    the recipe's first and the quality 24.
     """
     networks = Networks.of(options.architecture)
     for module in networks.parts():
@@ -95,7 +96,7 @@ def _find_best_strength(weights: Path, valid: Path, strengths: tuple[float, ...]
 
 
 def stream_curve(codec: Codec, square: NDArray[np.uint8]) -> rd.Curve:
-    """Return bytes and PSNR of one picture at the qualities that validation.py uses."""
+    """Return the rate-distortion curve (bytes, PSNR) of one picture, encoded at the `QUALITIES` of validation.py."""
     points = []
     for quality in WATCHED:
         blob = codec.encode(square, quality=quality)
@@ -108,9 +109,10 @@ def stream_curve(codec: Codec, square: NDArray[np.uint8]) -> rd.Curve:
 def _count_tables(
     model: HighAutoencoder | MediumAutoencoder, photographs: PhotographSet, options: TrainOptions
 ) -> Tables:
-    """Return CDF tables from symbols counted at all qualities alike, blended with the smooth likelihoods.
+    """Return CDF tables from histograms of symbols at random qualities, blended with the smooth likelihoods.
 
-    The symbols are rounded as the encoder will round them: tables from the nearest integers cost up to 0.7 % (LOG.md).
+    The symbols are quantised with the encoder's rate-distortion optimised rounding; tables counted on plainly rounded
+    symbols cost up to 0.7 % more bytes (LOG.md).
     """
     recipe = options.recipe
     rounding = Rounding.from_tables(symbol_tables(model.hyperprior.symbols), strength=recipe.rounding_strengths[0])

@@ -4,11 +4,13 @@
     python -m models.training.remote bring RUN OUT --until flat --wait 540
     python -m models.training.remote bring RUN OUT --until done --wait 540
 
-`start` installs wheels beside the run, unpacks the compilers' caches of an earlier run and starts `latentedge train`
-in a process session of its own. The words after `--` are options of `latentedge train`, with the defaults of
-options.py. `bring` waits at most `--wait` seconds for the end of the flat part or of the training. Then it copies files
-in parts of limited size (parts.py): with `--until flat` the flat weights and the caches, with `--until done` the
-averaged weights, and the log each time. Standard library only, because it runs before any wheel is installed.
+`start` installs the wheels into a folder of the run, unpacks the compilers' caches of an earlier run, and starts
+`latentedge train` in a session of its own (setsid), so that it is not killed with the shell. The words after `--` are
+options of `latentedge train`, with the defaults of options.py.
+
+`bring` waits for the end of the flat part or of the training, at most `--wait` seconds. Then it copies files in parts
+of limited size (parts.py): with `--until flat` the flat weights and the compilers' caches, with `--until done` the
+averaged weights, and each time the log. Standard library only, because it runs before any wheel is installed.
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ _LOOK_S = 0.5
 
 
 def start(run: Path, *, wheels: Path | None, caches: Path | None, train: list[str]) -> int:
-    """Start the training, and return the id of its process."""
+    """Start `latentedge train` with the options `train` in the folder `run`; return its process id."""
     run.mkdir(parents=True, exist_ok=True)
     environment = dict(os.environ)
     if wheels is not None:
@@ -53,9 +55,10 @@ def start(run: Path, *, wheels: Path | None, caches: Path | None, train: list[st
 
 
 def bring(run: Path, out: Path, *, until: str, wait_s: float, most_bytes: float = math.inf) -> list[Path]:
-    """Wait, then copy the files, and return the ones that were written into `out`.
+    """Wait for the end of the flat part or of the training, copy the files to `out`, and return the paths written.
 
-    The compilers' caches, which save at most two minutes, are left behind where all files would exceed `most_bytes`.
+    `until` is "flat" or "done". The wait ends after `wait_s` seconds in any case. The compilers' caches, which save a
+    later run at most two minutes, are left out where all files together would exceed `most_bytes`.
     """
     end_s = time.monotonic() + wait_s
     while _is_alive(run) and time.monotonic() < end_s and not (until == "flat" and _is_past_flat(run)):
@@ -88,7 +91,7 @@ def _unpack(caches: Path, run: Path) -> None:
 
 
 def _pack_caches(run: Path) -> None:
-    """Archive the compilers' caches; a file that is being renamed meanwhile comes with the next archive."""
+    """Archive the compilers' caches, without files that a compiler renames or deletes meanwhile."""
     if (run / _CACHES).is_dir():
         with tarfile.open(run / _ARCHIVE, "w:xz") as archive:
             for file in sorted((run / _CACHES).rglob("*")):
@@ -97,12 +100,15 @@ def _pack_caches(run: Path) -> None:
 
 
 def _is_past_flat(run: Path) -> bool:
-    """Return whether the flat weights are final: the averaged ones then belong to a later phase."""
+    """Return whether the flat part has ended: the averaged weights then name a later phase in their metadata."""
     return _phase(run / _STAGE / "averaged.safetensors") not in {None, "flat"}
 
 
 def _phase(weights: Path) -> str | None:
-    """Return the phase in the metadata of a safetensors file: a length, then that many bytes of JSON."""
+    """Return the training phase in the metadata of a safetensors file, or None where the file does not exist.
+
+    Such a file begins with the length of its JSON header as a 64-bit integer, and then the header.
+    """
     if not weights.exists():
         return None
     with weights.open("rb") as file:
@@ -120,14 +126,14 @@ def _is_alive(run: Path) -> bool:
 
 
 def main(words: list[str]) -> None:
-    """Run a command line; the words after `--` are options of `latentedge train`."""
+    """Run the command line `words` (see the top of this file). Exits where `bring` finds no training."""
     end = words.index("--") if "--" in words else len(words)
     found = _parser().parse_args(words[:end])
     if found.command == "start":
         print("process", start(found.run, wheels=found.wheels, caches=found.caches, train=words[end + 1 :]))
     else:
         if not (found.run / _PROCESS).exists():
-            raise SystemExit(f"{found.run}: no training was started there")
+            raise SystemExit(f"{found.run}: no training was started there, so there is nothing to bring")
         for file in bring(found.run, found.out, until=found.until, wait_s=found.wait, most_bytes=found.most_bytes):
             print(f"{file.stat().st_size:>12,} B  {file}")
 
@@ -137,13 +143,18 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     starting = commands.add_parser("start", help="start a training that outlives this shell")
     starting.add_argument("run", type=Path)
-    starting.add_argument("--wheels", type=Path, help="a folder of wheels that the machine lacks")
+    starting.add_argument("--wheels", type=Path, help="a folder of wheels to install for the run")
     starting.add_argument("--caches", type=Path, help="a folder that an earlier `bring --until flat` wrote")
     bringing = commands.add_parser("bring", help="wait for a phase and copy the files")
     bringing.add_argument("run", type=Path)
     bringing.add_argument("out", type=Path)
-    bringing.add_argument("--until", choices=("flat", "done"), default="done")
-    bringing.add_argument("--wait", type=float, default=0, metavar="S", help="seconds to wait at most")
+    bringing.add_argument(
+        "--until",
+        choices=("flat", "done"),
+        default="done",
+        help="wait for the end of the flat part, or of the training",
+    )
+    bringing.add_argument("--wait", type=float, default=0, metavar="S", help="most seconds to wait for the phase")
     bringing.add_argument("--most-bytes", type=float, default=math.inf, metavar="B", help="most bytes to copy at once")
     return parser
 

@@ -1,10 +1,11 @@
-"""How the minutes of a training are divided: warm-up, flat, decay (arXiv 2405.18392), writing. Pure, no clock.
+"""The schedule of a training: warm-up, flat part, decay of the learning rate (arXiv 2405.18392). No clock, no I/O.
 
     |-- warm-up --|------------- flat ------------|------- decay (1 - sqrt) ------|-- spare --|
     0           steps                            70 %       crops | whole pictures 95 %      100 %
 
-The flat parts of all runs make one long training: a later run continues from the last flat weights. The decay of each
-run is a branch, which ends in weights fit for a release. All weights are written before the spare part begins.
+The learning rate is constant in the flat part and falls to about 0 in the decay. A later run continues from the last
+flat weights, so the flat parts of all runs make one long training. The decay of each run is a branch of it, which ends
+in weights for a release. All weights are written before the spare part begins.
 """
 
 from __future__ import annotations
@@ -19,23 +20,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Phase:
-    """What a step in one part of the schedule computes."""
+    """What the steps in one part of the schedule train on: crops or whole pictures, distortion and rounding."""
 
     name: str
     whole_pictures: bool
     perceptual: float
-    """Share of SSIMULACRA2 in the distortion."""
+    """Share of SSIMULACRA2 in the distortion, 0..1; the rest is squared error."""
     rounding_strength: float
-    """Strength of rate-distortion optimised rounding; 0 rounds to the nearest integer."""
+    """Strength of the rate-distortion optimised rounding (rounding.py); 0 means plain rounding."""
 
 
 FLAT = Phase("flat", whole_pictures=False, perceptual=0, rounding_strength=0)
-"""The part whose loss is squared error alone."""
+"""The flat part: crops, squared error as the only distortion, plain rounding."""
 
 
 @dataclass(frozen=True)
 class Timetable:
-    """When each part ends, in seconds since the start of the training."""
+    """The end of each part of a run, in seconds of training time since its start, and the learning rate's course."""
 
     warm_up_steps: int
     last_rate: float
@@ -45,11 +46,11 @@ class Timetable:
     written_by_s: float
     budget_s: float
     decays: tuple[Phase, Phase]
-    """The decay on crops, then the decay on whole pictures."""
+    """The two phases of the decay: on crops, then on whole pictures."""
 
     @classmethod
     def of(cls, recipe: Recipe, budget_s: float, *, again: bool) -> Timetable:
-        """Divide `budget_s`; `again` says that the training continues from flat weights: it warms up for less."""
+        """Divide `budget_s` by the shares in `recipe`; `again` means a continued training, with a shorter warm-up."""
         flat_until_s, decay_until_s = recipe.flat_until * budget_s, recipe.decay_until * budget_s
         crops = replace(FLAT, name="decay", perceptual=recipe.perceptual, rounding_strength=recipe.rounding_strength)
         return cls(
@@ -64,7 +65,7 @@ class Timetable:
         )
 
     def leaving(self, write_s: float) -> Timetable:
-        """Return the same timetable with a decay that ends early enough for a write of `write_s`."""
+        """Return this timetable with the end of the decay moved `write_s` before `written_by_s`, to write weights."""
         end_s = max(self.flat_until_s, self.written_by_s - write_s)
         share = (self.crops_until_s - self.flat_until_s) / (self.decay_until_s - self.flat_until_s)
         crops_until_s = self.flat_until_s + share * (end_s - self.flat_until_s)
@@ -72,21 +73,21 @@ class Timetable:
 
     @property
     def phases(self) -> tuple[Phase, ...]:
-        """Return all phases, in order."""
+        """Return the flat phase and the two decay phases, in their order."""
         return (FLAT, *self.decays)
 
     def phase(self, spent_s: float) -> Phase:
-        """Return the phase at this time."""
+        """Return the phase after `spent_s` seconds of training."""
         if spent_s < self.flat_until_s:
             return FLAT
         return self.decays[spent_s >= self.crops_until_s]
 
     def is_over(self, spent_s: float) -> bool:
-        """Return whether the decay has ended."""
+        """Return whether the decay has ended after `spent_s` seconds of training."""
         return spent_s >= self.decay_until_s
 
     def rate(self, spent_s: float, step: int) -> float:
-        """Return the factor on every learning rate; `step` counts from the start of this run's warm-up."""
+        """Return the factor (0..1) on every learning rate after `spent_s` seconds; `step` counts this run's steps."""
         warm = min(1.0, (step + 1) / self.warm_up_steps)
         if spent_s < self.flat_until_s:
             return warm
@@ -94,7 +95,7 @@ class Timetable:
         return warm * max(self.last_rate, 1 - math.sqrt(gone))
 
     def __str__(self) -> str:
-        """Return one line for each part, in minutes and seconds."""
+        """Return a line of text for each part with the time at which it ends."""
         ends = (
             ("flat, squared error", self.flat_until_s),
             ("decay on crops, with SSIMULACRA2", self.crops_until_s),
@@ -106,5 +107,5 @@ class Timetable:
 
 
 def average_decay(step: int, longest: float) -> float:
-    """Return the decay of the weight average: short at the start, `longest` later."""
+    """Return the decay factor of the weights' moving average: small in the first steps, rising to `longest`."""
     return min(longest, (1 + step) / (20 + step))

@@ -1,8 +1,8 @@
-"""The training loop of one stage: follow the timetable, write the weights on the way, log, and stop when told to.
+"""The training loop of one stage: follow the timetable, write the weights regularly, and write the log.
 
-However a run ends (an exception, SIGTERM, kill -9, a step that hangs), its folder holds flat and averaged weights that
-are at most `write_every` of the minutes old (kept.py). A stopped run continues from state.pt. A completed run leaves no
-state.pt, and a later run continues from its flat weights.
+However a run ends (an exception, SIGTERM, kill -9, a step that hangs), its folder holds flat and averaged weights
+(kept.py). They are older than the last step by at most the share `write_every` of the training time. A stopped run
+continues from state.pt. A completed run deletes state.pt, and a later run continues from its flat weights.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ _STATE = "state.pt"
 
 
 class Stage(Task, Protocol):
-    """One stage, as the loop sees it."""
+    """What the training loop needs of a stage: its model and loss (see `Task`), and its validation."""
 
     validate_every_s: float
 
     def score(self, averaged: nn.Module) -> dict[str, float]:
-        """Return figures on the validation pictures; empty without any."""
+        """Return validation figures of the averaged weights by name, or {} where there are no validation pictures."""
 
 
 def run_stage(
@@ -57,9 +57,9 @@ def run_stage(
     watch: Stopwatch,
     end: Callable[[], None] = end_process,
 ) -> None:
-    """Spend the rest of `budget_s` on one stage; `watch` shows how much is spent already.
+    """Train one stage in `folder` until `watch` shows `budget_s` seconds; an unfinished run there is continued.
 
-    `end` is called when a step hangs after everything should have been written.
+    `end` ends the process. It is called if a step still hangs after the time at which all weights should be written.
     """
     loop = _Loop(task, folder, budget_s=budget_s, options=options, watch=watch)
     folder.mkdir(parents=True, exist_ok=True)
@@ -70,35 +70,37 @@ def run_stage(
 
 
 class _Loop:
-    """One run, and its state between two steps."""
+    """The training loop of one run, with the state that it keeps between steps."""
 
     _run: Run
 
     def __init__(self, task: Stage, folder: Path, *, budget_s: float, options: TrainOptions, watch: Stopwatch) -> None:
-        """Load the folder's unfinished state, else flat weights, else keep the task's own start."""
+        """Load state.pt if the folder has one, else the flat weights in `options.flat` if given.
+
+        Otherwise the task's initial weights stay.
+        """
         self._task, self._folder, self._options, self._watch = task, folder, options, watch
         self._log = TrainingLog(folder)
         self._phase = FLAT_PHASE
         self._losses: list[float] = []
-        """Losses since the last line of the log."""
+        """The losses read since the last line of the log; the next line gets their mean."""
         self._damping = 1.0
-        """Factor on the rate, halved each time the training falls back to earlier weights."""
+        """Factor on the learning rate, halved each time the training diverges and falls back to earlier weights."""
         self._before = TrainingProgress(run=0)
-        """How far the weights had come from which this run continues."""
+        """The totals of all earlier runs whose weights this run continues from."""
         self._state = self._read_state()
         if self._state:
             self._before = TrainingProgress(**self._state["before"])
         elif flat := self._flat_weights():
             flat.fill(task.model)
             self._before = flat.progress
-            """How far the weights had come that this run continues from."""
         self.timetable = Timetable.of(options.recipe, budget_s, again=self._before.run > 0)
         if self._state:
             self._phase = self.timetable.phase(self._state["spent_s"])
             watch.add(self._state["spent_s"])
 
     def begin(self) -> None:
-        """Choose the optimizer, prepare every phase, and write the first files."""
+        """Create the run or restore it, compile the steps of every phase, and write the first weights."""
         recipe = self._options.recipe
         if self._state:
             self._run = self._new_run(replace(recipe, optimizer=self._state["optimizer"]), step=self._before.step)
@@ -115,7 +117,7 @@ class _Loop:
         self._write()
 
     def train(self, end: Callable[[], None]) -> None:
-        """Follow the timetable to its end; however that goes, write the good weights at the end."""
+        """Train to the end of the timetable; also after an exception, write the present weights if they are finite."""
         columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
         with Progress(*columns, TextColumn("{task.fields[figures]}")) as bar:
             shown = bar.add_task(self._folder.name, total=self.timetable.decay_until_s, figures="")
@@ -126,7 +128,7 @@ class _Loop:
             try:
                 self._follow(show, end)
             except BaseException:
-                with suppress(Exception):  # the device may be lost; the files written last then remain
+                with suppress(Exception):  # The write may fail on a lost device; the files written earlier then remain.
                     self._write()
                 raise
         self._finish()
@@ -142,7 +144,7 @@ class _Loop:
             self._keep_last()
 
     def _keep_last(self) -> None:
-        """Write the averaged weights of the end, or mark the ones that were written last as final."""
+        """Write the averaged weights as final, or mark those written last as final if these are not finite."""
         try:
             keep(self._folder / AVERAGED, self._run.averaged, self._progress)
         except NotFiniteError as error:
@@ -152,14 +154,14 @@ class _Loop:
             Console().print(f"{error}: the weights of step {last.progress.step} are final")
 
     def _steps(self, spent_s: float) -> float:
-        """Train some steps at one rate, until the loss is read from the device; return the last loss."""
+        """Train `read_every` steps at one learning rate, and return the loss of the last one."""
         rate = self._damping * self.timetable.rate(spent_s, self._run.own_steps)
         for _ in range(self._run.read_every):
             loss = self._run.advance(self._phase, rate=rate)
         return float(loss)
 
     def _check(self, loss: float) -> None:
-        """Do the work that is due; after a loss that is not finite, fall back to the weights written last."""
+        """Enter the next phase, write or log where due; if `loss` is not finite, go back to the last written weights."""
         if not math.isfinite(loss):
             self._go_back()
             return
@@ -172,10 +174,10 @@ class _Loop:
             self._go_back()
 
     def _enter(self, phase: Phase) -> None:
-        """Enter a phase.
+        """Write the weights and switch to `phase`.
 
-        The flat weights are final when the decay begins. The time that their write takes decides when the decay must
-        end.
+        When the flat part ends, its weights are written as final, and this write is timed: the decay must end early
+        enough for the last write.
         """
         began_s = self._watch.spent_s
         if self._phase == FLAT_PHASE:
@@ -202,14 +204,14 @@ class _Loop:
         return TrainingProgress(self._before.run + 1, self._run.step, minutes, self._phase.name)
 
     def _write(self) -> None:
-        """Write both files during the flat part, and the averaged weights alone during the decay."""
+        """Write the averaged weights, and during the flat part also the flat weights."""
         if self._phase == FLAT_PHASE:
             keep(self._folder / FLAT, self._task.model, self._progress)
         keep(self._folder / AVERAGED, self._run.averaged, self._progress)
         self._written_s = self._watch.spent_s
 
     def _record(self, loss: float | None) -> None:
-        """Write one line of the log; the time for scores on validation pictures is not charged to the budget."""
+        """Write one line of the log, with validation figures; the time of the validation does not count as training."""
         progress, figures = self._progress, {"loss": loss, "fixed_loss": self._run.fixed_loss()}
         with self._watch.pause():
             figures |= self._task.score(self._run.averaged)
@@ -228,7 +230,7 @@ class _Loop:
     def _flat_weights(self) -> Kept | None:
         if self._options.flat is None:
             return None
-        found = load_kept(self._options.flat, FLAT)  # files that are not weights are refused before any write
+        found = load_kept(self._options.flat, FLAT)  # The weights are read first: damaged ones fail before any write.
         self._folder.mkdir(parents=True, exist_ok=True)
         self._log.begin_with(self._options.flat)
         return found
@@ -238,7 +240,7 @@ class _Loop:
         return Run(self._task, recipe, seed=options.seed, device=options.device, step=step)
 
     def _write_state(self) -> None:
-        """Write all that a stopped run needs to continue as if it had not been stopped."""
+        """Write state.pt, with which a stopped run continues as if it had not been stopped."""
         fresh = self._folder / "state.new"
         own = {"spent_s": self._watch.spent_s, "before": asdict(self._before)}
         torch.save(self._run.state() | own | {"optimizer": self._run.recipe.optimizer}, fresh)
@@ -246,7 +248,7 @@ class _Loop:
         self._state_s = self._watch.spent_s
 
     def _go_back(self) -> None:
-        """Continue from the weights that were written last, at half the rate, with a new warm-up."""
+        """Load the weights written last, and continue from them at half the learning rate with a new warm-up."""
         lost_at = self._run.step
         last = load_kept(self._folder, FLAT if self._phase == FLAT_PHASE else AVERAGED)
         last.fill(self._task.model)

@@ -1,8 +1,8 @@
-"""One step of training: loss, gradients, clipping, update. On a GPU a step is recorded once and then replayed.
+"""One step of training: loss, gradients, clipping, update. On a GPU a step is a captured CUDA graph.
 
-A step is some two thousand small kernels, and launching each from Python would take longer than computing it. A CUDA
-graph launches them all at once (torch.cuda.graphs). A recorded step draws its pictures on the device and never waits
-for the CPU; it reads the learning rates from tensors.
+A step has some two thousand small kernels, and launching each from Python would take longer than computing it. A CUDA
+graph launches all of them at once (torch.cuda.graphs). A captured step draws its crops on the device, reads the
+learning rates from tensors, and never waits for the CPU.
 """
 
 from __future__ import annotations
@@ -20,42 +20,45 @@ if TYPE_CHECKING:
     from models.training.schedule import Phase
 
 _REHEARSALS = 3
-"""Steps before a recording, in which the libraries choose their kernels."""
+"""Eager steps before a capture, in which cuBLAS and cuDNN choose their kernels (assumed)."""
 
 
 class Task(Protocol):
-    """One stage, as its steps see it."""
+    """What the training steps need of a stage: its model and its loss."""
 
     model: nn.Module
 
     def loss(self, generator: torch.Generator | None, *, phase: Phase) -> Tensor:
-        """Return the loss of a new batch; without a generator the device draws the batch."""
+        """Return the loss of a random batch of `phase`; without a generator the batch is drawn on the device."""
 
 
 class Steps(Protocol):
-    """The steps of one task, eager or recorded."""
+    """Trains a task step by step, eagerly or by captured CUDA graphs."""
 
     read_every: int
-    """Steps between two reads of the loss, which wait for the device."""
+    """Number of steps after which the loop reads the loss: each read waits for the device."""
 
     def prepare(self, phases: Iterable[Phase]) -> None:
-        """Compile and record the steps of these phases without training."""
+        """Compile and capture a step of each phase, and leave the weights unchanged."""
 
     def step(self, phase: Phase) -> Tensor:
-        """Train on one batch, and return its loss."""
+        """Train on one random batch, and return its loss as a tensor on the device."""
 
 
 class EagerSteps:
-    """Steps computed by torch as usual."""
+    """Training steps that torch computes eagerly."""
 
     read_every = 1
 
     def __init__(self, task: Task, optimizers: Optimizers, *, clip: float, generator: torch.Generator | None) -> None:
-        """Take the task; without a generator the device draws the pictures."""
+        """Store the task and its optimizers; `clip` is the largest norm of the gradient.
+
+        Without a generator batches are drawn on the device.
+        """
         self._task, self._optimizers, self._clip, self._generator = task, optimizers, clip, generator
 
     def prepare(self, phases: Iterable[Phase]) -> None:
-        """Do nothing: there is nothing to record."""
+        """Do nothing, because eager steps need no preparation."""
 
     def step(self, phase: Phase) -> Tensor:
         self._optimizers.zero_grad()
@@ -67,12 +70,12 @@ class EagerSteps:
 
 
 class RecordedSteps:
-    """The same steps, each phase recorded as one CUDA graph."""
+    """Training steps on a GPU, captured as one CUDA graph for each phase and replayed."""
 
     read_every = 20
 
     def __init__(self, task: Task, optimizers: Optimizers, *, clip: float) -> None:
-        """Take the task; `prepare` makes the recordings."""
+        """Store the task and its optimizers; `prepare` captures the graphs."""
         self._eager = EagerSteps(task, optimizers, clip=clip, generator=None)
         self._optimizers = optimizers
         self._recordings: dict[Phase, tuple[torch.cuda.CUDAGraph, Tensor]] = {}
@@ -102,7 +105,7 @@ class RecordedSteps:
 
 
 def steps_of(task: Task, optimizers: Optimizers, *, clip: float, seed: int, device: str) -> Steps:
-    """Return recorded steps on a GPU, and eager ones elsewhere."""
+    """Return captured steps if `device` is a CUDA device, else eager ones; both draw batches by `seed`."""
     if device.startswith("cuda"):
         torch.cuda.manual_seed(seed)
         return RecordedSteps(task, optimizers, clip=clip)

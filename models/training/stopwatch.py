@@ -1,4 +1,4 @@
-"""The time that a training has spent, and the deadline that ends a training that hangs."""
+"""A stopwatch for the training time, and a deadline that ends a training whose step hangs."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 STALLED = 3
-"""Exit code of a training that hung."""
+"""Exit code of the process when a training step hangs."""
 PATIENCE_S, PATIENCE = 60.0, 10.0
-"""A step hangs when it takes longer than a minute and ten times as long as every earlier one (assumed)."""
+"""A step counts as hanging after more than 60 s and more than 10 times the longest earlier step (assumed)."""
 
 
 class Clock(Protocol):
-    """The clock, as this file sees it."""
+    """The clock that `Stopwatch` and `Deadline` use; tests replace it."""
 
     def now(self) -> float:
-        """Return the seconds since a fixed moment."""
+        """Return the time in seconds since an arbitrary fixed moment."""
 
     def wait(self, done: threading.Event, timeout_s: float) -> bool:
-        """Wait until `done` is set or the time is over; return whether it is set."""
+        """Wait until `done` is set or `timeout_s` has passed; return whether `done` is set."""
 
 
 class WallClock:
-    """The clock of this machine."""
+    """The monotonic clock of this machine."""
 
     def now(self) -> float:
         return time.monotonic()
@@ -40,26 +40,26 @@ class WallClock:
 
 
 class Stopwatch:
-    """The seconds since the start, without the pauses."""
+    """Measures the seconds since it was started, without its pauses."""
 
     def __init__(self, clock: Clock | None = None, *, spent_s: float = 0.0) -> None:
-        """Start at `spent_s`."""
+        """Start the watch, showing `spent_s` seconds."""
         self.clock = clock or WallClock()
         self._zero_s = self.clock.now() - spent_s
         self._paused_at_s: float | None = None
 
     @property
     def spent_s(self) -> float:
-        """Return the time shown."""
+        """Return the seconds that the watch shows."""
         return (self.clock.now() if self._paused_at_s is None else self._paused_at_s) - self._zero_s
 
     def add(self, seconds: float) -> None:
-        """Add seconds: the time of an earlier process."""
+        """Add seconds that an earlier process of the same training has spent."""
         self._zero_s -= seconds
 
     @contextmanager
     def pause(self) -> Iterator[None]:
-        """Stop the watch in this block."""
+        """Stop the watch while the block runs."""
         self._paused_at_s = self.clock.now()
         yield
         self._zero_s += self.clock.now() - self._paused_at_s
@@ -67,16 +67,19 @@ class Stopwatch:
 
 
 def end_process() -> None:
-    """End this process at once: a step that hangs in a driver cannot be interrupted otherwise."""
+    """End this process at once with exit code 3, because a step that hangs in a GPU driver cannot be interrupted."""
     print("the training hangs and is ended; the weights that were written last remain", file=sys.stderr, flush=True)
     os._exit(STALLED)
 
 
 class Deadline:
-    """Call `end` when `at_s` is past and the training has shown no sign of life for too long."""
+    """Calls `end` if the stopwatch is past `at_s` and `show_life` has not been called for too long.
+
+    "Too long" is `PATIENCE_S`, or `PATIENCE` times the longest earlier interval of calls if that is longer.
+    """
 
     def __init__(self, watch: Stopwatch, at_s: float, *, end: Callable[[], None]) -> None:
-        """Take the watch; the deadline waits in its own thread while the object is entered."""
+        """Prepare the deadline; it waits in a thread of its own inside a `with` block."""
         self._watch, self._at_s, self._end = watch, at_s, end
         self._alive_at_s = watch.clock.now()
         self._longest_s = 0.0
@@ -84,7 +87,7 @@ class Deadline:
         self._thread = threading.Thread(target=self._wait, name="deadline", daemon=True)
 
     def show_life(self) -> None:
-        """Report that the training is making progress, even if it is late."""
+        """Record that a step has ended just now."""
         now_s = self._watch.clock.now()
         self._longest_s = max(self._longest_s, now_s - self._alive_at_s)
         self._alive_at_s = now_s

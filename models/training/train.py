@@ -1,8 +1,8 @@
-"""`latentedge train`: resumable training within a time budget.
+"""The command `latentedge train`: resumable training within a time budget.
 
-To find your way, read in this order:
+A reading order for this package:
 
-    options.py      every knob with its default
+    options.py      all settings with their defaults
     train.py        this file: which stages run, and the simplest stage, `MediumTask`
     joint.py        stage `high`: the networks and the loss of the released weights (heads_stage.py: stage `heads`)
     dataset.py      photographs -> batches of crops
@@ -15,9 +15,9 @@ To find your way, read in this order:
 
 Each module imports only modules above it in the import graph: train -> stage_loop -> run -> steps.
 
-Stages: `medium` trains the medium autoencoder; `high` trains the high autoencoder together with every head and encoder
-that shares its latent; both begin with a closed-form linear transform. `heads` continues the light heads on frozen
-latents. `release` makes the weights file. `all` runs every stage except `heads`.
+Stages: `medium` trains the medium autoencoder. `high` trains the high autoencoder together with every head and encoder
+of its latent. Both are initialised in closed form as a linear transform. `heads` trains the light heads further on
+latents of the frozen encoder. `release` makes the weights file. `all` runs every stage except `heads`.
 
 Each stage writes into its own folder of the run: flat and averaged weights, `state.pt` until the stage is complete,
 `log.jsonl` (losses, and rate-distortion on the validation pictures) and `curve.png`.
@@ -59,10 +59,10 @@ __all__ = ["STAGES", "TrainOptions", "train"]
 
 
 class MediumTask:
-    """Stage `medium`: the autoencoder of 172 px alone, by rate and distortion."""
+    """Stage `medium` for the training loop: the medium autoencoder (172 px), its loss and its validation."""
 
     def __init__(self, photographs: PhotographSet, options: TrainOptions) -> None:
-        """Start from the closed-form linear transform, unless there are flat weights to continue from."""
+        """Build the autoencoder, initialised in closed form unless `options.flat` names weights to continue from."""
         self.validate_every_s = options.recipe.validate_every_s
         self._networks = MediumAutoencoder(options.architecture).to(options.device)
         self.model: nn.Module = self._networks
@@ -72,25 +72,26 @@ class MediumTask:
         self._watch = Watch(options, size_px=MEDIUM_PX) if options.valid else None
 
     def loss(self, generator: torch.Generator | None, *, phase: Phase) -> Tensor:
-        """Return the loss of a batch of half-size crops, or of whole pictures at the end of the decay."""
+        """Return the rate-distortion loss on a random batch of the phase, of crops or pictures of half the side."""
         options = self._options
-        recipe = replace(options.recipe, batch=2 * options.recipe.batch)  # halves have a quarter of the area
+        recipe = replace(options.recipe, batch=2 * options.recipe.batch)  # A crop of half the side costs a quarter.
         crops, quality = self._photographs.batch(recipe, phase, generator)
         x = crops.half.contiguous(memory_format=torch.channels_last)
         return codec_loss(self._networks, x, quality, half_precision=options.half_precision, phase=phase)
 
     def score(self, averaged: nn.Module) -> dict[str, float]:
-        """Return rate-distortion against JPEG on the validation pictures, and on as many training pictures."""
+        """Return the figures of `Watch` for the averaged weights, or {} without validation pictures."""
         return self._watch.score(averaged) if self._watch else {}  # type: ignore[arg-type]
 
 
 def train(options: TrainOptions, *, clock: Clock | None = None) -> None:
-    """Run the stages that `options.stage` names, in `options.output`, or in `options.resume` to continue a run."""
+    """Run the stage `options.stage`, or all stages, in the folder `options.resume` or else `options.output`."""
     watch = Stopwatch(clock)
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
     if options.device.startswith("cuda"):
-        # no TF32: SSIMULACRA2's blur subtracts nearly equal numbers, and its gradient would be a third off
+        # TF32 is turned off because SSIMULACRA2's variances subtract nearly equal blurred values: with TF32 its
+        # gradient is wrong by a third.
         torch.set_float32_matmul_precision("highest")
         torch.backends.cudnn.benchmark = True
     folder = options.resume or options.output
@@ -111,7 +112,7 @@ def train(options: TrainOptions, *, clock: Clock | None = None) -> None:
 
 
 def _continue_from(options: TrainOptions, folder: Path) -> TrainOptions:
-    """Return options that continue from the folder's own flat weights, where an earlier run left some."""
+    """Return the options with `flat` set to `folder` if an earlier run has left flat weights there."""
     return replace(options, flat=folder) if (folder / FLAT).exists() else options
 
 

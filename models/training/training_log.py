@@ -1,4 +1,4 @@
-"""log.jsonl: one line of figures at each measurement of a training, over all of its runs."""
+"""Write and read log.jsonl: one line of JSON for each measurement of a training, over all of its runs."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class TrainingLog:
     """The log in one stage's folder."""
 
     def __init__(self, folder: Path) -> None:
-        """Take the folder; the first line creates the file."""
+        """Use log.jsonl in `folder`; the first line written creates the file."""
         self._file = folder / LOG
 
     def add(self, progress: TrainingProgress, figures: Mapping[str, float | None], *, optimizer: str) -> None:
-        """Write one line, and print it."""
+        """Append one line with the progress and the figures to the log, and print it."""
         line = {**asdict(progress), "optimizer": optimizer, **figures}
         with self._file.open("a") as log:
             log.write(json.dumps(line) + "\n")
@@ -33,13 +33,13 @@ class TrainingLog:
         Console().print(shown, soft_wrap=True)
 
     def begin_with(self, earlier: Path) -> None:
-        """Copy the lines of an earlier run's folder, unless this log has lines already."""
+        """Copy the log of the folder `earlier`, with which the training began, unless this log exists already."""
         if not self._file.exists() and (earlier / LOG).exists():
             self._file.write_text((earlier / LOG).read_text())
 
 
 def lines_of(log: Path) -> list[dict[str, Any]]:
-    """Return all lines of a log."""
+    """Return the lines of a log.jsonl as dictionaries, oldest first."""
     return [json.loads(line) for line in log.read_text().splitlines()]
 
 

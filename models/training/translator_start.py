@@ -1,4 +1,4 @@
-"""Closed-form start of the translators' linear paths: least squares from decoded latents to the pixels of halves."""
+"""Initialise the translators' linear paths in closed form: least squares from decoded latents to 172 px pictures."""
 
 from __future__ import annotations
 
@@ -31,7 +31,10 @@ _HALF_STRIDE_PX = 8
 
 @dataclass(frozen=True)
 class Examples:
-    """Decoded cells with their neighbours (n, 5 N), and the pixels of the halves there (n, 192)."""
+    """n examples of a latent cell: y_hat of the cell and its four neighbours (n, 5 N), and its pixels (n, 192).
+
+    The pixels are the cell's 8x8 block of the photograph resized to half its side.
+    """
 
     around: Tensor
     target: Tensor
@@ -39,7 +42,7 @@ class Examples:
 
 @torch.no_grad()
 def translator_examples(high: HighAutoencoder, photographs: PhotographSet, *, seed: int) -> Examples:
-    """Return cells of many crops and qualities, without the outermost ones, which lack neighbours."""
+    """Return examples from random crops at random qualities, without cells at the border, which lack neighbours."""
     generator = torch.Generator().manual_seed(seed)
     rows, targets = [], []
     for _ in range(min(_BATCHES, 2 * photographs.files)):
@@ -53,9 +56,9 @@ def translator_examples(high: HighAutoencoder, photographs: PhotographSet, *, se
 
 @torch.no_grad()
 def start_translator(translator: Translator, examples: Examples, dct: DctBasis | None) -> float:
-    """Fit the linear path of a translator, and return the mean R^2 over pixels."""
+    """Set the linear path of a translator to its least-squares fit, and return the mean R^2 over pixels."""
     if isinstance(translator.linear, DctSynthesis):
-        assert dct is not None, "Architecture checks that a DCT path has a DCT latent"
+        assert dct is not None, "Architecture has checked that a head with a DCT path has a DCT latent"
         translator.linear.start(dct.order, dct.colours, dct.mean)
         return _fit_by_dct(translator, translator.linear, examples)
     fit = neighbour_fit(examples.around, examples.target, edges=len(translator.linear_edges.weight))
@@ -69,7 +72,7 @@ def start_translator(translator: Translator, examples: Examples, dct: DctBasis |
 
 
 def _fit_by_dct(translator: Translator, linear: DctSynthesis, examples: Examples) -> float:
-    """Set LANCZOS within the cell first, then fit edges to the taps that lie in the neighbours."""
+    """Set the DCT path to the LANCZOS taps within a cell, fit the edge features to the remaining error; return R^2."""
     linear.inverse.copy_(_lanczos_half() @ dct_matrix().T)
     cells = examples.around[:, : len(linear.gain), None, None]
     straight = F.pixel_unshuffle(linear(cells.to(linear.gain.device)).cpu(), _HALF_STRIDE_PX).flatten(1)
@@ -82,7 +85,7 @@ def _fit_by_dct(translator: Translator, linear: DctSynthesis, examples: Examples
 
 
 def _lanczos_half() -> Tensor:
-    """Return the taps (8, 16) of Pillow's LANCZOS to half the side that lie within a block, far from any border."""
+    """Return the matrix (8, 16) by which Pillow's LANCZOS halves one axis of a block, from taps within the block."""
     taps = np.eye(5 * BLOCK_PX, dtype=np.float32)
     halved = Image.fromarray(taps).resize((len(taps), len(taps) // 2), Image.Resampling.LANCZOS)
     within = np.array(halved)[2 * _HALF_STRIDE_PX : 3 * _HALF_STRIDE_PX, 2 * BLOCK_PX : 3 * BLOCK_PX]

@@ -1,7 +1,7 @@
-"""Triton kernels of fast_layers.py, for training on a GPU. All channels of a place lie together: `x[p, c]`.
+"""The Triton kernels of fast_layers.py, for training on a GPU. Tensors are channels_last: `x[p, c]`, p over B H W.
 
-One program computes P places and C channels. A program that sums takes several blocks of places before it adds to the
-shared result.
+One program computes P pixels and C channels. In kernels that sum over pixels, a program sums several blocks of P pixels
+before it adds its sum to the shared result atomically.
 """
 
 import triton

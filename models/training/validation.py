@@ -1,4 +1,4 @@
-"""Rate-distortion on validation pictures during training. The figure to watch is BD-rate against JPEG."""
+"""Rate-distortion of an autoencoder on validation pictures during training: BD-rates against JPEG, and scores."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _WIDE_RANGE = rd.ScoreRange(low=28.0, high=38.0, shortest=0.5)
 
 @dataclass(frozen=True)
 class Scored:
-    """Bytes of one file or bitstream, and both scores of the decoded picture."""
+    """The bytes of one file or bitstream, and the PSNR in dB and the SSIMULACRA2 of its picture."""
 
     size_bytes: int
     psnr: float
@@ -51,17 +51,20 @@ class _Picture:
 
 
 class Watch:
-    """A dozen validation pictures and a dozen training pictures: the gap between them shows overfitting."""
+    """Scores an autoencoder on 12 validation and 12 training pictures; the difference shows overfitting."""
 
     def __init__(self, options: TrainOptions, *, size_px: int) -> None:
-        """Take every n-th picture of `options.valid` and of the training folders."""
+        """Read the pictures, evenly spread over those in `options.valid` and over those in the training folders."""
         assert options.valid is not None, "there is nothing to watch without validation pictures"
         trained = [file for folder in options.data for file in training_files(folder)][: options.limit]
         self._valid = CodecValidation(pictures_in(options.valid), size_px=size_px)
         self._trained = CodecValidation(tuple(trained), size_px=size_px)
 
     def score(self, model: HighAutoencoder | MediumAutoencoder) -> dict[str, float]:
-        """Return the figures; `bd_jpeg_gap` is by how much validation pictures fare worse than training pictures."""
+        """Return the validation figures of `CodecValidation`, with the BD-rate on training pictures.
+
+        `bd_jpeg_trained` is the latter, and `bd_jpeg_gap` the BD-rate on validation pictures minus it.
+        """
         figures, trained = self._valid.score(model), self._trained.score(model)
         figures["bd_jpeg_trained"] = trained["bd_jpeg"]
         figures["bd_jpeg_gap"] = figures["bd_jpeg"] - trained["bd_jpeg"]
@@ -69,16 +72,16 @@ class Watch:
 
 
 class CodecValidation:
-    """A fixed handful of pictures with their JPEG curves."""
+    """Scores an autoencoder against JPEG on up to 12 fixed pictures."""
 
     def __init__(self, files: tuple[PictureFile, ...], *, size_px: int) -> None:
-        """Take every n-th of the files, `PICTURES` in all."""
+        """Read 12 pictures evenly spread over `files`, or all where there are fewer, and measure their JPEG curves."""
         chosen = files[:: max(1, len(files) // PICTURES)][:PICTURES]
         self._pictures = [_picture(reference(file, size_px)) for file in chosen]
 
     @torch.no_grad()
     def score(self, model: HighAutoencoder | MediumAutoencoder) -> dict[str, float]:
-        """Return median BD-rates against JPEG (per cent), mean bits per pixel and scores at the watched qualities."""
+        """Return median BD-rates against JPEG in per cent, and the mean bpp, PSNR and SSIMULACRA2 at `QUALITIES`."""
         rows = [[_point(model, picture, quality) for quality in QUALITIES] for picture in self._pictures]
         figures = {
             "bd_jpeg": self._bd_rate(rows, "psnr", _WIDE_RANGE),
@@ -118,7 +121,7 @@ def _picture(pixels: NDArray[np.uint8]) -> _Picture:
 
 
 def jpeg_curve(pixels: NDArray[np.uint8]) -> rd.Curve:
-    """Return bytes and PSNR of the picture as an optimised, progressive JPEG."""
+    """Return the rate-distortion curve (bytes, PSNR) of the picture as optimised, progressive JPEGs."""
     return rd.curve(rd.RatePoint(size_bytes, psnr_db(pixels, decoded)) for size_bytes, decoded in _jpegs(pixels))
 
 

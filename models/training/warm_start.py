@@ -1,4 +1,4 @@
-"""Fill networks from a stage of this run, or from a weights file."""
+"""Load weights into networks before training: from an earlier stage of the same run, or from a weights file."""
 
 from __future__ import annotations
 
@@ -19,15 +19,18 @@ _INDEXES = "hyperprior.indexes."
 
 
 class UnfitStartError(Exception):
-    """The weights to start from belong to another architecture."""
+    """The weights file to start from has tensors of other shapes than the networks."""
 
 
 class StageMissingError(Exception):
-    """An earlier stage was not trained in this run, and no weights file was named to take its networks from."""
+    """The run lacks an earlier stage whose networks are needed, and no weights file was named to replace it."""
 
 
 def fill(networks: nn.Module, run: Path, *, start: Path | None) -> None:
-    """Fill networks with the averaged weights of the run's stage that trains them, or from the file `start`."""
+    """Load the averaged weights of the latest stage in `run` that trains these networks, else the file `start`.
+
+    Raises `StageMissingError` where there is neither, and `UnfitStartError` as `warm_start` does.
+    """
     for stage, prefix in _homes(networks):
         if has_averaged(run / stage):
             averaged = load_kept(run / stage, AVERAGED).tensors
@@ -36,14 +39,16 @@ def fill(networks: nn.Module, run: Path, *, start: Path | None) -> None:
             return
     if start is None:
         stage = _homes(networks)[0][0]
-        raise StageMissingError(f"stage {stage} is not in {run}; name a weights file by --from")
+        raise StageMissingError(
+            f"stage {stage} has not been trained in {run}: train it first, or name weights by --from"
+        )
     warm_start(networks, start)
 
 
 def warm_start(networks: nn.Module, weights: Path) -> None:
-    """Fill networks from a weights file that `models.checkpoint` accepts. Raises `UnfitStartError`.
+    """Load a weights file into networks that may have additional parts. Raises `UnfitStartError`.
 
-    Blocks that the file lacks start as the identity; anything else that it lacks stays unchanged.
+    A residual block that is missing in the file becomes the identity; other missing parameters keep their values.
     """
     tensors, prefix = load_file(weights), _prefix(networks)
     state = networks.state_dict()
@@ -53,7 +58,7 @@ def warm_start(networks: nn.Module, weights: Path) -> None:
         if prefix + name in tensors:
             _copy(state[name], tensors[prefix + name], prefix + name)
         elif ".narrow." in name:
-            state[name].zero_()  # a missing block starts as the identity
+            state[name].zero_()  # with a zero last layer, a residual block is the identity
     for name, part in networks.named_modules():
         if isinstance(part, ScaleIndexes):
             integers = [tensors[f"{prefix}{name}.{one}"].float() for one in INTEGER_PARTS]
@@ -70,7 +75,10 @@ def _copy(own: Tensor, stored: Tensor, name: str) -> None:
 
 
 def _homes(networks: nn.Module) -> tuple[tuple[str, str], ...]:
-    """Return the stages that train these networks, latest first, each with the prefix of their names there."""
+    """Return (stage, prefix) for each stage that trains these networks, latest first.
+
+    `prefix` begins the names of their parameters in that stage's weights.
+    """
     if isinstance(networks, MediumAutoencoder):
         return (("medium", ""),)
     if isinstance(networks, LightNetworks):
