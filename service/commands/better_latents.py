@@ -9,6 +9,7 @@ import asyncio
 import json
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 
@@ -36,6 +37,7 @@ from service.store.generation_store import GenerationStore
 from service.store.latent_store import LatentStore
 from service.store.servers import Servers
 from service.upstream.origin_client import Limits, OriginClient
+from service.upstream.source_reader import SourceReader
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,7 +143,13 @@ def _sources(order: RefineOrder, settings: Settings, closing: AsyncExitStack) ->
         back_off=BackOff(sleep=asyncio.sleep),
         requests=order.origin_requests,
     )
-    return UnchangedSources(client, limits=ImageLimits(settings.source_pixels), request_limits=request_limits)
+    reader = SourceReader(
+        ImageLimits(settings.source_pixels),
+        threads=closing.enter_context(ThreadPoolExecutor(1, "source")),
+        cpu_s=settings.source_s,
+    )
+    closing.callback(reader.close)
+    return UnchangedSources(client, reader=reader, request_limits=request_limits)
 
 
 def _summary(tally: SweepTally, *, seconds: float) -> str:

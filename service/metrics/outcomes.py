@@ -56,7 +56,7 @@ class SweepOutcome(StrEnum):
     SUPERSEDED = "superseded"
     """A purge, a fill or another edge changed the record during the search, so the new latent was discarded."""
     FAILED = "failed"
-    """The codec failed."""
+    """The codec failed, or the machine was too busy to read the source file."""
     ORIGIN_FAILED = "origin_failed"
     """The origin did not send the file."""
     CHANGED = "changed"

@@ -6,16 +6,14 @@ import asyncio
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from models.config import HIGH_PX
 from models.picture_array import Pixels
-from service.errors import OriginError, PictureTooLarge, SourceError
+from service.errors import OriginError, PictureTooLarge, QueueFull, SourceError
 from service.metrics.outcomes import SweepOutcome
 from service.records.record import Record, source_digest
 from service.refine.pace import BackOff, Pace
-from service.render import image_file
-from service.render.image_file import ImageLimits
 from service.rules.origin_refused import OriginRefused
 from service.upstream.origin_client import OriginClient
+from service.upstream.source_reader import WAITING_CAP, SourceReader
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +29,10 @@ class RequestLimits:
 class UnchangedSources:
     """Fetches sources from the origin at a limited rate."""
 
-    def __init__(self, origin: OriginClient, *, limits: ImageLimits, request_limits: RequestLimits) -> None:
+    def __init__(self, origin: OriginClient, *, reader: SourceReader, request_limits: RequestLimits) -> None:
         self._origin = origin
-        self._limits = limits
+        self._reader = reader
+        self._reading = asyncio.Semaphore(WAITING_CAP)
         self._request_limits = request_limits
         self._asking = asyncio.Semaphore(request_limits.requests)
 
@@ -48,9 +47,12 @@ class UnchangedSources:
         if source_digest(body) != record.source_digest:
             return SweepOutcome.CHANGED
         try:
-            return await asyncio.to_thread(self._read, body)
+            async with self._reading:
+                return (await self._reader.prepare(body)).high
         except SourceError:
             return SweepOutcome.UNUSABLE
+        except QueueFull:
+            return SweepOutcome.FAILED
 
     async def _body(self, image_id: str) -> bytes | SweepOutcome:
         try:
@@ -72,7 +74,3 @@ class UnchangedSources:
             self._request_limits.back_off.record_failure()
         else:
             self._request_limits.back_off.reset()
-
-    def _read(self, body: bytes) -> Pixels:
-        (high,) = image_file.read_squares(body, (HIGH_PX,), limits=self._limits).pixels
-        return high

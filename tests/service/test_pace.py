@@ -1,20 +1,26 @@
 """The rate limit and the back-off of a sweep. The tests move the clock, so that nothing waits in real time."""
 
 import asyncio
+import sys
 import threading
 from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from service.metrics.outcomes import SweepOutcome
 from service.metrics.telemetry import Telemetry
+from service.records.record import source_digest
 from service.refine.pace import LONGEST_WAIT_S, BackOff, Pace
 from service.refine.unchanged_source import RequestLimits, UnchangedSources
 from service.render.image_file import ImageLimits
 from service.upstream.origin_client import Fetched, Limits, OriginClient
+from service.upstream.source_reader import SourceReader
 from tests.service.filled_cache import FilledCache
 from tests.service.scripted_origin import Reply
+from tests.service.test_large_sources import LARGE, children
 
 
 class Clock:
@@ -58,8 +64,13 @@ def with_sources(cache: FilledCache, clock: Clock, story: Story, *, per_minute: 
             back_off=BackOff(sleep=clock.sleep),
             requests=requests,
         )
-        await story(UnchangedSources(client, limits=ImageLimits(10**7), request_limits=request_limits), client)
-        await client.close()
+        with ThreadPoolExecutor(1) as threads:
+            reader = SourceReader(ImageLimits(4000 * 4000), threads=threads, cpu_s=60)
+            try:
+                await story(UnchangedSources(client, reader=reader, request_limits=request_limits), client)
+            finally:
+                reader.close()
+                await client.close()
 
     asyncio.run(told())
 
@@ -133,6 +144,20 @@ def test_a_source_that_is_now_too_large_is_unusable(cache: FilledCache) -> None:
         assert await sources.high(cache.record("cat")) is SweepOutcome.UNUSABLE
 
     with_sources(cache, Clock(), story)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at children in /proc")
+def test_a_large_source_is_read_in_a_child(cache: FilledCache) -> None:
+    cache.origin.script("/wall", Reply(LARGE))
+    record = replace(cache.record("wall"), source_digest=source_digest(LARGE))
+
+    async def story(sources: UnchangedSources, _client: BusyMeter) -> None:
+        assert not children()
+        assert not isinstance(await sources.high(record), SweepOutcome)
+        assert len(children()) == 1
+
+    with_sources(cache, Clock(), story)
+    assert not children(), "it outlives the sweep"
 
 
 def test_passes_takes_a_turn_only_if_one_is_due() -> None:
