@@ -1,4 +1,4 @@
-"""All settings of the edge: name, default, unit and help. All faults of the environment are reported together."""
+"""All settings of the edge: name, default, unit and help. All invalid settings are reported together."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def _setting(default: Any, unit: str, sentence: str, **bounds: Any) -> Any:  # n
 def _token(secret: SecretStr) -> SecretStr:
     token = secret.get_secret_value()
     if not token.isascii() or not token.isprintable() or token != token.strip():
-        raise ValueError("must be printable ASCII without spaces around it")
+        raise ValueError("the token must be printable ASCII without spaces at its ends")
     return secret
 
 
 Token = Annotated[SecretStr, AfterValidator(_token)]
-"""A secret. Neither logs nor statistics show it."""
+"""A secret token. Logs and statistics never contain it."""
 NO_TOKEN = SecretStr("")
 
 
@@ -57,241 +57,299 @@ def _refine_for(text: str) -> str:
 
 
 class Settings(BaseSettings):
-    """The settings of one edge. A time or a size of 0 turns its feature off."""
+    """The settings of one edge, read from environment variables with the prefix EDGE_."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, extra="ignore", frozen=True)
 
     origin: Annotated[str, AfterValidator(read_origin)] = _setting(
-        ..., "address", "The address of the origin. The image id is appended to it. Required."
+        ..., "address", "URL of the origin. A picture is fetched from this URL plus a slash and the image id. Required."
     )
     parent: Annotated[str, AfterValidator(read_parent)] = _setting(
         "",
         "address",
-        "The address of a parent edge. It is asked for a latent before the origin is asked for the picture. "
-        "Empty: no parent.",
+        "URL of a parent edge. On a miss, a latent is requested from the parent. The picture is requested from the "
+        "origin only if the parent sends no usable latent. Empty: no parent.",
     )
     parent_token: Token = _setting(
-        NO_TOKEN, "text", "The token that the edge sends to its parent: the parent's EDGE_LATENT_TOKEN."
+        NO_TOKEN,
+        "text",
+        "Token that the edge sends to its parent. It must equal the parent's EDGE_LATENT_TOKEN. Required with "
+        "EDGE_PARENT.",
     )
     parent_timeout_s: float = _setting(10.0, "s", "Timeout of a whole fetch from the parent.", gt=0, le=600)
     parent_retry_s: float = _setting(
-        1.0, "s", "Back-off of a parent that was down or too slow: it is not asked for this long.", ge=0, le=3600
+        1.0,
+        "s",
+        "Back-off after the parent was down or too slow: it gets no requests for this long. 0: no back-off.",
+        ge=0,
+        le=3600,
     )
     redis_url: Annotated[str, AfterValidator(read_store)] = _setting(
         "",
         "address",
-        "The Redis or Valkey to use, with redis+cluster:// for a cluster. Empty: the edge starts an embedded Valkey.",
+        "URL of the Redis or Valkey that stores the latents, or of a cluster with the scheme redis+cluster://. Empty: "
+        "the edge starts an embedded Valkey.",
     )
-    store_bytes: int = _setting(256 * 2**20, "bytes", "Memory of the embedded Valkey.", ge=4 * 2**20)
+    store_bytes: int = _setting(
+        256 * 2**20, "bytes", "Memory limit of the embedded Valkey. Ignored with EDGE_REDIS_URL.", ge=4 * 2**20
+    )
     latent_token: Token = _setting(
         NO_TOKEN,
         "text",
-        "The token for `/latent/<id>`, sent as `Authorization: Bearer` by child edges. Empty: no latents are served.",
+        "Token that child edges must send as `Authorization: Bearer` to get `/latent/<id>`. Empty: the edge serves no "
+        "latents.",
     )
     admin_token: Token = _setting(
-        NO_TOKEN, "text", "The token for purges, which clients send as `Authorization: Bearer`. Empty: purging is off."
+        NO_TOKEN, "text", "Token that clients must send as `Authorization: Bearer` to purge. Empty: purging is off."
     )
     store_timeout_s: float = _setting(1.0, "s", "Timeout of a store command.", gt=0, le=60)
     store_retry_s: float = _setting(
-        1.0, "s", "Back-off of a store that timed out: it is not asked for this long.", ge=0, le=3600
+        1.0,
+        "s",
+        "Back-off after a store command timed out: no commands are sent for this long, and pictures are served from "
+        "the origin. 0: no back-off.",
+        ge=0,
+        le=3600,
     )
-    device: Device = _setting("auto", "name", "The device of the networks: auto, cpu or cuda.")
+    device: Device = _setting(
+        "auto", "name", "Device that runs the networks: cpu, cuda, or auto (a GPU if there is one)."
+    )
     head: Head = _setting(
         "auto",
         "name",
-        "The network that decodes the 344 picture: cpu (light), gpu (better), or auto, which follows the device.",
+        "Decoder network of the 344 picture: cpu (fast), gpu (better quality, more work), or auto (the one for the "
+        "device in use).",
     )
     lost_head: LostHead = _setting(
         "cpu",
         "name",
-        "The network that decodes the 344 picture after the GPU has failed: cpu (light), or same (as before).",
+        "Decoder network of the 344 picture when the CPU takes over from a failed GPU: cpu (the fast one), or same "
+        "(the one used before).",
     )
     decoder: Decoder = _setting(
         "auto",
         "name",
-        "Where the codec runs: on a thread of each worker, in one process for all workers, or auto, which takes the "
-        "process if there is a GPU.",
+        "Where the codec runs: thread (in each worker), process (one process for all workers), or auto (process if "
+        "there is a GPU, otherwise thread).",
     )
     kernels: Annotated[str, AfterValidator(_kernels)] = _setting(
         "auto",
         "formats",
-        "Number formats of the codec's products: auto (the fastest, measured at start), float32, bfloat16, or a list "
-        "such as exact=int8,heads=float32,analysis=bfloat16. Formats missing from the list are measured.",
+        "Number formats in which the codec multiplies matrices: auto (the fastest, measured at start), float32, "
+        "bfloat16, or a list by part of the codec, such as exact=int8,heads=float32,analysis=bfloat16. For a part "
+        "that the list does not name, the fastest is measured.",
     )
-    weights: FilePath | None = _setting(None, "path", "A weights file. Empty: the released weights.")
+    weights: FilePath | None = _setting(
+        None, "path", "Path of the weights file of the networks. Empty: the weights of this release."
+    )
     previous_weights: FilePath | None = _setting(
-        None, "path", "The previous weights file. Its latents in the store are still decoded and served."
+        None,
+        "path",
+        "Path of the weights file that the edges used before. Latents of these weights in the store are still decoded "
+        "and served. Empty: none.",
     )
     reencode_per_minute: float = _setting(
         60.0,
         "pictures",
-        "With EDGE_PREVIOUS_WEIGHTS: maximum number of latents that a worker re-encodes a minute, after hits. 0: none.",
+        "With EDGE_PREVIOUS_WEIGHTS: maximum number of old latents per minute that a worker re-encodes with the new "
+        "weights after hits. 0: none.",
         ge=0,
         le=1e6,
     )
     foreign_hold_s: int = _setting(
         3600,
         "s",
-        "How long after its encode a latent of unknown weights stays in the store. 0: it is overwritten at once.",
+        "How long after its encode a latent of unknown weights is kept in the store for other edges that may use it. "
+        "0: it is overwritten at once.",
         ge=0,
         le=2**31,
     )
     quality: Annotated[Quality | None, NoDecode, BeforeValidator(_quality)] = _setting(
         None,
         "0..63 or auto:0..100",
-        "Quality of new latents. auto:70 chooses for each picture the lowest quality that scores SSIMULACRA2 70. "
-        "Empty: the default of the weights.",
+        "Quality of new latents, from 0 to 63. auto:70 chooses for each picture the lowest quality that scores "
+        "SSIMULACRA2 70. Empty: the default quality of the weights file.",
     )
     refine: int = _setting(
         0,
         "steps",
-        "Steps of the search for a better latent, which runs after a miss while the codec is idle. Recommended: 40 on "
-        "a CPU, 400 on a GPU. 0: no search.",
+        "Number of steps of the search for a better latent of a picture, which runs after a miss while the codec is "
+        "idle. Recommended: 40 on a CPU, 400 on a GPU. 0: no search.",
         ge=0,
         le=REFINEMENT_CAP,
     )
     refine_for: Annotated[str, AfterValidator(_refine_for)] = _setting(
         "auto",
         "heads",
-        "The heads whose pictures the search improves, with weights such as "
-        "high-gpu=0.55,high-cpu=0.45,medium=0.2. auto: the head in use.",
+        "The decoder networks (heads) for whose pictures the search improves a latent, with weights, such as "
+        "high-gpu=0.55,high-cpu=0.45,medium=0.2. auto: the 344 head in use, and the 172 picture with a small weight.",
     )
     refine_batch: int = _setting(
-        16, "pictures", "Maximum number of pictures in one search on a GPU. On a CPU it is one.", ge=1, le=1024
+        16,
+        "pictures",
+        "Maximum number of pictures that one search improves together on a GPU. On a CPU it is always one.",
+        ge=1,
+        le=1024,
     )
     refine_items: int = _setting(
-        64, "pictures", "Maximum number of searches that may wait. Further pictures keep their first latent.", ge=1
+        64,
+        "pictures",
+        "Maximum number of pictures that wait for a search. Further pictures keep their first latent.",
+        ge=1,
     )
-    # Measured: two threads on two busy cores wait for each other and take 20 times as long. More workers use more
-    # cores better.
-    threads: int = _setting(1, "threads", "Threads for the networks of each worker.", ge=1, le=1024)
+    # Measured: two threads on two busy cores wait for each other and take 20 times as long as one. More workers make
+    # better use of more cores.
+    threads: int = _setting(
+        1, "threads", "Number of CPU threads that each worker uses for the networks.", ge=1, le=1024
+    )
     queue_items: int = _setting(
         512,
         "pictures",
-        "Maximum number of waiting decodes, and as many encodes. Beyond it, a hit gets 503, and a miss the resized "
-        "source.",
+        "Maximum number of decodes that wait for the codec, and also of encodes. Beyond it, a hit is answered with "
+        "503, and a miss with the origin's picture, resized and not stored.",
         ge=1,
     )
     queue_wait_s: float = _setting(
         1.0,
         "s",
-        "Maximum expected wait for the codec. Beyond it, a hit is answered with 503, and a miss with the resized "
-        "source. 0: no limit.",
+        "Maximum expected wait for the codec. Beyond it, a hit is answered with 503, and a miss with the origin's "
+        "picture, resized and not stored. 0: no limit.",
         ge=0,
     )
     waiters: int = _setting(
         4096,
         "requests",
-        "Maximum number of requests that wait for another request's fetch (collapsed requests). Further ones get 503.",
+        "Maximum number of requests per worker that wait for another request's fetch of the same picture (collapsed "
+        "requests). Further ones get 503.",
         ge=1,
     )
     hot_bytes: int = _setting(
         64 * 2**20,
         "bytes",
-        "Size of each worker's in-memory cache of picture files. 0: no such cache, every hit is decoded.",
+        "Size of each worker's in-memory cache of encoded picture files (JPEG and others). 0: no such cache; every hit "
+        "is decoded.",
         ge=0,
     )
     batch_items: int = _setting(
-        16, "pictures", "Maximum number of pictures decoded in one batch on a GPU. On a CPU it is one.", ge=1, le=1024
+        16,
+        "pictures",
+        "Maximum number of pictures decoded in one batch on a GPU. On a CPU it is always one.",
+        ge=1,
+        le=1024,
     )
     miss: Miss = _setting(
         "latent",
         "name",
-        "What a miss is answered with: latent (the decoded latent, after its encode) or source (the resized source, "
-        "while the encode runs in the background).",
+        "How a miss is answered: latent (the picture is encoded, and the response is decoded from the latent, like a "
+        "later hit) or source (at once with the origin's picture, resized, while the encode runs in the background).",
     )
     miss_items: int = _setting(
         64,
         "pictures",
-        "With EDGE_MISS=source: maximum number of encodes that wait. Beyond it, a picture is served and not stored.",
+        "With EDGE_MISS=source: maximum number of pictures that wait for their encode. Further ones are served but not "
+        "stored.",
         ge=1,
     )
     admission_s: int = _setting(
         0,
         "s",
-        "Encode a picture only at its second request within this many seconds. 0: encode it at the first.",
+        "Encode and store a picture only at its second request within this many seconds. 0: at its first request.",
         ge=0,
         le=2**31,
     )
     default_ttl_s: int = _setting(
-        3600, "s", "Freshness lifetime if the origin names none. 0: stale at once.", ge=0, le=2**31
+        3600, "s", "Freshness lifetime of a picture if the origin names none. 0: stale at once.", ge=0, le=2**31
     )
     min_ttl_s: int = _setting(
         0,
         "s",
-        "Minimum freshness lifetime of a storable picture. It overrides a shorter one of the origin. 0: no minimum.",
+        "Minimum freshness lifetime of a picture that may be stored. It overrides a shorter lifetime of the origin. "
+        "0: no minimum.",
         ge=0,
         le=2**31,
     )
     max_ttl_s: int = _setting(
         0,
         "s",
-        "Greatest freshness lifetime, even if the origin names a longer one. 0: no limit.",
+        "Maximum freshness lifetime, even if the origin names a longer one. 0: no maximum.",
         ge=0,
         le=2**31,
     )
     heuristic_fraction: float = _setting(
         0.0,
         "fraction",
-        "Freshness lifetime as a fraction of the time since Last-Modified, if the origin names none (RFC 9111 4.2.2). "
-        "0: off.",
+        "If the origin names no lifetime, use this fraction of the time since Last-Modified (RFC 9111 4.2.2). 0: off, "
+        "EDGE_DEFAULT_TTL_S applies.",
         ge=0,
         le=1,
     )
     ttl_jitter: float = _setting(
         0.0,
         "fraction",
-        "Randomly shorten a lifetime that the origin did not name, by up to this fraction.",
+        "Shorten each lifetime that the origin does not name by a random fraction, up to this one, so that pictures do "
+        "not all become stale at once. 0: off.",
         ge=0,
         le=1,
     )
     swr_s: int = _setting(
         0,
         "s",
-        "How long a stale picture is served while it is revalidated, if the origin does not say.",
+        "How long after its lifetime a stale picture is served while it is revalidated, if the origin does not send "
+        "stale-while-revalidate. 0: not at all.",
         ge=0,
         le=2**31,
     )
     sie_s: int = _setting(
         86400,
         "s",
-        "How long a stale picture is served while the origin fails, if the origin does not say.",
+        "How long after its lifetime a stale picture is served while the origin fails, if the origin does not send "
+        "stale-if-error. 0: not at all.",
         ge=0,
         le=2**31,
     )
     hold_off_s: float = _setting(
         1.0,
         "s",
-        "Back-off after a failed revalidation: the stale picture is served for this long without asking the origin.",
+        "Back-off after a failed revalidation: for this long, the stale picture is served without a request to the "
+        "origin. 0: no back-off.",
         ge=0,
         le=3600,
     )
     negative_ttl_s: Annotated[NegativeTtls, NoDecode, BeforeValidator(read_negative_ttls)] = _setting(
         NegativeTtls((("404", 60), ("410", 60))),
         "s by status",
-        "Lifetime of negative cache entries if the origin names none, by status or class, such as 404=60,5xx=2. "
-        "0: no negative caching.",
+        "Lifetimes of negative cache entries if the origin names none, by status or class of statuses, such as "
+        "404=60,5xx=2. 0: no negative caching.",
     )
     forward: Annotated[Forward, NoDecode, BeforeValidator(read_forward)] = _setting(
         Forward(),
         "fields",
-        "Request fields that the edge forwards to the origin, separated by commas. all: every field except withheld "
-        "ones, such as secrets. none: no field.",
+        "Names of request fields that the edge forwards to the origin, separated by commas. all: every field except "
+        "hop-by-hop fields and fields that may carry secrets, identify a client or select another resource. none: no "
+        "field.",
     )
-    origin_timeout_s: float = _setting(10.0, "s", "Timeout of a whole fetch from the origin.", gt=0, le=600)
-    source_bytes: int = _setting(20_000_000, "bytes", "Maximum size of a file from the origin.", ge=1, le=2**31)
+    origin_timeout_s: float = _setting(
+        10.0, "s", "Timeout of a whole fetch from the origin, redirects included.", gt=0, le=600
+    )
+    source_bytes: int = _setting(
+        20_000_000, "bytes", "Maximum size of a file from the origin. Larger ones get 413.", ge=1, le=2**31
+    )
     source_pixels: int = _setting(
-        64_000_000, "pixels", "Maximum number of pixels of a picture from the origin.", ge=1, le=2**31
+        64_000_000,
+        "pixels",
+        "Maximum width times height of a picture from the origin. Larger ones get 413.",
+        ge=1,
+        le=2**31,
     )
     source_s: int = _setting(
         10,
         "s",
-        "Processor time to read a large or unusual file of the origin; beyond it, it is too large.",
+        "Maximum CPU time to decode a large or unusual file of the origin. A file that takes more gets 413.",
         ge=1,
         le=600,
     )
     request_timeout_s: float = _setting(
-        10.0, "s", "Timeout of receiving a whole request from a client, answered with 408. 0: no limit.", ge=0, le=3600
+        10.0, "s", "Timeout for receiving a whole request from a client, answered with 408. 0: no limit.", ge=0, le=3600
     )
     idle_timeout_s: float = _setting(
         75.0, "s", "Keep-alive timeout: how long a connection waits for its next request. 0: no limit.", ge=0, le=86400
@@ -299,19 +357,19 @@ class Settings(BaseSettings):
     send_timeout_s: float = _setting(
         60.0,
         "s",
-        "Timeout of a client that reads nothing of its response. The connection is then closed. 0: no limit.",
+        "Timeout of a client that reads no bytes of its response. Its connection is then closed. 0: no limit.",
         ge=0,
         le=3600,
     )
     header_bytes: int = _setting(
         32768,
         "bytes",
-        "Maximum size of a request's head, with its request line. Larger ones get 431.",
+        "Maximum size of the request line and the header fields of a request together. Larger ones get 431.",
         ge=1024,
         le=2**24,
     )
     header_fields: int = _setting(
-        100, "fields", "Maximum number of header fields of a request. More get 431.", ge=1, le=100_000
+        100, "fields", "Maximum number of header fields of a request. Requests with more get 431.", ge=1, le=100_000
     )
     connections: int = _setting(
         0,
@@ -323,34 +381,35 @@ class Settings(BaseSettings):
     admin_port: int = _setting(
         0,
         "port",
-        "Port of health checks, metrics, statistics and the status page. 0: the picture port.",
+        "Separate port for health checks, metrics, statistics and the status page. 0: the port of the pictures.",
         ge=0,
         le=65535,
     )
     access_log: float = _setting(
         0.0,
         "fraction",
-        "Fraction of requests logged as JSON lines on stdout. Above 0, every 5xx is logged.",
+        "Fraction of requests that are logged as JSON lines on stdout. If it is above 0, every 5xx is logged. 0: no "
+        "access log.",
         ge=0,
         le=1,
     )
     log_level: LogLevel = _setting(
         "info",
         "name",
-        "Minimum level of the log on stderr: debug, info, warning or error. debug adds a line for each freshness "
-        "decision.",
+        "Minimum level of the messages logged on stderr: debug, info, warning or error. debug adds a line for each "
+        "freshness decision.",
     )
     drain_delay_s: float = _setting(
         0.0,
         "s",
-        "How long after SIGTERM the edge still accepts new requests while /readyz says that it is not ready.",
+        "How long after SIGTERM the edge still accepts new requests, while /readyz already answers 503. 0: not at all.",
         ge=0,
         le=3600,
     )
     drain_s: int = _setting(
         30,
         "s",
-        "How long requests and fills in progress may take after EDGE_DRAIN_DELAY_S, before they are cancelled.",
+        "How long requests and fills in progress may continue after EDGE_DRAIN_DELAY_S before they are cancelled.",
         ge=0,
         le=3600,
     )
@@ -364,7 +423,7 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _has_a_token_for_its_parent(self) -> Self:
         if self.parent and not self.parent_token.get_secret_value():
-            raise ValueError("EDGE_PARENT needs EDGE_PARENT_TOKEN: the EDGE_LATENT_TOKEN of the parent")
+            raise ValueError("EDGE_PARENT needs EDGE_PARENT_TOKEN, which is the EDGE_LATENT_TOKEN of the parent")
         return self
 
     def environment(self) -> dict[str, str]:
@@ -379,7 +438,7 @@ def _written(value: object) -> str:
 
 @dataclass(frozen=True)
 class SettingRow:
-    """A row of the table in docs/operations.md."""
+    """One setting as a row of the table in docs/operations.md."""
 
     name: str
     default: str
@@ -399,11 +458,11 @@ def table() -> list[SettingRow]:
 
 
 def read_settings(**given: object) -> Settings:
-    """Read the settings from the environment; `given` overrides it. Raises SettingsError with every fault."""
+    """Read the settings from the environment. `given` overrides them. Raises SettingsError with all invalid ones."""
     try:
         return Settings(**given)  # type: ignore[arg-type]
     except ValidationError as error:
-        # The message quotes no value, because an address may hold a password.
+        # The message quotes no value of a setting, because an address may contain a password.
         raise SettingsError(
             [f"{_variable(fault['loc'])}: {fault['msg'].removeprefix('Value error, ')}" for fault in error.errors()]
         ) from None

@@ -1,4 +1,4 @@
-"""The quality of new latents: a fixed one, or for each picture the lowest that reaches a score. No I/O."""
+"""Parse the setting EDGE_QUALITY: a fixed quality, or the lowest quality that reaches a target score. No I/O."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ BEST_SCORE = 100.0
 
 @dataclass(frozen=True, slots=True)
 class TargetScore:
-    """Choose for each picture the lowest quality whose decoded 344 picture reaches this score."""
+    """A quality setting: for each picture, the lowest quality whose decoded 344 picture reaches this score."""
 
     ssimulacra2: float
 
     def __str__(self) -> str:
-        """Return the text of the setting."""
+        """Return the setting as `read_quality` parses it, such as `auto:70`."""
         return AUTO + repr(self.ssimulacra2).removesuffix(".0")
 
 
@@ -26,13 +26,15 @@ Quality = int | TargetScore
 
 
 def read_quality(value: object) -> Quality:
-    """Parse a number or `auto:<ssimulacra2>`. Raises ValueError with a sentence for the operator."""
+    """Parse a number or `auto:<ssimulacra2>`. Raises ValueError with a message for the operator."""
     if isinstance(value, TargetScore):
         return value
     text = str(value).strip()
     quality = _target(text.removeprefix(AUTO)) if text.startswith(AUTO) else _number(text)
     if quality is None:
-        raise ValueError(f"must be 0 to {QUALITIES - 1}, or auto:<ssimulacra2> with a score of 0 to {BEST_SCORE:g}")
+        raise ValueError(
+            f"the value must be 0 to {QUALITIES - 1}, or auto:<ssimulacra2> with a score of 0 to {BEST_SCORE:g}"
+        )
     return quality
 
 
@@ -49,4 +51,4 @@ def _target(text: str) -> TargetScore | None:
         score = float(text)
     except ValueError:
         return None
-    return TargetScore(score) if 0 <= score <= BEST_SCORE else None  # NaN fails the comparison too
+    return TargetScore(score) if 0 <= score <= BEST_SCORE else None  # NaN also fails this comparison

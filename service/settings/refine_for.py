@@ -1,13 +1,13 @@
-"""The setting EDGE_REFINE_FOR: the heads whose pictures a search improves. No I/O."""
+"""Parse the setting EDGE_REFINE_FOR: the heads whose pictures a search improves. No I/O."""
 
 from __future__ import annotations
 
 from models.readers import Readers
 
 AUTO = "auto"
-"""The codec chooses: the 344 head in use, and with a small weight the 172 picture."""
+"""The value that lets the codec choose: the 344 head in use, and with a small weight the 172 picture."""
 
 
 def read_refine_for(text: str) -> Readers | None:
-    """Return the heads with their weights, or None if the codec chooses. Raises ReadersError."""
+    """Return the heads with their weights, or None for `auto`. Raises ReadersError if the text is malformed."""
     return None if text.strip() == AUTO else Readers.read(text)

@@ -1,6 +1,7 @@
 """Read large files in a child process, which can be killed when a file takes too much time or memory.
 
-The first large file starts the child, which then stays. Calls block: make them on a thread, one at a time.
+The first large file starts the child, which then waits for more files. `prepare` blocks, so it must be called on a
+thread, and only once at a time.
 """
 
 from __future__ import annotations
@@ -18,25 +19,25 @@ from service.upstream.source import Prepared
 from service.upstream.source_messages import ANSWER, ANSWER_CAP_BYTES, OUT_OF_MEMORY, QUESTION, unpack_answer
 
 BYTES_PER_PIXEL = 20
-"""Peak memory per pixel. WebP takes 17, the other formats up to 10 (measured with 62 megapixels)."""
+"""Peak memory of a decode per pixel. WebP takes 17 bytes, other formats up to 10 (measured with 62 megapixels)."""
 WAIT_PER_CPU = 4
-"""Wall-clock time allowed per second of CPU time. Assumed: the child is nice, so other work runs first."""
+"""Seconds of wall-clock time allowed per second of CPU time (assumed). The child has a low priority and has to wait."""
 BASE_BYTES = 256 * 2**20
-"""Address space for Python, numpy and Pillow (119 MiB measured), and for the file itself."""
+"""Address space of the child for Python, numpy and Pillow (119 MiB measured), and for the file itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChildLimits:
-    """The limits for reading one file."""
+    """The limits of the child for reading one file."""
 
     source_pixels: int
-    """The most pixels, width times height."""
+    """The most pixels of a picture, width times height."""
     cpu_s: int
-    """CPU time in seconds. Unlike wall-clock time, it does not depend on the other work of the machine."""
+    """The most CPU time in seconds. Unlike wall-clock time, it does not depend on the load of the machine."""
     wait_s: float
-    """Wall-clock time in seconds after which the edge gives up, for example because the CPUs are busy."""
+    """The most wall-clock time in seconds. Beyond it, the edge assumes that the CPUs are busy, and kills the child."""
     memory_bytes: int
-    """The address space of the child (RLIMIT_AS)."""
+    """The most address space of the child (RLIMIT_AS)."""
 
     @classmethod
     def for_pixels(cls, source_pixels: int, *, cpu_s: int) -> Self:
@@ -63,11 +64,11 @@ class ChildReader:
             raise self._classify_exit(child.returncode, is_late=is_late.is_set()) from error
         except ValueError as error:
             self.close()
-            raise DamagedPicture(f"its decoder gave an invalid answer: {error}") from error
+            raise DamagedPicture(f"the child that decoded the file sent an invalid answer: {error}") from error
         finally:
             timer.cancel()
             timer.join()
-            if is_late.is_set():  # the timer may have killed it just after its answer
+            if is_late.is_set():  # the timer may have killed the child just after it had answered
                 self.close()
 
     def interrupt(self) -> None:
@@ -81,7 +82,7 @@ class ChildReader:
         child, self._child = self._child, None
         if child is not None:
             child.kill()
-            child.communicate()  # waits, and closes the pipes even if they are full
+            child.communicate()  # waits until the child has exited, and closes its pipes even if they are full
 
     def _start_if_missing(self) -> subprocess.Popen[bytes]:
         if self._child is not None and self._child.poll() is not None:
@@ -98,13 +99,13 @@ class ChildReader:
         if is_late:
             return QueueFull("a large file was not read in time, because the CPUs were busy")
         if exit_code == -SIGXCPU:
-            return PictureTooLarge(f"not read within {self._limits.cpu_s} s of CPU time")
+            return PictureTooLarge(f"the file was not decoded within {self._limits.cpu_s} s of CPU time")
         if exit_code == OUT_OF_MEMORY:
-            return PictureTooLarge("out of memory while it was received or answered")
-        if exit_code == -SIGKILL:  # by an operator, or by Linux because the machine or the container lacks memory
+            return PictureTooLarge("the child ran out of memory while it received the file or sent its answer")
+        if exit_code == -SIGKILL:  # killed by an operator, or by Linux because the machine or container lacks memory
             return QueueFull("the child that read a large file was killed")
         if exit_code < 0:
-            return DamagedPicture(f"its decoder was killed by signal {-exit_code}")
+            return DamagedPicture(f"the child that decoded the file was killed by signal {-exit_code}")
         return QueueFull(f"the child that reads large files exited with status {exit_code}")
 
 
@@ -119,7 +120,7 @@ def _start(limits: ChildLimits) -> subprocess.Popen[bytes]:
         [sys.executable, "-m", "service.upstream.source_child", *map(str, numbers)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        # numpy would start threads, which take address space and have no work here.
+        # These variables stop numpy from starting threads, which would take address space and have nothing to do here.
         env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
     )
 
@@ -132,7 +133,7 @@ def _ask(child: subprocess.Popen[bytes], file: bytes) -> tuple[int, bytes]:
     child.stdin.flush()
     outcome, length = ANSWER.unpack(_read_exactly(child.stdout, ANSWER.size))
     if length > ANSWER_CAP_BYTES:
-        raise ValueError(f"an answer of {length} bytes")
+        raise ValueError(f"its length is {length} bytes; the limit is {ANSWER_CAP_BYTES}")
     return outcome, _read_exactly(child.stdout, length)
 
 

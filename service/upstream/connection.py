@@ -1,8 +1,8 @@
-"""One HTTP/1.1 connection that carries one GET at a time. h11 parses. Retries nothing, follows no redirects.
+"""One HTTP/1.1 connection that carries one GET at a time, parsed by h11. It retries nothing and follows no redirects.
 
 An origin may send surplus bytes: after the end of a response, or without a request. A client that reads ahead would
-take them for the response to its next request. So a connection is reused only if all of these conditions hold, checked
-in every layer that could buffer such bytes:
+treat them as the response to its next request. So a connection is reused only if all of these conditions hold. They are
+checked in every layer that could buffer surplus bytes:
 
     the response is complete, and h11 has no bytes left        RFC 9112 6.3
     no bytes have arrived since, here or in the kernel         RFC 9112 9.2
@@ -24,11 +24,11 @@ from typing import cast
 import h11
 import httpx
 
-HEAD_CAP_BYTES = 100 * 1024  # assumed; httpcore has the same limit
-INTERIM_ANSWERS = 8  # assumed: an origin sends one or two (100, 103) before its final response
-PIECES_A_TURN = 64  # assumed: about a millisecond of work before other tasks run
+HEAD_CAP_BYTES = 100 * 1024  # the longest head of a response (assumed); httpcore has the same limit
+INTERIM_ANSWERS = 8  # the most 1xx responses before the final one; assumed: an origin sends one or two (100, 103)
+PIECES_A_TURN = 64  # assumed: parsing 64 pieces of a body takes about a millisecond; then other tasks may run
 READ_AHEAD_BYTES = 2**18
-"""Reading from the socket pauses above this many unread bytes (assumed)."""
+"""Above this many unread bytes, reading from the socket pauses (assumed)."""
 
 
 class Connection(asyncio.Protocol):
@@ -55,7 +55,7 @@ class Connection(asyncio.Protocol):
             return
         if not self.has_answered:
             self._is_doubtful = self._has_unsent()
-            if self._is_doubtful and self._is_reused:  # the origin sent it before this request, so it is surplus
+            if self._is_doubtful and self._is_reused:  # the bytes came before the whole request, so they are surplus
                 self.close()
                 return
             self.has_answered = True
@@ -89,17 +89,18 @@ class Connection(asyncio.Protocol):
             raise
 
     async def body(self) -> AsyncIterator[bytes]:
-        """Yield the body of the response in pieces of bytes. Raises httpx.TransportError."""
+        """Yield the body of the response piece by piece. Raises httpx.TransportError."""
         pieces = 0
         while not isinstance(event := await self._next_event(), h11.EndOfMessage):
             if isinstance(event, h11.Data):
                 yield bytes(event.data)
             pieces += 1
-            if pieces % PIECES_A_TURN == 0:  # chunks of one byte that have already arrived never suspend this task
+            if pieces % PIECES_A_TURN == 0:
+                # While pieces are already buffered, this loop never waits, and other tasks would never run.
                 await asyncio.sleep(0)
 
     def finish(self) -> bool:
-        """Finish the response. Return whether the connection can be reused; otherwise it is closed."""
+        """End the current response. Return whether the connection can be reused; if not, it is closed."""
         self._skip()
         if not self._is_at_end():
             self.close()
@@ -107,12 +108,13 @@ class Connection(asyncio.Protocol):
         self._parser.start_next_cycle()
         self._is_awaiting = self.has_answered = False
         self._is_reused = True
-        self._read_on()  # so that surplus bytes are noticed when they arrive
+        self._read_on()  # an idle connection keeps reading, so that it notices surplus bytes when they arrive
         return True
 
     def is_reusable(self) -> bool:
         """Return whether an idle connection is still open, and no bytes have arrived on it."""
-        # Bytes in the kernel arrived before the next request, even if the event loop has not read them yet.
+        # Bytes in the kernel's buffer arrived before the next request was sent, so they are surplus, even if the event
+        # loop has not read them yet.
         return not self._open_transport.is_closing() and not self._is_readable()
 
     def close(self) -> None:
@@ -133,7 +135,7 @@ class Connection(asyncio.Protocol):
             )
             self._parser.send(h11.EndOfMessage())
         except h11.LocalProtocolError as error:
-            raise httpx.LocalProtocolError(str(error)) from error
+            raise httpx.LocalProtocolError(f"the request is not valid HTTP/1.1: {error}") from error
         assert head is not None, "h11 returns None only for ConnectionClosed"
         self._is_awaiting = True
         self._open_transport.write(head)
@@ -152,7 +154,7 @@ class Connection(asyncio.Protocol):
             try:
                 event = self._parser.next_event()
             except h11.RemoteProtocolError as error:
-                raise httpx.RemoteProtocolError(str(error)) from error
+                raise httpx.RemoteProtocolError(f"the response is not valid HTTP/1.1: {error}") from error
             if isinstance(event, h11.ConnectionClosed):
                 raise httpx.RemoteProtocolError("the origin closed the connection without a response")
             if not isinstance(event, type):  # h11's sentinels NEED_DATA and PAUSED are types
@@ -161,7 +163,7 @@ class Connection(asyncio.Protocol):
 
     async def _wait_for_bytes(self) -> None:
         if self.closed.is_set():
-            raise httpx.ReadError("the connection was lost")
+            raise httpx.ReadError("the connection to the origin was lost")
         self._read_on()
         await self._arrived.wait()
 
@@ -173,7 +175,7 @@ class Connection(asyncio.Protocol):
             self._is_paused = False
 
     def _skip(self) -> None:
-        """Skip the part of an unread body that has already arrived, such as the page of a 404."""
+        """Read and drop the part of the body that has already arrived, such as the error page of a 404."""
         with suppress(h11.RemoteProtocolError):
             while isinstance(self._parser.next_event(), h11.Data):
                 pass
@@ -190,7 +192,7 @@ class Connection(asyncio.Protocol):
         unsent = bytearray(4)
         try:
             fcntl.ioctl(self._fileno(), termios.TIOCOUTQ, unsent)
-        except OSError:  # this system has no TIOCOUTQ
+        except OSError:  # this operating system does not support TIOCOUTQ
             return False
         return struct.unpack("i", unsent) != (0,)
 

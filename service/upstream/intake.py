@@ -1,7 +1,7 @@
-"""Prepare a response of the origin or the parent for the store: decode and resize a picture, check a latent.
+"""Prepare a response of the origin or the parent for the store: decode and resize a picture, or check a latent.
 
-No claim is trusted: the format of a file is sniffed, and a latent must decode with the weights in use. Sends no
-requests.
+The response is not trusted: the format of a file is detected from its bytes, and a latent is decoded as a check. This
+file sends no requests.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Intake:
         self._draw = draw
 
     async def take(self, image_id: str, fetched: Fetched, timings: Timings) -> Delivered:
-        """Return the prepared picture or latent, or for a 304 the fields to freshen the stored response with.
+        """Return the prepared picture or latent, or for a 304 its fields, which update the stored picture.
 
         Raises a SourceError, an UnusableLatent, QueueFull or CodecFailed.
         """
@@ -72,7 +72,7 @@ class Intake:
             return Source(fields, await self._prepare(body, fields), storage)
 
     async def as_source(self, delivered: Delivered) -> Source:
-        """Return the picture as pixels, for a response that is made without a record. Decodes a latent.
+        """Return the picture as pixels in both sizes, to answer a request without a record. A latent is decoded.
 
         Raises DamagedLatent, QueueFull or CodecFailed.
         """
@@ -94,7 +94,7 @@ class Intake:
         return Source(delivered.fields, prepared, delivered.storage)
 
     def limit_by_redirects(self, fields: ResponseFields) -> ResponseFields:
-        """Return the fields of a response, no fresher than the redirects that led to it (RFC 9110 15.4)."""
+        """Return the fields of a response, with its freshness limited by the redirects before it (RFC 9110 15.4)."""
         return apply_redirects(fields, self._rules)
 
     def storage(self, image_id: str, fields: ResponseFields) -> Storage:
@@ -113,9 +113,9 @@ class Intake:
         return replace(storage, lifetime_s=0) if fields.is_stale else storage
 
     def may_be_reused(self, image_id: str, refused: OriginRefused) -> bool:
-        """Return whether an error of the origin may be reused for other requests (RFC 9111 4).
+        """Return whether an error of the origin may also be sent to other requests (RFC 9111 4).
 
-        Logs the decision at debug level.
+        Log the decision at debug level.
         """
         fields = freshness.with_date(replace(refused.fields, status=refused.status))
         lifetime_s = freshness.negative_lifetime_s(refused.status, fields, self._rules)
@@ -139,9 +139,10 @@ class Intake:
         return prepared
 
     async def _check(self, body: bytes, facts: LatentFacts | None) -> LatentFacts:
-        """Decode a latent to check it, and return its facts, measured if None. Raises an UnusableLatent."""
+        """Decode a latent to check it. Return `facts`, or measured facts if it is None. Raises an UnusableLatent."""
         self._check_kind(body)
-        # The smallest picture is enough, since the checksum covers the symbols. It takes about 10 ms, an encode 62 ms.
+        # Decoding the smaller size is enough, because the checksum covers all symbols. It takes about 10 ms, compared
+        # to 62 ms for an encode.
         medium = await self._decode(body, MEDIUM_PX)
         if facts is None:
             facts = await self._measure_facts(body, high=await self._decode(body, HIGH_PX), medium=medium)
@@ -155,16 +156,18 @@ class Intake:
         except BitstreamError as error:
             raise DamagedLatent(str(error)) from error
         if bitstream.flags or bitstream.stream_id not in self._worker.readable:
-            raise ForeignLatent(f"stream id {bitstream.stream_id.hex()}, flags {bitstream.flags}")
+            raise ForeignLatent(
+                f"this edge cannot decode a latent of stream id {bitstream.stream_id.hex()} and flags {bitstream.flags}"
+            )
 
     async def _decode(self, bitstream: bytes, size_px: int) -> Pixels:
         try:
             return (await self._worker.decode(bitstream, size_px=size_px)).pixels
-        except DamagedBitstream as error:  # CodecFailed passes: it is the fault of this edge, not of the latent
+        except DamagedBitstream as error:  # CodecFailed is not translated, because it is no fault of the latent
             raise DamagedLatent(str(error)) from error
 
     async def _measure_facts(self, body: bytes, *, high: Pixels, medium: Pixels) -> LatentFacts:
-        """Return the facts of a latent that came without any, such as a file of a static origin, from its pixels."""
+        """Return facts measured from a latent that came without any, such as a file of a static origin."""
         return LatentFacts(
             source_digest=source_digest(body),
             source_bytes=len(body),

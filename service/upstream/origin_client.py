@@ -30,16 +30,18 @@ from service.rules.response_fields import PassedOn, ResponseFields
 from service.rules.vary import NO_FIELDS, Fields
 from service.upstream.transport import Transport
 
-CONNECTIONS = 64  # assumed; how many files are fetched at a time is limited in `upstream`
-REDIRECTS = 3  # the most redirects that one fetch follows; assumed
-SENTENCE_CAP_CHARACTERS = 200  # assumed: enough to see the cause
-# Characters allowed in a path (RFC 3986 3.3). All others of an id are escaped, so that none of it becomes a query.
+CONNECTIONS = 64  # the most connections to the origin (assumed); upstream.py limits the concurrent fetches to as many
+REDIRECTS = 3  # the most redirects that one fetch follows (assumed)
+SENTENCE_CAP_CHARACTERS = 200  # the longest error message in the log; assumed: enough to see the cause
+# Characters allowed in a path (RFC 3986 3.3). All other characters of an image id are percent-encoded, so that no part
+# of the id becomes a query.
 PATH_CHARACTERS = "/!$&'()*+,;=:@~"
 FIRST_SUCCESS, FIRST_REFUSAL, LAST_REFUSAL = 200, 300, 599
 LOOP = "CDN-Loop"
-# RFC 9110 7.6.3: a gateway must send Via. The pseudonym hides the name of the host.
+# RFC 9110 7.6.3: a gateway must send Via. The pseudonym `latentedge` hides the name of the host.
 VIA = {"Via": "1.1 latentedge"}
-# RFC 9110 15.3.6, 15.3.7 and 15.4.5: these response a form, a range request and a condition. A plain GET has none.
+# RFC 9110 15.3.6, 15.3.7 and 15.4.5: these statuses answer a form, a range request and a conditional request. A plain
+# GET is none of them.
 _UNEXPECTED_STATUSES = {205, 206, 304}
 _REDIRECT_STATUSES = {301, 302, 303, 307, 308}
 
@@ -49,26 +51,26 @@ class Limits:
     """The limits of one fetch."""
 
     source_bytes: int
-    """The largest file."""
+    """The largest file that is accepted, in bytes."""
     timeout_s: float
-    """For the whole fetch, redirects included."""
+    """The timeout of the whole fetch in seconds, redirects included."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """The origin's response: a file, or that the stored one is unchanged."""
+    """A response of the origin: a whole file, or a 304, which says that the stored picture has not changed."""
 
     body: bytes | None
-    """The whole file; None for a 304."""
+    """The bytes of the file; None for a 304."""
     fields: ResponseFields
     media_type: str = ""
     """The Content-Type of the response, in lower case and without parameters."""
     latent_facts: str = ""
-    """The field in which another edge describes the source of its latent (see `latent_facts`); empty without it."""
+    """The Latentedge-Source field, in which a parent describes its latent (see `latent_facts`); empty if absent."""
 
 
 class FileTooLarge(PictureTooLarge):
-    """The file has too many bytes. `fields` are those of its response, which decide for how long this is remembered."""
+    """The file has too many bytes. The `fields` of the response decide how long the error is cached."""
 
     def __init__(self, message: str, fields: ResponseFields) -> None:
         super().__init__(message)
@@ -77,20 +79,20 @@ class FileTooLarge(PictureTooLarge):
 
 @dataclass(frozen=True, slots=True)
 class _Request:
-    """The request of one fetch: fields for every request, and validators for the stored target only."""
+    """The request fields of one fetch: `lines` for every redirect target, and the validators of the stored picture."""
 
     lines: list[tuple[bytes, bytes]]
     etag: str
     last_modified: str
 
     def conditions(self, target: str) -> list[tuple[bytes, bytes]]:
-        # RFC 9111 4.3.1: both validators, but only for the target that sent them.
+        # RFC 9111 4.3.1: both validators are sent, but only to the redirect target that sent them.
         since = "" if target else self.last_modified
         return _lines({"If-None-Match": tag_for_target(self.etag, target), "If-Modified-Since": since})
 
 
 class Observer(Protocol):
-    """Counts fetches and retries."""
+    """Counts fetches and retries for metrics."""
 
     def count_fetch(self, *, outcome: str, fetched_bytes: int) -> None:
         """Count a fetch that has ended. `outcome` is a label of edge_origin_requests_total."""
@@ -111,7 +113,7 @@ class OriginClient:
         token: str = "",
         now: Callable[[], float] = time.time,
     ) -> None:
-        """Create a client. A token is sent as bearer token (RFC 6750 2.1)."""
+        """Create a client. `token` is sent with each request as a bearer token (RFC 6750 2.1), if it is not empty."""
         self._base_url = base_url.rstrip("/")
         self._limits = limits
         self._observer = observer
@@ -120,14 +122,13 @@ class OriginClient:
             timeout=None,  # noqa: S113  (the whole fetch is timed in `fetch`)
             transport=Transport(connections=CONNECTIONS, on_retry=observer.count_retry),
             follow_redirects=False,
-            cookies=CookieJar(
-                DefaultCookiePolicy(allowed_domains=[])
-            ),  # no client's cookie may reach another's request
-            trust_env=False,  # a proxy or a .netrc of the machine must not take effect
+            # A cookie that the origin sets must not be sent with the requests of other clients.
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+            trust_env=False,  # proxy variables and .netrc of the machine must not take effect
             headers={
                 "User-Agent": "latentedge",
                 "Accept": f"image/*, {LATENT_MEDIA_TYPE}",
-                # A compressed body could unpack to any size, and pictures are compressed already.
+                # Content codings are refused: a compressed body could expand to any size, and pictures are compressed.
                 "Accept-Encoding": "identity",
                 **({"Authorization": f"Bearer {token}"} if token else {}),
             },
@@ -142,10 +143,10 @@ class OriginClient:
         passed_by: str = "",
         client: Fields = NO_FIELDS,
     ) -> Fetched:
-        """Fetch the file under an id, or validate a stored one if `etag` or `last_modified` is given.
+        """Fetch the file under an image id, or validate the stored picture if `etag` or `last_modified` is given.
 
-        `client` are the forwarded fields of the client's request; they replace the edge's own. Raises an OriginError or
-        FileTooLarge.
+        `client` holds the forwarded fields of the client's request, which override the edge's own fields. Raises an
+        OriginError or FileTooLarge.
         """
         request = _Request([*client, *_lines({**VIA, LOOP: passed_by})], etag, last_modified)
         try:
@@ -172,7 +173,7 @@ class OriginClient:
             asked_s = self._now()
             async with self._http.stream("GET", url, headers=[*request.lines, *conditions]) as response:
                 fields = _fields(response, asked_s=asked_s, answered_s=self._now(), target=target)
-                # RFC 9110 15.4: a redirect without Location cannot be followed, so it is the final response.
+                # RFC 9110 15.4: a redirect without Location cannot be followed, so it counts as the final response.
                 if response.status_code in _REDIRECT_STATUSES and "location" in response.headers:
                     url = self._next_url(url, response)
                     redirects.append(fields)
@@ -183,7 +184,7 @@ class OriginClient:
                     return Fetched(None, fields, latent_facts=facts)
                 self._judge(response, fields)
                 return Fetched(await self._read_body(response, fields), fields, _media_type(response), facts)
-        raise OriginBroken("too many redirects")
+        raise OriginBroken(f"the origin redirects more than {REDIRECTS} times")
 
     def _next_url(self, url: str, response: httpx.Response) -> str:
         try:
@@ -205,14 +206,14 @@ class OriginClient:
             raise OriginBroken("the origin compressed the file, although the request forbade it")
         length = response.headers.get("content-length", "")
         if length.isdigit() and int(length) > self._limits.source_bytes:
-            raise FileTooLarge(f"Content-Length is {length} bytes", fields)
+            raise FileTooLarge(f"the file has {length} bytes; the limit is {self._limits.source_bytes}", fields)
 
     async def _read_body(self, response: httpx.Response, fields: ResponseFields) -> bytes:
         body = bytearray()
         async for piece in response.aiter_raw():
             body += piece
             if len(body) > self._limits.source_bytes:
-                raise FileTooLarge(f"more than {self._limits.source_bytes} bytes", fields)
+                raise FileTooLarge(f"the file has more than {self._limits.source_bytes} bytes, the limit", fields)
         return bytes(body)
 
 
@@ -239,7 +240,7 @@ def _fields(response: httpx.Response, *, asked_s: float, answered_s: float, targ
             last_modified=first("last-modified"),
             vary=lines("vary"),
         ),
-        age=read_age(lines("age")),  # parsed here, since it is sent to clients too and must be valid
+        age=read_age(lines("age")),  # Age is parsed here, because it is also sent to clients and must be valid
         etag=tag_of_target(first("etag"), target),
         tags=read_tags(
             cache_tag=lines("cache-tag"), surrogate_key=" ".join(response.headers.get_list("surrogate-key"))
@@ -263,7 +264,7 @@ def _translate_errors() -> Iterator[None]:
     try:
         yield
     except TimeoutError as error:
-        raise OriginTooSlow(type(error).__name__) from error
+        raise OriginTooSlow("the origin did not send the whole response within the timeout") from error
     except (httpx.RemoteProtocolError, httpx.ReadError, httpx.InvalidURL) as error:
         raise OriginBroken(_sentence(error)) from error
     except httpx.HTTPError as error:
@@ -271,5 +272,5 @@ def _translate_errors() -> Iterator[None]:
 
 
 def _sentence(error: Exception) -> str:
-    # The message may quote up to 64 KiB of the response, and it is logged.
+    # The message is cut, because it is logged and may quote up to 64 KiB of the response.
     return f"{type(error).__name__}: {error}"[:SENTENCE_CAP_CHARACTERS]

@@ -1,9 +1,9 @@
 """Request latents from the parent, an edge nearer to the origin.
 
-If the parent sends no usable latent, for whatever reason, the request goes to the origin. A parent that is down or too
-slow gets no requests during a back-off, so that only one fill has to wait for it.
+If the parent sends no usable latent, for whatever reason, the picture is fetched from the origin. A parent that is down
+or too slow gets no requests during a back-off, so that not every fill has to wait for its timeout.
 
-The parent sends a picture that it does not store as pixels (see `service.cache.bypass`), with the facts of its file.
+If the parent may not store a picture, it sends a PNG instead of a latent (see `service.cache.bypass`).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from service.upstream.source import Source, Terms
 
 _GONE = {HTTPStatus.NOT_FOUND, HTTPStatus.GONE}
 _OWN_REFUSALS: dict[int, str] = {HTTPStatus.UNAUTHORIZED: "wrong_token", HTTPStatus.NOT_FOUND: "no_latents"}
-"""The label in metrics, by the status of an error that the parent itself sends."""
+"""The label in metrics for each error status that the parent sends of its own, not of the origin."""
 _WARNINGS = {
     "wrong_token": "EDGE_PARENT_TOKEN is not the EDGE_LATENT_TOKEN of the parent, which answers 401",
     "no_latents": "the parent serves no latents: it has no EDGE_LATENT_TOKEN, or is no edge, and answers 404",
@@ -35,7 +35,7 @@ _WARNINGS = {
 
 
 class Parent:
-    """The parent of this edge, and its back-off."""
+    """Fetches pictures from the parent of this edge, with a back-off after it failed."""
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class Parent:
     async def ask(
         self, image_id: str, terms: Terms, timings: Timings, *, known: Record | Source | None = None
     ) -> Delivered | None:
-        """Fetch from the parent. Return None if the origin has to be asked instead.
+        """Fetch a picture or a latent from the parent. Return None if it must be fetched from the origin instead.
 
         Raises OriginRefused for a 404 or 410 of the origin that the parent passes on.
         """
@@ -87,26 +87,26 @@ class Parent:
             return None
 
     def _warn(self, reason: str) -> None:
-        """Log a mismatch between the settings of parent and child. It is logged once, until the parent works again."""
+        """Log a mismatch between the settings of parent and child, once until the parent works again."""
         if reason in _WARNINGS and reason != self._last_warning:
             self._last_warning = reason
             logging.getLogger(__name__).warning("%s; the origin is asked instead", _WARNINGS[reason])
 
 
 def _with_origin_etag(fetched: Fetched, facts: LatentFacts | None) -> Fetched:
-    """Replace the entity tag of the parent with that of the origin, which the parent sends among the facts."""
+    """Replace the parent's entity tag with the origin's entity tag, which the parent sends among the facts."""
     if facts is None:
         return fetched if _is_origin_file(fetched) else replace(fetched, fields=replace(fetched.fields, etag=""))
     return replace(fetched, fields=replace(fetched.fields, etag=facts.origin_etag, is_stale=facts.is_stale))
 
 
 def _is_origin_file(fetched: Fetched) -> bool:
-    """Return whether the parent passed on the origin's file unchanged, with the origin's entity tag."""
+    """Return whether the response is a picture file and no latent, so that its entity tag is the origin's."""
     return fetched.body is not None and fetched.media_type != LATENT_MEDIA_TYPE
 
 
 def _with_facts(delivered: Delivered, facts: LatentFacts | None) -> Delivered:
-    """Add the digest and the sizes of the source file to pixels that the parent sent."""
+    """Add the digest and the sizes of the source file, which the parent sent as facts, to a picture that it sent."""
     if facts is None or not isinstance(delivered, Source):
         return delivered
     prepared = replace(
@@ -120,7 +120,8 @@ def _with_facts(delivered: Delivered, facts: LatentFacts | None) -> Delivered:
 
 
 def _is_from_origin(refused: OriginRefused) -> bool:
-    # An edge passes on these with Cache-Status (RFC 9211). A server that sends none may not have the route at all.
+    # An edge passes on the origin's 404 and 410 with a Cache-Status field (RFC 9211). A 404 without it may come from a
+    # server that does not have the route for latents at all.
     return refused.status in _GONE and bool(refused.fields.cache_status)
 
 

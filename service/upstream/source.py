@@ -1,4 +1,4 @@
-"""A fetched picture: its pixels in both sizes, and facts about the file. Sends no requests."""
+"""A fetched picture: its pixels in both sizes, and facts about its file. This file sends no requests."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ class Original:
 
     body: bytes
     media_type: str
-    """The media type found in its bytes, whatever the origin says."""
+    """The media type, detected from the bytes of the file. The origin's Content-Type is ignored."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """The reference picture in both sizes, and facts about its file.
+    """A picture of the origin as pixels in both sizes, and facts about its file.
 
-    The file itself is kept only where it is needed, since up to `queue_items` pictures wait for the codec.
+    The file itself is kept only if it must be sent unchanged, because many pictures may wait for the codec in memory.
     """
 
     source_digest: bytes
@@ -36,21 +36,21 @@ class Prepared:
     source_bytes: int
     """The size of the file."""
     high: Pixels
-    """(HIGH_PX, HIGH_PX, 3), sRGB."""
+    """The pixels of the high rendition in sRGB, of shape (HIGH_PX, HIGH_PX, 3)."""
     medium: Pixels
-    """(MEDIUM_PX, MEDIUM_PX, 3), sRGB."""
+    """The pixels of the medium rendition in sRGB, of shape (MEDIUM_PX, MEDIUM_PX, 3)."""
     conventional_high_bytes: int
     """The size of `high` as a JPEG file, as a conventional edge would store it."""
     conventional_medium_bytes: int
     """The size of `medium` as a JPEG file."""
     media_type: str
-    """The media type found in the bytes of the file, whatever the origin says."""
+    """The media type, detected from the bytes of the file. The origin's Content-Type is ignored."""
     original: Original | None = None
-    """The file, if it may not be transformed."""
+    """The file, if it must be sent unchanged (no-transform); otherwise None."""
     bitstream: bytes | None = None
-    """The bitstream, if the picture came as a latent."""
+    """The bitstream of the latent, if the picture came as a latent; otherwise None."""
     refinement: int = 0
-    """The number of search steps in that bitstream."""
+    """The number of search steps that improved `bitstream`."""
 
     @property
     def facts(self) -> LatentFacts:
@@ -83,7 +83,7 @@ ANY_TERMS = Terms()
 
 @dataclass(frozen=True, slots=True)
 class Latent:
-    """A picture that came as a latent. It has been decoded once, so it is complete and of the weights in use."""
+    """A picture that was sent as a latent. It was decoded once as a check, so this edge's weights can decode it."""
 
     fields: ResponseFields
     bitstream: bytes
@@ -101,9 +101,9 @@ class Source:
 
 
 def prepare(blob: bytes, limits: ImageLimits) -> Prepared:
-    """Decode a file, and resize it to both sizes, each directly from the source. Blocks: call it on a thread.
+    """Decode a file, and resize it to both sizes. The call blocks, so it must run on a thread.
 
-    Raises NotAPicture, DamagedPicture or PictureTooLarge.
+    Each size is resized directly from the decoded file. Raises NotAPicture, DamagedPicture or PictureTooLarge.
     """
     squares = image_file.read_squares(blob, (HIGH_PX, MEDIUM_PX), limits=limits)
     high, medium = squares.pixels

@@ -1,8 +1,8 @@
 """`python -m service.upstream.source_child LIMITS`: read large files for an edge, one after the other.
 
 A decoder on a thread cannot be interrupted, and its memory cannot be limited. This process has a limited address space,
-and the kernel kills it when a file takes too much CPU time. It is nice, so that other work runs first. It exits with
-the edge, since its input ends then; Linux kills it at once.
+and the kernel kills it when a file takes too much CPU time. It has a low priority (nice), so that other work runs
+first. When the edge ends, the process exits, because its stdin ends; on Linux it is killed at once.
 """
 
 from __future__ import annotations
@@ -26,11 +26,9 @@ _NICENESS = 10
 
 
 def main(parent_pid: int, source_pixels: int, memory_bytes: int, cpu_s: int) -> None:
-    """Answer each file on stdin, until stdin ends."""
-    for leave in (
-        signal.SIGINT,
-        signal.SIGTERM,
-    ):  # sent to the whole process group; the edge stops this process when it no longer needs it
+    """Read files from stdin until it ends. For each, write the prepared picture or an error to stdout."""
+    # These signals go to the whole process group. They are ignored, because the edge itself stops this process.
+    for leave in (signal.SIGINT, signal.SIGTERM):
         signal.signal(leave, signal.SIG_IGN)
     die_with_parent(parent_pid, signal.SIGKILL)
     os.nice(_NICENESS)
@@ -57,7 +55,7 @@ def _next(questions: BinaryIO) -> bytes | None:
 
 
 def _limit(what: int, most: int) -> None:
-    with suppress(OSError, ValueError):  # a lower limit is in force, or the system lacks this limit
+    with suppress(OSError, ValueError):  # a lower limit is already in force, or the system does not have this limit
         resource.setrlimit(what, (most, resource.getrlimit(what)[1]))
 
 

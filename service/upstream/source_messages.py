@@ -1,4 +1,4 @@
-"""The messages between the edge and the child that reads large files. No I/O.
+"""Pack and unpack the messages between the edge and the child process that reads large files. No I/O.
 
 The child decodes untrusted files, so its answers are not trusted either: every length is fixed or limited.
 
@@ -22,17 +22,17 @@ from service.upstream.source import Prepared
 QUESTION = struct.Struct(">Q")
 ANSWER = struct.Struct(">BQ")
 ANSWER_CAP_BYTES = 2**20
-"""The longest answer. The pixels of both sizes take 443,760 bytes."""
+"""The longest valid answer. The pixels of both sizes take 443,760 bytes of it."""
 OUT_OF_MEMORY = 3
-"""The exit status of a child that has not enough memory to receive a file or to send its answer."""
+"""The exit status of a child that does not have enough memory to receive a file or to send its answer."""
 _FIXED = struct.Struct(f">{DIGEST_BYTES}sQIIB")
 _PICTURE = 0
-_ERRORS = (NotAPicture, DamagedPicture, PictureTooLarge)  # outcomes 1, 2 and 3
+_ERRORS = (NotAPicture, DamagedPicture, PictureTooLarge)  # the outcomes 1, 2 and 3 in an answer
 _MESSAGE_CAP_BYTES = 1000
 
 
 def pack_answer(prepare: Callable[[bytes], Prepared], file: bytes) -> bytes:
-    """Prepare a file, and return the packed answer: its picture, or the error."""
+    """Prepare a file, and return the answer as bytes: the prepared picture, or the error."""
     try:
         outcome, rest = _PICTURE, _pack(prepare(file))
     except _ERRORS as error:
@@ -50,7 +50,7 @@ def unpack_answer(outcome: int, rest: bytes) -> Prepared:
         high, medium = _unpack_pixels(rest[name_end:])
         media_type = rest[_FIXED.size : name_end].decode("ascii")
     except (struct.error, UnicodeDecodeError) as error:
-        raise ValueError(str(error)) from error
+        raise ValueError(f"the picture in it cannot be unpacked: {error}") from error
     return Prepared(digest, source_bytes, high, medium, high_bytes, medium_bytes, media_type)
 
 
@@ -68,7 +68,7 @@ def _pack(prepared: Prepared) -> bytes:
 
 def _unpack_error(outcome: int, rest: bytes) -> SourceError | ValueError:
     if outcome > len(_ERRORS):
-        return ValueError(f"outcome {outcome}")
+        return ValueError(f"its outcome {outcome} is unknown")
     return _ERRORS[outcome - 1](rest.decode("utf-8", "replace"))
 
 

@@ -1,8 +1,9 @@
-"""Read files of the origin in two lanes, so that no small picture waits behind a large one.
+"""Decode files of the origin in two lanes, so that no small picture waits behind a large one.
 
-a file -> its bytes tell an upper bound of the work, before a decoder sees it (see `decoding_work`)
-       -> small                a thread of this process
-       -> large or no bound    the child (see `source_child`): one file at a time, the least work first
+a file -> an upper bound of the decoding work is computed from its bytes (see `decoding_work`)
+       -> small work                   it is decoded on a thread of this process
+       -> large work, or no bound      it is decoded in the child (see `source_child`): one file at a time, the one with
+                                       the least work first
 """
 
 from __future__ import annotations
@@ -23,9 +24,10 @@ from service.upstream.source import Prepared, prepare
 
 Result = TypeVar("Result")
 SMALL_PX = 2**22
-"""The most pixels of a small file, which takes up to 0.2 s of CPU time in the slowest format (measured)."""
+"""The most pixels of a small file. Decoding it takes up to 0.2 s of CPU time in the slowest format (measured)."""
 WAITING_CAP = 32
-"""How many large files may wait. Assumed: half of the files in memory (see `upstream`), so that small ones fit too."""
+"""The most large files that may wait. Assumed: half of the fetched files in memory (FILES in upstream.py), so that
+there is room for small files too."""
 
 
 class SourceReader:
@@ -47,17 +49,20 @@ class SourceReader:
             return await self._run(self._child_thread, lambda: self._child.prepare(file))
 
     async def run_on_thread(self, call: Callable[[], Result]) -> Result:
-        """Run a short call on the threads that read small files."""
+        """Run a short call on the threads that decode small files, and return its result."""
         return await self._run(self._threads, call)
 
     def close(self) -> None:
-        """Kill the child, even if it is reading a file. No call to `prepare` may be pending."""
+        """Kill the child, even if it is reading a file. `prepare` must not be called any more."""
         self._child.interrupt()
         self._child_thread.shutdown(cancel_futures=True)
         self._child.close()
 
     def _prepare_if_small(self, file: bytes) -> Prepared | int:
-        """Return the picture of a small file, or the work of a large one: at least its bytes, if it has no bound."""
+        """Return the prepared picture of a small file, or the work in pixels that a large file counts for in the lane.
+
+        If the work has no known bound, it is SMALL_PX plus the size of the file in bytes.
+        """
         work_px = decoding_work.bound_px(file)
         if work_px is None:
             return SMALL_PX + len(file)
@@ -65,7 +70,7 @@ class SourceReader:
             return work_px
         try:
             return prepare(file, self._small)
-        except PictureTooLarge:  # Pillow sees more pixels than the bound; the child gives the verdict
+        except PictureTooLarge:  # Pillow found more pixels than the bound, so the child decides about the file
             return SMALL_PX + len(file)
 
     async def _run(self, threads: Executor, call: Callable[[], Result]) -> Result:
@@ -94,14 +99,14 @@ class Lane:
 
     async def _wait(self, work: int) -> None:
         if not self._free:
-            raise QueueFull("too many large files are waiting")
+            raise QueueFull("too many large files are waiting to be decoded")
         turn = asyncio.get_running_loop().create_future()
         heapq.heappush(self._queue, (work, next(self._numbers), turn))
         self._free -= 1
         try:
             await turn
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():  # cancelled after its turn had come
+            if turn.done() and not turn.cancelled():  # cancelled after its turn had come: wake the next task
                 self._wake_next()
             raise
         finally:

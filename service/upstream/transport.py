@@ -1,4 +1,4 @@
-"""The httpx transport to an origin: keep-alive connections, reused only where that is safe (see `connection`)."""
+"""The httpx transport to an origin: a pool of keep-alive connections, reused only if it is safe (see `connection`)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import httpx
 from service.upstream.connection import Connection
 
 IDLE_S = 4.0
-"""How long an idle connection stays open. Assumed: servers close theirs after 5 s or more, so reuse rarely fails."""
+"""How long an idle connection stays open. Assumed: servers close idle ones after 5 s or more, so reuse rarely fails."""
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -27,7 +27,7 @@ class _Server:
 
 
 class Transport(httpx.AsyncBaseTransport):
-    """A pool of at most `connections`, for GET only. It has no timeouts of its own: the caller sets them."""
+    """A pool of at most `connections` connections, for GET requests only. It sets no timeouts; the caller does."""
 
     def __init__(self, *, connections: int, on_retry: Callable[[], None]) -> None:
         self._on_retry = on_retry
@@ -93,7 +93,7 @@ class Transport(httpx.AsyncBaseTransport):
                 Connection, server.host, server.port, ssl=tls
             )
         except OSError as error:
-            raise httpx.ConnectError(str(error)) from error
+            raise httpx.ConnectError(f"cannot connect to {server.host} port {server.port}: {error}") from error
         self._open.add(connection)
         return connection
 

@@ -14,7 +14,7 @@ from service.upstream.origin_client import Fetched, FileTooLarge, OriginClient
 from service.upstream.parent import Parent
 from service.upstream.source import Source, Terms
 
-# The most files in memory, while they are fetched or wait to be read. Assumed.
+# The most files in memory at a time, while they are fetched or wait to be decoded (assumed).
 FILES = 64
 
 
@@ -28,17 +28,17 @@ class Upstream:
         self._room = asyncio.Semaphore(FILES)
 
     async def fetch(self, image_id: str, terms: Terms, timings: Timings) -> Source:
-        """Fetch a picture, and return it as pixels in both sizes. Raises an EdgeError for the client."""
+        """Fetch a picture, and return it as pixels in both sizes. Raises an EdgeError."""
         return await self.as_source(await self.ask(image_id, terms, timings))
 
     async def as_source(self, delivered: Delivered) -> Source:
-        """Return a fetched picture as pixels in both sizes. Decodes a latent."""
+        """Return a fetched picture as pixels in both sizes. A latent is decoded."""
         return await self._intake.as_source(delivered)
 
     async def ask(
         self, image_id: str, terms: Terms, timings: Timings, known: Record | Source | None = None
     ) -> Delivered:
-        """Fetch a picture or a latent, or validate the `known` one: Confirmed means that it is unchanged.
+        """Fetch a picture or a latent, or validate the `known` one. Return Confirmed if it has not changed.
 
         Raises an OriginError, a SourceError, QueueFull or CodecFailed.
         """
@@ -78,7 +78,7 @@ class Upstream:
                 raise
 
     def limit_by_redirects(self, fields: ResponseFields) -> ResponseFields:
-        """Return the fields of a response, no fresher than the redirects that led to it (RFC 9110 15.4)."""
+        """Return the fields of a response, with its freshness limited by the redirects before it (RFC 9110 15.4)."""
         return self._intake.limit_by_redirects(fields)
 
     def storage(self, image_id: str, fields: ResponseFields) -> Storage:

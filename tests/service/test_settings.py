@@ -8,7 +8,7 @@ from service.settings.quality import TargetScore
 from service.settings.refine_for import read_refine_for
 
 ORIGIN = "http://origin.example"
-NO_TOKEN_AT_ALL = "must be printable ASCII without spaces around it"
+NO_TOKEN_AT_ALL = "the token must be printable ASCII without spaces at its ends"
 
 
 @pytest.fixture(autouse=True)
@@ -82,7 +82,7 @@ def test_a_quality_is_a_number_or_a_score(monkeypatch: pytest.MonkeyPatch, writt
 
 @pytest.mark.parametrize("quality", ["-1", "64", "3.5", "good", "auto", "auto:", "auto:x", "auto:nan", "auto:100.1"])
 def test_an_invalid_quality_is_reported_with_the_valid_range(quality: str) -> None:
-    with pytest.raises(SettingsError, match=r"EDGE_QUALITY: must be 0 to 63, or auto:<ssimulacra2> with a score"):
+    with pytest.raises(SettingsError, match=r"EDGE_QUALITY: the value must be 0 to 63, or auto:<ssimulacra2> with a score"):
         read_settings(origin=ORIGIN, quality=quality)
 
 
