@@ -72,7 +72,7 @@ def _settings(order: RefineOrder) -> Settings:
         settings = read_settings(**given)
         Servers.check(settings.redis_url)
     except SettingsError as error:
-        raise CommandFailure(f"latentedge refine: {error}") from error
+        raise CommandFailure(f"latentedge refine: cannot start: {error}") from error
     return settings
 
 

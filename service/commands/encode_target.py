@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # importing torch takes seconds, so it is imported only when 
 
 @dataclass(frozen=True)
 class EncodeOptions:
-    """The options of `encode`. At most one of `quality` and the two targets is given; else the weights' own is used."""
+    """The options of `encode`. If `quality` and both targets are None, the default quality of the weights is used."""
 
     quality: int | None
     target_bytes: int | None
@@ -51,7 +51,7 @@ class EncodeOptions:
         try:
             read_refine_for(self.refine_for)
         except ValueError as error:
-            raise CommandFailure(f"latentedge: --refine-for: {error}") from error
+            raise CommandFailure(f"latentedge: --refine-for is invalid: {error}") from error
 
 
 @dataclass(frozen=True)

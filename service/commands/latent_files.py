@@ -1,4 +1,4 @@
-"""The commands `encode`, `decode` and `info` for latent files (.le). A bad file is reported, and the others go on."""
+"""The commands `encode`, `decode` and `info` for latent files (.le). A bad file is reported and skipped."""
 
 import warnings
 from collections.abc import Sequence
@@ -99,7 +99,7 @@ def _read(path: Path) -> bytes:
 
 
 def _read_latent(path: Path) -> bytes:
-    """Return the bytes of a latent file, but at most 1 KiB more than the longest words: a longer file is invalid."""
+    """Return the first MAX_WORDS_BYTES + 1024 bytes of a latent file, because a longer file is invalid anyway."""
     try:
         with path.open("rb") as file:
             return file.read(MAX_WORDS_BYTES + 1024)

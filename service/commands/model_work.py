@@ -30,7 +30,7 @@ def evaluate(options: EvaluateOptions) -> None:
     try:
         run_evaluation(options)
     except (CheckpointError, ReferencePictureError) as error:
-        raise CommandFailure(f"latentedge: {error}") from error
+        raise CommandFailure(f"latentedge: the evaluation cannot run: {error}") from error
 
 
 def train(options: TrainOptions) -> None:
@@ -52,7 +52,7 @@ def train(options: TrainOptions) -> None:
     try:
         run_training(options)
     except (KeptWeightsError, ReferencePictureError, StageMissingError, UnfitStartError) as error:
-        raise CommandFailure(f"latentedge: {error}") from error
+        raise CommandFailure(f"latentedge: the training cannot run: {error}") from error
 
 
 def pack(options: PackOptions) -> PackFigures:
@@ -61,7 +61,7 @@ def pack(options: PackOptions) -> PackFigures:
     try:
         return run_packing(options)
     except (PackError, ReferencePictureError) as error:
-        raise CommandFailure(f"latentedge: {error}") from error
+        raise CommandFailure(f"latentedge: the photographs cannot be packed: {error}") from error
     except OSError as error:
         raise CommandFailure(f"latentedge: cannot write the pack {options.output}: {reason(error)}") from error
 

@@ -16,16 +16,16 @@ def serve(*, host: str, port: int, workers: int) -> None:
         if settings.redis_url:
             Servers.check(settings.redis_url)
     except SettingsError as error:
-        raise CommandFailure(f"latentedge: {error}") from error
+        raise CommandFailure(f"latentedge: the edge cannot start: {error}") from error
     if settings.admin_port and settings.admin_port == port:
-        raise CommandFailure("latentedge: EDGE_ADMIN_PORT must differ from --port, or be 0")
+        raise CommandFailure("latentedge: EDGE_ADMIN_PORT must differ from --port, or be 0 for no admin port")
     _check_weights(settings.weights, settings.previous_weights)
     if settings.device == "cuda":
         _must_have_a_gpu()
     try:
         run(settings, host=host, port=port, workers=workers)
     except (CannotListen, SettingsError, StoreUnavailable, TooFewFiles) as error:
-        raise CommandFailure(f"latentedge: {error}") from error
+        raise CommandFailure(f"latentedge: the edge cannot start: {error}") from error
 
 
 def _check_weights(weights: Path | None, previous: Path | None) -> None:
@@ -67,4 +67,4 @@ def origin(directory: Path, *, host: str, port: int) -> None:
     try:
         origin_server.run(directory, host=host, port=port)
     except CannotListen as error:
-        raise CommandFailure(f"latentedge: {error}") from error
+        raise CommandFailure(f"latentedge: the origin cannot start: {error}") from error

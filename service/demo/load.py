@@ -12,7 +12,7 @@ import numpy as np
 from service.rendition import RENDITIONS
 
 CLIENTS = 4  # clients that send at the same time (assumed): batches form, but requests seldom wait in a queue
-_ZIPF_EXPONENT = 0.9  # of the popularity of pictures (assumed): published values for the Web are between 0.7 and 1
+_ZIPF_EXPONENT = 0.9  # the exponent of the Zipf distribution (assumed): published values for the Web are 0.7 to 1
 _SEED = 7
 _TIMEOUT_S = 60.0
 
