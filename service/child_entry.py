@@ -1,4 +1,4 @@
-"""`python -m service.child_entry ARGUMENTS`: the command line as a child that dies with its parent."""
+"""Run the command line as a child process that ends with its parent: `python -m service.child_entry PID ARGUMENTS`."""
 
 import sys
 

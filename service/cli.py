@@ -1,7 +1,7 @@
 """The command line: the commands and their options. Each command imports its code when it runs.
 
-Nothing may import torch, numpy or Pillow at the top of this file, so that `latentedge --help` answers at once.
-A failure that the user can correct is one line on stderr and exit code 2 (`service.commands.failure`).
+No import at the top of this file may import torch, numpy or Pillow, so that `latentedge --help` answers at once.
+A failure that the user can correct is reported as one line on stderr, with exit code 2 (`service.commands.failure`).
 """
 
 import os
@@ -32,21 +32,21 @@ app = typer.Typer(
 Files = Annotated[list[Path], typer.Argument(metavar="FILE...", help="The files to work on.", show_default=False)]
 OutputFolder = Annotated[Path, typer.Option("--output", metavar="DIR", help="The output folder; created if missing.")]
 Weights = Annotated[
-    Path | None, typer.Option("--weights", metavar="FILE", help="A weights file, not the released one.")
+    Path | None, typer.Option("--weights", metavar="FILE", help="A weights file to use instead of the released one.")
 ]
-Device = Annotated[str, typer.Option("--device", help="cpu or cuda.")]
+Device = Annotated[str, typer.Option("--device", help="The device that runs the networks: cpu or cuda.")]
 Head = Annotated[
     str, typer.Option("--head", help="The network that decodes the 344 picture: auto (by the device), cpu or gpu.")
 ]
 HEADS_HELP = (
-    "The heads whose pictures the search improves: auto (the head in use), or a list such as"
+    "The heads whose decoded pictures the search improves: auto (the head in use), or a list with weights such as"
     " high-gpu=0.55,high-cpu=0.45."
 )
-Port = Annotated[int, typer.Option("--port", min=0, max=65535, help="TCP port.")]
+Port = Annotated[int, typer.Option("--port", min=0, max=65535, help="TCP port to listen on; 0 chooses a free one.")]
 
 
 def print_version(asked: bool) -> None:  # noqa: FBT001  (typer calls it with the option's value)
-    """Print the version and exit, if `--version` was given."""
+    """Print the version and exit if `--version` was given (`asked`)."""
     if asked:
         typer.echo(f"latentedge {read_version()}")
         raise typer.Exit
@@ -67,24 +67,30 @@ def encode(
     files: Files,
     *,
     output: OutputFolder,
-    quality: Annotated[int | None, typer.Option("--quality", help="0 to 63.", show_default="the model's own")] = None,
+    quality: Annotated[
+        int | None, typer.Option("--quality", help="The quality, 0 to 63.", show_default="the model's own")
+    ] = None,
     target_bytes: Annotated[
         int | None, typer.Option("--target-bytes", metavar="B", help="The best quality within this many bytes.")
     ] = None,
     target_ssimulacra2: Annotated[
         float | None,
-        typer.Option("--target-ssimulacra2", metavar="S", help="The fewest bytes with at least this score."),
+        typer.Option(
+            "--target-ssimulacra2",
+            metavar="S",
+            help="The fewest bytes with at least this SSIMULACRA2 score (0 to 100).",
+        ),
     ] = None,
     refine: Annotated[
         int,
         typer.Option(
-            "--refine", metavar="N", help="Steps of the search for a better latent, such as 40 or 400. 0: no search."
+            "--refine", metavar="N", help="Steps of the search for a better latent, such as 40 or 400; 0 for no search."
         ),
     ] = 0,
     refine_for: Annotated[str, typer.Option("--refine-for", metavar="HEADS", help=HEADS_HELP)] = "auto",
     refine_batch: Annotated[
         int | None,
-        typer.Option("--refine-batch", metavar="N", help="Files in one search.", show_default="1, on a GPU 64"),
+        typer.Option("--refine-batch", metavar="N", help="Files in one search.", show_default="1, or 64 on a GPU"),
     ] = None,
     weights: Weights = None,
     device: Device = "cpu",
@@ -144,7 +150,8 @@ def evaluate(
         typer.Option("--refine", metavar="N", min=1, help="Also measure a search of N steps; repeatable, resumable."),
     ] = None,
     refine_pictures: Annotated[
-        int, typer.Option("--refine-pictures", metavar="N", min=1, help="Pictures for that search.")
+        int,
+        typer.Option("--refine-pictures", metavar="N", min=1, help="Number of pictures for the search of --refine."),
     ] = 12,
     weights: Weights = None,
     device: Device = "cpu",
@@ -289,13 +296,13 @@ def refine(
         str, typer.Option("--refine-for", metavar="HEADS", envvar="EDGE_REFINE_FOR", help=HEADS_HELP)
     ] = "auto",
     per_minute: Annotated[
-        float, typer.Option("--per-minute", metavar="N", min=0, help="Most pictures a minute; 0: no limit.")
+        float, typer.Option("--per-minute", metavar="N", min=0, help="Most pictures per minute; 0 for no limit.")
     ] = 60.0,
     origin_requests: Annotated[
         int, typer.Option("--origin-requests", metavar="N", min=1, help="Most requests to the origin at a time.")
     ] = 2,
 ) -> None:
-    """Replace the latents of a filled cache by better ones, hottest first. An interrupted run can be started again.
+    """Replace the latents in a store by better ones, hottest first. An interrupted run can be started again.
 
     All other settings come from the environment, as for the edges.
     """
@@ -316,11 +323,15 @@ def refine(
 @app.command()
 def purge(
     *,
-    image_id: Annotated[str | None, typer.Option("--id", metavar="ID", help="One picture.")] = None,
-    tag: Annotated[str | None, typer.Option("--tag", metavar="TAG", help="All pictures with this cache tag.")] = None,
-    everything: Annotated[bool, typer.Option("--all", help="All pictures.")] = False,
-    soft: Annotated[bool, typer.Option("--soft", help="Only mark them stale.")] = False,
-    edge: Annotated[str, typer.Option("--edge", metavar="URL", help="An edge on the store.")] = "http://127.0.0.1:8080",
+    image_id: Annotated[str | None, typer.Option("--id", metavar="ID", help="Purge the picture with this id.")] = None,
+    tag: Annotated[
+        str | None, typer.Option("--tag", metavar="TAG", help="Purge all pictures with this cache tag.")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Purge all pictures.")] = False,
+    soft: Annotated[bool, typer.Option("--soft", help="Only mark the pictures as stale.")] = False,
+    edge: Annotated[
+        str, typer.Option("--edge", metavar="URL", help="The URL of any edge that uses the store.")
+    ] = "http://127.0.0.1:8080",
     token: Annotated[
         str, typer.Option("--token", envvar="EDGE_ADMIN_TOKEN", help="The edge's EDGE_ADMIN_TOKEN.", show_default=False)
     ] = "",
@@ -349,8 +360,8 @@ def origin(
 def demo(
     *,
     photos: Annotated[Path | None, typer.Option("--photos", metavar="DIR", help="Your own photographs.")] = None,
-    once: Annotated[bool, typer.Option("--once", help="Exit after the figures instead of serving on.")] = False,
-    requests: Annotated[int, typer.Option("--requests", min=1, help="Requests of the load.")] = 2000,
+    once: Annotated[bool, typer.Option("--once", help="Exit after the figures, and do not keep serving.")] = False,
+    requests: Annotated[int, typer.Option("--requests", min=1, help="Number of requests to send.")] = 2000,
     port: Port = 8080,
     sheet: Annotated[Path, typer.Option("--sheet", metavar="FILE", help="The sheet to write, a PNG file.")] = Path(
         "demo.png"
@@ -374,22 +385,24 @@ def demo_photos(*, output: OutputFolder) -> None:
 
 @contextmanager
 def _require_extra(name: str) -> Iterator[None]:
-    """Raise CommandFailure if an import in this block fails, because the extra is not installed."""
+    """Raise CommandFailure if an import in this block fails, because the optional dependencies `name` are missing."""
     try:
         yield
     except ModuleNotFoundError as error:
-        raise CommandFailure(f"latentedge: no {error.name}: pip install 'latentedge[{name}]'") from error
+        raise CommandFailure(
+            f"latentedge: the package {error.name} is missing: run `pip install 'latentedge[{name}]'`"
+        ) from error
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """Run one command line and return its exit code."""
+    """Run one command line and return its exit code. `arguments` defaults to those of the process."""
     try:
         code = app(args=arguments, prog_name="latentedge", standalone_mode=False)
     except CommandFailure as failure:
         complain(str(failure))
         return USER_ERROR
-    except TyperException as error:  # an error in the arguments
-        if message := error.format_message():  # without a command there is no message, and the help was printed
+    except TyperException as error:  # the arguments are invalid
+        if message := error.format_message():  # no message means that no command was given, and the help was printed
             complain(f"latentedge: {message}")
         return USER_ERROR
     except (KeyboardInterrupt, typer.Abort):
@@ -398,13 +411,14 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 
 def main() -> None:
-    # torch's OpenMP reads this when it is first imported, here or in a child. By default, threads spin while they wait
-    # and take cores from the working threads. On two busy cores an encode took 3.4 s, and 0.2 s like this (measured).
+    # OpenMP reads this variable when torch is first imported, here or in a child process. By default its threads spin
+    # while they wait, and take the cores from working threads. On two busy cores, an encode then took 3.4 s instead of
+    # 0.2 s (measured).
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     signal.signal(signal.SIGTERM, _leave)
     sys.exit(run())
 
 
 def _leave(signal_number: int, _frame: FrameType | None) -> None:
-    """Exit through the `finally` blocks on SIGTERM, as on Ctrl-C, so that files are removed and children stopped."""
+    """Raise SystemExit on SIGTERM, so that `finally` blocks remove temporary files and stop child processes."""
     raise SystemExit(128 + signal_number)

@@ -187,7 +187,7 @@ class DecoderClient:
             if self._is_there:
                 self._link.send(build_request(number, Cancel()))
 
-    # The link calls the methods below.
+    # The methods below are the callbacks of the link to the decoder.
 
     def _connect(self) -> None:
         self._is_connected = True

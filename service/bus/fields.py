@@ -35,11 +35,11 @@ class Kind(IntEnum):
 
 
 _LAYOUTS = {
-    Kind.DECODE: struct.Struct("<HBBd"),  # size_px, quality, bytes of one symbol of q, deadline_s
-    Kind.ENCODE: struct.Struct("<HHBdBd"),  # height_px, width_px, quality, target, patient, deadline_s
-    Kind.REFINE: struct.Struct("<HHBdI"),  # height_px, width_px, quality, target, steps
-    Kind.PICTURE: struct.Struct("<Hdd"),  # size_px, queue_s, synthesis_s
-    Kind.FAILURE: struct.Struct("<B"),  # fault
+    Kind.DECODE: struct.Struct("<HBBd"),  # fields: size_px, quality, bytes of one symbol of q, deadline_s
+    Kind.ENCODE: struct.Struct("<HHBdBd"),  # fields: height_px, width_px, quality, target, patient, deadline_s
+    Kind.REFINE: struct.Struct("<HHBdI"),  # fields: height_px, width_px, quality, target, steps
+    Kind.PICTURE: struct.Struct("<Hdd"),  # fields: size_px, queue_s, synthesis_s
+    Kind.FAILURE: struct.Struct("<B"),  # field: the error, as the number of a `Fault`
 }
 _EMPTY = struct.Struct("<")
 
@@ -50,7 +50,7 @@ class Header:
 
     kind: Kind
     number: int
-    """The number of the request that the message is, or answers; 0 in a message without a request."""
+    """The number of the request; an answer repeats the number of its request. 0 if the message belongs to none."""
     fields: tuple[int | float, ...] = ()
 
     def build(self) -> bytes:

@@ -77,7 +77,7 @@ class Router:
         bound.bind(self._address)
         return bound
 
-    # All methods below run on the bus's thread.
+    # All methods below run on the thread that owns the socket.
 
     def _run(self) -> None:
         try:

@@ -99,9 +99,9 @@ class SymbolReader:
         try:
             symbols = self._codec.read(bitstream)
         except BitstreamError as error:
-            raise DamagedBitstream(str(error)) from error
+            raise DamagedBitstream(f"the bitstream cannot be entropy-decoded: {error}") from error
         except Exception as error:
-            raise CodecFailed(str(error)) from error
+            raise CodecFailed(f"the entropy decoder failed: {error}") from error
         return ReadSymbols(symbols, started_s - submitted_s, time.perf_counter() - started_s)
 
 

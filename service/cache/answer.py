@@ -32,7 +32,7 @@ class Answer:
     body: bytes | None
     passed: PassedOn
     age: str = ""
-    """The value of the Age field, empty for none. An answer made directly from the origin's has the origin's Age."""
+    """The value of the Age field, empty for none. A picture fetched for this request keeps the origin's Age."""
     status: int = HTTPStatus.OK
     forwarded: Reason | None = None
     """Why the request was forwarded to the origin or the parent (RFC 9211 2.2); None for a hit."""

@@ -94,7 +94,7 @@ class Coalescing(Generic[Result]):
             del self._flights[key]
 
     def show_instead(self, key: Hashable, result: Result, *, only: Landed[Result]) -> None:
-        """Give callers that join the flight of `only` from now on this preliminary result instead of the first one."""
+        """Replace the preliminary result of the flight that returned `only`, for callers that join it from now on."""
         flight = self._flights.get(key)
         if flight is not None and flight.task is only.flight:
             shown: asyncio.Future[Result] = asyncio.get_running_loop().create_future()

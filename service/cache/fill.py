@@ -90,14 +90,14 @@ class Filler:
                         return StoredMeanwhile(facts, work.known.record, waited=line.waited)
                     if lease.may_fill and not work.is_beside:
                         return await self._ask(work)
-            if work.is_beside:  # the result stays in this process, and only a write to the store needs the lease
+            if work.is_beside:  # no lease is needed: the result stays in this process and is not written to the store
                 return await self._ask(work)
             if work.is_in_place:
                 await line.wait(lease)
             lookup, forwarded, line = work.lookup, work.forwarded, line.of(work.lookup.lease)
 
     async def purge_point(self, lookup: Lookup) -> PurgePoint:
-        """Return the latest purge of this picture and the latest purge of many, to see later whether one has come."""
+        """Return the latest purges that concern this picture, for a later check whether another purge has come."""
         return await self._record_store.purge_point(lookup)
 
     def now_s(self) -> float:
@@ -114,7 +114,7 @@ class Filler:
         return use_of(result.record, now_s=self._now()) is Use.AFTER_VALIDATION
 
     async def is_outdated(self, result: FillResult) -> bool:
-        """Return whether a purge by tag or of all pictures came after the fill began, so that its result is void."""
+        """Return whether a purge by tag or of all pictures came after the fill began, and may concern its result."""
         match result:
             case Preview(grant=grant) | Reused(preview=Preview(grant=grant)):
                 return grant is not None and await self._record_store.is_over(grant)
@@ -124,7 +124,7 @@ class Filler:
                 return False
             case NewRecord() | Renewed():
                 return result.fenced or await self._record_store.is_purged(result.record, soft=True)
-            case StoredMeanwhile() | StaleInstead():  # the record may have been stale by a soft purge before the fill
+            case StoredMeanwhile() | StaleInstead():  # not soft purges: one may have come before the fill began
                 return await self._record_store.is_purged(result.record, soft=False)
 
     def _is_usable(self, known: Record, lease: Lease) -> bool:
@@ -183,7 +183,7 @@ class Filler:
             raise
 
     async def _admit(self, work: Work, delivered: Delivered) -> FillResult:
-        """Encode and store a new picture, if it may be stored and is admitted."""
+        """Encode and store a new picture if it may be stored and was requested often enough, or return it unstored."""
         assert not isinstance(delivered, Confirmed), "the request had no condition"
         if delivered.storage.obstacle is not None:
             work.lease.mark_hit_for_miss()
@@ -193,7 +193,7 @@ class Filler:
             return Unstored(work.facts, source, delivered.storage.obstacle)
         if isinstance(delivered, Latent):
             return await self._store(work, delivered, delivered.bitstream, work.facts)
-        if work.grant is None:  # a latent could not be stored, and resizing the source costs a tenth of an encode
+        if work.grant is None:  # do not encode: the latent could not be stored, and resizing costs a tenth of an encode
             return Unstored(work.facts, delivered, Reason.NO_LEASE)
         if work.known is None and not self._encoder.admits(work.lookup.key):
             return await self._skip(work, delivered, Reason.NOT_ADMITTED, work.facts)

@@ -167,7 +167,7 @@ def may_be_shared(result: FillResult) -> bool:
 def answers(result: FillResult, fields: Fields) -> bool:
     """Return whether a request with these header fields selects this result by its Vary field (RFC 9111 4.1)."""
     if isinstance(result, Unstored) and result.is_for_one_client:
-        return True  # no variant to look for: each request will fetch for itself
+        return True  # no request needs another variant's fill, because each will fetch for itself
     return selects_alike(_vary(result), result.facts.fields, fields)
 
 

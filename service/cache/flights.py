@@ -47,7 +47,7 @@ from service.records.record import Record
 from service.records.record_store import PurgePoint
 from service.upstream.source import Source
 
-ATTEMPTS = 3  # assumed: after three results that it cannot use, a request fetches for itself
+ATTEMPTS = 3  # assumed: after three results of other requests' fills that it cannot use, a request fetches for itself
 Picture = WithRecord | Preview | Reused | Unstored
 """The result of a fill without an error."""
 
@@ -62,7 +62,7 @@ class _Flown:
     def is_purged(self, now: PurgePoint) -> bool:
         """Return whether a purge of this picture by its id came after the start of the fill.
 
-        An error and a preview have no record whose tags could be checked, so that any purge of many pictures counts.
+        An error and a preview have no record whose tags could be checked, so any purge by tag or of all counts too.
         """
         purged_many = isinstance(self.result, Failed | Preview) and self.since.generation < now.generation
         return purged_many or self.since.mark != now.mark

@@ -24,7 +24,7 @@ class HoldOff:
         """Start the back-off of a picture, or start it again."""
         self.end(image_id)
         if len(self._until_s) >= PICTURES:
-            del self._until_s[next(iter(self._until_s))]  # the first would end first, since all are equally long
+            del self._until_s[next(iter(self._until_s))]  # the first entry is the oldest back-off, which would end next
         self._until_s[image_id] = self._clock() + self._hold_s
 
     def end(self, image_id: str) -> None:

@@ -3,7 +3,7 @@
 An in-memory cache holds finished files by their entity tag, which covers everything that a file is made from. The cache
 needs no invalidation: each request has just read the record from the store, so the old tag of a picture that was
 purged, replaced or refined, here or by another edge, is never looked up again. Simultaneous requests for a file share
-one decode. Without the in-memory cache, every request is a decode.
+one decode. Without the in-memory cache, the picture is decoded for every request.
 """
 
 from __future__ import annotations

@@ -131,7 +131,7 @@ class Reencoder:
         key = found.lookup.key
         if not await self._mark(key):
             return ReencodeOutcome.ELSEWHERE
-        stored = unpack(found.value, key)  # again, because in `found.record` soft purges have changed the dates
+        stored = unpack(found.value, key)  # with the stored dates: those of `found.record` reflect soft purges
         new = await self._latents.make(stored, found.lookup.image_id, terms)
         if isinstance(new, ReencodeOutcome):
             return new

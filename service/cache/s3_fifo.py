@@ -44,7 +44,7 @@ class _Queue:
 
 
 class S3Fifo:
-    """Byte strings by key, at most `limit_bytes` in total. The bytes of the keys are not counted."""
+    """A cache of byte strings by key, with at most `limit_bytes` of values. The bytes of the keys are not counted."""
 
     def __init__(self, limit_bytes: int) -> None:
         self.limit_bytes = limit_bytes

@@ -1,1 +1,1 @@
-"""The commands of the command line. Each builds the objects that it needs, and prints its result."""
+"""The commands of `latentedge`. Each module builds the objects that its command needs, and prints the result."""

@@ -1,6 +1,6 @@
-"""The command `refine`: sets up a sweep through a filled cache, runs it and prints its result.
+"""The command `refine`: search for better latents of all pictures in a store (a sweep), and print the result.
 
-All other settings come from the environment, as for an edge: weights, device, head, limits of the origin.
+Settings without an option of the command come from the environment, as for an edge: weights, device, head, limits.
 """
 
 from __future__ import annotations
@@ -53,25 +53,28 @@ class RefineOrder:
 
 
 def refine(order: RefineOrder) -> None:
-    """Sweep the cache, and print one line of JSON at the end, also if the sweep is interrupted."""
+    """Run a sweep over the store, and print one line of JSON at its end, even if it is interrupted.
+
+    Raises CommandFailure if a setting is wrong, or if the store or the codec fails.
+    """
     settings = _settings(order)
     try:
         asyncio.run(_run(order, settings))
     except StoreUnavailable as error:
         raise CommandFailure(f"latentedge refine: the store does not answer: {error}") from error
     except CodecFailed as error:
-        raise CommandFailure(f"latentedge refine: the search fails: {error}") from error
+        raise CommandFailure(f"latentedge refine: stopped after several failed searches in a row: {error}") from error
 
 
 def _settings(order: RefineOrder) -> Settings:
     if not order.store:
-        raise CommandFailure("latentedge refine: --store is missing: give the address of the edges' store")
+        raise CommandFailure("latentedge refine: --store is missing: give the URL of the edges' Redis or Valkey")
     given = {"redis_url": order.store, "origin": order.origin, "refine": order.steps, "refine_for": order.refine_for}
     try:
         settings = read_settings(**given)
         Servers.check(settings.redis_url)
     except SettingsError as error:
-        raise CommandFailure(f"latentedge refine: {error}") from error
+        raise CommandFailure(f"latentedge refine: cannot start: {error}") from error
     return settings
 
 
@@ -121,7 +124,7 @@ async def _worker(settings: Settings, closing: AsyncExitStack) -> CodecWorker:
 
 
 def _at_once(settings: Settings, worker: CodecWorker) -> int:
-    """Return how many pictures are in progress: one batch is searched while the sources of the next are fetched."""
+    """Return how many pictures to work on at a time: while one batch is searched, the next batch is fetched."""
     return 2 if worker.runs_on_cpu else 2 * settings.refine_batch
 
 
@@ -153,7 +156,7 @@ def _sources(order: RefineOrder, settings: Settings, closing: AsyncExitStack) ->
 
 
 def _summary(tally: SweepTally, *, seconds: float) -> str:
-    """Return one line of JSON with the count of every outcome."""
+    """Return one line of JSON with the number of keys for every outcome, the bytes of latents, and the seconds."""
     outcomes = {outcome.value: tally.outcomes[outcome] for outcome in SweepOutcome}
     sizes = {"first_bytes": tally.first_bytes, "refined_bytes": tally.refined_bytes}
     return json.dumps({"keys": tally.outcomes.total(), **outcomes, **sizes, "seconds": round(seconds, 1)})

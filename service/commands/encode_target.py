@@ -1,4 +1,4 @@
-"""Encodes a picture for the command line: at a quality, to a size or to a score, with or without a search."""
+"""Encode a picture for the command `encode`: at a quality, to a size or to a score, with or without a search."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from service.records.record import REFINEMENT_CAP
 from service.settings.quality import BEST_SCORE
 from service.settings.refine_for import AUTO, read_refine_for
 
-if TYPE_CHECKING:  # torch is imported when a codec is loaded, not before
+if TYPE_CHECKING:  # importing torch takes seconds, so it is imported only when a codec is loaded
     from models.codec import Codec
 
 
 @dataclass(frozen=True)
 class EncodeOptions:
-    """The options of `encode`. At most one of the first three is given; without one, the model's quality is used."""
+    """The options of `encode`. If `quality` and both targets are None, the default quality of the weights is used."""
 
     quality: int | None
     target_bytes: int | None
@@ -28,7 +28,7 @@ class EncodeOptions:
     refine: int
     refine_for: str = AUTO
     refine_batch: int | None = None
-    """The number of files in one search; None chooses by the device."""
+    """The number of files in one search; None means 1 on a CPU and 64 on a GPU."""
 
     def check(self) -> None:
         """Raise CommandFailure if the options are invalid."""
@@ -36,39 +36,39 @@ class EncodeOptions:
         if len(given) > 1:
             raise CommandFailure("latentedge: --quality, --target-bytes and --target-ssimulacra2 cannot be combined")
         if self.quality is not None and not 0 <= self.quality < QUALITIES:
-            raise CommandFailure(f"latentedge: --quality is 0 to {QUALITIES - 1}, not {self.quality}")
+            raise CommandFailure(f"latentedge: --quality must be 0 to {QUALITIES - 1}, not {self.quality}")
         if self.target_bytes is not None and self.target_bytes < 1:
-            raise CommandFailure(f"latentedge: --target-bytes is 1 or more, not {self.target_bytes}")
+            raise CommandFailure(f"latentedge: --target-bytes must be 1 or more, not {self.target_bytes}")
         if self.target_ssimulacra2 is not None and not 0 <= self.target_ssimulacra2 <= BEST_SCORE:
-            raise CommandFailure(f"latentedge: --target-ssimulacra2 is 0 to 100, not {self.target_ssimulacra2}")
+            raise CommandFailure(f"latentedge: --target-ssimulacra2 must be 0 to 100, not {self.target_ssimulacra2}")
         self._check_search()
 
     def _check_search(self) -> None:
         if not 0 <= self.refine <= REFINEMENT_CAP:
-            raise CommandFailure(f"latentedge: --refine is 0 to {REFINEMENT_CAP}, not {self.refine}")
+            raise CommandFailure(f"latentedge: --refine must be 0 to {REFINEMENT_CAP} steps, not {self.refine}")
         if self.refine_batch is not None and self.refine_batch < 1:
-            raise CommandFailure(f"latentedge: --refine-batch is 1 or more, not {self.refine_batch}")
+            raise CommandFailure(f"latentedge: --refine-batch must be 1 or more, not {self.refine_batch}")
         try:
             read_refine_for(self.refine_for)
         except ValueError as error:
-            raise CommandFailure(f"latentedge: --refine-for: {error}") from error
+            raise CommandFailure(f"latentedge: --refine-for is invalid: {error}") from error
 
 
 @dataclass(frozen=True)
 class Plain:
-    """A picture and its bitstream, before a search."""
+    """A picture (344, 344, 3) and its bitstream as encoded, before a search for a better one."""
 
     pixels: Pixels
     bitstream: bytes
 
     @property
     def quality(self) -> int:
-        """Return the quality in the header of the bitstream."""
+        """Return the quality (0 to 63) in the header of the bitstream."""
         return parse(self.bitstream).quality
 
 
 def encode_plain(codec: Codec, pixels: Pixels, options: EncodeOptions) -> Plain:
-    """Encode a picture (344, 344, 3) without a search. Raises FileFailure if it cannot reach the target."""
+    """Encode a picture (344, 344, 3) without a search. Raises FileFailure if the target is out of reach."""
     if options.target_bytes is not None:
         return Plain(pixels, _encode_to_bytes(codec, pixels, options.target_bytes))
     if options.target_ssimulacra2 is not None:
@@ -80,7 +80,10 @@ def encode_plain(codec: Codec, pixels: Pixels, options: EncodeOptions) -> Plain:
 def search_better(
     codec: Codec, plain: Sequence[Plain], options: EncodeOptions, *, on_step: Callable[[], None]
 ) -> list[bytes]:
-    """Search for better bitstreams of several pictures at once. Call `on_step` after each step."""
+    """Return better bitstreams of several pictures, found in one search. Call `on_step` after each of its steps.
+
+    A picture whose new bitstream misses the target keeps its old one.
+    """
     search = codec.refinement(
         [one.pixels for one in plain],
         qualities=[one.quality for one in plain],
@@ -100,7 +103,9 @@ def search_better(
 def _encode_to_score(codec: Codec, pixels: Pixels, target_ssimulacra2: float) -> bytes:
     blob = codec.encode_to_score(pixels, ssimulacra2=target_ssimulacra2)
     if parse(blob).quality == QUALITIES - 1 and (score := codec.ssimulacra2(pixels, blob)) < target_ssimulacra2:
-        raise FileFailure(f"even the best quality reaches only SSIMULACRA2 {score:.2f}")
+        raise FileFailure(
+            f"the best quality reaches only SSIMULACRA2 {score:.2f}, below the target of {target_ssimulacra2:g}"
+        )
     return blob
 
 
@@ -110,7 +115,7 @@ def _encode_to_bytes(codec: Codec, pixels: Pixels, target_bytes: int) -> bytes:
     try:
         return codec.encode_to_bytes(pixels, target_bytes=target_bytes)
     except TargetError as error:
-        raise FileFailure(str(error)) from error
+        raise FileFailure(f"the target size cannot be reached: {error}") from error
 
 
 def _meets_target(codec: Codec, pixels: Pixels, options: EncodeOptions, *, blob: bytes) -> bool:

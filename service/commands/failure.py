@@ -1,4 +1,4 @@
-"""The failures of a command: one line on stderr for each fault that the user can correct, and exit code 2."""
+"""Report the failures of a command: one line on stderr for each fault that the user can correct, and exit code 2."""
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -17,11 +17,11 @@ USER_ERROR = 2
 
 
 class CommandFailure(Exception):  # noqa: N818  (the word of this file)
-    """The command cannot continue. The message is the line that the user sees."""
+    """The command cannot continue. The message is the line that is printed on stderr."""
 
 
 class FileFailure(Exception):  # noqa: N818  (named after the event)
-    """One file of several failed. The message says what is wrong with it."""
+    """One of the command's files failed; the command continues with the next file. The message says what is wrong."""
 
 
 def complain(line: str) -> None:
@@ -31,10 +31,10 @@ def complain(line: str) -> None:
 
 
 class FileRun:
-    """A run over files. A bad file is reported and skipped."""
+    """The run of a command over several files, in which a bad file is reported and skipped."""
 
     def __init__(self, bar: Progress, *, files: TaskID, steps: TaskID | None) -> None:
-        """Create a run. Callers use `file_run` instead."""
+        """Create a run with the bars of files and of steps. Call `file_run` instead, which also shows the bars."""
         self._bar = bar
         self._files = files
         self._steps = steps
@@ -50,23 +50,23 @@ class FileRun:
         return None
 
     def advance(self, files: int) -> None:
-        """Advance the progress bar by a number of files."""
+        """Advance the progress bar of files by `files`."""
         self._bar.advance(self._files, files)
 
     def begin_steps(self) -> None:
-        """Start the progress bar of steps again."""
+        """Set the progress bar of a search's steps back to 0."""
         if self._steps is not None:
             self._bar.reset(self._steps)
 
     def step(self) -> None:
-        """Advance the progress bar of steps by one."""
+        """Advance the progress bar of a search's steps by one."""
         if self._steps is not None:
             self._bar.advance(self._steps)
 
 
 @contextmanager
 def file_run(files: Sequence[Path], *, title: str, steps: int = 0) -> Iterator[FileRun]:
-    """Show the progress of a run, in files and in steps. Exit with USER_ERROR at its end if a file failed."""
+    """Yield a run over `files`, with bars for files and search steps. Exit with code 2 at its end if a file failed."""
     with progress_bar(wanted=len(files) > 1 or steps > 0) as bar:
         of_files = bar.add_task(title, total=len(files))
         run = FileRun(bar, files=of_files, steps=bar.add_task("searching", total=steps) if steps else None)
@@ -76,7 +76,7 @@ def file_run(files: Sequence[Path], *, title: str, steps: int = 0) -> Iterator[F
 
 
 def for_each_file(files: Sequence[Path], work: Callable[[Path], None], *, title: str) -> None:
-    """Call `work` for every file, even after failures. Exit with USER_ERROR if one failed."""
+    """Call `work` for every file, even after failures. Exit with code 2 at the end if a file failed."""
     with file_run(files, title=title) as run:
         for path in files:
             run.attempt(path, partial(work, path))
@@ -84,5 +84,5 @@ def for_each_file(files: Sequence[Path], work: Callable[[Path], None], *, title:
 
 
 def reason(error: OSError) -> str:
-    """Return the message of the operating system, without the errno and the path."""
+    """Return the message of an operating system error, in lower case and without its number and path."""
     return (error.strerror or str(error)).lower()

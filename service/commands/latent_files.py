@@ -1,4 +1,4 @@
-"""The commands `encode`, `decode` and `info` for latents (.le). A bad file never stops the others."""
+"""The commands `encode`, `decode` and `info` for latent files (.le). A bad file is reported and skipped."""
 
 import warnings
 from collections.abc import Sequence
@@ -37,7 +37,7 @@ def encode(files: Sequence[Path], *, output: Path, options: EncodeOptions, codec
 def decode(files: Sequence[Path], *, output: Path, res: str, codec: CodecChoice) -> None:
     rendition = find_rendition(res)
     if rendition is None:
-        raise CommandFailure(f"latentedge: --res is one of {', '.join(RES_VALUES)}, not {res!r}")
+        raise CommandFailure(f"latentedge: --res must be one of {', '.join(RES_VALUES)}, not {res!r}")
     targets = _Targets(output, suffix=".png")
     loaded = codec.load()
 
@@ -47,7 +47,7 @@ def decode(files: Sequence[Path], *, output: Path, res: str, codec: CodecChoice)
         try:
             (picture,) = loaded.synthesize([loaded.read(_read_latent(path))], size_px=rendition.size_px)
         except BitstreamError as error:
-            raise FileFailure(str(error)) from error
+            raise FileFailure(f"not a latent that these weights can decode: {error}") from error
         targets.write(path, image_file.write(picture, "image/png"))
 
     for_each_file(files, decode_one, title="decoding")
@@ -60,16 +60,16 @@ def info(files: Sequence[Path], *, codec: CodecChoice) -> None:
         blob = _read_latent(path)
         try:
             bitstream = parse(blob)
-            loaded.read(blob)  # the checksum is over the symbols, so only entropy decoding finds a flipped bit
+            loaded.read(blob)  # the checksum covers the symbols, so that only entropy decoding finds a flipped bit
         except BitstreamError as error:
-            raise FileFailure(str(error)) from error
+            raise FileFailure(f"not a latent that these weights can decode: {error}") from error
         typer.echo(_description(path, bitstream, total_bytes=len(blob)))
 
     for_each_file(files, describe_one, title="reading")
 
 
 class _Targets:
-    """The output files in one folder. Two sources are never written to the same file."""
+    """The output files of a command, all in one folder. Two input files are never written to the same output file."""
 
     def __init__(self, folder: Path, *, suffix: str) -> None:
         self._folder = folder
@@ -78,13 +78,13 @@ class _Targets:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise CommandFailure(f"{folder}: {reason(error)}") from error
+            raise CommandFailure(f"latentedge: cannot create the folder {folder}: {reason(error)}") from error
 
     def write(self, source: Path, content: bytes) -> None:
         target = self._folder / (source.stem + self._suffix)
         first = self._sources.setdefault(target.name, source)
         if first != source:
-            raise FileFailure(f"{target} is already written from {first}")
+            raise FileFailure(f"its output file {target} has been written for {first} already; rename one of the two")
         try:
             write_whole(target, content)
         except OSError as error:
@@ -95,23 +95,23 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise FileFailure(reason(error)) from error
+        raise FileFailure(f"cannot read the file: {reason(error)}") from error
 
 
 def _read_latent(path: Path) -> bytes:
-    """Read a latent file, at most a little more than the largest latent: a longer file is invalid anyway."""
+    """Return the first MAX_WORDS_BYTES + 1024 bytes of a latent file, because a longer file is invalid anyway."""
     try:
         with path.open("rb") as file:
             return file.read(MAX_WORDS_BYTES + 1024)
     except OSError as error:
-        raise FileFailure(reason(error)) from error
+        raise FileFailure(f"cannot read the file: {reason(error)}") from error
 
 
 def _read_square(path: Path) -> NDArray[np.uint8]:
     from service.render import image_file
 
     try:
-        with warnings.catch_warnings(action="ignore"):  # a failure has its own line
+        with warnings.catch_warnings(action="ignore"):  # Pillow's warnings: a failure is reported in a line of its own
             limits = image_file.ImageLimits(_largest_pixels())
             squares = image_file.read_squares(_read(path), (HIGH_PX,), limits=limits)
     except SourceError as error:
@@ -125,7 +125,7 @@ def _largest_pixels() -> int:
 
 
 def _wrong_with(error: SourceError) -> str:
-    """Return what is wrong with a file, because the public sentence of the error mentions an origin."""
+    """Return what is wrong with a picture file, for a user. The error's public sentence would mention an origin."""
     kind = {NotAPicture: "not a picture", DamagedPicture: "a damaged picture", PictureTooLarge: "too large"}
     name = kind.get(type(error), "cannot be read as a picture")
     return f"{name}: {error}" if str(error) else name

@@ -1,4 +1,4 @@
-"""The commands `evaluate`, `pack` and `train`. No other module of the service imports models.training."""
+"""The commands `evaluate`, `pack` and `train`, which run `models.evaluation` and `models.training`."""
 
 from pathlib import Path
 
@@ -30,27 +30,29 @@ def evaluate(options: EvaluateOptions) -> None:
     try:
         run_evaluation(options)
     except (CheckpointError, ReferencePictureError) as error:
-        raise CommandFailure(f"latentedge: {error}") from error
+        raise CommandFailure(f"latentedge: the evaluation cannot run: {error}") from error
 
 
 def train(options: TrainOptions) -> None:
     if options.stage != "all" and options.stage not in STAGES:
-        raise CommandFailure(f"latentedge: --stage is all, {', '.join(STAGES)}, not {options.stage!r}")
+        raise CommandFailure(f"latentedge: --stage must be one of all, {', '.join(STAGES)}, not {options.stage!r}")
     if options.recipe.optimizer not in OPTIMIZERS:
-        raise CommandFailure(f"latentedge: --optimizer is {' or '.join(OPTIMIZERS)}, not {options.recipe.optimizer!r}")
+        raise CommandFailure(
+            f"latentedge: --optimizer must be {' or '.join(OPTIMIZERS)}, not {options.recipe.optimizer!r}"
+        )
     if options.flat is not None and options.stage in {"all", "release"}:
-        raise CommandFailure("latentedge: --from-flat holds the weights of one stage: name it by --stage")
+        raise CommandFailure("latentedge: --from-flat has the weights of one stage: name that stage with --stage")
     if options.start is not None:
         _must_be_weights(options.start)
     for source in options.data:
         if not source.exists():
-            raise CommandFailure(f"{source}: neither a folder nor a pack")
+            raise CommandFailure(f"latentedge: --data: there is no folder and no pack file {source}")
     for folder in filter(None, (options.valid, options.resume, options.flat)):
         _must_be_folder(folder)
     try:
         run_training(options)
     except (KeptWeightsError, ReferencePictureError, StageMissingError, UnfitStartError) as error:
-        raise CommandFailure(f"latentedge: {error}") from error
+        raise CommandFailure(f"latentedge: the training cannot run: {error}") from error
 
 
 def pack(options: PackOptions) -> PackFigures:
@@ -59,18 +61,18 @@ def pack(options: PackOptions) -> PackFigures:
     try:
         return run_packing(options)
     except (PackError, ReferencePictureError) as error:
-        raise CommandFailure(f"latentedge: {error}") from error
+        raise CommandFailure(f"latentedge: the photographs cannot be packed: {error}") from error
     except OSError as error:
-        raise CommandFailure(f"{options.output}: {reason(error)}") from error
+        raise CommandFailure(f"latentedge: cannot write the pack {options.output}: {reason(error)}") from error
 
 
 def _must_be_weights(file: Path) -> None:
     try:
         load(file)
     except CheckpointError as error:
-        raise CommandFailure(f"latentedge: --from: {error}") from error
+        raise CommandFailure(f"latentedge: the weights of --from cannot be loaded: {error}") from error
 
 
 def _must_be_folder(folder: Path) -> None:
     if not folder.is_dir():
-        raise CommandFailure(f"{folder}: not a folder")
+        raise CommandFailure(f"latentedge: {folder} is not a folder")

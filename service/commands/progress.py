@@ -1,4 +1,4 @@
-"""The progress bar of a command, on stderr and only on a terminal."""
+"""The progress bar of a command, which is shown on stderr, and only if that is a terminal."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 
 def progress_bar(*, wanted: bool = True) -> Progress:
-    """Return a progress display. It redirects stderr while it is shown, so that failures are printed above it."""
+    """Return a progress display, which is hidden unless `wanted`. Lines printed to stderr appear above it."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     return Progress(*columns, console=console, disable=not (wanted and console.is_terminal))

@@ -1,4 +1,4 @@
-"""The command `purge`: sends a purge to an edge."""
+"""The command `purge`: send a purge request to an edge."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -7,7 +7,7 @@ import httpx
 
 from service.commands.failure import CommandFailure
 
-TIMEOUT_S = 30.0  # assumed: a purge of many pictures takes a second
+TIMEOUT_S = 30.0  # seconds to wait for the answer (assumed): a purge by tag or of all takes about one second
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,14 +29,14 @@ class Order:
 
 
 def purge(order: Order, *, edge: str, token: str) -> str:
-    """Send the purge, and return the edge's answer. Raises CommandFailure with the edge's error sentence."""
+    """Send the purge, and return the body of the edge's answer. Raises CommandFailure if the edge sends an error."""
     body, headers = order.body(), {"Authorization": f"Bearer {token}"} if token else {}
     try:
         answer = httpx.post(f"{edge.rstrip('/')}/purge", json=body, headers=headers, timeout=TIMEOUT_S, trust_env=False)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise CommandFailure(f"latentedge purge: {edge}: {error}") from error
+        raise CommandFailure(f"latentedge purge: the edge {edge} cannot be reached: {error}") from error
     if not answer.is_success:
-        raise CommandFailure(f"latentedge purge: {edge}: {answer.status_code} {_sentence(answer)}")
+        raise CommandFailure(f"latentedge purge: the edge {edge} answered {answer.status_code} {_sentence(answer)}")
     return answer.text
 
 

@@ -1,4 +1,4 @@
-"""The command `encode --refine`: encodes files with a search, batch by batch. A bad file never stops the others."""
+"""The command `encode --refine`: encode files with a search for better latents, several files in each search."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from models.picture_array import Pixels
 from service.commands.encode_target import EncodeOptions, Plain, encode_plain, search_better
 from service.commands.failure import CommandFailure, FileRun, file_run
 
-if TYPE_CHECKING:  # torch is imported when a codec is loaded, not before
+if TYPE_CHECKING:  # importing torch takes seconds, so it is imported only when a codec is loaded
     from models.codec import Codec
 
 CPU_FILES, GPU_FILES = 1, 64
-"""Files in one search. Measured: a CPU gains 10 % at most from several (LOG.md). Assumed: 64 fit on a GPU."""
+"""The files in one search. On a CPU, more than one saves at most 10 % (measured, LOG.md). 64 fit on a GPU (assumed)."""
 
 
 @dataclass(frozen=True)
 class FileAccess:
-    """Functions that read a picture and write a bitstream. Both raise FileFailure."""
+    """The functions that read the picture of an input file and write its bitstream. Both raise FileFailure."""
 
     read: Callable[[Path], Pixels]
     write: Callable[[Path, bytes], None]
 
 
 def encode_with_search(files: Sequence[Path], *, access: FileAccess, options: EncodeOptions, codec: Codec) -> None:
-    """Encode every file, even after failures. Exit with USER_ERROR if one failed."""
+    """Encode every file with a search, even after failures. Exit with code 2 at the end if a file failed."""
     size = options.refine_batch or (CPU_FILES if codec.device == "cpu" else GPU_FILES)
     with file_run(files, title="encoding", steps=options.refine) as run:
         for first in range(0, len(files), size):
@@ -54,6 +54,6 @@ def _encode_batch(
 def _search(codec: Codec, plain: Sequence[Plain], options: EncodeOptions, run: FileRun) -> list[bytes]:
     try:
         return search_better(codec, plain, options, on_step=run.step)
-    except RuntimeError as error:  # torch's errors, such as out of GPU memory
+    except RuntimeError as error:  # the errors of torch, such as a lack of GPU memory
         hint = "; a smaller --refine-batch takes less memory" if len(plain) > 1 else ""
         raise CommandFailure(f"latentedge: the search failed: {error}{hint}") from error

@@ -1,4 +1,4 @@
-"""The help of a command that reads settings from the environment: its options, then a table of all settings."""
+"""The help of a command that reads settings from the environment: its options, and then a table of all settings."""
 
 from typing import Any
 
@@ -6,10 +6,10 @@ from typer.core import TyperCommand
 
 
 class SettingsCommand(TyperCommand):
-    """A command whose help lists all settings. They take 0.25 s to import (measured), so only the help imports them."""
+    """A command whose help lists all settings. Only the help imports the settings, which takes 0.25 s (measured)."""
 
     def format_help(self, *arguments: Any) -> None:  # noqa: ANN401  (typer's argument types are not public)
-        """Print the usual help, then all settings."""
+        """Print the usual help of the command, then a table of all settings."""
         super().format_help(*arguments)
         _print_settings()
 

@@ -1,4 +1,4 @@
-"""The stages and defaults of training for the command line, without importing torch."""
+"""The stages of training and the defaults of its options, for the command line. Does not import torch."""
 
 from models.training.options import PACK_BYTES, STAGES, Recipe, TrainOptions
 
@@ -10,5 +10,5 @@ RECIPE = Recipe()
 
 
 def describe_stages() -> str:
-    """Return the names of all stages as one sentence for the help."""
+    """Return the names of all stages of training as one sentence, for the help of `train --stage`."""
     return f"{', '.join(EVERY_STAGE[:-1])} or {EVERY_STAGE[-1]}."

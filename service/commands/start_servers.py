@@ -1,4 +1,4 @@
-"""The commands `serve` and `origin`, which start the edge and a small origin."""
+"""The commands `serve`, which runs an edge, and `origin`, which runs a small origin."""
 
 from pathlib import Path
 
@@ -16,25 +16,30 @@ def serve(*, host: str, port: int, workers: int) -> None:
         if settings.redis_url:
             Servers.check(settings.redis_url)
     except SettingsError as error:
-        raise CommandFailure(f"latentedge: {error}") from error
+        raise CommandFailure(f"latentedge: the edge cannot start: {error}") from error
     if settings.admin_port and settings.admin_port == port:
-        raise CommandFailure("latentedge: EDGE_ADMIN_PORT must differ from --port, or be 0")
+        raise CommandFailure("latentedge: EDGE_ADMIN_PORT must differ from --port, or be 0 for no admin port")
     _check_weights(settings.weights, settings.previous_weights)
     if settings.device == "cuda":
         _must_have_a_gpu()
     try:
         run(settings, host=host, port=port, workers=workers)
     except (CannotListen, SettingsError, StoreUnavailable, TooFewFiles) as error:
-        raise CommandFailure(f"latentedge: {error}") from error
+        raise CommandFailure(f"latentedge: the edge cannot start: {error}") from error
 
 
 def _check_weights(weights: Path | None, previous: Path | None) -> None:
-    """Load the given files before the workers start, so that a fault is one line and not a worker's traceback."""
+    """Load the weights files before the workers start, so that a bad file ends the edge with one line on stderr.
+
+    Raises CommandFailure.
+    """
     if weights is None and previous is None:
         return
     stream_id = _read_stream_id("EDGE_WEIGHTS", weights)
     if previous is not None and _read_stream_id("EDGE_PREVIOUS_WEIGHTS", previous) == stream_id:
-        raise CommandFailure("latentedge: EDGE_PREVIOUS_WEIGHTS: the stream id is that of the weights in use")
+        raise CommandFailure(
+            "latentedge: EDGE_PREVIOUS_WEIGHTS: this file has the same stream id as the weights in use; unset it"
+        )
 
 
 def _read_stream_id(name: str, weights: Path | None) -> bytes:
@@ -43,7 +48,7 @@ def _read_stream_id(name: str, weights: Path | None) -> bytes:
     try:
         return load(weights).high.stream_id
     except CheckpointError as error:
-        raise CommandFailure(f"latentedge: {name}: {error}") from error
+        raise CommandFailure(f"latentedge: the weights of {name} cannot be loaded: {error}") from error
 
 
 def _must_have_a_gpu() -> None:
@@ -58,8 +63,8 @@ def origin(directory: Path, *, host: str, port: int) -> None:
     from service.serving import origin_server
 
     if not directory.is_dir():
-        raise CommandFailure(f"{directory}: not a folder")
+        raise CommandFailure(f"latentedge: --dir: {directory} is not a folder")
     try:
         origin_server.run(directory, host=host, port=port)
     except CannotListen as error:
-        raise CommandFailure(f"latentedge: {error}") from error
+        raise CommandFailure(f"latentedge: the origin cannot start: {error}") from error

@@ -1,1 +1,1 @@
-"""The demonstration: an origin, an edge and a load generator on one machine. Part of the command line."""
+"""The command `demo`: run an origin, an edge and a load generator on one machine, and show the figures."""

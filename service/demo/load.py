@@ -1,4 +1,4 @@
-"""A Zipf load on the edge: few pictures are requested often and many seldom, each in one of both sizes."""
+"""Send requests to an edge, with a Zipf distribution of pictures: few are requested often, and many seldom."""
 
 import asyncio
 import time
@@ -11,15 +11,15 @@ import numpy as np
 
 from service.rendition import RENDITIONS
 
-CLIENTS = 4  # assumed: enough for batches to form, and few enough for latency not to be mostly queueing
-_ZIPF_EXPONENT = 0.9  # assumed: published values for web pictures are between 0.7 and 1
+CLIENTS = 4  # clients that send at the same time (assumed): batches form, but requests seldom wait in a queue
+_ZIPF_EXPONENT = 0.9  # the exponent of the Zipf distribution (assumed): published values for the Web are 0.7 to 1
 _SEED = 7
 _TIMEOUT_S = 60.0
 
 
 @dataclass(frozen=True)
 class Answer:
-    """The result of one request."""
+    """The result of one request to the edge."""
 
     name: str
     res: str
@@ -36,14 +36,17 @@ def picture_url(edge_url: str, name: str, *, res: str, fmt: str = "jpeg") -> str
 
 
 async def send(edge_url: str, names: Sequence[str], *, requests: int, on_answer: Callable[[], None]) -> list[Answer]:
-    """Send the load with CLIENTS clients. Each sends its next request after its last answer."""
+    """Send `requests` requests from CLIENTS clients, each of which waits for an answer before its next request.
+
+    `on_answer` is called after each answer.
+    """
     wanted = iter(_draw(names, requests))
     answers: list[Answer] = []
     limits = httpx.Limits(max_connections=CLIENTS)
     async with httpx.AsyncClient(limits=limits, timeout=_TIMEOUT_S, trust_env=False) as client:
 
         async def one_client() -> None:
-            for name, res in wanted:  # all clients share this iterator
+            for name, res in wanted:  # all clients take their requests from this one iterator
                 answers.append(await _ask(client, edge_url, name=name, res=res))
                 on_answer()
 
@@ -54,13 +57,13 @@ async def send(edge_url: str, names: Sequence[str], *, requests: int, on_answer:
 
 
 def is_hit(cache_status: str) -> bool:
-    """Return whether the first cache in the list answered from its store. RFC 9211 2.1: `hit` excludes `fwd`."""
+    """Return whether the first cache in a Cache-Status field has answered without forwarding (RFC 9211 2.1)."""
     parameters = {part.strip() for part in cache_status.split(",", maxsplit=1)[0].split(";")[1:]}
     return "hit" in parameters or "hit=?1" in parameters
 
 
 def is_from_memory(cache_status: str) -> bool:
-    """Return whether Cache-Status says that the edge answered without a decode."""
+    """Return whether a Cache-Status field says that the edge answered from its in-memory cache, without a decode."""
     return "detail=memory" in cache_status.replace(" ", "").split(";")
 
 

@@ -1,4 +1,4 @@
-"""The figures of the load, and their tables on the console."""
+"""Compute the figures of the demonstration's requests, and print them as tables."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,11 +17,11 @@ class StoreFigures:
 
     pictures: int
     store_bytes: int
-    jpeg_pictures: int  # how many of them were measured
-    jpeg_pair_bytes: float  # mean of one picture, both sizes
+    jpeg_pictures: int  # the number of pictures whose JPEG files were measured
+    jpeg_pair_bytes: float  # the mean size of the two JPEG files of one picture
     avif_pictures: int
     avif_pair_bytes: float
-    avif_latent_bytes: float  # mean latent of the same pictures as the AVIF figure
+    avif_latent_bytes: float  # the mean size of the latents of the pictures whose AVIF files were measured
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class OriginFigures:
 
     requests: int
     egress_bytes: int
-    avoided_bytes: int  # the source's bytes, summed over hits
+    avoided_bytes: int  # the sum of the sizes of the source files over all hits
 
 
 def origin_figures(
@@ -41,7 +41,7 @@ def origin_figures(
 
 
 def hit_ratio(answers: Sequence[Answer]) -> float:
-    """Return the fraction of hits among answers without errors. A collapsed request is not a hit."""
+    """Return the fraction of hits among answers without errors. A request that waited for another's fill is no hit."""
     answered = [answer for answer in answers if answer.ok]
     return sum(answer.hit for answer in answered) / len(answered) if answered else 0.0
 
@@ -107,5 +107,5 @@ def _percentiles_ms(answers: Sequence[Answer]) -> str:
 
 
 def _size(size_bytes: float) -> str:
-    """Return a size as text in decimal units."""
+    """Return a size as text in decimal MB or kB."""
     return f"{size_bytes / 1e6:,.2f} MB" if size_bytes >= 1e5 else f"{size_bytes / 1e3:,.1f} kB"  # noqa: PLR2004

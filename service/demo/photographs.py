@@ -1,4 +1,4 @@
-"""The pictures of the demonstration: photographs from two wheels and crops of them, or a user's folder."""
+"""The pictures of the demonstration: photographs in two Python packages and crops of them, or a user's folder."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ from models.config import HIGH_PX
 from service.commands.failure import CommandFailure
 from service.serving.origin_server import MEDIA_TYPES
 
-# All colour photographs of at least 344 px in the wheels (scikit-image downloads its others), without microscopy and
-# the second picture of the stereo pair.
+# All colour photographs of at least 344 px in the wheels of scikit-learn and scikit-image, except microscopy and the
+# second picture of a stereo pair. (scikit-image downloads its other photographs.)
 BUNDLED = (
     ("sklearn.datasets.images", "china.jpg"),
     ("skimage.data", "coffee.png"),
@@ -24,7 +24,7 @@ BUNDLED = (
     ("skimage.data", "retina.jpg"),
     ("skimage.data", "hubble_deep_field.jpg"),
 )
-CROPS_EACH = 19  # assumed: 160 pictures in all, a catalogue that 2,000 requests can warm
+CROPS_EACH = 19  # crops of each photograph (assumed): with 160 pictures in all, 2,000 requests fill the cache
 SHEET_PICTURES = 6
 _JPEG_QUALITY = 92
 _SEED = 2
@@ -32,20 +32,20 @@ _SEED = 2
 
 @dataclass(frozen=True)
 class PhotoFolder:
-    """A folder of photographs, and a sentence that describes it."""
+    """A folder of photographs, their names, and a sentence that describes the folder."""
 
     folder: Path
-    names: tuple[str, ...]  # paths in the folder, which are the image ids
-    featured: tuple[str, ...]  # the names of the photographs on the sheet
+    names: tuple[str, ...]  # the paths of all pictures relative to the folder, which are their image ids
+    featured: tuple[str, ...]  # the names of the pictures that are shown on the sheet
     sentence: str
 
 
 def write_photographs(folder: Path) -> PhotoFolder:
-    """Write the bundled photographs and their crops as JPEG files."""
+    """Write the photographs of the two packages and their crops as JPEG files. Raises CommandFailure."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise CommandFailure(f"{folder}: {error.strerror}") from error
+        raise CommandFailure(f"latentedge: cannot create the folder {folder}: {error.strerror}") from error
     draw = np.random.default_rng(_SEED)
     photographs: list[str] = []
     crops: list[str] = []
@@ -66,11 +66,11 @@ def write_photographs(folder: Path) -> PhotoFolder:
 def find_photographs(folder: Path) -> PhotoFolder:
     """Find the pictures below a user's folder. Raises CommandFailure if there are none."""
     if not folder.is_dir():
-        raise CommandFailure(f"{folder}: not a folder")
+        raise CommandFailure(f"latentedge: --photos: {folder} is not a folder")
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in MEDIA_TYPES and path.is_file())
     names = tuple(str(path.relative_to(folder)) for path in files)
     if not names:
-        raise CommandFailure(f"{folder}: no pictures in it ({', '.join(sorted(MEDIA_TYPES))})")
+        raise CommandFailure(f"latentedge: {folder} has no picture files ({', '.join(sorted(MEDIA_TYPES))})")
     return PhotoFolder(
         folder, names=names, featured=names[:SHEET_PICTURES], sentence=f"{len(names)} pictures of {folder}"
     )
@@ -82,11 +82,13 @@ def _read_bundled() -> Iterator[tuple[str, Image.Image]]:
             with (resources.files(package) / name).open("rb") as file, Image.open(file) as photograph:
                 yield name.partition(".")[0], photograph.convert("RGB")
         except (ModuleNotFoundError, FileNotFoundError, UnidentifiedImageError) as error:
-            raise CommandFailure(f"no photograph {name}: pip install 'latentedge[demo]', or --photos DIR") from error
+            raise CommandFailure(
+                f"latentedge: no photograph {name} is installed: run `pip install 'latentedge[demo]'`, or give --photos"
+            ) from error
 
 
 def _crops(photograph: Image.Image, draw: np.random.Generator) -> Iterator[Image.Image]:
-    """Yield square crops at random positions and scales. None is smaller than 344 px, so that none is enlarged."""
+    """Yield square crops of random position and size, of at least 344 px, so that the edge enlarges none of them."""
     shorter_px = min(photograph.size)
     for _ in range(CROPS_EACH):
         side_px = int(draw.integers(HIGH_PX, max(HIGH_PX, round(0.9 * shorter_px)) + 1))

@@ -1,4 +1,4 @@
-"""The sheet: photographs beside the edge's renditions, at their true size, with bytes and scores."""
+"""Draw the sheet: a PNG file that shows photographs beside the edge's decoded pictures, with bytes and scores."""
 
 from collections.abc import Sequence
 from importlib import resources
@@ -31,11 +31,11 @@ def write_sheet(samples: Sequence[Sample], *, path: Path) -> None:
     try:
         _Sheet(samples, title=title, subtitle=subtitle).save(path)
     except OSError as error:
-        raise CommandFailure(f"{path}: {reason(error)}") from error
+        raise CommandFailure(f"latentedge: cannot write the sheet {path}: {reason(error)}") from error
 
 
 class _Sheet:
-    """Two columns of blocks. A block shows the original, high and medium side by side."""
+    """A drawing with two columns of blocks. Each block shows one picture: the original, 344 px and 172 px."""
 
     def __init__(self, samples: Sequence[Sample], *, title: str, subtitle: str) -> None:
         rows = -(-len(samples) // _COLUMNS)

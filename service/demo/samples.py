@@ -1,4 +1,4 @@
-"""Scores of a few pictures that the edge decodes, and the sizes of conventional files of the same pictures."""
+"""Score a few pictures that the edge decodes, and measure JPEG and AVIF files of the same pictures."""
 
 import io
 from collections.abc import Callable
@@ -18,14 +18,14 @@ from service.rendition import RENDITIONS, Rendition
 from service.settings.edge_settings import Settings
 
 JPEG_QUALITY = 80
-AVIF_SPEED, AVIF_TUNE = 6, "iq"  # the tune is stated, because Pillow's default depends on its libavif
-_AVIF_QUALITIES = 100  # 100 itself is lossless, which libaom refuses to tune
+AVIF_SPEED, AVIF_TUNE = 6, "iq"  # libaom's `tune` is given, because the default depends on Pillow's libavif
+_AVIF_QUALITIES = 100  # qualities 0 to 99: quality 100 is lossless, for which libaom refuses `tune`
 _LIMITS = image_file.ImageLimits(source_pixels=Settings.model_fields["source_pixels"].default)
 
 
 @dataclass(frozen=True)
 class DecodedPicture:
-    """One size of one picture: the reference, the edge's answer, and its SSIMULACRA2 score."""
+    """One size of one picture: the resized source, the picture that the edge sent, and its SSIMULACRA2 score."""
 
     reference: Pixels
     decoded: Pixels
@@ -34,7 +34,7 @@ class DecodedPicture:
 
 @dataclass(frozen=True)
 class Sample:
-    """One picture in both sizes, and the bytes of its source and of its latent."""
+    """One picture in both sizes, and the sizes in bytes of its source file and its latent."""
 
     name: str
     source_bytes: int
@@ -44,7 +44,7 @@ class Sample:
 
 
 class Examiner:
-    """Fetches pictures from the edge as PNG and scores them against the source."""
+    """Fetches pictures from the edge as PNG, and scores them against their source files."""
 
     def __init__(self, edge_url: str, folder: Path, *, encode: Callable[[Pixels], bytes]) -> None:
         self._edge_url = edge_url
@@ -52,7 +52,7 @@ class Examiner:
         self._encode = encode
 
     def examine(self, name: str) -> Sample:
-        """Fetch and score both sizes of a picture."""
+        """Fetch both sizes of a picture from the edge, and return them with their scores."""
         source = (self._folder / name).read_bytes()
         pixels = image_file.read(source, limits=_LIMITS).pixels
         high, medium = RENDITIONS
@@ -73,20 +73,20 @@ class Examiner:
 
 
 def jpeg_pair_bytes(path: Path) -> int:
-    """Return the bytes of both sizes of a picture as JPEG files."""
+    """Return the total size in bytes of a picture's two JPEG files, one of 344 and one of 172 px."""
     pixels = image_file.read(path.read_bytes(), limits=_LIMITS).pixels
     squares = (image_file.square(pixels, one.size_px) for one in RENDITIONS)
     return sum(len(_file(square, "JPEG", quality=JPEG_QUALITY)) for square in squares)
 
 
 def avif_pair_bytes(sample: Sample) -> int:
-    """Return the bytes of both sizes as AVIF files that score at least as high as the edge's renditions."""
+    """Return the total size in bytes of a picture's two AVIF files, which score as high as the edge's pictures."""
     pair = (sample.high, sample.medium)
     return sum(len(avif(rendition.reference, find_avif_quality(rendition))) for rendition in pair)
 
 
 def find_avif_quality(rendition: DecodedPicture) -> int:
-    """Find by bisection the lowest AVIF quality that scores as high as the rendition; the best if none does."""
+    """Return the lowest AVIF quality that scores at least as high as the edge's picture, or the best if none does."""
     scorer = Ssimulacra2(rendition.reference)
     low, high = 0, _AVIF_QUALITIES - 1
     while low < high:

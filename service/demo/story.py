@@ -1,4 +1,7 @@
-"""The demonstration from top to bottom: pictures, two servers, a load, figures, a sheet, and then it serves on."""
+"""Run the demonstration: write pictures, start an origin and an edge, send requests, print figures, draw a sheet.
+
+Then the servers run on until Ctrl-C.
+"""
 
 import asyncio
 import tempfile
@@ -27,7 +30,7 @@ from service.serving.origin_server import STATS_PATH
 from service.settings.edge_settings import read_settings
 from service.settings.quality import TargetScore
 
-_AVIF_PICTURES = 12  # assumed: half a minute on two cores, and the sheet's pictures are among them
+_AVIF_PICTURES = 12  # scored pictures, with those of the sheet (assumed): they take half a minute on two cores
 _JPEG_PICTURES = 200
 
 
@@ -35,7 +38,7 @@ _JPEG_PICTURES = 200
 class DemoOptions:
     """The options of the command `demo`."""
 
-    photos: Path | None  # None: the bundled photographs
+    photos: Path | None  # None stands for the photographs of scikit-learn and scikit-image
     once: bool
     requests: int
     port: int
@@ -43,7 +46,7 @@ class DemoOptions:
 
 
 def run(options: DemoOptions) -> None:
-    """Run the demonstration, and serve on until Ctrl-C unless `once` is set. Raises CommandFailure."""
+    """Run the demonstration. Unless `once` is set, keep the servers running until Ctrl-C. Raises CommandFailure."""
     console = Console()
     port = claim_port(options.port)
     with tempfile.TemporaryDirectory(prefix="latentedge-demo-") as scratch, ExitStack() as servers:
@@ -75,7 +78,7 @@ def _send(console: Console, edge_url: str, photos: PhotoFolder, *, requests: int
 
 
 def _examine(console: Console, edge_url: str, photos: PhotoFolder) -> list[Sample]:
-    """Examine the pictures of the sheet, and others that are spread evenly over the rest."""
+    """Score the pictures of the sheet, and some of the other pictures, evenly spread."""
     rest = [name for name in photos.names if name not in photos.featured]
     more = _AVIF_PICTURES - len(photos.featured)
     spread = [rest[number * len(rest) // more] for number in range(min(more, len(rest)))]
@@ -85,12 +88,12 @@ def _examine(console: Console, edge_url: str, photos: PhotoFolder) -> list[Sampl
 
 
 def _encoder(edge_url: str) -> Callable[[Pixels], bytes]:
-    """Load the codec of the edge, to measure the bytes of single latents: /stats only has their sum."""
-    settings = read_settings(origin=edge_url)  # the same environment as the edge's; the origin is not used
+    """Return a function that encodes pictures as the edge does, because /stats tells only the sum of all latents."""
+    settings = read_settings(origin=edge_url)  # as the edge reads them; an origin is required, but is not used here
     try:
         codec = Codec.load(settings.weights, head=settings.head, kernels=settings.kernels)
     except CheckpointError as error:
-        raise CommandFailure(f"latentedge: no codec: {error}") from error
+        raise CommandFailure(f"latentedge: the weights of EDGE_WEIGHTS cannot be loaded: {error}") from error
     if isinstance(settings.quality, TargetScore):
         return partial(codec.encode_to_score, ssimulacra2=settings.quality.ssimulacra2)
     return partial(codec.encode, quality=codec.default_quality if settings.quality is None else settings.quality)
@@ -127,4 +130,4 @@ def _serve_on(console: Console, edge: Child, photos: PhotoFolder) -> None:
         code = edge.popen.wait()
     except KeyboardInterrupt:
         return
-    raise CommandFailure(f"the edge ended with exit code {code}")
+    raise CommandFailure(f"latentedge: the edge of the demonstration ended unexpectedly, with exit code {code}")

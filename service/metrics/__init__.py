@@ -1,1 +1,1 @@
-"""Metrics: counters, timers and the values of their labels."""
+"""The metrics of an edge: counters, gauges, histograms and timers, and the values of their labels."""

@@ -60,7 +60,7 @@ class SweepOutcome(StrEnum):
     ORIGIN_FAILED = "origin_failed"
     """The origin did not send the file."""
     CHANGED = "changed"
-    """The origin has another file now."""
+    """The origin has another file under this image id now."""
     UNUSABLE = "unusable"
     """The origin's file is too large or not a picture."""
     SEARCHED = "searched"

@@ -1,4 +1,4 @@
-"""The version of the running latentedge. Standard library only."""
+"""Find the version of the installed latentedge. Standard library only."""
 
 from __future__ import annotations
 

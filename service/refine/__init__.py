@@ -1,1 +1,1 @@
-"""Searches for better latents of stored pictures."""
+"""Search for better latents of stored pictures, which take fewer bytes or decode closer to the picture."""

@@ -1,4 +1,4 @@
-"""Decides which stored records a sweep should search better latents for. No I/O, no clock."""
+"""Decide for which stored records a sweep should search a better latent. No I/O, no clock."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from service.records.vary_rule import is_rule
 from service.settings.quality import TargetScore
 
 VARIANT_MARK = b"}:"
-"""The text that is in the key of every variant and in no other key (see records/lookup.py)."""
+"""The bytes that the keys of all variants contain, and no other keys (see records/lookup.py)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SweepAim:
-    """The aim of a sweep: whose records it improves, and by how many steps."""
+    """The aim of a sweep: the origin and the weights whose records it improves, and the steps of each search."""
 
     origin: str
     stream_id: bytes
     """The stream id of the weights in use."""
     steps: int
     target: TargetScore | None = None
-    """The score that each picture must keep, if the quality was chosen by a score."""
+    """The SSIMULACRA2 score that each picture must still reach; None if encodes have a fixed quality."""
 
 
 def candidate(key: bytes, value: bytes, *, aim: SweepAim, purges: PurgeTable) -> Record | SweepOutcome:
-    """Return the record to improve, or the outcome that explains why this key has none."""
+    """Return the record of this key if the sweep should improve it, or else the outcome that says why not."""
     if (other := _other_kind(key, value)) is not None:
         return other
     try:

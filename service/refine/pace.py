@@ -1,4 +1,4 @@
-"""The rate limit and the back-off of background work. Clock and sleep are arguments."""
+"""Limit the rate of background work, and back off after failures. Clock and sleep are arguments."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 Sleep = Callable[[float], Awaitable[object]]
 
-FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 60.0  # assumed: an outage lasts minutes, so one request a minute notices its end
+FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 60.0  # assumed: outages last minutes, so one request a minute notices the end
 
 
 class Pace:
@@ -19,7 +19,7 @@ class Pace:
         self._next_s = clock()
 
     async def turn(self) -> None:
-        """Wait for the next turn."""
+        """Wait until the next turn is due, and take it."""
         now_s = self._clock()
         turn_s = max(now_s, self._next_s)
         self._next_s = turn_s + self._spacing_s
@@ -27,7 +27,7 @@ class Pace:
             await self._sleep(turn_s - now_s)
 
     def passes(self) -> bool:
-        """Take a turn if one is due. Return whether it was. Never waits."""
+        """Take a turn if one is due, and return whether a turn was taken. Never waits."""
         now_s = self._clock()
         if now_s < self._next_s:
             return False
@@ -48,10 +48,10 @@ class BackOff:
             await self._sleep(min(LONGEST_WAIT_S, FIRST_WAIT_S * 2.0 ** (self._failures - 2)))
 
     def record_failure(self) -> None:
-        """Count a failure."""
-        # The cap keeps the power above from overflowing; the wait is LONGEST_WAIT_S long before.
+        """Count a failure, which makes the next wait longer."""
+        # The cap keeps the power in `wait` from overflowing. The wait reaches LONGEST_WAIT_S after a few failures.
         self._failures = min(self._failures + 1, 32)
 
     def reset(self) -> None:
-        """Clear the back-off after an answer."""
+        """Clear the back-off after a success."""
         self._failures = 0

@@ -1,4 +1,4 @@
-"""Searches for a better latent of each picture that was just stored, in the background.
+"""Search for a better latent of each picture that was just stored, in the background.
 
     stored -> the codec searches while it is idle -> the record is overwritten, if it is still the same
 
@@ -21,21 +21,21 @@ from service.render.picture_codec import PictureCodec
 from service.settings.quality import Quality, TargetScore
 from service.store.latent_store import LatentStore
 
-# Requests that waited for the fill submit their decodes one turn of the event loop after its end. The search must be
-# queued after these decodes.
+# The turns of the event loop for which a search waits. Requests that waited for the fill submit their decodes one turn
+# after its end, and the search must be queued after these decodes.
 TURNS = 2
 
 
 @dataclass(frozen=True, slots=True)
 class RefineRules:
-    """The operator's settings for searches."""
+    """The operator's settings for searches after a miss: the steps of each, and the quality to keep."""
 
     steps: int
     quality: Quality
 
 
 class Refiner:
-    """Searches once for each picture that it is offered. 0 steps turn it off."""
+    """Searches once for a better latent of each record that is offered. With 0 steps, it does nothing."""
 
     def __init__(self, rules: RefineRules, *, store: LatentStore, worker: PictureCodec, telemetry: Telemetry) -> None:
         self._rules = rules
@@ -45,11 +45,11 @@ class Refiner:
         self._under_way: dict[bytes, asyncio.Task[None]] = {}
 
     def offer(self, key: bytes, record: Record, high: Pixels) -> None:
-        """Start a search for a record that was just stored. `high` is its 344 source picture (344, 344, 3)."""
+        """Start a search for the record that was just stored under `key`. `high` is its picture (344, 344, 3)."""
         if not self._rules.steps:
             return
         earlier = self._under_way.get(key)
-        if earlier is not None and earlier.cancel():  # the record of the earlier search was replaced
+        if earlier is not None and earlier.cancel():  # the new record has replaced the record of the earlier search
             self._telemetry.count_refinement(RefinementOutcome.SUPERSEDED)
         task = self._under_way[key] = asyncio.create_task(self._refine(key, record, high))
         task.add_done_callback(lambda done: self._end(key, done))

@@ -1,11 +1,12 @@
-"""A sweep through a filled cache that replaces latents by better ones. Edges may serve from the store meanwhile.
+"""A sweep through a filled store that replaces latents by better ones. Edges may serve from the store meanwhile.
 
     key, hottest first -> record worth a search -> its source, if it is still the same file -> search
                        -> the record is overwritten, if it is still the same
 
-If a purge, a fill or another search changed the record meanwhile, that change stays. The new record keeps the expiry,
-the dates and the purge generation of the old one. If an edge only renewed the dates, the new record has the renewed
-dates. An interrupted sweep can be started again: it skips latents that were searched for with as many steps.
+If a purge, a fill or another search has changed the record meanwhile, the sweep leaves the record as it is. The new
+record keeps the expiry, the dates and the purge generation of the old one. If an edge only renewed the dates, the new
+record has the renewed dates. An interrupted sweep can be started again: it skips latents that an earlier search has
+improved with at least as many steps.
 """
 
 from __future__ import annotations
@@ -27,15 +28,15 @@ from service.store.generation_store import GenerationStore
 from service.store.latent_store import LatentStore
 
 FAILURES = 3
-"""Assumed: after this many failed searches in a row the codec is broken. Each search fetches a file from the origin."""
+"""The number of failed searches in a row that ends a sweep (assumed), because each one fetches a file in vain."""
 
 ATTEMPTS = 2
-"""Assumed: an edge renews the dates of a record every few minutes, so not twice during two attempts to write it."""
+"""The attempts to write a better latent (assumed). One fails if an edge renews the dates meanwhile, which is rare."""
 
 
 @dataclass(slots=True)
 class SweepTally:
-    """The result of a sweep so far."""
+    """The result of a sweep so far: the number of keys by outcome, and the bytes of improved latents."""
 
     outcomes: Counter[SweepOutcome] = field(default_factory=Counter)
     first_bytes: int = 0
@@ -51,7 +52,7 @@ class SweepTally:
 
 @dataclass(frozen=True, slots=True)
 class _Chosen:
-    """A record worth a search, and the string in the store that holds it."""
+    """A record whose latent the sweep should improve, with its key and its string in the store."""
 
     key: bytes
     value: bytes
@@ -59,7 +60,7 @@ class _Chosen:
 
 
 class Sweep:
-    """One sweep over the records of one origin. `run` raises StoreUnavailable, CodecFailed or DecoderAway."""
+    """One sweep over the records of one origin."""
 
     def __init__(
         self,
@@ -81,7 +82,10 @@ class Sweep:
         self.tally = SweepTally()
 
     async def run(self, keys: Sequence[bytes], *, at_once: int, done: Callable[[], None]) -> None:
-        """Work through the keys in order, on `at_once` pictures at a time. Call `done` after each key."""
+        """Work through the keys in order, on `at_once` pictures at a time. Call `done` after each key.
+
+        Raises StoreUnavailable, or CodecFailed or DecoderAway after FAILURES failed searches in a row.
+        """
         left = iter(keys)
         try:
             async with asyncio.TaskGroup() as group:
@@ -95,7 +99,7 @@ class Sweep:
             self._count(await self._improve(chosen), done)
 
     async def _next(self, left: Iterator[bytes], done: Callable[[], None]) -> _Chosen | None:
-        async with self._choosing:  # one at a time, so that the hottest picture is fetched first
+        async with self._choosing:  # one task chooses at a time, so that the hottest pictures are fetched first
             for key in left:
                 looked = await self._look(key)
                 if isinstance(looked, _Chosen):
@@ -152,7 +156,7 @@ class Sweep:
         done()
 
     async def _current_purges(self) -> PurgeTable:
-        """Read the purge table again if it has changed. A lost table is restored by the edges, not by a sweep."""
+        """Return the table of purges, read again if it has changed. If the store has lost it, edges restore it."""
         if await self._generations.latest() != self._purges.latest:
             self._purges = PurgeTable(await self._generations.table())
         return self._purges

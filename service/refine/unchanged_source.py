@@ -1,4 +1,4 @@
-"""Fetches the source of a stored latent from the origin again, and checks that it is still the same file."""
+"""Fetch the source file of a stored latent from the origin again, and check that it is still the same file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from service.upstream.source_reader import WAITING_CAP, SourceReader
 
 @dataclass(frozen=True, slots=True)
 class RequestLimits:
-    """The limits on requests to the origin."""
+    """The limits on requests to the origin: their rate, the back-off after failures, and their number at a time."""
 
     pace: Pace
     back_off: BackOff
@@ -27,7 +27,7 @@ class RequestLimits:
 
 
 class UnchangedSources:
-    """Fetches sources from the origin at a limited rate."""
+    """Fetches source files from the origin at a limited rate."""
 
     def __init__(self, origin: OriginClient, *, reader: SourceReader, request_limits: RequestLimits) -> None:
         self._origin = origin
@@ -37,7 +37,7 @@ class UnchangedSources:
         self._asking = asyncio.Semaphore(request_limits.requests)
 
     async def high(self, record: Record) -> Pixels | SweepOutcome:
-        """Return the source as a 344 picture (344, 344, 3), or the outcome that explains why it is unavailable."""
+        """Return the record's picture (344, 344, 3), made from its source file, or the outcome that says why not."""
         async with self._asking:
             await self._request_limits.pace.turn()
             await self._request_limits.back_off.wait()
@@ -68,7 +68,7 @@ class UnchangedSources:
         return fetched.body
 
     def _note(self, error: OriginError) -> None:
-        """Update the back-off: a 429, a 5xx or no answer counts as a failure, any other status clears it."""
+        """Update the back-off after an error: a 429, a 5xx or no answer is a failure, any other status clears it."""
         status = error.status if isinstance(error, OriginRefused) else None
         if status is None or status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             self._request_limits.back_off.record_failure()

@@ -27,7 +27,7 @@ class WorkerOptions:
     readers: Readers | None = None
     """The heads whose decoded pictures a search for better latents improves; None lets the codec choose."""
     lost_head: str = "cpu"
-    """The head that decodes the 344 picture after the accelerator has failed: `cpu`, or `same` for the one before."""
+    """The head that decodes the 344 picture after the accelerator has failed: `cpu`, or `same` to keep the head."""
     previous_weights: Path | None = None
     """The weights file of the previous release, which is loaded too, so that its latents can still be decoded."""
 
@@ -68,7 +68,7 @@ class Observer(Protocol):
         """Set the number of decode and encode jobs that wait in the queues."""
 
     def add_refinement_time(self, *, seconds: float) -> None:
-        """Add the time of one slice of a search for better latents. A hit that arrives meanwhile waits so long."""
+        """Add the time of one slice of a search for better latents. A hit that arrives meanwhile waits for its end."""
 
     def count_lost_device(self) -> None:
         """Count the failure of an accelerator, after which the CPU decodes and encodes."""

@@ -182,7 +182,7 @@ class CodecQueue:
 
     def _room(self, queue: deque[Waiting], items: int) -> deque[Waiting]:
         if self._closed or len(queue) >= items:
-            raise QueueFull(f"{len(queue)} jobs are waiting; the limit is {items}")
+            raise QueueFull(f"{len(queue)} jobs are waiting for the codec; the limit is {items}")
         return queue
 
     def _next_search(self, most: int) -> SearchBatch | None:

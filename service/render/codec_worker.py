@@ -124,7 +124,7 @@ class CodecWorker:
         self._queue.submit(job)
         self._observer.set_queue_depth(items=len(self._queue))
 
-    # All methods below run on the worker's thread.
+    # All methods below run on the codec's thread.
 
     def _run(self, loaded: asyncio.Future[None]) -> None:
         keep_freed_memory()
@@ -243,7 +243,7 @@ class CodecWorker:
         return call(self._codecs.codec_for(stream_id))
 
     def _head_after_loss(self) -> str:
-        # Either head is safe: entity tags contain the head id, so a picture of the other head is never confirmed (304).
+        # Either head is safe: entity tags contain the head id, so a 304 never confirms a picture of another head.
         return self.names.head.removeprefix("high-") if self._options.lost_head == "same" else "cpu"
 
 

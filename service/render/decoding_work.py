@@ -22,12 +22,12 @@ PNG_METADATA_CAP = 64
 USUAL_SCANS = 10
 """The most scans of an ordinary progressive JPEG (assumed). A hostile file may have 100,000, each over all pixels."""
 
-# JPEG, ITU-T T.81 B.1.1.3: the markers that a segment follows, and among them the frame headers.
+# JPEG (ITU-T T.81 B.1.1.3): the markers of segments that have a length, and among them the markers of frame headers.
 SEGMENTS = frozenset(range(0xC0, 0xD0)) - {0xC8} | frozenset(range(0xDA, 0xF0)) | {0xFE}
 FRAME_HEADERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xDE}
 START_OF_SCAN = 0xDA
 
-# GIF89a, sections 20, 24 and 26.
+# The first bytes of GIF blocks: image descriptor, extension, application extension (GIF89a, sections 20, 24 and 26).
 IMAGE, EXTENSION, APPLICATION = 0x2C, 0x21, 0xFF
 
 _JPEG_SEGMENT = Struct(">BBH")
@@ -62,16 +62,16 @@ def _bound_by_format(file: bytes) -> int | None:
         return _bound_gif(file)
     if file.startswith(b"RIFF") and file[8:12] == b"WEBP":
         return _bound_webp(file)
-    if file.startswith((b"II", b"MM", b"BM")) or file[4:8] == b"ftyp":  # TIFF, BMP and AVIF
+    if file.startswith((b"II", b"MM", b"BM")) or file[4:8] == b"ftyp":  # TIFF, BMP and AVIF get no bound
         return None
     return 0  # not a picture: Pillow reads the first 16 bytes and refuses the file
 
 
 def _bound_jpeg(file: bytes) -> int | None:
-    """Return the pixels of the largest frame header before the first scan, or None. Pillow reads the scans in C."""
+    """Return the pixels in a JPEG's largest frame header, times its scans / USUAL_SCANS (rounded up), or None."""
     start, frame_px, scans = 2, 0, file.count(b"\xff\xda")
     if file.count(b"Exif\0\0", 0, METADATA_CAP_BYTES) > 1:
-        return None  # Pillow joins these segments, and reading them takes up to the square of their length
+        return None  # Pillow joins several EXIF segments, and reading them may take up to the square of their length
     for _ in range(PARTS_CAP):
         prefix, marker, length = _JPEG_SEGMENT.unpack_from(file, start)
         if prefix != 0xFF or marker not in SEGMENTS or length < 2 or start > METADATA_CAP_BYTES:  # noqa: PLR2004
@@ -86,7 +86,7 @@ def _bound_jpeg(file: bytes) -> int | None:
 
 
 def _bound_png(file: bytes) -> int | None:
-    """Return the pixels of the largest IHDR chunk, or None. Pillow also reads the chunks after the picture data."""
+    """Return the number of pixels in a PNG's largest IHDR chunk, or None. Pillow reads all chunks up to the end."""
     start, picture_px, metadata, metadata_bytes = 8, 0, 0, 0
     for _ in range(PARTS_CAP):
         if start + _PNG_CHUNK.size > len(file):
@@ -106,7 +106,7 @@ def _bound_png(file: bytes) -> int | None:
 
 
 def _bound_gif(file: bytes) -> int | None:
-    """Return the pixels of the GIF's screen, which Pillow extends to contain the first frame, or None."""
+    """Return the number of pixels of a GIF's screen, which Pillow extends to contain the first frame, or None."""
     screen_width_px, screen_height_px, flags = _GIF_SCREEN.unpack_from(file, 6)
     start = 13 + _color_table_bytes(flags)
     for _ in range(PARTS_CAP):
@@ -133,12 +133,12 @@ def _find_extension_end(file: bytes, start: int) -> int | None:
         block, blocks = block + 1 + length, blocks + 1
         if blocks > PARTS_CAP:
             return None
-    least = 2 if label == APPLICATION else 1  # with fewer sub-blocks, Pillow reads past the terminator
+    least = 2 if label == APPLICATION else 1  # with fewer sub-blocks, Pillow reads past the extension's end
     return None if blocks < least or block > METADATA_CAP_BYTES else block + 1
 
 
 def _bound_webp(file: bytes) -> int | None:
-    """Return the pixels of the canvas, or None. libwebp reads the chunks in C, and refuses frames beyond the canvas."""
+    """Return the number of pixels of a WebP's canvas, or None. libwebp refuses frames that do not fit the canvas."""
     match file[12:16]:
         case b"VP8 ":
             width_px, height_px = (side_px & 0x3FFF for side_px in _WEBP_SIZE.unpack_from(file, 26))

@@ -7,7 +7,7 @@ clears each page again. That took 650 to 1,100 page faults and about 2 ms of the
 import ctypes
 from contextlib import suppress
 
-# malloc.h of glibc
+# The numbers of mallopt's parameters, from glibc's malloc.h.
 _M_TRIM_THRESHOLD = -1
 _M_TOP_PAD = -2
 _M_MMAP_THRESHOLD = -3

@@ -98,7 +98,7 @@ def read_squares(blob: bytes, sizes_px: Sequence[int], *, limits: ImageLimits) -
     """
     least_px = REDUCING_GAP * max(sizes_px)
     with _open(blob, limits) as image, _translate_errors():
-        image.draft(None, (least_px, least_px))  # decodes a JPEG at 1/2, 1/4 or 1/8; other formats ignore it
+        image.draft(None, (least_px, least_px))  # a large JPEG is then decoded at 1/2, 1/4 or 1/8 of its size
         image.load()
         square = _turn_upright(_crop_to_srgb(image, _centre_box(*image.size)), image)
         pixels = tuple(np.array(_resize(square, size_px)) for size_px in sizes_px)
@@ -150,9 +150,9 @@ def _open(blob: bytes, limits: ImageLimits) -> Image.Image:
     except UnidentifiedImageError as error:
         raise NotAPicture(f"the file is in none of the known picture formats, {', '.join(FORMATS)}") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning, MemoryError) as error:
-        raise PictureTooLarge(str(error)) from error
+        raise PictureTooLarge(f"the picture is too large to be opened: {error}") from error
     except Exception as error:  # the file has a known signature, but an invalid header
-        raise DamagedPicture(f"{type(error).__name__}: {error}") from error
+        raise DamagedPicture(f"the header of the picture cannot be read: {type(error).__name__}: {error}") from error
     width_px, height_px = image.size
     if width_px * height_px > limits.source_pixels or max(image.size) > SIDE_CAP_PX:
         image.close()
@@ -169,8 +169,8 @@ def _translate_errors() -> Iterator[None]:
         yield
     except MemoryError as error:
         raise PictureTooLarge("the process ran out of memory while it decoded the picture") from error
-    except Exception as error:  # decoders raise any exception on a damaged file
-        raise DamagedPicture(f"{type(error).__name__}: {error}") from error
+    except Exception as error:  # decoders may raise any exception on a damaged file
+        raise DamagedPicture(f"the picture cannot be decoded: {type(error).__name__}: {error}") from error
 
 
 def _centre_box(width_px: int, height_px: int) -> tuple[int, int, int, int]:
@@ -229,7 +229,7 @@ def _is_wide(image: Image.Image) -> bool:
 
 
 def _find_unit(image: Image.Image) -> float:
-    """Return the pixel value of one 8-bit step in a picture with more than 8 bits per pixel: BAND, or else 1."""
+    """Return by how much pixel values differ in one 8-bit step: by BAND for 16-bit values, by 1 for 8-bit values."""
     if image.mode in {"I", "F"}:
         _, largest = cast("tuple[float, float]", image.getextrema())
         return BAND if largest > 255 else 1  # noqa: PLR2004  (the largest value of 8 bits)
@@ -256,5 +256,5 @@ def _apply_profile(image: Image.Image, profile: bytes) -> Image.Image:
     if "srgb" in ImageCms.getProfileDescription(source).lower():
         return image.convert("RGB")
     converted = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
-    assert converted is not None  # only an in-place conversion returns nothing
+    assert converted is not None  # profileToProfile returns None only if it converts a picture in place
     return converted

@@ -60,11 +60,11 @@ class FutureWaiter(Generic[Result]):
         return self.future.done()
 
     def succeed(self, result: Result) -> None:
-        """Set the result, on the loop's own thread."""
+        """Set the future's result, on the thread of its event loop."""
         self._deliver(lambda: self.future.set_result(result))
 
     def fail(self, error: CodecError) -> None:
-        """Set the exception, on the loop's own thread."""
+        """Set the future's exception, on the thread of its event loop."""
         self._deliver(lambda: self.future.set_exception(error))
 
     def _deliver(self, settle: Callable[[], None]) -> None:

@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_PR_SET_PDEATHSIG = 1  # the number of this option of prctl, from linux/prctl.h
 
 
 def die_with_parent(parent_pid: int, sent: signal.Signals = signal.SIGTERM) -> None:

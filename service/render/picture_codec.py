@@ -1,4 +1,4 @@
-"""The codec as the cache sees it: an interface, whether it runs on a thread of this process or in a decoder process."""
+"""The interface of the codec, which is the same for a codec on a thread of this process and in a decoder process."""
 
 from __future__ import annotations
 

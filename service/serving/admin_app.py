@@ -60,7 +60,7 @@ def create_admin_app(settings: Settings, *, workers: Path) -> FastAPI:
             purging=Purging(_purger(settings, connection, store), telemetry, token=settings.admin_token),
             telemetry=telemetry,
             codec=lambda: ready_worker(workers),
-            leaving=lambda: False,  # a worker that drains removes its ready mark
+            leaving=lambda: False,  # a worker that shuts down removes its ready mark, which makes /readyz answer 503
         )
         gc.freeze()  # exempt the objects of the start from garbage collection, as in `service.serving.edge_app`
         yield {CLIENT_COUNTS: telemetry.clients}
@@ -78,6 +78,6 @@ def _purger(settings: Settings, connection: Connection, store: LatentStore) -> P
         store,
         Generations(GenerationStore(connection, generations_key(settings.origin))),
         key=lambda image_id: record_key(image_id, origin=settings.origin),
-        forget=lambda _image_id: None,  # each worker reads the purge marks before it joins a fill
+        forget=lambda _image_id: None,  # this process runs no fills, and the workers read the purge in the store
         now=time.time,
     )

@@ -9,7 +9,7 @@ from service.serving.open_files import room_for_connections
 from service.settings.edge_settings import Settings
 
 TARGET_CAP_BYTES = 8192  # RFC 9110 4.1 recommends at least 8,000; nginx and Apache also accept about 8 KiB by default
-BODY_CAP_BYTES = 65_536  # assumed: only purge requests have a body, of some hundred bytes
+BODY_CAP_BYTES = 65_536  # the largest body of a request (assumed): only purges have a body, of some hundred bytes
 HELD_BYTES = 65_536
 """The most bytes of pipelined requests that are read ahead (assumed). Above it, TCP flow control stops the client."""
 

@@ -23,7 +23,7 @@ SHARE_CLOSED = 64
 
 
 class Client(Protocol):
-    """One connection of a client."""
+    """One connection of a client, which can be closed after a timeout or to make room."""
 
     def check_timeouts(self, now_s: float) -> None:
         """Close the connection if it has exceeded one of its timeouts. `now_s` is by the monotonic clock."""
@@ -69,7 +69,7 @@ class Clients:
         for one in tuple(self._connections):
             try:
                 one.check_timeouts(now_s)
-            except Exception:  # one connection must not end the server
+            except Exception:  # an error of one connection must not end the server
                 logging.getLogger(__name__).exception("cannot check the timeouts of a connection; it is closed")
                 one.evict()
         self._observer.set_open(len(self._connections))

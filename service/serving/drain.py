@@ -19,7 +19,7 @@ Handler = Callable[[int, FrameType | None], object]
 
 
 class Drain:
-    """Receives SIGTERM and SIGINT before the server does, and passes them on after the delay."""
+    """Receives SIGTERM and SIGINT before uvicorn's server, and passes them on to it after the delay."""
 
     def __init__(
         self,

@@ -279,7 +279,7 @@ def _codec_figures(worker: PictureCodec, quality: Quality) -> CodecFigures | Non
 
 
 def _codec(settings: Settings, telemetry: Telemetry, decoder: str | None) -> PictureCodec:
-    """Return a client of the decoder process at the address `decoder`, or a codec on a thread of this process."""
+    """Return a client of the decoder process at this address, or if it is None, a codec on a thread of this process."""
     options = WorkerOptions.of(settings)
     if decoder is None:
         return CodecWorker(options, telemetry)

@@ -46,17 +46,17 @@ class NoPeers:
     """The empty group of peers, for a worker that listens alone."""
 
     def publish(self, count: int) -> None:
-        """Do nothing."""
+        """Do nothing, because there are no peers."""
 
     def find_peers(self) -> None:
-        """Do nothing."""
+        """Do nothing, because there are no peers."""
 
     def lowest_peer_count(self) -> int | None:
         """Return None, because there are no peers."""
         return None
 
     def close(self) -> None:
-        """Do nothing."""
+        """Do nothing, because there are no peers."""
 
 
 class FairListener:

@@ -103,7 +103,7 @@ class HttpConnection(HttpToolsProtocol):
     def _is_answering(self) -> bool:
         return self._stage is Stage.WHOLE and self._open_cycle is not None
 
-    # Called by the transport.
+    # asyncio's transport calls these methods.
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Start to read from a new connection."""
@@ -128,7 +128,7 @@ class HttpConnection(HttpToolsProtocol):
         self._ends_by_s = time.monotonic() + HALF_CLOSED_S
         return self._is_answering and not self._lingers
 
-    # Called by the parser.
+    # The HTTP parser calls these methods.
 
     def on_message_begin(self) -> None:
         """Start the timeout for a request. For the first request of a connection, it has run since the accept."""
@@ -158,7 +158,7 @@ class HttpConnection(HttpToolsProtocol):
         if not self.parser.should_keep_alive():
             self._close_after_response()
 
-    # Called by uvicorn's cycle.
+    # uvicorn's RequestResponseCycle calls this method.
 
     def on_response_complete(self) -> None:
         """Parse the next request, or wait for it. Unlike uvicorn's method, set no keep-alive timer for each request."""
@@ -174,7 +174,7 @@ class HttpConnection(HttpToolsProtocol):
             if not self._is_answering:
                 self.transport.close()
 
-    # Called by the server; see `Clients`.
+    # `Clients` calls these methods, to enforce timeouts and to make room.
 
     def check_timeouts(self, now_s: float) -> None:
         """Close the connection if it has exceeded its timeout for a response, for a request, or between requests."""
@@ -229,13 +229,13 @@ class HttpConnection(HttpToolsProtocol):
     def _ask_for_body(self) -> None:
         """Send 100 Continue even if the body will be ignored, so that no later request is taken for the body."""
         self.cycle.waiting_for_100_continue = False
-        if self._body_bytes != 0 and self.parser.get_http_version() != "1.0":  # RFC 9110 10.1.1
+        if self._body_bytes != 0 and self.parser.get_http_version() != "1.0":  # RFC 9110 10.1.1: not to HTTP/1.0
             self.transport.write(CONTINUE)
 
     def _close_after_response(self) -> None:
-        """Close the connection after this response: the parser ignores all later bytes.
+        """Close the connection after this response, because the client asked for it: the parser ignores later bytes.
 
-        A trailer field may ask for this even if the head did not.
+        A client may ask in a trailer field, so that the head alone does not tell.
         """
         self.cycle.keep_alive = False
         if self.cycle.response_complete:
@@ -248,7 +248,8 @@ class HttpConnection(HttpToolsProtocol):
     def _next_bytes(self) -> int:
         """Return how many bytes to parse next at most.
 
-        For a body of known length, its remaining bytes. Else one byte more than allowed, which shows an excess.
+        For a body of known length, this is the rest of the body. Otherwise it is one byte more than the size limit, so
+        that an excess is noticed.
         """
         if self._stage is Stage.BODY and self._body_bytes is not None:
             return self._body_bytes - self._part_bytes

@@ -31,7 +31,7 @@ SWEEPS_A_TIMEOUT = 4  # checks within the shortest timeout, so that a connection
 
 
 class HttpServer(uvicorn.Server):
-    """uvicorn's server, on sockets that are already bound."""
+    """uvicorn's server, on sockets that are already bound, with limits on connections and their timeouts."""
 
     def __init__(self, config: uvicorn.Config, limits: ClientLimits, *, announces: bool = False) -> None:
         """With `announces`, log the address once the server listens. With several workers, their parent logs it."""

@@ -61,7 +61,7 @@ def run(settings: Settings, *, host: str, port: int, workers: int = 1) -> None:
         if workers == 1 and not settings.admin_port and settings.decoder == "thread":
             config = _config(create_app(settings), settings, host=host, port=port)
             server = HttpServer(config, ClientLimits.of(settings), announces=True)
-            with suppress(KeyboardInterrupt):  # Ctrl-C, after a graceful shutdown
+            with suppress(KeyboardInterrupt):  # uvicorn raises it after the graceful shutdown that Ctrl-C started
                 server.run(sockets=[pictures])
         else:
             # prometheus_client reads this variable when it is imported, to choose its multiprocess mode. The workers
@@ -140,7 +140,7 @@ def admin_app() -> FastAPI:
 def _settings_of_parent() -> Settings:
     """Read the parent's settings from the environment, and configure the log.
 
-    Exits with STARTUP_FAILURE if a setting is invalid by now, such as the path of a weights file that was deleted.
+    Exits with STARTUP_FAILURE if a setting has become invalid, such as the path of a weights file that was deleted.
     """
     log_to(sys.stderr)
     try:

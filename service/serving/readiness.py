@@ -24,7 +24,7 @@ UPDATE_S = 1.0  # seconds between updates of a mark (assumed): /readyz shows the
 
 
 class ReadyMark:
-    """The ready mark of one worker."""
+    """The ready mark of one worker: a locked file that tells the admin process that the worker is ready."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / f"{os.getpid()}{_SUFFIX}"

@@ -40,7 +40,7 @@ def check_form(fields: Sequence[Header], *, version: str, upgrade: bool) -> None
     if not version.startswith("1."):  # RFC 9110 2.5: a higher minor version is read as 1.1
         raise MalformedRequest if version == "0.9" else UnknownVersion
     if fault := host_fault([value for name, value in fields if name == b"host"], version=version):
-        raise MalformedRequest(fault)
+        raise MalformedRequest(f"the Host field of the request is invalid: {fault}")
     if upgrade and any(name in _FRAMING and value != b"0" for name, value in fields):
         raise MalformedRequest("a request with Upgrade must not have a body")
 

@@ -143,7 +143,7 @@ class Workers(Multiprocess):
             if process.exitcode is None and process.pid is not None:
                 os.kill(process.pid, END)
             process.process.join(END_S)
-            process.kill()  # no effect if it has ended
+            process.kill()  # has no effect if the process has ended within END_S
             process.join()
         if any(process.exitcode == STARTUP_FAILURE for process in (*self.processes, *self._beside_processes)):
             sys.exit(STARTUP_FAILURE)

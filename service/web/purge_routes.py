@@ -1,4 +1,4 @@
-"""The routes that purge pictures. A client must send EDGE_ADMIN_TOKEN as bearer token; without it they are off."""
+"""The routes that purge pictures. Requests need the bearer token EDGE_ADMIN_TOKEN; without the setting, all get 403."""
 
 from __future__ import annotations
 
@@ -83,8 +83,11 @@ class Purging:
             else:
                 result = {"generation": await self._purger.many(order.tag, soft=order.soft)}
         except StoreUnavailable as error:
-            sentence = "The store does not answer, so the purge may or may not have taken effect."
-            raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, sentence, headers={"Retry-After": "1"}) from error
+            raise HTTPException(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "The store does not answer, so the purge may or may not have taken effect.",
+                headers={"Retry-After": "1"},
+            ) from error
         self._telemetry.count_purge(scope=scope)
         return {"scope": scope, "soft": order.soft, **result}
 
@@ -98,7 +101,7 @@ def purge_router(running: Callable[[], Purging]) -> APIRouter:
         purging.check(request)
         return await purging.purge(_order(lambda: PurgeOrder(id=request.scope["path"].removeprefix(PICTURES))))
 
-    # OpenAPI has no method PURGE.
+    # Not in the schema, because OpenAPI has no method PURGE.
     router.add_api_route(PICTURES + "{id:path}", purge_image, methods=["PURGE"], include_in_schema=False)
 
     body = {"required": True, "content": {"application/json": {"schema": PurgeOrder.model_json_schema()}}}

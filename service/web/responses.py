@@ -156,7 +156,7 @@ def _write_last_modified(passed: PassedOn) -> list[Header]:
 
 
 def _vary(origin_vary: str, *, negotiated: bool) -> str:
-    """Return the origin's Vary value, with Accept added if the edge chose the media type by it (RFC 9110 12.5.5)."""
+    """Return the origin's Vary value, with Accept added if Accept has decided the media type (RFC 9110 12.5.5)."""
     members = {name.strip().lower() for name in origin_vary.split(",")}
     if not negotiated or members & {"accept", "*"}:
         return origin_vary

@@ -108,7 +108,7 @@ class Figures:
     """The version of the installed distribution."""
     requests_total: int
     hit_ratio: float | None
-    """(hit + stale) / (hit + stale + revalidated + miss + collapsed)"""
+    """(hit + stale) / (hit + stale + revalidated + miss + collapsed); None before the first of these requests."""
     requests: list[RequestFigures]
     origin: OriginFigures
     store: StoreCensus

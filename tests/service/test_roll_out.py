@@ -355,4 +355,6 @@ def test_previous_weights_of_the_same_stream_are_refused(
     monkeypatch.setenv("EDGE_PREVIOUS_WEIGHTS", str(released))
     outcome = latentedge("serve", "--port", "0")
     assert outcome.code == 2
-    assert outcome.err == "latentedge: EDGE_PREVIOUS_WEIGHTS: the stream id is that of the weights in use\n"
+    assert outcome.err == (
+        "latentedge: EDGE_PREVIOUS_WEIGHTS: this file has the same stream id as the weights in use; unset it\n"
+    )

@@ -37,7 +37,10 @@ def latentedge(folder: Path, *arguments: str, most_files: int = 0, **settings: s
 def test_a_port_that_is_in_use(short_path: Path, taken: int, workers: str) -> None:
     ended = latentedge(short_path, "serve", "--port", str(taken), "--workers", workers)
     assert ended.returncode == 2
-    assert ended.stderr == f"latentedge: cannot listen on 127.0.0.1:{taken}: Address already in use\n"
+    assert (
+        ended.stderr
+        == f"latentedge: the edge cannot start: cannot listen on 127.0.0.1:{taken}: Address already in use\n"
+    )
     assert not list(short_path.iterdir()), "nothing was started, so nothing is left behind"
 
 
@@ -45,14 +48,19 @@ def test_an_admin_port_that_is_in_use(short_path: Path, taken: int, valkey_progr
     _ = valkey_program
     ended = latentedge(short_path, "serve", "--port", "0", EDGE_ADMIN_PORT=str(taken))
     assert ended.returncode == 2
-    assert ended.stderr.endswith(f"latentedge: cannot listen on 127.0.0.1:{taken}: Address already in use\n")
+    assert ended.stderr.endswith(
+        f"latentedge: the edge cannot start: cannot listen on 127.0.0.1:{taken}: Address already in use\n"
+    )
     assert not list(short_path.iterdir())
 
 
 def test_the_port_of_an_origin_that_is_in_use(short_path: Path, taken: int) -> None:
     ended = latentedge(short_path, "origin", "--dir", str(short_path), "--port", str(taken))
     assert ended.returncode == 2
-    assert ended.stderr == f"latentedge: cannot listen on 127.0.0.1:{taken}: Address already in use\n"
+    assert (
+        ended.stderr
+        == f"latentedge: the origin cannot start: cannot listen on 127.0.0.1:{taken}: Address already in use\n"
+    )
 
 
 def test_a_device_that_is_not_there(short_path: Path) -> None:
@@ -66,7 +74,7 @@ def test_a_hard_limit_of_open_files_below_what_a_worker_needs(short_path: Path, 
     ended = latentedge(short_path, "serve", "--port", "0", "--workers", workers, most_files=LEAST_FILES - 1)
     assert ended.returncode == 2
     assert ended.stderr == (
-        f"latentedge: a worker needs {LEAST_FILES} open files, and the limit is {LEAST_FILES - 1} "
-        "(`ulimit -Hn`, systemd: LimitNOFILE)\n"
+        f"latentedge: the edge cannot start: a worker needs {LEAST_FILES} open files, and the limit is "
+        f"{LEAST_FILES - 1} (`ulimit -Hn`, systemd: LimitNOFILE)\n"
     )
     assert not list(short_path.iterdir())

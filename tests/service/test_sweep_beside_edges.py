@@ -108,7 +108,9 @@ def test_failures_in_a_row_end_the_run(
         cache.origin.script(f"/cat{number}", *[Reply(cache.source)])
     outcome = latentedge(*cache.arguments())
     assert outcome.code == 2
-    assert outcome.err.splitlines()[-1] == "latentedge refine: the search fails: no device"
+    assert outcome.err.splitlines()[-1] == (
+        "latentedge refine: stopped after several failed searches in a row: no device"
+    )
     assert counted(outcome.out) == {"keys": 2, "failed": 2}
     assert 3 <= len(cache.asked()) <= 5  # the searched ones, and up to two that were fetched meanwhile
     assert "no device" in caplog.text
