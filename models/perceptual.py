@@ -50,7 +50,7 @@ class _Plane:
     square: Tensor
 
     def repeat(self, times: int) -> _Plane:
-        if times == 1:  # Tensor.repeat would copy the tensors even then
+        if times == 1:  # a shortcut, because Tensor.repeat(1, ...) would copy the tensors
             return self
         return _Plane(*(part.repeat(times, 1, 1, 1) for part in (self.whole, self.sampled, self.mean, self.square)))
 
