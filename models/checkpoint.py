@@ -208,7 +208,9 @@ def _freeze(prefix: str, networks: HighAutoencoder | MediumAutoencoder, tables: 
     if not isinstance(indexes, ScaleIndexes):
         raise TypeError("cannot freeze networks whose scale path is frozen already: they were read from a weights file")
     weights = indexes.integers()
-    FrozenScaleIndexes(weights)  # built only for its check: raises InexactScalePathError if a sum could reach 2^24
+    FrozenScaleIndexes(
+        weights
+    )  # constructed to check the weights: raises InexactScalePathError if a sum could reach 2^24
     tensors = {
         name: to_stored(name, tensor)
         for name, tensor in networks.state_dict().items()

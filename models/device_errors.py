@@ -59,7 +59,7 @@ def halve_once(call: Callable[[Sequence[Item]], Result], items: Sequence[Item]) 
     except RuntimeError as error:
         if not is_out_of_memory(error) or len(items) == 1:
             raise
-    # The second attempt is outside the except block, because the error's traceback would keep the first one's tensors.
+    # The halves run outside the except block, because the error's traceback keeps the first tensors in memory.
     half = len(items) // 2
     return [call(items[:half]), call(items[half:])]
 

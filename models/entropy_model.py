@@ -100,7 +100,7 @@ def integer_table(mass: Tensor, *, total: int = TABLE_TOTAL) -> Tensor:
 
 @torch.no_grad()
 def symbol_tables(model: SymbolModel, counts: Tensor | None = None, *, prior: float = 2000.0) -> list[Tensor]:
-    """Return the table of each scale index: with K = `support_of(index)`, 2 K + 1 counts of q = -K..K and the escape's.
+    """Return a table for each scale index: with K = `support_of(index)`, the counts of q = -K..K and of the escape.
 
     `counts` (SCALE_COUNT, 2 SUPPORT_LIMIT + 2), if given, is a histogram of real symbols by scale index; its last
     column counts the symbols beyond the limit. It is made symmetric and added to `prior` times the model's

@@ -51,7 +51,8 @@ class Checkerboard:
 
 @cache
 def _board(height: int, width: int, device: str) -> Checkerboard:
-    with torch.inference_mode(mode=False):  # The cached result may be used with gradients; an inference tensor may not.
+    # The result is cached and may be used with gradients later, which inference tensors do not allow.
+    with torch.inference_mode(mode=False):
         rows = torch.arange(height)[:, None] + torch.arange(width)
         parity = rows.flatten() % 2
         anchors, others = ((parity == side).nonzero()[:, 0].to(device) for side in (0, 1))

@@ -39,9 +39,9 @@ _STEADY = 1e-6
 
 @dataclass(frozen=True)
 class _Plane:
-    """One scale of a batch of pictures: its XYB values at all and at sampled pixels, and local means at the sampled.
+    """One scale of a batch of pictures: XYB at all pixels (`whole`) and at every second pixel and row (`sampled`).
 
-    `mean` is the blurred XYB, `square` the blurred square of it.
+    `mean` and `square` are the local means (blur) of XYB and of its square at the sampled pixels.
     """
 
     whole: Tensor
@@ -50,7 +50,7 @@ class _Plane:
     square: Tensor
 
     def repeat(self, times: int) -> _Plane:
-        if times == 1:  # Tensor.repeat would copy the tensors even then
+        if times == 1:  # a shortcut, because Tensor.repeat(1, ...) would copy the tensors
             return self
         return _Plane(*(part.repeat(times, 1, 1, 1) for part in (self.whole, self.sampled, self.mean, self.square)))
 

@@ -23,7 +23,7 @@ FORMATS: Mapping[str, tuple[str, ...]] = {
 
 
 class KernelsError(ValueError):
-    """The text does not name number formats in a valid way."""
+    """The text is not "auto", a number format, or a list such as "exact=int8,heads=float32"."""
 
 
 @dataclass(frozen=True)

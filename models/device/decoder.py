@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from models.translator import Translator
 
 LARGEST_BATCH = 128
-"""Largest number of pictures in a batch (assumed): more would hardly use the device better and increase latency."""
+"""Largest number of pictures in a batch (assumed): a larger batch is hardly more efficient, but increases latency."""
 _PACKERS = 4
 """Threads that pack symbols; each packs some 30,000 pictures per second (derived: 280 kB a picture at 10 GB/s)."""
 _ROWS_A_TASK = 16

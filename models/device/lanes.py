@@ -60,7 +60,7 @@ class Lane:
         """Return a mark at the end of the work queued in this lane so far."""
         if self._stream is None:
             return Mark()
-        # blocking=True lets a waiting thread sleep instead of spin, because its core has bitstreams to read
+        # With blocking=True a waiting thread sleeps instead of spinning, which leaves its core to bitstream decoding.
         event = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]  # as above
         event.record(self._stream)
         return Mark(event)

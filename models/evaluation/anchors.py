@@ -28,7 +28,7 @@ class Anchor:
     name: str
     settings: str  # the encoder settings as printed in tables; part of the cache key
     library: str  # the encoding library and its version; part of the cache key
-    qualities: tuple[int, ...]  # 11 qualities: BD-rates are mostly within 0.5 % of those from 26 (measured)
+    qualities: tuple[int, ...]  # with 11 qualities BD-rates are mostly within 0.5 % of those with 26 (measured)
     encode: Callable[[Pixels, int], bytes]
     decode: Callable[[bytes], Pixels]
     best_quality: int = _BEST_QUALITY
@@ -126,7 +126,7 @@ def _jpeg_xl() -> Anchor:
         name="JPEG XL",
         settings="effort 7",
         library=jpegxl_version(),
-        # They start at 10, because below 5 libjxl halves the picture's size and the curve is not monotone (measured).
+        # JPEG XL starts at quality 10: below 5 libjxl halves the picture, and the curve is not monotone (measured).
         qualities=(10, 20, 30, 43, 55, 66, 76, 85, 92, 96, 99),
         encode=_encode_jpeg_xl,
         decode=_decode_jpeg_xl,

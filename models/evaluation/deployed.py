@@ -27,7 +27,7 @@ from models.evaluation.searched import SearchedPicture
 from models.evaluation.streams import contenders
 
 HEADS = (Ours.HIGH, Ours.HIGH_CPU)
-"""The heads for which searches are evaluated, each by its own searches."""
+"""The heads for which the search is evaluated; each searched latent is optimised for one of them."""
 _BESIDE_DEFAULT = (-20, -10, 0, 14)
 """Distances of the searched qualities from the default quality (assumed): with a default of about 32 they cover the
 range of scores of a BD-rate."""

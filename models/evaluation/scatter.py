@@ -15,7 +15,7 @@ from models.evaluation.plots import FAINT, GRID, INK, OURS
 
 _NAMED = 5
 _NAME_LETTERS = 20
-_LINE_PT, _NAME_PT = 10.5, 55.0  # least vertical and horizontal distances of two names, in points, not to overlap
+_LINE_PT, _NAME_PT = 10.5, 55.0  # vertical and horizontal distances at which two names do not overlap
 _ASIDE_PT = 9.0
 
 

@@ -55,4 +55,4 @@ def _train(run: Run, seconds: float, *, timetable: Timetable, watch: Stopwatch) 
     while watch.spent_s < until_s:
         loss = run.advance(FLAT, rate=timetable.rate(0, run.own_steps))
         if run.step % run.read_every == 0:
-            float(loss)  # Reading the loss waits for a GPU; otherwise steps would only be queued within the time.
+            float(loss)  # reading the loss waits until a GPU has computed the queued steps, so that their time counts

@@ -58,7 +58,10 @@ class BlockStatistics:
 
 
 def klt_statistics(pairs: Tensor, channels: int) -> BlockStatistics:
-    """Return the first `channels` principal components of adjacent blocks (n, 2, P), and the statistics by them."""
+    """Return the statistics of pairs of adjacent blocks (n, 2, P), with their principal components as basis.
+
+    `channels` is the number of components.
+    """
     blocks = pairs[:, 0].double()
     mean = blocks.mean(0)
     vectors = torch.linalg.eigh(torch.cov((blocks - mean).T))[1]
@@ -66,9 +69,9 @@ def klt_statistics(pairs: Tensor, channels: int) -> BlockStatistics:
 
 
 def dct_statistics(pairs: Tensor, channels: int) -> BlockStatistics:
-    """Return the `channels` DCT coefficients of largest variance of adjacent 16x16 blocks, and the statistics by them.
+    """Return the statistics of pairs of adjacent 16x16 blocks (n, 2, 768), with DCT coefficients as basis.
 
-    `pairs` is (n, 2, 768).
+    The basis consists of the `channels` coefficients of largest variance.
     """
     blocks = pairs[:, 0].double().reshape(-1, 3, BLOCK_PX**2)
     mean, colours = blocks.mean((0, 2)), _colour_axes(blocks[::_COLOURED_EVERY])

@@ -39,7 +39,7 @@ class Muon(Optimizer):
     """Muon as a torch optimizer, for matrices only and without weight decay."""
 
     def __init__(self, params: ParamsT, *, lr: float | Tensor, momentum: float) -> None:
-        """Create the optimizer; `lr` may be a tensor on the parameters' device, which a CUDA graph reads at each replay."""
+        """Create the optimizer; `lr` may be a tensor on the parameters' device, read by a CUDA graph at each replay."""
         super().__init__(params, {"lr": lr, "momentum": momentum})
 
     @torch.no_grad()

@@ -1,4 +1,4 @@
-"""The translator proposed in an earlier research note, for comparison: a pointwise MLP trained on latents.
+"""The translator that a research note proposed, for comparison: a pointwise MLP trained on latents.
 
 It maps each cell of the decoded high latent to the same cell of the medium autoencoder's decoded (rounded) latent, and
 is trained on the squared error between the two latents. It is never released. docs/codec.md compares it with the

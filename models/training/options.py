@@ -74,7 +74,7 @@ class Recipe:
     clip: float = 1.0
     """The norm to which the gradient over all parameters is clipped (assumed)."""
     longest_average: float = 0.999
-    """Decay factor of the weights' moving average, which is released (assumed)."""
+    """Largest decay factor of the weights' moving average (assumed); the averaged weights are released."""
 
     # The next fields set the loss (losses.py, joint.py).
     high_head_shares: tuple[float, float] = (0.55, 0.45)

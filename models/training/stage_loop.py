@@ -161,7 +161,7 @@ class _Loop:
         return float(loss)
 
     def _check(self, loss: float) -> None:
-        """Enter the next phase, write or log where due; if `loss` is not finite, go back to the last written weights."""
+        """Enter the next phase, write or log where due; go back to the last written weights if `loss` is not finite."""
         if not math.isfinite(loss):
             self._go_back()
             return

@@ -74,7 +74,7 @@ class MediumTask:
     def loss(self, generator: torch.Generator | None, *, phase: Phase) -> Tensor:
         """Return the rate-distortion loss on a random batch of the phase, of crops or pictures of half the side."""
         options = self._options
-        recipe = replace(options.recipe, batch=2 * options.recipe.batch)  # A crop of half the side costs a quarter.
+        recipe = replace(options.recipe, batch=2 * options.recipe.batch)  # crops of half the side cost a quarter
         crops, quality = self._photographs.batch(recipe, phase, generator)
         x = crops.half.contiguous(memory_format=torch.channels_last)
         return codec_loss(self._networks, x, quality, half_precision=options.half_precision, phase=phase)

@@ -61,9 +61,10 @@ class Watch:
         self._trained = CodecValidation(tuple(trained), size_px=size_px)
 
     def score(self, model: HighAutoencoder | MediumAutoencoder) -> dict[str, float]:
-        """Return the validation figures of `CodecValidation`, with the BD-rate on training pictures.
+        """Return the figures of `CodecValidation` on the validation pictures, and two more.
 
-        `bd_jpeg_trained` is the latter, and `bd_jpeg_gap` the BD-rate on validation pictures minus it.
+        `bd_jpeg_trained` is the BD-rate on the training pictures. `bd_jpeg_gap` is the BD-rate on the validation
+        pictures minus that on the training pictures.
         """
         figures, trained = self._valid.score(model), self._trained.score(model)
         figures["bd_jpeg_trained"] = trained["bd_jpeg"]
