@@ -82,7 +82,9 @@ def test_a_quality_is_a_number_or_a_score(monkeypatch: pytest.MonkeyPatch, writt
 
 @pytest.mark.parametrize("quality", ["-1", "64", "3.5", "good", "auto", "auto:", "auto:x", "auto:nan", "auto:100.1"])
 def test_an_invalid_quality_is_reported_with_the_valid_range(quality: str) -> None:
-    with pytest.raises(SettingsError, match=r"EDGE_QUALITY: the value must be 0 to 63, or auto:<ssimulacra2> with a score"):
+    with pytest.raises(
+        SettingsError, match=r"EDGE_QUALITY: the value must be 0 to 63, or auto:<ssimulacra2> with a score"
+    ):
         read_settings(origin=ORIGIN, quality=quality)
 
 
