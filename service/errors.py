@@ -115,20 +115,20 @@ class BadImageId(RequestError):
 class BadResolution(RequestError):
     """The argument `res` is not the name or the size of a rendition."""
 
-    public = f"res is one of {', '.join(RES_VALUES)}, and is given once."
+    public = f"The argument res must be one of {', '.join(RES_VALUES)}, and must be given only once."
 
 
 class BadFormat(RequestError):
     """The argument `fmt` is not a media type of the edge."""
 
-    public = f"fmt is one of {', '.join(MEDIA_TYPES)}, and is given once."
+    public = f"The argument fmt must be one of {', '.join(MEDIA_TYPES)}, and must be given only once."
 
 
 class LatentsDenied(RequestError):
     """A request for a latent has no token, or a token that is not this edge's EDGE_LATENT_TOKEN."""
 
     status = HTTPStatus.UNAUTHORIZED
-    public = "Latents are for edges that have this one as their parent: the token is missing or wrong."
+    public = "Only child edges of this edge get latents: the bearer token of the request is missing or wrong."
     challenge = BEARER
 
 
@@ -136,7 +136,7 @@ class LatentsOff(RequestError):
     """A latent was requested, but this edge serves none, because it has no EDGE_LATENT_TOKEN."""
 
     status = HTTPStatus.NOT_FOUND
-    public = "This edge hands out no latents: it has no EDGE_LATENT_TOKEN."
+    public = "This edge serves no latents, because it has no EDGE_LATENT_TOKEN."
 
 
 class FieldsTooLarge(RequestError):
@@ -184,14 +184,14 @@ class UnknownCoding(RequestError):
     """The request has a transfer coding other than chunked (RFC 9112 6.1)."""
 
     status = HTTPStatus.NOT_IMPLEMENTED
-    public = "The edge understands no transfer coding but chunked."
+    public = "The only transfer coding that the edge accepts is chunked."
 
 
 class UnknownVersion(RequestError):
-    """The HTTP version of the request is neither 1.1 nor 1.0."""
+    """The major HTTP version of the request is not 1."""
 
     status = HTTPStatus.HTTP_VERSION_NOT_SUPPORTED
-    public = "The edge speaks HTTP/1.1 and HTTP/1.0."
+    public = "The edge accepts only HTTP/1.1 and HTTP/1.0."
 
 
 class LoopDetected(RequestError):
@@ -253,7 +253,7 @@ class OriginError(EdgeError):
 
 
 class OriginUnreachable(OriginError):
-    """The edge cannot connect to the origin, or the connection failed in an unexpected way."""
+    """The edge cannot connect to the origin, or cannot send it the request."""
 
     status = HTTPStatus.BAD_GATEWAY
     public = "The origin cannot be reached."
@@ -261,7 +261,7 @@ class OriginUnreachable(OriginError):
 
 
 class OriginBroken(OriginError):
-    """The origin's answer is truncated or invalid."""
+    """The origin's response is truncated or invalid."""
 
     status = HTTPStatus.BAD_GATEWAY
     public = "The origin's answer was not usable."
@@ -296,7 +296,7 @@ class OriginTooSlow(OriginError):
 
 
 class CodecError(EdgeError):
-    """The codec returned no result."""
+    """The codec could not encode or decode a picture."""
 
 
 class QueueFull(CodecError):

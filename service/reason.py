@@ -43,7 +43,7 @@ class Reason(Enum):
     DECODER_AWAY = "", "decoder-away"
     NO_LEASE = "", "no-lease"
 
-    # These reasons tell from what the response was made, if not from a fresh latent that was decoded for it.
+    # These reasons tell how the response was made, if it was not decoded from a fresh latent for this request.
     MEMORY = "", "memory"
     SOURCE = "", "source"
     STALE_WHILE_REVALIDATE = "", "stale-while-revalidate"

@@ -22,7 +22,7 @@ from service.records.field_reader import FieldReader
 
 PREFIX = struct.Struct(">3sBI")
 KEY_DIGEST_BYTES = 8
-"""The length of the key's digest. Assumed: strings come under a wrong key only by accident, and 64 bits detect it."""
+"""The length of the key's digest. Assumed: a string gets under a wrong key only by accident, so 64 bits suffice."""
 BINDING = struct.Struct(f">{KEY_DIGEST_BYTES}sH")
 NO_FLAGS = 0
 

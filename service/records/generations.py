@@ -1,7 +1,7 @@
 """A process's copy of the store's table of purges, which is at most a second old when it is used.
 
-Generations must never decrease, even if the store loses the table (by a flush, or with a node of a cluster). A process
-that has a copy restores the table. If no process has one, all pictures that were stored before count as purged.
+Generations must never decrease, even if the store loses the table (by FLUSHALL, or because a cluster node was lost). A
+process that has a copy restores the table. If no process has one, all pictures stored before count as purged.
 """
 
 from __future__ import annotations

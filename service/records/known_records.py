@@ -13,7 +13,7 @@ from service.records.framing import PREFIX
 from service.records.record import Record, unpack
 
 LIMIT_BYTES = 16 * 2**20
-"""Assumed: enough for the records of a thousand pictures. Their files fill the default EDGE_HOT_BYTES."""
+"""Assumed: enough for the records of the thousand pictures whose files fit in the default EDGE_HOT_BYTES."""
 OBJECTS_BYTES = 1200
 """The memory of one record's Python objects, without the bytes of its strings (measured: tracemalloc, Python 3.11)."""
 

@@ -19,7 +19,7 @@ from service.rules.negotiation import LATENT_MEDIA_TYPE
 
 FIELD = "Latentedge-Source"
 FIELD_CAP_CHARACTERS = 2048
-"""The longest field that is parsed. Derived: the longest etag takes 684 characters, all other members less than 150."""
+"""The longest field that is parsed. Derived: `etag` takes up to 684 characters, all other members less than 150."""
 _LARGEST = 2**32 - 1
 """The largest size in bytes that a record can hold."""
 
@@ -35,8 +35,7 @@ class LatentFacts:
     refinement: int = 0
     origin_etag: str = ""
     is_stale: bool = False
-    """Whether the parent's record is stale. After a soft purge its dates do not show it, so the child needs this flag.
-    """
+    """Whether the parent's record is stale. After a soft purge, its dates alone do not show this."""
 
 
 def facts_of(record: Record, *, is_stale: bool = False) -> LatentFacts:

@@ -1,6 +1,6 @@
 """One fill per picture over all processes and machines: the holder of the lease asks the origin, the others wait.
 
-    take -> mine          fill, and store the record, unless the lease has ended meanwhile (by a pause or a purge)
+    take -> mine          fill, and store the record, unless the lease has ended meanwhile (by a purge, or too late)
          -> another's     wait until that lease has ended; then look for the new record, or else take the lease
          -> hit-for-miss  the picture may not be stored, so no request waits for another one's fetch (Varnish's term)
          -> unknown       the store does not answer, or this process has waited too long: fill, and store nothing
@@ -28,7 +28,8 @@ TOKEN_BYTES = 16
 LEASE_MS = 5_000
 HEARTBEATS = 3
 """A lease is renewed this many times within LEASE_MS."""
-HIT_FOR_MISS = b"passed"  # shorter than TOKEN_BYTES, so it equals no token
+HIT_FOR_MISS = b"passed"
+"""The string that replaces the lease of a picture that may not be stored. It is shorter than a token."""
 # The TTL of a hit-for-miss mark (assumed). An outdated mark costs little, because the first response that may be stored
 # removes it.
 HIT_FOR_MISS_MS = 60_000
@@ -66,7 +67,7 @@ class Lease:
         return self.token if self.standing is Standing.MINE else None
 
     def mark_hit_for_miss(self) -> None:
-        """Leave a hit-for-miss mark when the lease ends, so that each request of the next minute fetches for itself."""
+        """Leave a hit-for-miss mark when the lease ends: for a minute, no request waits for another one's fetch."""
         self.mark = HIT_FOR_MISS
 
 

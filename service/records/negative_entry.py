@@ -30,8 +30,7 @@ class NegativeEntry:
     born_ms: int
     lifetime_s: int
     generation: int
-    """The latest purge generation when the origin was asked. Any later purge by tag or of all pictures ends the entry.
-    """
+    """The latest purge generation when the origin was asked. A later purge by tag or of all pictures ends the entry."""
     passed: PassedOn
     error_fields: ErrorFields = NO_ERROR_FIELDS
     is_edges_own: bool = False

@@ -14,7 +14,7 @@ from service.records.vary_rule import is_rule
 from service.rules.vary import selection
 
 LIMIT_BYTES = 16 * 2**20
-"""Assumed: enough for more than a thousand pictures, which is enough during a roll-out."""
+"""Assumed: enough for a thousand pictures, the most requested ones during a roll-out."""
 OBJECTS_BYTES = 170
 """The memory of the Python objects for one string, without its bytes (measured: tracemalloc, Python 3.11)."""
 

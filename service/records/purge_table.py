@@ -17,8 +17,7 @@ HARD, SOFT = "hard", "soft"
 ONE = "one"
 """The field for a soft purge of one picture that varies. It advances `latest`; the vary rule holds the generation."""
 FLOOR = "-floor"
-"""The suffix of a field for all tags that were dropped from a full table: older pictures with any tag count as purged.
-"""
+"""The suffix of a field for all tags that a full table has dropped: older pictures with any tag count as purged."""
 
 
 def field_of(tag: str | None, *, soft: bool) -> str:

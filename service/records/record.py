@@ -141,7 +141,7 @@ def fits(text: str, cap_bytes: int) -> bool:
 
 
 def all_fit(passed: PassedOn) -> bool:
-    """Return whether a record has room for all these fields."""
+    """Return whether a record has room for all fields of `passed`."""
     return all(fits(getattr(passed, name), cap_bytes) for name, cap_bytes in PASSED_ON_CAPS_BYTES.items())
 
 

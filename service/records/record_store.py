@@ -1,4 +1,4 @@
-"""Read and write the records of one origin, and decide whether they can be used. Sends no request, decodes nothing.
+"""Read and write the records of one origin, and decide whether they can be used. Nothing is fetched or decoded.
 
 A record of another release (see `record_reader`) is not overwritten. The picture is filled for this process alone (see
 `own_records`), and that record is used for as long as the string in the store does not change.
@@ -62,7 +62,7 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class PurgePoint:
-    """The latest purges at some time. If two points differ, the picture may have been purged in between."""
+    """Names the latest purges at one moment. If two points differ, the picture may have been purged in between."""
 
     mark: bytes
     """The mark that the latest purge of this picture by its id has set; empty if there was none."""
@@ -101,7 +101,7 @@ class RecordStore:
         try:
             held = await self._store.get(home)
         except RecordError:
-            return Lookup(image_id, home, fields, held=b"")  # an empty string makes `look` raise DamagedRecord
+            return Lookup(image_id, home, fields, held=b"")  # an empty `held` makes `look` raise DamagedRecord
         lookup = Lookup(image_id, home, fields, held)
         if held is None or not is_rule(held):
             return lookup
@@ -160,7 +160,7 @@ class RecordStore:
                 await self._store.give_back(grant.token)
 
     async def is_purged(self, record: Record, *, soft: bool) -> bool:
-        """Return whether the record was purged by tag or with all pictures: by a hard purge, or with `soft` by any.
+        """Return whether a hard purge by tag or of all pictures is newer than the record; with `soft`, also a soft one.
 
         Return False if the store does not answer.
         """

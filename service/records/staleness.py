@@ -40,7 +40,7 @@ class Dated(Protocol):
 
 
 def use_of(record: Dated, *, now_s: float, held_off: bool = False) -> Use:
-    """Return how a record may be used now. With `held_off`, a back-off forbids to ask the origin."""
+    """Return how a record may be used now. With `held_off`, the origin is not asked, because of a back-off."""
     stale_s = _stale_s(record, now_s)
     if stale_s < 0:
         return Use.FRESH

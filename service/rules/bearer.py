@@ -14,7 +14,7 @@ _AUTHORIZATION = b"authorization"
 def bears(headers: Iterable[tuple[bytes, bytes]], token: str) -> bool:
     """Return whether the Authorization field in `headers` holds `token`. Return False if `token` is empty."""
     given = [value for name, value in headers if name == _AUTHORIZATION]
-    if not token or len(given) != 1:  # RFC 9110 11.6.2: Authorization is not a list-based field
+    if not token or len(given) != 1:  # RFC 9110 11.6.2: Authorization must occur only once
         return False
     scheme, _, credentials = given[0].partition(b" ")
     # compare_digest takes the same time wherever the tokens differ, so its duration does not help to guess the token.

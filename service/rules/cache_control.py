@@ -89,7 +89,7 @@ def _elements(field: str) -> list[str]:
         if field[at] == '"':
             opened = at if opened < 0 else -1
         elif field[at] == "\\" and opened >= 0:
-            at += 1  # RFC 9110 5.6.4: an escaped character never ends the string
+            at += 1  # RFC 9110 5.6.4: a character after a backslash never ends a quoted string
         elif field[at] == "," and opened < 0:
             elements.append(field[start:at])
             start = at + 1
@@ -143,5 +143,5 @@ def parse_delta_seconds(digits: str) -> int | None:
 
 def _integer(value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
-        raise ValueError("a lifetime must be an Integer (RFC 9213 2.1)")  # noqa: TRY004  (callers catch ValueError)
+        raise ValueError("a lifetime in CDN-Cache-Control must be an integer")  # noqa: TRY004  (callers catch it)
     return min(LONGEST_S, max(0, value))

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from service.errors import LoopDetected
 
 TIERS = 8
-"""A request that has passed this many caches is treated as a loop (assumed: no real chain is as long)."""
+"""A request that has passed this many caches is treated as a loop (assumed: no real chain of caches is so long)."""
 FIELD_CAP_CHARACTERS = 1024  # assumed: a CDN-Loop field with the names of eight edges and of other CDNs is shorter
 
 

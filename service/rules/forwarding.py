@@ -136,7 +136,10 @@ def _is_harmless(name: bytes) -> bool:
 
 
 def read_forward(value: object) -> Forward:
-    """Parse EDGE_FORWARD: `all`, `none`, or field names separated by commas. Raises ValueError for the operator."""
+    """Parse the value of EDGE_FORWARD: `all`, `none`, or field names separated by commas.
+
+    Raises ValueError with a message for the operator.
+    """
     if isinstance(value, Forward):
         return value
     text = str(value).strip().lower()

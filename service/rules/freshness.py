@@ -195,7 +195,7 @@ def explicit_lifetime_s(applicable: Applicable, fields: ResponseFields) -> int |
         return control.s_maxage_s
     if control.max_age_s is not None:  # RFC 9111 5.3: max-age overrides Expires
         return control.max_age_s
-    if applicable.targeted or not fields.passed.expires:  # RFC 9213 2.2: a targeted field hides Expires
+    if applicable.targeted or not fields.passed.expires:  # RFC 9213 2.2: CDN-Cache-Control overrides Expires
         return None
     expires_s = parse_http_date(fields.passed.expires, now_s=fields.answered_s)
     if expires_s is None:  # RFC 9111 5.3: an invalid Expires, such as "0", counts as a date in the past
@@ -224,7 +224,7 @@ def _obstacle(applicable: Applicable, fields: ResponseFields, rules: FreshnessRu
     for obstacle, applies in (
         (Reason.NO_STORE, is_forbidden(control, fields.status)),
         (Reason.PRIVATE, control.private),  # RFC 9111 5.2.2.7: shared caches must not store private responses
-        (Reason.NO_TRANSFORM, not may_be_transformed(passed)),  # no-transform: this edge stores re-encoded pictures
+        (Reason.NO_TRANSFORM, not may_be_transformed(passed)),  # this edge stores re-encoded pictures
         # RFC 9110 15.1: statuses other than 200 and 203 need an explicit lifetime or `public`.
         (
             Reason.STATUS,

@@ -19,6 +19,7 @@ SHORT_QUERY = 64
 SHORT_ACCEPT = 256
 ACCEPT_CAP_CHARACTERS = 4096  # a longer Accept is ignored; assumed: browsers send less than a tenth of this
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")  # the scheme of a URL (RFC 3986 3.1)
+
 # RFC 9110 12.4.2: the weight of a media range has at most three decimals and is at most 1.
 _WEIGHT = re.compile(r"q=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)", re.IGNORECASE)
 # An image id must not contain control characters, lone surrogates, or line and paragraph separators.

@@ -55,5 +55,5 @@ def _normalise(value: bytes) -> bytes:
 
 
 def _netstring(text: bytes) -> bytes:
-    """Return the text as a netstring (its length before it), so that joined texts stay distinct."""
+    """Return the text as a netstring (its length, then the text), so that joined texts cannot be confused."""
     return b"%d:%b," % (len(text), text)

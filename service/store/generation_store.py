@@ -109,7 +109,7 @@ class GenerationStore:
             async with self._connection.client() as redis:
                 yield redis
         except RecordError as error:  # the key of the table holds another type than a hash, so the purges are unknown
-            raise self._connection.failure(str(error)) from error
+            raise self._connection.failure(f"the table of purges cannot be read: {error}") from error
 
 
 def _text(name: object) -> str:

@@ -131,7 +131,8 @@ class _Line(asyncio.Protocol):
             await self._lost
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's transports are no asyncio.Transport
+        # uvloop's transports do not inherit from asyncio.Transport, so isinstance cannot be used here.
+        self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
         self._answers.feed(data)

@@ -115,7 +115,7 @@ class LatentStore:
     async def peek(self, key: bytes) -> bytes | None:
         """Return what `get` returns, without counting a use of the key, so that the eviction order does not change."""
         async with self._connection.client() as redis:
-            # CLIENT NO-TOUCH holds for one connection. The client of a cluster chooses a connection for each command,
+            # CLIENT NO-TOUCH applies to one connection. The client of a cluster chooses a connection for each command,
             # so in a cluster the GET does count as a use.
             value = await (_get_without_touch(redis, key) if isinstance(redis, Redis) else redis.get(key))
         return self._string(value)

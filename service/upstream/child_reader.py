@@ -133,7 +133,7 @@ def _ask(child: subprocess.Popen[bytes], file: bytes) -> tuple[int, bytes]:
     child.stdin.flush()
     outcome, length = ANSWER.unpack(_read_exactly(child.stdout, ANSWER.size))
     if length > ANSWER_CAP_BYTES:
-        raise ValueError(f"its length is {length} bytes; the limit is {ANSWER_CAP_BYTES}")
+        raise ValueError(f"the answer has {length} bytes; the limit is {ANSWER_CAP_BYTES}")
     return outcome, _read_exactly(child.stdout, length)
 
 

@@ -55,7 +55,7 @@ class Connection(asyncio.Protocol):
             return
         if not self.has_answered:
             self._is_doubtful = self._has_unsent()
-            if self._is_doubtful and self._is_reused:  # the bytes came before the whole request, so they are surplus
+            if self._is_doubtful and self._is_reused:  # they arrived before the whole request was sent
                 self.close()
                 return
             self.has_answered = True
@@ -157,7 +157,7 @@ class Connection(asyncio.Protocol):
                 raise httpx.RemoteProtocolError(f"the response is not valid HTTP/1.1: {error}") from error
             if isinstance(event, h11.ConnectionClosed):
                 raise httpx.RemoteProtocolError("the origin closed the connection without a response")
-            if not isinstance(event, type):  # h11's sentinels NEED_DATA and PAUSED are types
+            if not isinstance(event, type):  # NEED_DATA and PAUSED of h11 are types, not events
                 return event
             await self._wait_for_bytes()
 

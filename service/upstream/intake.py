@@ -152,9 +152,9 @@ class Intake:
         try:
             bitstream = parse(body)
         except ForeignBitstream as error:
-            raise ForeignLatent(str(error)) from error
+            raise ForeignLatent(f"this release cannot decode the latent: {error}") from error
         except BitstreamError as error:
-            raise DamagedLatent(str(error)) from error
+            raise DamagedLatent(f"the latent is damaged: {error}") from error
         if bitstream.flags or bitstream.stream_id not in self._worker.readable:
             raise ForeignLatent(
                 f"this edge cannot decode a latent of stream id {bitstream.stream_id.hex()} and flags {bitstream.flags}"
@@ -164,7 +164,7 @@ class Intake:
         try:
             return (await self._worker.decode(bitstream, size_px=size_px)).pixels
         except DamagedBitstream as error:  # CodecFailed is not translated, because it is no fault of the latent
-            raise DamagedLatent(str(error)) from error
+            raise DamagedLatent(f"the latent is damaged: {error}") from error
 
     async def _measure_facts(self, body: bytes, *, high: Pixels, medium: Pixels) -> LatentFacts:
         """Return facts measured from a latent that came without any, such as a file of a static origin."""

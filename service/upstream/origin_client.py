@@ -30,9 +30,10 @@ from service.rules.response_fields import PassedOn, ResponseFields
 from service.rules.vary import NO_FIELDS, Fields
 from service.upstream.transport import Transport
 
-CONNECTIONS = 64  # the most connections to the origin (assumed); upstream.py limits the concurrent fetches to as many
+CONNECTIONS = 64  # the most connections to the origin (assumed); upstream.py has the same limit on concurrent fetches
 REDIRECTS = 3  # the most redirects that one fetch follows (assumed)
-SENTENCE_CAP_CHARACTERS = 200  # the longest error message in the log; assumed: enough to see the cause
+SENTENCE_CAP_CHARACTERS = 200
+"""The longest quote of a network error in the log. Assumed: enough to see the cause."""
 # Characters allowed in a path (RFC 3986 3.3). All other characters of an image id are percent-encoded, so that no part
 # of the id becomes a query.
 PATH_CHARACTERS = "/!$&'()*+,;=:@~"
@@ -86,7 +87,7 @@ class _Request:
     last_modified: str
 
     def conditions(self, target: str) -> list[tuple[bytes, bytes]]:
-        # RFC 9111 4.3.1: both validators are sent, but only to the redirect target that sent them.
+        # RFC 9111 4.3.1: both validators are sent, but only to the URL that issued them.
         since = "" if target else self.last_modified
         return _lines({"If-None-Match": tag_for_target(self.etag, target), "If-Modified-Since": since})
 
@@ -226,7 +227,7 @@ def _fields(response: httpx.Response, *, asked_s: float, answered_s: float, targ
         return ", ".join(response.headers.get_list(name))  # RFC 9110 5.3: several lines of a list field are one list
 
     def first(name: str) -> str:
-        return next(iter(response.headers.get_list(name)), "")  # RFC 9111 4.2.1: the first of several values counts
+        return next(iter(response.headers.get_list(name)), "")  # RFC 9111 4.2.1: the first of several lines counts
 
     return ResponseFields(
         asked_s=asked_s,
@@ -266,9 +267,9 @@ def _translate_errors() -> Iterator[None]:
     except TimeoutError as error:
         raise OriginTooSlow("the origin did not send the whole response within the timeout") from error
     except (httpx.RemoteProtocolError, httpx.ReadError, httpx.InvalidURL) as error:
-        raise OriginBroken(_sentence(error)) from error
+        raise OriginBroken(f"the origin sent no valid response: {_sentence(error)}") from error
     except httpx.HTTPError as error:
-        raise OriginUnreachable(_sentence(error)) from error
+        raise OriginUnreachable(f"the origin cannot be reached: {_sentence(error)}") from error
 
 
 def _sentence(error: Exception) -> str:

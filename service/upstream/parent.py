@@ -27,7 +27,7 @@ from service.upstream.source import Source, Terms
 
 _GONE = {HTTPStatus.NOT_FOUND, HTTPStatus.GONE}
 _OWN_REFUSALS: dict[int, str] = {HTTPStatus.UNAUTHORIZED: "wrong_token", HTTPStatus.NOT_FOUND: "no_latents"}
-"""The label in metrics for each error status that the parent sends of its own, not of the origin."""
+"""The label in metrics for each error status that the parent itself sends, in contrast to one from the origin."""
 _WARNINGS = {
     "wrong_token": "EDGE_PARENT_TOKEN is not the EDGE_LATENT_TOKEN of the parent, which answers 401",
     "no_latents": "the parent serves no latents: it has no EDGE_LATENT_TOKEN, or is no edge, and answers 404",

@@ -50,7 +50,7 @@ def unpack_answer(outcome: int, rest: bytes) -> Prepared:
         high, medium = _unpack_pixels(rest[name_end:])
         media_type = rest[_FIXED.size : name_end].decode("ascii")
     except (struct.error, UnicodeDecodeError) as error:
-        raise ValueError(f"the picture in it cannot be unpacked: {error}") from error
+        raise ValueError(f"the picture in the answer cannot be unpacked: {error}") from error
     return Prepared(digest, source_bytes, high, medium, high_bytes, medium_bytes, media_type)
 
 
@@ -68,7 +68,7 @@ def _pack(prepared: Prepared) -> bytes:
 
 def _unpack_error(outcome: int, rest: bytes) -> SourceError | ValueError:
     if outcome > len(_ERRORS):
-        return ValueError(f"its outcome {outcome} is unknown")
+        return ValueError(f"the outcome {outcome} of the answer is unknown")
     return _ERRORS[outcome - 1](rest.decode("utf-8", "replace"))
 
 

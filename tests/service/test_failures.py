@@ -137,7 +137,7 @@ def test_a_log_line_quotes_only_a_part_of_an_invalid_response(
     origin.script("/nonsense", nonsense)
     assert_problem(edge.get("/image/nonsense"), 502)
     (line,) = caplog.messages
-    assert line.startswith("OriginBroken: RemoteProtocolError")
+    assert line.startswith("OriginBroken: the origin sent no valid response: RemoteProtocolError")
     assert len(line) < 300
 
 
