@@ -43,7 +43,7 @@ def _anchor_table(evaluation: Evaluation) -> Table:
         f"The anchors, and their BD-rates at 344 against {YARDSTICK}, median of {pictures} pictures",
         words=("anchor", "settings"),
         numbers=[label for _, label in _METRIC_LABELS],
-        caption=f"Made by {evaluation.anchor_libraries}.",
+        caption=f"Encoded by {evaluation.anchor_libraries}.",
     )
     for name, settings in evaluation.anchor_settings.items():
         rates = [one for one in evaluation.anchor_rates if one.name == name]
@@ -66,7 +66,7 @@ def _bd_table(evaluation: Evaluation, metric: Metric) -> Table:
         f"BD-rate at equal {dict(_METRIC_LABELS)[metric]}, median of {pictures} pictures (negative: fewer bytes)",
         words=("against",),
         numbers=["\n".join((*ours.value.split(), str(ours.size_px))) for ours in contenders],
-        caption="In brackets: pictures with enough common range to have a figure, and with all of it, where not all.",
+        caption="In brackets, unless it is all: pictures with a figure, and pictures whose curves cover the whole range.",
     )
     for name in evaluation.anchor_settings:
         rates = [one for one in evaluation.bd_rates if (one.anchor, one.metric) == (name, metric)]
@@ -83,7 +83,7 @@ def _bd_cell(one: BdRate | AnchorRate) -> str:
 def _heads_table(evaluation: Evaluation) -> Table:
     heads = (Ours.HIGH, Ours.HIGH_CPU)
     table = _table(
-        "What the light head loses on the same latents",
+        "The light head against the better one, on the same latents",
         words=("score",),
         numbers=("bytes at equal score", *(f"{ours.value}, quality {evaluation.default_quality}" for ours in heads)),
         caption=f"BD-rate of {Ours.HIGH_CPU.value} against {Ours.HIGH.value}, median; positive: more bytes.",
@@ -103,8 +103,8 @@ def _pair_table(evaluation: Evaluation) -> Table:
             f"{_SHORT_LABELS[metric]}\n{quality}{'*' if quality == evaluation.default_quality else ''}"
             for metric, quality in columns
         ],
-        caption="Below the score our quality; * the default. Geometric mean. "
-        "In brackets: pictures counted, where a format cannot reach our scores on the others.",
+        caption="Columns: the score and our quality (* the default). Geometric means over pictures. "
+        "In brackets, unless it is all: pictures on which the format reaches our scores.",
     )
     for name in evaluation.anchor_settings:
         ratios = {(one.metric, one.quality): one for one in evaluation.pair_ratios if one.anchor == name}
@@ -134,7 +134,7 @@ def _curve_table(evaluation: Evaluation) -> Table:
             "PSNR\nLANCZOS",
             "gap dB",
         ),
-        caption="* the default quality. gap: decode 344 then LANCZOS to 172, less the translator.",
+        caption="* the default quality. gap: PSNR of decoding to 344 and LANCZOS to 172, minus the translator's.",
     )
     sides = (Ours.HIGH, Ours.HIGH_CPU, Ours.MEDIUM, Ours.SHRUNK)
     rows = zip(*(evaluation.points(ours) for ours in sides), evaluation.translator_gaps, strict=True)
@@ -157,7 +157,7 @@ def _cost_table(evaluation: Evaluation) -> Table:
         "Cost of one picture at the default quality: one thread, a batch of one, CPU time",
         words=("decoder", "size"),
         numbers=("MMAC", "means MMAC", "kMAC/px", "parameters", "entropy ms", "synthesis ms", "encode ms"),
-        caption="Means: with the exact path, in the MMAC; the same for every head.",
+        caption="means MMAC: of the means and the exact path; included in MMAC, the same for every head.",
     )
     for one in evaluation.decoders:
         table.add_row(
@@ -182,8 +182,8 @@ def _deployed_table(evaluation: Evaluation, one: DeployedHead) -> Table:
             *(f"BD {_SHORT_LABELS[metric]}\n{ours.value}" for ours in (one.head, Ours.MEDIUM) for metric in Metric),
             *(f"pair {_SHORT_LABELS[metric]}\nquality {evaluation.default_quality}" for metric in Metric),
         ),
-        caption=f"{one.pictures} pictures at the qualities {', '.join(map(str, one.qualities))}, both ways. "
-        "In brackets: pictures with a figure, where not all.",
+        caption=f"{one.pictures} pictures at the qualities {', '.join(map(str, one.qualities))}, plain and searched. "
+        "In brackets, unless it is all: pictures with a figure.",
     )
     for name in evaluation.anchor_settings:
         table.add_row(name, *_bd_changes(one, name), *_pair_changes(one, name))
@@ -206,8 +206,8 @@ def _pair_changes(one: DeployedHead, anchor: str) -> list[str]:
 
 def _gain_table(heads: Sequence[DeployedHead]) -> Table:
     table = _table(
-        "What the search gains: bytes at equal score, median over pictures",
-        words=("searched for", "read by"),
+        "BD-rate of searched against plain bitstreams, median over pictures",
+        words=("searched for", "decoded by"),
         numbers=("steps", "seconds", *(f"{label}\n%" for _, label in _METRIC_LABELS), "PSNR\n% a second"),
     )
     for one in heads:
