@@ -154,6 +154,6 @@ def _check_fields(quality: int, flags: int, *, side_px: tuple[int, int], words: 
     if side_px != (expected_px, expected_px):
         raise ForeignBitstream(f"the picture is {side_px[0]}x{side_px[1]}, expected {expected_px}x{expected_px}")
     if len(words) % _WORD_BYTES:
-        raise TruncatedBitstream(f"the bitstream ends inside a word: {len(words)} bytes are no multiple of 4")
+        raise TruncatedBitstream(f"the bitstream ends inside a word: {len(words)} bytes are not a multiple of 4")
     if len(words) > MAX_WORDS_BYTES:
         raise DamagedBitstream(f"the entropy-coded part has {len(words)} bytes, the limit is {MAX_WORDS_BYTES}")

@@ -56,7 +56,7 @@ class Codec(LatentCodec):
     def __init__(
         self, checkpoint: Checkpoint, *, device: str, kernels: Kernels, head: str, encoder: str = "auto"
     ) -> None:
-        """Build a codec from a checkpoint that is read already; callers use `Codec.load`."""
+        """Build a codec from a checkpoint that has been read; callers use `Codec.load`."""
         super().__init__(checkpoint, checkpoint.high, device=device, kernels=kernels)
         self.head = head
         light = checkpoint.light.requires_grad_(requires_grad=False).to(device)
@@ -168,7 +168,7 @@ class Codec(LatentCodec):
     def encode_to_score(self, pixels: Pixels, *, ssimulacra2: float) -> bytes:
         """Encode at the lowest quality whose 344 picture scores at least `ssimulacra2`, and return the bitstream.
 
-        The picture is decoded by the 344 head in use. The quality is 63 where none reaches the score. Raises
+        The picture is decoded by the 344 head in use. If no quality reaches the score, 63 is used. Raises
         `PictureShapeError`.
         """
         self._check_input(pixels, 0)
@@ -212,7 +212,7 @@ class Codec(LatentCodec):
     def submit(self, symbols: Sequence[Symbols], *, size_px: int) -> Ticket | ReadyPictures:
         """Start to decode as `synthesize` does; `pictures()` of the returned object waits for the result.
 
-        A CPU decodes before this returns.
+        On a CPU, the pictures are decoded before this returns.
         """
         if size_px not in self._head_ids:
             raise ValueError(f"cannot decode to {size_px} px: the sizes are {HIGH_PX} and {MEDIUM_PX}")
@@ -239,7 +239,7 @@ class MediumCodec(LatentCodec):
     _flags = FLAG_MEDIUM
 
     def __init__(self, checkpoint: Checkpoint, *, device: str, kernels: Kernels) -> None:
-        """Build a codec from a checkpoint that is read already; callers use `MediumCodec.load`."""
+        """Build a codec from a checkpoint that has been read; callers use `MediumCodec.load`."""
         super().__init__(checkpoint, checkpoint.medium, device=device, kernels=kernels)
         self._head = checkpoint.medium.networks.head
         set_precision(self._head, _DTYPES[kernels.heads])

@@ -86,7 +86,7 @@ class EntropyCoder:
     def pop(self, chosen: U16, states: U64, words: U32, at: int) -> tuple[I16, int]:
         """Decode values (n,) by the tables in `chosen` (n,); return them and the index of the next unread word.
 
-        The index is DAMAGED where no encoder can have written the words.
+        The index is DAMAGED if no encoder can have written these words.
         """
         values = np.empty(len(chosen), np.int16)
         return values, self._pop(values, chosen, self._tables, states, words, at)
@@ -115,7 +115,7 @@ class Decoding:
         if self._at != len(self._words):
             raise DamagedBitstream("the entropy-coded part has words left over after its last symbol")
         if not np.array_equal(self._states, _first_states(checksum)):
-            raise DamagedBitstream("the checksum of header and symbols does not match the decoded ones")
+            raise DamagedBitstream("the checksum does not match the decoded header and symbols")
 
     def _pop_values(self, chosen: U16) -> I16:
         values, self._at = self._coder.pop(chosen, self._states, self._words, self._at)

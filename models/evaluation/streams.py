@@ -60,7 +60,7 @@ class PictureStreams:
 
     path: Path
     streams: tuple[StreamScores, ...]
-    alone: tuple[ScoredFile, ...]  # scores of the medium autoencoder, a separate codec for 172 px with own bitstreams
+    alone: tuple[ScoredFile, ...]  # scores of the medium autoencoder, a separate codec with its own bitstreams
 
 
 class Scorer:

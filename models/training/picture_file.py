@@ -51,7 +51,7 @@ def _members(pack: Path) -> tuple[zipfile.Path, ...]:
     try:
         archive = zipfile.ZipFile(pack)
     except (OSError, zipfile.BadZipFile) as error:
-        raise ReferencePictureError(f"{pack} is not a pack of photographs (a zip file): {error}") from error
+        raise ReferencePictureError(f"{pack} is not a readable pack (zip file) of photographs: {error}") from error
     names = sorted(name for name in archive.namelist() if not name.endswith("/"))
     if not names:
         raise ReferencePictureError(f"there are no pictures in the pack {pack}")

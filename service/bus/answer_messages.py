@@ -33,7 +33,7 @@ _ERRORS: dict[Fault, type[CodecError]] = {
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """The codec's names: sent as answer to Hello, and to every worker when the CPU takes over from an accelerator."""
+    """The stream id and head ids of the codec: the answer to Hello, and sent to all workers when the ids change."""
 
     names: CodecNames
 

@@ -84,7 +84,7 @@ class Router:
             self._serve()
         except Exception:
             logging.getLogger(__name__).exception("the bus failed, so the decoder stops")
-            end_this_process()  # otherwise the parent would not notice that the decoder takes no requests any more
+            end_this_process()  # else the supervising process would not notice that the decoder takes no requests
 
     def _serve(self) -> None:
         poller = zmq.Poller()

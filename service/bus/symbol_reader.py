@@ -35,7 +35,7 @@ class SymbolReader:
     """The entropy decoder of an HTTP worker. Call `start` before use and `close` after it."""
 
     def __init__(self, weights: Path | None, *, kernels: str, threads: int, limits: QueueLimits) -> None:
-        """Create a reader. `limits` are the decoder's queue limits, which hold for waiting bitstreams too."""
+        """Create a reader. `limits` are the decoder's queue limits, which apply to waiting bitstreams too."""
         self._weights = weights
         self._limits = limits
         self._waiting = 0

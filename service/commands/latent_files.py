@@ -125,7 +125,7 @@ def _largest_pixels() -> int:
 
 
 def _wrong_with(error: SourceError) -> str:
-    """Return what is wrong with a picture file, for a user. The error's public sentence would mention an origin."""
+    """Return what is wrong with a picture file, for a user. The error's own public message mentions an origin."""
     kind = {NotAPicture: "not a picture", DamagedPicture: "a damaged picture", PictureTooLarge: "too large"}
     name = kind.get(type(error), "cannot be read as a picture")
     return f"{name}: {error}" if str(error) else name

@@ -68,7 +68,9 @@ class Framing:
         Raises DamagedRecord, ForeignRecord for a version that is no longer read, or RecordOfOthers for a newer one.
         """
         if len(value) < PREFIX.size:
-            raise DamagedRecord(f"the string has {len(value)} bytes, fewer than the {PREFIX.size} of a frame's prefix")
+            raise DamagedRecord(
+                f"the stored value has {len(value)} bytes, fewer than the {PREFIX.size} of a frame's prefix"
+            )
         magic, version, checksum = PREFIX.unpack_from(value)
         if magic != self.magic:
             raise DamagedRecord(f"the string does not start with {self.magic!r}")
@@ -79,9 +81,9 @@ class Framing:
         if version == self.version:
             flags = self._read_binding(reader, value, key)
         elif version > self.version:
-            raise newer(f"the string has version {version}, which only a newer release reads", value)
+            raise newer(f"the stored value has version {version}, which only a newer release reads", value)
         elif version < self.previous:
-            raise ForeignRecord(f"the string has version {version}, which this release no longer reads")
+            raise ForeignRecord(f"the stored value has version {version}, which this release no longer reads")
         return Opened(version, flags, reader)
 
     def _read_binding(self, reader: FieldReader, value: bytes, key: bytes) -> int:
@@ -89,7 +91,7 @@ class Framing:
         if digest != key_digest(key):
             raise DamagedRecord("the string was written for another key")
         if flags & ~self.known_flags:
-            raise newer(f"the string has flags {flags:#06x}, some of which only a newer release knows", value)
+            raise newer(f"the stored value has flags {flags:#06x}, some of which only a newer release knows", value)
         return int(flags)
 
     def _checksum(self, version: int, framed: bytes) -> int:

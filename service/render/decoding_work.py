@@ -11,7 +11,7 @@ from struct import Struct
 from struct import error as StructError  # noqa: N812  (the module's name for it is `error`)
 
 PARTS_CAP = 1024
-"""The most segments (JPEG), chunks (PNG) or blocks (GIF) of a file with a bound.
+"""Maximum number of segments (JPEG), chunks (PNG) or blocks (GIF). A file with more is treated as a large file.
 
 Pillow holds the GIL for 3 to 20 us for each of them (measured). An ordinary PNG of 4 MiB has 512 chunks of 8 KiB.
 """

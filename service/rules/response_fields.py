@@ -39,7 +39,7 @@ class ResponseFields:
     tags: tuple[str, ...] = ()
     """The cache tags, for purging. Clients never get them."""
     is_stale: bool = False
-    """Whether a parent edge marked its response as stale. If so, its lifetime is 0, even if its dates differ."""
+    """Whether a parent edge marked its response as stale. If so, its lifetime is 0, whatever its dates say."""
     redirects: tuple[ResponseFields, ...] = ()
     """The redirects that led to this response, in order. They limit its lifetime (see redirects.py)."""
     error_fields: ErrorFields = NO_ERROR_FIELDS

@@ -5,7 +5,7 @@ from __future__ import annotations
 from models.readers import Readers
 
 AUTO = "auto"
-"""The value that lets the codec choose: the 344 head in use, and with a small weight the 172 picture."""
+"""The default: search for the 344 head in use, and count the loss of the 172 picture a little."""
 
 
 def read_refine_for(text: str) -> Readers | None:
