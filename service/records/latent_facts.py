@@ -96,7 +96,7 @@ def read_facts(field: str) -> LatentFacts | None:
             origin_etag=_bytes(members, "etag").decode("ascii"),
             is_stale="stale" in members and members["stale"].value is True,
         )
-    except (ValueError, KeyError, AttributeError):  # the field is malformed, or a member is missing or an inner list
+    except (ValueError, KeyError, AttributeError):  # the field is malformed, or a member is missing or a list
         return None
     return facts if len(facts.source_digest) == DIGEST_BYTES and fits(facts.origin_etag, ETAG_CAP_BYTES) else None
 

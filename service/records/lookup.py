@@ -53,7 +53,7 @@ class Lookup:
         return Reason.URI_MISS if self.rule is None else Reason.VARY_MISS
 
     def under(self, rule: VaryRule | None) -> Lookup:
-        """Return the lookup of the same request with another vary rule, or without one."""
+        """Return a copy of this lookup with `rule` as its vary rule; None means that the picture does not vary."""
         return replace(self, rule=rule)
 
     def _variant(self, rule: VaryRule) -> bytes:

@@ -136,7 +136,7 @@ def source_digest(source: bytes) -> bytes:
 
 
 def fits(text: str, cap_bytes: int) -> bool:
-    """Return whether a header value of the origin fits into a record."""
+    """Return whether a header value is ASCII and at most `cap_bytes` long, so that a record can hold it."""
     return text.isascii() and len(text) <= cap_bytes
 
 

@@ -224,7 +224,7 @@ class RecordStore:
         if grant.token is None:
             return await self.put(record, grant)
         if selecting_names(record.passed.vary) != lookup.names:
-            return await self.put(record, grant)  # RFC 9111 3.2: the 304 has changed Vary, and with it the key
+            return await self.put(record, grant)  # RFC 9111 3.2: a 304 with a new Vary changes the record's key
         with suppress(StoreUnavailable, RecordError):
             if await self._replace(known, record, known.value):
                 return lookup
@@ -286,6 +286,6 @@ def _beside(found: Lookup, lookup: Lookup) -> Beside | None:
         return None
     was = b"" if found.rule is None or found.held is None else found.held
     if lookup.rule == found.rule:
-        # An unchanged rule is not written again, so that an older release can still read the rule that it wrote.
+        # An unchanged vary rule is not written again, so that an older release can still read the rule that it wrote.
         return Beside(lookup.home, was=was, becomes=was)
     return Beside(lookup.home, was=was, becomes=b"" if lookup.rule is None else pack_rule(lookup.rule, lookup.home))

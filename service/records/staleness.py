@@ -32,11 +32,11 @@ class Dated(Protocol):
 
     @property
     def stale_while_revalidate_s(self) -> int:
-        """For how many seconds after its lifetime it may be served while it is revalidated (RFC 5861 3)."""
+        """For how many seconds after its lifetime the response may be served during a revalidation (RFC 5861 3)."""
 
     @property
     def stale_if_error_s(self) -> int:
-        """For how many seconds after its lifetime it may be served instead of an error (RFC 5861 4)."""
+        """For how many seconds after its lifetime the response may be served instead of an error (RFC 5861 4)."""
 
 
 def use_of(record: Dated, *, now_s: float, held_off: bool = False) -> Use:

@@ -62,7 +62,7 @@ def parse_cdn_cache_control(field: str) -> CacheControl | None:
     try:
         members.parse(field.encode("ascii"))
         seconds = {name: _integer(members[name].value) for name in _SECONDS & members.keys()}
-    except (ValueError, AttributeError):  # the field is malformed, or a lifetime is an inner list, not an integer
+    except (ValueError, AttributeError):  # the field is malformed, or a lifetime in it is not an integer
         return None
     # RFC 9213 2.1: a directive without a value is Boolean true. Boolean false means that it is absent.
     stated = {name: "" for name, member in members.items() if getattr(member, "value", True) is not False}

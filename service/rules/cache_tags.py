@@ -29,6 +29,7 @@ def is_tag(name: str) -> bool:
 
 def write_tags(tags: tuple[str, ...]) -> dict[str, str]:
     """Return the Cache-Tag and Surrogate-Key fields that send these tags to a child edge; `read_tags` parses them."""
-    with_commas = [name for name in tags if "," in name]  # these tags came in Surrogate-Key, so they have no spaces
+    # Tags with commas can only have come in Surrogate-Key, so they contain no spaces and can be sent in it again.
+    with_commas = [name for name in tags if "," in name]
     fields = {"Cache-Tag": ",".join(name for name in tags if "," not in name), "Surrogate-Key": " ".join(with_commas)}
     return {name: value for name, value in fields.items() if value}

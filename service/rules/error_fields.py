@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 
 _CAP_BYTES = 2048  # assumed: enough for three WWW-Authenticate challenges with their parameters
-_SEPARATOR = "\n"  # no field value contains a line feed (RFC 9110 5.5)
+_SEPARATOR = "\n"  # separates packed fields: no field value contains a line feed (RFC 9110 5.5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -50,8 +50,8 @@ _TRACES = {
     *("b3", "baggage", "sentry-trace", "traceparent", "tracestate", "uber-trace-id", "x-amzn-trace-id"),
     *("x-cloud-trace-context", "x-correlation-id", "x-request-id"),
 }
-# An origin that trusts one of these fields may answer with another resource than the URL names, and the edge would
-# serve that answer to all clients.
+# An origin that trusts one of the fields in _REWRITES may answer with another resource than the URL names, and the edge
+# would serve that answer to all clients.
 _REWRITES = {
     *(
         "debug",

@@ -20,10 +20,10 @@ from service.rules.response_fields import PassedOn, ResponseFields
 
 NO_NEGATIVE_TTLS = NegativeTtls()
 FORWARD_ALL = Forward()
-# RFC 6585 3, 4, 5 and 6: a cache must not store responses with these statuses, even if their directives allow it.
+# RFC 6585 3, 4, 5 and 6: a cache must not store a 428, 429, 431 or 511, even if its directives allow it.
 _NEVER_STORED = {428, 429, 431, 511}
-# RFC 9110 15.1: responses with these statuses may be stored without an explicit lifetime. RFC 9111 4.2.2: responses
-# with other statuses may be stored without one only if they are `public`.
+# RFC 9110 15.1: responses with the statuses in _HEURISTICALLY_CACHEABLE may be stored without an explicit lifetime.
+# RFC 9111 4.2.2: responses with other statuses may be stored without one only if they are `public`.
 _HEURISTICALLY_CACHEABLE = {204, 300, 301, 308, 404, 405, 410, 414, 501}
 _PLAIN = {HTTPStatus.OK, HTTPStatus.NON_AUTHORITATIVE_INFORMATION}  # the cacheable statuses of a picture (200, 203)
 SOURCE_ERROR_CAP_S = 60
@@ -248,7 +248,7 @@ def _allowance_s(control: CacheControl, explicit_s: int | None, default_s: int) 
 
     Return 0 if a directive forbids it.
     """
-    # RFC 9111 4.2.4: these directives forbid stale responses.
+    # RFC 9111 4.2.4: no-cache, must-revalidate and proxy-revalidate forbid serving stale responses.
     if control.no_cache or control.must_revalidate or control.proxy_revalidate:
         return 0
     if explicit_s is not None:

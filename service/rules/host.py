@@ -20,6 +20,6 @@ def host_fault(lines: Sequence[bytes], *, version: str) -> str:
     if not lines:
         return "Host is missing" if version != "1.0" else ""  # HTTP/1.0 requests need no Host field
     if len(lines) > 1:
-        return "Host twice"
+        return "Host occurs more than once"
     host = lines[0].strip(b" \t")
     return "" if len(host) <= HOST_CAP_BYTES and _HOST.fullmatch(host) else "Host is not valid"

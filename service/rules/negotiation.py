@@ -151,7 +151,7 @@ def _ranges(accept: str) -> dict[str, float]:
         for parameter in parameters:
             match = _WEIGHT.fullmatch(parameter)
             if match is None:
-                break  # a range with another parameter or an invalid weight matches no media type of this edge
+                break  # a media range with a parameter or an invalid weight matches no type of this edge
             weight = float(match[1])
         else:
             weights.setdefault(media_range.lower(), weight)

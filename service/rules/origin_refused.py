@@ -1,4 +1,4 @@
-"""The error that stands for an error response of the origin. It is not in errors.py, because it has ResponseFields."""
+"""The error that is raised for an error response of the origin. It is not in errors.py, as it holds ResponseFields."""
 # ruff: noqa: N818  (errors are named after the event, as in errors.py)
 
 from __future__ import annotations

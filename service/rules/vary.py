@@ -9,7 +9,7 @@ from __future__ import annotations
 Fields = tuple[tuple[bytes, bytes], ...]
 """The header lines of a request: pairs of a name in lower case and its value as received."""
 NO_FIELDS: Fields = ()
-# The edge sends the same value of these fields with every request, so they select no variant.
+# The edge sends the same Accept and Accept-Encoding with every request, so these fields select no variant.
 _CONSTANT = frozenset({"accept", "accept-encoding", ""})
 ANY = "*"
 NAMES_CAP = 16

@@ -19,7 +19,7 @@ LOG_EVERY_S = 60.0
 ROOM_MADE_S = 0.001  # wait before the next accept: an aborted connection is closed in the next turn of the event loop
 FULL_S = 0.05  # wait if no connection could be closed (assumed): more frequent checks only cost CPU time
 SHARE_CLOSED = 64
-"""When connections must be closed, the slowest 1/SHARE_CLOSED of them are closed at once (assumed): each search is slow."""
+"""When connections must be closed, the slowest 1/SHARE_CLOSED of them are closed (assumed): a search takes long."""
 
 
 class Client(Protocol):

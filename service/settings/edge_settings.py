@@ -76,7 +76,9 @@ class Settings(BaseSettings):
         "Token that the edge sends to its parent. It must equal the parent's EDGE_LATENT_TOKEN. Required with "
         "EDGE_PARENT.",
     )
-    parent_timeout_s: float = _setting(10.0, "s", "Timeout of a whole fetch from the parent.", gt=0, le=600)
+    parent_timeout_s: float = _setting(
+        10.0, "s", "Timeout of a fetch from the parent, after which the origin is asked.", gt=0, le=600
+    )
     parent_retry_s: float = _setting(
         1.0,
         "s",
@@ -102,7 +104,7 @@ class Settings(BaseSettings):
     admin_token: Token = _setting(
         NO_TOKEN, "text", "Token that clients must send as `Authorization: Bearer` to purge. Empty: purging is off."
     )
-    store_timeout_s: float = _setting(1.0, "s", "Timeout of a store command.", gt=0, le=60)
+    store_timeout_s: float = _setting(1.0, "s", "Timeout of a command to the Redis or Valkey.", gt=0, le=60)
     store_retry_s: float = _setting(
         1.0,
         "s",
@@ -181,8 +183,8 @@ class Settings(BaseSettings):
     refine_for: Annotated[str, AfterValidator(_refine_for)] = _setting(
         "auto",
         "heads",
-        "The decoder networks (heads) for whose pictures the search improves a latent, with weights, such as "
-        "high-gpu=0.55,high-cpu=0.45,medium=0.2. auto: the 344 head in use, and the 172 picture with a small weight.",
+        "The decoder networks (heads) for whose pictures the search improves a latent, and how much each one counts, "
+        "such as high-gpu=0.55,high-cpu=0.45,medium=0.2. auto: the 344 head in use and, with a small weight, medium.",
     )
     refine_batch: int = _setting(
         16,
@@ -329,7 +331,11 @@ class Settings(BaseSettings):
         "field.",
     )
     origin_timeout_s: float = _setting(
-        10.0, "s", "Timeout of a whole fetch from the origin, redirects included.", gt=0, le=600
+        10.0,
+        "s",
+        "Timeout of a whole fetch from the origin, with redirects. Beyond it, the answer is 504 or a stale picture.",
+        gt=0,
+        le=600,
     )
     source_bytes: int = _setting(
         20_000_000, "bytes", "Maximum size of a file from the origin. Larger ones get 413.", ge=1, le=2**31

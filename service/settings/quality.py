@@ -51,4 +51,4 @@ def _target(text: str) -> TargetScore | None:
         score = float(text)
     except ValueError:
         return None
-    return TargetScore(score) if 0 <= score <= BEST_SCORE else None  # NaN also fails this comparison
+    return TargetScore(score) if 0 <= score <= BEST_SCORE else None  # NaN fails the comparison, so it is refused

@@ -32,7 +32,7 @@ async def hottest_first(connection: Connection, *, prefix: bytes) -> list[bytes]
     for machine in range(machines):
         cursor = None
         while cursor != 0:
-            async with connection.servers() as servers:  # one block for each page, because each block has one timeout
+            async with connection.servers() as servers:  # each block, and so each page, has its own timeout
                 page = await _page(servers[machine], cursor or 0, prefix)
             cursor = page.cursor
             heat |= page.heat

@@ -120,7 +120,7 @@ def _start(limits: ChildLimits) -> subprocess.Popen[bytes]:
         [sys.executable, "-m", "service.upstream.source_child", *map(str, numbers)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        # These variables stop numpy from starting threads, which would take address space and have nothing to do here.
+        # The *_NUM_THREADS variables stop numpy from starting threads, which would take address space and have no work.
         env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
     )
 

@@ -55,7 +55,7 @@ class Connection(asyncio.Protocol):
             return
         if not self.has_answered:
             self._is_doubtful = self._has_unsent()
-            if self._is_doubtful and self._is_reused:  # they arrived before the whole request was sent
+            if self._is_doubtful and self._is_reused:  # bytes from before this request are surplus
                 self.close()
                 return
             self.has_answered = True
@@ -147,7 +147,7 @@ class Connection(asyncio.Protocol):
                 names = {name for name, _ in event.headers}
                 self._is_doubtful |= {b"transfer-encoding", b"content-length"} <= names
                 return event
-        raise httpx.RemoteProtocolError(f"more than {INTERIM_ANSWERS} interim responses (1xx)")
+        raise httpx.RemoteProtocolError(f"the origin sent more than {INTERIM_ANSWERS} interim responses (1xx)")
 
     async def _next_event(self) -> h11.Event:
         while True:

@@ -41,8 +41,8 @@ FIRST_SUCCESS, FIRST_REFUSAL, LAST_REFUSAL = 200, 300, 599
 LOOP = "CDN-Loop"
 # RFC 9110 7.6.3: a gateway must send Via. The pseudonym `latentedge` hides the name of the host.
 VIA = {"Via": "1.1 latentedge"}
-# RFC 9110 15.3.6, 15.3.7 and 15.4.5: these statuses answer a form, a range request and a conditional request. A plain
-# GET is none of them.
+# RFC 9110 15.3.6, 15.3.7 and 15.4.5: a 205 answers a form, a 206 a range request and a 304 a conditional request. A
+# plain GET is none of these.
 _UNEXPECTED_STATUSES = {205, 206, 304}
 _REDIRECT_STATUSES = {301, 302, 303, 307, 308}
 

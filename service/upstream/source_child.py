@@ -27,7 +27,7 @@ _NICENESS = 10
 
 def main(parent_pid: int, source_pixels: int, memory_bytes: int, cpu_s: int) -> None:
     """Read files from stdin until it ends. For each, write the prepared picture or an error to stdout."""
-    # These signals go to the whole process group. They are ignored, because the edge itself stops this process.
+    # SIGINT and SIGTERM go to the whole process group. They are ignored, because the edge itself stops this process.
     for leave in (signal.SIGINT, signal.SIGTERM):
         signal.signal(leave, signal.SIG_IGN)
     die_with_parent(parent_pid, signal.SIGKILL)

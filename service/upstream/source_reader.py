@@ -106,7 +106,8 @@ class Lane:
         try:
             await turn
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():  # cancelled after its turn had come: wake the next task
+            # A task that is cancelled just after its turn has come must wake the next task.
+            if turn.done() and not turn.cancelled():
                 self._wake_next()
             raise
         finally:
