@@ -22,7 +22,7 @@ TURN_AFTER = 2**17
 With more, hash collisions would make over 1 in 40 first requests count as a second one.
 """
 ENOUGH = 2
-"""The number of requests within the window from which on a picture is encoded."""
+"""The number of requests within the window that a picture needs to be encoded."""
 
 
 class Admission:

@@ -130,4 +130,4 @@ class Coalescing(Generic[Result]):
                 shown.set_result(task.result())
         elif not shown.done():
             shown.set_exception(error)
-            shown.exception()  # else, if all callers were cancelled, asyncio logs "exception was never retrieved"
+            shown.exception()  # mark it as read: else asyncio logs "exception was never retrieved" if no caller is left
