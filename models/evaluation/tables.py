@@ -66,7 +66,7 @@ def _bd_table(evaluation: Evaluation, metric: Metric) -> Table:
         f"BD-rate at equal {dict(_METRIC_LABELS)[metric]}, median of {pictures} pictures (negative: fewer bytes)",
         words=("against",),
         numbers=["\n".join((*ours.value.split(), str(ours.size_px))) for ours in contenders],
-        caption="In brackets, unless it is all: pictures with a figure, and pictures whose curves cover the whole range.",
+        caption="In brackets, unless it is all: pictures with a figure, and pictures that cover the whole range.",
     )
     for name in evaluation.anchor_settings:
         rates = [one for one in evaluation.bd_rates if (one.anchor, one.metric) == (name, metric)]
