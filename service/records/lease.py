@@ -146,9 +146,9 @@ class Line:
 
     @asynccontextmanager
     async def lease(self) -> AsyncIterator[Lease]:
-        """Wait for a turn, try to take the lease, and yield the result. A lease of this process is renewed in the block.
+        """Wait for a turn, try to take the lease, and yield the result.
 
-        Raises QueueFull if the turn would come too late.
+        A lease that this process holds is renewed during the block. Raises QueueFull if the turn would come too late.
         """
         async with self._turns.turn(again=self.waited) as turn:
             lease = await self._take(turn)
@@ -168,9 +168,11 @@ class Line:
         pause_s = FIRST_PAUSE_S
         with suppress(StoreUnavailable, RecordError):
             while await self._store.get(self._token.lease) == lease.holder:
-                if self._clock() >= self._until_s and not await self._is_alive():
-                    self._has_given_up = True
-                    return
+                if self._clock() >= self._until_s:
+                    if not await self._is_alive():
+                        self._has_given_up = True
+                        return
+                    self._until_s = self._clock() + heartbeat.LEASE_MS / 1000
                 await asyncio.sleep(pause_s)
                 pause_s = min(pause_s * PAUSE_GROWTH, LONGEST_PAUSE_S)
 

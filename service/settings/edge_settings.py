@@ -219,8 +219,8 @@ class Settings(BaseSettings):
     fetch_wait_s: float = _setting(
         10.0,
         "s",
-        "Maximum expected wait of a miss for its fetch, as a worker fetches 64 pictures at a time. Beyond it, it is "
-        "answered with 503 at once. 0: no limit.",
+        "Maximum expected wait of a miss for its turn: a worker fetches 64 pictures at a time. Beyond it, it is "
+        "answered with 503 at once, or with the stale picture. 0: no limit.",
         ge=0,
         le=3600,
     )
