@@ -31,7 +31,7 @@ from service.cache.flights import Flights
 from service.cache.picture_state import Fresh, HitForMiss, Missing, NoStore, PictureStates, Stale
 from service.cache.record_answers import RecordAnswers
 from service.cache.reencoder import Reencoder
-from service.errors import CodecFailed, DamagedBitstream
+from service.errors import CodecFailed, DamagedBitstream, QueueFull
 from service.metrics.outcomes import Outcome
 from service.metrics.telemetry import Telemetry
 from service.metrics.timings import Timings
@@ -113,7 +113,12 @@ class EdgeCache:
     async def _answer_after_fill(
         self, asked: Asked, lookup: Lookup, timings: Timings, *, instead_of: Record | None = None
     ) -> Answer:
-        landed = await self._flights.fill(asked, lookup, instead_of=instead_of)
+        try:
+            landed = await self._flights.fill(asked, lookup, instead_of=instead_of)
+        except QueueFull as refused:
+            if instead_of is not None:
+                raise
+            return await self._answer_refused(refused, asked, timings)
         result = landed.value
         if not landed.collapsed:
             timings.stages.extend(result.facts.timings.stages)
@@ -131,6 +136,15 @@ class EdgeCache:
                 self._telemetry.count_record_fault(error.reason)
                 return await self._answer_after_fill(asked, lookup, timings, instead_of=result.record)
             raise CodecFailed("the bitstream that the fill has just stored cannot be decoded") from error
+
+    async def _answer_refused(self, refused: QueueFull, asked: Asked, timings: Timings) -> Answer:
+        """Show a stale picture whose validation was refused, as after an error of the origin (RFC 5861 4)."""
+        match await self._states.look(asked, may_validate=False):
+            case Fresh(found):
+                return await self._answer_fresh(found, asked, timings)
+            case Stale(found, reason):
+                return await self._answer_stale(found, reason, asked, timings)
+        raise refused
 
     async def _answer_from_record(self, landed: Landed[WithRecord], asked: Asked, timings: Timings) -> Answer:
         result, outcome = landed.value, _outcome(landed)

@@ -1,8 +1,8 @@
 """Fill one miss: origin -> picture -> latent -> record in the store. Runs inside a flight; answers no request.
 
-The steps of a fill are: take the lease, look again, fetch, read and resize, encode, store. Requests that wait for the
-fill continue after the last step. A fill validates a stale record with the origin. If the origin confirms it, or sends
-the same file, the record is stored again with new dates, and nothing is encoded.
+The steps of a fill are: wait for a turn, take the lease, look again, fetch, read and resize, encode, store. Requests
+that wait for the fill continue after the last step. A fill validates a stale record with the origin. If the origin
+confirms it, or sends the same file, the record is stored again with new dates, and nothing is encoded.
 """
 
 from __future__ import annotations
@@ -159,10 +159,15 @@ class Filler:
                 return await self._admit(work, await self._fetch(work))
             return await self._validate(work, work.known)
 
+    async def _ask_upstream(self, work: Work, known: Record | None = None) -> Delivered:
+        delivered = await self._upstream.ask(work.lookup.image_id, work.terms, work.timings, known)
+        work.lease.end_turn()  # an encode has a queue of its own
+        return delivered
+
     async def _validate(self, work: Work, known: Found) -> FillResult:
         """Validate a stale record with the origin (RFC 9111 4.3)."""
         try:
-            answered = await self._upstream.ask(work.lookup.image_id, work.terms, work.timings, known.record)
+            answered = await self._ask_upstream(work, known.record)
         except OriginError as error:
             return self._show_stale(known.record, error, work)
         if isinstance(answered, Confirmed):
@@ -176,7 +181,7 @@ class Filler:
 
     async def _fetch(self, work: Work) -> Delivered:
         try:
-            return await self._upstream.ask(work.lookup.image_id, work.terms, work.timings)
+            return await self._ask_upstream(work)
         except (OriginRefused, SourceError) as error:
             over = work.forwarded in {Reason.DAMAGED_RECORD, Reason.FOREIGN_RECORD}
             await self._record_store.remember(error, work.grant, over=over)

@@ -73,13 +73,16 @@ class PictureStates:
         self._telemetry = telemetry
         self._now = now
 
-    async def look(self, asked: Asked) -> PictureState:
-        """Return the state of a picture. Raises OriginRefused or SourceError from a negative cache entry."""
+    async def look(self, asked: Asked, *, may_validate: bool = True) -> PictureState:
+        """Return the state of a picture. Raises OriginRefused or SourceError from a negative cache entry.
+
+        Without `may_validate` a stale picture is shown as in its back-off.
+        """
         try:
             lookup = await self._record_store.lookup(asked.wanted.image_id, asked.terms.fields)
             found = await self._record_store.look(lookup)
             if isinstance(found, Found):
-                return self._judge(found, asked)
+                return self._judge(found, asked, may_validate=may_validate)
             return HitForMiss(lookup, found) if await self._leases.is_hit_for_miss(lookup.lease) else Missing(lookup)
         except StoreUnavailable:
             return NoStore()
@@ -95,8 +98,8 @@ class PictureStates:
         """Return the key of a picture in the store, which holds its record or, if it has variants, its vary rule."""
         return self._record_store.home(image_id)
 
-    def _judge(self, found: Found, asked: Asked) -> PictureState:
-        held_off = self._hold_off.holds(asked.wanted.image_id)
+    def _judge(self, found: Found, asked: Asked, *, may_validate: bool) -> PictureState:
+        held_off = not may_validate or self._hold_off.holds(asked.wanted.image_id)
         match use_of(found.record, now_s=self._now(), held_off=held_off):
             case Use.FRESH:
                 return Fresh(found)

@@ -1,12 +1,15 @@
 """One fill per picture over all processes and machines: the holder of the lease asks the origin, the others wait.
 
-    take -> mine          fill, and store the record, unless the lease has ended meanwhile (by a purge, or too late)
+A fill first waits for a turn in its process (see `turns`). Then:
+
+    take -> mine          fill, and store the record, unless the lease has ended meanwhile (by a pause or a purge)
          -> another's     wait until that lease has ended; then look for the new record, or else take the lease
          -> hit-for-miss  the picture may not be stored, so no request waits for another one's fetch (Varnish's term)
-         -> unknown       the store does not answer, or this process has waited too long: fill, and store nothing
+         -> unknown       the store does not answer, or no process renews the lease: fill, and store nothing
 
-Only one flight of each process waits for a lease. It polls, because a notification would need a subscription for each
-picture, and a fill takes only as long as the first few polls.
+Only one flight of each process waits for a lease. It waits as long as the holder works, as the holder's own requests
+do. It polls, because a notification would need a subscription for each picture, and a fill takes only as long as the
+first few polls.
 """
 
 from __future__ import annotations
@@ -20,14 +23,12 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from service.errors import RecordError, StoreUnavailable
+from service.records import heartbeat
+from service.records.heartbeat import Heartbeat
+from service.records.turns import Turn, Turns
 from service.store.latent_store import LatentStore, Token
 
 TOKEN_BYTES = 16
-# The TTL of a lease. Assumed: an event loop is never blocked for so long, and waiting so long is acceptable if the
-# holder of the lease was killed.
-LEASE_MS = 5_000
-HEARTBEATS = 3
-"""A lease is renewed this many times within LEASE_MS."""
 HIT_FOR_MISS = b"passed"
 """The string that replaces the lease of a picture that may not be stored. It is shorter than a token."""
 # The TTL of a hit-for-miss mark (assumed). An outdated mark costs little, because the first response that may be stored
@@ -52,6 +53,8 @@ class Lease:
 
     standing: Standing
     token: Token
+    turn: Turn
+    """The turn of the fill in this process."""
     mark: bytes = b""
     """The string that replaces the lease in the store when it ends; empty for none."""
     holder: bytes = b""
@@ -66,6 +69,10 @@ class Lease:
         """The token under which the record may be stored; None if nothing may be stored."""
         return self.token if self.standing is Standing.MINE else None
 
+    def end_turn(self) -> None:
+        """Let another fill of this process begin. The lease goes on."""
+        self.turn.end()
+
     def mark_hit_for_miss(self) -> None:
         """Leave a hit-for-miss mark when the lease ends: for a minute, no request waits for another one's fetch."""
         self.mark = HIT_FOR_MISS
@@ -74,14 +81,20 @@ class Lease:
 class Leases:
     """Gives access to the leases of all pictures in one store."""
 
-    def __init__(self, store: LatentStore, *, patience_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, store: LatentStore, turns: Turns, *, patience_s: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """After `patience_s` of waiting, a lease is given up if nobody can be renewing it."""
         self._store = store
+        self._turns = turns
+        self._heartbeat = Heartbeat(store)
         self._patience_s = patience_s
         self._clock = clock
 
     def line(self, key: bytes) -> Line:
-        """Return a Line, with which this process takes the lease `key` or waits for it up to `patience_s`."""
-        return Line(self._store, key, until_s=self._clock() + self._patience_s, clock=self._clock)
+        """Return a Line, with which this process takes the lease `key` or waits for it."""
+        until_s = self._clock() + self._patience_s
+        return Line(self._store, key, turns=self._turns, heartbeat=self._heartbeat, until_s=until_s, clock=self._clock)
 
     async def is_hit_for_miss(self, key: bytes) -> bool:
         """Return whether the lease `key` holds a hit-for-miss mark: the picture may not be stored."""
@@ -98,63 +111,91 @@ class Leases:
 class Line:
     """Takes the lease of one picture, or waits until another process has released it."""
 
-    def __init__(self, store: LatentStore, key: bytes, *, until_s: float, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        store: LatentStore,
+        key: bytes,
+        *,
+        turns: Turns,
+        heartbeat: Heartbeat,
+        until_s: float,
+        clock: Callable[[], float],
+    ) -> None:
         self._store = store
         self._token = Token(key, secrets.token_bytes(TOKEN_BYTES))
+        self._turns = turns
+        self._heartbeat = heartbeat
         self._until_s = until_s
         self._clock = clock
+        self._has_given_up = False
         self.waited = False
 
     def of(self, key: bytes) -> Line:
         """Return a Line for the lease `key` with the deadline of this one, because time already waited counts."""
         if key == self._token.lease:
             return self
-        line = Line(self._store, key, until_s=self._until_s, clock=self._clock)
+        line = Line(
+            self._store,
+            key,
+            turns=self._turns,
+            heartbeat=self._heartbeat,
+            until_s=self._until_s,
+            clock=self._clock,
+        )
         line.waited = self.waited
         return line
 
     @asynccontextmanager
     async def lease(self) -> AsyncIterator[Lease]:
-        """Try to take the lease, and yield the result. A lease that this process holds is renewed during the block."""
-        lease = await self._take()
-        if lease.standing is not Standing.MINE:
-            yield lease
-            return
-        beating = asyncio.create_task(self._beat())
-        try:
-            yield lease
-        finally:
-            beating.cancel()
-            with suppress(StoreUnavailable):  # a lease that cannot be ended expires after LEASE_MS
-                await self._end(lease)
+        """Wait for a turn, try to take the lease, and yield the result.
+
+        A lease that this process holds is renewed during the block. Raises QueueFull if the turn would come too late.
+        """
+        async with self._turns.turn(again=self.waited) as turn:
+            lease = await self._take(turn)
+            if lease.standing is not Standing.MINE:
+                yield lease
+                return
+            try:
+                with self._heartbeat.renewing(self._token):
+                    yield lease
+            finally:
+                with suppress(StoreUnavailable):  # a lease that cannot be ended expires after LEASE_MS
+                    await self._end(lease)
 
     async def wait(self, lease: Lease) -> None:
-        """Wait until the other process no longer holds the lease, or until the deadline of this Line."""
+        """Wait until the other process no longer holds the lease, or until no process can be renewing it."""
         self.waited = True
         pause_s = FIRST_PAUSE_S
         with suppress(StoreUnavailable, RecordError):
-            while self._clock() < self._until_s and await self._store.get(self._token.lease) == lease.holder:
+            while await self._store.get(self._token.lease) == lease.holder:
+                if self._clock() >= self._until_s:
+                    if not await self._is_alive():
+                        self._has_given_up = True
+                        return
+                    self._until_s = self._clock() + heartbeat.LEASE_MS / 1000
                 await asyncio.sleep(pause_s)
                 pause_s = min(pause_s * PAUSE_GROWTH, LONGEST_PAUSE_S)
 
-    async def _take(self) -> Lease:
-        try:
-            holder = await self._store.take(self._token, ttl_ms=LEASE_MS)
-        except StoreUnavailable:
-            return Lease(Standing.UNKNOWN, self._token)
-        if holder == self._token.secret:
-            return Lease(Standing.MINE, self._token)
-        if holder == HIT_FOR_MISS:
-            return Lease(Standing.HIT_FOR_MISS, self._token)
-        late = self._clock() >= self._until_s
-        return Lease(Standing.UNKNOWN if late else Standing.ANOTHERS, self._token, holder=holder)
+    async def _is_alive(self) -> bool:
+        """Return whether the lease is one that ends soon unless its holder renews it.
 
-    async def _beat(self) -> None:
-        held = True
-        while held:
-            await asyncio.sleep(LEASE_MS / 1000 / HEARTBEATS)
-            with suppress(StoreUnavailable):
-                held = await self._store.extend(self._token, ttl_ms=LEASE_MS)
+        The lease of a dead process lasts longer only if the clock of the store was set back.
+        """
+        remaining_ms = await self._store.remaining_ms(self._token.lease)
+        return remaining_ms is not None and remaining_ms <= heartbeat.LEASE_MS
+
+    async def _take(self, turn: Turn) -> Lease:
+        try:
+            holder = await self._store.take(self._token, ttl_ms=heartbeat.LEASE_MS)
+        except StoreUnavailable:
+            return Lease(Standing.UNKNOWN, self._token, turn)
+        if holder == self._token.secret:
+            return Lease(Standing.MINE, self._token, turn)
+        if holder == HIT_FOR_MISS:
+            return Lease(Standing.HIT_FOR_MISS, self._token, turn)
+        standing = Standing.UNKNOWN if self._has_given_up else Standing.ANOTHERS
+        return Lease(standing, self._token, turn, holder=holder)
 
     async def _end(self, lease: Lease) -> None:
         if lease.mark:

@@ -41,6 +41,7 @@ from service.records.record import VERSION as RECORD_VERSION
 from service.records.record import generations_key
 from service.records.record_reader import Books
 from service.records.record_store import RecordStore
+from service.records.turns import Turns
 from service.refine.pace import Pace
 from service.refine.refiner import Refiner, RefineRules
 from service.render.codec_options import WorkerOptions, waiting_messages
@@ -61,7 +62,7 @@ from service.upstream.intake import Intake
 from service.upstream.origin_client import Limits, OriginClient
 from service.upstream.parent import Parent
 from service.upstream.source_reader import SourceReader
-from service.upstream.upstream import Upstream
+from service.upstream.upstream import FILES, Upstream
 from service.web.access_log import AccessLog
 from service.web.admin_routes import AdminServices
 from service.web.pictures import Pictures
@@ -147,9 +148,10 @@ async def _start_services(
     sources = Upstream(origin, intake, parent=_parent(settings, intake, telemetry, closing))
     encoder = _encoder(settings, worker, quality)
     record_store = _record_store(settings, store, generations, worker)
-    # How long a fill waits for the lease of another process before it fetches itself: the timeout of a whole fetch.
+    # A fill that has waited longer than a whole fetch for another process's lease checks that the lease is renewed.
     fetch_timeout_s = settings.origin_timeout_s + (settings.parent_timeout_s if settings.parent else 0)
-    leases, hold_off = Leases(store, patience_s=fetch_timeout_s), HoldOff(settings.hold_off_s)
+    leases = Leases(store, Turns(FILES, wait_s=settings.fetch_wait_s), patience_s=fetch_timeout_s)
+    hold_off = HoldOff(settings.hold_off_s)
     filler = Filler(record_store, leases, sources, encoder=encoder, hold_off=hold_off, now=time.time)
     rules = RefineRules(steps=settings.refine, quality=quality)
     refiner = Refiner(rules, store=store, worker=worker, telemetry=telemetry)

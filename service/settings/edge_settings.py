@@ -218,6 +218,14 @@ class Settings(BaseSettings):
         "picture, resized and not stored. 0: no limit.",
         ge=0,
     )
+    fetch_wait_s: float = _setting(
+        10.0,
+        "s",
+        "Maximum expected wait of a miss for its turn: a worker fetches 64 pictures at a time. Beyond it, it is "
+        "answered with 503 at once, or with the stale picture. 0: no limit.",
+        ge=0,
+        le=3600,
+    )
     waiters: int = _setting(
         4096,
         "requests",

@@ -1,7 +1,8 @@
 """Connections to a Redis or Valkey, with timeouts, a back-off, and translation of redis-py's errors.
 
 After a timeout, all commands fail at once for `retry_s` seconds (the back-off), so that not every request waits for a
-slow store.
+slow store. A command's wait for a free connection of this process has no timeout, because it says nothing about the
+store.
 """
 
 from __future__ import annotations
@@ -52,6 +53,7 @@ class Connection:
         # redis-py's client of a cluster raises an error if all its connections are in use. With this semaphore,
         # commands wait for a free connection instead.
         self._slots = asyncio.Semaphore(CONNECTIONS)
+        self._reserved_slot = asyncio.Semaphore(1)
         self._timeouts = timeouts
         self._observer = observer
         self._clock = clock
@@ -82,29 +84,32 @@ class Connection:
         return value
 
     @asynccontextmanager
-    async def client(self) -> AsyncIterator[Client]:
-        """Yield a redis-py client for one command.
+    async def client(self, *, reserved: bool = False) -> AsyncIterator[Client]:
+        """Yield a redis-py client for one command, after waiting for a free connection in the order of the calls.
 
-        Errors in the block are raised as StoreUnavailable, or as DamagedRecord if the key is of another type.
+        `reserved` takes the connection for commands that must not wait behind others. Errors in the block are raised as
+        StoreUnavailable, or as DamagedRecord if the key is of another type.
         """
-        async with self._translate_errors(), self._slots:
+        async with self._translate_errors(self._reserved_slot if reserved else self._slots):
             yield self._servers.client
 
     @asynccontextmanager
     async def servers(self) -> AsyncIterator[list[Redis]]:
         """Yield a redis-py client for each server that holds keys. Errors in the block are raised as in `client`."""
-        async with self._translate_errors(), self._slots, self._servers.each() as servers:
+        async with self._translate_errors(self._slots), self._servers.each() as servers:
             yield servers
 
     @asynccontextmanager
-    async def _translate_errors(self) -> AsyncIterator[None]:
+    async def _translate_errors(self, slots: asyncio.Semaphore) -> AsyncIterator[None]:
         self._check_back_off()
-        try:
-            async with asyncio.timeout(self._timeouts.timeout_s):
-                yield
-        except (TimeoutError, *FAILURES) as error:
-            raise self._translate(error) from error
-        self._outage.note_success()
+        async with slots:
+            self._check_back_off()  # another command may have timed out meanwhile
+            try:
+                async with asyncio.timeout(self._timeouts.timeout_s):
+                    yield
+            except (TimeoutError, *FAILURES) as error:
+                raise self._translate(error) from error
+            self._outage.note_success()
 
     def _check_back_off(self) -> None:
         if self._clock() < self._retry_at_s:

@@ -7,6 +7,7 @@ eviction could happen between two commands. A string and its lease are in the sa
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from redis.asyncio import Redis
@@ -64,6 +65,8 @@ end
 if redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3], 'NX') then return 1 end
 return 0
 """
+_WITHOUT_END = -1
+"""PTTL's answer for a key without an expiry."""
 _DELETE = """
 redis.call('SET', KEYS[3], ARGV[1], 'PX', ARGV[2])
 redis.call('DEL', KEYS[2])
@@ -178,9 +181,19 @@ class LatentStore:
             raise self._connection.failure("the store's reply to a lease script is not a string")
         return holder
 
-    async def extend(self, token: Token, *, ttl_ms: int) -> bool:
-        """Extend a lease to `ttl_ms` from now. Return whether it was still held."""
-        return await self._eval(_EXTEND, (token.lease,), (token.secret, ttl_ms)) == 1
+    async def extend(self, tokens: Sequence[Token], *, ttl_ms: int) -> list[bool]:
+        """Extend leases to `ttl_ms` from now, in one round trip. Return for each whether it was still held."""
+        async with self._connection.client(reserved=True) as redis:
+            pipeline = redis.pipeline(transaction=False)
+            for token in tokens:
+                pipeline.eval(_EXTEND, 1, token.lease, token.secret, ttl_ms)
+            return [answer == 1 for answer in await pipeline.execute()]
+
+    async def remaining_ms(self, lease: bytes) -> int | None:
+        """Return for how long a lease is still held: 0 if it has ended, None if it never ends."""
+        async with self._connection.client() as redis:
+            remaining_ms = int(await redis.pttl(lease))
+        return None if remaining_ms == _WITHOUT_END else max(0, remaining_ms)
 
     async def give_back(self, token: Token) -> None:
         """End a lease, if it is still held."""

@@ -22,8 +22,8 @@ CLUSTER = "+cluster"
 # The number of connections for commands. Assumed: a GET takes 0.1 ms of this process's CPU time, so more connections
 # would be idle.
 CONNECTIONS = 16
-# The pool has one more connection, for pub/sub.
-_POOL = CONNECTIONS + 1
+# The pool has one more connection for pub/sub, and one for renewals of leases.
+_POOL = CONNECTIONS + 2
 
 Client = Redis | RedisCluster
 FAILURES = (RedisError, RedisClusterException, OSError)

@@ -119,6 +119,8 @@ class ScriptedOrigin:
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
+    request_queue_size = 256
+    """Else the connections of a crowd are refused, and opened again after seconds."""
 
     def handle_error(self, request: object, client_address: object) -> None:
         """An edge that hangs up on purpose is part of the story, not a traceback."""

@@ -14,9 +14,11 @@ import httpx
 import pytest
 import redis
 
+from service.records import heartbeat
 from service.records import lease as leases
 from service.records.lease import Leases, Standing
 from service.records.record import lease_key, record_key
+from service.records.turns import Turns
 from service.settings.edge_settings import read_settings
 from service.store.connection import Connection, Timeouts
 from service.store.embedded import EmbeddedValkey
@@ -159,6 +161,7 @@ def test_a_picture_that_may_be_shown_stale_is_shown_while_another_edge_validates
 EDGE = """
 import sys
 from service.serving.launch import run
+from service.records.turns import Turns
 from service.settings.edge_settings import read_settings
 run(read_settings(), host="127.0.0.1", port=int(sys.argv[1]))
 """
@@ -244,7 +247,7 @@ def test_a_leader_that_was_held_up_for_too_long_stores_nothing(
 def test_a_lease_lasts_as_long_as_its_fill(
     edge: RunningEdge, origin: ScriptedOrigin, photo: bytes, store: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(leases, "LEASE_MS", 300)
+    monkeypatch.setattr(heartbeat, "LEASE_MS", 300)
     slow = Reply(photo, headers=FRESH, gate=threading.Event())
     origin.script("/cat", slow)
     key = lease_of(origin, "cat")
@@ -358,7 +361,8 @@ class TestWhatMayNotBeStored:
 def test_a_store_that_does_not_answer_gives_no_lease_and_no_wait() -> None:
     async def story() -> Standing:
         connection = Connection("unix:///none", timeouts=Timeouts(timeout_s=1, retry_s=1), observer=Alarms())
-        async with Leases(LatentStore(connection), patience_s=60).line(b"l:1").lease() as lease:
+        turns = Turns(1, wait_s=0)
+        async with Leases(LatentStore(connection), turns, patience_s=60).line(b"l:1").lease() as lease:
             assert lease.may_fill
             assert lease.writes is None
             return lease.standing

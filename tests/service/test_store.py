@@ -162,8 +162,7 @@ def test_a_lease_has_one_holder_until_it_ends(valkey: EmbeddedValkey) -> None:
         assert await store.take(mine, ttl_ms=60_000) == b"mine"
         assert await store.take(yours, ttl_ms=60_000) == b"mine"
         await store.give_back(yours)
-        assert not await store.extend(yours, ttl_ms=60_000)
-        assert await store.extend(mine, ttl_ms=90_000)
+        assert await store.extend([yours, mine], ttl_ms=90_000) == [False, True]
         with client(valkey) as direct:
             assert 60_000 < direct.pttl(b"l:1") <= 90_000
         await store.give_back(mine)
