@@ -15,11 +15,15 @@ import time
 from collections.abc import Callable
 from types import FrameType
 
+from service.bus.end_signal import END
+
+DRAIN = "drain"
+"""The key in the lifespan state under which an application gives its Drain to the server."""
 Handler = Callable[[int, FrameType | None], object]
 
 
 class Drain:
-    """Receives SIGTERM and SIGINT before uvicorn's server, and passes them on to it after the delay."""
+    """Receives SIGTERM, SIGINT and END before uvicorn's server, and passes them on to it after the delay."""
 
     def __init__(
         self,
@@ -35,19 +39,26 @@ class Drain:
         """
         self._delay_s = delay_s
         self._limit_s = limit_s
-        self._on_leaving = on_leaving
+        self._on_leaving = [on_leaving]
         self._clock = clock
         self._stopped_s: float | None = None
         self.leaving = False
         """Whether the edge has received a signal to stop."""
+
+    def when_leaving(self, call: Callable[[], object]) -> None:
+        """Call this, too, in the event loop at the first signal, or now if that has come."""
+        self._on_leaving.append(call)
+        if self.leaving:
+            call()
 
     def watch(self) -> None:
         """Wrap the server's handlers of SIGTERM and SIGINT. Does nothing outside the main thread."""
         if threading.current_thread() is not threading.main_thread():
             return
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            handler = signal.getsignal(number)
+        handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+        handlers[END] = handlers[signal.SIGTERM]
+        for number, handler in handlers.items():
             if callable(handler):
                 signal.signal(number, self._before(handler, loop))
 
@@ -65,16 +76,21 @@ class Drain:
     def _before(self, handler: Handler, loop: asyncio.AbstractEventLoop) -> Handler:
         def stop(number: int) -> None:
             self.note_stop()
-            handler(number, None)
+            handler(signal.SIGTERM if number == END else number, None)
 
         def leave(number: int, _frame: FrameType | None) -> None:
             first, self.leaving = not self.leaving, True
             if first:
-                loop.call_soon_threadsafe(self._on_leaving)
+                loop.call_soon_threadsafe(self._tell)
             # SIGINT comes from a person at a terminal (Ctrl-C), so it skips the delay for load balancers.
-            if number == signal.SIGINT or not self._delay_s:
+            # The supervisor sends END after the delay.
+            if number in {signal.SIGINT, END} or not self._delay_s:
                 stop(number)
             elif first:
                 loop.call_soon_threadsafe(loop.call_later, self._delay_s, stop, number)
 
         return leave
+
+    def _tell(self) -> None:
+        for call in self._on_leaving:
+            call()

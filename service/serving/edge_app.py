@@ -29,7 +29,6 @@ from service.cache.record_answers import RecordAnswers
 from service.cache.reencoder import NewLatents, Reencoder
 from service.cache.s3_fifo import S3Fifo
 from service.errors import SettingsError
-from service.metrics.counts import ClientCounts
 from service.metrics.release import read_version
 from service.metrics.telemetry import BuildFigures, Telemetry
 from service.records.census import Census
@@ -50,7 +49,7 @@ from service.render.image_file import ImageLimits
 from service.render.picture_codec import PictureCodec
 from service.rules.cdn_loop import node_name
 from service.rules.freshness import FreshnessRules
-from service.serving.drain import Drain
+from service.serving.drain import DRAIN, Drain
 from service.serving.http_server import CLIENT_COUNTS
 from service.serving.readiness import ReadyMark, keep_announced
 from service.settings.edge_settings import Settings
@@ -95,7 +94,7 @@ def create_app(settings: Settings, *, mark: ReadyMark | None = None, decoder: st
     )
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, ClientCounts]]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, object]]:
         assert isinstance(app, EdgeApp), "created below"
         drain.watch()
         async with AsyncExitStack() as closing:
@@ -104,7 +103,7 @@ def create_app(settings: Settings, *, mark: ReadyMark | None = None, decoder: st
                 await closing.enter_async_context(keep_announced(mark, app.services.admin.codec))
             # Exempt the objects of the start from garbage collection: a full collection of them takes 0.2 s (measured).
             gc.freeze()
-            yield {CLIENT_COUNTS: app.services.admin.telemetry.clients}
+            yield {CLIENT_COUNTS: app.services.admin.telemetry.clients, DRAIN: drain}
             app.services = None
 
     app = EdgeApp(summary="A picture cache that keeps one latent per picture.", lifespan=lifespan)

@@ -18,6 +18,10 @@ from service.serving.clients import Clients
 
 YIELD_S = 0.005
 """Seconds for which a worker lets its peers accept first (assumed): longer than one turn of a busy event loop."""
+QUIET_S = 0.2
+"""How long no connection must come before a listener that drains is closed (assumed): the round trip of a handshake."""
+LONGEST_DRAIN_S = 2.0
+"""How long a listener drains at most (assumed): without `refuse_new`, or with peers, new connections never cease."""
 TICK_S = 0.25
 """Seconds between two updates of the number of connections that a worker publishes."""
 _GONE = (BlockingIOError, InterruptedError, ConnectionAbortedError)
@@ -74,12 +78,28 @@ class FairListener:
         self._ticking: asyncio.TimerHandle | None = None
         self._resuming: asyncio.TimerHandle | None = None
         self._exchange_fails = False
+        self._drains = False
+        self._accepted_s = 0.0
 
     async def start_serving(self) -> None:
         """Start to accept connections."""
         self._socket.setblocking(False)
         self._tick()
         self._loop.add_reader(self._socket, self._accept_or_yield)
+
+    async def drain(self) -> None:
+        """Accept the connections that wait, until none has come for QUIET_S. Then accept no more."""
+        self._drains, now_s = True, self._loop.time()
+        self._accepted_s, ends_s = now_s, now_s + LONGEST_DRAIN_S
+        while now_s < (quiet_s := min(self._accepted_s + QUIET_S, ends_s)):
+            await asyncio.sleep(quiet_s - now_s)
+            now_s = self._loop.time()
+            if self._resuming is not None:  # connections may wait for room
+                self._accepted_s = now_s
+        while self._ticking is not None and self._accept():
+            pass
+        self.close()
+        await self.wait_closed()
 
     def close(self) -> None:
         """Accept no more connections; the open ones stay open."""
@@ -126,7 +146,7 @@ class FairListener:
     def _accept_or_yield(self) -> None:
         mine, lowest = self.connections, self._peers.lowest_peer_count()
         self._peers.publish(mine)
-        if lowest is not None and mine > lowest:
+        if lowest is not None and mine > lowest and not self._drains:
             self._pause(YIELD_S)
         else:
             self._accept()
@@ -140,22 +160,25 @@ class FairListener:
         self._loop.add_reader(self._socket, self._accept_or_yield)
         self._accept()
 
-    def _accept(self) -> None:
+    def _accept(self) -> bool:
+        """Accept one connection. Return whether there was one."""
         if wait_s := self._clients.wait_for_room_s(opening=self._unopened):
             self._pause(wait_s)
-            return
+            return False
         try:
             connection, _ = self._socket.accept()
         except _GONE:
-            return
+            return False
         except OSError as error:  # such as EMFILE, too many open files
             self._pause(self._clients.note_accept_error(error))
-            return
+            return False
+        self._accepted_s = self._loop.time()
         self._unopened += 1
         opening = self._loop.create_task(self._open(connection))
         self._opening.add(opening)
         opening.add_done_callback(self._opening.discard)
         self._peers.publish(self.connections)
+        return True
 
     async def _open(self, connection: socket.socket) -> None:
         try:

@@ -41,6 +41,11 @@ HALF_CLOSED_S = 1.0
 
 TCP does not tell whether the client has disconnected or waits for its response. Most responses take less time.
 """
+LEAVE_S = 1.0
+"""Seconds for which a connection without a request stays open when the server shuts down (assumed).
+
+Its next request may be on the way, and a close would reset it (RFC 9112 9.3.1).
+"""
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 SLOW_S = 1.0  # a request that takes longer to arrive counts as slow (assumed): ordinary clients send it at once
 
@@ -90,6 +95,8 @@ class HttpConnection(HttpToolsProtocol):
         """The time since which the server waits for the client to send its next request, or the end of a request."""
         self._lingers = False
         self._half_closed = False
+        self._leaves = False
+        self._idle_until_s = float("inf")
         self._ends_by_s = float("inf")
         self._unsent_bytes = 0
         self._stalled_since_s = 0.0
@@ -102,6 +109,10 @@ class HttpConnection(HttpToolsProtocol):
     @property
     def _is_answering(self) -> bool:
         return self._stage is Stage.WHOLE and self._open_cycle is not None
+
+    @property
+    def _is_idle(self) -> bool:
+        return not self._has_begun or (self._stage is Stage.WHOLE and self._open_cycle is None)
 
     # asyncio's transport calls these methods.
 
@@ -145,6 +156,8 @@ class HttpConnection(HttpToolsProtocol):
         if not self.url.startswith(b"/"):
             self.url = with_path(self.url)
         super().on_headers_complete()
+        if self._leaves:
+            self.cycle.keep_alive = False
         self._stage, self._part_bytes = Stage.BODY, 0
         if self.expect_100_continue:
             self._ask_for_body()
@@ -176,6 +189,17 @@ class HttpConnection(HttpToolsProtocol):
 
     # `Clients` calls these methods, to enforce timeouts and to make room.
 
+    def leave(self) -> None:
+        """Close the connection after its present or next response."""
+        self._leaves = True
+        if (cycle := self._open_cycle) is not None:
+            cycle.keep_alive = False
+
+    def shutdown(self) -> None:
+        """Close the connection after its present response, after its next one, or after LEAVE_S without a request."""
+        self.leave()
+        self._idle_until_s = time.monotonic() + LEAVE_S
+
     def check_timeouts(self, now_s: float) -> None:
         """Close the connection if it has exceeded its timeout for a response, for a request, or between requests."""
         if self._is_stalled(now_s):
@@ -183,6 +207,8 @@ class HttpConnection(HttpToolsProtocol):
         elif self._lingers or self._half_closed:
             if now_s >= self._ends_by_s and not self._unsent_bytes:
                 self.transport.abort()
+        elif now_s >= self._idle_until_s and self._is_idle:
+            self.transport.close()
         elif self._stage is not Stage.WHOLE:
             if self._has_waited(self._limits.request_timeout_s, now_s):
                 self._time_out()

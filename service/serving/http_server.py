@@ -6,6 +6,7 @@ import asyncio
 import os
 import socket
 import sys
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,26 +20,44 @@ from service.metrics.telemetry import MULTIPROCESS_VARIABLE
 from service.serving.client_limits import ClientLimits
 from service.serving.clients import Clients
 from service.serving.connection_counts import ConnectionCounts
+from service.serving.drain import DRAIN
 from service.serving.fair_listener import FairListener, NoPeers, Peers
+from service.serving.heartbeat import BEAT_S
 from service.serving.http_connection import HttpConnection
-from service.serving.listening import announce
+from service.serving.listening import announce, refuse_new
 
 CLIENT_COUNTS = "client_counts"
 """The key in the lifespan state under which an application gives its ClientCounts to the server."""
 LONGEST_SWEEP_S = 1.0
 """The longest time in seconds between two checks of the connections' timeouts."""
+LEAVING_SWEEP_S = 0.1
+"""Seconds between two checks while the server shuts down, which takes about a second."""
 SWEEPS_A_TIMEOUT = 4  # checks within the shortest timeout, so that a connection exceeds it by at most a quarter
 
 
 class HttpServer(uvicorn.Server):
     """uvicorn's server, on sockets that are already bound, with limits on connections and their timeouts."""
 
-    def __init__(self, config: uvicorn.Config, limits: ClientLimits, *, announces: bool = False) -> None:
-        """With `announces`, log the address once the server listens. With several workers, their parent logs it."""
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        limits: ClientLimits,
+        *,
+        alone: bool = False,
+        on_turn: Callable[[], object] = lambda: None,
+    ) -> None:
+        """`alone`: no process shares the sockets, so this one logs the address and refuses clients at the end.
+
+        `on_turn` is called twice a second in the event loop, while the server runs.
+        """
         super().__init__(config)
         self._limits = limits
-        self._announces = announces
-        self._sweeping: list[asyncio.Task[None]] = []
+        self._alone = alone
+        self._on_turn = on_turn
+        self._leaving = False
+        self._listeners: list[FairListener] = []
+        self._clients: list[Clients] = []
+        self._repeating: list[asyncio.Task[None]] = []
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start the application, then listen. Replaces uvicorn's method, which would create asyncio listeners."""
@@ -50,41 +69,70 @@ class HttpServer(uvicorn.Server):
         for listening in sockets or []:
             listener = await self._listen(listening)
             self.servers.append(listener)  # type: ignore[arg-type]  # it has all methods of a server that uvicorn calls
-            if self._announces:
+            if self._alone:
                 announce(listening)
+        if (drain := self.lifespan.state.get(DRAIN)) is not None:
+            drain.when_leaving(self.leave)
+        self._repeating.append(asyncio.create_task(_repeat(self._on_turn, every_s=BEAT_S)))
         self.started = True
 
+    def leave(self) -> None:
+        """Close each connection after its next response, so that clients turn to another edge (RFC 9112 9.6)."""
+        self._leaving = True
+        for one in self._connections:
+            one.leave()
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Shut down gracefully. Clients' timeouts still apply, so that a stalled client does not delay the end."""
+        """Answer every client that has connected. Timeouts still apply, so a stalled client does not delay the end."""
+        self.leave()
+        self._repeating += [asyncio.create_task(_repeat(one.sweep, every_s=LEAVING_SWEEP_S)) for one in self._clients]
         try:
+            await self._empty_backlogs(sockets or [])
             await super().shutdown(sockets)
         finally:
-            for sweeping in self._sweeping:
-                sweeping.cancel()
+            for repeating in self._repeating:
+                repeating.cancel()
+
+    async def _empty_backlogs(self, sockets: Sequence[socket.socket]) -> None:
+        if self._alone:
+            for listening in sockets:
+                refuse_new(listening)
+        await asyncio.gather(*(listener.drain() for listener in self._listeners))
+
+    @property
+    def _connections(self) -> set[HttpConnection]:
+        return self.server_state.connections  # type: ignore[return-value]  # all of them are created here
 
     async def _listen(self, listening: socket.socket) -> FairListener:
         counts: ClientCounts = self.lifespan.state[CLIENT_COUNTS]
         clients = Clients(
-            self.server_state.connections,  # type: ignore[arg-type]  # all of them are created by _connection
+            self._connections,
             most=self._limits.most_connections,
             observer=counts,
         )
-        self._sweeping.append(asyncio.create_task(self._sweep(clients)))
+        self._clients.append(clients)
+        every_s = min(self._limits.shortest_s / SWEEPS_A_TIMEOUT, LONGEST_SWEEP_S)
+        self._repeating.append(asyncio.create_task(_repeat(clients.sweep, every_s=every_s)))
         peers: Peers = NoPeers()
         if self.config.workers > 1:
             peers = ConnectionCounts(Path(os.environ[MULTIPROCESS_VARIABLE]))
         listening.listen(self.config.backlog)
         listener = FairListener(lambda: self._create_connection(counts), listening, peers, clients)
         await listener.start_serving()
+        self._listeners.append(listener)
         return listener
 
     def _create_connection(self, counts: ClientCounts) -> HttpConnection:
-        return HttpConnection(self.config, self.server_state, self.lifespan.state, limits=self._limits, counts=counts)
+        one = HttpConnection(self.config, self.server_state, self.lifespan.state, limits=self._limits, counts=counts)
+        if self._leaving:
+            one.leave()
+        return one
 
-    async def _sweep(self, clients: Clients) -> None:
-        while True:
-            clients.sweep()
-            await asyncio.sleep(min(self._limits.shortest_s / SWEEPS_A_TIMEOUT, LONGEST_SWEEP_S))
+
+async def _repeat(call: Callable[[], object], *, every_s: float) -> None:
+    while True:
+        call()
+        await asyncio.sleep(every_s)
 
 
 def _without_lost_clients(app: ASGIApp) -> ASGIApp:

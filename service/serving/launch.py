@@ -37,11 +37,10 @@ from service.serving.listening import announce, bind
 from service.serving.log_lines import log_to
 from service.serving.open_files import raise_limit
 from service.serving.readiness import ReadyMark
-from service.serving.workers import STARTUP_FAILURE, Listening, Workers
+from service.serving.supervision import Listening, Supervision
+from service.serving.workers import STARTUP_FAILURE, Workers
 from service.settings.edge_settings import Settings, read_settings
 from service.store.embedded import EmbeddedValkey
-
-HUNG_S = 30  # a process that answers no ping for so many seconds is replaced (assumed: longer than swapping stops one)
 
 
 def run(settings: Settings, *, host: str, port: int, workers: int = 1) -> None:
@@ -50,6 +49,7 @@ def run(settings: Settings, *, host: str, port: int, workers: int = 1) -> None:
     Raises CannotListen, TooFewFiles, SettingsError or StoreUnavailable if it cannot start.
     """
     log_to(sys.stderr, level=settings.log_level)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # from a terminal or a log rotation; several workers replace theirs
     signal.signal(signal.SIGTERM, _leave)  # uvicorn raises SIGTERM again at its end, but the ExitStack must be closed
     with ExitStack() as closing:
         pictures = closing.enter_context(bind(host, port))
@@ -60,7 +60,7 @@ def run(settings: Settings, *, host: str, port: int, workers: int = 1) -> None:
         settings = settings.model_copy(update={"decoder": _choose_decoder(settings)})
         if workers == 1 and not settings.admin_port and settings.decoder == "thread":
             config = _config(create_app(settings), settings, host=host, port=port)
-            server = HttpServer(config, ClientLimits.of(settings), announces=True)
+            server = HttpServer(config, ClientLimits.of(settings), alone=True)
             with suppress(KeyboardInterrupt):  # uvicorn raises it after the graceful shutdown that Ctrl-C started
                 server.run(sockets=[pictures])
         else:
@@ -78,7 +78,7 @@ def _create_workers(settings: Settings, pictures: socket.socket, *, host: str, w
     return Workers(
         Listening(config, [pictures]),
         beside=_bind_beside(settings, host=host),
-        limits=ClientLimits.of(settings),
+        rules=Supervision.of(settings),
         on_death=forget_worker,
     )
 
@@ -113,8 +113,7 @@ def _choose_decoder(settings: Settings) -> str:
 
 def worker_app() -> FastAPI:
     """Create the application of one of several workers, with the parent's settings from the environment."""
-    # When the parent dies, SIGINT drains this worker like SIGTERM, but without waiting for EDGE_DRAIN_DELAY_S.
-    _end_with_parent(lambda: os.kill(os.getpid(), signal.SIGINT))
+    _end_with_parent(end_this_process)
     settings = _settings_of_parent()
     return create_app(
         settings,
@@ -174,7 +173,6 @@ def _config(app: FastAPI | str, settings: Settings, *, host: str, port: int, wor
         server_header=False,
         date_header=False,  # the edge writes Date itself: a picture keeps the origin's Date
         timeout_graceful_shutdown=settings.drain_s,
-        timeout_worker_healthcheck=HUNG_S,
     )
 
 

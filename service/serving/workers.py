@@ -1,4 +1,4 @@
-"""Supervise the processes of an edge: start, watch, restart and stop them. Extends uvicorn's supervisor.
+"""Supervise the processes of an edge: uvicorn's supervisor with heartbeats and a graceful shutdown. Serves nothing.
 
 The workers share the picture port. An admin process, with a port of its own, and a decoder process, without a port, may
 run beside them. Both start before the workers and end after them.
@@ -7,82 +7,36 @@ run beside them. Both start before the workers and end after them.
 from __future__ import annotations
 
 import logging
-import os
 import signal
-import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from multiprocessing import connection
 from types import FrameType
 
-from uvicorn import Config
 from uvicorn.supervisors import Multiprocess
 from uvicorn.supervisors.multiprocess import Process
 
 from service.bus.end_signal import END
-from service.serving.client_limits import ClientLimits
-from service.serving.http_server import HttpServer
-from service.serving.restarts import Restarts
+from service.serving.listening import refuse_new
+from service.serving.replacement import Replacement
+from service.serving.supervision import Listening, Supervision
+from service.serving.watched_process import WatchedProcess
 
 STARTUP_FAILURE = 3  # the exit status of a server that could not start, as in uvicorn
-ANSWER_S = 1  # seconds to wait for the answer to a ping (assumed): a worker that has started answers at once
+STOP_S = 8  # seconds after its time limit until a worker is killed (assumed): it only has to close its connections
 END_S = 10  # seconds until the decoder or admin process is killed (assumed): only one batch is left to finish
-
-
-class WatchedProcess(Process):
-    """A child process whose death is noticed at once, even while the supervisor waits for the answer to a ping."""
-
-    def __init__(self, config: Config, sockets: list[socket.socket], *, leaving: int, limits: ClientLimits) -> None:
-        """`leaving` is a file descriptor that becomes readable when the supervisor receives a signal to end."""
-        super().__init__(config, sockets)
-        self._limits = limits
-        self._leaving = leaving
-        self.started_s = time.monotonic()
-
-    @property
-    def server(self) -> HttpServer:
-        """The HTTP server of this process. Only the child process may use this property."""
-        if self._server is None:
-            self._server = HttpServer(self.config, self._limits)
-        assert isinstance(self._server, HttpServer), "created above"
-        return self._server
-
-    def ping(self, timeout: float = 5) -> bool:
-        """Return whether the process answers within `timeout` seconds.
-
-        If the supervisor is told to end meanwhile, return at once whether the process is alive.
-        """
-        try:
-            self.parent_conn.send(b"ping")
-            readable = connection.wait([self.parent_conn, self.process.sentinel, self._leaving], timeout)
-            if self.parent_conn in readable:
-                self.parent_conn.recv()
-                return True
-        except (OSError, EOFError):
-            return False
-        return self._leaving in readable and self.process.sentinel not in readable
-
-
-@dataclass(frozen=True)
-class Listening:
-    """The configuration of a server, the sockets on which it listens, and the back-off of its restarts."""
-
-    config: Config
-    sockets: Sequence[socket.socket]
-    restarts: Restarts = field(default_factory=Restarts)
+POLL_S = 0.05
 
 
 class Workers(Multiprocess):
-    """Starts the processes of an edge, restarts dead ones, and forwards SIGTERM to the workers."""
+    """Starts the processes, restarts dead ones and those that hang, and forwards SIGTERM to them."""
 
     def __init__(
         self,
         pictures: Listening,
         *,
         beside: Sequence[Listening],
-        limits: ClientLimits,
+        rules: Supervision,
         on_death: Callable[[int], object],
     ) -> None:
         """Supervise the workers, which listen as in `pictures`, and one process for each server in `beside`.
@@ -92,12 +46,13 @@ class Workers(Multiprocess):
         super().__init__(pictures.config, list(pictures.sockets))
         self._pictures = pictures
         self._beside = beside
-        self._limits = limits
+        self._rules = rules
         self._on_death = on_death
         self._beside_processes: list[Process] = []
         self._buried: set[int | None] = set()
         """The pids of dead processes that have not been restarted yet."""
-        self._leaving, self._leave_by = os.pipe()
+        self._replacement = Replacement(lambda: self._start(self._pictures), rules=rules, on_death=on_death)
+        self._skips_delay = False
         signal.signal(signal.SIGTERM, self._leave)
         signal.signal(signal.SIGINT, self._leave)
 
@@ -107,51 +62,75 @@ class Workers(Multiprocess):
         self.processes = [self._start(self._pictures) for _ in range(self.processes_num)]
 
     def keep_subprocess_alive(self) -> None:
-        """Restart all processes that have died or do not answer."""
+        """Restart processes that have died or hang. All are checked side by side: no check waits."""
         self._keep_alive(self.processes, [self._pictures] * len(self.processes))
         self._keep_alive(self._beside_processes, self._beside)
+        self._replacement.advance(self.processes)
+
+    def handle_hup(self) -> None:
+        """Replace the workers one by one."""
+        self._replacement.begin(self.processes)
 
     def handle_ttin(self) -> None:
         """Start one more worker after SIGTTIN. uvicorn's method would start it without this project's HTTP server."""
         self.processes_num += 1
         self.processes.append(self._start(self._pictures))
 
-    def restart_all(self) -> None:
-        """Replace the workers one by one. Each worker is told to stop only when its replacement is ready."""
-        for place, old in enumerate(self.processes):
-            new = self._start(self._pictures)
-            if not new.wait_until_ready(self.config.timeout_worker_healthcheck, self.should_exit):
-                new.kill()
-                new.join()
-                logging.getLogger(__name__).error("a new worker was not ready in time; the old workers stay")
-                return
-            old.terminate()
-            old.join()
-            self.processes[place] = new
+    def handle_ttou(self) -> None:
+        """Let one worker leave. uvicorn's own method would wait for it, and check no other process meanwhile."""
+        if self.processes_num > 1:
+            self.processes_num -= 1
+            self._replacement.retire(self.processes.pop())
 
     def terminate_all(self) -> None:
-        """Tell the workers to shut down gracefully."""
-        # If a socket stayed open in this process, the kernel would accept connections that no worker serves.
+        """Let the workers drain. After the delay, refuse new connections, so that those which wait can be accepted."""
+        self._send(signal.SIGTERM)
+        self._wait_for_delay()
         for listening in self.sockets:
+            refuse_new(listening)
+            # If a socket stayed open in this process, the kernel would accept connections that no worker serves.
             listening.close()
-        super().terminate_all()
+        self._send(END)
 
     def join_all(self) -> None:
-        """Wait until the workers have ended, then end the decoder and admin processes, which the workers needed."""
-        super().join_all()
+        """Wait until the workers have ended, then end the processes beside them, which they needed until then."""
+        self._join(self._serving, within_s=self._rules.drain_s + STOP_S)
         for process in self._beside_processes:
-            if process.exitcode is None and process.pid is not None:
-                os.kill(process.pid, END)
-            process.process.join(END_S)
-            process.kill()  # has no effect if the process has ended within END_S
-            process.join()
+            _watched(process).send(END)
+        self._join(self._beside_processes, within_s=END_S)
         if any(process.exitcode == STARTUP_FAILURE for process in (*self.processes, *self._beside_processes)):
             sys.exit(STARTUP_FAILURE)
 
+    @property
+    def _serving(self) -> list[Process]:
+        """All processes that serve pictures."""
+        return [*self.processes, *self._replacement.processes]
+
     def _start(self, listening: Listening) -> WatchedProcess:
-        process = WatchedProcess(listening.config, list(listening.sockets), leaving=self._leaving, limits=self._limits)
+        process = WatchedProcess(listening.config, list(listening.sockets), rules=self._rules)
         process.start()
         return process
+
+    def _send(self, number: int) -> None:
+        for process in self._serving:
+            _watched(process).send(number)
+
+    def _wait_for_delay(self) -> None:
+        ends_s = time.monotonic() + self._rules.drain_delay_s
+        while time.monotonic() < ends_s and not self._skips_delay:
+            if all(process.exitcode is not None for process in self._serving):
+                return
+            time.sleep(POLL_S)
+
+    def _join(self, processes: Sequence[Process], *, within_s: float) -> None:
+        """Wait for processes to end. Kill those that do not: one that hangs would keep the edge for ever."""
+        ends_s = time.monotonic() + within_s
+        for process in processes:
+            process.process.join(max(0.0, ends_s - time.monotonic()))
+            if process.exitcode is None:
+                logging.getLogger(__name__).error("process %s has not ended in time; it is killed", process.pid)
+            process.kill()  # no effect if it has ended
+            process.process.join()
 
     def _keep_alive(self, processes: list[Process], listenings: Sequence[Listening]) -> None:
         for place, listening in enumerate(listenings):
@@ -162,17 +141,17 @@ class Workers(Multiprocess):
     def _check_or_restart(self, process: Process, listening: Listening) -> Process:
         """Return the process if it is alive, else a newly started one, or the dead one while its back-off lasts."""
         if process.pid not in self._buried:
-            if process.is_alive(self.config.timeout_worker_healthcheck):
+            fault = _watched(process).fault(time.monotonic())
+            if not fault:
                 return process
-            self._bury(process, listening.restarts)
+            self._bury(_watched(process), listening, fault)
         if self.should_exit.is_set() or not listening.restarts.is_due(now_s=time.monotonic()):
             return process
         self._buried.discard(process.pid)
         return self._start(listening)
 
-    def _bury(self, process: Process, restarts: Restarts) -> None:
-        process.kill()
-        process.join()
+    def _bury(self, process: WatchedProcess, listening: Listening, fault: str) -> None:
+        process.end()
         self._buried.add(process.pid)
         if process.pid is not None:
             self._on_death(process.pid)
@@ -180,24 +159,26 @@ class Workers(Multiprocess):
             self._give_up()
             return
         now_s = time.monotonic()
-        assert isinstance(process, WatchedProcess), "created by _start"
-        lived_s = now_s - process.started_s
-        wait_s = restarts.note_death(lived_s=lived_s, now_s=now_s)
-        logging.getLogger(__name__).error("process %s died; it is restarted in %g s", process.pid, wait_s)
+        wait_s = listening.restarts.note_death(lived_s=now_s - process.started_s, now_s=now_s)
+        logging.getLogger(__name__).error("process %s %s; it is restarted in %g s", process.pid, fault, wait_s)
 
     def _give_up(self) -> None:
         """Shut the edge down because a process could not start. Kill workers that still wait for the decoder."""
         logging.getLogger(__name__).error("a process could not start; the edge shuts down")
         self.should_exit.set()
-        for worker in self.processes:
-            if not worker.is_ready(ANSWER_S):
+        for worker in self._serving:
+            if not _watched(worker).is_serving:
                 worker.process.kill()
 
     def _leave(self, number: int, _frame: FrameType | None) -> None:
-        # The supervisor reads its queue only twice a second, or less if a process hangs, but workers must turn
-        # unready at once. So they get SIGTERM here.
+        # The supervisor reads its queue twice a second, but readiness must end at once.
         self.signal_queue.append(number)
-        os.write(self._leave_by, b"\0")
-        if number == signal.SIGTERM:
-            for worker in self.processes:
-                worker.process.terminate()
+        if number == signal.SIGINT:
+            self._skips_delay = True
+        else:
+            self._send(number)
+
+
+def _watched(process: Process) -> WatchedProcess:
+    assert isinstance(process, WatchedProcess), "created by _start"
+    return process

@@ -413,6 +413,14 @@ class Settings(BaseSettings):
         "Minimum level of the messages logged on stderr: debug, info, warning or error. debug adds a line for each "
         "freshness decision.",
     )
+    hung_s: float = _setting(
+        3.0,
+        "s",
+        "How long the event loop of a process may stand still before the process is killed and replaced. Time in which "
+        "it waits for a CPU does not count. 0: for ever.",
+        ge=0,
+        le=3600,
+    )
     drain_delay_s: float = _setting(
         0.0,
         "s",

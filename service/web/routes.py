@@ -8,8 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Security
 from fastapi.responses import Response
 from fastapi.security import HTTPBearer
-from starlette.datastructures import MutableHeaders
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from service.rendition import MEDIA_TYPES, RENDITIONS, RES_VALUES, describe_sizes
 from service.rules.negotiation import LATENT_MEDIA_TYPE
@@ -43,7 +42,7 @@ class EdgeApp(HttpApp):
         if services is None or not _is_for_pictures(scope):
             await super().__call__(scope, receive, send)
             return
-        await services.pictures(scope, receive, _close_after_response(send) if services.admin.leaving() else send)
+        await services.pictures(scope, receive, send)
 
     def running(self) -> Services:
         """Return the services of the routes. Raises an HTTPException with 503 until the edge has started."""
@@ -56,17 +55,6 @@ def _is_for_pictures(scope: Scope) -> bool:
     return bool(
         scope["type"] == "http" and scope["method"] in _METHODS and scope["path"].startswith((PICTURES, LATENTS))
     )
-
-
-def _close_after_response(send: Send) -> Send:
-    """Add `Connection: close`, so that the client sends its next request to another edge (RFC 9112 9.6)."""
-
-    async def send_with_close(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            MutableHeaders(scope=message)["connection"] = "close"
-        await send(message)
-
-    return send_with_close
 
 
 def add_routes(app: EdgeApp, *, with_figures: bool) -> None:

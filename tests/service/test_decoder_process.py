@@ -13,14 +13,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-from uvicorn import Config
-
 from models.checkpoint import RELEASED
 from models.codec import Codec
 from service.render import image_file
-from service.serving.client_limits import ClientLimits
-from service.serving.workers import STARTUP_FAILURE, WatchedProcess
-from service.settings.edge_settings import read_settings
+from service.serving.workers import STARTUP_FAILURE
 from service.store.embedded import EmbeddedValkey
 from tests.service.running_edge import AS_A_CHILD, LATENT_TOKEN
 from tests.service.scripted_origin import Reply, ScriptedOrigin
@@ -160,25 +156,3 @@ def test_a_decoder_without_its_weights_file_ends_the_server(
         os.kill(decoder, signal.SIGKILL)
         server.wait_until_said("EDGE_WEIGHTS")
         assert wait_for_exit(server) == STARTUP_FAILURE
-
-
-def test_a_process_that_hangs_does_not_delay_the_end_of_the_server() -> None:
-    leaving, leave_by = os.pipe()
-    process = WatchedProcess(
-        Config("service.serving.launch:admin_app", factory=True, log_config=None),
-        [],
-        leaving=leaving,
-        limits=ClientLimits.of(read_settings(origin="http://127.0.0.1:1")),
-    )
-    process.start()
-    assert process.pid is not None
-    os.kill(process.pid, signal.SIGSTOP)
-    with ThreadPoolExecutor(1) as parent:
-        answered = parent.submit(process.ping, 10 * LIMIT_S)
-        os.write(leave_by, b"\0")
-        assert answered.result(LIMIT_S), "it is not taken for dead, so it is not started again"
-    process.kill()
-    process.join()
-    assert not process.ping(LIMIT_S)
-    os.close(leaving)
-    os.close(leave_by)

@@ -1,22 +1,30 @@
 """Graceful shutdown: SIGTERM ends readiness at once, work in progress is finished, and a time limit cuts the rest."""
 
+import os
+import re
 import signal
 import socket
 import threading
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 import redis
 
 from service.records.record import record_key
+from service.serving import http_connection
 from service.serving.drain import Drain
 from service.store.embedded import EmbeddedValkey
 from tests.service.scripted_origin import Reply, ScriptedOrigin
 from tests.service.server_process import Server, serving
+from tests.service.small_server import ask as small_ask
+from tests.service.small_server import one_answer, request, small_server, statuses, until_closed
 
 FRESH = {"Cache-Control": "max-age=600"}
 LIMIT_S = 60
+CLIENTS = 400
+"""More connections than a server accepts before it has noticed that it is to stop."""
 
 
 def slow(photo: bytes) -> Reply:
@@ -46,10 +54,14 @@ def answer(client: socket.socket) -> bytes:
 
 def wait_until_closed(server: Server) -> None:
     """Wait until the server accepts no new connection."""
+    wait_until_refused(server.port)
+
+
+def wait_until_refused(port: int) -> None:
     deadline = time.monotonic() + LIMIT_S
     while time.monotonic() < deadline:
         try:
-            connect(server).close()
+            socket.create_connection(("127.0.0.1", port), timeout=LIMIT_S).close()
         except (ConnectionRefusedError, ConnectionResetError):  # reset: the server closed its socket during the attempt
             return
     pytest.fail("the server still accepts connections")
@@ -146,6 +158,74 @@ def test_during_the_drain_delay_the_edge_is_not_ready_but_answers(
         picture = server.get("/image/cat")
         assert picture.status_code == 200
         assert picture.headers["connection"] == "close"
-        assert server.get("/livez").status_code == 200
+        for path in ("/livez", "/image/cat?res=none", "/nowhere"):
+            assert server.get(path).headers["connection"] == "close"
         server.ctrl_c()  # ends the delay
+        assert wait_for_exit(server) == 0
+
+
+def test_a_kept_connection_is_closed_by_its_next_response(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that closes it at once resets a request that is on its way."""
+    monkeypatch.setattr(http_connection, "LEAVE_S", LIMIT_S)
+    with small_server() as server, server.connect() as used, server.connect() as fresh:
+        assert b"connection: close" not in small_ask(used, "/")
+        assert b"connection: close" not in small_ask(fresh, "/").lower()
+        server.server.should_exit = True
+        wait_until_refused(server.port)
+        for client in (used, fresh):
+            client.sendall(request("/"))
+            assert statuses(said := until_closed(client)) == [200]
+            assert b"connection: close" in said
+
+
+def test_a_connection_without_a_request_does_not_delay_the_end_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_connection, "LEAVE_S", 0.1)
+    with small_server() as server, server.connect() as used, server.connect() as fresh:
+        small_ask(used, "/")
+        server.server.should_exit = True
+        assert not until_closed(used)
+        assert not until_closed(fresh)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_every_connection_that_was_made_is_answered(
+    short_path: Path, origin: ScriptedOrigin, valkey: EmbeddedValkey, workers: int
+) -> None:
+    """They wait in the backlog of processes that are stopped, and SIGTERM waits there, too."""
+    settings = {"redis_url": valkey.url, "hung_s": 0}
+    with serving(short_path, origin.url, workers=workers, **settings) as server, ExitStack() as closing:
+        serve = [int(pid) for pid in re.findall(r"Started server process \[(\d+)\]", server.said)]
+        for pid in serve:
+            os.kill(pid, signal.SIGSTOP)
+        clients = [closing.enter_context(connect(server)) for _ in range(CLIENTS)]
+        for client in clients:
+            ask(client, "/livez")
+        server.parent.send_signal(signal.SIGTERM)
+        for pid in serve:
+            os.kill(pid, signal.SIGCONT)
+        for client in clients:
+            said = answer(client)
+            assert said.startswith(b"HTTP/1.1 200 OK\r\n")
+            assert b"connection: close" in said
+        assert wait_for_exit(server) == 0
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_hang_up_cuts_no_request(
+    short_path: Path, origin: ScriptedOrigin, photo: bytes, valkey: EmbeddedValkey, workers: int
+) -> None:
+    """A terminal sends it to all processes. Several workers are replaced one by one."""
+    reply = slow(photo)
+    origin.script("/slow", reply)
+    with serving(short_path, origin.url, workers=workers, redis_url=valkey.url) as server, connect(server) as client:
+        ask(client, "/image/slow")
+        assert reply.arrived.wait(LIMIT_S)
+        os.killpg(server.parent.pid, signal.SIGHUP)
+        for _ in range(workers if workers > 1 else 0):
+            server.wait_until_said("startup complete")
+            assert server.get("/livez").status_code == 200
+        release(reply)
+        assert one_answer(client).startswith(b"HTTP/1.1 200 OK\r\n")
+        assert server.get("/livez").status_code == 200
+        server.parent.send_signal(signal.SIGTERM)
         assert wait_for_exit(server) == 0

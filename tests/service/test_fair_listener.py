@@ -4,8 +4,9 @@ import asyncio
 import errno
 import os
 import socket
+import sys
 from collections.abc import Coroutine
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,8 +17,11 @@ from service.metrics.telemetry import Telemetry
 from service.serving.clients import Clients
 from service.serving.connection_counts import SILENT_S, ConnectionCounts
 from service.serving.fair_listener import FairListener, NoPeers
+from service.serving.listening import refuse_new
 
 CLIENTS = 8
+WAITING = 50
+"""More connections than an event loop accepts in the time of a close, and fewer than a backlog holds."""
 
 
 class Greeting(asyncio.Protocol):
@@ -35,6 +39,11 @@ def listening() -> socket.socket:
     listening = socket.create_server(("127.0.0.1", 0), backlog=64)
     listening.listen(64)
     return listening
+
+
+def address(listening: socket.socket) -> tuple[str, int]:
+    host, port = listening.getsockname()[:2]
+    return host, port
 
 
 async def listener(listening: socket.socket, folder: Path, *, name: str) -> FairListener:
@@ -117,6 +126,41 @@ def test_a_closed_listener_accepts_no_connection_and_closes_none(listening: sock
     on_uvloop(story())
     listening.close()
     assert not list(tmp_path.iterdir())
+
+
+def test_a_listener_that_drains_accepts_every_connection_that_waits(listening: socket.socket, tmp_path: Path) -> None:
+    """A close resets the connections in the backlog."""
+
+    async def story() -> None:
+        with ExitStack() as closing:
+            worker = await listener(listening, tmp_path, name="worker")
+            waiting = [closing.enter_context(socket.create_connection(address(listening))) for _ in range(WAITING)]
+            listening.close()  # the duplicate of the worker is the last one
+            await worker.drain()
+            assert worker.connections == WAITING
+            for client in waiting:
+                client.settimeout(60)
+                assert await asyncio.to_thread(client.recv, 5) == b"hello"
+
+    on_uvloop(story())
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the packet filter is Linux's")
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_a_socket_that_refuses_new_clients_keeps_those_that_wait(host: str) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.create_server((host, 0), family=family) as server, socket.create_connection(address(server)) as early:
+        at = address(server)
+        refuse_new(server)
+        with pytest.raises(TimeoutError):
+            socket.create_connection(at, timeout=0.2)
+        connection, _ = server.accept()
+        with connection:
+            early.sendall(b"hello")
+            assert connection.recv(5) == b"hello"
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(at, timeout=60)
 
 
 def test_a_peer_with_an_old_number_is_ignored(tmp_path: Path) -> None:
