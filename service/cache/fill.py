@@ -163,7 +163,11 @@ class Filler:
         """Validate a stale record with the origin (RFC 9111 4.3)."""
         try:
             answered = await self._upstream.ask(work.lookup.image_id, work.terms, work.timings, known.record)
-        except OriginError as error:
+        except (OriginError, SourceError) as error:
+            if isinstance(error, SourceError) or (isinstance(error, OriginRefused) and error.is_final):
+                # RFC 9111 4: the most recent response counts, also for the requests after this one.
+                await self._record_store.supersede(known, error, work.grant)
+                raise
             return self._show_stale(known.record, error, work)
         if isinstance(answered, Confirmed):
             fields = self._upstream.limit_by_redirects(merge(known.record, answered.fields))
@@ -242,15 +246,12 @@ class Filler:
         return work.attach_key(end, await self._record_store.renew(known, record, work.grant))
 
     def _show_stale(self, known: Record, error: OriginError, work: Work) -> StaleInstead:
-        """Return the stale record to serve instead of the origin's error (RFC 5861 4).
+        """Return the stale record to serve instead of an error that is not final (RFC 5861 4).
 
-        Raises the error if stale-if-error does not allow that, or if the origin's status is below 500.
+        Raises the error if stale-if-error does not allow that.
         """
-        refused = error if isinstance(error, OriginRefused) else None
-        if refused is not None and refused.is_final:
-            raise error
         self._hold_off.begin(work.lookup.image_id)
         if not may_stand_in(known, now_s=self._now()):
             raise error
-        status = None if refused is None else refused.status
+        status = error.status if isinstance(error, OriginRefused) else None
         return StaleInstead(replace(work.facts, origin_status=status), known)
