@@ -28,6 +28,7 @@ from service.cache.previews import Previews
 from service.cache.record_answers import RecordAnswers
 from service.cache.reencoder import NewLatents, Reencoder
 from service.cache.s3_fifo import S3Fifo
+from service.cache.stale_wait import StaleRules
 from service.errors import SettingsError
 from service.metrics.counts import ClientCounts
 from service.metrics.release import read_version
@@ -51,6 +52,7 @@ from service.rules.cdn_loop import node_name
 from service.rules.freshness import FreshnessRules
 from service.serving.drain import Drain
 from service.serving.http_server import CLIENT_COUNTS
+from service.serving.open_files import room_for_slow_fetches
 from service.serving.readiness import ReadyMark, keep_announced
 from service.settings.edge_settings import Settings
 from service.settings.quality import Quality, TargetScore
@@ -132,7 +134,7 @@ async def _start_services(
     generations.listen()
     origin = OriginClient(
         settings.origin,
-        limits=Limits(source_bytes=settings.source_bytes, timeout_s=settings.origin_timeout_s),
+        limits=_fetch_limits(settings, timeout_s=settings.origin_timeout_s),
         observer=telemetry.origin,
     )
     closing.push_async_callback(origin.close)
@@ -150,7 +152,14 @@ async def _start_services(
     # How long a fill waits for the lease of another process before it fetches itself: the timeout of a whole fetch.
     fetch_timeout_s = settings.origin_timeout_s + (settings.parent_timeout_s if settings.parent else 0)
     leases, hold_off = Leases(store, patience_s=fetch_timeout_s), HoldOff(settings.hold_off_s)
-    filler = Filler(record_store, leases, sources, encoder=encoder, hold_off=hold_off, now=time.time)
+    filler = Filler(
+        record_store,
+        leases,
+        sources,
+        encoder=encoder,
+        stale_rules=StaleRules(hold_off, settings.stale_wait_s),
+        now=time.time,
+    )
     rules = RefineRules(steps=settings.refine, quality=quality)
     refiner = Refiner(rules, store=store, worker=worker, telemetry=telemetry)
     closing.push_async_callback(refiner.close)
@@ -225,12 +234,23 @@ def _parent(settings: Settings, intake: Intake, telemetry: Telemetry, closing: A
         return None
     client = OriginClient(
         settings.parent + LATENTS.rstrip("/"),
-        limits=Limits(source_bytes=settings.source_bytes, timeout_s=settings.parent_timeout_s),
+        limits=_fetch_limits(settings, timeout_s=settings.parent_timeout_s),
         observer=telemetry.parent,
         token=settings.parent_token.get_secret_value(),
     )
     closing.push_async_callback(client.close)
     return Parent(client, intake=intake, retry_s=settings.parent_retry_s, telemetry=telemetry)
+
+
+def _fetch_limits(settings: Settings, *, timeout_s: float) -> Limits:
+    return Limits(
+        source_bytes=settings.source_bytes,
+        timeout_s=timeout_s,
+        connect_timeout_s=settings.origin_connect_timeout_s,
+        slots=settings.origin_fetches,
+        slow=room_for_slow_fetches(settings.origin_slow_fetches),
+        queued=settings.origin_queue_items,
+    )
 
 
 def _encoder(settings: Settings, worker: PictureCodec, quality: Quality) -> Encoder:

@@ -65,15 +65,17 @@ class Parent:
             self._telemetry.count_parent_fallback("left_alone")
             return None
         try:
-            with timings.measure("parent"):
-                fetched = await self._client.fetch(
-                    image_id,
-                    etag=latent_tag(known) if isinstance(known, Record) else "",
-                    passed_by=terms.passed_by,
-                    client=terms.fields,
-                )
-            facts = read_facts(fetched.latent_facts)
-            delivered = await self._intake.take(image_id, _with_origin_etag(fetched, facts), timings)
+            async with self._client.slot() as slot:
+                with timings.measure("parent"):
+                    fetched = await self._client.fetch(
+                        image_id,
+                        etag=latent_tag(known) if isinstance(known, Record) else "",
+                        passed_by=terms.passed_by,
+                        client=terms.fields,
+                        slot=slot,
+                    )
+                facts = read_facts(fetched.latent_facts)
+                delivered = await self._intake.take(image_id, _with_origin_etag(fetched, facts), timings)
             self._last_warning = ""
             return _with_facts(delivered, facts)
         except (OriginError, SourceError, CodecFailed) as error:
