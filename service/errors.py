@@ -28,7 +28,8 @@ EdgeError
 │   ├── OriginUnreachable  502
 │   ├── OriginBroken     502  a truncated body, a redirect to another host, or an invalid status
 │   ├── UnusableLatent     502  a latent of other weights, or a damaged one
-│   └── OriginTooSlow    504
+│   ├── OriginTooSlow    504
+│   └── OriginBusy       503  too many fetches wait for the origin; refused at once, with Retry-After
 ├── CodecError
 │   ├── QueueFull        503  refused at once, with Retry-After
 │   │   └── DecoderAway       the codec is stopping, or its process has died or does not answer
@@ -293,6 +294,16 @@ class OriginTooSlow(OriginError):
     status = HTTPStatus.GATEWAY_TIMEOUT
     public = "The origin did not answer in time."
     label = "too_slow"
+
+
+class OriginBusy(OriginError):
+    """Too many fetches of this edge wait for the origin."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    public = "Too many requests of the edge wait for the origin at the moment."
+    report = False
+    retry_after_s = 1
+    label = "busy"
 
 
 class CodecError(EdgeError):

@@ -15,7 +15,7 @@ from service.errors import QueueFull
 
 Result = TypeVar("Result")
 Show = Callable[[Result], None]
-"""A flight calls this to give the waiting callers a preliminary result, and continues."""
+"""A flight calls this to give the waiting callers a preliminary result, or later ones a better one, and continues."""
 Fly = Callable[[Show[Result]], Coroutine[Any, Any, Result]]
 
 
@@ -76,7 +76,9 @@ class Coalescing(Generic[Result]):
         shown: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
 
         def show(result: Result) -> None:
-            if not shown.done():
+            if shown.done():
+                self._show_later(key, flight.task, result)
+            else:
                 shown.set_result(result)
 
         flight = _Flight(asyncio.create_task(fly(show)), shown)
@@ -95,8 +97,12 @@ class Coalescing(Generic[Result]):
 
     def show_instead(self, key: Hashable, result: Result, *, only: Landed[Result]) -> None:
         """Replace the preliminary result of the flight that returned `only`, for callers that join it from now on."""
+        if only.flight is not None:
+            self._show_later(key, only.flight, result)
+
+    def _show_later(self, key: Hashable, task: asyncio.Task[Result], result: Result) -> None:
         flight = self._flights.get(key)
-        if flight is not None and flight.task is only.flight:
+        if flight is not None and flight.task is task:
             shown: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
             shown.set_result(result)
             self._flights[key] = replace(flight, shown=shown)

@@ -25,8 +25,8 @@ from service.cache.fill_result import (
     Unstored,
 )
 from service.cache.fill_work import Show, Work
-from service.cache.hold_off import HoldOff
 from service.cache.new_record import is_the_same, make_record
+from service.cache.stale_wait import ShowStale, StaleRules, StaleWait
 from service.errors import (
     OriginError,
     QueueFull,
@@ -62,28 +62,45 @@ class Filler:
         upstream: Upstream,
         *,
         encoder: Encoder,
-        hold_off: HoldOff,
+        stale_rules: StaleRules,
         now: Callable[[], float],
     ) -> None:
         self._record_store = record_store
         self._leases = leases
         self._upstream = upstream
         self._encoder = encoder
-        self._hold_off = hold_off
+        self._stale_rules = stale_rules
         self._now = now
 
     async def fill(
-        self, lookup: Lookup, terms: Terms, *, instead_of: Record | None = None, show: Show | None = None
+        self,
+        lookup: Lookup,
+        terms: Terms,
+        *,
+        show_stale: ShowStale,
+        instead_of: Record | None = None,
+        show: Show | None = None,
     ) -> FillResult:
         """Fill one picture and return the result. Raises EdgeError with the status for the clients.
 
         `lookup` is a lookup that found no usable record, `instead_of` a record that cannot be decoded. `show` is called
-        with the source's pixels as soon as they have been read; the encode then runs in the background.
+        with the source's pixels as soon as they have been read; the encode then runs in the background. `show_stale` is
+        called with a stale record whose validation takes longer than EDGE_STALE_WAIT_S.
         """
+        with StaleWait(self._stale_rules.wait_s, show_stale, now=self._now) as wait:
+            result = await self._fill(lookup, terms, instead_of, show, wait)
+        if not wait.has_shown:
+            return result
+        return replace(result, facts=replace(result.facts, in_background=True))
+
+    async def _fill(
+        self, lookup: Lookup, terms: Terms, instead_of: Record | None, show: Show | None, wait: StaleWait
+    ) -> FillResult:
         line, forwarded = self._leases.line(lookup.lease), lookup.miss
         while True:
             async with line.lease() as lease:
                 work = await self._begin(Work(lookup, terms, lease, show), instead_of)
+                wait.note(work)
                 if work.is_in_place:
                     if work.known is not None and self._is_usable(work.known.record, lease):
                         facts = FillFacts(work.timings, terms.fields, forwarded)
@@ -103,6 +120,10 @@ class Filler:
     def now_s(self) -> float:
         """Return the present Unix time, by which freshness is calculated."""
         return self._now()
+
+    def may_still_be_shown(self, result: StaleInstead) -> bool:
+        """Return whether a stale record may be served instead of an error at this time."""
+        return may_stand_in(result.record, now_s=self._now())
 
     def needs_validation(self, result: FillResult, *, asked_s: float) -> bool:
         """Return whether a fill fetched a stale picture before the time of a request, `asked_s` (RFC 9111 4).
@@ -160,15 +181,21 @@ class Filler:
             return await self._validate(work, work.known)
 
     async def _ask_upstream(self, work: Work, known: Record | None = None) -> Delivered:
-        delivered = await self._upstream.ask(work.lookup.image_id, work.terms, work.timings, known)
-        work.lease.end_turn()  # an encode has a queue of its own
+        # A fetch that waits for its response, and an encode, wait in queues of their own.
+        end_turn = work.lease.end_turn
+        delivered = await self._upstream.ask(work.lookup.image_id, work.terms, work.timings, known, on_slow=end_turn)
+        end_turn()
         return delivered
 
     async def _validate(self, work: Work, known: Found) -> FillResult:
         """Validate a stale record with the origin (RFC 9111 4.3)."""
         try:
             answered = await self._ask_upstream(work, known.record)
-        except OriginError as error:
+        except (OriginError, SourceError) as error:
+            if isinstance(error, SourceError) or (isinstance(error, OriginRefused) and error.is_final):
+                # RFC 9111 4: the most recent response counts, also for the requests after this one.
+                await self._record_store.supersede(known, error, work.grant)
+                raise
             return self._show_stale(known.record, error, work)
         if isinstance(answered, Confirmed):
             fields = self._upstream.limit_by_redirects(merge(known.record, answered.fields))
@@ -247,15 +274,12 @@ class Filler:
         return work.attach_key(end, await self._record_store.renew(known, record, work.grant))
 
     def _show_stale(self, known: Record, error: OriginError, work: Work) -> StaleInstead:
-        """Return the stale record to serve instead of the origin's error (RFC 5861 4).
+        """Return the stale record to serve instead of an error that is not final (RFC 5861 4).
 
-        Raises the error if stale-if-error does not allow that, or if the origin's status is below 500.
+        Raises the error if stale-if-error does not allow that.
         """
-        refused = error if isinstance(error, OriginRefused) else None
-        if refused is not None and refused.is_final:
-            raise error
-        self._hold_off.begin(work.lookup.image_id)
+        self._stale_rules.hold_off.begin(work.lookup.image_id)
         if not may_stand_in(known, now_s=self._now()):
             raise error
-        status = None if refused is None else refused.status
+        status = error.status if isinstance(error, OriginRefused) else None
         return StaleInstead(replace(work.facts, origin_status=status), known)

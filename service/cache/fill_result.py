@@ -3,7 +3,7 @@
 StoredMeanwhile   another fill has stored a record
 NewRecord         a picture was fetched and encoded
 Renewed           the origin confirmed the stale record
-StaleInstead      the origin failed, and the stale record is served
+StaleInstead      the origin failed, or has not answered yet, and the stale record is served
 Preview           a picture was fetched, and is encoded in the background
 Reused            a preview served to a later request
 Unstored          a picture was fetched and is not encoded
@@ -37,7 +37,7 @@ class FillFacts:
     origin_status: int | None = None
     """The status with which the origin answered a validation; None without a validation."""
     in_background: bool = False
-    """Whether the encode ran in the background, after a preview. `timings` then measures only the encode."""
+    """Whether requests were answered before with a preview or a stale record. `timings` then measures only the rest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class Renewed:
 
 @dataclass(frozen=True, slots=True)
 class StaleInstead:
-    """The stale record, served instead of an error of the origin (RFC 5861 4)."""
+    """The stale record, served instead of an error of the origin, or while the origin takes long (RFC 5861 4)."""
 
     facts: FillFacts
     record: Record

@@ -8,6 +8,7 @@ select the same variant. A request that has waited for another request's fill th
     another variant                                             start or join the fill for this variant
     a preview that was shown before this request came           reuse it like a stored response (`previews`)
     a stale picture, fetched before this request came           start or join a fill, which validates it
+    a stale picture that was shown before this request came     answer with it, while it may stand in for an error
     any other result                                            answer with it
 
 Each purge of a picture by its id changes a mark in the store. A fill reads the mark before anything else, and a request
@@ -17,7 +18,7 @@ may have come after it. This holds however long the store takes to answer.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 
 from service.cache.after_fill import AfterFill
@@ -32,6 +33,7 @@ from service.cache.fill_result import (
     FillResult,
     Preview,
     Reused,
+    StaleInstead,
     Unstored,
     WithRecord,
     answers,
@@ -155,7 +157,18 @@ class Flights:
 
     async def _run(self, key: Hashable, asked: Asked, lookup: Lookup, instead_of: Record | None) -> Landed[_Flown]:
         fly = self._flight(asked, lookup, instead_of)
-        return await self._fills.run(key, fly, to_the_end=not self._takes_preview(asked))
+        landed = await self._fills.run(key, fly, to_the_end=False)
+        return landed if self._takes(landed.value.result, asked) else await self._fills.run(key, fly)
+
+    def _takes(self, result: FillResult, asked: Asked) -> bool:
+        """Return whether a request is answered with a result that may be preliminary."""
+        match result:
+            case Preview():
+                return self._takes_preview(asked)
+            case StaleInstead():
+                return self._filler.may_still_be_shown(result)
+            case _:
+                return True
 
     def _takes_preview(self, asked: Asked) -> bool:
         # A preview is made of the source's pixels. A child edge needs the latent, so it waits for the encode.
@@ -164,17 +177,21 @@ class Flights:
     def _flight(self, asked: Asked, lookup: Lookup, instead_of: Record | None) -> Fly[_Flown]:
         async def fly(show: Show[_Flown]) -> _Flown:
             since = await self._filler.purge_point(lookup)
-            shown = (lambda preview: show(_Flown(preview, since))) if self._takes_preview(asked) else None
-            return _Flown(await self._fill(asked, lookup, instead_of, show=shown), since)
+
+            def tell(preliminary: Preview | StaleInstead) -> None:
+                show(_Flown(preliminary, since))
+
+            return _Flown(await self._fill(asked, lookup, instead_of, tell), since)
 
         return fly
 
     async def _fill(
-        self, asked: Asked, lookup: Lookup, instead_of: Record | None, *, show: Show[Preview] | None
+        self, asked: Asked, lookup: Lookup, instead_of: Record | None, tell: Callable[[Preview | StaleInstead], None]
     ) -> FillResult:
         """Run the fill, and return an error as a value, because a collapsed request may have to fetch for itself."""
+        show = tell if self._takes_preview(asked) else None
         try:
-            result = await self._filler.fill(lookup, asked.terms, instead_of=instead_of, show=show)
+            result = await self._filler.fill(lookup, asked.terms, instead_of=instead_of, show=show, show_stale=tell)
         except EdgeError as error:
             return _to_failed(asked, error)
         self._after_fill.observe(result)

@@ -17,7 +17,7 @@ from http import HTTPStatus
 from service.cache.answer import Asked
 from service.cache.coalescing import Coalescing, Landed
 from service.cache.fill_result import Failed, FillFacts, FillResult, Preview, Reused, Unstored, answers, may_be_shared
-from service.errors import EdgeError, OriginError, note_forward_reason
+from service.errors import EdgeError, OriginError, SourceError, note_forward_reason
 from service.metrics.timings import Timings
 from service.reason import Reason
 from service.records.record_store import Grant
@@ -78,13 +78,11 @@ class Previews:
         try:
             with note_forward_reason(Reason.STALE):
                 result = await self._ask(preview, asked, facts)
-        except OriginError as error:
-            if isinstance(error, OriginRefused) and error.is_final and error.is_reusable:
+        except EdgeError as error:
+            if _supersedes(error):
                 await self._void(preview)
                 renew(None)
-            return self._show_stale(preview, error, facts)
-        except EdgeError as error:
-            return Failed(facts, error)
+            return self._show_stale(preview, error, facts) if isinstance(error, OriginError) else Failed(facts, error)
         if isinstance(result, Unstored):
             await self._void(preview)
             renew(None)
@@ -122,3 +120,10 @@ class Previews:
             return Failed(facts, error)
         status = None if refused is None else refused.status
         return Reused(replace(facts, origin_status=status), preview, Reason.STALE_IF_ERROR)
+
+
+def _supersedes(error: EdgeError) -> bool:
+    """Return whether the most recent response is this error, for the other requests too (RFC 9111 4)."""
+    if isinstance(error, OriginRefused):
+        return error.is_final and (error.is_reusable or error.says_gone)
+    return isinstance(error, SourceError) and error.is_reusable

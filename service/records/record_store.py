@@ -27,6 +27,7 @@ from service.records.record_reader import Books, RecordReader
 from service.records.renewal import has_better_latent, with_latent
 from service.records.vary_rule import NONCE_BYTES, VaryRule, is_rule, pack_rule, unpack_rule
 from service.rules import freshness
+from service.rules.origin_refused import OriginRefused
 from service.rules.vary import Fields, selecting_names
 from service.store.latent_store import Beside, LatentStore, Token
 
@@ -197,10 +198,13 @@ class RecordStore:
                 return lookup
         return None
 
-    async def remember(self, error: Rememberable, grant: Grant | None, *, over: bool = False) -> None:
+    async def remember(
+        self, error: Rememberable, grant: Grant | None, *, over: bool = False, known: Found | None = None
+    ) -> None:
         """Store an error of the origin, or an unusable file, as a negative cache entry for its freshness lifetime.
 
-        It is stored only if the key does not exist. With `over` it replaces a string, which was found to be unusable.
+        It is stored only if the key does not exist. With `over` it replaces a string, which was found to be unusable,
+        and with `known` that record.
         """
         if grant is None:
             return
@@ -209,14 +213,29 @@ class RecordStore:
             if left_s > 0:
                 await self._put_beside(value, grant, vary=error.vary)
             return
-        names, known = selecting_names(error.vary), grant.lookup.names
-        if known and names not in {known, ()}:
+        if not _selects_like_the_pictures(error, grant.lookup):
             return  # The error would replace a vary rule, and with it all stored variants, which are worth more.
-        lookup = grant.lookup if known else self._by_vary(grant.lookup, error.vary)
-        beside = _beside(grant.lookup, lookup)
+        lookup = grant.lookup if grant.lookup.names else self._by_vary(grant.lookup, error.vary)
+        beside = _beside(grant.lookup, lookup) if known is None else _instead_of(known, lookup)
         await self._negative_cache.remember(
-            lookup.key, error, under=grant.token, generation=grant.generation, beside=beside, over=over
+            lookup.key,
+            error,
+            under=grant.token,
+            generation=grant.generation,
+            beside=beside,
+            over=over or known is not None,
         )
+
+    async def supersede(self, known: Found, error: Rememberable, grant: Grant | None) -> None:
+        """Replace a stale record by the error with which the origin answered its validation (RFC 9111 4).
+
+        Nothing is replaced if a purge, another fill or a search has changed the record meanwhile. If the error may not
+        be stored and says that the picture is gone, the record is deleted.
+        """
+        if error.is_reusable:
+            await self.remember(error, grant, known=known)
+        elif not known.is_own and _says_gone(error, known.lookup):
+            await self.drop(known)
 
     async def renew(self, known: Found, record: Record, grant: Grant) -> Lookup | None:
         """Replace a known record, and return its lookup; None if it was evicted, purged or replaced meanwhile."""
@@ -275,6 +294,24 @@ class RecordStore:
     def _expiry_s(self, record: Record) -> int:
         left_s = freshness.remaining_s(born_ms=record.born_ms, lifetime_s=record.lifetime_s, now_s=self._now())
         return max(0, left_s) + max(record.stale_while_revalidate_s, record.stale_if_error_s, CONFIRMED_WITHIN_S)
+
+
+def _says_gone(error: Rememberable, lookup: Lookup) -> bool:
+    return isinstance(error, OriginRefused) and error.says_gone and _selects_like_the_pictures(error, lookup)
+
+
+def _selects_like_the_pictures(error: Rememberable, lookup: Lookup) -> bool:
+    """Return whether the error varies by no other fields than the stored pictures do."""
+    return not lookup.names or selecting_names(error.vary) in {lookup.names, ()}
+
+
+def _instead_of(known: Found, lookup: Lookup) -> Beside | None:
+    """Return the condition that the known record is still stored, or for a variant that its vary rule is."""
+    if known.lookup.rule is not None:
+        return _beside(known.lookup, lookup)
+    return Beside(
+        lookup.home, was=known.value, becomes=b"" if lookup.rule is None else pack_rule(lookup.rule, lookup.home)
+    )
 
 
 def _beside(found: Lookup, lookup: Lookup) -> Beside | None:

@@ -14,6 +14,8 @@ from contextlib import asynccontextmanager
 
 from service.errors import QueueFull
 
+TOGETHER = 64
+"""Minimum number of turns (assumed): fills that wait for one of fewer fetches hold nothing but a lease."""
 LEARNING = 1 / 16
 """Assumed: the weight of the latest turn in the moving average, which follows a crowd within a quarter of its turns."""
 

@@ -67,13 +67,14 @@ class Applicable:
     targeted: bool
 
 
-def storage(fields: ResponseFields, rules: FreshnessRules, *, draw: float = 0.0) -> Storage:
-    """Decide whether this shared, transforming cache may store a response (RFC 9111 3), and for how long it is fresh.
+def storage(fields: ResponseFields, rules: FreshnessRules, *, draw: float = 0.0, transforms: bool = True) -> Storage:
+    """Decide whether this shared cache may store a response (RFC 9111 3), and for how long it is fresh.
 
     `draw` is a random number from 0 to 1: a lifetime that the origin does not name is shortened by `ttl_jitter * draw`.
+    `transforms` tells whether the picture is stored re-encoded.
     """
     applicable = _applicable(fields.passed)
-    obstacle = _obstacle(applicable, fields, rules)
+    obstacle = _obstacle(applicable, fields, rules, transforms=transforms)
     if obstacle is not None:
         return Storage(lifetime_s=0, obstacle=obstacle)
     control = applicable.control
@@ -106,19 +107,21 @@ def negative_lifetime_s(status: int, fields: ResponseFields, rules: FreshnessRul
     return min(lifetime_s, rules.max_ttl_s or LONGEST_S, LONGEST_S)
 
 
-def source_error_lifetime_s(status: int, storage: Storage, fields: ResponseFields, rules: FreshnessRules) -> int:
+def source_error_lifetime_s(status: int, verdict: Storage, fields: ResponseFields, rules: FreshnessRules) -> int:
     """Return the lifetime in seconds of a negative cache entry for an unusable file of the origin; 0 for no entry.
 
     The entry is fresh for as long as a picture with the same fields would be, up to the operator's limit for this
     status. If there is no such limit, SOURCE_ERROR_CAP_S applies, and the origin must name a lifetime: a response
     without one may be an error page for one client.
     """
-    if storage.obstacle is not None or not rules.negative_ttls.seconds:
+    if verdict.obstacle is Reason.NO_TRANSFORM:  # it forbids to store a transformed picture, and an error is none
+        verdict = storage(fields, rules, transforms=False)
+    if verdict.obstacle is not None or not rules.negative_ttls.seconds:
         return 0
     limit_s = rules.negative_ttls.of(status)
     if limit_s is None:
         limit_s = 0 if explicit_lifetime_s(_applicable(fields.passed), fields) is None else SOURCE_ERROR_CAP_S
-    return max(0, min(int(storage.lifetime_s - initial_age_s(fields)), limit_s))
+    return max(0, min(int(verdict.lifetime_s - initial_age_s(fields)), limit_s))
 
 
 def _implicit_negative_s(status: int, control: CacheControl, fields: ResponseFields, rules: FreshnessRules) -> int:
@@ -146,6 +149,11 @@ def may_be_transformed(passed: PassedOn) -> bool:
     # CDN-Cache-Control replaces only the caching directives of Cache-Control (RFC 9213 2.2), and no-transform is none,
     # so both fields are searched for it.
     return not (parse_cache_control(passed.cache_control).no_transform or _applicable(passed).control.no_transform)
+
+
+def is_private(passed: PassedOn) -> bool:
+    """Return whether the answer is for one client alone (RFC 9111 5.2.2.7)."""
+    return _applicable(passed).control.private
 
 
 def with_date(fields: ResponseFields) -> ResponseFields:
@@ -219,12 +227,14 @@ def _applicable(passed: PassedOn) -> Applicable:
     return Applicable(parse_cache_control(passed.cache_control), targeted=False)
 
 
-def _obstacle(applicable: Applicable, fields: ResponseFields, rules: FreshnessRules) -> Reason | None:
+def _obstacle(
+    applicable: Applicable, fields: ResponseFields, rules: FreshnessRules, *, transforms: bool
+) -> Reason | None:
     control, passed = applicable.control, fields.passed
     for obstacle, applies in (
         (Reason.NO_STORE, is_forbidden(control, fields.status)),
         (Reason.PRIVATE, control.private),  # RFC 9111 5.2.2.7: shared caches must not store private responses
-        (Reason.NO_TRANSFORM, not may_be_transformed(passed)),  # this edge stores re-encoded pictures
+        (Reason.NO_TRANSFORM, transforms and not may_be_transformed(passed)),
         # RFC 9110 15.1: statuses other than 200 and 203 need an explicit lifetime or `public`.
         (
             Reason.STATUS,

@@ -6,6 +6,7 @@ from __future__ import annotations
 from http import HTTPStatus
 
 from service.errors import OriginError
+from service.rules import freshness
 from service.rules.response_fields import ResponseFields
 
 
@@ -29,6 +30,11 @@ class OriginRefused(OriginError):
     def is_final(self) -> bool:
         """Whether the status is below 500, so that no stale picture may be served instead of the error (RFC 5861 4)."""
         return self.status < HTTPStatus.INTERNAL_SERVER_ERROR
+
+    @property
+    def says_gone(self) -> bool:
+        """Whether the origin says to every client that it has no such picture."""
+        return self.status in {HTTPStatus.NOT_FOUND, HTTPStatus.GONE} and not freshness.is_private(self.fields.passed)
 
     @property
     def vary(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Self
 
-from service.serving.open_files import room_for_connections
+from service.serving.open_files import RESERVED_FETCHES, room_for_connections, room_for_slow_fetches
 from service.settings.edge_settings import Settings
 
 TARGET_CAP_BYTES = 8192  # RFC 9110 4.1 recommends at least 8,000; nginx and Apache also accept about 8 KiB by default
@@ -25,6 +25,8 @@ class ClientLimits:
     header_fields: int
     connections: int
     """The most connections of this process at a time; 0 means as many as the limit of open files allows."""
+    upstream_files: int = 0
+    """The most connections to the origin and the parent besides those for which files are reserved."""
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
@@ -36,12 +38,13 @@ class ClientLimits:
             header_bytes=settings.header_bytes,
             header_fields=settings.header_fields,
             connections=settings.connections,
+            upstream_files=_upstream_files(settings),
         )
 
     @property
     def most_connections(self) -> int:
         """The number of connections that this process accepts at a time; 0 means no limit."""
-        limits = (self.connections, room_for_connections())
+        limits = (self.connections, room_for_connections(upstream_files=self.upstream_files))
         return min((limit for limit in limits if limit), default=0)
 
     @property
@@ -49,3 +52,9 @@ class ClientLimits:
         """The shortest of the timeouts in seconds, or infinity if there is no timeout."""
         times_s = (self.request_timeout_s, self.idle_timeout_s, self.send_timeout_s)
         return min((time_s for time_s in times_s if time_s), default=float("inf"))
+
+
+def _upstream_files(settings: Settings) -> int:
+    servers = 2 if settings.parent else 1
+    slow = room_for_slow_fetches(settings.origin_slow_fetches)
+    return servers * (max(settings.origin_fetches - RESERVED_FETCHES, 0) + slow)

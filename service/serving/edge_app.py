@@ -28,6 +28,7 @@ from service.cache.previews import Previews
 from service.cache.record_answers import RecordAnswers
 from service.cache.reencoder import NewLatents, Reencoder
 from service.cache.s3_fifo import S3Fifo
+from service.cache.stale_wait import StaleRules
 from service.errors import SettingsError
 from service.metrics.release import read_version
 from service.metrics.telemetry import BuildFigures, Telemetry
@@ -40,7 +41,7 @@ from service.records.record import VERSION as RECORD_VERSION
 from service.records.record import generations_key
 from service.records.record_reader import Books
 from service.records.record_store import RecordStore
-from service.records.turns import Turns
+from service.records.turns import TOGETHER, Turns
 from service.refine.pace import Pace
 from service.refine.refiner import Refiner, RefineRules
 from service.render.codec_options import WorkerOptions, waiting_messages
@@ -51,6 +52,7 @@ from service.rules.cdn_loop import node_name
 from service.rules.freshness import FreshnessRules
 from service.serving.drain import DRAIN, Drain
 from service.serving.http_server import CLIENT_COUNTS
+from service.serving.open_files import room_for_slow_fetches
 from service.serving.readiness import ReadyMark, keep_announced
 from service.settings.edge_settings import Settings
 from service.settings.quality import Quality, TargetScore
@@ -61,7 +63,7 @@ from service.upstream.intake import Intake
 from service.upstream.origin_client import Limits, OriginClient
 from service.upstream.parent import Parent
 from service.upstream.source_reader import SourceReader
-from service.upstream.upstream import FILES, Upstream
+from service.upstream.upstream import Upstream
 from service.web.access_log import AccessLog
 from service.web.admin_routes import AdminServices
 from service.web.pictures import Pictures
@@ -132,7 +134,7 @@ async def _start_services(
     generations.listen()
     origin = OriginClient(
         settings.origin,
-        limits=Limits(source_bytes=settings.source_bytes, timeout_s=settings.origin_timeout_s),
+        limits=_fetch_limits(settings, timeout_s=settings.origin_timeout_s),
         observer=telemetry.origin,
     )
     closing.push_async_callback(origin.close)
@@ -149,9 +151,16 @@ async def _start_services(
     record_store = _record_store(settings, store, generations, worker)
     # A fill that has waited longer than a whole fetch for another process's lease checks that the lease is renewed.
     fetch_timeout_s = settings.origin_timeout_s + (settings.parent_timeout_s if settings.parent else 0)
-    leases = Leases(store, Turns(FILES, wait_s=settings.fetch_wait_s), patience_s=fetch_timeout_s)
-    hold_off = HoldOff(settings.hold_off_s)
-    filler = Filler(record_store, leases, sources, encoder=encoder, hold_off=hold_off, now=time.time)
+    turns = Turns(max(TOGETHER, settings.origin_fetches), wait_s=settings.fetch_wait_s)
+    leases, hold_off = Leases(store, turns, patience_s=fetch_timeout_s), HoldOff(settings.hold_off_s)
+    filler = Filler(
+        record_store,
+        leases,
+        sources,
+        encoder=encoder,
+        stale_rules=StaleRules(hold_off, settings.stale_wait_s),
+        now=time.time,
+    )
     rules = RefineRules(steps=settings.refine, quality=quality)
     refiner = Refiner(rules, store=store, worker=worker, telemetry=telemetry)
     closing.push_async_callback(refiner.close)
@@ -226,12 +235,23 @@ def _parent(settings: Settings, intake: Intake, telemetry: Telemetry, closing: A
         return None
     client = OriginClient(
         settings.parent + LATENTS.rstrip("/"),
-        limits=Limits(source_bytes=settings.source_bytes, timeout_s=settings.parent_timeout_s),
+        limits=_fetch_limits(settings, timeout_s=settings.parent_timeout_s),
         observer=telemetry.parent,
         token=settings.parent_token.get_secret_value(),
     )
     closing.push_async_callback(client.close)
     return Parent(client, intake=intake, retry_s=settings.parent_retry_s, telemetry=telemetry)
+
+
+def _fetch_limits(settings: Settings, *, timeout_s: float) -> Limits:
+    return Limits(
+        source_bytes=settings.source_bytes,
+        timeout_s=timeout_s,
+        connect_timeout_s=settings.origin_connect_timeout_s,
+        slots=settings.origin_fetches,
+        slow=room_for_slow_fetches(settings.origin_slow_fetches),
+        queued=settings.origin_queue_items,
+    )
 
 
 def _encoder(settings: Settings, worker: PictureCodec, quality: Quality) -> Encoder:

@@ -7,6 +7,7 @@ import resource
 
 from service.errors import TooFewFiles
 
+RESERVED_FETCHES = 64
 RESERVED_FILES = 192
 """The file descriptors of a worker that are not for clients (derived).
 
@@ -15,6 +16,8 @@ files and the pipes of child processes.
 """
 LEAST_CLIENTS = 64  # assumed: with fewer, the kept connections of one load balancer would fill a worker
 LEAST_FILES = RESERVED_FILES + LEAST_CLIENTS
+SLOW_SHARE = 8
+"""Connections to a slow origin may take one in so many of the files above LEAST_FILES, to a parent as many. Assumed."""
 
 
 def raise_limit() -> None:
@@ -33,7 +36,16 @@ def raise_limit() -> None:
     logging.getLogger(__name__).info("raised the limit of open files from %d to %d", soft, hard)
 
 
-def room_for_connections() -> int:
-    """Return how many client connections fit into this process's limit of open files; 0 if there is no limit."""
+def room_for_slow_fetches(most: int) -> int:
+    """Return how many connections to a slow origin there may be besides the reserved ones: at most `most`."""
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return 0 if files == resource.RLIM_INFINITY else max(files - RESERVED_FILES, 1)
+    return most if files == resource.RLIM_INFINITY else min(most, max(files - LEAST_FILES, 0) // SLOW_SHARE)
+
+
+def room_for_connections(*, upstream_files: int) -> int:
+    """Return how many client connections fit into this process's limit of open files; 0 if there is no limit.
+
+    `upstream_files` are for connections to the origin and the parent besides the reserved ones.
+    """
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return 0 if files == resource.RLIM_INFINITY else max(files - RESERVED_FILES - upstream_files, 1)

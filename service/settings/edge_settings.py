@@ -221,7 +221,7 @@ class Settings(BaseSettings):
     fetch_wait_s: float = _setting(
         10.0,
         "s",
-        "Maximum expected wait of a miss for its turn: a worker fetches 64 pictures at a time. Beyond it, it is "
+        "Maximum expected wait of a miss for its turn (see EDGE_ORIGIN_FETCHES). Beyond it, it is "
         "answered with 503 at once, or with the stale picture. 0: no limit.",
         ge=0,
         le=3600,
@@ -317,6 +317,14 @@ class Settings(BaseSettings):
         ge=0,
         le=2**31,
     )
+    stale_wait_s: float = _setting(
+        1.0,
+        "s",
+        "How long a request waits for the validation of a stale picture that may be served while the origin fails. "
+        "Then it gets the stale picture, and the validation goes on. 0: until the validation ends.",
+        ge=0,
+        le=600,
+    )
     hold_off_s: float = _setting(
         1.0,
         "s",
@@ -344,6 +352,29 @@ class Settings(BaseSettings):
         "Timeout of a whole fetch from the origin, with redirects. Beyond it, the answer is 504 or a stale picture.",
         gt=0,
         le=600,
+    )
+    origin_connect_timeout_s: float = _setting(
+        3.0, "s", "Timeout of connecting to the origin, and to the parent.", gt=0, le=600
+    )
+    origin_fetches: int = _setting(
+        64,
+        "fetches",
+        "Maximum number of fetches at a time that send a request to the origin or have its file in memory. The parent "
+        "has as many.",
+        ge=1,
+        le=65_536,
+    )
+    origin_slow_fetches: int = _setting(
+        512,
+        "fetches",
+        "Maximum number of further fetches that have waited for a response for more than 0.25 s. Beyond it, such a "
+        "fetch is refused with 503 as soon as others wait for its place. The limit of open files can lower it. 0: a "
+        "fetch keeps its place while it waits.",
+        ge=0,
+        le=65_536,
+    )
+    origin_queue_items: int = _setting(
+        1024, "fetches", "Maximum number of fetches that wait for a place. Further ones get 503.", ge=0, le=2**20
     )
     source_bytes: int = _setting(
         20_000_000, "bytes", "Maximum size of a file from the origin. Larger ones get 413.", ge=1, le=2**31

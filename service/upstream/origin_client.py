@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import aclosing, asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -18,7 +18,7 @@ from urllib.parse import quote, urljoin, urlsplit
 
 import httpx
 
-from service.errors import OriginBroken, OriginError, OriginTooSlow, OriginUnreachable, PictureTooLarge
+from service.errors import OriginBroken, OriginBusy, OriginError, OriginTooSlow, OriginUnreachable, PictureTooLarge
 from service.records.latent_facts import FIELD as FACTS
 from service.rules.cache_tags import read_tags
 from service.rules.error_fields import ErrorFields
@@ -28,9 +28,9 @@ from service.rules.origin_refused import OriginRefused
 from service.rules.redirects import tag_for_target, tag_of_target
 from service.rules.response_fields import PassedOn, ResponseFields
 from service.rules.vary import NO_FIELDS, Fields
+from service.upstream.slots import FetchSlots, OnSlow, Slot, SlotLimits, ignore
 from service.upstream.transport import Transport
 
-CONNECTIONS = 64  # the most connections to the origin (assumed); upstream.py has the same limit on concurrent fetches
 REDIRECTS = 3  # the most redirects that one fetch follows (assumed)
 SENTENCE_CAP_CHARACTERS = 200
 """The longest quote of a network error in the log. Assumed: enough to see the cause."""
@@ -55,6 +55,13 @@ class Limits:
     """The largest file that is accepted, in bytes."""
     timeout_s: float
     """The timeout of the whole fetch in seconds, redirects included."""
+    connect_timeout_s: float = 3.0
+    slots: int = 64
+    """How many fetches send a request, or have a file in memory, at a time."""
+    slow: int = 0
+    """How many more may wait for a response that does not begin soon; 0: none, so that a fetch always has a slot."""
+    queued: int = 1024
+    """How many may wait for a slot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +99,21 @@ class _Request:
         return _lines({"If-None-Match": tag_for_target(self.etag, target), "If-Modified-Since": since})
 
 
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    slot: Slot
+    deadline: asyncio.Timeout
+
+    async def resume(self) -> None:
+        """Hold the slot again. Waiting for it is not the server's fault, so it does not count as time of the fetch."""
+        until_s, loop = self.deadline.when(), asyncio.get_running_loop()
+        if self.slot.is_slow and until_s is not None:
+            left_s = until_s - loop.time()
+            self.deadline.reschedule(None)
+            await self.slot.resume()
+            self.deadline.reschedule(loop.time() + left_s)
+
+
 class Observer(Protocol):
     """Counts fetches and retries for metrics."""
 
@@ -119,9 +141,16 @@ class OriginClient:
         self._limits = limits
         self._observer = observer
         self._now = now
+        self._slots = FetchSlots(
+            SlotLimits(slots=limits.slots, slow=limits.slow, queued=limits.queued, wait_s=limits.timeout_s)
+        )
         self._http = httpx.AsyncClient(
             timeout=None,  # noqa: S113  (the whole fetch is timed in `fetch`)
-            transport=Transport(connections=CONNECTIONS, on_retry=observer.count_retry),
+            transport=Transport(
+                connections=limits.slots + limits.slow,
+                connect_timeout_s=limits.connect_timeout_s,
+                on_retry=observer.count_retry,
+            ),
             follow_redirects=False,
             # A cookie that the origin sets must not be sent with the requests of other clients.
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
@@ -135,6 +164,19 @@ class OriginClient:
             },
         )
 
+    @asynccontextmanager
+    async def slot(self, on_slow: OnSlow = ignore) -> AsyncIterator[Slot]:
+        """Wait for a slot, and hold it while a file is fetched and prepared. Raises OriginBusy."""
+        try:
+            slot = await self._slots.take(on_slow)
+        except OriginBusy as error:
+            self._observer.count_fetch(outcome=error.label, fetched_bytes=0)
+            raise
+        try:
+            yield slot
+        finally:
+            slot.end()
+
     async def fetch(
         self,
         image_id: str,
@@ -143,21 +185,23 @@ class OriginClient:
         last_modified: str = "",
         passed_by: str = "",
         client: Fields = NO_FIELDS,
+        slot: Slot | None = None,
     ) -> Fetched:
         """Fetch the file under an image id, or validate the stored picture if `etag` or `last_modified` is given.
 
-        `client` holds the forwarded fields of the client's request, which override the edge's own fields. Raises an
-        OriginError or FileTooLarge.
+        `client` holds the forwarded fields of the client's request, which override the edge's own fields. Without a
+        `slot`, it holds one during the fetch. Raises an OriginError or FileTooLarge.
         """
         request = _Request([*client, *_lines({**VIA, LOOP: passed_by})], etag, last_modified)
-        try:
-            with _translate_errors():
-                async with asyncio.timeout(self._limits.timeout_s):
-                    url = f"{self._base_url}/{quote(image_id, safe=PATH_CHARACTERS)}"
-                    fetched = await self._follow(url, request)
-        except (OriginError, FileTooLarge) as error:
-            self._observer.count_fetch(outcome=error.label, fetched_bytes=0)
-            raise
+        url = f"{self._base_url}/{quote(image_id, safe=PATH_CHARACTERS)}"
+        async with self.slot() if slot is None else nullcontext(slot) as held:
+            try:
+                with _translate_errors():
+                    async with asyncio.timeout(self._limits.timeout_s) as deadline:
+                        fetched = await self._follow(url, request, _Turn(held, deadline))
+            except (OriginError, FileTooLarge) as error:
+                self._observer.count_fetch(outcome=error.label, fetched_bytes=0)
+                raise
         outcome = "not_modified" if fetched.body is None else "ok"
         self._observer.count_fetch(outcome=outcome, fetched_bytes=len(fetched.body or b""))
         return fetched
@@ -166,14 +210,18 @@ class OriginClient:
         """Close all connections."""
         await self._http.aclose()
 
-    async def _follow(self, url: str, request: _Request) -> Fetched:
+    async def _follow(self, url: str, request: _Request, turn: _Turn) -> Fetched:
         redirects: list[ResponseFields] = []
         for _ in range(REDIRECTS + 1):
             target = urlsplit(url)._replace(scheme="", netloc="").geturl() if redirects else ""
             conditions = request.conditions(target)
             asked_s = self._now()
-            async with self._http.stream("GET", url, headers=[*request.lines, *conditions]) as response:
+            sent = self._http.build_request("GET", url, headers=[*request.lines, *conditions])
+            async with turn.slot.awaiting_response():
+                response = await self._http.send(sent, stream=True)
+            async with aclosing(response):
                 fields = _fields(response, asked_s=asked_s, answered_s=self._now(), target=target)
+                await turn.resume()
                 # RFC 9110 15.4: a redirect without Location cannot be followed, so it counts as the final response.
                 if response.status_code in _REDIRECT_STATUSES and "location" in response.headers:
                     url = self._next_url(url, response)

@@ -23,6 +23,7 @@ from service.rules.negotiation import LATENT_MEDIA_TYPE
 from service.rules.origin_refused import OriginRefused
 from service.upstream.intake import Delivered, Intake
 from service.upstream.origin_client import Fetched, OriginClient
+from service.upstream.slots import OnSlow, ignore
 from service.upstream.source import Source, Terms
 
 _GONE = {HTTPStatus.NOT_FOUND, HTTPStatus.GONE}
@@ -55,7 +56,13 @@ class Parent:
         self._last_warning = ""
 
     async def ask(
-        self, image_id: str, terms: Terms, timings: Timings, *, known: Record | Source | None = None
+        self,
+        image_id: str,
+        terms: Terms,
+        timings: Timings,
+        *,
+        known: Record | Source | None = None,
+        on_slow: OnSlow = ignore,
     ) -> Delivered | None:
         """Fetch a picture or a latent from the parent. Return None if it must be fetched from the origin instead.
 
@@ -65,15 +72,17 @@ class Parent:
             self._telemetry.count_parent_fallback("left_alone")
             return None
         try:
-            with timings.measure("parent"):
-                fetched = await self._client.fetch(
-                    image_id,
-                    etag=latent_tag(known) if isinstance(known, Record) else "",
-                    passed_by=terms.passed_by,
-                    client=terms.fields,
-                )
-            facts = read_facts(fetched.latent_facts)
-            delivered = await self._intake.take(image_id, _with_origin_etag(fetched, facts), timings)
+            async with self._client.slot(on_slow) as slot:
+                with timings.measure("parent"):
+                    fetched = await self._client.fetch(
+                        image_id,
+                        etag=latent_tag(known) if isinstance(known, Record) else "",
+                        passed_by=terms.passed_by,
+                        client=terms.fields,
+                        slot=slot,
+                    )
+                facts = read_facts(fetched.latent_facts)
+                delivered = await self._intake.take(image_id, _with_origin_etag(fetched, facts), timings)
             self._last_warning = ""
             return _with_facts(delivered, facts)
         except (OriginError, SourceError, CodecFailed) as error:

@@ -26,7 +26,7 @@ Result = TypeVar("Result")
 SMALL_PX = 2**22
 """The most pixels of a small file. Decoding it takes up to 0.2 s of CPU time in the slowest format (measured)."""
 WAITING_CAP = 32
-"""The most large files that may wait. Assumed: half of the fetched files in memory (FILES in upstream.py), so that
+"""The most large files that may wait. Assumed: half of the fetched files in memory (EDGE_ORIGIN_FETCHES), so that
 there is room for small files too."""
 
 

@@ -27,9 +27,10 @@ class _Server:
 
 
 class Transport(httpx.AsyncBaseTransport):
-    """A pool of at most `connections` connections, for GET requests only. It sets no timeouts; the caller does."""
+    """A pool of at most `connections` connections, for GET requests only. Only connecting has a timeout here."""
 
-    def __init__(self, *, connections: int, on_retry: Callable[[], None]) -> None:
+    def __init__(self, *, connections: int, connect_timeout_s: float, on_retry: Callable[[], None]) -> None:
+        self._connect_timeout_s = connect_timeout_s
         self._on_retry = on_retry
         self._room = asyncio.Semaphore(connections)
         self._idle: defaultdict[_Server, dict[Connection, asyncio.TimerHandle]] = defaultdict(dict)
@@ -89,9 +90,12 @@ class Transport(httpx.AsyncBaseTransport):
         self._forget_closed()
         tls = self._tls if server.scheme == "https" else None
         try:
-            _, connection = await asyncio.get_running_loop().create_connection(
-                Connection, server.host, server.port, ssl=tls
-            )
+            async with asyncio.timeout(self._connect_timeout_s):
+                _, connection = await asyncio.get_running_loop().create_connection(
+                    Connection, server.host, server.port, ssl=tls
+                )
+        except TimeoutError as error:
+            raise httpx.ConnectTimeout(f"no connection within {self._connect_timeout_s:g} s") from error
         except OSError as error:
             raise httpx.ConnectError(f"cannot connect to {server.host} port {server.port}: {error}") from error
         self._open.add(connection)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from service.metrics.timings import Timings
 from service.records.record import Record
 from service.rules.freshness import Storage
@@ -12,10 +10,8 @@ from service.rules.response_fields import ResponseFields
 from service.upstream.intake import Delivered, Intake
 from service.upstream.origin_client import Fetched, FileTooLarge, OriginClient
 from service.upstream.parent import Parent
+from service.upstream.slots import OnSlow, Slot, ignore
 from service.upstream.source import Source, Terms
-
-# The most files in memory at a time, while they are fetched or wait to be decoded (assumed).
-FILES = 64
 
 
 class Upstream:
@@ -25,7 +21,6 @@ class Upstream:
         self._origin = origin
         self._intake = intake
         self._parent = parent
-        self._room = asyncio.Semaphore(FILES)
 
     async def fetch(self, image_id: str, terms: Terms, timings: Timings) -> Source:
         """Fetch a picture, and return it as pixels in both sizes. Raises an EdgeError."""
@@ -36,31 +31,40 @@ class Upstream:
         return await self._intake.as_source(delivered)
 
     async def ask(
-        self, image_id: str, terms: Terms, timings: Timings, known: Record | Source | None = None
+        self,
+        image_id: str,
+        terms: Terms,
+        timings: Timings,
+        known: Record | Source | None = None,
+        *,
+        on_slow: OnSlow = ignore,
     ) -> Delivered:
         """Fetch a picture or a latent, or validate the `known` one. Return Confirmed if it has not changed.
 
+        `on_slow` is called when the response takes long to begin.
         Raises an OriginError, a SourceError, QueueFull or CodecFailed.
         """
         try:
-            async with self._room:
-                return await self._ask_parent_or_origin(image_id, terms, timings, known)
+            return await self._ask_parent_or_origin(image_id, terms, timings, known, on_slow)
         except OriginRefused as refused:
             refused.is_reusable = self._intake.may_be_reused(image_id, refused)
             raise
 
     async def _ask_parent_or_origin(
-        self, image_id: str, terms: Terms, timings: Timings, known: Record | Source | None
+        self, image_id: str, terms: Terms, timings: Timings, known: Record | Source | None, on_slow: OnSlow
     ) -> Delivered:
         if self._parent is not None:
-            delivered = await self._parent.ask(image_id, terms, timings, known=known)
+            delivered = await self._parent.ask(image_id, terms, timings, known=known, on_slow=on_slow)
             if delivered is not None:
                 return delivered
-        with timings.measure("origin"):
-            fetched = await self._fetch_from_origin(image_id, terms, known)
-        return await self._intake.take(image_id, fetched, timings)
+        async with self._origin.slot(on_slow) as slot:
+            with timings.measure("origin"):
+                fetched = await self._fetch_from_origin(image_id, terms, known, slot)
+            return await self._intake.take(image_id, fetched, timings)
 
-    async def _fetch_from_origin(self, image_id: str, terms: Terms, known: Record | Source | None) -> Fetched:
+    async def _fetch_from_origin(
+        self, image_id: str, terms: Terms, known: Record | Source | None, slot: Slot
+    ) -> Fetched:
         try:
             return await self._origin.fetch(
                 image_id,
@@ -68,6 +72,7 @@ class Upstream:
                 last_modified=_last_modified(known),
                 passed_by=terms.passed_by,
                 client=terms.fields,
+                slot=slot,
             )
         except OriginRefused as refused:
             refused.fields = self._intake.limit_by_redirects(refused.fields)

@@ -27,11 +27,13 @@ STORE_BYTES = 64 * 2**20
 def _every_hit_decodes() -> Iterator[None]:
     """The stories share their photographs: what one of them left in memory would answer another's request.
 
-    And nobody is refused because the machine is slow: how long a decode may wait is the queue's own story.
+    And nobody is refused, or gets a stale picture, because the machine is slow: how long a decode or a validation may
+    take is a story of its own.
     """
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("EDGE_HOT_BYTES", "0")
         patched.setenv("EDGE_QUEUE_WAIT_S", "0")
+        patched.setenv("EDGE_STALE_WAIT_S", "0")
         yield
 
 

@@ -12,12 +12,12 @@ import redis
 from service.errors import StoreUnavailable
 from service.records import heartbeat
 from service.records.heartbeat import Heartbeat
+from service.records.turns import TOGETHER
 from service.settings.edge_settings import read_settings
 from service.store.connection import Connection, Timeouts
 from service.store.embedded import EmbeddedValkey
 from service.store.latent_store import LatentStore, Token
 from service.store.servers import CONNECTIONS
-from service.upstream.upstream import FILES
 from tests.service.held_encodes import held_encodes
 from tests.service.paused import paused
 from tests.service.running_edge import RunningEdge, running_edge
@@ -133,7 +133,9 @@ def test_a_lost_lease_is_not_renewed_any_more_and_the_others_are(
 def _small(session_valkey: EmbeddedValkey, _session_origin: ScriptedOrigin) -> Iterator[RunningEdge]:
     """An edge that refuses each fill that would have to wait, once it knows how long a turn takes."""
     # With a single place in its queue, the codec encodes a few of the pictures. The others are shown from the source.
-    options = {"queue_items": 1, "fetch_wait_s": 1e-6, "hold_off_s": 0, "origin_timeout_s": 60}
+    # A fetch keeps its turn, however long the origin takes.
+    held = {"origin_slow_fetches": 0, "origin_timeout_s": 60}
+    options = {"queue_items": 1, "fetch_wait_s": 1e-6, "hold_off_s": 0, **held}
     with running_edge(read_settings(origin=_session_origin.url, redis_url=session_valkey.url, **options)) as edge:
         yield edge
 
@@ -151,13 +153,13 @@ def small(_small: RunningEdge, origin: ScriptedOrigin, photo: bytes, store: redi
 def all_turns_taken(edge: RunningEdge, origin: ScriptedOrigin, photo: bytes) -> Iterator[None]:
     """As many fills as may be under way wait for the origin during the block. They are answered at its end."""
     gate = threading.Event()
-    replies = [Reply(photo, headers=FRESH, gate=gate) for _ in range(FILES)]
+    replies = [Reply(photo, headers=FRESH, gate=gate) for _ in range(TOGETHER)]
     for number, reply in enumerate(replies):
         origin.script(f"/held-{number}", reply)
 
     async def ask() -> list[httpx.Response]:
         async with httpx.AsyncClient(base_url=edge.url, timeout=120, trust_env=False) as client:
-            return await asyncio.gather(*[client.get(f"/image/held-{number}?res=medium") for number in range(FILES)])
+            return await asyncio.gather(*[client.get(f"/image/held-{number}?res=medium") for number in range(TOGETHER)])
 
     answers: list[httpx.Response] = []
     asking = threading.Thread(target=lambda: answers.extend(asyncio.run(ask())))
@@ -202,11 +204,12 @@ def test_a_crowd_holds_no_more_leases_than_it_fetches_pictures(
 ) -> None:
     """The others wait without a command to the store, and each picture is fetched once."""
     store.flushall()
-    crowd, gate = 2 * FILES, threading.Event()
+    crowd, gate = 2 * TOGETHER, threading.Event()
     replies = [Reply(photo, headers=FRESH, gate=gate) for _ in range(crowd)]
     for number, reply in enumerate(replies):
         origin.script(f"/{number}", reply)
-    settings = read_settings(origin=origin.url, redis_url=session_valkey.url, queue_items=1, origin_timeout_s=60)
+    held = {"origin_slow_fetches": 0, "origin_timeout_s": 60}
+    settings = read_settings(origin=origin.url, redis_url=session_valkey.url, queue_items=1, **held)
     with running_edge(settings) as edge:
 
         async def ask() -> tuple[int, list[httpx.Response]]:
@@ -214,14 +217,14 @@ def test_a_crowd_holds_no_more_leases_than_it_fetches_pictures(
             async with httpx.AsyncClient(base_url=edge.url, timeout=120, limits=limits, trust_env=False) as client:
                 asking = [asyncio.create_task(client.get(f"/image/{n}?res=medium")) for n in range(crowd)]
                 await asyncio.to_thread(edge.arrivals.wait_for, crowd)
-                while sum(reply.arrived.is_set() for reply in replies) < FILES:
+                while sum(reply.arrived.is_set() for reply in replies) < TOGETHER:
                     await client.get("/livez")
                 leases = len(list(store.scan_iter("l:*")))
                 gate.set()
                 return leases, await asyncio.gather(*asking)
 
         leases, answers = asyncio.run(ask())
-        assert (leases, edge.metric("edge_store_errors_total")) == (FILES, 0)
+        assert (leases, edge.metric("edge_store_errors_total")) == (TOGETHER, 0)
         assert {answer.status_code for answer in answers} == {200}
         assert edge.metric("edge_store_errors_total") == 0
     stored = sum("stored" in answer.headers["cache-status"] for answer in answers)

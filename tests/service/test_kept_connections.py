@@ -30,12 +30,19 @@ class Counts:
         self.retries += 1
 
 
-def tell(url: str, story: Callable[[OriginClient], Awaitable[None]], *, timeout_s: float = 20) -> int:
+def tell(
+    url: str,
+    story: Callable[[OriginClient], Awaitable[None]],
+    *,
+    timeout_s: float = 20,
+    connect_timeout_s: float = 20,
+) -> int:
     """Run a story with one client and return how many of its requests were sent again."""
     counts = Counts()
 
     async def told() -> None:
-        client = OriginClient(url, limits=Limits(source_bytes=20_000_000, timeout_s=timeout_s), observer=counts)
+        limits = Limits(source_bytes=20_000_000, timeout_s=timeout_s, connect_timeout_s=connect_timeout_s)
+        client = OriginClient(url, limits=limits, observer=counts)
         try:
             await story(client)
         finally:

@@ -1,4 +1,4 @@
-"""Negative caching: which errors of the origin are cached, for how long, and that they never replace a picture."""
+"""Negative caching: which errors of the origin are cached, for how long, and that they replace no newer picture."""
 
 import asyncio
 import threading

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from service.serving.client_limits import ClientLimits
-from service.serving.open_files import LEAST_CLIENTS, LEAST_FILES, RESERVED_FILES, raise_limit
+from service.serving.open_files import LEAST_CLIENTS, LEAST_FILES, RESERVED_FILES, SLOW_SHARE, raise_limit
 from service.settings.edge_settings import read_settings
 
 
@@ -43,7 +43,7 @@ def test_the_soft_limit_is_raised_to_the_hard_one_and_logged(caplog: pytest.LogC
         (LEAST_FILES, 0, LEAST_CLIENTS),
         (LEAST_FILES, 10, 10),
         (LEAST_FILES, 9999, LEAST_CLIENTS),  # all of a worker's own descriptors stay free
-        (1000, 0, 1000 - RESERVED_FILES),
+        (1000, 0, 1000 - RESERVED_FILES - (1000 - LEAST_FILES) // SLOW_SHARE),
     ],
 )
 def test_the_limit_of_connections_follows_the_limit_of_open_files(files: int, setting: int, most: int) -> None:

@@ -306,19 +306,6 @@ def test_what_the_origin_forbids_is_not_shown(
     assert edge.get("/image/cat").status_code == 503
 
 
-@pytest.mark.parametrize("status", [404, 410, 403])
-def test_what_is_gone_is_not_shown_and_its_latent_is_kept(
-    edge: RunningEdge, origin: ScriptedOrigin, photo: bytes, shelf: Shelf, status: int
-) -> None:
-    origin.script("/cat", Reply(photo, headers=BRIEF), Reply(status=status), Reply(status=304))
-    edge.get("/image/cat")
-    shelf.age(601)
-    encoded = encodes(edge)
-    assert edge.get("/image/cat").status_code == status
-    assert "fwd-status=304" in edge.get("/image/cat").headers["cache-status"]
-    assert encodes(edge) == encoded
-
-
 def test_what_may_no_longer_be_stored_does_not_stand_in_for_an_error(
     edge: RunningEdge, origin: ScriptedOrigin, photo: bytes, shelf: Shelf, store: redis.Redis
 ) -> None:

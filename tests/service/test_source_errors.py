@@ -136,7 +136,8 @@ def test_negative_caching_can_be_turned_off(origin: ScriptedOrigin, session_valk
         ("max-age=600", "", "415=0", 0),
         ("max-age=600", "", "0", 0),
         ("private, max-age=600", "", "415=7", 0),
-        ("no-transform, max-age=600", "", "415=7", 0),
+        ("no-transform, max-age=600", "", "415=7", 7),
+        ("no-transform, no-store, max-age=600", "", "415=7", 0),
     ],
 )
 def test_the_lifetime_of_a_negative_cache_entry(control: str, age: str, ttls: str, expected_s: int) -> None:

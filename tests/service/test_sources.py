@@ -7,8 +7,6 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from threading import Event
 
-import pytest
-
 from service.errors import NotAPicture
 from service.metrics.telemetry import Telemetry
 from service.metrics.timings import Timings
@@ -16,7 +14,6 @@ from service.render.codec_worker import CodecWorker
 from service.render.image_file import ImageLimits
 from service.rules.freshness import FreshnessRules
 from service.rules.response_fields import PassedOn, ResponseFields
-from service.upstream import upstream
 from service.upstream.intake import Intake
 from service.upstream.origin_client import Limits, OriginClient
 from service.upstream.source import ANY_TERMS, Source
@@ -27,8 +24,8 @@ from tests.service.watched_codec import OPTIONS
 
 
 @asynccontextmanager
-async def sources_of(origin: ScriptedOrigin, threads: Executor) -> AsyncIterator[Upstream]:
-    limits = Limits(source_bytes=20_000_000, timeout_s=60)
+async def sources_of(origin: ScriptedOrigin, threads: Executor, *, slots: int = 64) -> AsyncIterator[Upstream]:
+    limits = Limits(source_bytes=20_000_000, timeout_s=60, slots=slots)
     telemetry = Telemetry()
     client = OriginClient(origin.url, limits=limits, observer=telemetry.origin)
     never_asked, rules = CodecWorker(OPTIONS, telemetry), FreshnessRules(default_ttl_s=60)
@@ -63,15 +60,14 @@ def busy(threads: Executor) -> Iterator[None]:
         released.set()
 
 
-def test_the_number_of_files_in_memory_is_limited(origin: ScriptedOrigin, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(upstream, "FILES", 1)
+def test_the_number_of_files_in_memory_is_limited(origin: ScriptedOrigin) -> None:
     for path in ("/first", "/second"):
         origin.script(path, Reply(b"no picture"))
     barrier = Reply(b"no picture")
     origin.script("/barrier", barrier)
 
     async def story(threads: Executor) -> list[str]:
-        async with sources_of(origin, threads) as there, sources_of(origin, threads) as another:
+        async with sources_of(origin, threads, slots=1) as there, sources_of(origin, threads) as another:
             with busy(threads):
                 fetches = [asyncio.create_task(there.fetch(name, ANY_TERMS, Timings())) for name in ("first", "second")]
                 # Started last: when this one is there, the second would be on its way at least.

@@ -204,6 +204,19 @@ def test_a_404_of_the_origin_is_passed_on_by_the_parent(child: RunningEdge, orig
     assert child.metric('edge_parent_requests_total{outcome="refused"}') >= 1
 
 
+def test_a_404_that_the_parent_passes_on_replaces_the_stale_picture_of_the_child(
+    child: RunningEdge, edge: RunningEdge, origin: ScriptedOrigin, photo: bytes
+) -> None:
+    origin.script("/cat", Reply(photo, headers=SAID), Reply(status=404, headers={"Cache-Control": "max-age=60"}))
+    child.get("/image/cat")
+    aged(edge, "cat", 601)
+    aged(child, "cat", 601)
+    first, second = child.get("/image/cat"), child.get("/image/cat")
+    assert first.headers["cache-status"] == "latentedge; fwd=stale; fwd-status=404"
+    assert second.status_code == 404
+    assert second.headers["cache-status"].startswith("latentedge; hit; ttl=")
+
+
 @pytest.mark.parametrize("control", ["no-store", "private"])
 def test_a_parent_passes_on_a_picture_that_it_may_not_store(
     child: RunningEdge, edge: RunningEdge, origin: ScriptedOrigin, photo: bytes, control: str
