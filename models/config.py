@@ -78,7 +78,7 @@ class AutoencoderConfig(_Widths):
     context_reads: int
     """The means of the non-anchor cells are computed from this many first latent channels of the decoded anchors."""
     context_channels: int
-    """Channels before the last layer of the network that computes the means of the non-anchor cells."""
+    """Input channels of the last layer of the network that computes the means of the non-anchor cells."""
 
     @property
     def padded_px(self) -> int:

@@ -107,7 +107,7 @@ class DeviceDecoder:
             latent = DeviceLatent(hyperprior)
             networks = {size_px: DevicePicture(latent, head, size_px) for size_px, head in heads.items()}
             self._inputs = Inputs.zeros(largest, hyper_channels=hyper_channels, channels=channels, device=device)
-            finish_work(device)  # The zeros are written on CUDA's default stream, for which the lanes do not wait.
+            finish_work(device)  # The inputs are zeroed on CUDA's default stream, for which the lanes do not wait.
             self._buckets = Buckets(networks, self._inputs, self._work)
             self._places = [self._place(max(heads)) for _ in range(2)]
 

@@ -50,7 +50,10 @@ class Timetable:
 
     @classmethod
     def of(cls, recipe: Recipe, budget_s: float, *, again: bool) -> Timetable:
-        """Divide `budget_s` by the shares in `recipe`; `again` means a continued training, with a shorter warm-up."""
+        """Return the timetable of `budget_s` seconds, by the fractions in `recipe`.
+
+        `again` says that the run continues from earlier flat weights, with a shorter warm-up.
+        """
         flat_until_s, decay_until_s = recipe.flat_until * budget_s, recipe.decay_until * budget_s
         crops = replace(FLAT, name="decay", perceptual=recipe.perceptual, rounding_strength=recipe.rounding_strength)
         return cls(
