@@ -31,16 +31,17 @@ class Turns:
         self._turn_s = 0.0
         """How long a turn takes, as a moving average; 0 before the end of the first one."""
         self._waiting: deque[asyncio.Future[None]] = deque()
+        self._waiting_again: deque[asyncio.Future[None]] = deque()
 
     def __len__(self) -> int:
         """Return how many fills wait."""
-        return len(self._waiting)
+        return len(self._waiting) + len(self._waiting_again)
 
     @asynccontextmanager
     async def turn(self, *, again: bool = False) -> AsyncIterator[Turn]:
         """Wait for a turn, and hold it until the block ends or `Turn.end`. Raises QueueFull.
 
-        A fill that comes `again` goes first.
+        A fill that comes `again`, after another process's fill of its picture, goes first and is not refused.
         """
         if self._free:
             self._free -= 1
@@ -54,13 +55,14 @@ class Turns:
 
     async def _wait(self, *, again: bool) -> None:
         place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        (self._waiting.appendleft if again else self._waiting.append)(place)
+        queue = self._waiting_again if again else self._waiting
+        queue.append(place)
         self._refuse_the_end()
         try:
             await place
         except asyncio.CancelledError:
-            if place in self._waiting:
-                self._waiting.remove(place)
+            if place in queue:
+                queue.remove(place)
             elif not place.cancelled() and place.exception() is None:  # cancelled after its turn had come
                 self._pass_on()
             raise
@@ -72,15 +74,17 @@ class Turns:
         self._refuse_the_end()
 
     def _pass_on(self) -> None:
-        while self._waiting:
-            place = self._waiting.popleft()
+        while len(self):
+            place = (self._waiting_again or self._waiting).popleft()
             if not place.done():
                 place.set_result(None)
                 return
         self._free += 1
 
     def _refuse_the_end(self) -> None:
-        while self._wait_s and (wait_s := len(self._waiting) * self._turn_s / self._together) > self._wait_s:
+        if not self._wait_s:
+            return
+        while self._waiting and (wait_s := len(self) * self._turn_s / self._together) > self._wait_s:
             place = self._waiting.pop()
             if not place.done():
                 place.set_exception(QueueFull(f"the expected wait for a fill is {wait_s:.1f} s"))

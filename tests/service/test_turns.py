@@ -49,16 +49,17 @@ def test_fills_wait_in_order_and_those_that_come_again_go_first() -> None:
         fills = Fills(2)
         for name in ("a", "b", "c", "d"):
             await fills.start(name)
-        await fills.start("e", again=True)
+        for name in ("e", "f"):
+            await fills.start(name, again=True)
         assert fills.begun == ["a", "b"]
-        for name in ("a", "b", "e", "c", "d"):
+        for name in ("a", "b", "e", "f", "c", "d"):
             await fills.end(name)
-        assert fills.begun == ["a", "b", "e", "c", "d"]
-        await fills.start("f")
+        assert fills.begun == ["a", "b", "e", "f", "c", "d"]
         await fills.start("g")
-        assert fills.begun[-2:] == ["f", "g"], "a turn was lost"
-        await fills.end("f")
+        await fills.start("h")
+        assert fills.begun[-2:] == ["g", "h"], "a turn was lost"
         await fills.end("g")
+        await fills.end("h")
 
     story(scenario)
 
@@ -109,6 +110,22 @@ def test_the_end_of_the_queue_is_refused_when_turns_take_longer_than_before() ->
         for number in range(1, 7):
             await fills.end(str(number))
         assert fills.begun == [str(number) for number in range(7)]
+
+    story(scenario)
+
+
+def test_a_fill_that_comes_again_is_not_refused() -> None:
+    async def scenario() -> None:
+        fills = Fills(1, wait_s=1)
+        await fills.start("first")
+        again, new = [await fills.start(str(number), again=True) for number in range(3)], await fills.start("new")
+        fills.now_s += 2
+        await fills.end("first")
+        assert new.done()
+        assert isinstance(new.exception(), QueueFull)
+        for number in range(3):
+            await fills.end(str(number))
+        await asyncio.gather(*again)
 
     story(scenario)
 
