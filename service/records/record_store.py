@@ -245,14 +245,15 @@ class RecordStore:
         if selecting_names(record.passed.vary) != lookup.names:
             return await self.put(record, grant)  # RFC 9111 3.2: a 304 with a new Vary changes the record's key
         with suppress(StoreUnavailable, RecordError):
-            if await self._replace(known, record, known.value):
+            if await self._replace(known, record, known.value, grant.token):
                 return lookup
             # A search may have stored a better latent of the same picture meanwhile.
             value = await self._store.get(lookup.key)
             if value is None or is_negative_entry(value):
                 return None
             now = unpack(value, lookup.key)
-            if has_better_latent(now, known.record) and await self._replace(known, with_latent(record, now), value):
+            better = with_latent(record, now)
+            if has_better_latent(now, known.record) and await self._replace(known, better, value, grant.token):
                 return lookup
         return None
 
@@ -261,10 +262,14 @@ class RecordStore:
         with suppress(StoreUnavailable):
             await self._store.remove(known.lookup.key, known.value)
 
-    async def _replace(self, known: Found, record: Record, value: bytes) -> bool:
+    async def _replace(self, known: Found, record: Record, value: bytes, token: Token) -> bool:
         lookup, ttl_s = known.lookup, self._expiry_s(record)
         beside = _beside(lookup, lookup)
         packed = pack(record, lookup.key)
+        if beside is None:
+            # A soft purge by id may leave a stale record as it is, but it ends the lease. A vary rule it changes.
+            same = Beside(lookup.key, was=value, becomes=b"")
+            return await self._store.put(lookup.key, packed, ttl_s=ttl_s, under=token, beside=same)
         return await self._store.replace(lookup.key, packed, instead_of=value, ttl_s=ttl_s, beside=beside)
 
     async def _holds(self, grant: Grant) -> bool:

@@ -237,6 +237,21 @@ class TestARace:
             old.gate.set()
         assert told(edge.get("/image/cat")) == MISS
 
+    @pytest.mark.parametrize("order", WAYS)
+    def test_a_validation_from_before_a_soft_purge_does_not_undo_it(
+        self, edge: RunningEdge, origin: ScriptedOrigin, photo: bytes, shelf: Shelf, order: dict[str, object]
+    ) -> None:
+        old = Reply(status=304, gate=threading.Event())
+        origin.script("/cat", Reply(photo, headers=CATS), old, Reply(status=304))
+        edge.get("/image/cat")
+        shelf.age(601)
+        with asked_of(edge, "/image/cat"):
+            assert old.arrived.wait(LIMIT_S)
+            purge(edge, **order, soft=True)
+            assert old.gate is not None
+            old.gate.set()
+        assert told(edge.get("/image/cat")) == VALIDATED
+
     @pytest.mark.parametrize("order", [{"id": "cat"}, {"id": "cat", "soft": True}])
     def test_a_request_after_the_purge_does_not_wait_for_a_fetch_from_before_it(
         self, edge: RunningEdge, origin: ScriptedOrigin, photo: bytes, order: dict[str, object]
