@@ -164,7 +164,7 @@ class DecoderClient:
                 answer: Answer = await future
         except TimeoutError:
             self._note_timeout()
-            raise DecoderAway("the decoder process did not answer a request before its deadline") from None
+            raise DecoderAway("the decoder process did not answer a request in time") from None
         finally:
             del self._pending[number]
             if future.cancelled():

@@ -70,7 +70,7 @@ def find_photographs(folder: Path) -> PhotoFolder:
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in MEDIA_TYPES and path.is_file())
     names = tuple(str(path.relative_to(folder)) for path in files)
     if not names:
-        raise CommandFailure(f"latentedge: {folder} has no picture files ({', '.join(sorted(MEDIA_TYPES))})")
+        raise CommandFailure(f"latentedge: there are no pictures in {folder} ({', '.join(sorted(MEDIA_TYPES))})")
     return PhotoFolder(
         folder, names=names, featured=names[:SHEET_PICTURES], sentence=f"{len(names)} pictures of {folder}"
     )
