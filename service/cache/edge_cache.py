@@ -138,7 +138,7 @@ class EdgeCache:
             raise CodecFailed("the bitstream that the fill has just stored cannot be decoded") from error
 
     async def _answer_refused(self, refused: QueueFull, asked: Asked, timings: Timings) -> Answer:
-        """Show a stale picture whose validation was refused, as after an error of the origin (RFC 5861 4)."""
+        """Answer with the stale picture whose validation a full queue refused (RFC 5861 4), or raise `refused`."""
         match await self._states.look(asked, may_validate=False):
             case Fresh(found):
                 return await self._answer_fresh(found, asked, timings)

@@ -181,7 +181,7 @@ class Filler:
             return await self._validate(work, work.known)
 
     async def _ask_upstream(self, work: Work, known: Record | None = None) -> Delivered:
-        # A fetch that waits for its response, and an encode, wait in queues of their own.
+        # End the fill's turn when the origin is slow, or has answered: waiting for it, and encodes, have other limits.
         end_turn = work.lease.end_turn
         delivered = await self._upstream.ask(work.lookup.image_id, work.terms, work.timings, known, on_slow=end_turn)
         end_turn()

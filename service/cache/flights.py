@@ -161,7 +161,7 @@ class Flights:
         return landed if self._takes(landed.value.result, asked) else await self._fills.run(key, fly)
 
     def _takes(self, result: FillResult, asked: Asked) -> bool:
-        """Return whether a request is answered with a result that may be preliminary."""
+        """Return whether this result can answer the request, although it may be preliminary."""
         match result:
             case Preview():
                 return self._takes_preview(asked)

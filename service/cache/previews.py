@@ -123,7 +123,7 @@ class Previews:
 
 
 def _supersedes(error: EdgeError) -> bool:
-    """Return whether the most recent response is this error, for the other requests too (RFC 9111 4)."""
+    """Return whether this error replaces the preview for all requests, as the most recent response (RFC 9111 4)."""
     if isinstance(error, OriginRefused):
         return error.is_final and (error.is_reusable or error.says_gone)
     return isinstance(error, SourceError) and error.is_reusable

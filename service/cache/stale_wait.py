@@ -1,4 +1,4 @@
-"""Serve a stale picture while its validation takes long: after EDGE_STALE_WAIT_S, if it may stand in for an error."""
+"""Serve a stale picture while its validation takes longer than EDGE_STALE_WAIT_S, if stale-if-error allows that."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ ShowStale = Callable[[StaleInstead], None]
 
 @dataclass(frozen=True, slots=True)
 class StaleRules:
-    """How stale pictures are served while the origin fails."""
+    """The rules for serving stale pictures while the origin fails or is slow."""
 
     hold_off: HoldOff
     wait_s: float
-    """How long requests wait for a validation; 0: until it ends."""
+    """The longest time in seconds that requests wait for a validation; 0 means until it ends."""
 
 
 class StaleWait:
-    """The time for which the requests of one fill wait, from its beginning; 0: until it ends."""
+    """Shows the stale picture to the requests of one fill `wait_s` seconds after the fill began; never if that is 0."""
 
     def __init__(self, wait_s: float, show: ShowStale, *, now: Callable[[], float]) -> None:
         self._wait_s = wait_s
@@ -36,7 +36,7 @@ class StaleWait:
         self._timer: asyncio.TimerHandle | None = None
         self._is_over = False
         self.has_shown = False
-        """Whether a stale picture was shown."""
+        """Whether the stale picture was shown to the waiting requests."""
 
     def __enter__(self) -> Self:
         if self._wait_s:
@@ -48,7 +48,7 @@ class StaleWait:
             self._timer.cancel()
 
     def note(self, work: Work) -> None:
-        """Note what the store holds now. It is shown at once if the time is over."""
+        """Note the state of the fill, with its stale record. Show that record at once if `wait_s` has passed."""
         self._work = work
         if self._is_over:
             self._show_stale()

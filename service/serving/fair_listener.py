@@ -19,9 +19,9 @@ from service.serving.clients import Clients
 YIELD_S = 0.005
 """Seconds for which a worker lets its peers accept first (assumed): longer than one turn of a busy event loop."""
 QUIET_S = 0.2
-"""How long no connection must come before a listener that drains is closed (assumed): the round trip of a handshake."""
+"""Seconds without a new connection after which a draining listener is closed (assumed: the time of a handshake)."""
 LONGEST_DRAIN_S = 2.0
-"""How long a listener drains at most (assumed): without `refuse_new`, or with peers, new connections never cease."""
+"""The longest time in seconds to drain a listener (assumed): without `refuse_new`, clients may connect for ever."""
 TICK_S = 0.25
 """Seconds between two updates of the number of connections that a worker publishes."""
 _GONE = (BlockingIOError, InterruptedError, ConnectionAbortedError)
@@ -88,7 +88,7 @@ class FairListener:
         self._loop.add_reader(self._socket, self._accept_or_yield)
 
     async def drain(self) -> None:
-        """Accept the connections that wait, until none has come for QUIET_S. Then accept no more."""
+        """Accept the connections in the backlog until none has come for QUIET_S, but for at most LONGEST_DRAIN_S."""
         self._drains, now_s = True, self._loop.time()
         self._accepted_s, ends_s = now_s, now_s + LONGEST_DRAIN_S
         while now_s < (quiet_s := min(self._accepted_s + QUIET_S, ends_s)):
@@ -161,7 +161,7 @@ class FairListener:
         self._accept()
 
     def _accept(self) -> bool:
-        """Accept one connection. Return whether there was one."""
+        """Accept one connection, and return whether a connection was accepted."""
         if wait_s := self._clients.wait_for_room_s(opening=self._unopened):
             self._pause(wait_s)
             return False

@@ -1,6 +1,6 @@
-"""Judge by its heartbeats whether a process hangs. No clock; one file of Linux is read.
+"""Judge by its heartbeats whether a process hangs. No clock; reads only Linux's /proc/PID/schedstat.
 
-A process that hangs lives on for the kernel, but its clients wait. So each process sends a beat twice a second: from a
+To the kernel, a process that hangs is alive, but its clients wait. So each process sends a beat twice a second: from a
 thread while it starts, and from its event loop once it serves. The supervisor checks all processes twice a second.
 
 Silence counts only while the supervisor runs and the process does not wait for a CPU. So neither a suspended machine
@@ -14,20 +14,20 @@ from pathlib import Path
 
 BEAT_S = 0.5
 START_LIMIT_S = 30.0
-"""Longest silence of a process that starts (assumed): one import may hold the interpreter for seconds."""
+"""The longest silence in seconds of a process that starts (assumed): an import may block its threads for seconds."""
 LONGEST_STEP_S = 1.0
-"""What counts at most between two checks: twice their distance. A longer gap is a pause of the supervisor itself."""
+"""The most seconds of silence counted between two checks: twice their interval. After more, the supervisor slept."""
 
 
 class Phase(Enum):
-    """What a beat says about its process. The value is what is sent."""
+    """The state of a process that its beats report. The value is the byte that is sent."""
 
     STARTING = b"s"
     SERVING = b"."
 
 
 class Silence:
-    """How long one process has been silent."""
+    """Measures for how long one process has sent no beat."""
 
     def __init__(self, *, limit_s: float, now_s: float) -> None:
         """`limit_s` is the longest silence of a process that serves; 0 means no limit."""
@@ -44,11 +44,11 @@ class Silence:
         return self._phase is Phase.SERVING
 
     def note_beat(self, phase: Phase) -> None:
-        """Record a beat since the last check."""
+        """Record that a beat has arrived since the last check."""
         self._phase, self._has_beaten = phase, True
 
     def check(self, *, now_s: float, starved_s: float) -> bool:
-        """Return whether the process hangs. `starved_s` is for how long it has waited for a CPU since its start."""
+        """Return whether the process hangs. `starved_s` is the total time for which it has waited for a CPU."""
         step_s = min(now_s - self._checked_s, LONGEST_STEP_S) - (starved_s - self._starved_s)
         self._checked_s, self._starved_s = now_s, starved_s
         self.silent_s = 0.0 if self._has_beaten else self.silent_s + max(0.0, step_s)
@@ -58,7 +58,7 @@ class Silence:
 
 
 def starved_s(pid: int) -> float:
-    """Return for how long the main thread of a process has waited for a CPU in all, or 0 where Linux does not say."""
+    """Return the total seconds for which a process's main thread has waited for a CPU, or 0 if they are unknown."""
     try:
         # The fields are the time on a CPU, the time of waiting for one (both in ns), and the number of time slices.
         return int(Path(f"/proc/{pid}/schedstat").read_text(encoding="ascii").split()[1]) / 1e9

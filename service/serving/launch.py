@@ -49,7 +49,7 @@ def run(settings: Settings, *, host: str, port: int, workers: int = 1) -> None:
     Raises CannotListen, TooFewFiles, SettingsError or StoreUnavailable if it cannot start.
     """
     log_to(sys.stderr, level=settings.log_level)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # from a terminal or a log rotation; several workers replace theirs
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # sent by a terminal or a log rotation; `Workers` handles it instead
     signal.signal(signal.SIGTERM, _leave)  # uvicorn raises SIGTERM again at its end, but the ExitStack must be closed
     with ExitStack() as closing:
         pictures = closing.enter_context(bind(host, port))

@@ -17,7 +17,7 @@ files and the pipes of child processes.
 LEAST_CLIENTS = 64  # assumed: with fewer, the kept connections of one load balancer would fill a worker
 LEAST_FILES = RESERVED_FILES + LEAST_CLIENTS
 SLOW_SHARE = 8
-"""Connections to a slow origin may take one in so many of the files above LEAST_FILES, to a parent as many. Assumed."""
+"""A slow origin, or a slow parent, may use one in SLOW_SHARE of the open files above LEAST_FILES (assumed)."""
 
 
 def raise_limit() -> None:
@@ -37,7 +37,7 @@ def raise_limit() -> None:
 
 
 def room_for_slow_fetches(most: int) -> int:
-    """Return how many connections to a slow origin there may be besides the reserved ones: at most `most`."""
+    """Return how many connections to a slow origin may be opened beyond the reserved ones, at most `most`."""
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return most if files == resource.RLIM_INFINITY else min(most, max(files - LEAST_FILES, 0) // SLOW_SHARE)
 
@@ -45,7 +45,7 @@ def room_for_slow_fetches(most: int) -> int:
 def room_for_connections(*, upstream_files: int) -> int:
     """Return how many client connections fit into this process's limit of open files; 0 if there is no limit.
 
-    `upstream_files` are for connections to the origin and the parent besides the reserved ones.
+    `upstream_files` is the number of files for connections to the origin and the parent beyond RESERVED_FILES.
     """
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return 0 if files == resource.RLIM_INFINITY else max(files - RESERVED_FILES - upstream_files, 1)

@@ -1,4 +1,4 @@
-"""Replace workers one by one: a successor serves before its predecessor leaves. No step waits.
+"""Replace workers one by one: each new worker serves before the old one stops. No step blocks.
 
 The supervisor takes a step twice a second, and checks all processes between two steps.
 """
@@ -16,11 +16,11 @@ from service.serving.supervision import Supervision
 from service.serving.watched_process import WatchedProcess
 
 LEAVE_S = 10.0
-"""How long a worker may take to close after its time limit (assumed)."""
+"""Seconds after EDGE_DRAIN_S until a worker that was told to stop is killed (assumed)."""
 
 
 class Replacement:
-    """The workers that are to be replaced, the next successor, and the workers that are leaving."""
+    """The workers to be replaced, the new worker that starts, and the old workers that finish their requests."""
 
     def __init__(
         self, start: Callable[[], WatchedProcess], *, rules: Supervision, on_death: Callable[[int], object]
@@ -31,27 +31,27 @@ class Replacement:
         self._outdated: list[Process] = []
         self._successor: WatchedProcess | None = None
         self._leaving: dict[WatchedProcess, float] = {}
-        """By when each of them must have ended, by the monotonic clock."""
+        """The workers that were told to stop, and the monotonic time after which each is killed."""
 
     @property
     def processes(self) -> list[WatchedProcess]:
-        """The processes that serve beside the workers."""
+        """The processes that serve pictures although they are not in the list of workers: old ones, and a new one."""
         return [*self._leaving, *([self._successor] if self._successor else [])]
 
     def begin(self, workers: Sequence[Process]) -> None:
-        """Replace all these workers."""
+        """Replace these workers one by one, in the following calls of `advance`."""
         self._outdated = [*workers]
 
     def retire(self, worker: Process) -> None:
-        """Let one worker finish its requests and end."""
+        """Tell one worker to finish its requests and end."""
         assert isinstance(worker, WatchedProcess), "created by the supervisor"
         worker.send(END)
         self._leaving[worker] = time.monotonic() + self._most_s
 
     def advance(self, workers: list[Process]) -> None:
-        """Take the next step, and put a successor that serves in the place of its predecessor."""
+        """Take the next step: start a new worker, or if it serves, put it in the place of an old one in `workers`."""
         self._end_leaving()
-        self._outdated = [worker for worker in self._outdated if worker in workers]  # the others have died
+        self._outdated = [worker for worker in self._outdated if worker in workers]  # without those that have died
         if self._successor is not None:
             self._advance(self._successor, workers)
         elif self._outdated:
@@ -65,7 +65,7 @@ class Replacement:
         elif successor.is_serving:
             self._successor = None
             old = self._outdated.pop(0) if self._outdated else None
-            if old is None:  # all have died meanwhile, and others have been started
+            if old is None:  # all old workers have died meanwhile, and were started again
                 self.retire(successor)
                 return
             workers[workers.index(old)] = successor

@@ -1,4 +1,4 @@
-"""What a supervisor needs to know of an edge's processes. Values only."""
+"""The configuration of an edge's processes for their supervisor. Values only."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from service.settings.edge_settings import Settings
 
 @dataclass(frozen=True)
 class Listening:
-    """The configuration of a server, and the sockets on which it listens."""
+    """The configuration of a server, the sockets on which it listens, and the back-off of its restarts."""
 
     config: Config
     sockets: Sequence[socket.socket]
@@ -25,7 +25,7 @@ class Listening:
 
 @dataclass(frozen=True, slots=True)
 class Supervision:
-    """The rules by which processes run and end. A time of 0 means no limit, or no delay."""
+    """The rules by which processes run and end. A `hung_s` of 0 means no limit."""
 
     limits: ClientLimits
     hung_s: float
@@ -34,7 +34,7 @@ class Supervision:
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        """Return the rules that the settings name."""
+        """Return the rules from the settings."""
         return cls(
             limits=ClientLimits.of(settings),
             hung_s=settings.hung_s,

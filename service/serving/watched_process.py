@@ -16,14 +16,14 @@ from service.serving.heartbeat import BEAT_S, Phase, Silence, starved_s
 from service.serving.http_server import HttpServer
 from service.serving.supervision import Supervision
 
-KILL_S = 1.0  # assumed: a killed process ends at once, unless it waits for a disk
+KILL_S = 1.0  # longest wait for a killed process (assumed): it ends at once, unless it waits for a disk
 
 
 class WatchedProcess(Process):
     """A child process that sends heartbeats over uvicorn's pipe, in place of answers to pings.
 
-    A ping waits for its answer, and the other processes would wait too. uvicorn answers it from a thread, so an event
-    loop that hangs goes unnoticed.
+    A supervisor that sends pings, as uvicorn's does, blocks until each is answered. uvicorn also answers from a thread,
+    so that an event loop that hangs goes unnoticed.
     """
 
     def __init__(self, config: Config, sockets: list[socket.socket], *, rules: Supervision) -> None:
@@ -32,20 +32,20 @@ class WatchedProcess(Process):
         self.started_s = time.monotonic()
         self._silence = Silence(limit_s=rules.hung_s, now_s=self.started_s)
         for end in (self.parent_conn, self.child_conn):
-            os.set_blocking(end.fileno(), False)  # a supervisor that is stopped reads nothing; it must stop no worker
+            os.set_blocking(end.fileno(), False)  # so that no worker blocks if a stopped supervisor reads no beats
 
-    # In the child.
+    # The methods of the child process.
 
     @property
     def server(self) -> HttpServer:
-        """The server of this process. Only the child uses it."""
+        """The HTTP server of this process. Only the child process may use this property."""
         if self._server is None:
             self._server = HttpServer(self.config, self._limits, on_turn=lambda: self._beat(Phase.SERVING))
         assert isinstance(self._server, HttpServer), "created above"
         return self._server
 
     def target(self, sockets: list[socket.socket] | None = None) -> None:
-        """Run the server. A hang-up, which a terminal or a log rotation sends to every process, ends nothing."""
+        """Run the server, and ignore SIGHUP, which a terminal or a log rotation sends to every process."""
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         server = self.server
         threading.Thread(target=self._beat_until_started, args=(server,), name="start", daemon=True).start()
@@ -57,13 +57,13 @@ class WatchedProcess(Process):
             time.sleep(BEAT_S)
 
     def _beat(self, phase: Phase) -> None:
-        with suppress(OSError):  # nobody has read for minutes, or the supervisor is gone
+        with suppress(OSError):  # the pipe is full, because the supervisor reads nothing, or the supervisor has ended
             os.write(self.child_conn.fileno(), phase.value)
 
-    # In the supervisor.
+    # The methods of the supervisor.
 
     def fault(self, now_s: float) -> str:
-        """Return what is wrong with the process, as the rest of a sentence, or an empty text. Does not wait."""
+        """Return the fault of the process as a predicate, such as "died", or an empty text. Does not wait."""
         if self.pid is None or not self.process.is_alive():
             return "died"
         self._read_beats()
@@ -83,11 +83,11 @@ class WatchedProcess(Process):
             os.kill(self.pid, number)
 
     def end(self) -> None:
-        """Kill the process, if it has not died. A process that the kernel cannot end yet is not waited for."""
+        """Kill the process if it has not died, and wait at most KILL_S for its end."""
         self.kill()
         self.process.join(KILL_S)
 
     def _read_beats(self) -> None:
-        with suppress(OSError):  # nothing to read, or closed by `kill`
+        with suppress(OSError):  # the pipe is empty, or `kill` has closed it
             while beats := os.read(self.parent_conn.fileno(), 4096):
                 self._silence.note_beat(Phase(beats[-1:]))

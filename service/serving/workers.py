@@ -62,7 +62,7 @@ class Workers(Multiprocess):
         self.processes = [self._start(self._pictures) for _ in range(self.processes_num)]
 
     def keep_subprocess_alive(self) -> None:
-        """Restart processes that have died or hang. All are checked side by side: no check waits."""
+        """Restart processes that have died or hang, and take the next step of a replacement. No check waits."""
         self._keep_alive(self.processes, [self._pictures] * len(self.processes))
         self._keep_alive(self._beside_processes, self._beside)
         self._replacement.advance(self.processes)
@@ -77,13 +77,13 @@ class Workers(Multiprocess):
         self.processes.append(self._start(self._pictures))
 
     def handle_ttou(self) -> None:
-        """Let one worker leave. uvicorn's own method would wait for it, and check no other process meanwhile."""
+        """Stop one worker after SIGTTOU. uvicorn's method would wait for its end, and check no other process."""
         if self.processes_num > 1:
             self.processes_num -= 1
             self._replacement.retire(self.processes.pop())
 
     def terminate_all(self) -> None:
-        """Let the workers drain. After the delay, refuse new connections, so that those which wait can be accepted."""
+        """Tell the workers to shut down. After the delay, refuse new connections; those in the backlog are accepted."""
         self._send(signal.SIGTERM)
         self._wait_for_delay()
         for listening in self.sockets:
@@ -93,7 +93,7 @@ class Workers(Multiprocess):
         self._send(END)
 
     def join_all(self) -> None:
-        """Wait until the workers have ended, then end the processes beside them, which they needed until then."""
+        """Wait until the workers have ended, then end the decoder and admin processes, which the workers needed."""
         self._join(self._serving, within_s=self._rules.drain_s + STOP_S)
         for process in self._beside_processes:
             _watched(process).send(END)
@@ -103,7 +103,7 @@ class Workers(Multiprocess):
 
     @property
     def _serving(self) -> list[Process]:
-        """All processes that serve pictures."""
+        """All processes that serve pictures, including old and new workers during a replacement."""
         return [*self.processes, *self._replacement.processes]
 
     def _start(self, listening: Listening) -> WatchedProcess:
@@ -123,13 +123,13 @@ class Workers(Multiprocess):
             time.sleep(POLL_S)
 
     def _join(self, processes: Sequence[Process], *, within_s: float) -> None:
-        """Wait for processes to end. Kill those that do not: one that hangs would keep the edge for ever."""
+        """Wait until the processes have ended, and kill each that is still alive after `within_s` seconds."""
         ends_s = time.monotonic() + within_s
         for process in processes:
             process.process.join(max(0.0, ends_s - time.monotonic()))
             if process.exitcode is None:
                 logging.getLogger(__name__).error("process %s has not ended in time; it is killed", process.pid)
-            process.kill()  # no effect if it has ended
+            process.kill()  # has no effect if the process has ended
             process.process.join()
 
     def _keep_alive(self, processes: list[Process], listenings: Sequence[Listening]) -> None:
