@@ -367,9 +367,9 @@ class Settings(BaseSettings):
     origin_slow_fetches: int = _setting(
         512,
         "fetches",
-        "Maximum number of further fetches that have waited for a response for more than 0.25 s. Beyond it, such a "
-        "fetch is refused with 503 as soon as others wait for its place. The limit of open files can lower it. 0: a "
-        "fetch keeps its place while it waits.",
+        "Maximum number of further fetches that have waited for more than 0.25 s, for a response or a file of at most "
+        "256 KiB. Beyond it, such a fetch is refused with 503 as soon as others wait for its place. The limit of open "
+        "files can lower it. 0: a fetch keeps its place while it waits.",
         ge=0,
         le=65_536,
     )

@@ -2,10 +2,10 @@
 
 queue   waits for a slot; refused if the queue is full, or after a time
 slot    sends a request, reads the response, prepares the file
-slow    has waited SLOW_S for a response to begin, and has given its slot back; it takes one again, before the queue,
-        when the response begins; refused if there are too many such fetches and others wait for a slot
+slow    has waited SLOW_AFTER_S for a response to begin, or for a small file, and has given its slot back; it takes one
+        again, before the queue, when the wait ends; refused if there are too many such fetches and others want a slot
 
-The number of slots bounds the files in memory. A slow fetch holds no file, only a connection.
+The number of slots bounds the large files in memory. A slow fetch holds a connection, and at most a small file.
 """
 
 from __future__ import annotations
@@ -123,8 +123,8 @@ class Slot:
         self.is_slow = False
 
     @asynccontextmanager
-    async def awaiting_response(self) -> AsyncIterator[None]:
-        """Give the slot back if the block, in which a response is to begin, takes long. Raises OriginBusy."""
+    async def waiting(self) -> AsyncIterator[None]:
+        """Give the slot back if the block, which waits for the server, takes long. Raises OriginBusy."""
         refusal = asyncio.timeout(None)
         try:
             async with refusal:

@@ -15,7 +15,7 @@ from service.store.embedded import EmbeddedValkey
 from service.upstream.origin_client import OriginClient
 from tests.service.held_encodes import held_encodes
 from tests.service.running_edge import LATENT_TOKEN, RunningEdge, running_edge
-from tests.service.scripted_origin import Reply, ScriptedOrigin
+from tests.service.scripted_origin import Reply, ScriptedOrigin, wire
 from tests.service.stored import afresh
 from tests.service.test_kept_connections import tell
 from tests.service.test_lease import asked_of
@@ -65,6 +65,25 @@ class TestSlots:
                 assert not any(answers)
             finally:
                 released(*replies)
+        assert [answer.status_code for (answer,) in answers] == [200] * HANGING
+
+    def test_pictures_that_come_in_drips_keep_no_other_waiting(
+        self, session_valkey: EmbeddedValkey, origin: ScriptedOrigin, photo: bytes
+    ) -> None:
+        begun = wire(photo, cache_control="max-age=600")
+        drips = [Reply(raw=begun[:-1], later=(begun[-1:],)) for _ in range(HANGING)]
+        for number, drip in enumerate(drips):
+            origin.script(f"/{number}", drip)
+        origin.script("/good", Reply(photo, headers=BRIEF))
+        with edge_of(origin, session_valkey, origin_timeout_s=LIMIT_S) as edge, ExitStack() as asking:
+            answers = [asking.enter_context(asked_of(edge, f"/image/{number}")) for number in range(HANGING)]
+            try:
+                assert all(drip.arrived.wait(LIMIT_S) for drip in drips), "some were not even asked for"
+                assert told(edge.get("/image/good")) == "latentedge; fwd=uri-miss; stored"
+                assert not any(answers)
+            finally:
+                for drip in drips:
+                    drip.permits.release()
         assert [answer.status_code for (answer,) in answers] == [200] * HANGING
 
     def test_one_picture_that_hangs_too_many_is_refused_if_another_waits(

@@ -43,7 +43,7 @@ class Fetch:
     async def _run(self) -> None:
         slot = await self._slots.take()
         try:
-            async with slot.awaiting_response():
+            async with slot.waiting():
                 self.begun.set()
                 await self.response.wait()
             await slot.resume()
