@@ -24,7 +24,6 @@ from models.device.decoder import DeviceDecoder
 from models.head_choice import choose_heads, head_name
 from models.latent_codec import LatentCodec, PictureShapeError, QualityError, Symbols
 from models.layers import set_precision
-from models.perceptual import Original
 from models.picture_array import Pixels
 from models.pixels import lanczos_half, to_pixels, to_tensor
 from models.rate_control import highest_quality, quality_of_score
@@ -144,6 +143,8 @@ class Codec(LatentCodec):
 
     def _readers(self, pictures: Sequence[Pixels], readers: Readers) -> tuple[Reader, ...]:
         """Return a `Reader` for each head that `readers` names: the head, its reference pictures and its weight."""
+        from models.perceptual import Original  # its formula brings scipy, a tenth of a worker's start
+
         high = Original(torch.cat([to_tensor(pixels, self.device) for pixels in pictures]))
         medium = Original(torch.cat([to_tensor(lanczos_half(pixels), self.device) for pixels in pictures]))
         return tuple(

@@ -62,7 +62,7 @@ def create_admin_app(settings: Settings, *, workers: Path) -> FastAPI:
             codec=lambda: ready_worker(workers),
             leaving=lambda: False,  # a worker that shuts down removes its ready mark, which makes /readyz answer 503
         )
-        gc.freeze()  # exempt the objects created at start-up from garbage collection, as in `service.serving.edge_app`
+        gc.freeze()  # exempt the objects created at start-up from garbage collection, as in `frozen_start`
         yield {CLIENT_COUNTS: telemetry.clients}
         await connection.close()
 

@@ -5,7 +5,6 @@ It runs as an ASGI application without routes, so that the supervisor starts, ch
 
 from __future__ import annotations
 
-import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -16,6 +15,7 @@ from service.metrics.telemetry import Telemetry
 from service.render.codec_options import WorkerOptions, waiting_messages
 from service.render.codec_worker import CodecWorker
 from service.render.picture_codec import CodecNames
+from service.serving.frozen_start import frozen_start
 from service.settings.edge_settings import Settings
 
 
@@ -25,8 +25,8 @@ def create_decoder_app(settings: Settings, *, address: str) -> Starlette:
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         decoder = Decoder(WorkerOptions.of(settings), address=address)
-        await decoder.start()
-        gc.freeze()  # exempt the objects of the start from garbage collection, as in `service.serving.edge_app`
+        with frozen_start():
+            await decoder.start()
         yield
         await decoder.close()
 

