@@ -93,6 +93,10 @@ class CannotListen(EdgeError):
     """The server cannot bind its address and port."""
 
 
+class NoTemporaryFolder(EdgeError):
+    """No folder can be written to, and the edge needs one for its store or between its processes."""
+
+
 class TooFewFiles(EdgeError):
     """The hard limit of open files (`ulimit -Hn`) is below what a worker needs."""
 

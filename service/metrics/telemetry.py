@@ -22,6 +22,7 @@ from prometheus_client import (
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 from service.metrics.counts import ClientCounts, RenditionCounts, RequestCounts, StageCounts, UpstreamCounts
+from service.metrics.figure_files import share_figures
 from service.metrics.outcomes import Outcome, ReencodeOutcome, RefinementOutcome
 from service.metrics.timings import Timings
 from service.reason import NOT_ENCODED, Reason
@@ -63,6 +64,8 @@ class Telemetry:
     """All metrics of one process. It implements the Observer protocols by which other packages report events."""
 
     def __init__(self) -> None:
+        if os.environ.get(MULTIPROCESS_VARIABLE):
+            share_figures()
         disable_created_metrics()  # type: ignore[no-untyped-call]  # a _created series for each one would double them
         registry = self._registry = CollectorRegistry()
         self._requests = RequestCounts(
