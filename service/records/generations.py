@@ -12,7 +12,9 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from service.errors import StoreUnavailable
+from service.records.last_known import LastKnown
 from service.records.purge_table import HARD, ONE, PurgeTable, field_of
+from service.records.record import KEY_PREFIX
 from service.store.generation_store import GenerationStore
 
 REFRESH_S = 1.0
@@ -23,9 +25,15 @@ RETRY_S = 1.0  # the pause before a failed subscription is retried (assumed); me
 class Generations:
     """The table of purges of one origin, which all edges with the same store share."""
 
-    def __init__(self, store: GenerationStore, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, store: GenerationStore, last_known: LastKnown, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Purges by id that are heard of end the records of `last_known`."""
         self._store = store
+        self._last_known = last_known
         self._clock = clock
+        self._heard = 0
+        """The latest generation that was heard of."""
         self._known = PurgeTable()
         self._good_until_s = float("-inf")
         self._refreshing = asyncio.Lock()
@@ -51,9 +59,13 @@ class Generations:
                     await self.read()
         return self._known
 
+    def last_read(self) -> PurgeTable | None:
+        """Return the purges as they were read last, or None if a later one was heard of. Asks nothing."""
+        return self._known if self._known.latest and self._known.latest >= self._heard else None
+
     async def read(self) -> PurgeTable:
         """Read the table of purges from the store, and return it. Raises StoreUnavailable."""
-        asked_s = self._clock()
+        asked_s, heard = self._clock(), self._heard
         latest = await self._store.latest()
         if latest < self._known.latest:
             await self._store.restore(self._known.generations)
@@ -64,6 +76,8 @@ class Generations:
             if purges.latest >= self._known.latest:  # a concurrent read may have returned a newer table meanwhile
                 self._known = purges
         self._good_until_s = max(self._good_until_s, asked_s + REFRESH_S)
+        if heard == self._heard:
+            self._heard = 0  # what was heard is in the table, or was about another database of this server
         return self._known
 
     async def purge(self, tag: str | None, *, soft: bool) -> int:
@@ -83,9 +97,17 @@ class Generations:
         await self.read()
         return await self._store.advance(ONE)
 
+    def _hear(self, news: bytes) -> None:
+        if news.startswith(KEY_PREFIX):
+            self._last_known.forget(news)
+            return
+        self._good_until_s = float("-inf")
+        if news.isdigit():
+            self._heard = max(self._heard, int(news))
+
     async def _listen(self) -> None:
         while True:
             with suppress(StoreUnavailable):
-                async for _ in self._store.changes():
-                    self._good_until_s = float("-inf")
+                async for news in self._store.changes():
+                    self._hear(news)
             await asyncio.sleep(RETRY_S)

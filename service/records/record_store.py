@@ -14,9 +14,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from service.errors import RecordError, RecordOfOthers, StoreUnavailable
+from service.errors import EdgeError, RecordError, RecordOfOthers, StoreUnavailable
 from service.reason import Reason
 from service.records.generations import Generations
+from service.records.last_known import LastKnown
 from service.records.lookup import Lookup
 from service.records.negative_cache import NegativeCache, Rememberable
 from service.records.negative_entry import is_negative_entry
@@ -81,12 +82,14 @@ class RecordStore:
         books: Books,
         *,
         generations: Generations,
+        last_known: LastKnown,
         negative_cache: NegativeCache,
         now: Callable[[], float],
     ) -> None:
         self._store = store
         self._books = books
         self._generations = generations
+        self._last_known = last_known
         self._negative_cache = negative_cache
         self._now = now
         self._reader = RecordReader(books, now=now)
@@ -99,11 +102,12 @@ class RecordStore:
     async def lookup(self, image_id: str, fields: Fields) -> Lookup:
         """Return the lookup of a request, with the vary rule that the store holds now. Raises StoreUnavailable."""
         home = self.home(image_id)
+        lookup = Lookup(image_id, home, fields, purges=self._last_known.purges)
         try:
             held = await self._store.get(home)
         except RecordError:
-            return Lookup(image_id, home, fields, held=b"")  # an empty `held` makes `look` raise DamagedRecord
-        lookup = Lookup(image_id, home, fields, held)
+            return replace(lookup, held=b"")  # an empty `held` makes `look` raise DamagedRecord
+        lookup = replace(lookup, held=held)
         if held is None or not is_rule(held):
             return lookup
         with suppress(RecordError):  # `look` raises the error of a vary rule that cannot be read
@@ -111,6 +115,29 @@ class RecordStore:
         return lookup
 
     async def look(self, lookup: Lookup, purges: PurgeTable | None = None) -> Found | Reason:
+        """Do as `_look` does, and remember what was found. `recall` returns it while the store does not answer."""
+        try:
+            found = await self._look(lookup, purges)
+        except StoreUnavailable:
+            raise
+        except EdgeError:
+            self._last_known.drop(lookup)
+            raise
+        if isinstance(found, Found):
+            self._last_known.note(lookup, found.record)
+        else:
+            self._last_known.drop(lookup)
+        return found
+
+    def recall(self, image_id: str, fields: Fields) -> Record | None:
+        """Return the record that the store has confirmed a short while ago, unless a purge is known. Asks nothing."""
+        record = self._last_known.recall(Lookup(image_id, self.home(image_id), fields))
+        purges = self._generations.last_read()
+        if record is None or purges is None or purges.has_removed(record):
+            return None
+        return purges.apply(record, now_s=self._now())
+
+    async def _look(self, lookup: Lookup, purges: PurgeTable | None) -> Found | Reason:
         """Return the record that can be used now, or the reason why there is none.
 
         A fill passes `purges`; then a record that was purged, or an entry that has expired, is also deleted. Otherwise

@@ -67,8 +67,8 @@ def run(settings: Settings, *, host: str, port: int, workers: int = 1) -> None:
             os.environ.update(settings.environment())
             folder = _create_shared_folder(settings, closing)
             if folder:
-                # prometheus_client reads this variable when it is imported, to choose its multiprocess mode. The workers
-                # inherit the variable. The parent has imported the library before, and counts nothing.
+                # prometheus_client reads this variable when it is imported, to choose its multiprocess mode. The
+                # workers inherit the variable. The parent has imported the library before, and counts nothing.
                 os.environ[MULTIPROCESS_VARIABLE] = folder
             on_death = forget_worker if folder else lambda _pid: None
             _create_workers(settings, pictures, host=host, workers=workers, on_death=on_death).run()

@@ -113,6 +113,14 @@ class Settings(BaseSettings):
         ge=0,
         le=3600,
     )
+    store_grace_s: float = _setting(
+        30.0,
+        "s",
+        "How long a fresh picture is still shown from memory, after the store has last confirmed it, while the store"
+        " does not answer. 0: not at all.",
+        ge=0,
+        le=3600,
+    )
     device: Device = _setting(
         "auto", "name", "Device that runs the networks: cpu, cuda, or auto (a GPU if there is one)."
     )

@@ -89,13 +89,14 @@ class GenerationStore:
         async with self._client() as redis:
             await redis.eval(_RESTORE, 1, self._key, *flat)
 
-    async def changes(self) -> AsyncIterator[None]:
-        """Yield once after subscribing, and then once for each change of the table."""
+    async def changes(self) -> AsyncIterator[bytes]:
+        """Yield nothing once after subscribing, and then the news: a new generation, or the key of a purged picture."""
         try:
             async with self._connection.subscription() as channel:
                 await channel.subscribe(self._key)
-                async for _ in channel.listen():
-                    yield
+                async for message in channel.listen():
+                    news = message["data"]
+                    yield news if isinstance(news, bytes) else b""
         except FAILURES as error:
             raise StoreUnavailable(f"the subscription to purges failed: {type(error).__name__}: {error}") from error
 

@@ -70,7 +70,13 @@ _WITHOUT_END = -1
 _DELETE = """
 redis.call('SET', KEYS[3], ARGV[1], 'PX', ARGV[2])
 redis.call('DEL', KEYS[2])
+redis.call('PUBLISH', ARGV[3], KEYS[1])
 return redis.call('DEL', KEYS[1])
+"""
+_MARK = """
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+redis.call('PUBLISH', ARGV[3], KEYS[2])
+return 1
 """
 
 
@@ -89,6 +95,8 @@ class Mark:
     key: bytes
     value: bytes
     ttl_ms: int
+    channel: bytes
+    """Where the event is published, too, as the key that it is about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,16 +152,15 @@ class LatentStore:
         await self._eval(_GIVE_BACK, (key,), (value,))
 
     async def delete(self, key: bytes, *, lease: bytes, mark: Mark) -> int:
-        """Delete a string, end its lease even if another process holds it, and set a mark.
+        """Delete a string, end its lease even if another process holds it, and set and publish a mark.
 
         Return the number of deleted strings: 0 or 1.
         """
-        return int(str(await self._eval(_DELETE, (key, lease, mark.key), (mark.value, mark.ttl_ms))))
+        return int(str(await self._eval(_DELETE, (key, lease, mark.key), (mark.value, mark.ttl_ms, mark.channel))))
 
-    async def set_mark(self, mark: Mark) -> None:
-        """Set a mark. It replaces an earlier mark under the same key."""
-        async with self._connection.client() as redis:
-            await redis.set(mark.key, mark.value, px=mark.ttl_ms)
+    async def set_mark(self, key: bytes, mark: Mark) -> None:
+        """Set and publish a mark about a string. It replaces an earlier mark under the same key."""
+        await self._eval(_MARK, (mark.key, key), (mark.value, mark.ttl_ms, mark.channel))
 
     async def end(self, lease: bytes) -> None:
         """End a lease, even if another process holds it."""

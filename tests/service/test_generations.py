@@ -10,6 +10,7 @@ import uvloop
 from service.errors import StoreUnavailable
 from service.records import generations
 from service.records.generations import REFRESH_S, Generations
+from service.records.last_known import LastKnown
 from service.store.connection import Connection
 from service.store.embedded import EmbeddedValkey
 from service.store.generation_store import GenerationStore
@@ -42,7 +43,7 @@ def told(valkey: EmbeddedValkey, story: Story) -> None:
     async def telling() -> None:
         connection = Connection(valkey.url, timeouts=TIMEOUTS, observer=Alarms())
         clock = Clock()
-        mine, yours = (Generations(GenerationStore(connection, KEY), clock=clock) for _ in range(2))
+        mine, yours = (Generations(GenerationStore(connection, KEY), LastKnown(0), clock=clock) for _ in range(2))
         try:
             await story(mine, yours, clock)
         finally:
@@ -146,7 +147,7 @@ def test_a_store_that_does_not_answer_raises_an_error() -> None:
     async def story() -> None:
         connection = Connection("unix:///none", timeouts=TIMEOUTS, observer=Alarms())
         with pytest.raises(StoreUnavailable):
-            await Generations(GenerationStore(connection, KEY)).current()
+            await Generations(GenerationStore(connection, KEY), LastKnown(0)).current()
 
     asyncio.run(story())
 
@@ -157,7 +158,7 @@ def test_close_stops_the_listener_in_every_state(valkey: EmbeddedValkey, turns: 
 
     async def story() -> None:
         connection = Connection(valkey.url, timeouts=TIMEOUTS, observer=Alarms())
-        mine = Generations(GenerationStore(connection, KEY))
+        mine = Generations(GenerationStore(connection, KEY), LastKnown(0))
         mine.listen()
         for _ in range(turns):
             await asyncio.sleep(0)

@@ -87,7 +87,8 @@ def test_no_folder_for_the_store(short_path: Path) -> None:
     ended = latentedge(short_path, "serve", "--port", "0", before=without_temporary_folder())
     assert ended.returncode == 2, ended.stderr
     assert ended.stderr == (
-        "latentedge: the edge cannot start: set TMPDIR to a folder that can be written to: no folder for the embedded store\n"
+        "latentedge: the edge cannot start: set TMPDIR to a folder that can be written to:"
+        " no folder for the embedded store\n"
     )
 
 
@@ -101,5 +102,6 @@ def test_no_folder_for_the_processes_of_an_edge(short_path: Path) -> None:
     )
     assert ended.returncode == 2, ended.stderr
     assert ended.stderr == (
-        "latentedge: the edge cannot start: set TMPDIR to a folder that can be written to: no folder for the processes of this edge\n"
+        "latentedge: the edge cannot start: set TMPDIR to a folder that can be written to:"
+        " no folder for the processes of this edge\n"
     )
