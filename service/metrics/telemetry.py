@@ -34,6 +34,7 @@ SECONDS = (
     *(0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0, 10.0),
 )
 STAGE_SECONDS = (0.0002, 0.0005, 0.001, 0.002, 0.004, 0.006, 0.01, 0.02, 0.05, 0.1, 0.5, 2.0, 10.0)
+STORE_ERRORS = ("timeout", "back_off", "unreachable", "full", "read_only", "error")
 BATCHES = (1, 2, 4, 8, 16, 32, 64)
 
 
@@ -201,7 +202,7 @@ class Telemetry:
             "Bytes that the stored pictures would take as JPEG files, one of each size.",
         )
         self._store_errors = Counter(
-            "edge_store_errors_total", "Commands to the store that failed or timed out.", registry=registry
+            "edge_store_errors_total", "Commands to the store that failed or timed out.", ["reason"], registry=registry
         )
         self._record_faults = Counter(
             "edge_record_faults_total",
@@ -263,6 +264,8 @@ class Telemetry:
             self._refinements.labels(outcome.value)
         for latent in ("first", "refined"):
             self._refined_bytes.labels(latent)
+        for error in STORE_ERRORS:
+            self._store_errors.labels(error)
         for scope in ("id", "tag", "all"):
             self._purges.labels(scope)
 
@@ -307,9 +310,9 @@ class Telemetry:
         """Count a purge by its scope: `id`, `tag` or `all`."""
         self._purges.labels(scope).inc()
 
-    def count_store_error(self) -> None:
-        """Count a store command that failed or timed out."""
-        self._store_errors.inc()
+    def count_store_error(self, reason: str) -> None:
+        """Count a store command that failed, by its reason."""
+        self._store_errors.labels(reason).inc()
 
     def set_store_figures(self, figures: StoreFigures) -> None:
         """Set the gauges of the store to the latest count of its records."""

@@ -26,12 +26,23 @@ class Generations:
     """The table of purges of one origin, which all edges with the same store share."""
 
     def __init__(
-        self, store: GenerationStore, last_known: LastKnown, *, clock: Callable[[], float] = time.monotonic
+        self,
+        store: GenerationStore,
+        last_known: LastKnown,
+        *,
+        grace_s: float = 0,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Purges by id that are heard of end the records of `last_known`."""
+        """Purges by id that are heard of end the records of `last_known`.
+
+        `grace_s` is how long the table may be used after it was last read, if it cannot be read.
+        """
         self._store = store
         self._last_known = last_known
+        self._grace_s = grace_s
         self._clock = clock
+        self._read_s = float("-inf")
+        """When the table was last read."""
         self._heard = 0
         """The latest generation that was heard of."""
         self._known = PurgeTable()
@@ -56,8 +67,18 @@ class Generations:
         if self._clock() >= self._good_until_s:
             async with self._refreshing:
                 if self._clock() >= self._good_until_s:
-                    await self.read()
+                    await self._refresh()
         return self._known
+
+    async def _refresh(self) -> None:
+        """Read the table, or keep the known one for another second if it cannot be read. Raises StoreUnavailable."""
+        try:
+            await self.read()
+        except StoreUnavailable:
+            # In a cluster, the node that has the table may fail alone.
+            if self.last_read() is None or self._clock() - self._read_s > self._grace_s:
+                raise
+            self._good_until_s = self._clock() + REFRESH_S
 
     def last_read(self) -> PurgeTable | None:
         """Return the purges as they were read last, or None if a later one was heard of. Asks nothing."""
@@ -76,6 +97,7 @@ class Generations:
             if purges.latest >= self._known.latest:  # a concurrent read may have returned a newer table meanwhile
                 self._known = purges
         self._good_until_s = max(self._good_until_s, asked_s + REFRESH_S)
+        self._read_s = max(self._read_s, asked_s)
         if heard == self._heard:
             self._heard = 0  # what was heard is in the table, or was about another database of this server
         return self._known

@@ -15,7 +15,7 @@ import secrets
 from collections.abc import Callable
 from dataclasses import replace
 
-from service.errors import RecordError, StoreUnavailable
+from service.errors import RecordError, StoreFull, StoreUnavailable
 from service.records.generations import Generations
 from service.records.negative_entry import is_negative_entry
 from service.records.record import generations_key, lease_key, pack, purge_mark_key, record_key, unpack
@@ -82,7 +82,11 @@ class Purger:
                 # A record that cannot be read cannot be marked as stale. It is deleted, even if it belongs to another
                 # release.
                 return await self._delete(key)
-            if await self._store.replace(key, stale, instead_of=value):
+            try:
+                replaced = await self._store.replace(key, stale, instead_of=value)
+            except StoreFull:  # it has no room to mark the picture as stale, and a lost purge is worse than a fill
+                return await self._delete(key)
+            if replaced:
                 await self._store.set_mark(key, self._mark(key))
                 return 1
         raise StoreUnavailable(f"the record was changed during each of {ATTEMPTS} attempts to mark it as stale")

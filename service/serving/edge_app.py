@@ -131,7 +131,9 @@ async def _start_services(
     closing.push_async_callback(connection.close)
     store = LatentStore(connection)
     last_known = LastKnown(settings.store_grace_s)
-    generations = Generations(GenerationStore(connection, generations_key(settings.origin)), last_known)
+    generations = Generations(
+        GenerationStore(connection, generations_key(settings.origin)), last_known, grace_s=settings.store_grace_s
+    )
     closing.push_async_callback(generations.close)
     generations.listen()
     origin = OriginClient(

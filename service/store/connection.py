@@ -16,13 +16,16 @@ from typing import Protocol
 
 from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
-from redis.exceptions import ResponseError
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import OutOfMemoryError, ReadOnlyError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from service.errors import DamagedRecord, StoreUnavailable
+from service.errors import DamagedRecord, StoreFull, StoreUnavailable
 from service.store.outage import Outage
 from service.store.servers import CONNECTIONS, FAILURES, Client, Servers
 
+FULL_S = 60.0
+"""Assumed: the store is no longer full if no write has failed for so long. It is written to at misses only."""
 _WRONG_TYPE = "WRONGTYPE"
 """Redis' error code for a key of another type: the first word of its error reply. redis-py has no exception for it."""
 
@@ -30,8 +33,8 @@ _WRONG_TYPE = "WRONGTYPE"
 class Observer(Protocol):
     """Counts failed store commands for metrics."""
 
-    def count_store_error(self) -> None:
-        """Count a command that failed or timed out."""
+    def count_store_error(self, reason: str) -> None:
+        """Count a command that failed: timeout, back_off, unreachable, full, read_only or error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,7 @@ class Connection:
         self._clock = clock
         self._retry_at_s = float("-inf")
         self._outage = Outage("the store", clock=clock)
+        self._lack_of_memory = Outage("writing to the store", quiet_s=FULL_S, clock=clock)
 
     async def close(self) -> None:
         """Close all connections."""
@@ -80,7 +84,7 @@ class Connection:
             value = await self._servers.gets.get(key)
         except (TimeoutError, *FAILURES) as error:
             raise self._translate(error) from error
-        self._outage.note_success()
+        self._note_success()
         return value
 
     @asynccontextmanager
@@ -109,23 +113,41 @@ class Connection:
                     yield
             except (TimeoutError, *FAILURES) as error:
                 raise self._translate(error) from error
-            self._outage.note_success()
+            self._note_success()
 
     def _check_back_off(self) -> None:
         if self._clock() < self._retry_at_s:
-            raise self.failure("no command is sent during the back-off after a timeout")
+            raise self.failure("no command is sent during the back-off after a timeout", reason="back_off")
 
     def _translate(self, error: Exception) -> StoreUnavailable | DamagedRecord:
         if isinstance(error, TimeoutError | RedisTimeoutError):
             self._retry_at_s = self._clock() + self._timeouts.retry_s
-            return self.failure(f"no answer within {self._timeouts.timeout_s} s")
+            return self.failure(f"no answer within {self._timeouts.timeout_s} s", reason="timeout")
         if isinstance(error, ResponseError) and str(error).startswith(_WRONG_TYPE):
             # The store has not failed: the key holds another type than a string, and the next SET replaces it.
             return DamagedRecord("the key does not hold a string")
-        return self.failure(f"{type(error).__name__}: {error}")
+        if isinstance(error, OutOfMemoryError):
+            return self._full()
+        return self.failure(f"{type(error).__name__}: {error}", reason=_reason(error))
 
-    def failure(self, why: str) -> StoreUnavailable:
+    def _full(self) -> StoreFull:
+        why = "it is full and evicts nothing; its maxmemory-policy should be volatile-lfu"
+        self._observer.count_store_error("full")
+        self._lack_of_memory.note_failure(why)
+        return StoreFull(why)
+
+    def failure(self, why: str, *, reason: str = "error") -> StoreUnavailable:
         """Count and log a failure of the store. Return the StoreUnavailable error to raise."""
-        self._observer.count_store_error()
+        self._observer.count_store_error(reason)
         self._outage.note_failure(why)
         return StoreUnavailable(why)
+
+    def _note_success(self) -> None:
+        self._outage.note_success()
+        self._lack_of_memory.note_success()
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, ReadOnlyError):
+        return "read_only"
+    return "unreachable" if isinstance(error, OSError | RedisConnectionError) else "error"

@@ -20,8 +20,10 @@ FIELDS_CAP = 4096
 # The script uses the clock of the server, because the clocks of the edges may differ. If the table has more fields than
 # FIELDS_CAP, the older half of the fields of each kind (hard, soft) is removed. The field `<kind>-floor` then holds the
 # largest removed generation, which counts for all absent fields of that kind.
+# A full store refuses an HSET, but not in a script that has written before. So an HDEL of no field comes first.
 _RAISE = """
 local time = redis.call('TIME')
+redis.call('HDEL', KEYS[1], '')
 local latest = tonumber(redis.call('HGET', KEYS[1], 'latest') or '0')
 if ARGV[4] == 'begin' and latest > 0 then return string.format('%.0f', latest) end
 local generation = math.max(latest + 1, time[1] * 1000 + math.floor(time[2] / 1000))
@@ -47,6 +49,7 @@ redis.call('PUBLISH', ARGV[3], text)
 return text
 """
 _RESTORE = """
+redis.call('HDEL', KEYS[1], '')
 for i = 1, #ARGV, 2 do
   local now = tonumber(redis.call('HGET', KEYS[1], ARGV[i]) or '0')
   if tonumber(ARGV[i + 1]) > now then redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end

@@ -67,13 +67,16 @@ return 0
 """
 _WITHOUT_END = -1
 """PTTL's answer for a key without an expiry."""
+# A full store refuses a SET, but not in a script that has written before. So a DEL comes first: it is never refused.
 _DELETE = """
-redis.call('SET', KEYS[3], ARGV[1], 'PX', ARGV[2])
+local deleted = redis.call('DEL', KEYS[1])
 redis.call('DEL', KEYS[2])
+redis.call('SET', KEYS[3], ARGV[1], 'PX', ARGV[2])
 redis.call('PUBLISH', ARGV[3], KEYS[1])
-return redis.call('DEL', KEYS[1])
+return deleted
 """
 _MARK = """
+redis.call('DEL', KEYS[1])
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 redis.call('PUBLISH', ARGV[3], KEYS[2])
 return 1

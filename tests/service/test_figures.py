@@ -48,7 +48,7 @@ METRICS = {
     "edge_store_bytes": set(),
     "edge_store_objects": set(),
     "edge_store_conventional_bytes": set(),
-    "edge_store_errors": set(),
+    "edge_store_errors": {"reason"},
     "edge_record_faults": {"fault"},
     "edge_access_log_dropped": set(),
     "edge_purges": {"scope"},

@@ -167,3 +167,30 @@ def test_close_stops_the_listener_in_every_state(valkey: EmbeddedValkey, turns: 
         await connection.close()
 
     uvloop.run(story())
+
+
+def test_a_table_that_cannot_be_read_is_used_for_the_grace_time(valkey: EmbeddedValkey) -> None:
+    now_s = 0.0
+
+    async def story() -> None:
+        connection = Connection(valkey.url, timeouts=TIMEOUTS, observer=Alarms())
+        store = GenerationStore(connection, KEY)
+        patient, strict = (
+            Generations(store, LastKnown(0), grace_s=grace_s, clock=lambda: now_s) for grace_s in (30, 0)
+        )
+        known = await patient.current()
+        await strict.current()
+        valkey.stop()
+        nonlocal now_s
+        now_s = 29.0
+        assert await patient.current() is known
+        with pytest.raises(StoreUnavailable):
+            await strict.current()
+        now_s = 30.5
+        with pytest.raises(StoreUnavailable):
+            await patient.current()
+        with pytest.raises(StoreUnavailable):
+            await patient.read()
+        await connection.close()
+
+    asyncio.run(story())

@@ -168,7 +168,7 @@ def test_a_purge_by_another_process_is_heard(
 
 
 class Uncounted:
-    def count_store_error(self) -> None:
+    def count_store_error(self, _reason: str) -> None:
         """Count nothing."""
 
 
