@@ -204,6 +204,9 @@ class Telemetry:
         self._store_errors = Counter(
             "edge_store_errors_total", "Commands to the store that failed or timed out.", ["reason"], registry=registry
         )
+        self._variants_dropped = Counter(
+            "edge_variants_dropped_total", "Variants deleted because their picture had too many.", registry=registry
+        )
         self._record_faults = Counter(
             "edge_record_faults_total",
             "Records in the store that could not be used, by fault.",
@@ -313,6 +316,10 @@ class Telemetry:
     def count_store_error(self, reason: str) -> None:
         """Count a store command that failed, by its reason."""
         self._store_errors.labels(reason).inc()
+
+    def count_dropped_variants(self, count: int) -> None:
+        """Count variants that were deleted because their picture had too many."""
+        self._variants_dropped.inc(count)
 
     def set_store_figures(self, figures: StoreFigures) -> None:
         """Set the gauges of the store to the latest count of its records."""

@@ -67,6 +67,7 @@ _CAPS_BYTES = (ETAG_CAP_BYTES, *(PASSED_ON_CAPS_BYTES[name] for name in PASSED_O
 KEY_PREFIX = b"p:"
 LEASE_PREFIX = b"l:"
 PURGE_MARK_PREFIX = b"u:"
+VARIANTS_PREFIX = b"v:"
 GENERATIONS_PREFIX = b"g:"
 
 
@@ -129,6 +130,11 @@ def lease_key(key: bytes) -> bytes:
 def purge_mark_key(key: bytes) -> bytes:
     """Return the key of the mark that a purge of this picture sets."""
     return PURGE_MARK_PREFIX + key.removeprefix(KEY_PREFIX)
+
+
+def variants_key(key: bytes) -> bytes:
+    """Return the key of the list of a picture's variants."""
+    return VARIANTS_PREFIX + key.removeprefix(KEY_PREFIX)
 
 
 def generations_key(origin: str) -> bytes:

@@ -23,14 +23,14 @@ from service.records.negative_cache import NegativeCache, Rememberable
 from service.records.negative_entry import is_negative_entry
 from service.records.own_records import OwnRecords
 from service.records.purge_table import PurgeTable
-from service.records.record import Record, pack, purge_mark_key, record_key, unpack
+from service.records.record import Record, pack, purge_mark_key, record_key, unpack, variants_key
 from service.records.record_reader import Books, RecordReader
 from service.records.renewal import has_better_latent, with_latent
 from service.records.vary_rule import NONCE_BYTES, VaryRule, is_rule, pack_rule, unpack_rule
 from service.rules import freshness
 from service.rules.origin_refused import OriginRefused
 from service.rules.vary import Fields, selecting_names
-from service.store.latent_store import Beside, LatentStore, Token
+from service.store.latent_store import Beside, Group, LatentStore, Token
 
 # A stale picture stays in the store for at least this long. Assumed: a picture that is requested again within a day is
 # worth its memory, because a revalidation needs no encode. volatile-lfu evicts pictures that are requested less often.
@@ -217,11 +217,10 @@ class RecordStore:
         if grant.token is None:
             return await self._put_beside(pack(record, grant.lookup.key), grant, vary=record.passed.vary)
         lookup, ttl_s = self._by_vary(grant.lookup, record.passed.vary), self._expiry_s(record)
-        beside = _beside(grant.lookup, lookup)
+        beside, group = _beside(grant.lookup, lookup), self._group(lookup)
+        packed = pack(record, lookup.key)
         with suppress(StoreUnavailable):
-            if await self._store.put(
-                lookup.key, pack(record, lookup.key), ttl_s=ttl_s, under=grant.token, beside=beside
-            ):
+            if await self._store.put(lookup.key, packed, ttl_s=ttl_s, under=grant.token, beside=beside, group=group):
                 return lookup
         return None
 
@@ -315,6 +314,11 @@ class RecordStore:
                 self._own_records.put(lookup, grant.beside, value)
             return lookup
         return None
+
+    def _group(self, lookup: Lookup) -> Group | None:
+        if lookup.rule is None or not self._books.most_variants:
+            return None
+        return Group(variants_key(lookup.home), self._books.most_variants)
 
     def _by_vary(self, lookup: Lookup, vary: str) -> Lookup:
         """Return the lookup of the same request for this Vary field. If the field has changed, it gets a new rule."""

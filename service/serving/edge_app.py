@@ -129,7 +129,7 @@ async def _start_services(
         observer=telemetry,
     )
     closing.push_async_callback(connection.close)
-    store = LatentStore(connection)
+    store = LatentStore(connection, on_dropped=telemetry.count_dropped_variants)
     last_known = LastKnown(settings.store_grace_s)
     generations = Generations(
         GenerationStore(connection, generations_key(settings.origin)), last_known, grace_s=settings.store_grace_s
@@ -238,6 +238,7 @@ def _record_store(
         origin=settings.origin,
         stream_ids=frozenset(worker.readable),
         foreign_hold_s=settings.foreign_hold_s,
+        most_variants=settings.variants,
     )
     return RecordStore(
         store,

@@ -26,8 +26,11 @@ CONNECTIONS = 16
 _POOL = CONNECTIONS + 2
 
 Client = Redis | RedisCluster
-FAILURES = (RedisError, RedisClusterException, OSError)
-"""The exceptions that a redis-py command may raise. RedisClusterException is not a subclass of RedisError."""
+FAILURES = (RedisError, RedisClusterException, OSError, AttributeError)
+"""The exceptions that a redis-py command may raise. RedisClusterException is not a subclass of RedisError.
+
+redis-py 8.1 raises AttributeError if another command has closed the connection meanwhile (seen in a cluster).
+"""
 
 
 class Servers:

@@ -50,6 +50,7 @@ METRICS = {
     "edge_store_conventional_bytes": set(),
     "edge_store_errors": {"reason"},
     "edge_record_faults": {"fault"},
+    "edge_variants_dropped": set(),
     "edge_access_log_dropped": set(),
     "edge_purges": {"scope"},
     "edge_devices_lost": set(),
