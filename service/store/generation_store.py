@@ -110,7 +110,7 @@ class GenerationStore:
     @asynccontextmanager
     async def _client(self) -> AsyncIterator[Client]:
         try:
-            async with self._connection.client() as redis:
+            async with self._connection.client(self._key) as redis:
                 yield redis
         except RecordError as error:  # the key of the table holds another type than a hash, so the purges are unknown
             raise self._connection.failure(f"the table of purges cannot be read: {error}") from error

@@ -148,7 +148,7 @@ class LatentStore:
 
     async def peek(self, key: bytes) -> bytes | None:
         """Return what `get` returns, without counting a use of the key, so that the eviction order does not change."""
-        async with self._connection.client() as redis:
+        async with self._connection.client(key) as redis:
             # CLIENT NO-TOUCH applies to one connection. The client of a cluster chooses a connection for each command,
             # so in a cluster the GET does count as a use.
             value = await (_get_without_touch(redis, key) if isinstance(redis, Redis) else redis.get(key))
@@ -202,7 +202,7 @@ class LatentStore:
 
     async def end(self, lease: bytes) -> None:
         """End a lease, even if another process holds it."""
-        async with self._connection.client() as redis:
+        async with self._connection.client(lease) as redis:
             await redis.delete(lease)
 
     async def replace(
@@ -228,7 +228,7 @@ class LatentStore:
 
     async def extend(self, tokens: Sequence[Token], *, ttl_ms: int) -> list[bool]:
         """Extend leases to `ttl_ms` from now, in one round trip. Return for each whether it was still held."""
-        async with self._connection.client(reserved=True) as redis:
+        async with self._connection.client(None, reserved=True) as redis:
             pipeline = redis.pipeline(transaction=False)
             for token in tokens:
                 pipeline.eval(_EXTEND, 1, token.lease, token.secret, ttl_ms)
@@ -236,7 +236,7 @@ class LatentStore:
 
     async def remaining_ms(self, lease: bytes) -> int | None:
         """Return for how long a lease is still held: 0 if it has ended, None if it never ends."""
-        async with self._connection.client() as redis:
+        async with self._connection.client(lease) as redis:
             remaining_ms = int(await redis.pttl(lease))
         return None if remaining_ms == _WITHOUT_END else max(0, remaining_ms)
 
@@ -259,7 +259,7 @@ class LatentStore:
         return value
 
     async def _eval(self, script: str, keys: tuple[bytes, ...], arguments: tuple[bytes | int, ...]) -> object:
-        async with self._connection.client() as redis:
+        async with self._connection.client(keys[0]) as redis:
             return await redis.eval(script, len(keys), *keys, *arguments)
 
 
