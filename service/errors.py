@@ -41,6 +41,7 @@ EdgeError
 │       └── RecordOfOthers    a record that edges of another release still use; it stays in the store
 ├── DamagedMessage            never reaches a client: the decoder and its workers drop the message
 ├── StoreUnavailable          never reaches a client: the origin's picture is resized and served
+│   └── StoreFull             the same
 └── Leaving              503  the edge is stopping, and this request exceeded EDGE_DRAIN_S
 """
 # ruff: noqa: N818  (errors are named after the event; the tree above says that they are errors)
@@ -91,6 +92,10 @@ class SettingsError(EdgeError):
 
 class CannotListen(EdgeError):
     """The server cannot bind its address and port."""
+
+
+class NoTemporaryFolder(EdgeError):
+    """No folder can be written to, and the edge needs one for its store or between its processes."""
 
 
 class TooFewFiles(EdgeError):
@@ -376,6 +381,10 @@ class DamagedMessage(EdgeError):
 
 class StoreUnavailable(EdgeError):
     """The store is down, too slow, or sent an invalid answer."""
+
+
+class StoreFull(StoreUnavailable):
+    """The store has no memory for a write, and evicts nothing. It can still be read, and keys can be deleted."""
 
 
 class Leaving(EdgeError):

@@ -45,6 +45,7 @@ class Reason(Enum):
 
     # These reasons tell how the response was made, if it was not decoded from a fresh latent for this request.
     MEMORY = "", "memory"
+    UNCONFIRMED = "", "unconfirmed"
     SOURCE = "", "source"
     STALE_WHILE_REVALIDATE = "", "stale-while-revalidate"
     STALE_IF_ERROR = "", "stale-if-error"

@@ -4,6 +4,7 @@ fresh         from the stored record: 304, header fields alone (HEAD), or a deco
 stale         as fresh, while one fill validates the record with the origin
 missing       one fill for all waiting requests, then as fresh
 hit-for-miss  one fetch for each request, answered with the origin's picture, resized or unchanged
+unconfirmed   the store does not answer, but has confirmed the record a short while ago: as fresh
 no store      one fetch for all waiting requests, answered with the origin's picture, resized or unchanged
 
 Rules live in the pure modules (`service.rules`, `service.records`), I/O in the adapters.
@@ -28,7 +29,7 @@ from service.cache.fill_result import (
     WithRecord,
 )
 from service.cache.flights import Flights
-from service.cache.picture_state import Fresh, HitForMiss, Missing, NoStore, PictureStates, Stale
+from service.cache.picture_state import Fresh, HitForMiss, Missing, NoStore, PictureStates, Stale, Unconfirmed
 from service.cache.record_answers import RecordAnswers
 from service.cache.reencoder import Reencoder
 from service.errors import CodecFailed, DamagedBitstream, QueueFull
@@ -75,6 +76,8 @@ class EdgeCache:
                 return await self._answer_after_fill(asked, lookup, timings)
             case HitForMiss(lookup, forwarded):
                 return await self._answer_hit_for_miss(asked, lookup, timings, forwarded=forwarded)
+            case Unconfirmed(record):
+                return await self._answer_unconfirmed(record, asked, timings)
             case NoStore():
                 return await self._answer_without_store(asked, timings)
 
@@ -206,6 +209,14 @@ class EdgeCache:
         source = await self._bypass.fetch_hit_for_miss(asked, lookup, timings, forwarded=forwarded)
         answer = await self._bypass.answer(source, asked, timings)
         return replace(answer, forwarded=forwarded, detail=source.storage.obstacle)
+
+    async def _answer_unconfirmed(self, record: Record, asked: Asked, timings: Timings) -> Answer:
+        try:
+            answer = await self._from_record.answer(record, asked, timings, outcome=Outcome.HIT)
+        except DamagedBitstream:
+            return await self._answer_without_store(asked, timings)
+        self._telemetry.add_avoided_bytes(record.source_bytes)
+        return replace(answer, detail=Reason.UNCONFIRMED)
 
     async def _answer_without_store(self, asked: Asked, timings: Timings) -> Answer:
         source = await self._flights.fetch(asked, timings)

@@ -1,9 +1,10 @@
 """Make the file that a client asked for, from a latent or from pixels. Makes no request to the store or the origin.
 
-An in-memory cache holds finished files by their entity tag, which covers everything that a file is made from. The cache
-needs no invalidation: each request has just read the record from the store, so the old tag of a picture that was
-purged, replaced or refined, here or by another edge, is never looked up again. Simultaneous requests for a file share
-one decode. Without the in-memory cache, the picture is decoded for every request.
+An in-memory cache holds finished files by what they were decoded from: the digest of the latent, the head, the size and
+the media type. An entity tag would not do, because it names the source file, and a parent may say anything about that.
+The cache needs no invalidation: each request has just read the record from the store, so the latent of a picture that
+was purged, replaced or refined, here or by another edge, is never looked up again. Simultaneous requests for a file
+share one decode. Without the in-memory cache, every request is a decode.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import asyncio
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 from models.picture_array import Pixels
 from service.cache.coalescing import Coalescing
@@ -29,6 +31,15 @@ QUICK = {"image/jpeg"}
 """Media types whose files take less time to write (0.4 ms at 344 px) than to hand the pixels to another thread."""
 
 
+class FileName(NamedTuple):
+    """What determines a finished file."""
+
+    latent_digest: bytes
+    head_id: bytes
+    size_px: int
+    media_type: str
+
+
 @dataclass(frozen=True, slots=True)
 class PictureFile:
     """A finished picture file, or the bitstream for a client that asked for the latent."""
@@ -42,7 +53,13 @@ class PictureFiles:
     """Makes picture files on demand, and keeps them in the in-memory cache."""
 
     def __init__(
-        self, worker: PictureCodec, threads: Executor, *, memory: S3Fifo, counts: RenditionCounts, waiters: int
+        self,
+        worker: PictureCodec,
+        threads: Executor,
+        *,
+        memory: S3Fifo[FileName],
+        counts: RenditionCounts,
+        waiters: int,
     ) -> None:
         self._worker = worker
         self._threads = threads
@@ -70,27 +87,32 @@ class PictureFiles:
         """Return the entity tag of a file that is made by resizing the origin's picture, without the codec."""
         return source_entity_tag(source_digest, size_px=wanted.size_px, media_type=wanted.media_type)
 
-    async def make(self, record: Record, wanted: Wanted, tag: str, timings: Timings) -> PictureFile:
-        """Return the file with this entity tag, from the in-memory cache or the record's latent.
+    async def make(self, record: Record, wanted: Wanted, timings: Timings) -> PictureFile:
+        """Return a file of this record, from the in-memory cache or its latent.
 
         Raises DamagedBitstream, CodecFailed or QueueFull.
         """
         if wanted.is_latent:
             return PictureFile(record.bitstream)
-        body = self._memory.get(tag)
+        name = self._name(record, wanted)
+        body = self._memory.get(name)
         if body is not None:
             self._counts.count_memory_hit()
             return PictureFile(body, from_memory=True)
         if not self._memory.limit_bytes:
-            return PictureFile(await self._decode_and_keep(record, wanted, tag, timings))
-        landed = await self._decodes.run(tag, lambda _: self._decode_and_keep(record, wanted, tag, timings))
+            return PictureFile(await self._decode_and_keep(record, wanted, name, timings))
+        landed = await self._decodes.run(name, lambda _: self._decode_and_keep(record, wanted, name, timings))
         if landed.collapsed:
             self._counts.count_shared()
         return PictureFile(landed.value)
 
-    async def _decode_and_keep(self, record: Record, wanted: Wanted, tag: str, timings: Timings) -> bytes:
+    def _name(self, record: Record, wanted: Wanted) -> FileName:
+        head_id = self._worker.readable[record.stream_id][wanted.size_px]
+        return FileName(record.latent_digest, head_id, wanted.size_px, wanted.media_type)
+
+    async def _decode_and_keep(self, record: Record, wanted: Wanted, name: FileName, timings: Timings) -> bytes:
         body = await self._decode(record, wanted, timings)
-        self._memory.put(tag, body)
+        self._memory.put(name, body)
         self._counts.count_decode(kept_bytes=self._memory.size_bytes)
         return body
 

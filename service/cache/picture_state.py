@@ -1,4 +1,4 @@
-"""Look up the picture of a request in the store, and tell in which of five states it is."""
+"""Look up the picture of a request in the store, and tell in which of six states it is."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from service.metrics.telemetry import Telemetry
 from service.reason import Reason
 from service.records.lease import Leases
 from service.records.lookup import Lookup
+from service.records.record import Record
 from service.records.record_store import Found, RecordStore
 from service.records.staleness import Use, use_of
 
@@ -48,11 +49,18 @@ class HitForMiss:
 
 
 @dataclass(frozen=True, slots=True)
+class Unconfirmed:
+    """A fresh record that the store has confirmed a short while ago. Now it does not answer."""
+
+    record: Record
+
+
+@dataclass(frozen=True, slots=True)
 class NoStore:
     """The store does not answer, so nothing is known about the picture."""
 
 
-PictureState = Fresh | Stale | Missing | HitForMiss | NoStore
+PictureState = Fresh | Stale | Missing | HitForMiss | Unconfirmed | NoStore
 
 
 class PictureStates:
@@ -85,7 +93,7 @@ class PictureStates:
                 return self._judge(found, asked, may_validate=may_validate)
             return HitForMiss(lookup, found) if await self._leases.is_hit_for_miss(lookup.lease) else Missing(lookup)
         except StoreUnavailable:
-            return NoStore()
+            return self._recall(asked)
         except RecordError as error:
             self._telemetry.count_record_fault(error.reason)
             return Missing(lookup)
@@ -97,6 +105,14 @@ class PictureStates:
     def primary_key(self, image_id: str) -> bytes:
         """Return the key of a picture in the store, which holds its record or, if it has variants, its vary rule."""
         return self._record_store.home(image_id)
+
+    def _recall(self, asked: Asked) -> Unconfirmed | NoStore:
+        # A child edge would keep the latent for longer than this edge may show it.
+        if not asked.wanted.is_latent:
+            record = self._record_store.recall(asked.wanted.image_id, asked.terms.fields)
+            if record is not None and use_of(record, now_s=self._now()) is Use.FRESH:
+                return Unconfirmed(record)
+        return NoStore()
 
     def _judge(self, found: Found, asked: Asked, *, may_validate: bool) -> PictureState:
         held_off = not may_validate or self._hold_off.holds(asked.wanted.image_id)

@@ -30,7 +30,7 @@ class RecordAnswers:
         not_modified = asked.conditions.is_not_modified(
             Validators(entity_tag=tag, last_modified=record.passed.last_modified, date=record.passed.date), now_s=now_s
         )
-        made = None if not_modified or asked.head else await self._files.make(record, wanted, tag, timings)
+        made = None if not_modified or asked.head else await self._files.make(record, wanted, timings)
         return Answer(
             outcome=outcome,
             media_type=wanted.media_type,

@@ -12,7 +12,11 @@ A scan of many keys, each used once, passes through the small queue and evicts n
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Hashable
 from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+Key = TypeVar("Key", bound=Hashable)
 
 SMALL_SHARE = 0.1
 """The small queue's share of `limit_bytes`, as in the paper."""
@@ -26,32 +30,33 @@ class _Kept:
     uses: int = 0
 
 
-class _Queue:
+class _Queue(Generic[Key]):
     """A FIFO queue that knows its size in bytes."""
 
     def __init__(self) -> None:
-        self.kept: OrderedDict[str, _Kept] = OrderedDict()
+        self.kept: OrderedDict[Key, _Kept] = OrderedDict()
         self.size_bytes = 0
 
-    def append(self, key: str, one: _Kept) -> None:
+    def append(self, key: Key, one: _Kept) -> None:
         self.kept[key] = one
         self.size_bytes += len(one.value)
 
-    def pop_first(self) -> tuple[str, _Kept]:
+    def pop_first(self) -> tuple[Key, _Kept]:
         key, one = self.kept.popitem(last=False)
         self.size_bytes -= len(one.value)
         return key, one
 
 
-class S3Fifo:
+class S3Fifo(Generic[Key]):
     """A cache of byte strings by key, with at most `limit_bytes` of values. The bytes of the keys are not counted."""
 
     def __init__(self, limit_bytes: int) -> None:
         self.limit_bytes = limit_bytes
-        self._small, self._main = _Queue(), _Queue()
-        self._ghosts: OrderedDict[str, None] = OrderedDict()
+        self._small: _Queue[Key] = _Queue()
+        self._main: _Queue[Key] = _Queue()
+        self._ghosts: OrderedDict[Key, None] = OrderedDict()
 
-    def get(self, key: str) -> bytes | None:
+    def get(self, key: Key) -> bytes | None:
         """Return the value of a key, or None, and count a use."""
         one = self._small.kept.get(key) or self._main.kept.get(key)
         if one is None:
@@ -59,7 +64,7 @@ class S3Fifo:
         one.uses = min(one.uses + 1, MOST_USES)
         return one.value
 
-    def put(self, key: str, value: bytes) -> None:
+    def put(self, key: Key, value: bytes) -> None:
         """Insert a value. Does nothing if the key is present, or if the value alone exceeds `limit_bytes`."""
         if len(value) > self.limit_bytes or key in self._small.kept or key in self._main.kept:
             return

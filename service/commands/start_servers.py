@@ -6,7 +6,7 @@ from service.commands.failure import CommandFailure
 
 
 def serve(*, host: str, port: int, workers: int) -> None:
-    from service.errors import CannotListen, SettingsError, StoreUnavailable, TooFewFiles
+    from service.errors import CannotListen, NoTemporaryFolder, SettingsError, StoreUnavailable, TooFewFiles
     from service.serving.launch import run
     from service.settings.edge_settings import read_settings
     from service.store.servers import Servers
@@ -24,7 +24,7 @@ def serve(*, host: str, port: int, workers: int) -> None:
         _must_have_a_gpu()
     try:
         run(settings, host=host, port=port, workers=workers)
-    except (CannotListen, SettingsError, StoreUnavailable, TooFewFiles) as error:
+    except (CannotListen, NoTemporaryFolder, SettingsError, StoreUnavailable, TooFewFiles) as error:
         raise CommandFailure(f"latentedge: the edge cannot start: {error}") from error
 
 

@@ -22,6 +22,7 @@ from prometheus_client import (
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 from service.metrics.counts import ClientCounts, RenditionCounts, RequestCounts, StageCounts, UpstreamCounts
+from service.metrics.figure_files import share_figures
 from service.metrics.outcomes import Outcome, ReencodeOutcome, RefinementOutcome
 from service.metrics.timings import Timings
 from service.reason import NOT_ENCODED, Reason
@@ -33,6 +34,7 @@ SECONDS = (
     *(0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0, 10.0),
 )
 STAGE_SECONDS = (0.0002, 0.0005, 0.001, 0.002, 0.004, 0.006, 0.01, 0.02, 0.05, 0.1, 0.5, 2.0, 10.0)
+STORE_ERRORS = ("timeout", "back_off", "unreachable", "full", "read_only", "error")
 BATCHES = (1, 2, 4, 8, 16, 32, 64)
 
 
@@ -63,6 +65,8 @@ class Telemetry:
     """All metrics of one process. It implements the Observer protocols by which other packages report events."""
 
     def __init__(self) -> None:
+        if os.environ.get(MULTIPROCESS_VARIABLE):
+            share_figures()
         disable_created_metrics()  # type: ignore[no-untyped-call]  # a _created series for each one would double them
         registry = self._registry = CollectorRegistry()
         self._requests = RequestCounts(
@@ -198,7 +202,10 @@ class Telemetry:
             "Bytes that the stored pictures would take as JPEG files, one of each size.",
         )
         self._store_errors = Counter(
-            "edge_store_errors_total", "Commands to the store that failed or timed out.", registry=registry
+            "edge_store_errors_total", "Commands to the store that failed or timed out.", ["reason"], registry=registry
+        )
+        self._variants_dropped = Counter(
+            "edge_variants_dropped_total", "Variants deleted because their picture had too many.", registry=registry
         )
         self._record_faults = Counter(
             "edge_record_faults_total",
@@ -260,6 +267,8 @@ class Telemetry:
             self._refinements.labels(outcome.value)
         for latent in ("first", "refined"):
             self._refined_bytes.labels(latent)
+        for error in STORE_ERRORS:
+            self._store_errors.labels(error)
         for scope in ("id", "tag", "all"):
             self._purges.labels(scope)
 
@@ -304,9 +313,13 @@ class Telemetry:
         """Count a purge by its scope: `id`, `tag` or `all`."""
         self._purges.labels(scope).inc()
 
-    def count_store_error(self) -> None:
-        """Count a store command that failed or timed out."""
-        self._store_errors.inc()
+    def count_store_error(self, reason: str) -> None:
+        """Count a store command that failed, by its reason."""
+        self._store_errors.labels(reason).inc()
+
+    def count_dropped_variants(self, count: int) -> None:
+        """Count variants that were deleted because their picture had too many."""
+        self._variants_dropped.inc(count)
 
     def set_store_figures(self, figures: StoreFigures) -> None:
         """Set the gauges of the store to the latest count of its records."""

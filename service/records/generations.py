@@ -12,7 +12,9 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from service.errors import StoreUnavailable
+from service.records.last_known import LastKnown
 from service.records.purge_table import HARD, ONE, PurgeTable, field_of
+from service.records.record import KEY_PREFIX
 from service.store.generation_store import GenerationStore
 
 REFRESH_S = 1.0
@@ -23,9 +25,26 @@ RETRY_S = 1.0  # the pause before a failed subscription is retried (assumed); me
 class Generations:
     """The table of purges of one origin, which all edges with the same store share."""
 
-    def __init__(self, store: GenerationStore, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        store: GenerationStore,
+        last_known: LastKnown,
+        *,
+        grace_s: float = 0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Purges by id that are heard of end the records of `last_known`.
+
+        `grace_s` is how long the table may be used after it was last read, if it cannot be read.
+        """
         self._store = store
+        self._last_known = last_known
+        self._grace_s = grace_s
         self._clock = clock
+        self._read_s = float("-inf")
+        """When the table was last read."""
+        self._heard = 0
+        """The latest generation that was heard of."""
         self._known = PurgeTable()
         self._good_until_s = float("-inf")
         self._refreshing = asyncio.Lock()
@@ -48,12 +67,26 @@ class Generations:
         if self._clock() >= self._good_until_s:
             async with self._refreshing:
                 if self._clock() >= self._good_until_s:
-                    await self.read()
+                    await self._refresh()
         return self._known
+
+    async def _refresh(self) -> None:
+        """Read the table, or keep the known one for another second if it cannot be read. Raises StoreUnavailable."""
+        try:
+            await self.read()
+        except StoreUnavailable:
+            # In a cluster, the node that has the table may fail alone.
+            if self.last_read() is None or self._clock() - self._read_s > self._grace_s:
+                raise
+            self._good_until_s = self._clock() + REFRESH_S
+
+    def last_read(self) -> PurgeTable | None:
+        """Return the purges as they were read last, or None if a later one was heard of. Asks nothing."""
+        return self._known if self._known.latest and self._known.latest >= self._heard else None
 
     async def read(self) -> PurgeTable:
         """Read the table of purges from the store, and return it. Raises StoreUnavailable."""
-        asked_s = self._clock()
+        asked_s, heard = self._clock(), self._heard
         latest = await self._store.latest()
         if latest < self._known.latest:
             await self._store.restore(self._known.generations)
@@ -64,6 +97,9 @@ class Generations:
             if purges.latest >= self._known.latest:  # a concurrent read may have returned a newer table meanwhile
                 self._known = purges
         self._good_until_s = max(self._good_until_s, asked_s + REFRESH_S)
+        self._read_s = max(self._read_s, asked_s)
+        if heard == self._heard:
+            self._heard = 0  # what was heard is in the table, or was about another database of this server
         return self._known
 
     async def purge(self, tag: str | None, *, soft: bool) -> int:
@@ -83,9 +119,17 @@ class Generations:
         await self.read()
         return await self._store.advance(ONE)
 
+    def _hear(self, news: bytes) -> None:
+        if news.startswith(KEY_PREFIX):
+            self._last_known.forget(news)
+            return
+        self._good_until_s = float("-inf")
+        if news.isdigit():
+            self._heard = max(self._heard, int(news))
+
     async def _listen(self) -> None:
         while True:
             with suppress(StoreUnavailable):
-                async for _ in self._store.changes():
-                    self._good_until_s = float("-inf")
+                async for news in self._store.changes():
+                    self._hear(news)
             await asyncio.sleep(RETRY_S)

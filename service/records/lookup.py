@@ -31,6 +31,8 @@ class Lookup:
     """The string that the store held under `home`; None if it held none, b"" if the key was of another type."""
     rule: VaryRule | None = None
     """The vary rule of the picture; None if the picture does not vary, or is not stored."""
+    purges: int = 0
+    """How many purges by id this process had heard of before."""
 
     @property
     def names(self) -> tuple[str, ...]:

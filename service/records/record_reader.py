@@ -19,13 +19,15 @@ from service.records.vary_rule import is_rule, unpack_rule
 
 @dataclass(frozen=True, slots=True)
 class Books:
-    """The origin and the stream ids of the records that an edge can use."""
+    """The origin and the stream ids of the records that an edge can use, and how many variants it stores."""
 
     origin: str
     stream_ids: frozenset[bytes]
     """The stream ids of the latents that the edge can decode with its weights."""
     foreign_hold_s: int
     """For how many seconds after its encode a latent of other weights is left in the store."""
+    most_variants: int = 0
+    """The most variants of one picture that are stored; 0 for no limit."""
 
 
 class RecordReader:

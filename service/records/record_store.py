@@ -14,22 +14,23 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from service.errors import RecordError, RecordOfOthers, StoreUnavailable
+from service.errors import EdgeError, RecordError, RecordOfOthers, StoreUnavailable
 from service.reason import Reason
 from service.records.generations import Generations
+from service.records.last_known import LastKnown
 from service.records.lookup import Lookup
 from service.records.negative_cache import NegativeCache, Rememberable
 from service.records.negative_entry import is_negative_entry
 from service.records.own_records import OwnRecords
 from service.records.purge_table import PurgeTable
-from service.records.record import Record, pack, purge_mark_key, record_key, unpack
+from service.records.record import Record, pack, purge_mark_key, record_key, unpack, variants_key
 from service.records.record_reader import Books, RecordReader
 from service.records.renewal import has_better_latent, with_latent
 from service.records.vary_rule import NONCE_BYTES, VaryRule, is_rule, pack_rule, unpack_rule
 from service.rules import freshness
 from service.rules.origin_refused import OriginRefused
 from service.rules.vary import Fields, selecting_names
-from service.store.latent_store import Beside, LatentStore, Token
+from service.store.latent_store import Beside, Group, LatentStore, Token
 
 # A stale picture stays in the store for at least this long. Assumed: a picture that is requested again within a day is
 # worth its memory, because a revalidation needs no encode. volatile-lfu evicts pictures that are requested less often.
@@ -81,12 +82,14 @@ class RecordStore:
         books: Books,
         *,
         generations: Generations,
+        last_known: LastKnown,
         negative_cache: NegativeCache,
         now: Callable[[], float],
     ) -> None:
         self._store = store
         self._books = books
         self._generations = generations
+        self._last_known = last_known
         self._negative_cache = negative_cache
         self._now = now
         self._reader = RecordReader(books, now=now)
@@ -99,11 +102,12 @@ class RecordStore:
     async def lookup(self, image_id: str, fields: Fields) -> Lookup:
         """Return the lookup of a request, with the vary rule that the store holds now. Raises StoreUnavailable."""
         home = self.home(image_id)
+        lookup = Lookup(image_id, home, fields, purges=self._last_known.purges)
         try:
             held = await self._store.get(home)
         except RecordError:
-            return Lookup(image_id, home, fields, held=b"")  # an empty `held` makes `look` raise DamagedRecord
-        lookup = Lookup(image_id, home, fields, held)
+            return replace(lookup, held=b"")  # an empty `held` makes `look` raise DamagedRecord
+        lookup = replace(lookup, held=held)
         if held is None or not is_rule(held):
             return lookup
         with suppress(RecordError):  # `look` raises the error of a vary rule that cannot be read
@@ -111,6 +115,29 @@ class RecordStore:
         return lookup
 
     async def look(self, lookup: Lookup, purges: PurgeTable | None = None) -> Found | Reason:
+        """Do as `_look` does, and remember what was found. `recall` returns it while the store does not answer."""
+        try:
+            found = await self._look(lookup, purges)
+        except StoreUnavailable:
+            raise
+        except EdgeError:
+            self._last_known.drop(lookup)
+            raise
+        if isinstance(found, Found):
+            self._last_known.note(lookup, found.record)
+        else:
+            self._last_known.drop(lookup)
+        return found
+
+    def recall(self, image_id: str, fields: Fields) -> Record | None:
+        """Return the record that the store has confirmed a short while ago, unless a purge is known. Asks nothing."""
+        record = self._last_known.recall(Lookup(image_id, self.home(image_id), fields))
+        purges = self._generations.last_read()
+        if record is None or purges is None or purges.has_removed(record):
+            return None
+        return purges.apply(record, now_s=self._now())
+
+    async def _look(self, lookup: Lookup, purges: PurgeTable | None) -> Found | Reason:
         """Return the record that can be used now, or the reason why there is none.
 
         A fill passes `purges`; then a record that was purged, or an entry that has expired, is also deleted. Otherwise
@@ -190,11 +217,10 @@ class RecordStore:
         if grant.token is None:
             return await self._put_beside(pack(record, grant.lookup.key), grant, vary=record.passed.vary)
         lookup, ttl_s = self._by_vary(grant.lookup, record.passed.vary), self._expiry_s(record)
-        beside = _beside(grant.lookup, lookup)
+        beside, group = _beside(grant.lookup, lookup), self._group(lookup)
+        packed = pack(record, lookup.key)
         with suppress(StoreUnavailable):
-            if await self._store.put(
-                lookup.key, pack(record, lookup.key), ttl_s=ttl_s, under=grant.token, beside=beside
-            ):
+            if await self._store.put(lookup.key, packed, ttl_s=ttl_s, under=grant.token, beside=beside, group=group):
                 return lookup
         return None
 
@@ -288,6 +314,11 @@ class RecordStore:
                 self._own_records.put(lookup, grant.beside, value)
             return lookup
         return None
+
+    def _group(self, lookup: Lookup) -> Group | None:
+        if lookup.rule is None or not self._books.most_variants:
+            return None
+        return Group(variants_key(lookup.home), self._books.most_variants)
 
     def _by_vary(self, lookup: Lookup, vary: str) -> Lookup:
         """Return the lookup of the same request for this Vary field. If the field has changed, it gets a new rule."""

@@ -17,8 +17,9 @@ from service.metrics.counts import ClientCounts
 from service.metrics.telemetry import Telemetry
 from service.records.census import Census
 from service.records.generations import Generations
+from service.records.last_known import LastKnown
 from service.records.purger import Purger
-from service.records.record import generations_key, record_key
+from service.records.record import generations_key
 from service.serving.http_server import CLIENT_COUNTS
 from service.serving.readiness import ready_worker
 from service.settings.edge_settings import Settings
@@ -76,8 +77,8 @@ def create_admin_app(settings: Settings, *, workers: Path) -> FastAPI:
 def _purger(settings: Settings, connection: Connection, store: LatentStore) -> Purger:
     return Purger(
         store,
-        Generations(GenerationStore(connection, generations_key(settings.origin))),
-        key=lambda image_id: record_key(image_id, origin=settings.origin),
+        Generations(GenerationStore(connection, generations_key(settings.origin)), LastKnown(0)),
+        origin=settings.origin,
         forget=lambda _image_id: None,  # this process runs no fills, and the workers read the purge in the store
         now=time.time,
     )

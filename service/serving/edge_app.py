@@ -33,6 +33,7 @@ from service.metrics.release import read_version
 from service.metrics.telemetry import BuildFigures, Telemetry
 from service.records.census import Census
 from service.records.generations import Generations
+from service.records.last_known import LastKnown
 from service.records.lease import Leases
 from service.records.negative_cache import NegativeCache
 from service.records.purger import Purger
@@ -127,8 +128,11 @@ async def _start_services(
         observer=telemetry,
     )
     closing.push_async_callback(connection.close)
-    store = LatentStore(connection)
-    generations = Generations(GenerationStore(connection, generations_key(settings.origin)))
+    store = LatentStore(connection, on_dropped=telemetry.count_dropped_variants)
+    last_known = LastKnown(settings.store_grace_s)
+    generations = Generations(
+        GenerationStore(connection, generations_key(settings.origin)), last_known, grace_s=settings.store_grace_s
+    )
     closing.push_async_callback(generations.close)
     generations.listen()
     origin = OriginClient(
@@ -147,7 +151,7 @@ async def _start_services(
     intake = Intake(_freshness_rules(settings), worker=worker, reader=reader)
     sources = Upstream(origin, intake, parent=_parent(settings, intake, telemetry, closing))
     encoder = _encoder(settings, worker, quality)
-    record_store = _record_store(settings, store, generations, worker)
+    record_store = _record_store(settings, store, generations, last_known=last_known, worker=worker)
     # A fill that has waited longer than a whole fetch for another process's lease checks that the lease is renewed.
     fetch_timeout_s = settings.origin_timeout_s + (settings.parent_timeout_s if settings.parent else 0)
     turns = Turns(max(TOGETHER, settings.origin_fetches), wait_s=settings.fetch_wait_s)
@@ -196,6 +200,14 @@ async def _start_services(
         telemetry=telemetry,
     )
     closing.push_async_callback(lambda: cache.close(within_s=drain.left_s()))
+
+    def forget(image_id: str) -> None:
+        if image_id:
+            last_known.forget(record_store.home(image_id))
+            cache.forget(image_id)
+        else:
+            last_known.forget_all()
+
     log = AccessLog(settings.access_log, file=STDOUT, observer=telemetry)
     closing.callback(log.close)
     questions = Questions(
@@ -206,7 +218,7 @@ async def _start_services(
         admin=AdminServices(
             census=Census(store, telemetry),
             purging=Purging(
-                Purger(store, generations, key=record_store.home, forget=cache.forget, now=time.time),
+                Purger(store, generations, origin=settings.origin, forget=forget, now=time.time),
                 telemetry,
                 token=settings.admin_token,
             ),
@@ -218,15 +230,23 @@ async def _start_services(
 
 
 def _record_store(
-    settings: Settings, store: LatentStore, generations: Generations, worker: PictureCodec
+    settings: Settings, store: LatentStore, generations: Generations, *, last_known: LastKnown, worker: PictureCodec
 ) -> RecordStore:
     negative_cache = NegativeCache(store, _freshness_rules(settings), now=time.time)
     books = Books(
         origin=settings.origin,
         stream_ids=frozenset(worker.readable),
         foreign_hold_s=settings.foreign_hold_s,
+        most_variants=settings.variants,
     )
-    return RecordStore(store, books, generations=generations, negative_cache=negative_cache, now=time.time)
+    return RecordStore(
+        store,
+        books,
+        generations=generations,
+        last_known=last_known,
+        negative_cache=negative_cache,
+        now=time.time,
+    )
 
 
 def _parent(settings: Settings, intake: Intake, telemetry: Telemetry, closing: AsyncExitStack) -> Parent | None:

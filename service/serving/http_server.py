@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import socket
 import sys
@@ -113,14 +114,21 @@ class HttpServer(uvicorn.Server):
         self._clients.append(clients)
         every_s = min(self._limits.shortest_s / SWEEPS_A_TIMEOUT, LONGEST_SWEEP_S)
         self._repeating.append(asyncio.create_task(_repeat(clients.sweep, every_s=every_s)))
-        peers: Peers = NoPeers()
-        if self.config.workers > 1:
-            peers = ConnectionCounts(Path(os.environ[MULTIPROCESS_VARIABLE]))
         listening.listen(self.config.backlog)
-        listener = FairListener(lambda: self._create_connection(counts), listening, peers, clients)
+        listener = FairListener(lambda: self._create_connection(counts), listening, self._find_peers(), clients)
         await listener.start_serving()
         self._listeners.append(listener)
         return listener
+
+    def _find_peers(self) -> Peers:
+        folder = os.environ.get(MULTIPROCESS_VARIABLE)
+        if self.config.workers == 1 or not folder:
+            return NoPeers()
+        try:
+            return ConnectionCounts(Path(folder))
+        except OSError as error:  # such as a full disk: connections are shared as the kernel happens to do it
+            logging.getLogger(__name__).warning("this worker cannot tell the others how busy it is: %s", error)
+            return NoPeers()
 
     def _create_connection(self, counts: ClientCounts) -> HttpConnection:
         one = HttpConnection(self.config, self.server_state, self.lifespan.state, limits=self._limits, counts=counts)

@@ -25,7 +25,7 @@ from fastapi import FastAPI
 from starlette.applications import Starlette
 
 from service.bus.end_signal import end_by_edge_only, end_this_process
-from service.errors import SettingsError
+from service.errors import NoTemporaryFolder, SettingsError
 from service.metrics.telemetry import MULTIPROCESS_VARIABLE, forget_worker
 from service.render.accelerator import has_accelerator
 from service.serving.admin_app import create_admin_app
@@ -40,13 +40,13 @@ from service.serving.readiness import ReadyMark
 from service.serving.supervision import Listening, Supervision
 from service.serving.workers import STARTUP_FAILURE, Workers
 from service.settings.edge_settings import Settings, read_settings
-from service.store.embedded import EmbeddedValkey
+from service.store.embedded import EmbeddedValkey, find_temporary_folder
 
 
 def run(settings: Settings, *, host: str, port: int, workers: int = 1) -> None:
     """Run an edge on this address until SIGTERM or Ctrl-C, then shut it down.
 
-    Raises CannotListen, TooFewFiles, SettingsError or StoreUnavailable if it cannot start.
+    Raises CannotListen, NoTemporaryFolder, TooFewFiles, SettingsError or StoreUnavailable if it cannot start.
     """
     log_to(sys.stderr, level=settings.log_level)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # sent by a terminal or a log rotation; `Workers` handles it instead
@@ -64,14 +64,31 @@ def run(settings: Settings, *, host: str, port: int, workers: int = 1) -> None:
             with suppress(KeyboardInterrupt):  # uvicorn raises it after the graceful shutdown that Ctrl-C started
                 server.run(sockets=[pictures])
         else:
-            # prometheus_client reads this variable when it is imported, to choose its multiprocess mode. The workers
-            # inherit the variable. The parent has imported the library before, and counts nothing.
-            metrics = closing.enter_context(tempfile.TemporaryDirectory(prefix="latentedge-metrics-"))
-            os.environ.update({MULTIPROCESS_VARIABLE: metrics, **settings.environment()})
-            _create_workers(settings, pictures, host=host, workers=workers).run()
+            os.environ.update(settings.environment())
+            folder = _create_shared_folder(settings, closing)
+            if folder:
+                # prometheus_client reads this variable when it is imported, to choose its multiprocess mode. The
+                # workers inherit the variable. The parent has imported the library before, and counts nothing.
+                os.environ[MULTIPROCESS_VARIABLE] = folder
+            on_death = forget_worker if folder else lambda _pid: None
+            _create_workers(settings, pictures, host=host, workers=workers, on_death=on_death).run()
 
 
-def _create_workers(settings: Settings, pictures: socket.socket, *, host: str, workers: int) -> Workers:
+def _create_shared_folder(settings: Settings, closing: ExitStack) -> str:
+    """Return a new folder for the processes of this edge; empty if there is none and they can do without it."""
+    try:
+        folder = find_temporary_folder("the processes of this edge")
+    except NoTemporaryFolder as error:
+        if settings.admin_port or settings.decoder == "process":
+            raise
+        logging.getLogger(__name__).warning("the workers do not share their figures: %s", error)
+        return ""
+    return closing.enter_context(tempfile.TemporaryDirectory(prefix="latentedge-metrics-", dir=folder))
+
+
+def _create_workers(
+    settings: Settings, pictures: socket.socket, *, host: str, workers: int, on_death: Callable[[int], object]
+) -> Workers:
     port = pictures.getsockname()[1]
     config = _config("service.serving.launch:worker_app", settings, host=host, port=port, workers=workers)
     announce(pictures)
@@ -79,7 +96,7 @@ def _create_workers(settings: Settings, pictures: socket.socket, *, host: str, w
         Listening(config, [pictures]),
         beside=_bind_beside(settings, host=host),
         rules=Supervision.of(settings),
-        on_death=forget_worker,
+        on_death=on_death,
     )
 
 

@@ -113,6 +113,21 @@ class Settings(BaseSettings):
         ge=0,
         le=3600,
     )
+    store_grace_s: float = _setting(
+        30.0,
+        "s",
+        "How long a fresh picture is still shown from memory, after the store has last confirmed it, while the store"
+        " does not answer. 0: not at all.",
+        ge=0,
+        le=3600,
+    )
+    variants: int = _setting(
+        64,
+        "variants",
+        "Maximum number of variants (by the origin's Vary) of one picture in the store. Beyond it, the variant that was"
+        " stored first is dropped. 0: no maximum.",
+        ge=0,
+    )
     device: Device = _setting(
         "auto", "name", "Device that runs the networks: cpu, cuda, or auto (a GPU if there is one)."
     )

@@ -1,14 +1,15 @@
 """Connections to a Redis or Valkey, with timeouts, a back-off, and translation of redis-py's errors.
 
-After a timeout, all commands fail at once for `retry_s` seconds (the back-off), so that not every request waits for a
-slow store. A command's wait for a free connection of this process has no timeout, because it says nothing about the
-store.
+After a timeout, all commands to the server fail at once for `retry_s` seconds (the back-off), so that not every request
+waits for a slow store. A command's wait for a free connection of this process has no timeout, because it says nothing
+about the store. Each node of a cluster has its own back-off and its own connections.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -16,13 +17,16 @@ from typing import Protocol
 
 from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
-from redis.exceptions import ResponseError
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import OutOfMemoryError, ReadOnlyError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from service.errors import DamagedRecord, StoreUnavailable
+from service.errors import DamagedRecord, StoreFull, StoreUnavailable
 from service.store.outage import Outage
-from service.store.servers import CONNECTIONS, FAILURES, Client, Servers
+from service.store.servers import CONNECTIONS, FAILURES, SERVER, Client, Servers
 
+FULL_S = 60.0
+"""Assumed: the store is no longer full if no write has failed for so long. It is written to at misses only."""
 _WRONG_TYPE = "WRONGTYPE"
 """Redis' error code for a key of another type: the first word of its error reply. redis-py has no exception for it."""
 
@@ -30,8 +34,8 @@ _WRONG_TYPE = "WRONGTYPE"
 class Observer(Protocol):
     """Counts failed store commands for metrics."""
 
-    def count_store_error(self) -> None:
-        """Count a command that failed or timed out."""
+    def count_store_error(self, reason: str) -> None:
+        """Count a command that failed: timeout, back_off, unreachable, full, read_only or error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +56,16 @@ class Connection:
         self._servers = Servers(url, timeout_s=timeouts.timeout_s)
         # redis-py's client of a cluster raises an error if all its connections are in use. With this semaphore,
         # commands wait for a free connection instead.
-        self._slots = asyncio.Semaphore(CONNECTIONS)
-        self._reserved_slot = asyncio.Semaphore(1)
+        self._slots: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(CONNECTIONS))
+        """By the name of the server, as `Servers.name_of` returns it."""
+        self._reserved_slots: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(1))
         self._timeouts = timeouts
         self._observer = observer
         self._clock = clock
-        self._retry_at_s = float("-inf")
+        self._retry_at_s: dict[str, float] = {}
+        """By the name of the server."""
         self._outage = Outage("the store", clock=clock)
+        self._lack_of_memory = Outage("writing to the store", quiet_s=FULL_S, clock=clock)
 
     async def close(self) -> None:
         """Close all connections."""
@@ -73,59 +80,78 @@ class Connection:
     async def get(self, key: bytes) -> object:
         """Return the value of a key, or None. Raises StoreUnavailable, or DamagedRecord if it is not a string."""
         if self._servers.gets is None:
-            async with self.client() as redis:
+            async with self.client(key) as redis:
                 return await redis.get(key)
-        self._check_back_off()
+        self._check_back_off(SERVER)
         try:
             value = await self._servers.gets.get(key)
         except (TimeoutError, *FAILURES) as error:
-            raise self._translate(error) from error
-        self._outage.note_success()
+            raise self._translate(error, SERVER) from error
+        self._note_success()
         return value
 
     @asynccontextmanager
-    async def client(self, *, reserved: bool = False) -> AsyncIterator[Client]:
-        """Yield a redis-py client for one command, after waiting for a free connection in the order of the calls.
+    async def client(self, key: bytes | None, *, reserved: bool = False) -> AsyncIterator[Client]:
+        """Yield a redis-py client for commands about this key, or about several, after waiting for a free connection.
 
         `reserved` takes the connection for commands that must not wait behind others. Errors in the block are raised as
         StoreUnavailable, or as DamagedRecord if the key is of another type.
         """
-        async with self._translate_errors(self._reserved_slot if reserved else self._slots):
+        name = SERVER if key is None else self._servers.name_of(key)
+        async with self._translate_errors(name, (self._reserved_slots if reserved else self._slots)[name]):
             yield self._servers.client
 
     @asynccontextmanager
     async def servers(self) -> AsyncIterator[list[Redis]]:
         """Yield a redis-py client for each server that holds keys. Errors in the block are raised as in `client`."""
-        async with self._translate_errors(self._slots), self._servers.each() as servers:
+        async with self._translate_errors(SERVER, self._slots[SERVER]), self._servers.each() as servers:
             yield servers
 
     @asynccontextmanager
-    async def _translate_errors(self, slots: asyncio.Semaphore) -> AsyncIterator[None]:
-        self._check_back_off()
+    async def _translate_errors(self, name: str, slots: asyncio.Semaphore) -> AsyncIterator[None]:
+        self._check_back_off(name)
         async with slots:
-            self._check_back_off()  # another command may have timed out meanwhile
+            self._check_back_off(name)  # another command may have timed out meanwhile
             try:
                 async with asyncio.timeout(self._timeouts.timeout_s):
                     yield
             except (TimeoutError, *FAILURES) as error:
-                raise self._translate(error) from error
-            self._outage.note_success()
+                raise self._translate(error, name) from error
+            self._note_success()
 
-    def _check_back_off(self) -> None:
-        if self._clock() < self._retry_at_s:
-            raise self.failure("no command is sent during the back-off after a timeout")
+    def _check_back_off(self, name: str) -> None:
+        if self._clock() < self._retry_at_s.get(name, float("-inf")):
+            raise self.failure("no command is sent during the back-off after a timeout", reason="back_off")
 
-    def _translate(self, error: Exception) -> StoreUnavailable | DamagedRecord:
+    def _translate(self, error: Exception, name: str) -> StoreUnavailable | DamagedRecord:
         if isinstance(error, TimeoutError | RedisTimeoutError):
-            self._retry_at_s = self._clock() + self._timeouts.retry_s
-            return self.failure(f"no answer within {self._timeouts.timeout_s} s")
+            self._retry_at_s[name] = self._clock() + self._timeouts.retry_s
+            return self.failure(f"no answer within {self._timeouts.timeout_s} s", reason="timeout")
         if isinstance(error, ResponseError) and str(error).startswith(_WRONG_TYPE):
             # The store has not failed: the key holds another type than a string, and the next SET replaces it.
             return DamagedRecord("the key does not hold a string")
-        return self.failure(f"{type(error).__name__}: {error}")
+        if isinstance(error, OutOfMemoryError):
+            return self._full()
+        return self.failure(f"{type(error).__name__}: {error}", reason=_reason(error))
 
-    def failure(self, why: str) -> StoreUnavailable:
+    def _full(self) -> StoreFull:
+        why = "it is full and evicts nothing; its maxmemory-policy should be volatile-lfu"
+        self._observer.count_store_error("full")
+        self._lack_of_memory.note_failure(why)
+        return StoreFull(why)
+
+    def failure(self, why: str, *, reason: str = "error") -> StoreUnavailable:
         """Count and log a failure of the store. Return the StoreUnavailable error to raise."""
-        self._observer.count_store_error()
+        self._observer.count_store_error(reason)
         self._outage.note_failure(why)
         return StoreUnavailable(why)
+
+    def _note_success(self) -> None:
+        self._outage.note_success()
+        self._lack_of_memory.note_success()
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, ReadOnlyError):
+        return "read_only"
+    return "unreachable" if isinstance(error, OSError | RedisConnectionError) else "error"

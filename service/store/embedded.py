@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import shutil
 import socket
 import tempfile
@@ -11,12 +12,24 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-from service.errors import StoreUnavailable
+from service.errors import NoTemporaryFolder, StoreUnavailable
 from service.store.watchdog import ServedFolder, Watchdog
 
+MEMORY_FOLDER = "/dev/shm"  # noqa: S108  (each folder in it has a random name and is ours alone)
+"""Can be written to even in a container with a read-only file system."""
 START_LIMIT_S = 20.0
 _POLL_S = 0.01
 _SOCKET = "store.sock"
+
+
+def find_temporary_folder(purpose: str) -> str:
+    """Return a folder for temporary files, by TMPDIR if it is set. Raises NoTemporaryFolder."""
+    try:
+        return tempfile.gettempdir()
+    except FileNotFoundError as error:
+        if os.access(MEMORY_FOLDER, os.W_OK | os.X_OK):
+            return MEMORY_FOLDER
+        raise NoTemporaryFolder(f"set TMPDIR to a folder that can be written to: no folder for {purpose}") from error
 
 
 class EmbeddedValkey:
@@ -32,7 +45,9 @@ class EmbeddedValkey:
 
     def __enter__(self) -> Self:
         # The folder's prefix is short, because the path of a unix socket may have at most 107 bytes.
-        folder = self._folder or Path(tempfile.mkdtemp(prefix="latentedge-"))
+        folder = self._folder or Path(
+            tempfile.mkdtemp(prefix="latentedge-", dir=find_temporary_folder("the embedded store"))
+        )
         self._temporary = None if self._folder else folder
         folder.mkdir(parents=True, exist_ok=True)
         self._lock = _lock_folder(folder)

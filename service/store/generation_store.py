@@ -20,8 +20,10 @@ FIELDS_CAP = 4096
 # The script uses the clock of the server, because the clocks of the edges may differ. If the table has more fields than
 # FIELDS_CAP, the older half of the fields of each kind (hard, soft) is removed. The field `<kind>-floor` then holds the
 # largest removed generation, which counts for all absent fields of that kind.
+# A full store refuses an HSET, but not in a script that has written before. So an HDEL of no field comes first.
 _RAISE = """
 local time = redis.call('TIME')
+redis.call('HDEL', KEYS[1], '')
 local latest = tonumber(redis.call('HGET', KEYS[1], 'latest') or '0')
 if ARGV[4] == 'begin' and latest > 0 then return string.format('%.0f', latest) end
 local generation = math.max(latest + 1, time[1] * 1000 + math.floor(time[2] / 1000))
@@ -47,6 +49,7 @@ redis.call('PUBLISH', ARGV[3], text)
 return text
 """
 _RESTORE = """
+redis.call('HDEL', KEYS[1], '')
 for i = 1, #ARGV, 2 do
   local now = tonumber(redis.call('HGET', KEYS[1], ARGV[i]) or '0')
   if tonumber(ARGV[i + 1]) > now then redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
@@ -89,13 +92,14 @@ class GenerationStore:
         async with self._client() as redis:
             await redis.eval(_RESTORE, 1, self._key, *flat)
 
-    async def changes(self) -> AsyncIterator[None]:
-        """Yield once after subscribing, and then once for each change of the table."""
+    async def changes(self) -> AsyncIterator[bytes]:
+        """Yield nothing once after subscribing, and then the news: a new generation, or the key of a purged picture."""
         try:
             async with self._connection.subscription() as channel:
                 await channel.subscribe(self._key)
-                async for _ in channel.listen():
-                    yield
+                async for message in channel.listen():
+                    news = message["data"]
+                    yield news if isinstance(news, bytes) else b""
         except FAILURES as error:
             raise StoreUnavailable(f"the subscription to purges failed: {type(error).__name__}: {error}") from error
 
@@ -106,7 +110,7 @@ class GenerationStore:
     @asynccontextmanager
     async def _client(self) -> AsyncIterator[Client]:
         try:
-            async with self._connection.client() as redis:
+            async with self._connection.client(self._key) as redis:
                 yield redis
         except RecordError as error:  # the key of the table holds another type than a hash, so the purges are unknown
             raise self._connection.failure(f"the table of purges cannot be read: {error}") from error

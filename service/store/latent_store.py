@@ -7,7 +7,7 @@ eviction could happen between two commands. A string and its lease are in the sa
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from redis.asyncio import Redis
@@ -43,7 +43,7 @@ else redis.call('DEL', KEYS[1]) end
 return 1
 """
 # In _PUT and _ADD, ARGV[4] is the string that KEYS[3] must hold (empty: any), and ARGV[5] is its new string (empty: it
-# does not change).
+# does not change). ARGV[6] is the most strings that the list in KEYS[4] may name, if there is such a list.
 _PUT = """
 if redis.pcall('GET', KEYS[2]) ~= ARGV[1] then return 0 end
 if ARGV[4] ~= '' and redis.pcall('GET', KEYS[3]) ~= ARGV[4] then return 0 end
@@ -52,8 +52,17 @@ if ARGV[5] ~= '' then
   if ARGV[5] == ARGV[4] then redis.call('EXPIRE', KEYS[3], ARGV[3], 'GT')
   else redis.call('SET', KEYS[3], ARGV[5], 'EX', ARGV[3]) end
 end
+local dropped = 0
+if ARGV[6] and redis.call('EXISTS', KEYS[1]) == 0 then
+  redis.call('LREM', KEYS[4], 0, KEYS[1])
+  redis.call('RPUSH', KEYS[4], KEYS[1])
+  while redis.call('LLEN', KEYS[4]) > tonumber(ARGV[6]) do
+    dropped = dropped + redis.call('DEL', redis.call('LPOP', KEYS[4]))
+  end
+end
+if ARGV[6] and redis.call('TTL', KEYS[4]) < tonumber(ARGV[3]) then redis.call('EXPIRE', KEYS[4], ARGV[3]) end
 redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
-return 1
+return 1 + dropped
 """
 _ADD = """
 if redis.pcall('GET', KEYS[2]) ~= ARGV[1] then return 0 end
@@ -67,10 +76,19 @@ return 0
 """
 _WITHOUT_END = -1
 """PTTL's answer for a key without an expiry."""
+# A full store refuses a SET, but not in a script that has written before. So a DEL comes first: it is never refused.
 _DELETE = """
-redis.call('SET', KEYS[3], ARGV[1], 'PX', ARGV[2])
+local deleted = redis.call('DEL', KEYS[1])
 redis.call('DEL', KEYS[2])
-return redis.call('DEL', KEYS[1])
+redis.call('SET', KEYS[3], ARGV[1], 'PX', ARGV[2])
+redis.call('PUBLISH', ARGV[3], KEYS[1])
+return deleted
+"""
+_MARK = """
+redis.call('DEL', KEYS[1])
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+redis.call('PUBLISH', ARGV[3], KEYS[2])
+return 1
 """
 
 
@@ -89,6 +107,8 @@ class Mark:
     key: bytes
     value: bytes
     ttl_ms: int
+    channel: bytes
+    """Where the event is published, too, as the key that it is about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +125,22 @@ class Beside:
     """The new value of the key. Empty means that the value does not change."""
 
 
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Strings of which the store keeps a limited number. The one that was stored first is deleted first."""
+
+    key: bytes
+    """The key of the list of their keys. It is in their hash slot."""
+    most: int
+
+
 class LatentStore:
     """The store of one edge. Every method raises StoreUnavailable if the store fails."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, *, on_dropped: Callable[[int], None] = lambda _count: None) -> None:
+        """`on_dropped` is called with the number of strings that were deleted because their group was full."""
         self._connection = connection
+        self._on_dropped = on_dropped
 
     async def get(self, key: bytes) -> bytes | None:
         """Return the string under a key, or None if there is none. Raises DamagedRecord for a key of another type."""
@@ -117,7 +148,7 @@ class LatentStore:
 
     async def peek(self, key: bytes) -> bytes | None:
         """Return what `get` returns, without counting a use of the key, so that the eviction order does not change."""
-        async with self._connection.client() as redis:
+        async with self._connection.client(key) as redis:
             # CLIENT NO-TOUCH applies to one connection. The client of a cluster chooses a connection for each command,
             # so in a cluster the GET does count as a use.
             value = await (_get_without_touch(redis, key) if isinstance(redis, Redis) else redis.get(key))
@@ -127,37 +158,51 @@ class LatentStore:
         """Return all keys with a prefix, the most often used (LFU) or most recently used (other policies) first."""
         return await hottest_first(self._connection, prefix=prefix)
 
-    async def put(self, key: bytes, value: bytes, *, ttl_s: int, under: Token, beside: Beside | None = None) -> bool:
+    async def put(
+        self,
+        key: bytes,
+        value: bytes,
+        *,
+        ttl_s: int,
+        under: Token,
+        beside: Beside | None = None,
+        group: Group | None = None,
+    ) -> bool:
         """Store a string for `ttl_s` seconds, and end the lease `under`. Return whether the string was stored.
 
         It is not stored if the lease was lost, or if the key of `beside` has changed. Every key of a picture has an
         expiry time, because volatile-lfu evicts only keys that have one.
         """
-        return await self._write(_PUT, key, value, ttl_s, under, beside)
+        keys, arguments = _to_write(key, value, ttl_s, under, beside)
+        if group is not None:
+            keys, arguments = (*keys, group.key), (*arguments, group.most)
+        written = int(str(await self._eval(_PUT, keys, arguments)))
+        if written > 1:
+            self._on_dropped(written - 1)
+        return written > 0
 
     async def add(self, key: bytes, value: bytes, *, ttl_s: int, under: Token, beside: Beside | None = None) -> bool:
         """Do the same as `put`, but only if the key does not exist yet."""
-        return await self._write(_ADD, key, value, ttl_s, under, beside)
+        return await self._eval(_ADD, *_to_write(key, value, ttl_s, under, beside)) == 1
 
     async def remove(self, key: bytes, value: bytes) -> None:
         """Delete the key if it still holds `value`."""
         await self._eval(_GIVE_BACK, (key,), (value,))
 
     async def delete(self, key: bytes, *, lease: bytes, mark: Mark) -> int:
-        """Delete a string, end its lease even if another process holds it, and set a mark.
+        """Delete a string, end its lease even if another process holds it, and set and publish a mark.
 
         Return the number of deleted strings: 0 or 1.
         """
-        return int(str(await self._eval(_DELETE, (key, lease, mark.key), (mark.value, mark.ttl_ms))))
+        return int(str(await self._eval(_DELETE, (key, lease, mark.key), (mark.value, mark.ttl_ms, mark.channel))))
 
-    async def set_mark(self, mark: Mark) -> None:
-        """Set a mark. It replaces an earlier mark under the same key."""
-        async with self._connection.client() as redis:
-            await redis.set(mark.key, mark.value, px=mark.ttl_ms)
+    async def set_mark(self, key: bytes, mark: Mark) -> None:
+        """Set and publish a mark about a string. It replaces an earlier mark under the same key."""
+        await self._eval(_MARK, (mark.key, key), (mark.value, mark.ttl_ms, mark.channel))
 
     async def end(self, lease: bytes) -> None:
         """End a lease, even if another process holds it."""
-        async with self._connection.client() as redis:
+        async with self._connection.client(lease) as redis:
             await redis.delete(lease)
 
     async def replace(
@@ -183,7 +228,7 @@ class LatentStore:
 
     async def extend(self, tokens: Sequence[Token], *, ttl_ms: int) -> list[bool]:
         """Extend leases to `ttl_ms` from now, in one round trip. Return for each whether it was still held."""
-        async with self._connection.client(reserved=True) as redis:
+        async with self._connection.client(None, reserved=True) as redis:
             pipeline = redis.pipeline(transaction=False)
             for token in tokens:
                 pipeline.eval(_EXTEND, 1, token.lease, token.secret, ttl_ms)
@@ -191,7 +236,7 @@ class LatentStore:
 
     async def remaining_ms(self, lease: bytes) -> int | None:
         """Return for how long a lease is still held: 0 if it has ended, None if it never ends."""
-        async with self._connection.client() as redis:
+        async with self._connection.client(lease) as redis:
             remaining_ms = int(await redis.pttl(lease))
         return None if remaining_ms == _WITHOUT_END else max(0, remaining_ms)
 
@@ -213,16 +258,17 @@ class LatentStore:
             raise self._connection.failure("the store's reply to GET is not a string")
         return value
 
-    async def _write(
-        self, script: str, key: bytes, value: bytes, ttl_s: int, under: Token, beside: Beside | None
-    ) -> bool:
-        other = Beside(key, was=b"", becomes=b"") if beside is None else beside
-        arguments = (under.secret, value, ttl_s, other.was, other.becomes)
-        return await self._eval(script, (key, under.lease, other.key), arguments) == 1
-
     async def _eval(self, script: str, keys: tuple[bytes, ...], arguments: tuple[bytes | int, ...]) -> object:
-        async with self._connection.client() as redis:
+        async with self._connection.client(keys[0]) as redis:
             return await redis.eval(script, len(keys), *keys, *arguments)
+
+
+def _to_write(
+    key: bytes, value: bytes, ttl_s: int, under: Token, beside: Beside | None
+) -> tuple[tuple[bytes, ...], tuple[bytes | int, ...]]:
+    """Return the keys and arguments of _PUT and _ADD."""
+    other = Beside(key, was=b"", becomes=b"") if beside is None else beside
+    return (key, under.lease, other.key), (under.secret, value, ttl_s, other.was, other.becomes)
 
 
 async def _get_without_touch(redis: Redis, key: bytes) -> object:

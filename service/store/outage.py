@@ -15,8 +15,9 @@ not enough, because reads may work while writes fail."""
 class Outage:
     """Counts the failures of one server, and logs the start and the end of each outage."""
 
-    def __init__(self, name: str, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, name: str, *, quiet_s: float = QUIET_S, clock: Callable[[], float] = time.monotonic) -> None:
         self._name = name
+        self._quiet_s = quiet_s
         self._clock = clock
         self._failures = 0
         """The number of failures in the current outage; 0 if there is no outage."""
@@ -35,7 +36,7 @@ class Outage:
 
     def note_success(self) -> None:
         """Note that a command succeeded. Log the end of an outage if nothing has failed for QUIET_S seconds."""
-        if self._failures and self._clock() - self._failed_s >= QUIET_S:
+        if self._failures and self._clock() - self._failed_s >= self._quiet_s:
             self._log(
                 "%s works again: %d failures in %.0f s", self._name, self._failures, self._failed_s - self._began_s
             )

@@ -25,9 +25,15 @@ CONNECTIONS = 16
 # The pool has one more connection for pub/sub, and one for renewals of leases.
 _POOL = CONNECTIONS + 2
 
+SERVER = ""
+"""The name of a server that is no node of a cluster, or not yet known as one."""
+
 Client = Redis | RedisCluster
-FAILURES = (RedisError, RedisClusterException, OSError)
-"""The exceptions that a redis-py command may raise. RedisClusterException is not a subclass of RedisError."""
+FAILURES = (RedisError, RedisClusterException, OSError, AttributeError)
+"""The exceptions that a redis-py command may raise. RedisClusterException is not a subclass of RedisError.
+
+redis-py 8.1 raises AttributeError if another command has closed the connection meanwhile (seen in a cluster).
+"""
 
 
 class Servers:
@@ -57,6 +63,16 @@ class Servers:
             raise SettingsError(
                 ["EDGE_REDIS_URL: the address has a parameter, or a value of one, that redis-py cannot use"]
             ) from error
+
+    def name_of(self, key: bytes) -> str:
+        """Return the name of the server that holds a key."""
+        if isinstance(self.client, Redis):
+            return SERVER
+        try:
+            node = self.client.get_node_from_key(key.decode("latin-1"))
+        except RedisClusterException:  # the cluster has not been asked yet for its nodes, or no node has the key
+            return SERVER
+        return SERVER if node is None else node.name
 
     async def close(self) -> None:
         """Close all connections."""

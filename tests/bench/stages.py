@@ -28,7 +28,7 @@ ENCODES = 6
 
 
 class NoAlarm:
-    def count_store_error(self) -> None:
+    def count_store_error(self, _reason: str) -> None:
         raise AssertionError("the store must answer in a benchmark")
 
 

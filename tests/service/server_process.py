@@ -73,14 +73,17 @@ def wait_until_listening(port: int) -> None:
 
 
 @contextmanager
-def serving(tmp_path: Path, origin: str, *, workers: int = 1, **settings: object) -> Iterator[Server]:
-    """Run a server during the block. Settings are given by their names in lower case, without the prefix."""
+def serving(tmp_path: Path, origin: str, *before: str, workers: int = 1, **settings: object) -> Iterator[Server]:
+    """Run a server during the block. Settings are given by their names in lower case, without the prefix.
+
+    `before` is a command that starts the server.
+    """
     port = free_port()
     environment = {"EDGE_ORIGIN": origin, "TMPDIR": str(tmp_path), "PATH": "/usr/bin:/bin"}
     # A busy machine is not what these tests are about.
     settings = {"store_timeout_s": 30, "origin_timeout_s": 60, **settings}
     environment |= {f"EDGE_{name.upper()}": str(value) for name, value in settings.items()}
-    command = [sys.executable, "-c", SERVER, str(port), str(workers)]
+    command = [*before, sys.executable, "-c", SERVER, str(port), str(workers)]
     stdout = tmp_path / "stdout"
     with (
         stdout.open("ab") as output,

@@ -10,6 +10,7 @@ from service.settings.edge_settings import read_settings
 from tests.command_line import Shell
 from tests.service.cluster import Cluster, cluster_in
 from tests.service.filled_cache import STEPS, summary
+from tests.service.paused import standing_still
 from tests.service.running_edge import RunningEdge, running_edge
 from tests.service.scripted_origin import Reply, ScriptedOrigin
 from tests.service.test_lease import LIMIT_S, asked_of
@@ -58,6 +59,26 @@ def twin(edge: RunningEdge, _clustered_twin: RunningEdge) -> RunningEdge:
     _ = edge  # empties the store
     _clustered_twin.arrivals.reset()
     return _clustered_twin
+
+
+def test_a_machine_that_stands_still_delays_its_own_pictures_only(
+    cluster: Cluster, edge: RunningEdge, origin: ScriptedOrigin, photo: bytes
+) -> None:
+    _ = edge  # empties the store
+    once_only = {**settings_of(cluster, origin), "store_timeout_s": 1, "store_retry_s": 3600}
+    with running_edge(read_settings(**once_only)) as patient:
+        for name in PICTURES:
+            origin.script(f"/{name}", Reply(photo, headers=CATS))
+            patient.get(f"/image/{name}?res=medium")
+        table = generations_key(origin.url)
+        victim = next(number for number, keys in enumerate(cluster.held()) if table not in keys)
+        theirs = [name for name in PICTURES if record_key(name, origin=origin.url) in cluster.held()[victim]]
+        for name in theirs:
+            origin.script(f"/{name}", Reply(photo, headers=CATS))
+        with standing_still(cluster.nodes[victim]):
+            for name in (*theirs, *(name for name in PICTURES if name not in theirs)):
+                status = patient.get(f"/image/{name}?res=medium").headers["cache-status"]
+                assert ("fwd=bypass" in status) == (name in theirs), name
 
 
 def test_pictures_spread_over_the_machines(

@@ -36,7 +36,7 @@ def test_the_wait_for_a_connection_is_not_counted_as_the_stores(valkey: Embedded
         connection = Connection(valkey.url, timeouts=Timeouts(timeout_s=1, retry_s=1), observer=alarms)
 
         async def ask() -> None:
-            async with connection.client() as client:
+            async with connection.client(None) as client:
                 await client.blpop(["never"], timeout=0.1)
 
         await asyncio.gather(*[ask() for _ in range(20 * CONNECTIONS)])
@@ -81,7 +81,7 @@ def test_leases_are_renewed_while_all_connections_are_in_use(
             await store.take(token, ttl_ms=60_000)
 
         async def occupy() -> None:
-            async with connection.client() as client:
+            async with connection.client(None) as client:
                 await client.blpop(["never"], timeout=0)
 
         occupying = [asyncio.create_task(occupy()) for _ in range(CONNECTIONS)]

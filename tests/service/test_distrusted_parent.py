@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from base64 import b64encode
 from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import NoReturn
@@ -13,6 +14,8 @@ from models.codec import Codec
 from service.errors import OriginUnreachable
 from service.metrics.telemetry import Telemetry
 from service.metrics.timings import Timings
+from service.records.latent_facts import FIELD
+from service.records.record import source_digest
 from service.render.codec_worker import CodecWorker
 from service.render.image_file import ImageLimits
 from service.rules.freshness import FreshnessRules
@@ -31,6 +34,7 @@ from tests.service.tiers import (
     SAID,
     a_latent,
     aged,
+    another_latent,
     child_of,
     flipped,
     passed_over,
@@ -190,3 +194,19 @@ def test_an_error_without_a_label_is_counted_as_its_base(origin: ScriptedOrigin)
     figures = telemetry.exposition().decode()
     assert 'edge_parent_requests_total{outcome="unreachable"} 1.0' in figures
     assert 'edge_parent_fallbacks_total{reason="unreachable"} 1.0' in figures
+
+
+def test_a_false_claim_about_a_source_brings_no_other_picture_from_memory(
+    session_valkey: EmbeddedValkey, scripted_parent: ScriptedOrigin, origin: ScriptedOrigin, photo: bytes
+) -> None:
+    """The parent says of one picture's latent that it was made from the file of another picture."""
+    claimed = b64encode(source_digest(photo)).decode()
+    lies = {FIELD: f"digest=:{claimed}:, bytes=9, high=8, medium=7, refinement=0, etag=::"}
+    scripted_parent.script("/latent/impostor", Reply(another_latent(), headers={**LATENT, **lies}))
+    scripted_parent.script("/latent/cat", Reply(a_latent(), headers={**LATENT, **lies}))
+    with child_of(scripted_parent.url, session_valkey, store=2, origin=origin.url, hot_bytes=2**20) as edge:
+        shown = edge.get("/image/impostor").content
+        cat = edge.get("/image/cat")
+        assert edge.get("/image/cat").content == cat.content, "the second answer is another one"
+    assert cat.content != shown, "the other picture came from memory"
+    scripted_parent.forget()

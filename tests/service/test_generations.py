@@ -10,6 +10,7 @@ import uvloop
 from service.errors import StoreUnavailable
 from service.records import generations
 from service.records.generations import REFRESH_S, Generations
+from service.records.last_known import LastKnown
 from service.store.connection import Connection
 from service.store.embedded import EmbeddedValkey
 from service.store.generation_store import GenerationStore
@@ -42,7 +43,7 @@ def told(valkey: EmbeddedValkey, story: Story) -> None:
     async def telling() -> None:
         connection = Connection(valkey.url, timeouts=TIMEOUTS, observer=Alarms())
         clock = Clock()
-        mine, yours = (Generations(GenerationStore(connection, KEY), clock=clock) for _ in range(2))
+        mine, yours = (Generations(GenerationStore(connection, KEY), LastKnown(0), clock=clock) for _ in range(2))
         try:
             await story(mine, yours, clock)
         finally:
@@ -146,7 +147,7 @@ def test_a_store_that_does_not_answer_raises_an_error() -> None:
     async def story() -> None:
         connection = Connection("unix:///none", timeouts=TIMEOUTS, observer=Alarms())
         with pytest.raises(StoreUnavailable):
-            await Generations(GenerationStore(connection, KEY)).current()
+            await Generations(GenerationStore(connection, KEY), LastKnown(0)).current()
 
     asyncio.run(story())
 
@@ -157,7 +158,7 @@ def test_close_stops_the_listener_in_every_state(valkey: EmbeddedValkey, turns: 
 
     async def story() -> None:
         connection = Connection(valkey.url, timeouts=TIMEOUTS, observer=Alarms())
-        mine = Generations(GenerationStore(connection, KEY))
+        mine = Generations(GenerationStore(connection, KEY), LastKnown(0))
         mine.listen()
         for _ in range(turns):
             await asyncio.sleep(0)
@@ -166,3 +167,30 @@ def test_close_stops_the_listener_in_every_state(valkey: EmbeddedValkey, turns: 
         await connection.close()
 
     uvloop.run(story())
+
+
+def test_a_table_that_cannot_be_read_is_used_for_the_grace_time(valkey: EmbeddedValkey) -> None:
+    now_s = 0.0
+
+    async def story() -> None:
+        connection = Connection(valkey.url, timeouts=TIMEOUTS, observer=Alarms())
+        store = GenerationStore(connection, KEY)
+        patient, strict = (
+            Generations(store, LastKnown(0), grace_s=grace_s, clock=lambda: now_s) for grace_s in (30, 0)
+        )
+        known = await patient.current()
+        await strict.current()
+        valkey.stop()
+        nonlocal now_s
+        now_s = 29.0
+        assert await patient.current() is known
+        with pytest.raises(StoreUnavailable):
+            await strict.current()
+        now_s = 30.5
+        with pytest.raises(StoreUnavailable):
+            await patient.current()
+        with pytest.raises(StoreUnavailable):
+            await patient.read()
+        await connection.close()
+
+    asyncio.run(story())

@@ -11,7 +11,7 @@ STEPS = st.lists(st.tuples(st.sampled_from(["get", "put"]), KEYS, st.integers(0,
 
 @given(limit=st.integers(0, 150), steps=STEPS)
 def test_it_never_exceeds_its_bytes_and_gives_back_what_was_put(limit: int, steps: list[tuple[str, str, int]]) -> None:
-    tier = S3Fifo(limit)
+    tier = S3Fifo[str](limit)
     for what, key, size in steps:
         value = key.encode() * size
         if what == "put":
@@ -22,7 +22,7 @@ def test_it_never_exceeds_its_bytes_and_gives_back_what_was_put(limit: int, step
 
 
 def test_a_value_comes_back_until_room_is_needed() -> None:
-    tier = S3Fifo(100)
+    tier = S3Fifo[str](100)
     tier.put("a", b"1" * 60)
     assert tier.get("a") == b"1" * 60
     assert (len(tier), tier.size_bytes) == (1, 60)
@@ -30,7 +30,7 @@ def test_a_value_comes_back_until_room_is_needed() -> None:
 
 
 def test_one_that_is_larger_than_the_tier_is_not_kept_and_displaces_nothing() -> None:
-    tier = S3Fifo(100)
+    tier = S3Fifo[str](100)
     tier.put("a", b"1" * 60)
     tier.put("b", b"2" * 101)
     assert tier.get("a") is not None
@@ -38,13 +38,13 @@ def test_one_that_is_larger_than_the_tier_is_not_kept_and_displaces_nothing() ->
 
 
 def test_no_bytes_keep_nothing() -> None:
-    tier = S3Fifo(0)
+    tier = S3Fifo[str](0)
     tier.put("a", b"1")
     assert tier.get("a") is None
 
 
 def test_what_is_used_survives_a_scan_of_ten_times_the_tier() -> None:
-    tier = S3Fifo(1000)
+    tier = S3Fifo[str](1000)
     favourites = [f"favourite-{number}" for number in range(40)]
     for key in favourites:
         tier.put(key, b"f" * 10)
@@ -58,7 +58,7 @@ def test_what_is_used_survives_a_scan_of_ten_times_the_tier() -> None:
 
 
 def test_one_that_comes_back_soon_after_it_was_dropped_is_kept_longer() -> None:
-    tier = S3Fifo(100)
+    tier = S3Fifo[str](100)
     for number in range(12):
         tier.put(f"once-{number}", b"1" * 10)
     assert tier.get("once-0") is None
@@ -70,7 +70,7 @@ def test_one_that_comes_back_soon_after_it_was_dropped_is_kept_longer() -> None:
 
 
 def test_one_that_is_no_longer_used_leaves_the_main_queue() -> None:
-    tier = S3Fifo(100)
+    tier = S3Fifo[str](100)
     tier.put("old", b"1" * 10)
     tier.get("old")
     for round_ in range(8):

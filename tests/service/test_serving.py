@@ -12,9 +12,11 @@ import redis
 from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 
-from service.store.embedded import EmbeddedValkey
+from service.store.embedded import MEMORY_FOLDER, EmbeddedValkey
+from tests.service.other_folders import without_temporary_folder
 from tests.service.scripted_origin import Reply, ScriptedOrigin
 from tests.service.server_process import serving
+from tests.service.slow_store import slow_store
 
 FRESH = {"Cache-Control": "max-age=600"}
 
@@ -108,5 +110,30 @@ def test_workers_that_start_later_have_the_same_limits(
             with socket.create_connection(("127.0.0.1", server.port), timeout=60) as client:
                 client.sendall(b"GET /livez HTTP/1.1\r\n\r\n")
                 assert client.recv(65536).startswith(b"HTTP/1.1 400 ")
+        server.parent.send_signal(signal.SIGTERM)
+        assert server.parent.wait(60) == 0
+
+
+def test_workers_without_a_folder_serve_pictures_and_count_for_themselves(
+    short_path: Path, origin: ScriptedOrigin, photo: bytes, valkey: EmbeddedValkey
+) -> None:
+    origin.script("/cat", Reply(photo, headers=FRESH))
+    with (
+        slow_store(valkey.url) as store,  # over TCP: the socket is in one of the folders that the server does not see
+        serving(short_path, origin.url, *without_temporary_folder(), workers=2, redis_url=store.url) as server,
+    ):
+        assert server.said.count("the workers do not share their figures") == 1
+        assert "stored" in server.get("/image/cat").headers["cache-status"]
+        assert "edge_build_info" in server.get("/metrics").text
+
+
+def test_a_container_with_a_read_only_file_system_has_its_store_in_memory(
+    short_path: Path, origin: ScriptedOrigin, photo: bytes, valkey_program: None
+) -> None:
+    _ = valkey_program
+    origin.script("/cat", Reply(photo, headers=FRESH))
+    before = without_temporary_folder(but=Path(MEMORY_FOLDER))
+    with serving(short_path, origin.url, *before, workers=2) as server:
+        assert "stored" in server.get("/image/cat").headers["cache-status"]
         server.parent.send_signal(signal.SIGTERM)
         assert server.parent.wait(60) == 0

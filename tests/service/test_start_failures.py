@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from service.serving.open_files import LEAST_FILES
+from tests.service.other_folders import without_temporary_folder
 
 LIMIT_S = 60
 
@@ -20,11 +21,13 @@ def taken() -> Iterator[int]:
         yield other.getsockname()[1]
 
 
-def latentedge(folder: Path, *arguments: str, most_files: int = 0, **settings: str) -> subprocess.CompletedProcess[str]:
+def latentedge(
+    folder: Path, *arguments: str, most_files: int = 0, before: tuple[str, ...] = (), **settings: str
+) -> subprocess.CompletedProcess[str]:
     environment = {"PATH": "/usr/bin:/bin", "TMPDIR": str(folder), "EDGE_ORIGIN": "http://127.0.0.1:1", **settings}
     limited = ["prlimit", f"--nofile={most_files}"] if most_files else []
     return subprocess.run(
-        [*limited, sys.executable, "-m", "service", *arguments],
+        [*limited, *before, sys.executable, "-m", "service", *arguments],
         env=environment,
         capture_output=True,
         text=True,
@@ -78,3 +81,27 @@ def test_a_hard_limit_of_open_files_below_what_a_worker_needs(short_path: Path, 
         f"{LEAST_FILES - 1} (`ulimit -Hn`, systemd: LimitNOFILE)\n"
     )
     assert not list(short_path.iterdir())
+
+
+def test_no_folder_for_the_store(short_path: Path) -> None:
+    ended = latentedge(short_path, "serve", "--port", "0", before=without_temporary_folder())
+    assert ended.returncode == 2, ended.stderr
+    assert ended.stderr == (
+        "latentedge: the edge cannot start: set TMPDIR to a folder that can be written to:"
+        " no folder for the embedded store\n"
+    )
+
+
+def test_no_folder_for_the_processes_of_an_edge(short_path: Path) -> None:
+    ended = latentedge(
+        short_path,
+        *("serve", "--port", "0"),
+        before=without_temporary_folder(),
+        EDGE_REDIS_URL="redis://127.0.0.1:1",
+        EDGE_ADMIN_PORT="1",
+    )
+    assert ended.returncode == 2, ended.stderr
+    assert ended.stderr == (
+        "latentedge: the edge cannot start: set TMPDIR to a folder that can be written to:"
+        " no folder for the processes of this edge\n"
+    )

@@ -28,7 +28,7 @@ class Alarms:
     def __init__(self) -> None:
         self.count = 0
 
-    def count_store_error(self) -> None:
+    def count_store_error(self, _reason: str) -> None:
         self.count += 1
 
 

@@ -10,6 +10,7 @@ import pytest
 import redis
 
 from service.records.generations import Generations
+from service.records.last_known import LastKnown
 from service.records.negative_cache import NegativeCache
 from service.records.record_reader import Books
 from service.records.record_store import Grant, RecordStore
@@ -152,10 +153,14 @@ def test_a_grant_ends_with_its_vary_rule(valkey: EmbeddedValkey) -> None:
     async def story() -> list[bool]:
         connection = Connection(valkey.url, timeouts=Timeouts(timeout_s=60, retry_s=0), observer=Alarms())
         store = LatentStore(connection)
-        generations = Generations(GenerationStore(connection, b"g:1"), clock=lambda: 0.0)  # it reads but once
+        generations = Generations(
+            GenerationStore(connection, b"g:1"), LastKnown(0), clock=lambda: 0.0
+        )  # it reads but once
         negative_cache = NegativeCache(store, FreshnessRules(default_ttl_s=60), now=time.time)
         books = Books("http://o", frozenset({b"1234"}), foreign_hold_s=0)
-        record_store = RecordStore(store, books, generations=generations, negative_cache=negative_cache, now=time.time)
+        record_store = RecordStore(
+            store, books, generations=generations, last_known=LastKnown(0), negative_cache=negative_cache, now=time.time
+        )
         rule = VaryRule(("foo",), bytes(16))
         with redis.Redis.from_url(valkey.url) as direct:
             home = record_store.home("cat")

@@ -6,7 +6,7 @@ import httpx
 import pytest
 import redis
 
-from service.records.record import lease_key
+from service.records.record import VARIANTS_PREFIX, lease_key
 from service.settings.edge_settings import read_settings
 from service.store.embedded import EmbeddedValkey
 from tests.service.running_edge import RunningEdge, running_edge
@@ -43,6 +43,22 @@ def test_each_language_is_fetched_once_and_stored_as_its_own_variant(
     assert set(stored_keys(store)) == {variants.home, variants.key(EN), variants.key(DE)}
     assert store.ttl(variants.home) >= store.ttl(variants.key(DE)) - 1
     assert told(ask(edge, DE, "/image/cat?res=medium&fmt=png")) == HIT
+
+
+def test_the_variant_that_was_stored_first_makes_room_for_another(
+    session_valkey: EmbeddedValkey, origin: ScriptedOrigin
+) -> None:
+    url = own_store(session_valkey, 4)
+    origin.script("/cat", *[in_language("en"), in_language("de"), in_language("fr"), in_language("en")])
+    with running_edge(read_settings(origin=origin.url, redis_url=url, variants=2)) as edge:
+        assert [told(ask(edge, asked)) for asked in (EN, DE, DE, FR)] == [MISS, VARY_MISS, HIT, VARY_MISS]
+        assert edge.metric("edge_variants_dropped_total") == 1
+        assert [told(ask(edge, asked)) for asked in (FR, DE, EN)] == [HIT, HIT, VARY_MISS]
+        assert edge.metric("edge_variants_dropped_total") == 2
+        with redis.Redis.from_url(url) as direct:
+            assert len(stored_keys(direct)) == 1 + 2, "the rule and two variants"
+            (listed,) = direct.keys(VARIANTS_PREFIX + b"*")
+            assert direct.ttl(listed) > 0, "the list is kept for ever"
 
 
 def test_the_entity_tag_of_one_variant_does_not_match_another(edge: RunningEdge, origin: ScriptedOrigin) -> None:

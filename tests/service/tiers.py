@@ -56,6 +56,12 @@ def a_latent() -> bytes:
     return Codec.load(device="cpu").encode(image_file.square(source.pixels, HIGH_PX), quality=20)
 
 
+@functools.cache
+def another_latent() -> bytes:
+    """The latent of another photograph, of the same quality."""
+    return Codec.load(device="cpu").encode(image_file.square(data.coffee(), HIGH_PX), quality=20)  # type: ignore[no-untyped-call]
+
+
 def flipped(blob: bytes, position: int) -> bytes:
     damaged = bytearray(blob)
     damaged[position] ^= 0x10
