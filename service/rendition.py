@@ -39,6 +39,10 @@ If Accept gives several types the same weight, the first type in this order wins
 to write (at 344 px, measured on one core: JPEG 0.6 ms, WebP method 0 3.4 ms, AVIF speed 9 8.8 ms).
 """
 
+LOSSLESS_MEDIA_TYPE = MEDIA_TYPES["png"]
+"""Accept selects this type only if it allows no other. Browsers that knew only PNG and JPEG list PNG first, although a
+photograph takes about ten times the bytes in it (344 px with film grain: 215 kB, as JPEG 20 kB)."""
+
 _BY_RES = {text: one for one in RENDITIONS for text in (one.name, str(one.size_px))}
 _BY_SIZE = {one.size_px: one for one in RENDITIONS}
 RES_VALUES = (*(one.name for one in RENDITIONS), *(str(one.size_px) for one in RENDITIONS))

@@ -9,7 +9,7 @@ from functools import lru_cache
 from urllib.parse import parse_qsl, unquote
 
 from service.errors import BadFormat, BadImageId, BadResolution
-from service.rendition import MEDIA_TYPES, RENDITIONS, find_rendition
+from service.rendition import LOSSLESS_MEDIA_TYPE, MEDIA_TYPES, RENDITIONS, find_rendition
 
 ID_CAP_CHARACTERS = 512
 LATENT_MEDIA_TYPE = "application/vnd.latentedge"
@@ -128,19 +128,27 @@ def _media_type(fmt: str | None, accept: str) -> str:
 
 def _choose_media_type(accept: str) -> str:
     ranges = _ranges(accept)
-    best, best_rank = DEFAULT_MEDIA_TYPE, (0.0, 0)
-    for media_type in MEDIA_TYPES.values():
-        # RFC 9110 12.5.1: the most specific media range that matches a type decides the weight of the type.
-        for specificity, pattern in ((2, media_type), (1, "image/*"), (0, "*/*")):
-            if pattern in ranges:
-                # If two types have the same weight, a type that Accept names beats one that a wildcard allows: a
-                # browser that lists image/webp and */* prefers WebP. Otherwise the first type in MEDIA_TYPES wins.
-                rank = (ranges[pattern], specificity)
-                if rank[0] > 0 and rank > best_rank:
-                    best, best_rank = media_type, rank
-                break
-    # RFC 9110 12.5.1 lets a server disregard an Accept that it cannot satisfy: the response is a JPEG then.
-    return best
+    ranks = {media_type: _rank(media_type, ranges) for media_type in MEDIA_TYPES.values()}
+    acceptable = [media_type for media_type, (weight, _) in ranks.items() if weight > 0]
+    if acceptable == [LOSSLESS_MEDIA_TYPE]:
+        return LOSSLESS_MEDIA_TYPE
+    # max returns the first of equal ranks, so the order of MEDIA_TYPES decides between them. RFC 9110 12.5.1 lets a
+    # server disregard an Accept that it cannot satisfy: the response is a JPEG then.
+    lossy = (media_type for media_type in acceptable if media_type != LOSSLESS_MEDIA_TYPE)
+    return max(lossy, key=lambda media_type: ranks[media_type], default=DEFAULT_MEDIA_TYPE)
+
+
+def _rank(media_type: str, ranges: dict[str, float]) -> tuple[float, int]:
+    """Return the weight of a type, and how specific the media range is that gives it.
+
+    If two types have the same weight, a type that Accept names beats one that a wildcard allows: a browser that lists
+    image/webp and */* prefers WebP.
+    """
+    # RFC 9110 12.5.1: the most specific media range that matches a type decides the weight of the type.
+    for specificity, pattern in ((2, media_type), (1, "image/*"), (0, "*/*")):
+        if pattern in ranges:
+            return ranges[pattern], specificity
+    return 0.0, 0
 
 
 def _ranges(accept: str) -> dict[str, float]:

@@ -7,6 +7,10 @@ from service.rules.negotiation import Query, Wanted, check_image_id, negotiate, 
 
 CHROME = "image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8"
 FIREFOX = "image/avif,image/webp,image/png,image/svg+xml,image/*;q=0.8,*/*;q=0.5"
+FIREFOX_46 = "image/png,image/*;q=0.8,*/*;q=0.5"
+SAFARI_13 = "image/png,image/svg+xml,image/*;q=0.8,video/*;q=0.8,*/*;q=0.5"
+SAFARI_14 = "image/webp,image/png,image/svg+xml,image/*;q=0.8,video/*;q=0.8,*/*;q=0.5"
+OUTLOOK = "image/png, image/svg+xml, image/jxr, image/*;q=0.8"
 
 
 @pytest.mark.parametrize(
@@ -20,7 +24,16 @@ FIREFOX = "image/avif,image/webp,image/png,image/svg+xml,image/*;q=0.8,*/*;q=0.5
         ("12.5.1", "image/avif,image/webp", "webp"),
         ("12.5.1", CHROME, "webp"),
         ("12.5.1", FIREFOX, "webp"),
+        ("12.5.1", FIREFOX_46, "jpeg"),
+        ("12.5.1", SAFARI_13, "jpeg"),
+        ("12.5.1", SAFARI_14, "webp"),
+        ("12.5.1", OUTLOOK, "jpeg"),
         ("12.5.1", "image/png", "png"),
+        ("12.5.1", "image/png;q=0.1, image/gif", "png"),
+        ("12.5.1", "image/png, text/html, image/*;q=0", "png"),
+        ("12.5.1", "image/png, image/jpeg;q=0, image/avif;q=0.1", "avif"),
+        ("12.5.1", "image/png, */*;q=0.1", "jpeg"),
+        ("12.5.1", "image/jpeg;q=0, image/webp;q=0, image/avif;q=0, */*", "png"),
         ("12.5.1", "image/jpeg, image/avif", "jpeg"),
         ("12.4.2", "image/jpeg;q=0.5, image/avif;q=0.9", "avif"),
         ("12.4.2", "image/jpeg; q=0.5 , image/avif ; Q=0.9", "avif"),

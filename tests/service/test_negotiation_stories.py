@@ -36,6 +36,23 @@ def test_equivalent_requests_get_the_same_file(
     assert (other.status_code, other.headers["content-type"]) == (200, "image/jpeg")
 
 
+@pytest.mark.parametrize(
+    "accept",
+    [
+        "image/png,image/svg+xml,image/*;q=0.8,video/*;q=0.8,*/*;q=0.5",  # Safari up to 13
+        "image/png, image/svg+xml, image/jxr, image/*;q=0.8",  # Outlook
+    ],
+)
+def test_a_client_that_lists_png_first_gets_a_jpeg(
+    edge: RunningEdge, origin: ScriptedOrigin, photo: bytes, accept: str
+) -> None:
+    origin.script("/cat", Reply(photo, headers=FRESH))
+    answer = edge.get("/image/cat?res=medium", headers={"Accept": accept})
+    assert (answer.headers["content-type"], answer.headers["vary"]) == ("image/jpeg", "Accept")
+    alone = edge.get("/image/cat?res=medium", headers={"Accept": "image/png"})
+    assert alone.headers["content-type"] == "image/png"
+
+
 def test_unknown_arguments_are_ignored(
     edge: RunningEdge, origin: ScriptedOrigin, store: redis.Redis, photo: bytes
 ) -> None:
