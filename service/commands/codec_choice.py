@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from service.commands.failure import CommandFailure
-from service.settings.edge_settings import Head
+from service.settings.codec_settings import Head
 
 if TYPE_CHECKING:  # importing torch takes seconds, so it is imported only when a codec is loaded
     from models.codec import Codec
