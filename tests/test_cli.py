@@ -15,7 +15,8 @@ from PIL import Image
 from models.bitstream import parse
 from models.config import HIGH_PX, MEDIUM_PX
 from models.training.options import STAGES, Recipe, TrainOptions
-from service.cli import run, train
+from service.cli import run
+from service.commands.codec_commands import train
 from service.settings.edge_settings import table
 from tests.command_line import Outcome, Shell, assert_one_line_each, photograph
 
