@@ -11,7 +11,7 @@ from service.cache.fill_result import StaleInstead
 from service.cache.fill_work import Work
 from service.cache.hold_off import HoldOff
 from service.metrics.timings import Timings
-from service.records.staleness import may_stand_in
+from service.records.staleness import Use, may_stand_in, use_of
 
 ShowStale = Callable[[StaleInstead], None]
 
@@ -61,6 +61,8 @@ class StaleWait:
         known = None if self._work is None else self._work.known
         # The origin has not answered in time, which RFC 5861 4 counts as an error.
         if self._work is None or known is None or not may_stand_in(known.record, now_s=self._now()):
+            return
+        if use_of(known.record, now_s=self._now()) is Use.FRESH:  # another process has just stored it
             return
         self.has_shown = True
         self._show(StaleInstead(replace(self._work.facts, timings=Timings(), origin_status=None), known.record))

@@ -242,7 +242,7 @@ def test_an_edge_waits_for_another_one_as_long_as_that_one_works(
     """The encode takes longer than the time-out of a whole fetch."""
     monkeypatch.setattr(heartbeat, "LEASE_MS", 600)
     origin.script("/cat", Reply(photo, headers=FRESH))
-    settings = read_settings(origin=origin.url, redis_url=session_valkey.url, origin_timeout_s=0.3)
+    settings = read_settings(origin=origin.url, redis_url=session_valkey.url, origin_timeout_s=0.3, stale_wait_s=0.1)
     with running_edge(settings) as other, held_encodes() as held, asked_of(edge, "/image/cat") as first:
         assert held.begun.wait(LIMIT_S)
         with asked_of(other, "/image/cat") as second, store.monitor() as monitor:  # type: ignore[no-untyped-call]
