@@ -61,7 +61,7 @@ class ServerSettings(BaseModel):
         1.0,
         "s",
         "Back-off after a store command timed out: no commands are sent for this long, and pictures are served from "
-        "the origin. 0: no back-off.",
+        "memory or from the origin. 0: no back-off.",
         ge=0,
         le=3600,
     )
