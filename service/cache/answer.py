@@ -31,6 +31,8 @@ class Answer:
     media_type: str
     body: bytes | None
     passed: PassedOn
+    length_bytes: int | None = None
+    """The length of the body, also if it is not sent (HEAD); None if no file was made, so that it is unknown."""
     age: str = ""
     """The value of the Age field, empty for none. A picture fetched for this request keeps the origin's Age."""
     status: int = HTTPStatus.OK

@@ -63,10 +63,13 @@ class Bypass:
         wanted = _lossless(asked.wanted, source) if asked.wanted.is_latent else asked.wanted
         tag = self._files.source_tag(source.prepared.source_digest, wanted)
         not_modified = self._is_not_modified(source, tag, asked)
+        made = None if not_modified or asked.head else await self._write(source, wanted, timings)
+        latent = source.prepared.bitstream if wanted.is_latent else None
         answer = Answer(
             outcome=Outcome.BYPASS,
             media_type=wanted.media_type,
-            body=None if not_modified or asked.head else await self._write(source, wanted, timings),
+            body=made,
+            length_bytes=_length_bytes(made if latent is None else latent),
             not_modified=not_modified,
             entity_tag=tag,
             passed=source.fields.passed,
@@ -101,6 +104,7 @@ class Bypass:
             outcome=Outcome.BYPASS,
             media_type=original.media_type,
             body=None if not_modified or asked.head else original.body,
+            length_bytes=len(original.body),
             not_modified=not_modified,
             entity_tag=tag,
             passed=fields.passed,
@@ -113,6 +117,10 @@ class Bypass:
         passed = source.fields.passed
         current = Validators(entity_tag=entity_tag, last_modified=passed.last_modified, date=passed.date)
         return asked.conditions.is_not_modified(current, now_s=self._now())
+
+
+def _length_bytes(body: bytes | None) -> int | None:
+    return None if body is None else len(body)
 
 
 def _lossless(wanted: Wanted, source: Source) -> Wanted:

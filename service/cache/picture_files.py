@@ -87,18 +87,24 @@ class PictureFiles:
         """Return the entity tag of a file that is made by resizing the origin's picture, without the codec."""
         return source_entity_tag(source_digest, size_px=wanted.size_px, media_type=wanted.media_type)
 
+    def find(self, record: Record, wanted: Wanted) -> PictureFile | None:
+        """Return a file of this record that needs no decode: the latent, or a file in memory. Otherwise None."""
+        if wanted.is_latent:
+            return PictureFile(record.bitstream)
+        body = self._memory.get(self._name(record, wanted))
+        return None if body is None else PictureFile(body, from_memory=True)
+
     async def make(self, record: Record, wanted: Wanted, timings: Timings) -> PictureFile:
         """Return a file of this record, from the in-memory cache or its latent.
 
         Raises DamagedBitstream, CodecFailed or QueueFull.
         """
-        if wanted.is_latent:
-            return PictureFile(record.bitstream)
+        found = self.find(record, wanted)
+        if found is not None:
+            if found.from_memory:
+                self._counts.count_memory_hit()
+            return found
         name = self._name(record, wanted)
-        body = self._memory.get(name)
-        if body is not None:
-            self._counts.count_memory_hit()
-            return PictureFile(body, from_memory=True)
         if not self._memory.limit_bytes:
             return PictureFile(await self._decode_and_keep(record, wanted, name, timings))
         landed = await self._decodes.run(name, lambda _: self._decode_and_keep(record, wanted, name, timings))

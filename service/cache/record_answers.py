@@ -30,11 +30,16 @@ class RecordAnswers:
         not_modified = asked.conditions.is_not_modified(
             Validators(entity_tag=tag, last_modified=record.passed.last_modified, date=record.passed.date), now_s=now_s
         )
-        made = None if not_modified or asked.head else await self._files.make(record, wanted, timings)
+        made = None
+        if asked.head:
+            made = self._files.find(record, wanted)
+        elif not not_modified:
+            made = await self._files.make(record, wanted, timings)
         return Answer(
             outcome=outcome,
             media_type=wanted.media_type,
-            body=made.body if made is not None else None,
+            body=None if made is None or asked.head else made.body,
+            length_bytes=None if made is None else len(made.body),
             detail=Reason.MEMORY if made is not None and made.from_memory else None,
             not_modified=not_modified,
             entity_tag=tag,

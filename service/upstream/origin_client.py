@@ -14,12 +14,13 @@ from dataclasses import dataclass, replace
 from http import HTTPStatus
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Protocol
-from urllib.parse import quote, urljoin, urlsplit
+from urllib.parse import quote
 
 import httpx
 
 from service.errors import OriginBroken, OriginBusy, OriginError, OriginTooSlow, OriginUnreachable, PictureTooLarge
 from service.records.latent_facts import FIELD as FACTS
+from service.rules import content_coding
 from service.rules.cache_tags import read_tags
 from service.rules.error_fields import ErrorFields
 from service.rules.freshness import read_age
@@ -28,6 +29,7 @@ from service.rules.origin_refused import OriginRefused
 from service.rules.redirects import tag_for_target, tag_of_target
 from service.rules.response_fields import PassedOn, ResponseFields
 from service.rules.vary import NO_FIELDS, Fields
+from service.upstream.redirect_target import resolve_redirect
 from service.upstream.slots import FetchSlots, OnSlow, Slot, SlotLimits, ignore
 from service.upstream.transport import Transport
 
@@ -71,12 +73,14 @@ class Fetched:
     """A response of the origin: a whole file, or a 304, which says that the stored picture has not changed."""
 
     body: bytes | None
-    """The bytes of the file; None for a 304."""
+    """The bytes of the file, after gzip has been undone; None for a 304."""
     fields: ResponseFields
     media_type: str = ""
     """The Content-Type of the response, in lower case and without parameters."""
     latent_facts: str = ""
     """The Latentedge-Source field, in which a parent describes its latent (see `latent_facts`); empty if absent."""
+    received_bytes: int = 0
+    """The length of the content as the origin sent it."""
 
 
 class FileTooLarge(PictureTooLarge):
@@ -160,7 +164,7 @@ class OriginClient:
             headers={
                 "User-Agent": "latentedge",
                 "Accept": f"image/*, {LATENT_MEDIA_TYPE}",
-                # Content codings are refused: a compressed body could expand to any size, and pictures are compressed.
+                # A picture is compressed already, so that a content coding would only cost CPU time.
                 "Accept-Encoding": "identity",
                 **({"Authorization": f"Bearer {token}"} if token else {}),
             },
@@ -195,7 +199,7 @@ class OriginClient:
         `slot`, it holds one during the fetch. Raises an OriginError or FileTooLarge.
         """
         request = _Request([*client, *_lines({**VIA, LOOP: passed_by})], etag, last_modified)
-        url = f"{self._base_url}/{quote(image_id, safe=PATH_CHARACTERS)}"
+        url = httpx.URL(f"{self._base_url}/{quote(image_id, safe=PATH_CHARACTERS)}")
         async with self.slot() if slot is None else nullcontext(slot) as held:
             try:
                 with _translate_errors():
@@ -205,17 +209,17 @@ class OriginClient:
                 self._observer.count_fetch(outcome=error.label, fetched_bytes=0)
                 raise
         outcome = "not_modified" if fetched.body is None else "ok"
-        self._observer.count_fetch(outcome=outcome, fetched_bytes=len(fetched.body or b""))
+        self._observer.count_fetch(outcome=outcome, fetched_bytes=fetched.received_bytes)
         return fetched
 
     async def close(self) -> None:
         """Close all connections."""
         await self._http.aclose()
 
-    async def _follow(self, url: str, request: _Request, turn: _Turn) -> Fetched:
+    async def _follow(self, url: httpx.URL, request: _Request, turn: _Turn) -> Fetched:
         redirects: list[ResponseFields] = []
         for _ in range(REDIRECTS + 1):
-            target = urlsplit(url)._replace(scheme="", netloc="").geturl() if redirects else ""
+            target = url.raw_path.decode("ascii") if redirects else ""
             conditions = request.conditions(target)
             asked_s = self._now()
             sent = self._http.build_request("GET", url, headers=[*request.lines, *conditions])
@@ -226,27 +230,15 @@ class OriginClient:
                 await turn.resume()
                 # RFC 9110 15.4: a redirect without Location cannot be followed, so it counts as the final response.
                 if response.status_code in _REDIRECT_STATUSES and "location" in response.headers:
-                    url = self._next_url(url, response)
+                    url = resolve_redirect(url, response.headers["location"])
                     redirects.append(fields)
                     continue
                 fields = replace(fields, redirects=tuple(redirects))
-                facts = response.headers.get(FACTS, "")
                 if conditions and response.status_code == HTTPStatus.NOT_MODIFIED:
-                    return Fetched(None, fields, latent_facts=facts)
+                    return Fetched(None, fields, latent_facts=response.headers.get(FACTS, ""))
                 self._judge(response, fields)
-                body = await self._read_body(response, fields, turn)
-                return Fetched(body, fields, _media_type(response), facts)
+                return await self._read_file(response, fields, turn)
         raise OriginBroken(f"the origin redirects more than {REDIRECTS} times")
-
-    def _next_url(self, url: str, response: httpx.Response) -> str:
-        try:
-            target: str = urljoin(url, response.headers.get("location", ""))
-            here, there = urlsplit(self._base_url), urlsplit(target)
-        except ValueError as error:  # an invalid URL, such as http://[
-            raise OriginBroken("the origin redirects to an invalid URL") from error
-        if (there.scheme, there.netloc) != (here.scheme, here.netloc):
-            raise OriginBroken("the origin redirects to another host")
-        return target
 
     def _judge(self, response: httpx.Response, fields: ResponseFields) -> None:
         status = response.status_code
@@ -254,11 +246,16 @@ class OriginClient:
             raise OriginBroken(f"the origin answered {status} to a plain GET")
         if status >= FIRST_REFUSAL or status == HTTPStatus.NO_CONTENT:
             raise OriginRefused(status, fields)
-        if response.headers.get("content-encoding", "identity").lower() != "identity":
-            raise OriginBroken("the origin compressed the file, although the request forbade it")
         length = response.headers.get("content-length", "")
         if length.isdigit() and int(length) > self._limits.source_bytes:
             raise FileTooLarge(f"the file has {length} bytes; the limit is {self._limits.source_bytes}", fields)
+
+    async def _read_file(self, response: httpx.Response, fields: ResponseFields, turn: _Turn) -> Fetched:
+        layers = content_coding.gzip_layers(response.headers.get("content-encoding", ""))
+        received = await self._read_body(response, fields, turn)
+        body = await self._decompress(received, layers, fields) if layers else received
+        facts = response.headers.get(FACTS, "")
+        return Fetched(body, fields, _media_type(response), facts, received_bytes=len(received))
 
     async def _read_body(self, response: httpx.Response, fields: ResponseFields, turn: _Turn) -> bytes:
         if not _is_small(response):
@@ -275,6 +272,13 @@ class OriginClient:
             if len(body) > self._limits.source_bytes:
                 raise FileTooLarge(f"the file has more than {self._limits.source_bytes} bytes, the limit", fields)
         return bytes(body)
+
+    async def _decompress(self, received: bytes, layers: int, fields: ResponseFields) -> bytes:
+        cap_bytes = self._limits.source_bytes
+        body = await asyncio.to_thread(content_coding.decompress, received, layers, cap_bytes=cap_bytes)
+        if len(body) > cap_bytes:
+            raise FileTooLarge(f"the decompressed file has more than {cap_bytes} bytes, the limit", fields)
+        return body
 
 
 def _lines(fields: dict[str, str]) -> list[tuple[bytes, bytes]]:

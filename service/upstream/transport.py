@@ -20,7 +20,9 @@ _PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True, slots=True)
-class _Server:
+class Server:
+    """The address that a connection leads to."""
+
     scheme: str
     host: str
     port: int
@@ -33,14 +35,14 @@ class Transport(httpx.AsyncBaseTransport):
         self._connect_timeout_s = connect_timeout_s
         self._on_retry = on_retry
         self._room = asyncio.Semaphore(connections)
-        self._idle: defaultdict[_Server, dict[Connection, asyncio.TimerHandle]] = defaultdict(dict)
+        self._idle: defaultdict[Server, dict[Connection, asyncio.TimerHandle]] = defaultdict(dict)
         self._open: set[Connection] = set()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Return the response as soon as its head has arrived. Raises httpx.TransportError."""
         await self._room.acquire()
         try:
-            server = _server(request.url)
+            server = server_of(request.url)
             connection, response = await self._send(server, request)
         except BaseException:
             self._room.release()
@@ -56,14 +58,14 @@ class Transport(httpx.AsyncBaseTransport):
             await connection.closed.wait()
         self._forget_closed()
 
-    def give_back(self, server: _Server, connection: Connection) -> None:
+    def give_back(self, server: Server, connection: Connection) -> None:
         """Return a connection to the pool after its response, if it can be reused safely."""
         self._room.release()
         if connection.finish():
             timer = asyncio.get_running_loop().call_later(IDLE_S, connection.close)
             self._idle[server][connection] = timer
 
-    async def _send(self, server: _Server, request: httpx.Request) -> tuple[Connection, h11.Response]:
+    async def _send(self, server: Server, request: httpx.Request) -> tuple[Connection, h11.Response]:
         idle = self._take_idle(server)
         if idle is not None:
             try:
@@ -76,7 +78,7 @@ class Transport(httpx.AsyncBaseTransport):
         connection = await self._connect(server)
         return connection, await connection.ask(request)
 
-    def _take_idle(self, server: _Server) -> Connection | None:
+    def _take_idle(self, server: Server) -> Connection | None:
         idle = self._idle[server]
         while idle:
             connection, timer = idle.popitem()  # the most recently used connection is the likeliest to be open
@@ -86,7 +88,7 @@ class Transport(httpx.AsyncBaseTransport):
             connection.close()
         return None
 
-    async def _connect(self, server: _Server) -> Connection:
+    async def _connect(self, server: Server) -> Connection:
         self._forget_closed()
         tls = self._tls if server.scheme == "https" else None
         try:
@@ -114,14 +116,15 @@ class Transport(httpx.AsyncBaseTransport):
         return context
 
 
-def _server(url: httpx.URL) -> _Server:
+def server_of(url: httpx.URL) -> Server:
+    """Return the server of a URL. Raises httpx.UnsupportedProtocol."""
     if url.scheme not in _PORTS:
         raise httpx.UnsupportedProtocol(f"the scheme {url.scheme!r} is not supported")
-    return _Server(url.scheme, url.raw_host.decode("ascii"), url.port or _PORTS[url.scheme])
+    return Server(url.scheme, url.raw_host.decode("ascii"), url.port or _PORTS[url.scheme])
 
 
 class _Body(httpx.AsyncByteStream):
-    def __init__(self, transport: Transport, server: _Server, connection: Connection) -> None:
+    def __init__(self, transport: Transport, server: Server, connection: Connection) -> None:
         self._transport = transport
         self._server = server
         self._connection = connection

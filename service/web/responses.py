@@ -66,9 +66,9 @@ def picture(answer: Answer, timings: Timings, *, negotiated: bool) -> PictureRes
     # RFC 9110 15.4.5: a 304 has the fields for caching, but none that describe the picture.
     headers += _write_last_modified(answer.passed)
     headers.append((b"content-type", answer.media_type.encode()))
-    if answer.body is not None:
-        # A response to HEAD omits Content-Length (RFC 9110 8.6): no file was made, so its length is unknown.
-        headers.append((b"content-length", str(len(answer.body)).encode()))
+    if answer.length_bytes is not None:
+        # RFC 9110 8.6: the response to a HEAD omits Content-Length if no file was made, so that its length is unknown.
+        headers.append((b"content-length", str(answer.length_bytes).encode()))
     return PictureResponse(answer.status, headers, answer.body)
 
 
@@ -81,10 +81,8 @@ def problem(error: EdgeError, *, negotiated: bool, head: bool) -> PictureRespons
         headers.append((b"www-authenticate", error.challenge.encode()))
     if error.status == HTTPStatus.NO_CONTENT:  # RFC 9110 15.3.5: a 204 of the origin has no content
         return PictureResponse(error.status, headers, None)
-    headers.append((b"content-type", b"application/problem+json"))
-    if head:
-        return PictureResponse(error.status, headers, None)
-    return PictureResponse(error.status, [*headers, (b"content-length", str(len(body)).encode())], body)
+    headers += [(b"content-type", b"application/problem+json"), (b"content-length", str(len(body)).encode())]
+    return PictureResponse(error.status, headers, None if head else body)
 
 
 def _write_problem_fields(error: EdgeError, *, negotiated: bool) -> list[Header]:

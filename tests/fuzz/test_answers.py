@@ -75,6 +75,7 @@ def check_sendable(fields: ResponseFields) -> None:
         outcome=Outcome.MISS,
         media_type="image/jpeg",
         body=b"x",
+        length_bytes=1,
         passed=fields.passed,
         age=fields.age,
         entity_tag=tag_for_clients(fields.etag),

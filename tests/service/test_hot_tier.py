@@ -64,6 +64,18 @@ def test_a_request_without_a_file_does_not_use_the_in_memory_cache(
     assert renditions(hot) == (1, 0)
 
 
+def test_a_head_tells_the_length_of_a_file_in_memory(hot: RunningEdge, origin: ScriptedOrigin, photo: bytes) -> None:
+    origin.script("/cat", Reply(photo, headers=FRESH))
+    origin.script("/gone", Reply(status=404))
+    whole = hot.get("/image/cat")
+    known, unknown = (hot.client.head(f"/image/cat{query}") for query in ("", "?fmt=webp"))
+    assert known.headers["content-length"] == str(len(whole.content))
+    assert "content-length" not in unknown.headers
+    gone, refused = hot.client.head("/image/gone"), hot.get("/image/gone")
+    assert gone.headers["content-length"] == str(len(refused.content))
+    assert (known.content, gone.content) == (b"", b"")
+
+
 def test_a_crowd_for_one_file_is_one_decode(hot: RunningEdge, origin: ScriptedOrigin, photo: bytes) -> None:
     origin.script("/cat", Reply(photo, headers=FRESH))
     hot.client.head("/image/cat")

@@ -47,6 +47,7 @@ def test_a_latent_request_can_be_conditional_and_decodes_nothing(
     fresh = edge.latent("cat", {"If-None-Match": full.headers["etag"]})
     other = edge.get("/image/cat", headers={"If-None-Match": full.headers["etag"]})
     assert (head.status_code, head.content, head.headers["etag"]) == (200, b"", full.headers["etag"])
+    assert head.headers["content-length"] == str(len(full.content))
     assert (fresh.status_code, fresh.content) == (304, b"")
     assert fresh.headers[FIELD] == full.headers[FIELD]
     assert other.status_code == 200
