@@ -4,9 +4,10 @@
              +-- linear 1x1 to edges -- four neighbours -- linear 1x1 ---------------+-- shuffle(8) --> x_hat
              +-- compress(y / deviation) 1x1 * quality -- depthwise blocks -- 1x1 ---+
 
-A translator is initialised as the least-squares linear map from a cell and its four neighbours to the cell's 8x8
-pixels, and is trained on pixels. A pointwise network trained on the error between two latents stops improving, and
-predicting the medium autoencoder's latent costs more multiplications (see docs/codec.md).
+"Edges" are the sums through which a cell affects its four neighbours. A translator is initialised as the least-squares
+linear map from a cell and its neighbours to the cell's 8x8 pixels, and is trained on pixels. Two alternatives were
+rejected: a pointwise network that maps one autoencoder's latent to the other's stops improving, and predicting the
+medium autoencoder's latent well costs more multiplications than pixels (see docs/codec.md).
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ class KernelsError(ValueError):
 
 @dataclass(frozen=True)
 class Kernels:
-    """The number format of each group of matrix products: exact path, heads and analysis."""
+    """The number formats of the matrix products: in reading, which must be exact, in the heads and in the analysis."""
 
     exact: str
     heads: str

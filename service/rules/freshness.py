@@ -114,7 +114,7 @@ def source_error_lifetime_s(status: int, verdict: Storage, fields: ResponseField
     status. If there is no such limit, SOURCE_ERROR_CAP_S applies, and the origin must name a lifetime: a response
     without one may be an error page for one client.
     """
-    if verdict.obstacle is Reason.NO_TRANSFORM:  # it forbids to store a transformed picture, and an error is none
+    if verdict.obstacle is Reason.NO_TRANSFORM:  # an error is not a transformed picture, so it may be stored
         verdict = storage(fields, rules, transforms=False)
     if verdict.obstacle is not None or not rules.negative_ttls.seconds:
         return 0

@@ -126,7 +126,7 @@ class HttpServer(uvicorn.Server):
             return NoPeers()
         try:
             return ConnectionCounts(Path(folder))
-        except OSError as error:  # such as a full disk: connections are shared as the kernel happens to do it
+        except OSError as error:  # such as a full disk. The kernel then chooses which worker accepts a connection.
             logging.getLogger(__name__).warning("this worker cannot tell the others how busy it is: %s", error)
             return NoPeers()
 

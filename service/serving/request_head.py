@@ -62,7 +62,7 @@ def body_length(fields: Sequence[Header]) -> int | None:
 
 
 def with_path(target: bytes) -> bytes:
-    """Return a target in absolute form, such as http://a/b, unchanged; without a path, return / and its query."""
+    """Return a target in absolute form: http://a/b unchanged, and for http://a?q, which has no path, only /?q."""
     parsed = httptools.parse_url(target)
     if parsed.path:
         return target

@@ -38,7 +38,11 @@ class FetchSettings(BaseModel):
         le=65_536,
     )
     origin_queue_items: int = setting(
-        1024, "fetches", "Maximum number of fetches that wait for a place. Further ones get 503.", ge=0, le=2**20
+        1024,
+        "fetches",
+        "Maximum number of fetches that wait for one of the EDGE_ORIGIN_FETCHES. Further ones get 503.",
+        ge=0,
+        le=2**20,
     )
     source_bytes: int = setting(
         20_000_000, "bytes", "Maximum size of a file from the origin. Larger ones get 413.", ge=1, le=2**31

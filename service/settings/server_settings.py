@@ -68,8 +68,8 @@ class ServerSettings(BaseModel):
     store_grace_s: float = setting(
         30.0,
         "s",
-        "How long a fresh picture is still shown from memory, after the store has last confirmed it, while the store"
-        " does not answer. 0: not at all.",
+        "While the store does not answer: how long after the store last confirmed a fresh picture it is still served "
+        "from memory. 0: not at all.",
         ge=0,
         le=3600,
     )

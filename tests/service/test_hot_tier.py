@@ -12,6 +12,7 @@ from skimage import data
 
 from service.settings.edge_settings import read_settings
 from service.store.embedded import EmbeddedValkey
+from tests.service.paused import paused
 from tests.service.running_edge import RunningEdge, running_edge
 from tests.service.scripted_origin import Reply, ScriptedOrigin
 
@@ -133,8 +134,7 @@ def test_without_the_store_the_in_memory_cache_is_not_used(
     settings = read_settings(origin=origin.url, redis_url=valkey.url, hot_bytes=2**20, store_timeout_s=0.5)
     with running_edge(settings) as edge:
         edge.get("/image/cat")
-        with redis.Redis.from_url(valkey.url) as direct:
-            direct.shutdown(nosave=True)
-        alone = edge.get("/image/cat")
+        with paused(valkey):
+            alone = edge.get("/image/cat")
         assert "fwd=bypass" in alone.headers["cache-status"]
         assert renditions(edge) == (1, 0)

@@ -23,6 +23,7 @@ from service.settings.quality import TargetScore
 from service.store.connection import Connection, Timeouts
 from service.store.embedded import EmbeddedValkey
 from service.store.latent_store import LatentStore
+from tests.service.paused import standing_still
 from tests.service.watched_codec import Watch, worker_seen_by
 
 FRESH = {"Cache-Control": "public, max-age=600"}
@@ -215,8 +216,8 @@ def test_a_better_latent_keeps_the_target_score(
 
 def test_a_store_that_fails_fails_only_the_search(valkey: EmbeddedValkey, high: Pixels) -> None:
     async def story(bench: Bench) -> None:
-        bench.direct.shutdown(nosave=True)
-        bench.watch.may_go_on.set()
-        assert await bench.watch.outcomes.get() is RefinementOutcome.FAILED
+        with standing_still(bench.direct):
+            bench.watch.may_go_on.set()
+            assert await bench.watch.outcomes.get() is RefinementOutcome.FAILED
 
     with_an_offer(valkey, high, story)
