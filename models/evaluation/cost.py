@@ -29,7 +29,7 @@ class DecoderCost:
     means_macs: int  # the part of `macs` in the means and the exact path, which is the same for every head
     kmac_per_px: float  # `macs` / 1000 per pixel of the decoded picture
     parameters: int  # parameters of the modules that run, without the integers of the exact path
-    synthesize_ms: float  # median time from symbols to pixels: means and head
+    synthesize_ms: float  # median time from symbols to pixels: the entropy model's means, then the head
 
 
 @dataclass(frozen=True)

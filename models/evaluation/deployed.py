@@ -57,7 +57,7 @@ class DeployedHead:
     plain_rates: tuple[BdRate, ...]
     rates: tuple[BdRate, ...]  # BD-rates of the searched bitstreams, in the order of `plain_rates`
     plain_pairs: tuple[PairRatio, ...]
-    pairs: tuple[PairRatio, ...]  # pair ratios of the searched bitstreams, in the order of `plain_pairs`
+    pairs: tuple[PairRatio, ...]  # as `plain_pairs`, of the bitstreams after the search
     plain_means: tuple[MeanPoint, ...]
     means: tuple[MeanPoint, ...]  # mean points of the searched bitstreams and of the anchors
 

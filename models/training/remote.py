@@ -55,7 +55,9 @@ def start(run: Path, *, wheels: Path | None, caches: Path | None, train: list[st
 
 
 def bring(run: Path, out: Path, *, until: str, wait_s: float, most_bytes: float = math.inf) -> list[Path]:
-    """Wait for the end of the flat part or of the training, copy the files to `out`, and return the paths written.
+    """Wait, copy the files to `out`, and return the paths written.
+
+    It waits for the end of the flat part, in which the learning rate is constant, or of the whole training.
 
     `until` is "flat" or "done". The wait ends after `wait_s` seconds in any case. The compilers' caches, which save a
     later run at most two minutes, are left out where all files together would exceed `most_bytes`.

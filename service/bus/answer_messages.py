@@ -76,7 +76,7 @@ Answer = Names | Picture | Encoded | Failure
 
 
 class _NamesBody(BaseModel):
-    """The codec's names as JSON, with bytes as hexadecimal digits."""
+    """The stream id, head ids and other names of the codec as JSON, with bytes as hexadecimal digits."""
 
     model_config = ConfigDict(extra="forbid")
 

@@ -32,7 +32,7 @@ Renew = Callable[[Preview | None], None]
 
 
 class Previews:
-    """Decides whether a preview may be reused, and validates it."""
+    """Decides whether a preview (a picture served before its encode has ended) may be reused, and validates it."""
 
     def __init__(
         self, upstream: Upstream, *, void: Callable[[Grant], Awaitable[None]], now: Callable[[], float], waiters: int

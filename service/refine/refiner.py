@@ -49,7 +49,9 @@ class Refiner:
         if not self._rules.steps:
             return
         earlier = self._under_way.get(key)
-        if earlier is not None and earlier.cancel():  # its result would be of no use: the record has been replaced
+        if (
+            earlier is not None and earlier.cancel()
+        ):  # the search's result would be useless: the record has been replaced
             self._telemetry.count_refinement(RefinementOutcome.SUPERSEDED)
         task = self._under_way[key] = asyncio.create_task(self._refine(key, record, high))
         task.add_done_callback(lambda done: self._end(key, done))

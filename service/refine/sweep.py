@@ -28,7 +28,7 @@ from service.store.generation_store import GenerationStore
 from service.store.latent_store import LatentStore
 
 FAILURES = 3
-"""The number of failed searches in a row that ends a sweep (assumed), because each one fetches a file in vain."""
+"""Number of pictures in a row that the codec fails to improve until the sweep ends (assumed): each costs a fetch."""
 
 ATTEMPTS = 2
 """The attempts to write a better latent (assumed). One fails if an edge renews the dates meanwhile, which is rare."""

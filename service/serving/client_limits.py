@@ -26,7 +26,7 @@ class ClientLimits:
     connections: int
     """The most connections of this process at a time; 0 means as many as the limit of open files allows."""
     upstream_files: int = 0
-    """The most connections to the origin and the parent besides those for which files are reserved."""
+    """Maximum number of connections to the origin and the parent beyond those in RESERVED_FILES (open_files.py)."""
 
     @classmethod
     def of(cls, settings: Settings) -> Self:

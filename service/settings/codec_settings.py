@@ -119,7 +119,8 @@ class CodecSettings(BaseModel):
     refine_items: int = setting(
         64,
         "pictures",
-        "Maximum number of pictures that wait for a search. Further pictures keep their first latent.",
+        "Maximum number of pictures that wait for the search for a better latent. Further pictures keep their first "
+        "latent.",
         ge=1,
     )
     # Measured: two threads on two busy cores wait for each other and take 20 times as long as one. More workers make

@@ -23,8 +23,8 @@ class FetchSettings(BaseModel):
     origin_fetches: int = setting(
         64,
         "fetches",
-        "Maximum number of fetches at a time that send a request to the origin or have its file in memory. The parent "
-        "has as many.",
+        "Maximum number of fetches at a time that send a request to the origin or have its file in memory. "
+        "Requests to the parent have a limit of their own, of the same size.",
         ge=1,
         le=65_536,
     )
@@ -57,7 +57,8 @@ class FetchSettings(BaseModel):
     source_s: int = setting(
         10,
         "s",
-        "Maximum CPU time to decode a large or unusual file of the origin. A file that takes more gets 413.",
+        "Maximum CPU time to decode a large or unusual file of the origin. A file that takes longer is answered with "
+        "413.",
         ge=1,
         le=600,
     )

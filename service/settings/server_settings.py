@@ -56,7 +56,7 @@ class ServerSettings(BaseModel):
     admin_token: Token = setting(
         NO_TOKEN, "text", "Token that clients must send as `Authorization: Bearer` to purge. Empty: purging is off."
     )
-    store_timeout_s: float = setting(1.0, "s", "Timeout of a command to the Redis or Valkey.", gt=0, le=60)
+    store_timeout_s: float = setting(1.0, "s", "Timeout of a command to the Redis or Valkey server.", gt=0, le=60)
     store_retry_s: float = setting(
         1.0,
         "s",

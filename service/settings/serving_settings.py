@@ -69,7 +69,7 @@ class ServingSettings(BaseModel):
         3.0,
         "s",
         "How long the event loop of a process may stand still before the process is killed and replaced. Time in which "
-        "it waits for a CPU does not count. 0: for ever.",
+        "it waits for a CPU does not count. 0: it is never killed.",
         ge=0,
         le=3600,
     )

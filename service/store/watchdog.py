@@ -79,7 +79,7 @@ class Watchdog:
         """Stop the server."""
         with self._starting:
             self._stopping.set()
-            with suppress(OSError):  # it has been killed just now
+            with suppress(OSError):  # the watchdog has just been killed
                 os.write(_pipe(self._shell.stdin), b"\n")
         self._watching.join(2 * STOP_LIMIT_S)
 

@@ -91,7 +91,7 @@ class ChildReader:
             try:
                 self._child = _start(self._limits)
             except OSError as error:
-                raise QueueFull(f"cannot start a child to read a large file: {error}") from error
+                raise QueueFull(f"cannot start a child process to read a large file: {error}") from error
         return self._child
 
     def _classify_exit(self, exit_code: int, *, is_late: bool) -> SourceError | QueueFull:

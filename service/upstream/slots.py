@@ -101,7 +101,7 @@ class FetchSlots:
                 await turn
         except TimeoutError as error:
             self._leave(line, turn)
-            raise OriginBusy(f"no slot became free within {self.limits.wait_s:g} s") from error
+            raise OriginBusy(f"no slot for a request became free within {self.limits.wait_s:g} s") from error
         except asyncio.CancelledError:
             self._leave(line, turn)
             raise

@@ -103,7 +103,7 @@ def test_a_fetch_is_refused_if_the_queue_is_full() -> None:
 def test_a_fetch_does_not_wait_for_a_slot_for_ever() -> None:
     async def told(slots: FetchSlots) -> None:
         held = await slots.take()
-        with pytest.raises(OriginBusy, match="no slot became free"):
+        with pytest.raises(OriginBusy, match="no slot for a request became free"):
             await slots.take()
         held.end()
         (await slots.take()).end()
