@@ -3,6 +3,7 @@
 The order of the work: references -> anchor files (cached) -> our streams -> figures -> tables, plots, sheets, JSON.
 """
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +34,8 @@ from models.evaluation.figures import (
 from models.evaluation.gain_plot import plot_gains
 from models.evaluation.per_picture import picture_rates
 from models.evaluation.plots import plot_curves
-from models.evaluation.references import pictures_in, reference
+from models.evaluation.rd import TooFewPointsError
+from models.evaluation.references import ReferencePictureError, pictures_in, reference
 from models.evaluation.report import Evaluation, main_figures_line, write_json
 from models.evaluation.scatter import plot_scatter
 from models.evaluation.searched import SearchedPicture, SearchJob, search_streams
@@ -76,8 +78,8 @@ def evaluate(options: EvaluateOptions) -> Evaluation:
     with _progress() as progress:
         files = _measure_anchors(paths, rivals, options.cache or default_cache(), progress)
         streams = _score_ours(paths, options, qualities, progress)
-        pictures = _join(streams, files)
-        searched = _search(paths, options, heads.gpu.default_quality, progress)
+        pictures = _with_curves(_join(streams, files))
+        searched = _search([one.path for one in pictures], options, heads.gpu.default_quality, progress)
     evaluation = _figures(options, heads, rivals=rivals, qualities=qualities, pictures=pictures, searched=searched)
     _write(evaluation, heads, searched, options.output)
     print_tables(evaluation, Console())
@@ -154,6 +156,23 @@ def _join(streams: Sequence[PictureStreams], files: Sequence[AnchorResult]) -> t
         )
         for one in streams
     )
+
+
+def _with_curves(pictures: Sequence[PictureScores]) -> tuple[PictureScores, ...]:
+    """Leave out the pictures without a rate-distortion curve, such as flat ones, with one line on stderr for each.
+
+    Raises `ReferencePictureError` where that leaves none.
+    """
+    kept: list[PictureScores] = []
+    for one in pictures:
+        try:
+            one.check_curves()
+            kept.append(one)
+        except TooFewPointsError as error:
+            print(f"{one.path}: left out: {error}", file=sys.stderr)
+    if not kept:
+        raise ReferencePictureError("no picture has a rate-distortion curve in every format; flat pictures have none")
+    return tuple(kept)
 
 
 def _search(

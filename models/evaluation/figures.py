@@ -22,6 +22,7 @@ from models.evaluation.rd import (
     OverlapError,
     RatePoint,
     ScoreRange,
+    TooFewPointsError,
     bytes_at,
     curve,
     geometric_mean,
@@ -82,6 +83,15 @@ class PictureScores:
 
     def files(self, name: str, size_px: int) -> tuple[ScoredFile, ...]:
         return next(one.files for one in self.contenders if (one.name, one.size_px) == (name, size_px))
+
+    def check_curves(self) -> None:
+        """Raise `TooFewPointsError` where the files of a contender give no curve."""
+        for one in self.contenders:
+            for metric in Metric:
+                try:
+                    metric.curve(one.files)
+                except TooFewPointsError as error:
+                    raise TooFewPointsError(f"{one.name} at {one.size_px} px by {metric}: {error}") from error
 
     def ours_at(self, ours: Ours, quality: int) -> ScoredFile:
         return next(file for file in self.files(ours, ours.size_px) if file.quality == quality)

@@ -5,7 +5,9 @@ reference is not made from the 344 one, because that would favour codecs that de
 """
 
 import io
+import struct
 import zipfile
+import zlib
 from pathlib import Path
 from typing import TypeAlias
 
@@ -16,7 +18,10 @@ from PIL import Image, ImageCms, ImageOps
 _SUFFIXES = frozenset({".avif", ".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 
 # What Pillow raises for a file that is damaged, of an unknown format, too large, or with a broken colour profile.
-UNREADABLE = (OSError, SyntaxError, Image.DecompressionBombError, ImageCms.PyCMSError)
+UNREADABLE = (
+    *(OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, EOFError, MemoryError),
+    *(NotImplementedError, struct.error, zlib.error, Image.DecompressionBombError, ImageCms.PyCMSError),
+)
 
 
 PictureFile: TypeAlias = Path | zipfile.Path

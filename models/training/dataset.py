@@ -7,6 +7,7 @@ Each photograph is read once and held in memory as uint8 at each scale of `Augme
 from __future__ import annotations
 
 import os
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cache
@@ -16,8 +17,9 @@ import torch
 from rich.progress import track
 
 from models.config import QUALITIES
+from models.evaluation.references import ReferencePictureError
 from models.training.options import Augmentation, batch_of
-from models.training.picture_file import read_photograph, training_files
+from models.training.picture_file import Photograph, read_photograph, training_files
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from models.evaluation.references import PictureFile
     from models.training.options import Recipe
     from models.training.schedule import Phase
 
@@ -87,6 +90,15 @@ class _CropPositions:
         return replace(self, tops=self.tops // 2, lefts=self.lefts // 2)
 
 
+def _read_scales(file: PictureFile, sides_px: Sequence[int]) -> list[Photograph]:
+    """Return a photograph at each scale, or none if the file cannot be read, which is reported on stderr."""
+    try:
+        return [read_photograph(file, short_side_px=px) for px in sides_px]
+    except ReferencePictureError as error:
+        print(f"{file}: left out: {error}", file=sys.stderr)
+        return []
+
+
 class PhotographSet:
     """The photographs of folders and packs, held in the memory of a device, from which batches are drawn."""
 
@@ -100,15 +112,19 @@ class PhotographSet:
     ) -> None:
         """Read the first `limit` photographs (None means all) at all scales.
 
-        Raises `ReferencePictureError` where a folder or a pack has none, or a picture cannot be read.
+        A file that cannot be read is left out, with a line on stderr. Raises `ReferencePictureError` where a folder or
+        a pack has no pictures, or none of them can be read.
         """
         augmentation = augmentation or Augmentation()
         sides_px = augmentation.short_sides_px
         files = [file for folder in folders for file in training_files(folder)][:limit]
         with ThreadPoolExecutor(available_cores()) as pool:
-            jobs = pool.map(lambda file: [read_photograph(file, short_side_px=px) for px in sides_px], files)
-            photographs = [one for scales in track(jobs, total=len(files), description="reading") for one in scales]
-        self.files, self.device = len(files), device
+            jobs = pool.map(lambda file: _read_scales(file, sides_px), files)
+            read = [scales for scales in track(jobs, total=len(files), description="reading") if scales]
+        if not read:
+            raise ReferencePictureError("none of the files can be read as a picture")
+        photographs = [one for scales in read for one in scales]
+        self.files, self.device = len(read), device
         self._augmentation = augmentation
         self._wholes = _PackedPictures.of([one.pixels for one in photographs], device)
         self._halves = _PackedPictures.of([one.half for one in photographs], device)

@@ -1,5 +1,6 @@
 """The commands `encode`, `decode` and `info` for latent files (.le). A bad file is reported and skipped."""
 
+import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,11 +14,15 @@ from models.config import HIGH_PX
 from service.commands.codec_choice import CodecChoice
 from service.commands.encode_target import EncodeOptions, encode_plain
 from service.commands.failure import CommandFailure, FileFailure, for_each_file, reason
+from service.commands.output_folder import prepare_folder
 from service.commands.searched_files import FileAccess, encode_with_search
 from service.commands.whole_file import write_whole
 from service.errors import DamagedPicture, NotAPicture, PictureTooLarge, SourceError
 from service.rendition import RES_VALUES, find_rendition
 from service.settings.edge_settings import Settings
+
+BYTES_PER_PX = 8
+"""The bytes of a pixel in the largest file that is read: four values of 16 bits, without compression."""
 
 
 def encode(files: Sequence[Path], *, output: Path, options: EncodeOptions, codec: CodecChoice) -> None:
@@ -75,10 +80,7 @@ class _Targets:
         self._folder = folder
         self._suffix = suffix
         self._sources: dict[str, Path] = {}
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise CommandFailure(f"latentedge: cannot create the folder {folder}: {reason(error)}") from error
+        prepare_folder(folder)
 
     def write(self, source: Path, content: bytes) -> None:
         target = self._folder / (source.stem + self._suffix)
@@ -92,10 +94,16 @@ class _Targets:
 
 
 def _read(path: Path) -> bytes:
+    """Return the bytes of a picture file. Raises FileFailure, also if it has more bytes than a picture can have."""
+    most_bytes = BYTES_PER_PX * _largest_pixels()
     try:
-        return path.read_bytes()
+        with path.open("rb") as file:
+            # The size is known before anything is read, but not that of a pipe.
+            if os.fstat(file.fileno()).st_size <= most_bytes and len(blob := file.read(most_bytes + 1)) <= most_bytes:
+                return blob
     except OSError as error:
         raise FileFailure(f"cannot read the file: {reason(error)}") from error
+    raise FileFailure(f"too large: it has more than {most_bytes} bytes")
 
 
 def _read_latent(path: Path) -> bytes:
@@ -116,6 +124,8 @@ def _read_square(path: Path) -> NDArray[np.uint8]:
             squares = image_file.read_squares(_read(path), (HIGH_PX,), limits=limits)
     except SourceError as error:
         raise FileFailure(_wrong_with(error)) from error
+    except MemoryError as error:
+        raise FileFailure("there is not enough memory to decode it") from error
     return squares.pixels[0]
 
 

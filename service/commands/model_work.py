@@ -13,6 +13,7 @@ from models.training.photograph_pack import pack as run_packing
 from models.training.train import train as run_training
 from models.training.warm_start import StageMissingError, UnfitStartError
 from service.commands.failure import CommandFailure, reason
+from service.commands.output_folder import prepare_folder
 
 __all__ = [
     "EvaluateOptions",
@@ -27,10 +28,13 @@ __all__ = [
 
 def evaluate(options: EvaluateOptions) -> None:
     _must_be_folder(options.folder)
+    prepare_folder(options.output)
     try:
         run_evaluation(options)
     except (CheckpointError, ReferencePictureError) as error:
         raise CommandFailure(f"latentedge: the evaluation cannot run: {error}") from error
+    except OSError as error:
+        raise CommandFailure(f"latentedge: the evaluation has stopped: {error}") from error
 
 
 def train(options: TrainOptions) -> None:
@@ -49,15 +53,19 @@ def train(options: TrainOptions) -> None:
             raise CommandFailure(f"latentedge: --data: there is no folder and no pack file {source}")
     for folder in filter(None, (options.valid, options.resume, options.flat)):
         _must_be_folder(folder)
+    prepare_folder(options.resume or options.output)
     try:
         run_training(options)
     except (KeptWeightsError, ReferencePictureError, StageMissingError, UnfitStartError) as error:
         raise CommandFailure(f"latentedge: the training cannot run: {error}") from error
+    except OSError as error:
+        raise CommandFailure(f"latentedge: the training has stopped: {error}") from error
 
 
 def pack(options: PackOptions) -> PackFigures:
     for folder in options.data:
         _must_be_folder(folder)
+    prepare_folder(options.output.parent)
     try:
         return run_packing(options)
     except (PackError, ReferencePictureError) as error:

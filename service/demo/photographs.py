@@ -10,6 +10,7 @@ from PIL import Image, UnidentifiedImageError
 
 from models.config import HIGH_PX
 from service.commands.failure import CommandFailure
+from service.commands.output_folder import prepare_folder
 from service.serving.origin_server import MEDIA_TYPES
 
 # All colour photographs of at least 344 px in the wheels of scikit-learn and scikit-image, except microscopy and the
@@ -42,10 +43,7 @@ class PhotoFolder:
 
 def write_photographs(folder: Path) -> PhotoFolder:
     """Write the photographs of the two packages and their crops as JPEG files. Raises CommandFailure."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise CommandFailure(f"latentedge: cannot create the folder {folder}: {error.strerror}") from error
+    prepare_folder(folder)
     draw = np.random.default_rng(_SEED)
     photographs: list[str] = []
     crops: list[str] = []

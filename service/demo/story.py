@@ -20,6 +20,7 @@ from models.checkpoint import CheckpointError
 from models.codec import Codec
 from models.picture_array import Pixels
 from service.commands.failure import CommandFailure
+from service.commands.output_folder import prepare_folder
 from service.demo import load
 from service.demo.children import Child, claim_port, edge_server, origin_server
 from service.demo.load_figures import OriginFigures, StoreFigures, origin_figures, print_tables
@@ -48,6 +49,7 @@ class DemoOptions:
 def run(options: DemoOptions) -> None:
     """Run the demonstration. Unless `once` is set, keep the servers running until Ctrl-C. Raises CommandFailure."""
     console = Console()
+    prepare_folder(options.sheet.parent)
     port = claim_port(options.port)
     with tempfile.TemporaryDirectory(prefix="latentedge-demo-") as scratch, ExitStack() as servers:
         room = Path(scratch)

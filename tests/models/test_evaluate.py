@@ -24,6 +24,8 @@ from models.evaluation.tables import print_tables
 from service.cli import run as run_command
 
 PHOTOGRAPHS = ("astronaut.png", "coffee.png")
+FLAT = "flat.png"
+"""A picture of one colour: all its files have the same bytes and scores, so that it has no curve."""
 REFINE_STEPS = 2
 
 
@@ -32,6 +34,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("photographs")
     for name in PHOTOGRAPHS:
         shutil.copy(Path(skimage.__file__).parent / "data" / name, folder)
+    Image.new("RGB", (HIGH_PX, HIGH_PX), "white").save(folder / FLAT)
     return folder
 
 
@@ -44,6 +47,7 @@ def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Run:
     evaluation: Evaluation
     printed: str
+    warned: str
     cache: Path
 
 
@@ -59,14 +63,20 @@ def run(folder: Path, output: Path, tmp_path_factory: pytest.TempPathFactory) ->
         refine_steps=(REFINE_STEPS,),
         refine_pictures=1,
     )
-    with contextlib.redirect_stdout(io.StringIO()) as stdout:
+    with contextlib.redirect_stdout(io.StringIO()) as stdout, contextlib.redirect_stderr(io.StringIO()) as stderr:
         evaluation = evaluate(options)
-    return Run(evaluation, stdout.getvalue(), cache)
+    return Run(evaluation, stdout.getvalue(), stderr.getvalue(), cache)
 
 
 @pytest.fixture(scope="module")
 def evaluation(run: Run) -> Evaluation:
     return run.evaluation
+
+
+def test_a_flat_picture_is_left_out_with_one_line(run: Run, folder: Path) -> None:
+    assert [one.path.name for one in run.evaluation.pictures] == list(PHOTOGRAPHS)
+    (line,) = (line for line in run.warned.splitlines() if "left out" in line)
+    assert line.startswith(f"{folder / FLAT}: left out: ")
 
 
 def test_our_curves_rise_and_have_eight_points_or_more(evaluation: Evaluation) -> None:

@@ -87,6 +87,18 @@ def test_a_batch_sees_all_of_the_range_of_qualities(photographs: Path) -> None:
     assert [int(one) // 4 for one in quality] == list(range(16))
 
 
+def test_a_file_that_is_no_picture_is_left_out(
+    photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad = tmp_path / "bad.jpg"
+    bad.write_bytes(b"<html>")
+    assert PhotographSet([photographs, tmp_path]).files == len(NAMES)
+    (line,) = (line for line in capsys.readouterr().err.splitlines() if line.startswith(f"{bad}: left out: "))
+    assert "cannot read" in line
+    with pytest.raises(ReferencePictureError, match="none of the files"):
+        PhotographSet([tmp_path])
+
+
 def test_of_div2k_only_the_training_pictures_are_read(tmp_path: Path) -> None:
     for folder in ("DIV2K_train_HR", "DIV2K_valid_HR"):
         (tmp_path / folder).mkdir()
