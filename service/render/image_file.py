@@ -1,8 +1,8 @@
 """Decode picture files to pixels with Pillow, and encode pixels to files. No I/O.
 
-A file is decoded to its first frame as a browser shows it: upright, in sRGB, on white. The format is found from the
-first bytes, and the number of pixels is checked before any is decoded. This module cannot limit the time of opening or
-decoding a file: `decoding_work` estimates the work, and `source_child` decodes in a process with limits.
+A file is decoded to its first frame as a browser shows it: upright, in sRGB, on a background. This module cannot limit
+the time of opening or decoding a file: `decoding_work` estimates the work, and `source_child` decodes in a process with
+limits.
 """
 
 from __future__ import annotations
@@ -20,8 +20,10 @@ from service.errors import DamagedPicture, PictureTooLarge
 from service.render.opened_picture import OpenedPicture, open_picture
 from service.render.png_file import Box
 from service.render.sample_depth import find_depth, is_wide
-from service.render.srgb import Colour, ToSrgb
+from service.render.srgb import ToSrgb
 
+Colour = tuple[int, int, int]
+"""Red, green and blue, 0 to 255."""
 WHITE = (255, 255, 255)
 
 # EXIF 2.32, tag 0x0112: the operation that undoes each orientation.

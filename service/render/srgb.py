@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-Colour = tuple[int, int, int]
 Convert = Callable[[Image.Image], Image.Image]
 
 IDENTITY_TOLERANCE = 3
@@ -34,11 +33,11 @@ class ToSrgb:
     """The mode of the picture's colours without alpha: L, RGB, CMYK or LAB."""
     convert: Convert
     """The conversion of the colours to RGB."""
-    background: Colour
+    background: tuple[int, int, int]
     """The colour that shows through transparent pixels."""
 
     @classmethod
-    def of(cls, mode: str, profile: bytes | None, *, is_grey: bool, background: Colour) -> Self:
+    def of(cls, mode: str, profile: bytes | None, *, is_grey: bool, background: tuple[int, int, int]) -> Self:
         """Return the conversion of pictures of a mode of 8 bits with an ICC profile.
 
         `is_grey` says that the file holds grey values, although Pillow may decode them to RGB.

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from service.render import image_file
-from service.render.image_file import ImageLimits
-from service.render.srgb import Colour
+from service.render.image_file import Colour, ImageLimits
 from tests.service import made_pictures as made
 from tests.service.made_pictures import BLUE, GREEN, GREYS, QUADRANTS, RED, WHITE, YELLOW, centres, chunk, farthest, png
 
