@@ -19,6 +19,7 @@ from typing import BinaryIO
 
 from service.render.heap import give_back_freed_memory
 from service.render.image_file import ImageLimits
+from service.render.opened_picture import raise_pillow_limit
 from service.render.parent_death import die_with_parent
 from service.upstream.source import Prepared, prepare
 from service.upstream.source_messages import OUT_OF_MEMORY, QUESTION, pack_answer
@@ -42,6 +43,7 @@ def main(parent_pid: int, source_pixels: int, memory_bytes: int, cpu_s: int, *ba
 
 
 def _preparation(source_pixels: int, background: tuple[int, ...]) -> Callable[[bytes], Prepared]:
+    raise_pillow_limit(source_pixels)
     red, green, blue = background
     return lambda file: prepare(file, ImageLimits(source_pixels), (red, green, blue))
 
