@@ -30,6 +30,7 @@ from service.render.codec_options import WorkerOptions
 from service.render.codec_queue import QueueLimits
 from service.render.codec_worker import CodecWorker
 from service.render.image_file import ImageLimits
+from service.settings.background import read_background
 from service.settings.edge_settings import Settings, read_settings
 from service.settings.quality import TargetScore
 from service.store.connection import Connection, Timeouts
@@ -150,6 +151,7 @@ def _sources(order: RefineOrder, settings: Settings, closing: AsyncExitStack) ->
         ImageLimits(settings.source_pixels),
         threads=closing.enter_context(ThreadPoolExecutor(1, "source")),
         cpu_s=settings.source_s,
+        background=read_background(settings.background),
     )
     closing.callback(reader.close)
     return UnchangedSources(client, reader=reader, request_limits=request_limits)

@@ -26,6 +26,7 @@ USUAL_SCANS = 10
 SEGMENTS = frozenset(range(0xC0, 0xD0)) - {0xC8} | frozenset(range(0xDA, 0xF0)) | {0xFE}
 FRAME_HEADERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xDE}
 START_OF_SCAN = 0xDA
+SCAN, END = b"\xff\xda", b"\xff\xd9"
 
 # The first bytes of GIF blocks: image descriptor, extension, application extension (GIF89a, sections 20, 24 and 26).
 IMAGE, EXTENSION, APPLICATION = 0x2C, 0x21, 0xFF
@@ -53,6 +54,11 @@ def bound_px(file: bytes) -> int | None:
     return None if picture_px is None else max(picture_px, len(file))
 
 
+def lacks_end(jpeg: bytes) -> bool:
+    """Return whether a JPEG has no end after its last scan. Such a file is decoded several times."""
+    return jpeg.rfind(END) < jpeg.rfind(SCAN)
+
+
 def _bound_by_format(file: bytes) -> int | None:
     if file.startswith(b"\xff\xd8\xff"):
         return _bound_jpeg(file)
@@ -69,7 +75,9 @@ def _bound_by_format(file: bytes) -> int | None:
 
 def _bound_jpeg(file: bytes) -> int | None:
     """Return the pixels in a JPEG's largest frame header, times its scans / USUAL_SCANS (rounded up), or None."""
-    start, frame_px, scans = 2, 0, file.count(b"\xff\xda")
+    start, frame_px, scans = 2, 0, file.count(SCAN)
+    if lacks_end(file):
+        return None
     if file.count(b"Exif\0\0", 0, METADATA_CAP_BYTES) > 1:
         return None  # Pillow joins several EXIF segments, and reading them may take up to the square of their length
     for _ in range(PARTS_CAP):

@@ -1,8 +1,8 @@
 """Decode picture files to pixels with Pillow, and encode pixels to files. No I/O.
 
-A file is decoded to its first frame as a browser shows it: upright, in sRGB, on white. The format is found from the
-first bytes, and the number of pixels is checked before any is decoded. This module cannot limit the time of opening or
-decoding a file: `decoding_work` estimates the work, and `source_child` decodes in a process with limits.
+A file is decoded to its first frame as a browser shows it: upright, in sRGB, on a background. This module cannot limit
+the time of opening or decoding a file: `decoding_work` estimates the work, and `source_child` decodes in a process with
+limits.
 """
 
 from __future__ import annotations
@@ -11,19 +11,20 @@ import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
-from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError
+from PIL import ExifTags, Image
 
 from models.picture_array import Pixels
-from service.errors import DamagedPicture, NotAPicture, PictureTooLarge
+from service.errors import DamagedPicture, PictureTooLarge
+from service.render.opened_picture import OpenedPicture, open_picture
+from service.render.png_file import Box
+from service.render.sample_depth import find_depth, is_wide
+from service.render.srgb import ToSrgb
 
-# The formats that browsers show and cameras write. Pillow has many more, and each decoder is an attack surface.
-FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF")
-WHITE = (255, 255, 255, 255)
-BAND = 257
-"""The 16-bit value of one 8-bit step: 65535 / 255."""
+Colour = tuple[int, int, int]
+"""Red, green and blue, 0 to 255."""
+WHITE = (255, 255, 255)
 
 # EXIF 2.32, tag 0x0112: the operation that undoes each orientation.
 UPRIGHT = {
@@ -36,8 +37,6 @@ UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 
-SIDE_CAP_PX = 65_535
-"""The longest width or height that is accepted, as in JPEG. Pillow takes 88 bytes per row of a picture (measured)."""
 REDUCING_GAP = 4
 """Pillow may shrink a picture by a fast box filter to this multiple of the target size before it resizes it exactly.
 
@@ -83,24 +82,26 @@ class Squares:
     """The media type that was found in the bytes of the file."""
 
 
-def read(blob: bytes, *, limits: ImageLimits) -> SourceImage:
+def read(blob: bytes, *, limits: ImageLimits, background: Colour = WHITE) -> SourceImage:
     """Decode a file to its whole picture. Raises NotAPicture, PictureTooLarge or DamagedPicture."""
-    with _open(blob, limits) as image, _translate_errors():
+    opened = open_picture(blob, limits.source_pixels)
+    with opened.image as image, _translate_errors():
         image.load()
-        rgb = _crop_to_srgb(image, (0, 0, *image.size))
+        rgb = _crop_to_srgb(opened, (0, 0, *opened.canvas_px), background)
         return SourceImage(np.asarray(_turn_upright(rgb, image)), _media_type(str(image.format)))
 
 
-def read_squares(blob: bytes, sizes_px: Sequence[int], *, limits: ImageLimits) -> Squares:
+def read_squares(blob: bytes, sizes_px: Sequence[int], *, limits: ImageLimits, background: Colour = WHITE) -> Squares:
     """Decode a file, and return the centre square of its picture in each of `sizes_px`.
 
     A large JPEG is decoded at a reduced scale. Raises NotAPicture, PictureTooLarge or DamagedPicture.
     """
     least_px = REDUCING_GAP * max(sizes_px)
-    with _open(blob, limits) as image, _translate_errors():
+    opened = open_picture(blob, limits.source_pixels)
+    with opened.image as image, _translate_errors():
         image.draft(None, (least_px, least_px))  # a large JPEG is then decoded at 1/2, 1/4 or 1/8 of its size
         image.load()
-        square = _turn_upright(_crop_to_srgb(image, _centre_box(*image.size)), image)
+        square = _turn_upright(_crop_to_srgb(opened, _centre_box(*opened.canvas_px), background), image)
         pixels = tuple(np.array(_resize(square, size_px)) for size_px in sizes_px)
         return Squares(pixels, _media_type(str(image.format)))
 
@@ -144,25 +145,6 @@ def _media_type(kind: str) -> str:
     return Image.MIME["JPEG" if kind == "MPO" else kind]
 
 
-def _open(blob: bytes, limits: ImageLimits) -> Image.Image:
-    try:
-        image = Image.open(io.BytesIO(blob), formats=FORMATS)
-    except UnidentifiedImageError as error:
-        raise NotAPicture(f"the file is in none of the known picture formats, {', '.join(FORMATS)}") from error
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning, MemoryError) as error:
-        raise PictureTooLarge(f"the picture is too large to be opened: {error}") from error
-    except Exception as error:  # the file has a known signature, but an invalid header
-        raise DamagedPicture(f"the header of the picture cannot be read: {type(error).__name__}: {error}") from error
-    width_px, height_px = image.size
-    if width_px * height_px > limits.source_pixels or max(image.size) > SIDE_CAP_PX:
-        image.close()
-        raise PictureTooLarge(
-            f"the picture has {width_px} x {height_px} pixels; at most {limits.source_pixels} pixels and sides of "
-            f"at most {SIDE_CAP_PX} are accepted"
-        )
-    return image
-
-
 @contextmanager
 def _translate_errors() -> Iterator[None]:
     try:
@@ -187,74 +169,65 @@ def _resize(square: Image.Image, size_px: int) -> Image.Image:
 
 def _turn_upright(pixels: Image.Image, image: Image.Image) -> Image.Image:
     """Rotate and flip pixels as the EXIF orientation of the file says."""
-    # Pillow's exif_transpose also rewrites the metadata, and fails if it cannot be written.
-    if len(image.info.get("exif") or image.info.get("Raw profile type exif") or b"") > EXIF_CAP_BYTES:
-        return pixels
-    try:
-        orientation = image.getexif().get(ExifTags.Base.Orientation)
-    except Exception:  # noqa: BLE001  (only the metadata is damaged; browsers then show the picture as it is stored)
-        return pixels
+    orientation = _find_orientation(image)
     return pixels.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else pixels
 
 
-def _crop_to_srgb(image: Image.Image, box: tuple[int, int, int, int]) -> Image.Image:
-    """Return the part of a picture inside `box` in sRGB, converted in strips to save memory in between."""
+def _find_orientation(image: Image.Image) -> int | None:
+    """Return the orientation in the EXIF of a file. Pillow's own functions also look into XMP, which browsers do not.
+
+    Pillow has already turned a TIFF, and an AVIF has the orientation of its boxes as EXIF.
+    """
+    try:
+        exif = image.info.get("exif") or _read_raw_exif(image.info.get("Raw profile type exif", ""))
+        tags = Image.Exif()
+        tags.load(exif if len(exif) <= EXIF_CAP_BYTES else b"")
+        return tags.get(ExifTags.Base.Orientation)
+    except Exception:  # noqa: BLE001  (only the metadata is damaged; browsers then show the picture as it is stored)
+        return None
+
+
+def _read_raw_exif(text: str) -> bytes:
+    """Return the bytes of a text chunk of ImageMagick: an empty line, a name, a length and hexadecimal digits."""
+    return bytes.fromhex("".join(text.split("\n")[3:]))
+
+
+def _crop_to_srgb(opened: OpenedPicture, box: Box, background: Colour) -> Image.Image:
+    """Return the part of a picture inside `box` in sRGB. What the first frame does not cover shows the background."""
+    frame = opened.frame
+    if frame is None:
+        return _convert(opened, box, background)
+    left, top, *_ = box
+    covered = _intersect(box, frame.box)
+    canvas = Image.new("RGB", (box[2] - left, box[3] - top), background)
+    if covered is not None:
+        rgb = _convert(opened, _move(covered, frame.origin), background)
+        canvas.paste(rgb, (covered[0] - left, covered[1] - top))
+    return canvas
+
+
+def _intersect(one: Box, other: Box) -> Box | None:
+    left, top, right, bottom = (*map(max, one[:2], other[:2]), *map(min, one[2:], other[2:]))
+    return (left, top, right, bottom) if left < right and top < bottom else None
+
+
+def _move(box: Box, origin: tuple[int, int]) -> Box:
+    (left, top, right, bottom), (x, y) = box, origin
+    return left - x, top - y, right - x, bottom - y
+
+
+def _convert(opened: OpenedPicture, box: Box, background: Colour) -> Image.Image:
+    """Return the part of the decoded pixels inside `box` in sRGB, converted in strips to save memory in between."""
     left, top, right, bottom = box
-    unit = _find_unit(image)
+    image = opened.image
+    depth = find_depth(image) if is_wide(image) else None
+    mode = image.mode if depth is None else "L"
+    to_srgb = ToSrgb.of(mode, opened.profile, is_grey=opened.is_grey, background=background)
+    flatten = to_srgb.flatten if depth is None else lambda strip: to_srgb.flatten(depth.reduce(strip))
     rows = max(1, STRIP_PX // (right - left))
     if rows >= bottom - top:
-        return _flatten_to_srgb(image.crop(box), unit)
+        return flatten(image.crop(box))
     rgb = Image.new("RGB", (right - left, bottom - top))
     for y in range(top, bottom, rows):
-        rgb.paste(_flatten_to_srgb(image.crop((left, y, right, min(y + rows, bottom))), unit), (0, y - top))
+        rgb.paste(flatten(image.crop((left, y, right, min(y + rows, bottom)))), (0, y - top))
     return rgb
-
-
-def _flatten_to_srgb(image: Image.Image, unit: float) -> Image.Image:
-    profile = image.info.get("icc_profile")
-    if _is_wide(image):
-        image = _reduce_to_8_bits(image, unit)
-    if image.mode in {"1", "P", "PA", "LA", "La", "RGBa"} or image.has_transparency_data:
-        image = image.convert("RGBA" if image.has_transparency_data else "RGB")
-    if image.mode == "RGBA":
-        alpha = image.getchannel("A")
-        opaque = _convert_profile(image.convert("RGB"), profile)
-        opaque.putalpha(alpha)
-        return Image.alpha_composite(Image.new("RGBA", image.size, WHITE), opaque).convert("RGB")
-    return _convert_profile(image, profile)
-
-
-def _is_wide(image: Image.Image) -> bool:
-    return image.mode in {"I", "F"} or image.mode.startswith("I;")
-
-
-def _find_unit(image: Image.Image) -> float:
-    """Return by how much pixel values differ in one 8-bit step: by BAND for 16-bit values, by 1 for 8-bit values."""
-    if image.mode in {"I", "F"}:
-        _, largest = cast("tuple[float, float]", image.getextrema())
-        return BAND if largest > 255 else 1  # noqa: PLR2004  (the largest value of 8 bits)
-    return BAND
-
-
-def _reduce_to_8_bits(image: Image.Image, unit: float) -> Image.Image:
-    """Scale a grey picture of more than 8 bits to 8 bits. Pillow's own conversion would clip values at 255."""
-    values = np.asarray(image).astype(np.float64) / unit
-    return Image.fromarray(np.clip(np.rint(values), 0, 255).astype(np.uint8))
-
-
-def _convert_profile(image: Image.Image, profile: bytes | None) -> Image.Image:
-    if profile:
-        try:
-            return _apply_profile(image, profile)
-        except (ImageCms.PyCMSError, OSError, ValueError):
-            pass  # the profile is damaged, or made for other channels; browsers ignore such a profile
-    return image.convert("RGB")
-
-
-def _apply_profile(image: Image.Image, profile: bytes) -> Image.Image:
-    source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-    if "srgb" in ImageCms.getProfileDescription(source).lower():
-        return image.convert("RGB")
-    converted = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
-    assert converted is not None  # profileToProfile returns None only if it converts a picture in place
-    return converted

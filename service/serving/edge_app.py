@@ -55,6 +55,7 @@ from service.serving.frozen_start import frozen_start
 from service.serving.http_server import CLIENT_COUNTS
 from service.serving.open_files import room_for_slow_fetches
 from service.serving.readiness import ReadyMark, keep_announced
+from service.settings.background import read_background
 from service.settings.edge_settings import Settings
 from service.settings.quality import Quality, TargetScore
 from service.store.connection import Connection, Timeouts
@@ -146,6 +147,7 @@ async def _start_services(
         # Threads of their own, so that source files do not delay the picture files of hits.
         threads=closing.enter_context(ThreadPoolExecutor(SOURCE_THREADS, "source")),
         cpu_s=settings.source_s,
+        background=read_background(settings.background),
     )
     closing.callback(reader.close)
     intake = Intake(_freshness_rules(settings), worker=worker, reader=reader)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel
 
+from service.settings.background import Background
 from service.settings.setting_field import setting
 
 
@@ -61,4 +62,10 @@ class FetchSettings(BaseModel):
         "413.",
         ge=1,
         le=600,
+    )
+    background: Background = setting(
+        "ffffff",
+        "colour",
+        "Colour behind transparent pictures, and around a first frame that does not cover its canvas: red, green and "
+        "blue as hexadecimal digits. A change applies to pictures that are fetched after it.",
     )

@@ -15,6 +15,7 @@ from threading import Event, Timer
 from typing import IO, Self
 
 from service.errors import DamagedPicture, PictureTooLarge, QueueFull, SourceError
+from service.render.image_file import WHITE, Colour
 from service.upstream.source import Prepared
 from service.upstream.source_messages import ANSWER, ANSWER_CAP_BYTES, OUT_OF_MEMORY, QUESTION, unpack_answer
 
@@ -48,8 +49,9 @@ class ChildLimits:
 class ChildReader:
     """Starts the child, sends it files and reads its answers."""
 
-    def __init__(self, limits: ChildLimits) -> None:
+    def __init__(self, limits: ChildLimits, background: Colour = WHITE) -> None:
         self._limits = limits
+        self._background = background
         self._child: subprocess.Popen[bytes] | None = None
 
     def prepare(self, file: bytes) -> Prepared:
@@ -89,7 +91,7 @@ class ChildReader:
             self.close()
         if self._child is None:
             try:
-                self._child = _start(self._limits)
+                self._child = _start(self._limits, self._background)
             except OSError as error:
                 raise QueueFull(f"cannot start a child process to read a large file: {error}") from error
         return self._child
@@ -114,8 +116,8 @@ def _end_late(child: subprocess.Popen[bytes], is_late: Event) -> None:
     child.kill()
 
 
-def _start(limits: ChildLimits) -> subprocess.Popen[bytes]:
-    numbers = (os.getpid(), limits.source_pixels, limits.memory_bytes, limits.cpu_s)
+def _start(limits: ChildLimits, background: Colour) -> subprocess.Popen[bytes]:
+    numbers = (os.getpid(), limits.source_pixels, limits.memory_bytes, limits.cpu_s, *background)
     return subprocess.Popen(  # noqa: S603  (this interpreter, with numbers)
         [sys.executable, "-m", "service.upstream.source_child", *map(str, numbers)],
         stdin=subprocess.PIPE,

@@ -9,7 +9,7 @@ from models.picture_array import Pixels
 from service.records.latent_facts import LatentFacts
 from service.records.record import source_digest
 from service.render import image_file
-from service.render.image_file import ImageLimits
+from service.render.image_file import WHITE, Colour, ImageLimits
 from service.rules.freshness import Storage
 from service.rules.response_fields import ResponseFields
 from service.rules.vary import NO_FIELDS, Fields
@@ -100,12 +100,12 @@ class Source:
     storage: Storage
 
 
-def prepare(blob: bytes, limits: ImageLimits) -> Prepared:
+def prepare(blob: bytes, limits: ImageLimits, background: Colour = WHITE) -> Prepared:
     """Decode a file, and resize it to both sizes. The call blocks, so it must run on a thread.
 
     Each size is resized directly from the decoded file. Raises NotAPicture, DamagedPicture or PictureTooLarge.
     """
-    squares = image_file.read_squares(blob, (HIGH_PX, MEDIUM_PX), limits=limits)
+    squares = image_file.read_squares(blob, (HIGH_PX, MEDIUM_PX), limits=limits, background=background)
     high, medium = squares.pixels
     return Prepared(
         source_digest=source_digest(blob),

@@ -18,7 +18,7 @@ from typing import TypeVar
 
 from service.errors import PictureTooLarge, QueueFull
 from service.render import decoding_work
-from service.render.image_file import ImageLimits
+from service.render.image_file import WHITE, Colour, ImageLimits
 from service.upstream.child_reader import ChildLimits, ChildReader
 from service.upstream.source import Prepared, prepare
 
@@ -33,11 +33,12 @@ there is room for small files too."""
 class SourceReader:
     """Decodes files and resizes them to both sizes."""
 
-    def __init__(self, limits: ImageLimits, *, threads: Executor, cpu_s: int) -> None:
+    def __init__(self, limits: ImageLimits, *, threads: Executor, cpu_s: int, background: Colour = WHITE) -> None:
         self._small = ImageLimits(min(SMALL_PX, limits.source_pixels))
+        self._background = background
         self._threads = threads
         self._child_thread = ThreadPoolExecutor(1, "large-source")
-        self._child = ChildReader(ChildLimits.for_pixels(limits.source_pixels, cpu_s=cpu_s))
+        self._child = ChildReader(ChildLimits.for_pixels(limits.source_pixels, cpu_s=cpu_s), background)
         self._lane = Lane(WAITING_CAP)
 
     async def prepare(self, file: bytes) -> Prepared:
@@ -69,7 +70,7 @@ class SourceReader:
         if work_px > SMALL_PX:
             return work_px
         try:
-            return prepare(file, self._small)
+            return prepare(file, self._small, self._background)
         except PictureTooLarge:  # Pillow found more pixels than the bound, so the child decides about the file
             return SMALL_PX + len(file)
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image, TiffImagePlugin
 
 from service.render.decoding_work import METADATA_CAP_BYTES, PARTS_CAP, PNG_METADATA_CAP, bound_px
-from service.render.image_file import FORMATS
+from service.render.opened_picture import FORMATS
 from service.upstream.source_reader import SMALL_PX
 
 

@@ -416,3 +416,12 @@ def test_more_exif_than_its_standard_allows_is_ignored(photo: bytes) -> None:
         image.save(file, "PNG", exif=exif)
     read = image_file.read(file.getvalue(), limits=LIMITS).pixels
     assert np.array_equal(read, pixels), "turned, though its orientation is beyond the limit"
+
+
+def test_more_pixels_than_pillow_allows_by_itself() -> None:
+    """Pillow refuses more than 179 million pixels, however large EDGE_SOURCE_PIXELS is."""
+    file = black_png(2900, 64_000)
+    with child_reader(ChildLimits.for_pixels(2900 * 64_000, cpu_s=60)) as reader:
+        assert (reader.prepare(file).high == 0).all(), "the picture is not black"
+    with child_reader(ChildLimits.for_pixels(2900 * 64_000 - 1, cpu_s=60)) as reader, pytest.raises(PictureTooLarge):
+        reader.prepare(file)
