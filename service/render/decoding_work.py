@@ -55,8 +55,22 @@ def bound_px(file: bytes) -> int | None:
 
 
 def lacks_end(jpeg: bytes) -> bool:
-    """Return whether a JPEG has no end after its last scan. Such a file is decoded several times."""
-    return jpeg.rfind(END) < jpeg.rfind(SCAN)
+    """Return whether a JPEG has no end after the start of its first scan. Such a file is decoded several times.
+
+    The pixels of a scan never contain that marker (ITU-T T.81, B.1.1.5), but a thumbnail in the header does.
+    """
+    start = 2
+    for _ in range(PARTS_CAP):
+        if start + _JPEG_SEGMENT.size > len(jpeg):
+            return True
+        prefix, marker, length = _JPEG_SEGMENT.unpack_from(jpeg, start)
+        if prefix == marker == 0xFF:  # noqa: PLR2004  (a fill byte)
+            start += 1
+        elif prefix != 0xFF or marker not in SEGMENTS or marker == START_OF_SCAN:  # noqa: PLR2004
+            break
+        else:
+            start += 2 + length
+    return jpeg.find(END, start) < 0
 
 
 def _bound_by_format(file: bytes) -> int | None:
@@ -76,8 +90,6 @@ def _bound_by_format(file: bytes) -> int | None:
 def _bound_jpeg(file: bytes) -> int | None:
     """Return the pixels in a JPEG's largest frame header, times its scans / USUAL_SCANS (rounded up), or None."""
     start, frame_px, scans = 2, 0, file.count(SCAN)
-    if lacks_end(file):
-        return None
     if file.count(b"Exif\0\0", 0, METADATA_CAP_BYTES) > 1:
         return None  # Pillow joins several EXIF segments, and reading them may take up to the square of their length
     for _ in range(PARTS_CAP):
@@ -85,6 +97,8 @@ def _bound_jpeg(file: bytes) -> int | None:
         if prefix != 0xFF or marker not in SEGMENTS or length < 2 or start > METADATA_CAP_BYTES:  # noqa: PLR2004
             return None  # fill bytes, a marker that no ordinary header has, or too much metadata
         if marker == START_OF_SCAN:
+            if file.find(END, start) < 0:
+                return None  # see `lacks_end`
             return frame_px * -(-scans // USUAL_SCANS)
         if marker in FRAME_HEADERS:
             height_px, width_px = _HEIGHT_WIDTH.unpack_from(file, start + 5)

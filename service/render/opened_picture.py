@@ -131,12 +131,11 @@ def _end_jpeg(blob: bytes, source_pixels: int) -> bytes:
     scan = blob.rstrip(b"\xff")  # the first byte of a cut marker
     pictures = []
     for ending in (_END, _FILLER + _END):
-        with _open(scan + ending, source_pixels) as image:
-            try:
-                image.load()
-            except (OSError, ValueError, SyntaxError):
-                return blob
-            pictures.append(image.copy())
+        pictures.append(_open(scan + ending, source_pixels))
+        try:
+            pictures[-1].load()
+        except (OSError, ValueError, SyntaxError):
+            return blob
     return scan + _END if ImageChops.difference(*pictures).getbbox(alpha_only=False) is None else blob
 
 

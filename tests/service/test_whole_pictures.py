@@ -12,7 +12,7 @@ from PIL import Image
 from models.picture_array import Pixels
 from service.errors import DamagedPicture, NotAPicture
 from service.render import image_file
-from service.render.decoding_work import bound_px
+from service.render.decoding_work import bound_px, lacks_end
 from service.render.image_file import ImageLimits
 from tests.service import made_pictures as made
 from tests.service.made_pictures import QUADRANTS, ROTATED, centres, chunk, farthest, iccp, png
@@ -77,6 +77,17 @@ def test_a_jpeg_without_an_end_has_no_bound() -> None:
     for file in (whole, whole[:2] + thumbnail + whole[2:]):
         assert bound_px(file) is not None
         assert bound_px(file[:-2]) is None
+        assert read(file[:-2]).shape == (64, 64, 3)
+
+
+def test_markers_behind_a_jpeg_are_no_scans() -> None:
+    """As in the film behind a moving photograph: such a file has an end, and is decoded once."""
+    whole = saved(noise("RGB"), "JPEG")
+    film = b"\xff\xda" + bytes(100)
+    assert not lacks_end(whole + film)
+    assert bound_px(whole + film) is not None
+    found = read(whole + film)
+    assert np.array_equal(found, read(whole)), f"pixels differ by {farthest(found, read(whole))}"
 
 
 LONG = bytes(2_000_000)
