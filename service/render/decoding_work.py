@@ -10,6 +10,8 @@ from __future__ import annotations
 from struct import Struct
 from struct import error as StructError  # noqa: N812  (the module's name for it is `error`)
 
+from service.render.jpeg_file import END, SCAN, SEGMENTS, START_OF_SCAN
+
 PARTS_CAP = 1024
 """Maximum number of segments (JPEG), chunks (PNG) or blocks (GIF). A file with more is treated as a large file.
 
@@ -22,11 +24,8 @@ PNG_METADATA_CAP = 64
 USUAL_SCANS = 10
 """The most scans of an ordinary progressive JPEG (assumed). A hostile file may have 100,000, each over all pixels."""
 
-# JPEG (ITU-T T.81 B.1.1.3): the markers of segments that have a length, and among them the markers of frame headers.
-SEGMENTS = frozenset(range(0xC0, 0xD0)) - {0xC8} | frozenset(range(0xDA, 0xF0)) | {0xFE}
+# JPEG (ITU-T T.81 B.1.1.3): the markers of frame headers.
 FRAME_HEADERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xDE}
-START_OF_SCAN = 0xDA
-SCAN, END = b"\xff\xda", b"\xff\xd9"
 
 # The first bytes of GIF blocks: image descriptor, extension, application extension (GIF89a, sections 20, 24 and 26).
 IMAGE, EXTENSION, APPLICATION = 0x2C, 0x21, 0xFF
@@ -52,25 +51,6 @@ def bound_px(file: bytes) -> int | None:
     except (StructError, IndexError):  # the file ends within its header
         return None
     return None if picture_px is None else max(picture_px, len(file))
-
-
-def lacks_end(jpeg: bytes) -> bool:
-    """Return whether a JPEG has no end after the start of its first scan. Such a file is decoded several times.
-
-    The pixels of a scan never contain that marker (ITU-T T.81, B.1.1.5), but a thumbnail in the header does.
-    """
-    start = 2
-    for _ in range(PARTS_CAP):
-        if start + _JPEG_SEGMENT.size > len(jpeg):
-            return True
-        prefix, marker, length = _JPEG_SEGMENT.unpack_from(jpeg, start)
-        if prefix == marker == 0xFF:  # noqa: PLR2004  (a fill byte)
-            start += 1
-        elif prefix != 0xFF or marker not in SEGMENTS or marker == START_OF_SCAN:  # noqa: PLR2004
-            break
-        else:
-            start += 2 + length
-    return jpeg.find(END, start) < 0
 
 
 def _bound_by_format(file: bytes) -> int | None:
