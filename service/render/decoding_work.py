@@ -20,7 +20,7 @@ Pillow holds the GIL for 3 to 20 us for each of them (measured). An ordinary PNG
 METADATA_CAP_BYTES = 2**18
 """The most bytes of metadata in a file with a bound. EXIF, XMP and colour profile of a photograph take up to 100 kB."""
 PNG_METADATA_CAP = 64
-"""The most metadata chunks in a PNG file with a bound. Pillow inflates up to 1 MiB of each in 2 ms (measured)."""
+"""The most metadata chunks in a PNG file with a bound. EXIF in texts is inflated, and one profile (see `png_file`)."""
 USUAL_SCANS = 10
 """The most scans of an ordinary progressive JPEG (assumed). A hostile file may have 100,000, each over all pixels."""
 
@@ -88,7 +88,7 @@ def _bound_jpeg(file: bytes) -> int | None:
 
 
 def _bound_png(file: bytes) -> int | None:
-    """Return the number of pixels in a PNG's largest IHDR chunk, or None. Pillow reads all chunks up to the end."""
+    """Return the number of pixels in a PNG's largest IHDR chunk, or None. All chunks up to the end are read."""
     start, picture_px, metadata, metadata_bytes = 8, 0, 0, 0
     for _ in range(PARTS_CAP):
         if start + _PNG_CHUNK.size > len(file):

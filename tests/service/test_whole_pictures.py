@@ -1,5 +1,6 @@
 """Whole pictures are decoded although something beside their pixels is missing, damaged or very long."""
 
+import contextlib
 import io
 import struct
 import zlib
@@ -7,10 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from models.picture_array import Pixels
-from service.errors import DamagedPicture, NotAPicture
+from service.errors import DamagedPicture, NotAPicture, SourceError
 from service.render import image_file
 from service.render.decoding_work import bound_px
 from service.render.image_file import ImageLimits
@@ -185,6 +188,17 @@ def test_a_profile_of_2_mb_counts(kind: str) -> None:
         else saved(rotated, kind, icc_profile=icc, **lossless.get(kind, {}))
     )
     assert farthest(centres(read(file)), QUADRANTS) <= 8
+
+
+CHANGED = [WHOLE, *(saved(Image.fromarray(UP), kind) for kind in ("JPEG", "WEBP", "AVIF", "GIF", "TIFF"))]
+CHANGED += [png(UP, iccp(made.rgb_profile(ROTATED, "rotated"))), CHANGED[1][:-2]]
+
+
+@given(st.sampled_from(CHANGED), st.integers(0, 800), st.integers(0, 8), st.binary(max_size=8))
+@pytest.mark.filterwarnings("ignore")  # Pillow warns of damaged tags
+def test_changed_bytes_are_decoded_or_refused(file: bytes, start: int, missing_bytes: int, change: bytes) -> None:
+    with contextlib.suppress(SourceError):
+        assert read(file[:start] + change + file[start + missing_bytes :]).dtype == np.uint8
 
 
 def xmp(orientation: int) -> bytes:
