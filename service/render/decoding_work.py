@@ -10,6 +10,8 @@ from __future__ import annotations
 from struct import Struct
 from struct import error as StructError  # noqa: N812  (the module's name for it is `error`)
 
+from service.render.jpeg_file import END, SCAN, SEGMENTS, START_OF_SCAN
+
 PARTS_CAP = 1024
 """Maximum number of segments (JPEG), chunks (PNG) or blocks (GIF). A file with more is treated as a large file.
 
@@ -18,15 +20,12 @@ Pillow holds the GIL for 3 to 20 us for each of them (measured). An ordinary PNG
 METADATA_CAP_BYTES = 2**18
 """The most bytes of metadata in a file with a bound. EXIF, XMP and colour profile of a photograph take up to 100 kB."""
 PNG_METADATA_CAP = 64
-"""The most metadata chunks in a PNG file with a bound. Pillow inflates up to 1 MiB of each in 2 ms (measured)."""
+"""The most metadata chunks in a PNG file with a bound. EXIF in texts is inflated, and one profile (see `png_file`)."""
 USUAL_SCANS = 10
 """The most scans of an ordinary progressive JPEG (assumed). A hostile file may have 100,000, each over all pixels."""
 
-# JPEG (ITU-T T.81 B.1.1.3): the markers of segments that have a length, and among them the markers of frame headers.
-SEGMENTS = frozenset(range(0xC0, 0xD0)) - {0xC8} | frozenset(range(0xDA, 0xF0)) | {0xFE}
+# JPEG (ITU-T T.81 B.1.1.3): the markers of frame headers.
 FRAME_HEADERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xDE}
-START_OF_SCAN = 0xDA
-SCAN, END = b"\xff\xda", b"\xff\xd9"
 
 # The first bytes of GIF blocks: image descriptor, extension, application extension (GIF89a, sections 20, 24 and 26).
 IMAGE, EXTENSION, APPLICATION = 0x2C, 0x21, 0xFF
@@ -54,11 +53,6 @@ def bound_px(file: bytes) -> int | None:
     return None if picture_px is None else max(picture_px, len(file))
 
 
-def lacks_end(jpeg: bytes) -> bool:
-    """Return whether a JPEG has no end after its last scan. Such a file is decoded several times."""
-    return jpeg.rfind(END) < jpeg.rfind(SCAN)
-
-
 def _bound_by_format(file: bytes) -> int | None:
     if file.startswith(b"\xff\xd8\xff"):
         return _bound_jpeg(file)
@@ -76,8 +70,6 @@ def _bound_by_format(file: bytes) -> int | None:
 def _bound_jpeg(file: bytes) -> int | None:
     """Return the pixels in a JPEG's largest frame header, times its scans / USUAL_SCANS (rounded up), or None."""
     start, frame_px, scans = 2, 0, file.count(SCAN)
-    if lacks_end(file):
-        return None
     if file.count(b"Exif\0\0", 0, METADATA_CAP_BYTES) > 1:
         return None  # Pillow joins several EXIF segments, and reading them may take up to the square of their length
     for _ in range(PARTS_CAP):
@@ -85,6 +77,8 @@ def _bound_jpeg(file: bytes) -> int | None:
         if prefix != 0xFF or marker not in SEGMENTS or length < 2 or start > METADATA_CAP_BYTES:  # noqa: PLR2004
             return None  # fill bytes, a marker that no ordinary header has, or too much metadata
         if marker == START_OF_SCAN:
+            if file.find(END, start) < 0:
+                return None  # see `lacks_end`
             return frame_px * -(-scans // USUAL_SCANS)
         if marker in FRAME_HEADERS:
             height_px, width_px = _HEIGHT_WIDTH.unpack_from(file, start + 5)
@@ -94,7 +88,7 @@ def _bound_jpeg(file: bytes) -> int | None:
 
 
 def _bound_png(file: bytes) -> int | None:
-    """Return the number of pixels in a PNG's largest IHDR chunk, or None. Pillow reads all chunks up to the end."""
+    """Return the number of pixels in a PNG's largest IHDR chunk, or None. All chunks up to the end are read."""
     start, picture_px, metadata, metadata_bytes = 8, 0, 0, 0
     for _ in range(PARTS_CAP):
         if start + _PNG_CHUNK.size > len(file):

@@ -12,19 +12,17 @@ from PIL import GifImagePlugin, Image, ImageChops, UnidentifiedImageError
 
 from service.errors import DamagedPicture, NotAPicture, PictureTooLarge
 from service.render import avif_colours, icc_profile, png_file
-from service.render.decoding_work import lacks_end
 from service.render.icc_profile import ColourSpace
+from service.render.jpeg_file import END, drop_damaged_segments, lacks_end
 from service.render.png_file import Box, PngColours, PngFile
 from service.render.tiff_layouts import add_layouts
-from service.render.webp_frame import find_first_frame
+from service.render.webp_frame import drop_cut_chunks, find_first_frame
 
 # The formats that browsers show and cameras write. Pillow has many more, and each decoder is an attack surface.
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF")
 SIDE_CAP_PX = 65_535
 """The longest width or height that is accepted, as in JPEG. Pillow takes 88 bytes per row of a picture (measured)."""
 
-_END = b"\xff\xd9"
-"""The marker at the end of a JPEG (ITU-T T.81, B.1.1.3)."""
 _FILLER = bytes(range(0x35, 0x75))
 """Bytes that are no marker, and no likely continuation of a scan."""
 
@@ -68,8 +66,11 @@ def open_picture(blob: bytes, source_pixels: int) -> OpenedPicture:
     png = _simplify_png(blob)
     if png is not None:
         blob = png.file
-    elif blob.startswith(b"\xff\xd8\xff") and lacks_end(blob):
-        blob = _end_jpeg(blob, source_pixels)
+    elif blob.startswith(b"\xff\xd8\xff"):
+        blob = drop_damaged_segments(blob)
+        blob = _end_jpeg(blob, source_pixels) if lacks_end(blob) else blob
+    elif blob.startswith(b"RIFF"):
+        blob = drop_cut_chunks(blob)
     image = _open(blob, source_pixels)
     for name in ("xmp", "XML:com.adobe.xmp"):  # Pillow would turn a TIFF by it; the orientation of EXIF counts alone
         image.info.pop(name, None)
@@ -130,14 +131,13 @@ def _end_jpeg(blob: bytes, source_pixels: int) -> bytes:
     """
     scan = blob.rstrip(b"\xff")  # the first byte of a cut marker
     pictures = []
-    for ending in (_END, _FILLER + _END):
-        with _open(scan + ending, source_pixels) as image:
-            try:
-                image.load()
-            except (OSError, ValueError, SyntaxError):
-                return blob
-            pictures.append(image.copy())
-    return scan + _END if ImageChops.difference(*pictures).getbbox(alpha_only=False) is None else blob
+    for ending in (END, _FILLER + END):
+        pictures.append(_open(scan + ending, source_pixels))
+        try:
+            pictures[-1].load()
+        except (OSError, ValueError, SyntaxError):
+            return blob
+    return scan + END if ImageChops.difference(*pictures).getbbox(alpha_only=False) is None else blob
 
 
 def _scale_transparency(image: Image.Image, png: PngFile) -> None:

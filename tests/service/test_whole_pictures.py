@@ -1,5 +1,6 @@
 """Whole pictures are decoded although something beside their pixels is missing, damaged or very long."""
 
+import contextlib
 import io
 import struct
 import zlib
@@ -7,13 +8,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from models.picture_array import Pixels
-from service.errors import DamagedPicture, NotAPicture
+from service.errors import DamagedPicture, NotAPicture, SourceError
 from service.render import image_file
 from service.render.decoding_work import bound_px
 from service.render.image_file import ImageLimits
+from service.render.jpeg_file import lacks_end
 from tests.service import made_pictures as made
 from tests.service.made_pictures import QUADRANTS, ROTATED, centres, chunk, farthest, iccp, png
 
@@ -77,6 +81,48 @@ def test_a_jpeg_without_an_end_has_no_bound() -> None:
     for file in (whole, whole[:2] + thumbnail + whole[2:]):
         assert bound_px(file) is not None
         assert bound_px(file[:-2]) is None
+        assert read(file[:-2]).shape == (64, 64, 3)
+
+
+def test_markers_behind_a_jpeg_are_no_scans() -> None:
+    """As in the film behind a moving photograph: such a file has an end, and is decoded once."""
+    whole = saved(noise("RGB"), "JPEG")
+    film = b"\xff\xda" + bytes(100)
+    assert not lacks_end(whole + film)
+    assert bound_px(whole + film) is not None
+    found = read(whole + film)
+    assert np.array_equal(found, read(whole)), f"pixels differ by {farthest(found, read(whole))}"
+
+
+SEGMENTS = {
+    "JFIF": (0xE0, b"JFIF"),
+    "JFIF without a density": (0xE0, b"JFIF\0\1\2"),
+    "Adobe": (0xEE, b"Adobe"),
+    "a part of a profile": (0xE2, b"ICC_PROFILE\0"),
+    "a part of a profile that does not exist": (0xE2, b"ICC_PROFILE\0\5\2abc"),
+    "EXIF": (0xE1, b"Exif\0\0II"),
+    "Photoshop": (0xED, b"Photoshop 3.0\0008BIM\4\4\0\0\xff\xff\xff\xff"),
+}
+
+
+@pytest.mark.parametrize("name", SEGMENTS)
+def test_a_jpeg_with_a_damaged_segment(name: str) -> None:
+    whole = saved(Image.fromarray(UP), "JPEG", quality=98, subsampling=0)
+    marker, body = SEGMENTS[name]
+    damaged = struct.pack(">BBH", 0xFF, marker, 2 + len(body)) + body
+    assert farthest(centres(read(whole[:2] + damaged + whole[2:])), QUADRANTS) <= 3
+
+
+@pytest.mark.parametrize("missing_bytes", [1, 500])
+def test_a_webp_with_cut_metadata(missing_bytes: int) -> None:
+    whole = saved(Image.fromarray(UP), "WEBP", lossless=True, xmp=bytes(999))
+    assert centres(read(whole[:-missing_bytes])) == list(QUADRANTS)
+
+
+def test_a_webp_with_cut_pixels_is_damaged() -> None:
+    whole = saved(noise("RGB"), "WEBP", lossless=True, xmp=bytes(9))
+    with pytest.raises(DamagedPicture):
+        read(whole[: len(whole) // 2])
 
 
 LONG = bytes(2_000_000)
@@ -142,6 +188,17 @@ def test_a_profile_of_2_mb_counts(kind: str) -> None:
         else saved(rotated, kind, icc_profile=icc, **lossless.get(kind, {}))
     )
     assert farthest(centres(read(file)), QUADRANTS) <= 8
+
+
+CHANGED = [WHOLE, *(saved(Image.fromarray(UP), kind) for kind in ("JPEG", "WEBP", "AVIF", "GIF", "TIFF"))]
+CHANGED += [png(UP, iccp(made.rgb_profile(ROTATED, "rotated"))), CHANGED[1][:-2]]
+
+
+@given(st.sampled_from(CHANGED), st.integers(0, 800), st.integers(0, 8), st.binary(max_size=8))
+@pytest.mark.filterwarnings("ignore")  # Pillow warns of damaged tags
+def test_changed_bytes_are_decoded_or_refused(file: bytes, start: int, missing_bytes: int, change: bytes) -> None:
+    with contextlib.suppress(SourceError):
+        assert read(file[:start] + change + file[start + missing_bytes :]).dtype == np.uint8
 
 
 def xmp(orientation: int) -> bytes:
