@@ -34,7 +34,7 @@ SECONDS = (
     *(0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0, 10.0),
 )
 STAGE_SECONDS = (0.0002, 0.0005, 0.001, 0.002, 0.004, 0.006, 0.01, 0.02, 0.05, 0.1, 0.5, 2.0, 10.0)
-STORE_ERRORS = ("timeout", "back_off", "unreachable", "full", "read_only", "error")
+STORE_ERRORS = (*("timeout", "back_off", "full", "denied", "unknown_host", "tls", "read_only", "unreachable", "error"),)
 BATCHES = (1, 2, 4, 8, 16, 32, 64)
 
 

@@ -60,8 +60,9 @@ def create_admin_app(settings: Settings, *, workers: Path) -> FastAPI:
             census=Census(store, telemetry),
             purging=Purging(_purger(settings, connection, store), telemetry, token=settings.admin_token),
             telemetry=telemetry,
-            codec=lambda: ready_worker(workers),
+            codec=lambda: None if (worker := ready_worker(workers)) is None else worker.codec,
             leaving=lambda: False,  # a worker that shuts down removes its ready mark, which makes /readyz answer 503
+            store_trouble=lambda: "" if (worker := ready_worker(workers)) is None else worker.store_trouble,
         )
         gc.freeze()  # exempt the objects created at start-up from garbage collection, as in `frozen_start`
         yield {CLIENT_COUNTS: telemetry.clients}

@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from socket import gethostname
 
 from fastapi import FastAPI
@@ -54,7 +55,7 @@ from service.serving.drain import DRAIN, Drain
 from service.serving.frozen_start import frozen_start
 from service.serving.http_server import CLIENT_COUNTS
 from service.serving.open_files import room_for_slow_fetches
-from service.serving.readiness import ReadyMark, keep_announced
+from service.serving.readiness import ReadyMark, WorkerState, keep_announced
 from service.settings.background import read_background
 from service.settings.edge_settings import Settings
 from service.settings.quality import Quality, TargetScore
@@ -105,7 +106,7 @@ def create_app(settings: Settings, *, mark: ReadyMark | None = None, decoder: st
             with frozen_start():
                 app.services = await _start_services(settings, drain, closing, decoder=decoder)
             if mark is not None:
-                await closing.enter_async_context(keep_announced(mark, app.services.admin.codec))
+                await closing.enter_async_context(keep_announced(mark, partial(_state, app.services.admin)))
             yield {CLIENT_COUNTS: app.services.admin.telemetry.clients, DRAIN: drain}
             app.services = None
 
@@ -227,8 +228,14 @@ async def _start_services(
             telemetry=telemetry,
             codec=lambda: _codec_figures(worker, quality),
             leaving=lambda: drain.leaving,
+            store_trouble=lambda: connection.trouble,
         ),
     )
+
+
+def _state(admin: AdminServices) -> WorkerState | None:
+    codec = admin.codec()
+    return None if codec is None else WorkerState(codec, admin.store_trouble())
 
 
 def _record_store(

@@ -13,13 +13,24 @@ import logging
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
 
 from service.web.stats import CodecFigures
 
 _SUFFIX = ".ready"
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerState:
+    """What a ready worker tells the admin process."""
+
+    codec: CodecFigures
+    store_trouble: str = ""
+    """Why the store fails at the moment, as in edge_store_errors_total; empty if it works."""
+
+
 UPDATE_S = 1.0  # seconds between updates of a mark (assumed): /readyz shows the loss of the decoder that much later
 
 
@@ -29,27 +40,27 @@ class ReadyMark:
     def __init__(self, folder: Path) -> None:
         self._path = folder / f"{os.getpid()}{_SUFFIX}"
         self._locked: IO[str] | None = None
-        self._written: CodecFigures | None = None
+        self._written: WorkerState | None = None
         self._cleared = False
 
-    def set(self, codec: CodecFigures) -> None:
-        """Write the mark, which says that this worker is ready and has this codec.
+    def set(self, state: WorkerState) -> None:
+        """Write the mark, which says that this worker is ready and has this state.
 
         Does nothing after `clear`. Raises OSError if the file cannot be written.
         """
-        if self._cleared or codec == self._written:
+        if self._cleared or state == self._written:
             return
-        locked = self._write(codec)
+        locked = self._write(state)
         if self._locked is not None:
             self._locked.close()
-        self._locked, self._written = locked, codec
+        self._locked, self._written = locked, state
 
-    def _write(self, codec: CodecFigures) -> IO[str]:
+    def _write(self, state: WorkerState) -> IO[str]:
         unfinished = self._path.with_suffix(".tmp")
         with ExitStack() as undo:  # closes the file unless everything succeeds
             locked = undo.enter_context(unfinished.open("w", encoding="utf-8"))
             fcntl.flock(locked, fcntl.LOCK_EX)
-            locked.write(json.dumps(asdict(codec)))
+            locked.write(json.dumps(asdict(state)))
             locked.flush()
             unfinished.replace(self._path)
             undo.pop_all()
@@ -69,12 +80,12 @@ class ReadyMark:
 
 
 @asynccontextmanager
-async def keep_announced(mark: ReadyMark, codec: Callable[[], CodecFigures | None]) -> AsyncIterator[None]:
+async def keep_announced(mark: ReadyMark, state: Callable[[], WorkerState | None]) -> AsyncIterator[None]:
     """Keep the mark up to date during this block, and clear it afterwards.
 
-    `codec` returns the figures of this worker's codec, or None while its decoder process is away.
+    `state` returns the state of this worker, or None while its decoder process is away.
     """
-    announcing = asyncio.create_task(_update(mark, codec))
+    announcing = asyncio.create_task(_update(mark, state))
     try:
         yield
     finally:
@@ -82,11 +93,11 @@ async def keep_announced(mark: ReadyMark, codec: Callable[[], CodecFigures | Non
         mark.clear()
 
 
-async def _update(mark: ReadyMark, codec: Callable[[], CodecFigures | None]) -> None:
+async def _update(mark: ReadyMark, state: Callable[[], WorkerState | None]) -> None:
     failing = False
     while True:
         try:
-            if (now := codec()) is not None:
+            if (now := state()) is not None:
                 mark.set(now)
             else:
                 mark.withdraw()
@@ -98,13 +109,14 @@ async def _update(mark: ReadyMark, codec: Callable[[], CodecFigures | None]) -> 
         await asyncio.sleep(UPDATE_S)
 
 
-def ready_worker(folder: Path) -> CodecFigures | None:
-    """Return the figures of the codec of any worker that is ready, or None if no worker is ready."""
+def ready_worker(folder: Path) -> WorkerState | None:
+    """Return the state of any worker that is ready, or None if no worker is ready."""
     for path in folder.glob(f"*{_SUFFIX}"):
         try:
             with path.open(encoding="utf-8") as mark:
                 if _is_locked(mark):
-                    return CodecFigures(**json.load(mark))
+                    told = json.load(mark)
+                    return WorkerState(CodecFigures(**told["codec"]), told["store_trouble"])
         except FileNotFoundError:  # the worker has removed its mark since the listing
             continue
     return None

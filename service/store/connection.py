@@ -17,16 +17,18 @@ from typing import Protocol
 
 from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import OutOfMemoryError, ReadOnlyError, ResponseError
+from redis.exceptions import OutOfMemoryError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from service.errors import DamagedRecord, StoreFull, StoreUnavailable
+from service.store.failure_reasons import READ_ONLY, reason_of
 from service.store.outage import Outage
 from service.store.servers import CONNECTIONS, FAILURES, SERVER, Client, Servers
 
 FULL_S = 60.0
 """Assumed: the store is no longer full if no write has failed for so long. It is written to at misses only."""
+RENEW_S = 1.0
+"""Assumed: connections to a server that refuses writes are renewed no more often than this."""
 _WRONG_TYPE = "WRONGTYPE"
 """Redis' error code for a key of another type: the first word of its error reply. redis-py has no exception for it."""
 
@@ -35,7 +37,7 @@ class Observer(Protocol):
     """Counts failed store commands for metrics."""
 
     def count_store_error(self, reason: str) -> None:
-        """Count a command that failed: timeout, back_off, unreachable, full, read_only or error."""
+        """Count a command that failed: timeout, back_off, full or what `reason_of` returns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,17 @@ class Connection:
         self._retry_at_s: dict[str, float] = {}
         """By the name of the server."""
         self._outage = Outage("the store", clock=clock)
+        self._reason = ""
+        """The reason of the last failure."""
+        self._renewed_s = float("-inf")
         self._lack_of_memory = Outage("writing to the store", quiet_s=FULL_S, clock=clock)
+
+    @property
+    def trouble(self) -> str:
+        """Return the reason of the present outage, as in edge_store_errors_total; empty if there is none."""
+        if self._outage.is_on:
+            return self._reason
+        return "full" if self._lack_of_memory.is_on else ""
 
     async def close(self) -> None:
         """Close all connections."""
@@ -86,6 +98,7 @@ class Connection:
         try:
             value = await self._servers.gets.get(key)
         except (TimeoutError, *FAILURES) as error:
+            await self._renew_if_refused(error)
             raise self._translate(error, SERVER) from error
         self._note_success()
         return value
@@ -116,8 +129,19 @@ class Connection:
                 async with asyncio.timeout(self._timeouts.timeout_s):
                     yield
             except (TimeoutError, *FAILURES) as error:
+                await self._renew_if_refused(error)
                 raise self._translate(error, name) from error
             self._note_success()
+
+    async def _renew_if_refused(self, error: Exception) -> None:
+        """Connect anew if the server refuses writes.
+
+        After a failover, the former master is a replica and keeps its connections, while its name leads to the new one.
+        """
+        now_s = self._clock()
+        if reason_of(error) == READ_ONLY and now_s - self._renewed_s >= RENEW_S:
+            self._renewed_s = now_s
+            await self._servers.renew()
 
     def _check_back_off(self, name: str) -> None:
         if self._clock() < self._retry_at_s.get(name, float("-inf")):
@@ -132,7 +156,7 @@ class Connection:
             return DamagedRecord("the key does not hold a string")
         if isinstance(error, OutOfMemoryError):
             return self._full()
-        return self.failure(f"{type(error).__name__}: {error}", reason=_reason(error))
+        return self.failure(f"{type(error).__name__}: {error}", reason=reason_of(error))
 
     def _full(self) -> StoreFull:
         why = "it is full and evicts nothing; its maxmemory-policy should be volatile-lfu"
@@ -143,15 +167,10 @@ class Connection:
     def failure(self, why: str, *, reason: str = "error") -> StoreUnavailable:
         """Count and log a failure of the store. Return the StoreUnavailable error to raise."""
         self._observer.count_store_error(reason)
+        self._reason = reason
         self._outage.note_failure(why)
         return StoreUnavailable(why)
 
     def _note_success(self) -> None:
         self._outage.note_success()
         self._lack_of_memory.note_success()
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, ReadOnlyError):
-        return "read_only"
-    return "unreachable" if isinstance(error, OSError | RedisConnectionError) else "error"

@@ -23,6 +23,11 @@ class Outage:
         """The number of failures in the current outage; 0 if there is no outage."""
         self._began_s = self._failed_s = self._logged_s = 0.0
 
+    @property
+    def is_on(self) -> bool:
+        """Return whether an outage has begun and not ended yet."""
+        return self._failures > 0
+
     def note_failure(self, why: str) -> None:
         """Count a failure. Log the first failure of an outage, and after that at most one a minute."""
         now_s = self._clock()

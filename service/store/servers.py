@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from urllib.parse import urlsplit
 
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -73,6 +73,17 @@ class Servers:
         except RedisClusterException:  # the cluster has not been asked yet for its nodes, or no node has the key
             return SERVER
         return SERVER if node is None else node.name
+
+    async def renew(self) -> None:
+        """Close the idle connections, so that the next commands resolve the name of the server again.
+
+        A cluster tells its client which node took over, so nothing is done there.
+        """
+        if self.gets is not None:
+            await self.gets.close()
+        if isinstance(self.client, Redis):
+            with suppress(*FAILURES):  # such as a connection that another command has closed meanwhile
+                await self.client.connection_pool.disconnect(inuse_connections=False)
 
     async def close(self) -> None:
         """Close all connections."""

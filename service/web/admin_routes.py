@@ -34,6 +34,8 @@ class AdminServices:
     """A function that returns the figures of the codec, or None while no codec can be used."""
     leaving: Callable[[], bool]
     """A function that returns whether the edge is shutting down."""
+    store_trouble: Callable[[], str]
+    """A function that returns why the store fails at the moment; empty if it works."""
 
 
 Running = Callable[[], AdminServices]
@@ -59,13 +61,15 @@ def health_router(running: Running) -> APIRouter:
     async def read_readiness() -> str:
         """Answer 200 if the weights are loaded and the edge is not shutting down, otherwise 503.
 
-        An edge whose store is down is still ready, because it serves pictures from the origin.
+        An edge whose store is down is still ready, because it serves pictures from the origin. A second line tells
+        then why the store fails.
         """
         now = running()
         if now.leaving():
             raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, "The edge is shutting down.")
         _require_codec(now)
-        return "ready\n"
+        trouble = now.store_trouble()
+        return f"ready\nthe store fails: {trouble}\n" if trouble else "ready\n"
 
     return router
 

@@ -110,6 +110,7 @@ def running_edge(settings: Settings, *, port: int = 0) -> Iterator[RunningEdge]:
     server = HttpServer(config, ClientLimits.of(settings))
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", port))
+        listening.listen()  # uvicorn listens only after the start, and a first request would be refused until then
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()

@@ -15,7 +15,7 @@ import pytest
 
 from service.metrics.release import read_version
 from service.serving import readiness
-from service.serving.readiness import ReadyMark, keep_announced, ready_worker
+from service.serving.readiness import ReadyMark, WorkerState, keep_announced, ready_worker
 from service.store.embedded import EmbeddedValkey
 from service.web.stats import CodecFigures
 from tests.service.scripted_origin import Reply, ScriptedOrigin
@@ -26,6 +26,7 @@ LIMIT_S = 60
 CODEC = CodecFigures(
     device="cpu", head="cpu", kernels="heads=float32", stream_id="00", quality=20, target_ssimulacra2=None
 )
+STATE = WorkerState(CODEC, store_trouble="denied")
 
 
 @pytest.fixture
@@ -148,11 +149,11 @@ def test_all_processes_exit_when_their_parent_is_killed(
 def test_a_mark_names_the_codec_until_it_is_cleared(tmp_path: Path) -> None:
     assert ready_worker(tmp_path) is None
     mark = ReadyMark(tmp_path)
-    mark.set(CODEC)
-    assert ready_worker(tmp_path) == CODEC
+    mark.set(STATE)
+    assert ready_worker(tmp_path) == STATE
     mark.clear()
     assert ready_worker(tmp_path) is None
-    mark.set(CODEC)
+    mark.set(STATE)
     assert ready_worker(tmp_path) is None, "what was cleared stays so"
 
 
@@ -166,18 +167,18 @@ def test_a_mark_that_could_not_be_written_is_written_later(
     async def story() -> None:
         looks, announced_again = 0, asyncio.Event()
 
-        def codec() -> CodecFigures:
+        def state() -> WorkerState:
             nonlocal looks
             looks += 1
             if looks == 3:
                 folder.mkdir()
             if looks == 4:
                 announced_again.set()
-            return CODEC
+            return STATE
 
-        async with keep_announced(ReadyMark(folder), codec):
+        async with keep_announced(ReadyMark(folder), state):
             await asyncio.wait_for(announced_again.wait(), LIMIT_S)
-            assert ready_worker(folder) == CODEC
+            assert ready_worker(folder) == STATE
 
     asyncio.run(story())
     assert ready_worker(folder) is None
