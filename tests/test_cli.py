@@ -302,7 +302,18 @@ def test_serve_reports_its_settings_in_one_line() -> None:
 
 
 @pytest.mark.parametrize(
-    "address", ["redis://:s3cret@s.example/0?db=x", "redis://:s3cret@s.example?bogus=1", "redis+cluster://s3cret@s?x=1"]
+    "address",
+    [
+        "redis://:s3cret@s.example/0?db=x",
+        "redis://:s3cret@s.example?bogus=1",
+        "redis://:s3cret@s.example?ssl=true",
+        "redis://:s3cret@s.example?decode_responses=true",
+        "redis://:s3cret@s.example/pictures",
+        "rediss://:s3cret@s.example?ssl_ca_certs=/nowhere.pem",
+        "rediss://:s3cret@s.example?ssl_cert_reqs=maybe",
+        "redis+cluster://s3cret@s?x=1",
+        "redis+cluster://s3cret@s?ssl=true",
+    ],
 )
 @pytest.mark.parametrize("command", [("serve",), ("refine", "--steps", "1")])
 def test_an_unusable_store_address_is_reported_without_its_password(command: tuple[str, ...], address: str) -> None:

@@ -5,7 +5,22 @@ No error message quotes an address, because it may contain a password.
 
 from __future__ import annotations
 
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlsplit
+
+STORE_OPTIONS = (
+    *(
+        "client_name",
+        "db",
+        "health_check_interval",
+        "max_connections",
+        "password",
+        "protocol",
+        "socket_connect_timeout",
+    ),
+    *("socket_keepalive", "socket_timeout", "ssl_ca_certs", "ssl_ca_data", "ssl_ca_path", "ssl_cert_reqs"),
+    *("ssl_certfile", "ssl_check_hostname", "ssl_ciphers", "ssl_keyfile", "ssl_password", "timeout", "username"),
+)
+"""The options that a store's address may have (`?db=1`): those of redis-py that can be written in an address."""
 
 
 def _parts(url: str) -> SplitResult:
@@ -38,9 +53,17 @@ def read_parent(url: str) -> str:
 
 
 def read_store(url: str) -> str:
-    """Return the address of a store. It may be empty. Raises ValueError if its scheme or port is not usable."""
-    if url and _parts(url).scheme not in {"redis", "rediss", "unix", "redis+cluster", "rediss+cluster"}:
+    """Return the address of a store. It may be empty. Raises ValueError if it is not usable."""
+    if not url:
+        return url
+    parts = _parts(url)
+    if parts.scheme not in {"redis", "rediss", "unix", "redis+cluster", "rediss+cluster"}:
         raise ValueError(
             "the address must begin with redis://, rediss://, unix://, redis+cluster:// or rediss+cluster://"
         )
+    # redis-py passes over a path that is no number. The path of a unix socket is no database.
+    if parts.scheme != "unix" and parts.path.strip("/") and not parts.path.strip("/").isdecimal():
+        raise ValueError("the address must have no path, or the number of a database as its path")
+    if not {name for name, _ in parse_qsl(parts.query, keep_blank_values=True)} <= set(STORE_OPTIONS):
+        raise ValueError(f"the address has an unknown option; known ones are {', '.join(STORE_OPTIONS)}")
     return url

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from urllib.parse import urlsplit
 
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import BlockingConnectionPool, Redis, SSLConnection
 from redis.asyncio.cluster import RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -58,7 +58,9 @@ class Servers:
         try:
             client = cls(url, timeout_s=1.0).client
             if isinstance(client, Redis):
-                client.connection_pool.make_connection()  # type: ignore[no-untyped-call]  # redis-py leaves it untyped
+                connection = client.connection_pool.make_connection()  # type: ignore[no-untyped-call]  # redis-py's
+                if isinstance(connection, SSLConnection):
+                    connection.ssl_context.get()  # reads the files of certificates and keys
         except (ValueError, TypeError, *FAILURES) as error:
             raise SettingsError(
                 ["EDGE_REDIS_URL: the address has a parameter, or a value of one, that redis-py cannot use"]
