@@ -22,6 +22,9 @@ hypothesis.settings.load_profile("short")  # `make fuzz` names the other
 def pytest_configure() -> None:
     """As the command line does it, before anything imports torch: see `service.cli.main`."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # One thread, as the edge has by default (EDGE_THREADS): several on busy cores wait for each other (measured: 20
+    # times as long).
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

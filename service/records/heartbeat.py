@@ -43,7 +43,9 @@ class Heartbeat:
                 self._beating = None
 
     async def _beat(self) -> None:
-        while True:
+        # A redis-py client may lose a cancellation: see `Generations.close`. This task then ends after the command.
+        beating = asyncio.current_task()
+        while self._beating is beating:
             await asyncio.sleep(LEASE_MS / 1000 / RENEWALS)
             tokens = list(self._held)
             for start in range(0, len(tokens), TOGETHER):

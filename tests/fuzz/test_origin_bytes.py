@@ -14,7 +14,7 @@ from service.upstream.origin_client import Limits, OriginClient
 from tests.fuzz import past_faults as past
 
 CAP_BYTES = 64
-LIMITS = Limits(source_bytes=CAP_BYTES, timeout_s=10)
+LIMITS = Limits(source_bytes=CAP_BYTES, timeout_s=60)
 CLEAN = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nclean"
 PIECES = [
     *(b"HTTP/1.1 200 OK\r\n", b"HTTP/1.0 200 OK\r\n", b"HTTP/1.1 103 Early Hints\r\n\r\n", b"HTTP/1.1 302 Found\r\n"),

@@ -35,7 +35,7 @@ def test_threads_read_at_once_what_each_reads_alone(codec: Codec, golden: list[G
     together = threading.Barrier(THREADS)
 
     def read_from(start: int) -> bool:
-        together.wait(timeout=30)
+        together.wait(timeout=60)
         order = [(start + 17 * step) % len(golden) for step in range(ROUNDS * len(golden))]
         return all(same(codec.read(golden[place].blob), alone[place]) for place in order)
 
@@ -49,7 +49,7 @@ def test_a_damaged_stream_fails_on_its_thread_alone(codec: Codec, golden: list[G
     together = threading.Barrier(THREADS)
 
     def read(blob: bytes) -> Symbols | None:
-        together.wait(timeout=30)
+        together.wait(timeout=60)
         try:
             return codec.read(blob)
         except BitstreamError:

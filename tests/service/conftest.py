@@ -27,12 +27,17 @@ STORE_BYTES = 64 * 2**20
 def _every_hit_decodes() -> Iterator[None]:
     """The stories share their photographs: what one of them left in memory would answer another's request.
 
-    And nobody is refused, or gets a stale picture, because the machine is slow: how long a decode or a validation may
-    take is a story of its own. Without the store nothing is shown from memory: that is the story of test_store_grace.
+    And nobody is refused, or gets a stale picture, because the machine is slow: how long a decode, a fetch, a
+    validation or a command to the store may take is a story of its own. Without the store nothing is shown from memory:
+    that is the story of test_store_grace.
     """
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("EDGE_HOT_BYTES", "0")
         patched.setenv("EDGE_QUEUE_WAIT_S", "0")
+        patched.setenv("EDGE_FETCH_WAIT_S", "0")
+        patched.setenv("EDGE_STORE_TIMEOUT_S", "30")
+        patched.setenv("EDGE_ORIGIN_TIMEOUT_S", "60")
+        patched.setenv("EDGE_ORIGIN_CONNECT_TIMEOUT_S", "60")
         patched.setenv("EDGE_STALE_WAIT_S", "0")
         patched.setenv("EDGE_STORE_GRACE_S", "0")
         yield

@@ -11,7 +11,7 @@ import pytest
 from service.render.codec_worker import CodecWorker
 from service.render.jobs import EncodeJob
 
-LIMIT_S = 60
+LIMIT_S = 120
 
 
 class HeldEncodes:

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import unquote
 
-GATE_LIMIT_S = 60
+GATE_LIMIT_S = 120
 
 
 @dataclass(frozen=True)

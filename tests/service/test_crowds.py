@@ -86,16 +86,24 @@ def test_leases_are_renewed_while_all_connections_are_in_use(
 
         occupying = [asyncio.create_task(occupy()) for _ in range(CONNECTIONS)]
         beating = Heartbeat(store)
-        with redis.Redis.from_url(valkey.url) as direct, direct.monitor() as monitor, ExitStack() as held:
-            for token in tokens:
-                held.enter_context(beating.renewing(token))
-            await asyncio.to_thread(renewals, monitor, 3 * len(tokens))
-        for task in occupying:
-            task.cancel()
-        await asyncio.gather(*occupying, return_exceptions=True)
-        await connection.close()
+        try:
+            with redis.Redis.from_url(valkey.url) as direct, direct.monitor() as monitor, ExitStack() as held:
+                for token in tokens:
+                    held.enter_context(beating.renewing(token))
+                await asyncio.to_thread(renewals, monitor, 3 * len(tokens))
+        finally:
+            await cancelled(occupying)
+            await connection.close()
 
     asyncio.run(story())
+
+
+async def cancelled(tasks: list[asyncio.Task[None]]) -> None:
+    """Cancel the tasks until they have ended: redis-py loses a cancellation that arrives while it connects."""
+    while any(not task.done() for task in tasks):
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks, timeout=0.1)
 
 
 def renewals(monitor: redis.client.Monitor, count: int) -> None:
@@ -132,10 +140,9 @@ def test_a_lost_lease_is_not_renewed_any_more_and_the_others_are(
 @pytest.fixture(scope="module")
 def _small(session_valkey: EmbeddedValkey, _session_origin: ScriptedOrigin) -> Iterator[RunningEdge]:
     """An edge that refuses each fill that would have to wait, once it knows how long a turn takes."""
-    # With a single place in its queue, the codec encodes a few of the pictures. The others are shown from the source.
     # A fetch keeps its turn, however long the origin takes.
     held = {"origin_slow_fetches": 0, "origin_timeout_s": 60}
-    options = {"queue_items": 1, "fetch_wait_s": 1e-6, "hold_off_s": 0, **held}
+    options = {"fetch_wait_s": 1e-6, "hold_off_s": 0, **held}
     with running_edge(read_settings(origin=_session_origin.url, redis_url=session_valkey.url, **options)) as edge:
         yield edge
 
@@ -151,9 +158,12 @@ def small(_small: RunningEdge, origin: ScriptedOrigin, photo: bytes, store: redi
 
 @contextmanager
 def all_turns_taken(edge: RunningEdge, origin: ScriptedOrigin, photo: bytes) -> Iterator[None]:
-    """As many fills as may be under way wait for the origin during the block. They are answered at its end."""
+    """As many fills as may be under way wait for the origin during the block. They are answered at its end.
+
+    Their pictures may not be stored, so that the codec has nothing to do with them: it may be slow.
+    """
     gate = threading.Event()
-    replies = [Reply(photo, headers=FRESH, gate=gate) for _ in range(TOGETHER)]
+    replies = [Reply(photo, headers={"Cache-Control": "no-store"}, gate=gate) for _ in range(TOGETHER)]
     for number, reply in enumerate(replies):
         origin.script(f"/held-{number}", reply)
 
@@ -202,14 +212,18 @@ def test_a_stale_picture_is_shown_if_its_validation_is_refused(
 def test_a_crowd_holds_no_more_leases_than_it_fetches_pictures(
     session_valkey: EmbeddedValkey, origin: ScriptedOrigin, photo: bytes, store: redis.Redis
 ) -> None:
-    """The others wait without a command to the store, and each picture is fetched once."""
+    """The others wait without a command to the store, and each picture is fetched once.
+
+    All pictures but a few may not be stored, so that the codec, which may be slow, is done soon.
+    """
     store.flushall()
-    crowd, gate = 2 * TOGETHER, threading.Event()
-    replies = [Reply(photo, headers=FRESH, gate=gate) for _ in range(crowd)]
+    crowd, storable, gate = 2 * TOGETHER, 3, threading.Event()
+    fields = [FRESH] * storable + [{"Cache-Control": "no-store"}] * (crowd - storable)
+    replies = [Reply(photo, headers=field, gate=gate) for field in fields]
     for number, reply in enumerate(replies):
         origin.script(f"/{number}", reply)
     held = {"origin_slow_fetches": 0, "origin_timeout_s": 60}
-    settings = read_settings(origin=origin.url, redis_url=session_valkey.url, queue_items=1, **held)
+    settings = read_settings(origin=origin.url, redis_url=session_valkey.url, **held)
     with running_edge(settings) as edge:
 
         async def ask() -> tuple[int, list[httpx.Response]]:
@@ -228,7 +242,7 @@ def test_a_crowd_holds_no_more_leases_than_it_fetches_pictures(
         assert {answer.status_code for answer in answers} == {200}
         assert edge.metric("edge_store_errors_total") == 0
     stored = sum("stored" in answer.headers["cache-status"] for answer in answers)
-    assert 0 < stored == len(stored_keys(store))
+    assert stored == len(stored_keys(store)) == storable
 
 
 def test_an_edge_waits_for_another_one_as_long_as_that_one_works(

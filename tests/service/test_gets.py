@@ -104,7 +104,7 @@ def test_the_database_of_the_address_is_selected(valkey: EmbeddedValkey) -> None
     assert parts is not None
 
     async def question() -> object:
-        gets = Gets(Address(parts.path, parts.host, parts.port, (("SELECT", "3"),)), timeout_s=5.0)
+        gets = Gets(Address(parts.path, parts.host, parts.port, (("SELECT", "3"),)), timeout_s=60.0)
         try:
             return await gets.get(b"p:1")
         finally:

@@ -100,7 +100,7 @@ def test_a_softly_purged_picture_is_served_stale_on_error_and_while_revalidating
     said = {**CATS, "Cache-Control": "max-age=600, stale-while-revalidate=60"}
     failure = Reply(status=503, gate=threading.Event())
     origin.script("/cat", Reply(photo, headers=said), failure)
-    edge.get("/image/cat")
+    assert told(edge.get("/image/cat")) == MISS
     purge(edge, **order, soft=True)
     assert failure.gate is not None
     shown = edge.get("/image/cat")

@@ -115,7 +115,7 @@ def with_an_offer(
 
     async def told() -> None:
         watch = Watch()
-        connection = Connection(valkey.url, timeouts=Timeouts(timeout_s=5, retry_s=0), observer=watch)
+        connection = Connection(valkey.url, timeouts=Timeouts(timeout_s=60, retry_s=0), observer=watch)
         async with worker_seen_by(watch) as worker:
             refiner = Refiner(rules, store=LatentStore(connection), worker=worker, telemetry=watch)
             # The latent of a blur of it: what the search begins with is better already.

@@ -33,11 +33,11 @@ def refining_edge(origin: ScriptedOrigin, store: EmbeddedValkey, **given: object
 
 @contextmanager
 def writes_to(store: redis.Redis, key: bytes) -> Iterator[Callable[[], None]]:
-    """Waits for the next SET of a key: a barrier that the store itself raises."""
+    """Waits for the next SET of a key, or of one that fits the pattern: a barrier that the store itself raises."""
     store.config_set("notify-keyspace-events", "K$")
     with store.pubsub() as channel:  # type: ignore[no-untyped-call]
-        channel.subscribe(b"__keyspace@0__:" + key)
-        assert channel.get_message(timeout=LIMIT_S)["type"] == "subscribe"
+        channel.psubscribe(b"__keyspace@0__:" + key)
+        assert channel.get_message(timeout=LIMIT_S)["type"] == "psubscribe"
 
         def wait() -> None:
             message = channel.get_message(timeout=LIMIT_S)

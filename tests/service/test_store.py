@@ -19,7 +19,7 @@ from service.store.latent_store import Beside, LatentStore, Token
 from service.store.random_sample import Sample
 from tests.service.paused import paused
 
-TIMEOUTS = Timeouts(timeout_s=5.0, retry_s=0)
+TIMEOUTS = Timeouts(timeout_s=60.0, retry_s=0)
 
 
 class Alarms:

@@ -21,7 +21,7 @@ from tests.service.scripted_origin import Reply, ScriptedOrigin, wire
 MINE, ANOTHERS, SMUGGLED = b"mine", b"another's", b"smuggled"
 YEAR = "max-age=31536000"
 SURPLUS = wire(SMUGGLED, cache_control=YEAR)
-LIMITS = Limits(source_bytes=20_000_000, timeout_s=20)
+LIMITS = Limits(source_bytes=20_000_000, timeout_s=60)
 Story = Callable[[OriginClient], Awaitable[None]]
 
 
@@ -101,7 +101,7 @@ def test_bytes_on_an_idle_connection_are_not_taken_for_a_response(origin: Script
         assert await body_of(client, "carrier") == MINE
         carrier.permits.release()
         # Not awaited: the event loop must find the bytes in the socket itself, with no turn of the loop in between.
-        assert carrier.sent.acquire(timeout=20)
+        assert carrier.sent.acquire(timeout=60)
         assert await body_of(client, "victim") == ANOTHERS
         assert len(set(ports(origin))) == 2
 

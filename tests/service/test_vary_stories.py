@@ -6,16 +6,15 @@ import httpx
 import pytest
 import redis
 
-from service.records.record import VARIANTS_PREFIX, lease_key
+from service.records.record import KEY_PREFIX, VARIANTS_PREFIX, lease_key
 from service.settings.edge_settings import read_settings
 from service.store.embedded import EmbeddedValkey
 from tests.service.running_edge import RunningEdge, running_edge
 from tests.service.scripted_origin import Reply, ScriptedOrigin
 from tests.service.stored import stored_keys
 from tests.service.test_purging import HIT, LIMIT_S, MISS, VALIDATED
-from tests.service.test_refinement_stories import STEPS
+from tests.service.test_refinement_stories import STEPS, writes_to
 from tests.service.test_revalidation import encodes
-from tests.service.test_source_first import wait_until
 from tests.service.tiers import own_store, told
 from tests.service.varying import BY_LANGUAGE, DE, EN, FR, Variants, ask, gated, in_language, opened
 
@@ -113,10 +112,15 @@ def test_a_rule_lasts_as_long_as_its_longest_variant(
 def test_a_better_latent_replaces_that_of_its_variant(valkey: EmbeddedValkey, origin: ScriptedOrigin) -> None:
     origin.script("/cat", in_language("en"), in_language("de"))
     settings = read_settings(origin=origin.url, redis_url=valkey.url, refine=STEPS)
-    with redis.Redis.from_url(valkey.url) as store, running_edge(settings) as refining:
+    with (
+        redis.Redis.from_url(valkey.url) as store,
+        writes_to(store, KEY_PREFIX + b"*") as written,
+        running_edge(settings) as refining,
+    ):
         first = [ask(refining, asked).headers["etag"] for asked in (EN, DE)]
         variants = Variants(store, origin)
-        wait_until(lambda: [variants.record(asked).refinement for asked in (EN, DE)] == [STEPS, STEPS])
+        while {variants.record(asked).refinement for asked in (EN, DE)} != {STEPS}:
+            written()
         again = [ask(refining, asked) for asked in (EN, DE)]
     assert [told(one) for one in again] == [HIT, HIT]
     assert len({*first, *(one.headers["etag"] for one in again)}) == 4
