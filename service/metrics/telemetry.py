@@ -195,6 +195,9 @@ class Telemetry:
             registry=registry,
             multiprocess_mode="livesum",
         )
+        self._clock_offset = self._store_gauge(
+            "edge_clock_offset_seconds", "Seconds by which the clock of the store is ahead of this machine's."
+        )
         self._store_bytes = self._store_gauge("edge_store_bytes", "Bytes of memory that the records take in the store.")
         self._store_objects = self._store_gauge("edge_store_objects", "Keys in the store.")
         self._conventional_bytes = self._store_gauge(
@@ -320,6 +323,10 @@ class Telemetry:
     def count_dropped_variants(self, count: int) -> None:
         """Count variants that were deleted because their picture had too many."""
         self._variants_dropped.inc(count)
+
+    def set_clock_offset(self, offset_s: float) -> None:
+        """Set the seconds by which the clock of the store is ahead of this machine's."""
+        self._clock_offset.set(offset_s)
 
     def set_store_figures(self, figures: StoreFigures) -> None:
         """Set the gauges of the store to the latest count of its records."""

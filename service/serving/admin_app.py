@@ -26,6 +26,7 @@ from service.settings.edge_settings import Settings
 from service.store.connection import Connection, Timeouts
 from service.store.generation_store import GenerationStore
 from service.store.latent_store import LatentStore
+from service.store.store_clock import StoreClock
 from service.web.admin_routes import AdminServices, figures_router, health_router, not_running
 from service.web.http_app import HttpApp
 from service.web.purge_routes import Purging, purge_router
@@ -56,9 +57,19 @@ def create_admin_app(settings: Settings, *, workers: Path) -> FastAPI:
             observer=telemetry,
         )
         store = LatentStore(connection)
+        generation_store = GenerationStore(connection, generations_key(settings.origin))
+        clock = StoreClock(generation_store, on_offset=telemetry.set_clock_offset, wall=time.time)
+        await clock.follow()
+        purger = Purger(
+            store,
+            Generations(generation_store, LastKnown(0)),
+            origin=settings.origin,
+            forget=lambda _image_id: None,  # this process runs no fills, and the workers read the purge in the store
+            now=clock.now,
+        )
         app.services = AdminServices(
             census=Census(store, telemetry),
-            purging=Purging(_purger(settings, connection, store), telemetry, token=settings.admin_token),
+            purging=Purging(purger, telemetry, token=settings.admin_token),
             telemetry=telemetry,
             codec=lambda: None if (worker := ready_worker(workers)) is None else worker.codec,
             leaving=lambda: False,  # a worker that shuts down removes its ready mark, which makes /readyz answer 503
@@ -66,6 +77,7 @@ def create_admin_app(settings: Settings, *, workers: Path) -> FastAPI:
         )
         gc.freeze()  # exempt the objects created at start-up from garbage collection, as in `frozen_start`
         yield {CLIENT_COUNTS: telemetry.clients}
+        await clock.close()
         await connection.close()
 
     app = AdminApp(summary="Health and figures of a picture cache.", lifespan=lifespan)
@@ -73,13 +85,3 @@ def create_admin_app(settings: Settings, *, workers: Path) -> FastAPI:
     app.include_router(figures_router(app.running))
     app.include_router(purge_router(lambda: app.running().purging))
     return app
-
-
-def _purger(settings: Settings, connection: Connection, store: LatentStore) -> Purger:
-    return Purger(
-        store,
-        Generations(GenerationStore(connection, generations_key(settings.origin)), LastKnown(0)),
-        origin=settings.origin,
-        forget=lambda _image_id: None,  # this process runs no fills, and the workers read the purge in the store
-        now=time.time,
-    )

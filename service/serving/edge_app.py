@@ -62,6 +62,7 @@ from service.settings.quality import Quality, TargetScore
 from service.store.connection import Connection, Timeouts
 from service.store.generation_store import GenerationStore
 from service.store.latent_store import LatentStore
+from service.store.store_clock import StoreClock
 from service.upstream.intake import Intake
 from service.upstream.origin_client import Limits, OriginClient
 from service.upstream.parent import Parent
@@ -132,15 +133,18 @@ async def _start_services(
     closing.push_async_callback(connection.close)
     store = LatentStore(connection, on_dropped=telemetry.count_dropped_variants)
     last_known = LastKnown(settings.store_grace_s)
-    generations = Generations(
-        GenerationStore(connection, generations_key(settings.origin)), last_known, grace_s=settings.store_grace_s
-    )
+    generation_store = GenerationStore(connection, generations_key(settings.origin))
+    clock = StoreClock(generation_store, on_offset=telemetry.set_clock_offset, wall=time.time)
+    closing.push_async_callback(clock.close)
+    await clock.follow()
+    generations = Generations(generation_store, last_known, grace_s=settings.store_grace_s)
     closing.push_async_callback(generations.close)
     generations.listen()
     origin = OriginClient(
         settings.origin,
         limits=_fetch_limits(settings, timeout_s=settings.origin_timeout_s),
         observer=telemetry.origin,
+        now=clock.now,
     )
     closing.push_async_callback(origin.close)
     reader = SourceReader(
@@ -152,9 +156,16 @@ async def _start_services(
     )
     closing.callback(reader.close)
     intake = Intake(_freshness_rules(settings), worker=worker, reader=reader)
-    sources = Upstream(origin, intake, parent=_parent(settings, intake, telemetry, closing))
+    sources = Upstream(origin, intake, parent=_parent(settings, intake, telemetry, clock, closing=closing))
     encoder = _encoder(settings, worker, quality)
-    record_store = _record_store(settings, store, generations, last_known=last_known, worker=worker)
+    record_store = RecordStore(
+        store,
+        _books(settings, worker),
+        generations=generations,
+        last_known=last_known,
+        negative_cache=NegativeCache(store, _freshness_rules(settings), now=clock.now),
+        now=clock.now,
+    )
     # A fill that has waited longer than a whole fetch for another process's lease checks that the lease is renewed.
     fetch_timeout_s = settings.origin_timeout_s + (settings.parent_timeout_s if settings.parent else 0)
     turns = Turns(max(TOGETHER, settings.origin_fetches), wait_s=settings.fetch_wait_s)
@@ -165,7 +176,7 @@ async def _start_services(
         sources,
         encoder=encoder,
         stale_rules=StaleRules(hold_off, settings.stale_wait_s),
-        now=time.time,
+        now=clock.now,
     )
     rules = RefineRules(steps=settings.refine, quality=quality)
     refiner = Refiner(rules, store=store, worker=worker, telemetry=telemetry)
@@ -176,7 +187,7 @@ async def _start_services(
         latents=NewLatents(sources, encoder),
         refiner=refiner,
         telemetry=telemetry,
-        now=time.time,
+        now=clock.now,
     )
     closing.push_async_callback(reencoder.close)
     files = PictureFiles(
@@ -186,18 +197,18 @@ async def _start_services(
         counts=telemetry.renditions,
         waiters=settings.waiters,
     )
-    bypass = Bypass(sources, leases, files, now=time.time)
+    bypass = Bypass(sources, leases, files, now=clock.now)
     cache = EdgeCache(
-        PictureStates(record_store, leases, hold_off, telemetry=telemetry, now=time.time),
+        PictureStates(record_store, leases, hold_off, telemetry=telemetry, now=clock.now),
         Flights(
             filler,
             bypass,
             encoder=encoder,
-            previews=Previews(sources, void=record_store.void, now=time.time, waiters=settings.waiters),
+            previews=Previews(sources, void=record_store.void, now=clock.now, waiters=settings.waiters),
             after_fill=AfterFill(refiner, telemetry),
             waiters=settings.waiters,
         ),
-        from_record=RecordAnswers(files, now=time.time),
+        from_record=RecordAnswers(files, now=clock.now),
         bypass=bypass,
         reencoder=reencoder,
         telemetry=telemetry,
@@ -221,7 +232,7 @@ async def _start_services(
         admin=AdminServices(
             census=Census(store, telemetry),
             purging=Purging(
-                Purger(store, generations, origin=settings.origin, forget=forget, now=time.time),
+                Purger(store, generations, origin=settings.origin, forget=forget, now=clock.now),
                 telemetry,
                 token=settings.admin_token,
             ),
@@ -238,27 +249,18 @@ def _state(admin: AdminServices) -> WorkerState | None:
     return None if codec is None else WorkerState(codec, admin.store_trouble())
 
 
-def _record_store(
-    settings: Settings, store: LatentStore, generations: Generations, *, last_known: LastKnown, worker: PictureCodec
-) -> RecordStore:
-    negative_cache = NegativeCache(store, _freshness_rules(settings), now=time.time)
-    books = Books(
+def _books(settings: Settings, worker: PictureCodec) -> Books:
+    return Books(
         origin=settings.origin,
         stream_ids=frozenset(worker.readable),
         foreign_hold_s=settings.foreign_hold_s,
         most_variants=settings.variants,
     )
-    return RecordStore(
-        store,
-        books,
-        generations=generations,
-        last_known=last_known,
-        negative_cache=negative_cache,
-        now=time.time,
-    )
 
 
-def _parent(settings: Settings, intake: Intake, telemetry: Telemetry, closing: AsyncExitStack) -> Parent | None:
+def _parent(
+    settings: Settings, intake: Intake, telemetry: Telemetry, clock: StoreClock, *, closing: AsyncExitStack
+) -> Parent | None:
     if not settings.parent:
         return None
     client = OriginClient(
@@ -266,6 +268,7 @@ def _parent(settings: Settings, intake: Intake, telemetry: Telemetry, closing: A
         limits=_fetch_limits(settings, timeout_s=settings.parent_timeout_s),
         observer=telemetry.parent,
         token=settings.parent_token.get_secret_value(),
+        now=clock.now,
     )
     closing.push_async_callback(client.close)
     return Parent(client, intake=intake, retry_s=settings.parent_retry_s, telemetry=telemetry)

@@ -56,6 +56,8 @@ for i = 1, #ARGV, 2 do
 end
 return 1
 """
+# A script with a key runs at the node of a cluster that holds the key, so all edges ask the same clock.
+_TIME = "return redis.call('TIME')"
 
 
 class GenerationStore:
@@ -91,6 +93,12 @@ class GenerationStore:
         flat = [part for name, number in table.items() for part in (name, str(number))]
         async with self._client() as redis:
             await redis.eval(_RESTORE, 1, self._key, *flat)
+
+    async def time_s(self) -> float:
+        """Return the Unix time in seconds of the server that holds the table."""
+        async with self._client() as redis:
+            seconds, microseconds = await redis.eval(_TIME, 1, self._key)
+        return _number(seconds) + _number(microseconds) / 1e6
 
     async def changes(self) -> AsyncIterator[bytes]:
         """Yield nothing once after subscribing, and then the news: a new generation, or the key of a purged picture."""
