@@ -1,5 +1,7 @@
 """Limits of the machine: no descriptor is left, and the file system under the metrics is full."""
 
+import os
+import signal
 import socket
 from contextlib import ExitStack
 from dataclasses import replace
@@ -16,7 +18,6 @@ from tests.service.other_folders import with_folders
 
 IDLE = 2 * LEAST_FILES  # connections without a request: more than there are descriptors
 REQUEST_TIMEOUT_S = 3.0
-METRICS = "metrics"
 METRICS_BYTES = 8 << 20
 CHUNK = bytes(1 << 16)
 
@@ -41,21 +42,27 @@ def hold_idle(edge: RunningEdge, idle: ExitStack) -> None:
 
 
 async def full_metrics(seconds: float) -> Summary:
-    """Fill the tmpfs under the figures of two workers, and ask for pictures that are new to the edge."""
+    """Fill the tmpfs under the figures of two workers, and let two new workers start meanwhile."""
     with stage() as here:
-        folder = here.folder / METRICS
-        folder.mkdir()
+        folder = here.new_folder()
         try:
             before = with_folders({folder: f"size={METRICS_BYTES}"})
         except pytest.skip.Exception:
             return Summary(skipped="nobody may mount a tmpfs here")
-        edge = here.edge(*before, workers=2, redis_url=here.store().url)
-        seen_from_inside = Path(f"/proc/{edge.workers()[0]}/root{folder}/full")
-        deaths = set(edge.workers())
+        edge = here.edge(*before, workers=2, folder=folder, redis_url=here.store().url)
+        full = Path(f"/proc/{edge.parent}/root{folder}/full")
         seen = await break_under_load(
-            here.load(edge), lambda: fill(seen_from_inside), heal=seen_from_inside.unlink, seconds=seconds
+            here.load(edge), lambda: fill_and_renew(full, edge), heal=full.unlink, seconds=seconds
         )
-        return replace(seen, figures={"workers that died": len(deaths - set(edge.workers()))})
+        died = sum(" died" in line for line in edge.log)
+        told = sum("figures of this worker are not shared" in line for line in edge.log)
+        return replace(seen, figures={"workers that died": died, "workers without a file": told})
+
+
+def fill_and_renew(full: Path, edge: RunningEdge) -> None:
+    assert list(full.parent.glob("*/*.db")), "the figures are elsewhere"
+    fill(full)
+    os.kill(edge.parent, signal.SIGHUP)
 
 
 def fill(file: Path) -> None:
@@ -77,8 +84,9 @@ SCENARIOS = (
     ),
     Scenario(
         "full-metrics",
-        "the tmpfs under the metrics is full",
+        "the tmpfs under the metrics is full, and workers are replaced",
         full_metrics,
         Limits(resets=0, other_statuses=0, slowest_s=5, figures={"workers that died": 0}),
+        seconds=60,
     ),
 )

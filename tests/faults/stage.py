@@ -65,9 +65,15 @@ class Stage:
         """Return the address of a proxy that passes every answer of a store on after `delay_s` at most."""
         return self._ending.enter_context(slow_store(url, delay_s=lambda: random.uniform(0, delay_s))).url
 
-    def edge(self, *before: str, workers: int = 1, **settings: object) -> RunningEdge:
-        """Start an edge, with an embedded store unless `redis_url` is given. `before` starts the command."""
-        folder = Path(self._ending.enter_context(tempfile.TemporaryDirectory(prefix="edge-", dir=self.folder)))
+    def new_folder(self) -> Path:
+        return Path(tempfile.mkdtemp(prefix="edge-", dir=self.folder))
+
+    def edge(self, *before: str, workers: int = 1, folder: Path | None = None, **settings: object) -> RunningEdge:
+        """Start an edge, with an embedded store unless `redis_url` is given. `before` starts the command.
+
+        Its temporary files are in `folder`.
+        """
+        folder = folder or self.new_folder()
         given = AS_SHIPPED | settings
         server = self._ending.enter_context(serving(folder, self.origin.url, *before, workers=workers, **given))
         edge = RunningEdge(server, [])
