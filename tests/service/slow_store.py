@@ -1,10 +1,11 @@
-"""A store whose answers can be held: a proxy between one edge and the real server."""
+"""A store whose answers can be held or delayed: a proxy between one edge and the real server."""
 
 from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
@@ -15,10 +16,14 @@ CHUNK_BYTES = 65_536
 
 
 class SlowStore:
-    """Passes commands on at once, and holds all answers of a connection from the chosen command on."""
+    """Passes commands on at once, and holds all answers of a connection from the chosen command on.
 
-    def __init__(self, url: str) -> None:
+    `delay_s` is called for each answer, which is then passed on so many seconds later.
+    """
+
+    def __init__(self, url: str, *, delay_s: Callable[[], float] | None = None) -> None:
         self._path = urlsplit(url).path
+        self._delay_s = delay_s
         self._listening = socket.create_server(("127.0.0.1", 0))
         self._lock = threading.Lock()
         self._left: int | None = None
@@ -91,6 +96,8 @@ class SlowStore:
                 self.holds.set()
                 assert self._may_answer.wait(LIMIT_S)
                 held.clear()
+            if self._delay_s is not None:
+                time.sleep(self._delay_s())
             client.sendall(answers)
             with self._lock:
                 self._passed += 1
@@ -105,8 +112,8 @@ def _receive(connection: socket.socket) -> bytes:
 
 
 @contextmanager
-def slow_store(url: str) -> Iterator[SlowStore]:
-    store = SlowStore(url)
+def slow_store(url: str, *, delay_s: Callable[[], float] | None = None) -> Iterator[SlowStore]:
+    store = SlowStore(url, delay_s=delay_s)
     serving = threading.Thread(target=store.serve)
     serving.start()
     try:
