@@ -99,7 +99,7 @@ def test_a_damaged_member_is_a_typed_error_that_names_it(packed: Path, tmp_path:
 
 def test_another_file_is_no_pack(tmp_path: Path) -> None:
     (tmp_path / "text.zip").write_text("not a pack")
-    with pytest.raises(ReferencePictureError, match="not a pack"):
+    with pytest.raises(ReferencePictureError, match="not a readable pack"):
         training_files(tmp_path / "text.zip")
     with zipfile.ZipFile(tmp_path / "empty.zip", "w"):
         pass
