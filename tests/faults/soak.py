@@ -20,6 +20,7 @@ SAMPLE_S = 1.0
 PURGE_EVERY_S = 0.5
 NEW_SHARE = 0.02  # of all requests (assumed); 60,000 numbers are enough for hours
 MOST_NUMBERS = 60_000
+HOT_BYTES = 2 << 20  # so small that it is full in the first half: growth of a cache is no fault
 GROWTH_LIMIT_MB_H = 20.0  # a worker that has grown by 24 MB/h was a fault
 
 
@@ -32,7 +33,7 @@ class Sample:
 
 async def soak(seconds: float) -> Summary:
     with stage() as here:
-        edge = here.edge(redis_url=here.store().url, workers=WORKERS)
+        edge = here.edge(redis_url=here.store().url, workers=WORKERS, hot_bytes=HOT_BYTES)
         load = here.load(edge)
         await load.fill(PICTURES)
         began_s = time.monotonic()
