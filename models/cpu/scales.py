@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class FastScales:
-    """Computes the exact path for one picture, with the integer weights in the memory layout of the loops."""
+    """Computes h1 and the scale indexes of one picture in integers. Weights are laid out as the loops read them."""
 
     def __init__(self, weights: ScaleWeights, *, kernel: str) -> None:
         """Convert weights that `check_exact` has accepted, and compile the loops; `kernel` is "int8" or "float32"."""

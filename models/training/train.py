@@ -112,7 +112,7 @@ def train(options: TrainOptions, *, clock: Clock | None = None) -> None:
 
 
 def _continue_from(options: TrainOptions, folder: Path) -> TrainOptions:
-    """Return the options with `flat` set to `folder` if an earlier run has left flat weights there."""
+    """Return the options with `flat` set to `folder` if an earlier run has left weights of the flat part there."""
     return replace(options, flat=folder) if (folder / FLAT).exists() else options
 
 

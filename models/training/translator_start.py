@@ -72,7 +72,7 @@ def start_translator(translator: Translator, examples: Examples, dct: DctBasis |
 
 
 def _fit_by_dct(translator: Translator, linear: DctSynthesis, examples: Examples) -> float:
-    """Set the DCT path to the LANCZOS taps within a cell, fit the edge features to the remaining error; return R^2."""
+    """Set the DCT path to the LANCZOS taps within a cell, and fit the neighbours' part to the rest. Return R^2."""
     linear.inverse.copy_(_lanczos_half() @ dct_matrix().T)
     cells = examples.around[:, : len(linear.gain), None, None]
     straight = F.pixel_unshuffle(linear(cells.to(linear.gain.device)).cpu(), _HALF_STRIDE_PX).flatten(1)

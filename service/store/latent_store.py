@@ -130,7 +130,7 @@ class Group:
     """Strings of which the store keeps a limited number. The one that was stored first is deleted first."""
 
     key: bytes
-    """The key of the list of their keys. It is in their hash slot."""
+    """The key of the list of the strings' keys. It is in the same hash slot as the strings."""
     most: int
 
 

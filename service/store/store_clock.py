@@ -17,7 +17,7 @@ from typing import Protocol
 from service.errors import StoreUnavailable
 
 EVERY_S = 60.0  # assumed: few clocks drift by more than milliseconds in a minute
-RETRY_S = 5.0  # the pause before the store is asked again for the first time of all (assumed)
+RETRY_S = 5.0  # pause between attempts until the store has answered once (assumed)
 ROUND_TRIP_S = 2.0
 """Times that took longer to arrive are ignored (assumed): they are wrong by up to half of that."""
 NOTABLE_S = 5.0
