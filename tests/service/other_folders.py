@@ -1,6 +1,7 @@
 """Folders that are full or read-only, for one command: a tmpfs of its own that only this command sees."""
 
 import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,10 +13,17 @@ EVERY_TEMPORARY_FOLDER = tuple(Path(path) for path in ("/tmp", "/var/tmp", "/usr
 
 def with_folders(options: Mapping[Path, str]) -> tuple[str, ...]:
     """Return the start of a command that sees an empty tmpfs, with these options, in place of each folder."""
-    mount = " && ".join(f"mount -t tmpfs -o {option} none {folder}" for folder, option in options.items())
+    mount = " && ".join(_mount(folder, option) for folder, option in options.items())
     if subprocess.run([*PRIVATE, "sh", "-c", mount], check=False, capture_output=True).returncode:
         pytest.skip("this machine lets nobody mount a tmpfs")
     return (*PRIVATE, "sh", "-c", mount + ' && exec "$@"', "sh")
+
+
+def _mount(folder: Path, option: str) -> str:
+    needed = (Path.cwd(), Path(sys.prefix))
+    if option == "ro" and any(path.is_relative_to(folder) for path in needed):  # a checkout below a temporary folder
+        return f"mount --bind {folder} {folder} && mount -o remount,bind,ro {folder}"
+    return f"mount -t tmpfs -o {option} none {folder}"
 
 
 def without_temporary_folder(*, but: Path | None = None) -> tuple[str, ...]:

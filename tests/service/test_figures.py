@@ -59,6 +59,7 @@ METRICS = {
     "edge_refinement_seconds": set(),
     "edge_refined_bytes": {"latent"},
     "edge_build_info": {"version", "stream_id", "record_version"},
+    "edge_clock_offset_seconds": set(),
 }
 TOLD_ELSEWHERE = {"edge_parent_requests", "edge_parent_fallbacks", "edge_reencodes", "edge_requests_refused"}
 """The metrics whose labels test_tiers, test_distrusted_parent, test_roll_out and test_greedy_clients check."""
