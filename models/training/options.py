@@ -99,7 +99,7 @@ class Recipe:
     rounding_strengths: tuple[float, ...] = (2.0, 1.4, 3.0)
     """Rounding strengths of which a release takes the best, or the first without validation pictures (measured)."""
     counted_batches: int = 96
-    """Batches of pictures whose symbols are counted for the CDF tables, but no more than photographs (assumed)."""
+    """Maximum number of batches whose symbols are counted for the CDF tables: at most one per photograph."""
 
 
 @dataclass(frozen=True)

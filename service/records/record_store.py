@@ -293,7 +293,7 @@ class RecordStore:
         beside = _beside(lookup, lookup)
         packed = pack(record, lookup.key)
         if beside is None:
-            # A soft purge by id may leave a stale record as it is, but it ends the lease. A vary rule it changes.
+            # A soft purge by id may leave a stale record unchanged, but it ends the lease. It changes any vary rule.
             same = Beside(lookup.key, was=value, becomes=b"")
             return await self._store.put(lookup.key, packed, ttl_s=ttl_s, under=token, beside=same)
         return await self._store.replace(lookup.key, packed, instead_of=value, ttl_s=ttl_s, beside=beside)

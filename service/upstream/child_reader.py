@@ -29,7 +29,7 @@ BASE_BYTES = 256 * 2**20
 
 @dataclass(frozen=True, slots=True)
 class ChildLimits:
-    """The limits of the child for reading one file."""
+    """The limits of time and memory of the child process for reading one file."""
 
     source_pixels: int
     """The most pixels of a picture, width times height."""
