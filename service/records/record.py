@@ -103,7 +103,7 @@ class Record:
     image_id: str = ""
     """The image id that was requested from the origin; empty in a record that was first written as version 4."""
     latent_digest: bytes = field(init=False, repr=False, compare=False)
-    """The digest of the bitstream. It is not stored: whoever wrote the record can say anything about its source."""
+    """The digest of the bitstream. It is computed and not stored, because a hostile parent could name any digest."""
 
     def __post_init__(self) -> None:
         # SHA-256 has instructions of its own on every recent CPU: 6 us for 10 KB, BLAKE2b takes 14 (measured).

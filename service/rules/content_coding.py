@@ -1,6 +1,6 @@
 """Undo the content coding of a response (RFC 9110 8.4). No I/O.
 
-An object store keeps Content-Encoding as a text of whoever uploaded the object: `aws-chunked`, `UTF-8`, `none`, or
+An object store keeps Content-Encoding as the text that came with the upload: `aws-chunked`, `UTF-8`, `none`, or
 nothing at all. Browsers and this edge ignore such words. gzip is undone, because many objects are stored so, whatever
 the request accepts. The other registered codings are refused.
 """
