@@ -14,8 +14,9 @@ _CONSTANT = frozenset({"accept", "accept-encoding", ""})
 ANY = "*"
 NAMES_CAP = 16
 """The most names in Vary; more count as `*`. Assumed: with so many, two clients hardly ever select the same variant."""
-_CASE_INSENSITIVE = frozenset({"accept-language"})
-"""Fields whose values are case-insensitive: language ranges (RFC 4647 2)."""
+_SETS = frozenset({"accept-language"})
+"""Fields whose elements are compared without case (language ranges: RFC 4647 2) and without order: a list of languages
+states preferences by weights, and RFC 9110 12.5.4 says that nobody can rely on the order."""
 
 
 def selecting_names(vary: str) -> tuple[str, ...]:
@@ -44,7 +45,11 @@ def _encode_values(name: str, fields: Fields) -> bytes:
     values = [value for given, value in fields if given == wanted]
     # RFC 9111 4.1: an absent field of a request matches only an absent field, not an empty one.
     value = _normalise(b",".join(values))
-    return _netstring(value.lower() if name in _CASE_INSENSITIVE else value) if values else b"-,"
+    return _netstring(_as_set(value) if name in _SETS else value) if values else b"-,"
+
+
+def _as_set(value: bytes) -> bytes:
+    return b",".join(sorted(value.lower().split(b",")))
 
 
 def _normalise(value: bytes) -> bytes:

@@ -14,7 +14,14 @@ from tests.service.releases import newer
 
 NONCE = bytes(range(NONCE_BYTES))
 KEY = record_key("cat", origin="http://o")
-EN, DE = ((b"accept-language", b"en"),), ((b"accept-language", b"de"),)
+LANGUAGE = "Accept-Language"
+
+
+def language(value: str) -> Fields:
+    return ((b"accept-language", value.encode()),)
+
+
+EN, DE = language("en"), language("de")
 
 
 @pytest.mark.parametrize(
@@ -47,7 +54,9 @@ def test_names(clause: str, vary: str, names: tuple[str, ...]) -> None:
         ("9111 4.1: whitespace", "Foo", ((b"foo", b"1,2"),), ((b"foo", b" 1, \t2 "),), True),
         ("9111 4.1: lines are combined", "Foo", ((b"foo", b"1, 2"),), ((b"foo", b"1"), (b"foo", b"2")), True),
         ("9110 5.3: in their order", "Foo", ((b"foo", b"2"), (b"foo", b"1")), ((b"foo", b"1"), (b"foo", b"2")), False),
-        ("9110 12.5.4: some believe in the order", "Foo", ((b"foo", b"en, de"),), ((b"foo", b"de, en"),), False),
+        ("9111 4.1: order as the field has it", "Foo", ((b"foo", b"en, de"),), ((b"foo", b"de, en"),), False),
+        ("9110 12.5.4: languages have none", LANGUAGE, language("en, de;q=0.5"), language("DE;q=0.5,en"), True),
+        ("9110 12.5.4: but weights", LANGUAGE, language("en, de;q=0.5"), language("de, en;q=0.5"), False),
         ("9111 4.1: case as the field has it", "Foo", ((b"foo", b"En"),), ((b"foo", b"en"),), False),
         ("9110 5.6.4: space within quotes", "Foo", ((b"foo", b'"a, b"'),), ((b"foo", b'"a,b"'),), False),
         ("9111 4.1: `*` never matches", "*", (), (), False),
