@@ -12,8 +12,11 @@ from dataclasses import dataclass
 from service.records.framing import PREFIX
 from service.records.record import Record, unpack
 
-LIMIT_BYTES = 16 * 2**20
-"""Assumed: enough for the records of the thousand pictures whose files fit in the default EDGE_HOT_BYTES."""
+FILES_PER_RECORD = 4
+"""Bytes of files in memory for each byte of unpacked records (assumed). A picture has up to two files in use, of 30 kB
+each, and a record of 10 kB."""
+LEAST_BYTES = 2 * 2**20
+"""Assumed: enough for two hundred records where few files, or none, are kept in memory."""
 OBJECTS_BYTES = 1200
 """The memory of one record's Python objects, without the bytes of its strings (measured: tracemalloc, Python 3.11)."""
 
@@ -43,10 +46,15 @@ class _Known:
         )
 
 
+def records_limit(hot_bytes: int) -> int:
+    """Return how many bytes of unpacked records a worker keeps that keeps `hot_bytes` of files (EDGE_HOT_BYTES)."""
+    return max(hot_bytes // FILES_PER_RECORD, LEAST_BYTES)
+
+
 class KnownRecords:
     """An LRU cache of unpacked records, which takes at most `limit_bytes` of memory."""
 
-    def __init__(self, limit_bytes: int = LIMIT_BYTES) -> None:
+    def __init__(self, limit_bytes: int) -> None:
         self._limit_bytes = limit_bytes
         self._by_checksum: OrderedDict[bytes, _Known] = OrderedDict()
         self._size_bytes = 0

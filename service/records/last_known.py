@@ -11,12 +11,11 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from service.records.known_records import LEAST_BYTES
 from service.records.lookup import Lookup
 from service.records.record import Record
 from service.records.vary_rule import VaryRule
 
-LIMIT_BYTES = 16 * 2**20
-"""Assumed: as many as `known_records` has. Both hold the same objects for the pictures that were asked for last."""
 OBJECTS_BYTES = 1200
 """Assumed: as in `known_records`."""
 RULES = 4096  # assumed: some hundred kilobytes
@@ -33,10 +32,13 @@ class _Confirmed:
 
 
 class LastKnown:
-    """The records of one process. With a grace time of 0 s there are none."""
+    """The records of one process. With a grace time of 0 s there are none.
+
+    `limit_bytes` is best that of `KnownRecords`: both hold the same objects for the pictures that were asked for last.
+    """
 
     def __init__(
-        self, grace_s: float, *, limit_bytes: int = LIMIT_BYTES, clock: Callable[[], float] = time.monotonic
+        self, grace_s: float, *, limit_bytes: int = LEAST_BYTES, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._grace_s = grace_s
         self._limit_bytes = limit_bytes

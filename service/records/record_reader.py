@@ -12,14 +12,14 @@ from dataclasses import dataclass
 
 from service.errors import DamagedRecord, ForeignRecord, RecordOfOthers
 from service.reason import Reason
-from service.records.known_records import KnownRecords
+from service.records.known_records import LEAST_BYTES, KnownRecords
 from service.records.record import Record, record_key
 from service.records.vary_rule import is_rule, unpack_rule
 
 
 @dataclass(frozen=True, slots=True)
 class Books:
-    """The origin and the stream ids of the records that an edge can use, and how many variants it stores."""
+    """The origin and the stream ids of the records that an edge can use, and how much of them it stores."""
 
     origin: str
     stream_ids: frozenset[bytes]
@@ -28,6 +28,8 @@ class Books:
     """For how many seconds after its encode a latent of other weights is left in the store."""
     most_variants: int = 0
     """The most variants of one picture that are stored; 0 for no limit."""
+    memory_bytes: int = LEAST_BYTES
+    """How much memory the unpacked records may take."""
 
 
 class RecordReader:
@@ -36,7 +38,7 @@ class RecordReader:
     def __init__(self, books: Books, *, now: Callable[[], float]) -> None:
         self._books = books
         self._now = now
-        self._known_records = KnownRecords()
+        self._known_records = KnownRecords(books.memory_bytes)
 
     def read(self, value: bytes, key: bytes) -> Record:
         """Return the record in the string under this key. Raises DamagedRecord, ForeignRecord or RecordOfOthers."""

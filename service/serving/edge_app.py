@@ -34,6 +34,7 @@ from service.metrics.release import read_version
 from service.metrics.telemetry import BuildFigures, Telemetry
 from service.records.census import Census
 from service.records.generations import Generations
+from service.records.known_records import records_limit
 from service.records.last_known import LastKnown
 from service.records.lease import Leases
 from service.records.negative_cache import NegativeCache
@@ -132,7 +133,7 @@ async def _start_services(
     )
     closing.push_async_callback(connection.close)
     store = LatentStore(connection, on_dropped=telemetry.count_dropped_variants)
-    last_known = LastKnown(settings.store_grace_s)
+    last_known = LastKnown(settings.store_grace_s, limit_bytes=records_limit(settings.hot_bytes))
     generation_store = GenerationStore(connection, generations_key(settings.origin))
     clock = StoreClock(generation_store, on_offset=telemetry.set_clock_offset, wall=time.time)
     closing.push_async_callback(clock.close)
@@ -255,6 +256,7 @@ def _books(settings: Settings, worker: PictureCodec) -> Books:
         stream_ids=frozenset(worker.readable),
         foreign_hold_s=settings.foreign_hold_s,
         most_variants=settings.variants,
+        memory_bytes=records_limit(settings.hot_bytes),
     )
 
 

@@ -159,7 +159,7 @@ class CodecSettings(BaseModel):
         64 * 2**20,
         "bytes",
         "Size of each worker's in-memory cache of encoded picture files (JPEG and others). 0: no such cache; every hit "
-        "is decoded.",
+        "is decoded. Unpacked records take up to a quarter of it more, or 2 MiB if that is more.",
         ge=0,
     )
     batch_items: int = setting(

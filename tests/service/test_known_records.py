@@ -6,7 +6,7 @@ import pytest
 
 from service.errors import DamagedRecord
 from service.records.framing import PREFIX
-from service.records.known_records import OBJECTS_BYTES, KnownRecords
+from service.records.known_records import LEAST_BYTES, OBJECTS_BYTES, KnownRecords, records_limit
 from service.records.record import pack, unpack
 from tests.service.test_record import KEY, SAMPLE
 
@@ -14,7 +14,7 @@ VALUE = pack(SAMPLE, KEY)
 
 
 def test_the_same_string_gives_the_same_record() -> None:
-    known = KnownRecords()
+    known = KnownRecords(LEAST_BYTES)
     first = known.read(VALUE, KEY)
     assert first == unpack(VALUE, KEY)
     assert known.read(bytes(bytearray(VALUE)), KEY) is first
@@ -22,7 +22,7 @@ def test_the_same_string_gives_the_same_record() -> None:
 
 @pytest.mark.parametrize("at", [PREFIX.size, PREFIX.size + 8, len(VALUE) - len(SAMPLE.bitstream), len(VALUE) - 1])
 def test_a_flipped_bit_under_a_known_checksum_is_damage(at: int) -> None:
-    known = KnownRecords()
+    known = KnownRecords(LEAST_BYTES)
     known.read(VALUE, KEY)
     flipped = VALUE[:at] + bytes([VALUE[at] ^ 1]) + VALUE[at + 1 :]
     with pytest.raises(DamagedRecord):
@@ -30,14 +30,14 @@ def test_a_flipped_bit_under_a_known_checksum_is_damage(at: int) -> None:
 
 
 def test_a_known_string_under_another_key_is_damage() -> None:
-    known = KnownRecords()
+    known = KnownRecords(LEAST_BYTES)
     known.read(VALUE, KEY)
     with pytest.raises(DamagedRecord, match="another key"):
         known.read(VALUE, b"p:{another}")
 
 
 def test_a_string_that_lost_its_end_or_middle_is_damage() -> None:
-    known = KnownRecords()
+    known = KnownRecords(LEAST_BYTES)
     known.read(VALUE, KEY)
     for torn in (VALUE[:-1], VALUE[:40] + VALUE[41:], VALUE + b"t", VALUE[: PREFIX.size]):
         with pytest.raises(DamagedRecord):
@@ -45,7 +45,7 @@ def test_a_string_that_lost_its_end_or_middle_is_damage() -> None:
 
 
 def test_a_renewed_record_is_another_one() -> None:
-    known = KnownRecords()
+    known = KnownRecords(LEAST_BYTES)
     known.read(VALUE, KEY)
     renewed = replace(SAMPLE, lifetime_s=7200)
     assert known.read(pack(renewed, KEY), KEY) == renewed

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from service.records.generations import Generations
-from service.records.last_known import LIMIT_BYTES, LastKnown
+from service.records.last_known import LastKnown
 from service.records.lookup import Lookup
 from service.records.purge_table import HARD
 from service.records.purger import Purger
@@ -204,7 +204,6 @@ def test_memory_is_bounded(cache: FilledCache) -> None:
     for lookup in lookups:
         known.note(lookup, record)
     assert [known.recall(lookup) is not None for lookup in lookups] == [False, False, True, True, True]
-    assert LIMIT_BYTES > 0
 
 
 def test_a_purge_that_was_heard_of_and_not_read_makes_the_table_unknown(valkey: EmbeddedValkey) -> None:
