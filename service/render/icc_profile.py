@@ -133,6 +133,11 @@ def _map_tones(light: Curve) -> Curve:
     return np.clip(np.minimum(relative, KNEE) + (1 - KNEE) * compressed, 0, 1)
 
 
+def is_for_grey(profile: bytes) -> bool:
+    """Return whether the channel of a profile is grey (ICC.1:2022, table 19)."""
+    return profile[16:20] == b"GRAY"
+
+
 def build(space: ColourSpace, *, is_grey: bool) -> bytes:
     """Return the ICC profile of a colour space, for grey values or for RGB."""
     curve = b"curv\0\0\0\0" + pack(">I", CURVE_POINTS) + np.rint(space.curve * 65535).astype(">u2").tobytes()

@@ -17,7 +17,7 @@ from PIL import ExifTags, Image
 
 from models.picture_array import Pixels
 from service.errors import DamagedPicture, PictureTooLarge
-from service.render.opened_picture import OpenedPicture, open_picture
+from service.render.opened_picture import OpenedPicture, drop_empty_alpha, open_picture
 from service.render.png_file import Box
 from service.render.sample_depth import find_depth, is_wide
 from service.render.srgb import ToSrgb
@@ -219,7 +219,7 @@ def _move(box: Box, origin: tuple[int, int]) -> Box:
 def _convert(opened: OpenedPicture, box: Box, background: Colour) -> Image.Image:
     """Return the part of the decoded pixels inside `box` in sRGB, converted in strips to save memory in between."""
     left, top, right, bottom = box
-    image = opened.image
+    image = drop_empty_alpha(opened.image)
     depth = find_depth(image) if is_wide(image) else None
     mode = image.mode if depth is None else "L"
     to_srgb = ToSrgb.of(mode, opened.profile, is_grey=opened.is_grey, background=background)

@@ -11,9 +11,11 @@ SEGMENTS_CAP = 1024
 # The markers of segments that have a length.
 SEGMENTS = frozenset(range(0xC0, 0xD0)) - {0xC8} | frozenset(range(0xDA, 0xF0)) | {0xFE}
 START_OF_SCAN = 0xDA
+APP2 = 0xE2
+PROFILE = b"ICC_PROFILE\0"
 SCAN, END = b"\xff\xda", b"\xff\xd9"
 
-LEAST_BYTES = {b"JFIF": 14, b"Adobe": 12, b"ICC_PROFILE\0": 14}
+LEAST_BYTES = {b"JFIF": 14, b"Adobe": 12, PROFILE: 14}
 """The shortest segments with these names that say something. libjpeg ignores shorter ones, and Pillow fails on them."""
 
 _SEGMENT = Struct(">BBH")
@@ -48,6 +50,23 @@ def drop_damaged_segments(jpeg: bytes) -> bytes:
         kept.append(jpeg[start : segment.start])
         start = segment.end
     return b"".join((*kept, jpeg[start:])) if damaged else jpeg
+
+
+def find_profile(jpeg: bytes) -> bytes | None:
+    """Return the ICC profile of a JPEG, or None if there is none, or if not each part is there once.
+
+    ICC.1:2022, B.4: a segment has the number of its part and the number of all parts. Pillow reads the segments before
+    the frame header alone; libjpeg reads all up to the scan.
+    """
+    parts: list[tuple[int, int, bytes]] = []
+    for segment in _read_header(jpeg):
+        start = segment.body + len(PROFILE)
+        if segment.marker == APP2 and jpeg.startswith(PROFILE, segment.body, segment.end) and start + 2 <= len(jpeg):
+            parts.append((jpeg[start], jpeg[start + 1], jpeg[start + 2 : segment.end]))
+    parts.sort(key=lambda part: part[0])
+    if not parts or [part[:2] for part in parts] != [(number, len(parts)) for number in range(1, len(parts) + 1)]:
+        return None
+    return b"".join(part[2] for part in parts)
 
 
 def _is_damaged(jpeg: bytes, segment: _Segment) -> bool:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from PIL import GifImagePlugin, Image, ImageChops, UnidentifiedImageError
 
 from service.errors import DamagedPicture, NotAPicture, PictureTooLarge
-from service.render import avif_colours, icc_profile, png_file
+from service.render import avif_colours, bmp_file, icc_profile, jpeg_file, png_file
 from service.render.icc_profile import ColourSpace
 from service.render.jpeg_file import END, drop_damaged_segments, lacks_end
 from service.render.png_file import Box, PngColours, PngFile
@@ -158,13 +158,27 @@ def _scale_transparency(image: Image.Image, png: PngFile) -> None:
 
 def _find_profile(blob: bytes, image: Image.Image, png: PngFile | None) -> bytes | None:
     """Return the ICC profile of the pixels: embedded, or built from what else the file says of its colours."""
-    embedded: bytes | None = png.colours.profile if png else image.info.get("icc_profile")
+    embedded = _find_embedded(blob, image, png)
     if png is not None:
         space = _find_png_space(png.colours)
     else:
         space = _find_avif_space(blob) if image.format == "AVIF" and not embedded else None
     is_grey = image.mode == "L" or bool(png and png.is_grey)
     return embedded if space is None else icc_profile.build(space, is_grey=is_grey)
+
+
+def _find_embedded(blob: bytes, image: Image.Image, png: PngFile | None) -> bytes | None:
+    if png is not None:
+        profile = png.colours.profile
+        # libpng and browsers ignore a profile for colours on a grey PNG. On a grey JPEG they use it.
+        return None if png.is_grey and profile and not icc_profile.is_for_grey(profile) else profile
+    match image.format:
+        case "JPEG" | "MPO":
+            return jpeg_file.find_profile(blob)
+        case "BMP":
+            return bmp_file.find_profile(blob)
+    profile = image.info.get("icc_profile")
+    return profile if isinstance(profile, bytes) else None
 
 
 def _find_avif_space(blob: bytes) -> ColourSpace | None:
@@ -195,3 +209,12 @@ def _find_frame(blob: bytes, image: Image.Image, png: PngFile | None) -> FirstFr
     else:
         return None
     return None if frame.box == (0, 0, *frame.canvas_px) else frame
+
+
+def drop_empty_alpha(image: Image.Image) -> Image.Image:
+    """Return a BMP whose pixels are all transparent without its alpha channel, as Chrome and Windows show it.
+
+    Many programs leave the fourth byte of a pixel 0, whatever the header says of it.
+    """
+    is_empty = image.format == "BMP" and image.mode == "RGBA" and image.getchannel("A").getextrema() == (0, 0)
+    return image.convert("RGB") if is_empty else image

@@ -98,7 +98,7 @@ def simplify(file: bytes) -> PngFile:
     width_px, height_px, depth_bits, colour_type = _HEADER.unpack_from(chunks[0].body)
     canvas_px = (width_px, height_px)
     hidden = _find_hidden_frame(chunks, canvas_px)
-    kept = [chunk for chunk in chunks[1:] if _is_needed(chunk, colour_type)]
+    kept = _keep_needed(chunks[1:], colour_type)
     header = chunks[0]
     if hidden is not None:  # the IDAT chunks hold a picture for viewers without APNG
         left, top, right, bottom = hidden.box
@@ -127,6 +127,20 @@ def _read_chunks(file: bytes) -> Iterator[_Chunk]:
         if chunk.kind == b"IEND":
             return
         start = end
+
+
+def _keep_needed(chunks: list[_Chunk], colour_type: int) -> list[_Chunk]:
+    kept, kinds = [], set[bytes]()
+    for chunk in chunks:
+        if _is_needed(chunk, colour_type) and (chunk.kind != b"tRNS" or _may_follow(kinds, colour_type)):
+            kept.append(chunk)
+        kinds.add(chunk.kind)
+    return kept
+
+
+def _may_follow(kinds: set[bytes], colour_type: int) -> bool:
+    """Return whether tRNS may follow chunks of these kinds (table 8). libpng ignores it elsewhere."""
+    return b"IDAT" not in kinds and (colour_type != PALETTE or b"PLTE" in kinds)
 
 
 def _is_needed(chunk: _Chunk, colour_type: int) -> bool:
@@ -190,6 +204,8 @@ def _is_inside(box: Box, canvas_px: tuple[int, int]) -> bool:
 def _read_colours(chunks: list[_Chunk]) -> PngColours:
     first: dict[bytes, bytes] = {}
     for chunk in chunks:
+        if chunk.kind in {b"PLTE", b"IDAT"}:  # colours must be told before (table 8); libpng ignores what follows
+            break
         if chunk.kind in {b"cICP", b"iCCP", b"sRGB", b"gAMA", b"cHRM"} and chunk.kind not in first and chunk.is_intact:
             first[chunk.kind] = bytes(chunk.body)
     code_points, gamma = first.get(b"cICP", b""), first.get(b"gAMA", b"")

@@ -21,8 +21,11 @@ Published sRGB profiles differ by rounded curves and colorants. A conversion wou
 """
 _GRID = 9
 """The number of values of each channel at which a profile is compared to sRGB."""
-_SPACES = {"RGB": "RGB ", "L": "GRAY", "CMYK": "CMYK"}
-"""The colour space that a profile must have for the pixels of each mode (ICC.1:2022, table 19)."""
+_SPACES = {"RGB": {"RGB "}, "L": {"GRAY", "RGB "}, "CMYK": {"CMYK"}}
+"""The colour spaces that a profile may have for the pixels of each mode (ICC.1:2022, table 19).
+
+Browsers use a profile for colours on a grey JPEG too.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +98,9 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _open(profile: bytes, space: str) -> ImageCms.ImageCmsProfile | None:
+def _open(profile: bytes, spaces: set[str]) -> ImageCms.ImageCmsProfile | None:
     source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-    return source if source.profile.xcolor_space == space else None
+    return source if source.profile.xcolor_space in spaces else None
 
 
 def _by_transform(source: ImageCms.ImageCmsProfile, mode: str) -> Convert:
@@ -108,7 +111,8 @@ def _by_transform(source: ImageCms.ImageCmsProfile, mode: str) -> Convert:
 def _by_table(source: ImageCms.ImageCmsProfile) -> Convert:
     """Return the conversion of grey values. LittleCMS would approximate it by a few points, up to 10 of 255 off."""
     ramp = np.arange(256, dtype=np.uint8)
-    table = _convert_exactly(Image.fromarray(ramp[None]), source)[0]
+    image = Image.fromarray(ramp[None]).convert("L" if source.profile.xcolor_space == "GRAY" else "RGB")
+    table = _convert_exactly(image, source)[0]
     if np.abs(table.astype(int) - ramp[:, None]).max() <= IDENTITY_TOLERANCE:
         return _to_rgb
     lookup = table.T.ravel().tolist()

@@ -129,6 +129,77 @@ def test_chunks_that_name_srgb_or_make_no_sense_change_nothing(says: bytes) -> N
     assert farthest(shown(png(UP, says)), QUADRANTS) == 0
 
 
+OUT_OF_PLACE = {
+    "a gamma": LINEAR_GAMMA,
+    "primaries": ROTATED_CHROMATICITIES,
+    "code points": P3_CODE_POINTS,
+    "a profile": iccp(made.rgb_profile(ROTATED, "rotated")),
+}
+
+
+@pytest.mark.parametrize("name", OUT_OF_PLACE)
+def test_a_colour_chunk_out_of_place_does_not_count(name: str) -> None:
+    """PNG, third edition, table 8: they precede PLTE and the pixels. libpng ignores others, as browsers do."""
+    late = OUT_OF_PLACE[name]
+    assert farthest(shown(png(UP, after=late)), QUADRANTS) == 0
+    assert farthest(shown(png(UP, chunk(b"PLTE", bytes(range(6))), late)), QUADRANTS) == 0
+
+
+LINEAR_RGB = made.rgb_profile(SRGB, "linear light", linear_light=True)
+
+
+def test_a_profile_for_colours_on_grey_counts_where_browsers_use_it() -> None:
+    """They do for JPEG, as a tool leaves it that drops the colours of a photograph. libpng refuses it for PNG."""
+    light = np.ascontiguousarray((LINEAR_GREY >> 8).astype(np.uint8)[..., 0])
+    assert farthest(shown(saved(light, "JPEG", quality=98, icc_profile=LINEAR_RGB)), SHOWN_GREYS) <= 5
+    assert farthest(shown(png(made.grey_quadrants(), iccp(LINEAR_RGB))), SHOWN_GREYS) == 0
+
+
+PROFILE_NAME = b"ICC_PROFILE\0"
+
+
+def profile_part(number: int, count: int, part: bytes) -> bytes:
+    return (
+        struct.pack(">BBH", 0xFF, 0xE2, 2 + len(PROFILE_NAME) + 2 + len(part))
+        + PROFILE_NAME
+        + bytes([number, count])
+        + part
+    )
+
+
+@pytest.mark.parametrize("before", [0xD8, 0xDB, 0xC0, 0xC4], ids=["first", "tables", "frame header", "Huffman tables"])
+@pytest.mark.parametrize(("numbers", "counts"), [((1, 2), True), ((2, 1), True), ((1,), False), ((1, 1, 2), False)])
+def test_a_profile_may_stand_anywhere_in_the_header_of_a_jpeg(
+    before: int, numbers: tuple[int, ...], *, counts: bool
+) -> None:
+    """ICC.1:2022, B.4: in any order of its parts. libjpeg ignores a profile whose parts are not all there once."""
+    icc = made.rgb_profile(ROTATED, "rotated")
+    halves = icc[:500], icc[500:]
+    parts = b"".join(profile_part(number, 2, halves[number - 1]) for number in numbers)
+    plain = saved(ROTATED_UP if counts else UP, "JPEG", quality=98, subsampling=0)
+    start = 2 if before == 0xD8 else plain.index(bytes([0xFF, before]))
+    assert farthest(shown(plain[:start] + parts + plain[start:]), QUADRANTS) <= 3
+
+
+def bitmap(pixels: NDArray[np.uint8], alpha: int, icc: bytes = b"") -> bytes:
+    """Return a BMP with a BITMAPV5HEADER, an alpha channel, and a profile if there is one."""
+    body = np.dstack([pixels[::-1, :, ::-1], np.full((64, 64), alpha, np.uint8)]).tobytes()
+    head = struct.pack("<IiiHHIIiiII", 124, 64, 64, 1, 32, 3, len(body), 2835, 2835, 0, 0)
+    head += struct.pack("<4I", 0xFF0000, 0xFF00, 0xFF, 0xFF000000) + (b"DEBM" if icc else b"BGRs") + bytes(48)
+    head += struct.pack("<4I", 4, 124 + len(body), len(icc), 0)
+    return b"BM" + struct.pack("<IHHI", 138 + len(body) + len(icc), 0, 0, 138) + head + body + icc
+
+
+def test_the_profile_of_a_bmp_counts() -> None:
+    assert farthest(shown(bitmap(ROTATED_UP, 255, made.rgb_profile(ROTATED, "rotated"))), QUADRANTS) <= 3
+
+
+def test_a_bmp_without_any_opaque_pixel_is_opaque() -> None:
+    """Many programs leave the fourth byte 0. Chrome and Windows show such a picture."""
+    assert farthest(shown(bitmap(UP, 0)), QUADRANTS) == 0
+    assert farthest(shown(bitmap(UP, 1)), [(254,) * 3] * 4) <= 2
+
+
 def pq(pixels: NDArray[np.uint8], nits: float = 203) -> NDArray[np.uint16]:
     """Return sRGB pixels in PQ (SMPTE ST 2084) and the primaries of BT.2020 (ITU-R BT.2087), white at so many cd/m2."""
     wide = np.array([[0.6274, 0.3293, 0.0433], [0.0691, 0.9195, 0.0114], [0.0164, 0.0880, 0.8956]])

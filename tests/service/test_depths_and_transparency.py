@@ -53,6 +53,7 @@ TRANSPARENT = {
         png(UP.astype(np.uint16) * 256 + 17, transparent(*(value * 256 + 17 for value in GREEN))),
         (RED, WHITE, BLUE, YELLOW),
     ),
+    "behind the pixels, where libpng ignores it": (png(GREY, after=transparent(100)), SHOWN_GREYS),
     "a chunk that is too short": (png(GREY, chunk(b"tRNS", b"\0")), SHOWN_GREYS),
 }
 
