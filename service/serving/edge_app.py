@@ -70,6 +70,7 @@ from service.upstream.source_reader import SourceReader
 from service.upstream.upstream import Upstream
 from service.web.access_log import AccessLog
 from service.web.admin_routes import AdminServices
+from service.web.own_fields import own_fields
 from service.web.pictures import Pictures
 from service.web.purge_routes import Purging
 from service.web.questions import LATENTS, Questions
@@ -144,6 +145,7 @@ async def _start_services(
         settings.origin,
         limits=_fetch_limits(settings, timeout_s=settings.origin_timeout_s),
         observer=telemetry.origin,
+        pass_on=settings.pass_on,
         now=clock.now,
     )
     closing.push_async_callback(origin.close)
@@ -228,7 +230,7 @@ async def _start_services(
         node_name(host=gethostname(), parent=settings.parent), settings.forward, settings.latent_token
     )
     return Services(
-        pictures=Pictures(cache, telemetry, questions, log),
+        pictures=Pictures(cache, telemetry, questions, log=log, own=own_fields(settings)),
         admin=AdminServices(
             census=Census(store, telemetry),
             purging=Purging(
@@ -268,6 +270,7 @@ def _parent(
         limits=_fetch_limits(settings, timeout_s=settings.parent_timeout_s),
         observer=telemetry.parent,
         token=settings.parent_token.get_secret_value(),
+        pass_on=settings.pass_on,
         now=clock.now,
     )
     closing.push_async_callback(client.close)

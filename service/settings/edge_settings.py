@@ -12,13 +12,16 @@ from service.errors import SettingsError
 from service.settings.cache_settings import CacheSettings
 from service.settings.codec_settings import CodecSettings
 from service.settings.fetch_settings import FetchSettings
+from service.settings.response_settings import ResponseSettings
 from service.settings.server_settings import ServerSettings
 from service.settings.serving_settings import ServingSettings
 
 PREFIX = "EDGE_"
 
 
-class Settings(ServingSettings, FetchSettings, CacheSettings, CodecSettings, ServerSettings, BaseSettings):
+class Settings(
+    ServingSettings, ResponseSettings, FetchSettings, CacheSettings, CodecSettings, ServerSettings, BaseSettings
+):
     """The settings of one edge, read from environment variables with the prefix EDGE_.
 
     pydantic puts the fields of the last base first.
