@@ -51,6 +51,7 @@ from service.render.image_file import ImageLimits
 from service.render.picture_codec import PictureCodec
 from service.rules.cdn_loop import node_name
 from service.rules.freshness import FreshnessRules
+from service.rules.url_signature import read_url_keys
 from service.serving.drain import DRAIN, Drain
 from service.serving.frozen_start import frozen_start
 from service.serving.http_server import CLIENT_COUNTS
@@ -226,8 +227,9 @@ async def _start_services(
 
     log = AccessLog(settings.access_log, file=STDOUT, observer=telemetry)
     closing.callback(log.close)
+    url_keys = read_url_keys(settings.key.get_secret_value(), settings.salt.get_secret_value())
     questions = Questions(
-        node_name(host=gethostname(), parent=settings.parent), settings.forward, settings.latent_token
+        node_name(host=gethostname(), parent=settings.parent), settings.forward, settings.latent_token, url_keys
     )
     return Services(
         pictures=Pictures(cache, telemetry, questions, log=log, own=own_fields(settings)),

@@ -8,20 +8,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
+from dataclasses import replace
 from types import TracebackType
 
 from starlette.types import Receive, Scope, Send
 
+from service.cache.answer import Answer
 from service.cache.edge_cache import EdgeCache
 from service.errors import EdgeError, Leaving, SourceError
 from service.metrics.outcomes import Outcome
 from service.metrics.telemetry import Telemetry
+from service.rules.expiry import limit_by_expiry
 from service.rules.origin_refused import OriginRefused
 from service.web import responses
 from service.web.access_log import AccessLog, Exchange
 from service.web.error_log import ErrorLog
 from service.web.own_fields import OwnFields
-from service.web.questions import LATENTS, Questions
+from service.web.questions import LATENTS, Questions, RequestFacts
 from service.web.request_id import choose_request_id
 from service.web.responses import PictureResponse
 
@@ -65,7 +69,7 @@ class Pictures:
     async def _respond(self, exchange: Exchange) -> PictureResponse:
         try:
             asked = self._questions.read(exchange.scope, exchange.facts)
-            answer = await self._cache.answer(asked, exchange.timings)
+            answer = _limit_by_expiry(await self._cache.answer(asked, exchange.timings), exchange.facts)
         except EdgeError as error:
             self._errors.report(error, exchange.request_id)
             return self._respond_with_error(exchange, error)
@@ -101,6 +105,13 @@ class Pictures:
         self._telemetry.count_request(
             res=exchange.facts.res, outcome=outcome, seconds=exchange.seconds, sent_bytes=sent_bytes
         )
+
+
+def _limit_by_expiry(answer: Answer, facts: RequestFacts) -> Answer:
+    if facts.expires_s is None:
+        return answer
+    passed = limit_by_expiry(answer.passed, age=answer.age, expires_s=facts.expires_s, now_s=time.time())
+    return replace(answer, passed=passed)
 
 
 class _DisconnectWatch:
