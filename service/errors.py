@@ -10,6 +10,8 @@ EdgeError
 │   ├── BadFormat
 │   ├── LatentsDenied    401  a latent was requested without the right token
 │   ├── LatentsOff       404  this edge serves no latents
+│   ├── WrongSignature   403  the URL has no signature of this edge's keys
+│   │   └── SignatureExpired
 │   ├── FieldsTooLarge   431  the header fields to forward to the origin are too many or too long
 │   ├── MalformedRequest      not valid HTTP/1.1, or not exactly one valid Host field
 │   ├── RequestTooSlow   408
@@ -143,6 +145,19 @@ class LatentsOff(RequestError):
 
     status = HTTPStatus.NOT_FOUND
     public = "This edge serves no latents, because it has no EDGE_LATENT_TOKEN."
+
+
+class WrongSignature(RequestError):
+    """The URL of the picture has no signature, or one that none of this edge's keys has made."""
+
+    status = HTTPStatus.FORBIDDEN
+    public = "The URL of the picture is not signed, or its signature is not valid."
+
+
+class SignatureExpired(WrongSignature):
+    """The signature of the URL is valid, but its time is over."""
+
+    public = "The signed URL of the picture has expired."
 
 
 class FieldsTooLarge(RequestError):

@@ -1,4 +1,4 @@
-"""The commands of the edge and their options: serve, refine, purge and origin.
+"""The commands of the edge and their options: serve, refine, purge, sign and origin.
 
 Each command imports its code when it runs: see `service.cli`.
 """
@@ -85,6 +85,29 @@ def purge(
 
     order = purge_order.Order(image_id=image_id, tag=tag, everything=everything, soft=soft)
     typer.echo(purge_order.purge(order, edge=edge, token=token))
+
+
+def sign(
+    image_id: Annotated[str, typer.Argument(metavar="ID", help="The image id.", show_default=False)],
+    *,
+    res: Annotated[str, typer.Option("--res", metavar="RES", help="The argument res; left out by default.")] = "",
+    fmt: Annotated[str, typer.Option("--fmt", metavar="FMT", help="The argument fmt; left out by default.")] = "",
+    expires_in_s: Annotated[
+        int, typer.Option("--expires-in", metavar="S", min=0, help="Seconds until the URL expires; 0 for never.")
+    ] = 0,
+    edge: Annotated[str, typer.Option("--edge", metavar="URL", help="The URL to put in front of the path.")] = "",
+    key: Annotated[
+        str, typer.Option("--key", envvar="EDGE_KEY", help="The edge's EDGE_KEY; the first of several signs.")
+    ] = "",
+    salt: Annotated[str, typer.Option("--salt", envvar="EDGE_SALT", help="The edge's EDGE_SALT.")] = "",
+) -> None:
+    """Print the signed URL of a picture, for edges that demand signatures (EDGE_KEY)."""
+    from service.commands import signed_url
+
+    order = signed_url.SignOrder(
+        image_id=image_id, res=res, fmt=fmt, expires_in_s=expires_in_s, edge=edge, key=key, salt=salt
+    )
+    typer.echo(signed_url.sign(order))
 
 
 def origin(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from typing import Any
 
 from service.errors import DamagedRecord
 from service.records.framing import NO_FLAGS, Framing
@@ -80,7 +81,7 @@ def _passed(body: bytes, lengths: tuple[int, ...]) -> PassedOn:
         raise DamagedRecord("the field lengths in a negative cache entry are invalid")
     if not body.isascii():
         raise DamagedRecord("a text field of a negative cache entry is not ASCII")
-    text, said = body.decode("ascii"), {}
+    text, said = body.decode("ascii"), dict[str, Any]()
     for name, length in zip(PASSED_ON, lengths, strict=True):
         said[name], text = text[:length], text[length:]
     return PassedOn(**said)

@@ -8,8 +8,9 @@ Kind is the kind of the payload; width and height are in cells of its grid. The 
 digest of the key in its frame. It is still read, so that an upgrade does not empty the cache, but every record is
 written as version 6.
 
-Each length has a cap, which is checked before the length is used. A record is always written as a whole: changing one
-field in place would leave a wrong checksum, and after an eviction it would create a fragment of a record.
+If the flag HAS_OTHERS is set, the length and the text of the other fields that are passed on (see pass_on.py) precede
+the bitstream. Each length has a cap, which is checked before the length is used. A record is always written as a whole:
+changing one field in place would leave a wrong checksum, and after an eviction it would create a fragment of a record.
 """
 
 from __future__ import annotations
@@ -25,12 +26,14 @@ from operator import gt
 from models.config import GRID
 from service.errors import DamagedRecord
 from service.records.field_reader import FieldReader
-from service.records.framing import Framing, newer
+from service.records.framing import NO_FLAGS, Framing, newer
 from service.rules.cache_tags import TAGS_CAP, tags_fit
+from service.rules.pass_on import Lines, can_be_kept, pack_lines, unpack_lines
 from service.rules.response_fields import NOTHING, PASSED_ON, PassedOn
 
 VERSION = 6
-FRAMING = Framing(b"LEr", version=VERSION, previous_seals_magic=True)
+HAS_OTHERS = 0x0001
+FRAMING = Framing(b"LEr", version=VERSION, previous_seals_magic=True, known_flags=HAS_OTHERS)
 LATENT = 0
 PAYLOAD = struct.Struct(">BHH")
 """The kind of the payload, and its width and height in cells."""
@@ -43,6 +46,7 @@ SQUARE_LATENT = (LATENT, GRID, GRID)
 FIXED = struct.Struct(">qQIII16sIII4sBHQHB7HH")
 
 TAG = struct.Struct(">B")
+OTHERS = struct.Struct(">H")
 
 # Caps on the texts in a record (assumed): larger than what origins usually send. A header with the longest texts still
 # takes less than 64 KiB.
@@ -154,7 +158,8 @@ def fits(text: str, cap_bytes: int) -> bool:
 
 def all_fit(passed: PassedOn) -> bool:
     """Return whether a record has room for all fields of `passed`."""
-    return all(fits(getattr(passed, name), cap_bytes) for name, cap_bytes in PASSED_ON_CAPS_BYTES.items())
+    caps_bytes = PASSED_ON_CAPS_BYTES.items()
+    return can_be_kept(passed.others) and all(fits(getattr(passed, name), cap) for name, cap in caps_bytes)
 
 
 def pack(record: Record, key: bytes) -> bytes:
@@ -182,7 +187,9 @@ def pack(record: Record, key: bytes) -> bytes:
         len(image_id),
     )
     header = [PAYLOAD.pack(*SQUARE_LATENT), fixed, "".join(texts).encode("ascii"), *map(_pack_tag, record.tags)]
-    return FRAMING.build(b"".join([*header, image_id, record.bitstream]), key)
+    others = _pack_others(record.passed.others)
+    flags = HAS_OTHERS if others else NO_FLAGS
+    return FRAMING.build(b"".join([*header, image_id, others, record.bitstream]), key, flags=flags)
 
 
 def unpack(value: bytes, key: bytes) -> Record:
@@ -200,6 +207,7 @@ def unpack(value: bytes, key: bytes) -> Record:
     if not tags_fit(tags):  # a record that was read must be valid for `pack`, which writes it again with new dates
         raise DamagedRecord("the record has an invalid tag")
     image_id = reader.utf8(id_bytes)
+    others = _read_others(reader) if opened.flags & HAS_OTHERS else ()
     bitstream = reader.rest()
     if not 0 < len(bitstream) <= BITSTREAM_CAP_BYTES:
         raise DamagedRecord(f"the bitstream has {len(bitstream)} bytes; 1 to {BITSTREAM_CAP_BYTES} are allowed")
@@ -222,7 +230,7 @@ def unpack(value: bytes, key: bytes) -> Record:
         generation=fields[12],
         status=fields[13],
         origin_etag=etag,
-        passed=PassedOn(**dict(zip(PASSED_ON, passed, strict=True))),
+        passed=PassedOn(**dict(zip(PASSED_ON, passed, strict=True)), others=others),
         tags=tags,
         image_id=image_id,
     )
@@ -246,6 +254,19 @@ def _pack_tag(tag: str) -> bytes:
 def _read_tag(reader: FieldReader) -> str:
     (name_bytes,) = TAG.unpack(reader.take(TAG.size))
     return reader.ascii(name_bytes)
+
+
+def _pack_others(others: Lines) -> bytes:
+    packed = pack_lines(others)
+    return OTHERS.pack(len(packed)) + packed if packed else b""
+
+
+def _read_others(reader: FieldReader) -> Lines:
+    (others_bytes,) = reader.unpack(OTHERS)
+    try:
+        return unpack_lines(reader.take(others_bytes))
+    except ValueError as error:
+        raise DamagedRecord(f"the record is damaged: {error}") from error
 
 
 def _assert_caps(record: Record) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from service.records.record import ETAG_CAP_BYTES, Record, fits
 from service.rules.freshness import Storage, born_ms
+from service.rules.pass_on import update
 from service.rules.response_fields import PASSED_ON, ResponseFields
 
 
@@ -25,7 +26,7 @@ def merge(known: Record, fields: ResponseFields) -> ResponseFields:
 def merge_fields(known: ResponseFields, fields: ResponseFields) -> ResponseFields:
     """Return the fields of a response in memory, updated by the fields of a 304 (RFC 9111 3.2)."""
     said = {name: new for name in PASSED_ON if (new := getattr(fields.passed, name))}
-    passed = replace(known.passed, **said)
+    passed = replace(known.passed, **said, others=update(known.passed.others, fields.passed.others))
     etag, tags = fields.etag or known.etag, fields.tags or known.tags
     return replace(fields, status=known.status, passed=passed, etag=etag, tags=tags)
 

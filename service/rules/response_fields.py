@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from http import HTTPStatus
 
 from service.rules.error_fields import NO_ERROR_FIELDS, ErrorFields
+from service.rules.pass_on import Lines
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,11 +19,13 @@ class PassedOn:
     date: str = ""
     last_modified: str = ""
     vary: str = ""
+    others: Lines = ()
+    """The fields that EDGE_PASS_ON names; only a picture has them, not an error."""
 
 
 NOTHING = PassedOn()
-PASSED_ON = tuple(field.name for field in fields(PassedOn))
-"""The names of the fields in PassedOn, in the order in which a record stores their values."""
+PASSED_ON = tuple(field.name for field in fields(PassedOn) if field.name != "others")
+"""The names of the fields in PassedOn that every record has, in the order in which it stores their values."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

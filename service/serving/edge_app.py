@@ -52,6 +52,7 @@ from service.render.image_file import ImageLimits
 from service.render.picture_codec import PictureCodec
 from service.rules.cdn_loop import node_name
 from service.rules.freshness import FreshnessRules
+from service.rules.url_signature import read_url_keys
 from service.serving.drain import DRAIN, Drain
 from service.serving.frozen_start import frozen_start
 from service.serving.http_server import CLIENT_COUNTS
@@ -71,6 +72,7 @@ from service.upstream.source_reader import SourceReader
 from service.upstream.upstream import Upstream
 from service.web.access_log import AccessLog
 from service.web.admin_routes import AdminServices
+from service.web.own_fields import own_fields
 from service.web.pictures import Pictures
 from service.web.purge_routes import Purging
 from service.web.questions import LATENTS, Questions
@@ -145,6 +147,7 @@ async def _start_services(
         settings.origin,
         limits=_fetch_limits(settings, timeout_s=settings.origin_timeout_s),
         observer=telemetry.origin,
+        pass_on=settings.pass_on,
         now=clock.now,
     )
     closing.push_async_callback(origin.close)
@@ -225,11 +228,12 @@ async def _start_services(
 
     log = AccessLog(settings.access_log, file=STDOUT, observer=telemetry)
     closing.callback(log.close)
+    url_keys = read_url_keys(settings.key.get_secret_value(), settings.salt.get_secret_value())
     questions = Questions(
-        node_name(host=gethostname(), parent=settings.parent), settings.forward, settings.latent_token
+        node_name(host=gethostname(), parent=settings.parent), settings.forward, settings.latent_token, url_keys
     )
     return Services(
-        pictures=Pictures(cache, telemetry, questions, log),
+        pictures=Pictures(cache, telemetry, questions, log=log, own=own_fields(settings)),
         admin=AdminServices(
             census=Census(store, telemetry),
             purging=Purging(
@@ -270,6 +274,7 @@ def _parent(
         limits=_fetch_limits(settings, timeout_s=settings.parent_timeout_s),
         observer=telemetry.parent,
         token=settings.parent_token.get_secret_value(),
+        pass_on=settings.pass_on,
         now=clock.now,
     )
     closing.push_async_callback(client.close)

@@ -9,16 +9,20 @@ from pydantic import SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service.errors import SettingsError
+from service.rules.url_signature import read_hex_list
 from service.settings.cache_settings import CacheSettings
 from service.settings.codec_settings import CodecSettings
 from service.settings.fetch_settings import FetchSettings
+from service.settings.response_settings import ResponseSettings
 from service.settings.server_settings import ServerSettings
 from service.settings.serving_settings import ServingSettings
 
 PREFIX = "EDGE_"
 
 
-class Settings(ServingSettings, FetchSettings, CacheSettings, CodecSettings, ServerSettings, BaseSettings):
+class Settings(
+    ServingSettings, ResponseSettings, FetchSettings, CacheSettings, CodecSettings, ServerSettings, BaseSettings
+):
     """The settings of one edge, read from environment variables with the prefix EDGE_.
 
     pydantic puts the fields of the last base first.
@@ -36,6 +40,13 @@ class Settings(ServingSettings, FetchSettings, CacheSettings, CodecSettings, Ser
     def _has_a_token_for_its_parent(self) -> Self:
         if self.parent and not self.parent_token.get_secret_value():
             raise ValueError("EDGE_PARENT needs EDGE_PARENT_TOKEN, which is the EDGE_LATENT_TOKEN of the parent")
+        return self
+
+    @model_validator(mode="after")
+    def _has_a_salt_for_each_key(self) -> Self:
+        keys, salts = self.key.get_secret_value(), self.salt.get_secret_value()
+        if len(read_hex_list(keys)) != len(read_hex_list(salts)):
+            raise ValueError("EDGE_KEY and EDGE_SALT must hold the same number of values")
         return self
 
     def environment(self) -> dict[str, str]:

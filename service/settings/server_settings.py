@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel
 
 from service.settings.addresses import read_origin, read_parent, read_store
-from service.settings.setting_field import NO_TOKEN, Token, setting
+from service.settings.setting_field import NO_TOKEN, HexKeys, Token, setting
 
 
 class ServerSettings(BaseModel):
@@ -55,6 +55,15 @@ class ServerSettings(BaseModel):
     )
     admin_token: Token = setting(
         NO_TOKEN, "text", "Token that clients must send as `Authorization: Bearer` to purge. Empty: purging is off."
+    )
+    key: HexKeys = setting(
+        NO_TOKEN,
+        "hex",
+        "Key with which the URLs of pictures are signed, in hexadecimal digits. Several keys, separated by commas, are "
+        "all accepted, for rotation. Requests for pictures without a valid signature get 403. Empty: no signatures.",
+    )
+    salt: HexKeys = setting(
+        NO_TOKEN, "hex", "Salt of each EDGE_KEY, in hexadecimal digits, in the same order. Required with EDGE_KEY."
     )
     store_timeout_s: float = setting(1.0, "s", "Timeout of a command to the Redis or Valkey server.", gt=0, le=60)
     store_retry_s: float = setting(

@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, SecretStr
 
+from service.rules.url_signature import read_hex_list
+
 
 def setting(default: Any, unit: str, sentence: str, **bounds: Any) -> Any:  # noqa: ANN401  (Field's own types)
     """Return the field of one setting. `sentence` is its help, `bounds` are those of pydantic's Field."""
@@ -19,6 +21,13 @@ def _token(secret: SecretStr) -> SecretStr:
     return secret
 
 
+def _hex_list(secret: SecretStr) -> SecretStr:
+    read_hex_list(secret.get_secret_value())
+    return secret
+
+
 Token = Annotated[SecretStr, AfterValidator(_token)]
 """A secret token. Logs and statistics never contain it."""
+HexKeys = Annotated[SecretStr, AfterValidator(_hex_list)]
+"""Secret keys as hexadecimal digits, separated by commas."""
 NO_TOKEN = SecretStr("")

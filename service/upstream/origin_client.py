@@ -26,6 +26,7 @@ from service.rules.error_fields import ErrorFields
 from service.rules.freshness import read_age
 from service.rules.negotiation import LATENT_MEDIA_TYPE
 from service.rules.origin_refused import OriginRefused
+from service.rules.pass_on import USUAL, PassOn
 from service.rules.redirects import tag_for_target, tag_of_target
 from service.rules.response_fields import PassedOn, ResponseFields
 from service.rules.vary import NO_FIELDS, Fields
@@ -140,12 +141,17 @@ class OriginClient:
         limits: Limits,
         observer: Observer,
         token: str = "",
+        pass_on: PassOn = USUAL,
         now: Callable[[], float] = time.time,
     ) -> None:
-        """Create a client. `token` is sent with each request as a bearer token (RFC 6750 2.1), if it is not empty."""
+        """Create a client. `token` is sent with each request as a bearer token (RFC 6750 2.1), if it is not empty.
+
+        `pass_on` names the fields of a picture's response that clients get besides those for caching.
+        """
         self._base_url = base_url.rstrip("/")
         self._limits = limits
         self._observer = observer
+        self._pass_on = pass_on
         self._now = now
         self._slots = FetchSlots(
             SlotLimits(slots=limits.slots, slow=limits.slow, queued=limits.queued, wait_s=limits.timeout_s)
@@ -235,10 +241,15 @@ class OriginClient:
                     continue
                 fields = replace(fields, redirects=tuple(redirects))
                 if conditions and response.status_code == HTTPStatus.NOT_MODIFIED:
-                    return Fetched(None, fields, latent_facts=response.headers.get(FACTS, ""))
+                    return Fetched(
+                        None, self._with_others(fields, response), latent_facts=response.headers.get(FACTS, "")
+                    )
                 self._judge(response, fields)
-                return await self._read_file(response, fields, turn)
+                return await self._read_file(response, self._with_others(fields, response), turn)
         raise OriginBroken(f"the origin redirects more than {REDIRECTS} times")
+
+    def _with_others(self, fields: ResponseFields, response: httpx.Response) -> ResponseFields:
+        return replace(fields, passed=replace(fields.passed, others=self._pass_on.select(response.headers.raw)))
 
     def _judge(self, response: httpx.Response, fields: ResponseFields) -> None:
         status = response.status_code

@@ -8,19 +8,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
+from dataclasses import replace
 from types import TracebackType
 
 from starlette.types import Receive, Scope, Send
 
+from service.cache.answer import Answer
 from service.cache.edge_cache import EdgeCache
 from service.errors import EdgeError, Leaving, SourceError
 from service.metrics.outcomes import Outcome
 from service.metrics.telemetry import Telemetry
+from service.rules.expiry import limit_by_expiry
 from service.rules.origin_refused import OriginRefused
 from service.web import responses
 from service.web.access_log import AccessLog, Exchange
 from service.web.error_log import ErrorLog
-from service.web.questions import Questions
+from service.web.own_fields import OwnFields
+from service.web.questions import LATENTS, Questions, RequestFacts
 from service.web.request_id import choose_request_id
 from service.web.responses import PictureResponse
 
@@ -34,11 +39,15 @@ Shorter requests do without, because the task takes a tenth of the time of a hit
 class Pictures:
     """The ASGI application that answers GET and HEAD below /image/ and /latent/."""
 
-    def __init__(self, cache: EdgeCache, telemetry: Telemetry, questions: Questions, log: AccessLog) -> None:
+    def __init__(
+        self, cache: EdgeCache, telemetry: Telemetry, questions: Questions, *, log: AccessLog, own: OwnFields
+    ) -> None:
+        """`own` holds the response fields that the settings add to every picture."""
         self._cache = cache
         self._telemetry = telemetry
         self._questions = questions
         self._log = log
+        self._own = own
         self._errors = ErrorLog()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -60,7 +69,7 @@ class Pictures:
     async def _respond(self, exchange: Exchange) -> PictureResponse:
         try:
             asked = self._questions.read(exchange.scope, exchange.facts)
-            answer = await self._cache.answer(asked, exchange.timings)
+            answer = _limit_by_expiry(await self._cache.answer(asked, exchange.timings), exchange.facts)
         except EdgeError as error:
             self._errors.report(error, exchange.request_id)
             return self._respond_with_error(exchange, error)
@@ -71,7 +80,9 @@ class Pictures:
         self._count(exchange, answer.outcome, sent_bytes=len(answer.body or b""))
         if answer.forwarded is not None:
             self._telemetry.count_forward(answer.forwarded, answer.detail)
-        response = responses.picture(answer, exchange.timings, negotiated=exchange.facts.negotiated)
+        response = responses.picture(
+            answer, exchange.timings, negotiated=exchange.facts.negotiated, own=self._own_of(exchange)
+        )
         return responses.add_request_id(response, exchange.request_id)
 
     def _respond_with_error(self, exchange: Exchange, error: EdgeError) -> PictureResponse:
@@ -81,14 +92,26 @@ class Pictures:
             self._telemetry.count_forward(error.forwarded, None)
         head = exchange.scope["method"] == "HEAD"
         return responses.add_request_id(
-            responses.problem(error, negotiated=exchange.facts.negotiated, head=head), exchange.request_id
+            responses.problem(error, negotiated=exchange.facts.negotiated, head=head, own=self._own_of(exchange)),
+            exchange.request_id,
         )
+
+    def _own_of(self, exchange: Exchange) -> OwnFields:
+        # A child edge stores what its parent sends, and has settings of its own.
+        return () if exchange.scope["path"].startswith(LATENTS) else self._own
 
     def _count(self, exchange: Exchange, outcome: Outcome, *, sent_bytes: int) -> None:
         exchange.outcome = outcome
         self._telemetry.count_request(
             res=exchange.facts.res, outcome=outcome, seconds=exchange.seconds, sent_bytes=sent_bytes
         )
+
+
+def _limit_by_expiry(answer: Answer, facts: RequestFacts) -> Answer:
+    if facts.expires_s is None:
+        return answer
+    passed = limit_by_expiry(answer.passed, age=answer.age, expires_s=facts.expires_s, now_s=time.time())
+    return replace(answer, passed=passed)
 
 
 class _DisconnectWatch:

@@ -1,9 +1,11 @@
-"""Parse a request below /image/ or /latent/ into the `Asked` that the cache answers. No I/O."""
+"""Parse a request below /image/ or /latent/ into the `Asked` that the cache answers. No I/O but the clock."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from urllib.parse import parse_qsl
 
 from pydantic import SecretStr
 from starlette.types import Scope
@@ -17,12 +19,14 @@ from service.rules.cdn_loop import add_node
 from service.rules.conditional import Conditions
 from service.rules.forwarding import Forward
 from service.rules.negotiation import LATENT_MEDIA_TYPE, Wanted, check_image_id, negotiate, read_query
+from service.rules.url_signature import ARGUMENTS, SIGNATURE, UrlKey, check_signature
 from service.upstream.source import Terms
 
 PICTURES = "/image/"
 LATENTS = "/latent/"
 LATENT_RES = "latent"
 _UNKNOWN_RES = "none"
+_SIGNED = ARGUMENTS | {SIGNATURE}
 _FIELDS = (b"accept", b"if-none-match", b"if-modified-since", b"cdn-loop")
 
 
@@ -34,6 +38,8 @@ class RequestFacts:
     """The name of the rendition, for the metrics."""
     negotiated: bool = True
     """Whether the media type depends on the Accept field, so that the response's Vary must name Accept."""
+    expires_s: int | None = None
+    """When the signed URL expires, in seconds since 1970; None if it never does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +52,9 @@ class Questions:
     """The request fields that are forwarded to the origin."""
     latent_token: SecretStr
     """The bearer token that a child edge must send to get latents. If it is empty, no latents are served."""
+    url_keys: tuple[UrlKey, ...] = ()
+    """The keys of signed URLs. Without any, no picture needs a signature."""
+    now: Callable[[], float] = time.time
 
     def read(self, scope: Scope, facts: RequestFacts) -> Asked:
         """Return the parsed request, and set `facts`. Raises a RequestError if the request is invalid."""
@@ -55,6 +64,7 @@ class Questions:
             self._check_child(scope["headers"])
             wanted = _latent(scope["path"].removeprefix(LATENTS))
         else:
+            self._check_signature(scope, facts)
             wanted = _picture(scope, accept or "", facts)
         return Asked(
             wanted=wanted,
@@ -65,6 +75,14 @@ class Questions:
                 fields=self.forward.select(scope["headers"]),
             ),
         )
+
+    def _check_signature(self, scope: Scope, facts: RequestFacts) -> None:
+        """Raise WrongSignature or SignatureExpired if URLs must be signed, and this one is not."""
+        if not self.url_keys:
+            return
+        query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+        given = [argument for argument in query if argument[0] in _SIGNED]
+        facts.expires_s = check_signature(self.url_keys, scope["path"], given, now_s=self.now())
 
     def _check_child(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
         token = self.latent_token.get_secret_value()

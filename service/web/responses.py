@@ -19,6 +19,7 @@ from service.rules.cache_tags import write_tags
 from service.rules.http_date import http_date
 from service.rules.origin_refused import OriginRefused
 from service.rules.response_fields import PassedOn
+from service.web.own_fields import OwnFields
 from service.web.request_id import FIELD as REQUEST_ID
 
 NAME = "latentedge"
@@ -45,12 +46,13 @@ def add_request_id(response: PictureResponse, request_id: str) -> PictureRespons
     return PictureResponse(response.status, headers, response.body)
 
 
-def picture(answer: Answer, timings: Timings, *, negotiated: bool) -> PictureResponse:
+def picture(answer: Answer, timings: Timings, *, negotiated: bool, own: OwnFields = ()) -> PictureResponse:
     """Return the response for an answer of the cache: 200, 304, or another 2xx status that the origin sent.
 
-    `negotiated` says whether the media type depends on the request's Accept field.
+    `negotiated` says whether the media type depends on the request's Accept field. `own` replaces fields of the origin.
     """
-    headers = [*_write_passed(answer.passed, negotiated=negotiated), (b"cache-status", _cache_status(answer).encode())]
+    passed = _write_passed(answer.passed, negotiated=negotiated, own=own)
+    headers = [*passed, (b"cache-status", _cache_status(answer).encode())]
     if answer.entity_tag:
         headers.append((b"etag", answer.entity_tag.encode("latin-1", "replace")))
     if answer.latent_facts:
@@ -72,9 +74,10 @@ def picture(answer: Answer, timings: Timings, *, negotiated: bool) -> PictureRes
     return PictureResponse(answer.status, headers, answer.body)
 
 
-def problem(error: EdgeError, *, negotiated: bool, head: bool) -> PictureResponse:
+def problem(error: EdgeError, *, negotiated: bool, head: bool, own: OwnFields = ()) -> PictureResponse:
     """Return the problem document (RFC 9457) for an error, with the public sentence of the error as its detail."""
-    headers, body = _write_problem_fields(error, negotiated=negotiated), problem_body(error.status, error.public)
+    headers = _write_problem_fields(error, negotiated=negotiated, own=own)
+    body = problem_body(error.status, error.public)
     if error.retry_after_s is not None:
         headers.append((b"retry-after", str(error.retry_after_s).encode()))
     if error.challenge:
@@ -85,22 +88,21 @@ def problem(error: EdgeError, *, negotiated: bool, head: bool) -> PictureRespons
     return PictureResponse(error.status, headers, None if head else body)
 
 
-def _write_problem_fields(error: EdgeError, *, negotiated: bool) -> list[Header]:
+def _write_problem_fields(error: EdgeError, *, negotiated: bool, own: OwnFields) -> list[Header]:
     # RFC 9111 4.2.2: without no-store, a cache may store some error responses for a lifetime that it chooses.
     ours = PassedOn(cache_control="no-store", date=http_date(time.time()))
     if isinstance(error, OriginRefused):
         passed = replace(error.fields.passed, date=error.fields.passed.date or ours.date)
         explicit = passed.cache_control or passed.cdn_cache_control or passed.expires
-        headers = _write_passed(
-            passed if explicit else replace(passed, cache_control="no-store"), negotiated=negotiated
-        )
+        passed_on = passed if explicit else replace(passed, cache_control="no-store")
+        headers = _write_passed(passed_on, negotiated=negotiated, own=own)
         headers += [*_error_cache_status(error), *_write_last_modified(passed)]
         error_lines = error.fields.error_fields.lines.items()
         headers += [(name.encode(), value.encode("latin-1", "replace")) for name, value in error_lines]
         if error.fields.age:
             headers.append((b"age", error.fields.age.encode("latin-1", "replace")))
         return headers
-    headers = _write_passed(ours, negotiated=negotiated)
+    headers = _write_passed(ours, negotiated=negotiated, own=own)
     return [*headers, *_error_cache_status(error)]
 
 
@@ -130,14 +132,14 @@ def problem_body(status: int, detail: str) -> bytes:
     return json.dumps({"type": "about:blank", "title": title, "status": int(status), "detail": detail}).encode()
 
 
-def _write_passed(passed: PassedOn, *, negotiated: bool) -> list[Header]:
-    return [*_write_passed_lines(passed, negotiated)]
+def _write_passed(passed: PassedOn, *, negotiated: bool, own: OwnFields) -> list[Header]:
+    return [*_write_passed_lines(passed, negotiated, own)]
 
 
 # Cached, because popular pictures have the same fields each time. A record limits their lengths, so the cache is small.
 @lru_cache(maxsize=4096)
-def _write_passed_lines(passed: PassedOn, negotiated: bool) -> tuple[Header, ...]:  # noqa: FBT001  (a key of the cache)
-    """Return the origin's fields for caches downstream, unchanged, and the fields that every response has."""
+def _write_passed_lines(passed: PassedOn, negotiated: bool, own: OwnFields) -> tuple[Header, ...]:  # noqa: FBT001  (a key of the cache)
+    """Return the origin's fields that are passed on, those of this edge's settings, and those of every response."""
     fields = {
         b"cache-control": passed.cache_control,
         b"cdn-cache-control": passed.cdn_cache_control,
@@ -146,7 +148,8 @@ def _write_passed_lines(passed: PassedOn, negotiated: bool) -> tuple[Header, ...
         b"vary": _vary(passed.vary, negotiated=negotiated),
     }
     headers = [(name, value.encode("latin-1", "replace")) for name, value in fields.items() if value]
-    return (*headers, (b"x-content-type-options", b"nosniff"))
+    others = {name.encode("latin-1"): value.encode("latin-1") for name, value in passed.others} | dict(own)
+    return (*headers, *others.items(), (b"x-content-type-options", b"nosniff"))
 
 
 def _write_last_modified(passed: PassedOn) -> list[Header]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from service.rules.error_fields import ErrorFields
+from service.rules.pass_on import USUAL
 from service.rules.response_fields import PassedOn, ResponseFields
 from tests.fuzz import past_faults as past
 from tests.service.test_linear_parsers import PIECES
@@ -25,6 +26,9 @@ def as_it_comes(text: str) -> str:
     return "".join(one for one in text if one == "\t" or " " <= one <= "\xff").strip(" \t")
 
 
+OTHERS = st.lists(
+    st.tuples(st.sampled_from(["Link", "link", "X-Robots-Tag", "Set-Cookie"]), field("noindex", "*"))
+).map(lambda lines: USUAL.select([(name.encode(), value.encode("latin-1")) for name, value in lines]))
 PASSED_ON = st.builds(
     PassedOn,
     cache_control=field(*past.CACHE_CONTROL),
@@ -33,6 +37,7 @@ PASSED_ON = st.builds(
     date=field(*past.DATES),
     last_modified=field(*past.DATES),
     vary=field("", *past.VARY),
+    others=OTHERS,
 )
 ERROR_FIELDS = st.builds(
     ErrorFields,

@@ -87,7 +87,7 @@ PAYLOAD_AT = PREFIX.size + BINDING.size
     ("at", "told"),
     [
         (PAYLOAD_AT - 2, "flags 0x0100"),
-        (PAYLOAD_AT - 1, "flags 0x0001"),
+        (PAYLOAD_AT - 1, "flags 0x0002"),
         (PAYLOAD_AT, "kind 1"),
         (PAYLOAD_AT + 2, "23 by 22 cells"),
         (PAYLOAD_AT + 4, "22 by 23 cells"),
@@ -95,7 +95,7 @@ PAYLOAD_AT = PREFIX.size + BINDING.size
 )
 def test_a_flag_a_kind_or_a_shape_that_is_not_known_makes_a_record_one_of_a_newer_release(at: int, told: str) -> None:
     value = bytearray(GOLDEN)
-    value[at] ^= 1
+    value[at] ^= 2 if at == PAYLOAD_AT - 1 else 1
     with pytest.raises(RecordOfOthers, match=told) as newer:
         unpack(reframed(bytes(value), version=6), KEY)
     assert newer.value.reason is Reason.NEWER_RECORD

@@ -1,6 +1,7 @@
 """A picture behind redirects is no fresher than the redirects (RFC 9110 15.4, RFC 9111 4.2), and varies as they do."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import redis
@@ -21,7 +22,7 @@ YEAR = "max-age=31536000"
 TAGGED = {"Cache-Control": YEAR, "ETag": '"1"'}
 
 
-def said(status: int, cache_control: str = "", *, age: str = "", **passed: str) -> ResponseFields:
+def said(status: int, cache_control: str = "", *, age: str = "", **passed: Any) -> ResponseFields:  # noqa: ANN401  (any field of PassedOn)
     fields = PassedOn(cache_control=cache_control, **passed)
     return ResponseFields(asked_s=NOW_S, answered_s=NOW_S, status=status, passed=fields, age=age, etag='"1"')
 

@@ -62,6 +62,16 @@ def test_a_child_fills_from_its_parent(
     )
 
 
+def test_a_child_passes_on_the_fields_for_other_sites(
+    child: RunningEdge, edge: RunningEdge, origin: ScriptedOrigin, photo: bytes
+) -> None:
+    said = {"Cross-Origin-Resource-Policy": "cross-origin", "X-Robots-Tag": "noindex"}
+    origin.script("/cat", Reply(photo, headers={**SAID, **said}))
+    below = [child.get("/image/cat?res=medium") for _ in range(2)]
+    assert all(answer.headers.items() >= {(name.lower(), value) for name, value in said.items()} for answer in below)
+    assert record_of(child, "cat").passed == record_of(edge, "cat").passed
+
+
 def test_age_counts_from_the_origin(
     child: RunningEdge, edge: RunningEdge, origin: ScriptedOrigin, photo: bytes
 ) -> None:

@@ -1,0 +1,58 @@
+"""The command `sign`: sign the URL of a picture as an edge with EDGE_KEY and EDGE_SALT expects it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from urllib.parse import quote, urlencode
+
+from service.commands.failure import CommandFailure
+from service.errors import RequestError
+from service.rules.negotiation import Query, negotiate
+from service.rules.url_signature import EXPIRY, SIGNATURE, UrlKey, read_url_keys
+
+PICTURES = "/image/"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignOrder:
+    """The options of the command. An empty `res` or `fmt` is left out of the URL; 0 seconds is no expiry."""
+
+    image_id: str
+    res: str
+    fmt: str
+    expires_in_s: int
+    edge: str
+    key: str
+    salt: str
+
+
+def sign(order: SignOrder) -> str:
+    """Return the signed URL. Raises CommandFailure if a key, the id or an argument is not valid."""
+    arguments = _arguments(order)
+    path = PICTURES + order.image_id
+    signature = _newest_key(order).sign(path, arguments.items())
+    query = urlencode({**arguments, SIGNATURE: signature})
+    return f"{order.edge.rstrip('/')}{quote(path)}?{query}"
+
+
+def _arguments(order: SignOrder) -> dict[str, str]:
+    given = {"res": order.res, "fmt": order.fmt}
+    said = {name: value for name, value in given.items() if value}
+    try:
+        negotiate(image_id=order.image_id, query=Query(**said), accept="")
+    except RequestError as error:
+        raise CommandFailure(f"latentedge sign: {error.public}") from error
+    return said | ({EXPIRY: str(int(time.time()) + order.expires_in_s)} if order.expires_in_s else {})
+
+
+def _newest_key(order: SignOrder) -> UrlKey:
+    try:
+        keys = read_url_keys(order.key, order.salt)
+    except ValueError as error:
+        raise CommandFailure(
+            "latentedge sign: EDGE_KEY and EDGE_SALT must be hexadecimal digits, and as many salts as keys"
+        ) from error
+    if not keys:
+        raise CommandFailure("latentedge sign: set EDGE_KEY and EDGE_SALT as for the edge")
+    return keys[0]
