@@ -65,6 +65,12 @@ class DemotedCodec:
         medium = MediumCodec(load_medium(weights), device=codec.device, kernels=codec.kernels)
         return cls(codec, medium, upscaler.load(upscaler_weights))
 
+    @classmethod
+    def untrained(cls, codec: Codec, weights: Path | None = None) -> Self:
+        """Return a codec as `load` does, but with an upscaler that returns the LANCZOS picture, to train one."""
+        medium = MediumCodec(load_medium(weights), device=codec.device, kernels=codec.kernels)
+        return cls(codec, medium, upscaler.untrained(medium.stream_id))
+
     @property
     def stream_id(self) -> bytes:
         """Return the stream id of the medium latents."""

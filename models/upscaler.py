@@ -4,9 +4,9 @@
                +-- cells -- 1x1 * quality -- depthwise blocks -- 1x1 (from 0) -- shuffle(2 cell_px) -+
 
 A cell is a block of `cell_px` x `cell_px` pixels, so that no layer runs at the size of the 344 picture. The decoded
-medium picture holds what the medium latent holds, because the linear path of the medium head has as many outputs as the
-latent has channels; the quality tells how coarsely it was quantised. Untrained, the network returns the LANCZOS picture.
-What it adds is not in the latent: it is what training pictures had in such places, and may be wrong.
+medium picture holds what the medium latent holds, because a cell of the latent has as many channels as its block has
+values; the quality tells how coarsely it was quantised. Untrained, the network returns the LANCZOS picture. What it
+adds is not in the latent: it is what training pictures had in such places, and may be wrong.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.checkpoint import HEAD_ID_BYTES, CheckpointError, digest, fill, read_tensors, to_stored, write_tensors
-from models.config import UpscalerConfig
+from models.config import UPSCALER, UpscalerConfig
 from models.layers import QUALITY_KNOTS, DepthwiseBlock, Pointwise, QualityTable, activate, pixel_shuffle
 
 RELEASED = Path(__file__).parent / "weights" / "upscaler.safetensors"
@@ -104,6 +104,12 @@ class TrainedUpscaler:
     notes: UpscalerNotes
     weights_id: bytes
     """The first four bytes of the SHA-256 of its weights."""
+
+
+def untrained(stream_id: bytes) -> TrainedUpscaler:
+    """Return an upscaler that returns the LANCZOS picture, for the medium autoencoder of this stream id."""
+    notes = UpscalerNotes(stream_id.hex(), trained="not trained: the LANCZOS picture")
+    return TrainedUpscaler(Upscaler(UPSCALER).eval(), notes, weights_id=bytes(HEAD_ID_BYTES))
 
 
 def save(path: Path, network: Upscaler, notes: UpscalerNotes) -> None:
