@@ -58,8 +58,8 @@ class UpscalerTask:
     def loss(self, generator: torch.Generator | None, *, phase: Phase) -> Tensor:
         """Return the distortion of a random batch: squared error, in the decay mixed with SSIMULACRA2.
 
-        It is divided by the squared error of LANCZOS, so that a soft picture counts as much as a sharp one, as in a mean
-        of PSNRs.
+        It is divided by the squared error of LANCZOS, so that a soft picture counts as much as a sharp one, as in a
+        mean of PSNRs.
         """
         batch = self._pairs.batch(self._options.recipe, phase, generator)
         by_lanczos = distortion(lanczos_double(batch.medium, self.network.taps), batch.truth, perceptual=0)
