@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
+from typing import Literal
 
 from models.config import HIGH_PX, MEDIUM_PX, QUALITIES
 
@@ -123,6 +124,17 @@ def stream_id_of(blob: bytes) -> bytes:
     return blob[3:7]
 
 
+def kind_of(blob: bytes) -> Literal["high", "medium"]:
+    """Return which autoencoder wrote the bitstream, from its flags; its other fields and its words are not checked.
+
+    Raises `TruncatedBitstream` or `ForeignBitstream` where the bytes do not begin as a bitstream of this version, or
+    have flags that this reader does not know.
+    """
+    _check_start(blob)
+    _check_flags(blob[8])
+    return "medium" if blob[8] & FLAG_MEDIUM else "high"
+
+
 def parse(blob: bytes) -> Bitstream:
     """Read and check every field of a bitstream, without decoding its words. Raises a `BitstreamError`."""
     _check_start(blob)
@@ -145,11 +157,15 @@ def _check_start(blob: bytes) -> None:
         raise ForeignBitstream(f"the bitstream has version {blob[2]}, this reader knows version {VERSION} only")
 
 
+def _check_flags(flags: int) -> None:
+    if flags & ~FLAG_MEDIUM:
+        raise ForeignBitstream(f"the flags {flags:#04x} have bits set that this reader does not know")
+
+
 def _check_fields(quality: int, flags: int, *, side_px: tuple[int, int], words: bytes) -> None:
     if quality >= QUALITIES:
         raise DamagedBitstream(f"the quality must be in 0..{QUALITIES - 1}, not {quality}")
-    if flags & ~FLAG_MEDIUM:
-        raise ForeignBitstream(f"the flags {flags:#04x} have bits set that this reader does not know")
+    _check_flags(flags)
     expected_px = MEDIUM_PX if flags & FLAG_MEDIUM else HIGH_PX
     if side_px != (expected_px, expected_px):
         raise ForeignBitstream(f"the picture is {side_px[0]}x{side_px[1]}, expected {expected_px}x{expected_px}")

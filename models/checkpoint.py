@@ -13,14 +13,14 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from pydantic import TypeAdapter
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from models.autoencoder import Networks
+from models.autoencoder import MediumAutoencoder, Networks
 from models.bitstream import STREAM_ID_BYTES
 from models.config import QUALITIES, Architecture
 from models.dct import DctSynthesis
@@ -30,13 +30,16 @@ from models.rounding import Rounding
 from models.scale_path import INTEGER_PARTS, FrozenScaleIndexes, InexactScalePathError, ScaleIndexes, ScaleWeights
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor, nn
 
-    from models.autoencoder import HighAutoencoder, LightNetworks, MediumAutoencoder
+    from models.autoencoder import HighAutoencoder, LightNetworks
 
 RELEASED = Path(__file__).parent / "weights" / "latentedge.safetensors"
-_HEAD_ID_BYTES = 4
+HEAD_ID_BYTES = 4
 _FORMAT = "latentedge-weights-4"
+_Part = TypeVar("_Part")
 
 
 class CheckpointError(Exception):
@@ -90,6 +93,16 @@ class HeadIds:
 
 
 @dataclass(frozen=True)
+class MediumPart:
+    """The medium autoencoder of a weights file, read without the file's other networks."""
+
+    autoencoding: Autoencoding
+    notes: ReleaseNotes
+    head_id: bytes
+    """The first four bytes of the SHA-256 of its head's weights."""
+
+
+@dataclass(frozen=True)
 class Checkpoint:
     """The contents of a weights file, with its networks built."""
 
@@ -109,9 +122,14 @@ def save(path: Path, networks: Networks, *, tables: tuple[Tables, Tables], notes
     """
     tensors = _freeze("high", networks.high, tables[0]) | _freeze("medium", networks.medium, tables[1])
     tensors |= {f"light.{name}": to_stored(name, tensor) for name, tensor in networks.light.state_dict().items()}
+    write_tensors(path, tensors, metadata=_metadata(networks.architecture, notes))
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor], *, metadata: dict[str, str]) -> None:
+    """Write a weights file in place of an older one, so that a reader finds the one or the other."""
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_suffix(".new")
-    save_file(tensors, fresh, metadata=_metadata(networks.architecture, notes))
+    save_file(tensors, fresh, metadata=metadata)
     fresh.chmod(0o644)  # safetensors creates the file with mode 0600, but a container may run as another user
     fresh.replace(path)
 
@@ -126,20 +144,37 @@ def _metadata(architecture: Architecture, notes: ReleaseNotes) -> dict[str, str]
 
 def load(path: Path | None = None) -> Checkpoint:
     """Read a weights file, by default the released one, and build its networks. Raises `CheckpointError`."""
-    chosen = path or RELEASED
+    return _load(path or RELEASED, _assemble, prefix="")
+
+
+def load_medium(path: Path | None = None) -> MediumPart:
+    """Read only the medium autoencoder of a weights file, by default the released one. Raises `CheckpointError`."""
+    return _load(path or RELEASED, _assemble_medium, prefix="medium.")
+
+
+def _load(path: Path, assemble: Callable[[Architecture, dict[str, Tensor], ReleaseNotes], _Part], prefix: str) -> _Part:
+    metadata, tensors = read_tensors(path, file_format=_FORMAT, prefix=prefix)
     try:
-        with safe_open(chosen, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  a safetensors file, not a dict
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"cannot read the weights in {chosen}: {error}") from error
-    if metadata.get("format") != _FORMAT:
-        raise CheckpointError(f"the format of {chosen} is {metadata.get('format')!r}, not {_FORMAT!r}")
-    try:
-        architecture = _architecture(metadata["architecture"])
-        return _assemble(architecture, tensors, _notes(metadata["notes"]))
+        return assemble(_architecture(metadata["architecture"]), tensors, _notes(metadata["notes"]))
     except (ArithmeticError, KeyError, RuntimeError, TypeError, ValueError, InexactScalePathError) as error:
-        raise CheckpointError(f"the weights in {chosen} do not fit this version's networks: {error}") from error
+        raise CheckpointError(f"the weights in {path} do not fit this version's networks: {error}") from error
+
+
+def read_tensors(path: Path, *, file_format: str, prefix: str = "") -> tuple[dict[str, str], dict[str, Tensor]]:
+    """Return the metadata of a weights file, and those of its tensors whose names begin with `prefix`.
+
+    Raises `CheckpointError` where the file cannot be read or has another format than `file_format`.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118  a safetensors file, not a dict
+            tensors = {name: file.get_tensor(name) for name in names}
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"cannot read the weights in {path}: {error}") from error
+    if metadata.get("format") != file_format:
+        raise CheckpointError(f"the format of {path} is {metadata.get('format')!r}, not {file_format!r}")
+    return metadata, tensors
 
 
 def _architecture(text: str) -> Architecture:
@@ -163,7 +198,7 @@ def _notes(text: str) -> ReleaseNotes:
 
 def _assemble(architecture: Architecture, tensors: dict[str, Tensor], notes: ReleaseNotes) -> Checkpoint:
     networks = Networks.of(architecture)
-    _fill(networks.light, tensors, "light.")
+    fill(networks.light, tensors, "light.")
     return Checkpoint(
         architecture=architecture,
         high=_autoencoding("high.", networks.high, tensors, strength=notes.rounding_strength),
@@ -174,9 +209,18 @@ def _assemble(architecture: Architecture, tensors: dict[str, Tensor], notes: Rel
     )
 
 
+def _assemble_medium(architecture: Architecture, tensors: dict[str, Tensor], notes: ReleaseNotes) -> MediumPart:
+    networks = MediumAutoencoder(architecture)
+    return MediumPart(
+        _autoencoding("medium.", networks, tensors, strength=notes.rounding_strength),
+        notes,
+        head_id=digest(tensors, ("medium.head.",), size=HEAD_ID_BYTES),
+    )
+
+
 def _head_ids(architecture: Architecture, tensors: dict[str, Tensor]) -> HeadIds:
     gpu, cpu, medium, medium_gpu = (
-        _digest(tensors, (prefix,), size=_HEAD_ID_BYTES)
+        digest(tensors, (prefix,), size=HEAD_ID_BYTES)
         for prefix in ("high.head.", "light.high.", "light.medium.", "high.medium_head.")
     )
     return HeadIds(gpu, cpu, medium, medium_gpu if architecture.medium_gpu else medium)
@@ -187,7 +231,7 @@ def _autoencoding(
 ) -> Autoencoding:
     weights = ScaleWeights(*[tensors[f"{prefix}hyperprior.indexes.{name}"].float() for name in INTEGER_PARTS])
     networks.hyperprior.indexes = FrozenScaleIndexes(weights)
-    _fill(networks, tensors, prefix)
+    fill(networks, tensors, prefix)
     lengths = [2 * support_of(index) + 2 for index in range(SCALE_COUNT)]
     rows = list(torch.split(tensors[f"{prefix}tables.symbols"], lengths))
     hyper_tables = tensors[f"{prefix}tables.hyper"].numpy()
@@ -199,7 +243,7 @@ def _autoencoding(
         networks.eval(),
         coder,
         rounding=Rounding.from_tables(rows, strength=strength),
-        stream_id=_digest(tensors, between, size=STREAM_ID_BYTES),
+        stream_id=digest(tensors, between, size=STREAM_ID_BYTES),
     )
 
 
@@ -236,7 +280,11 @@ def to_stored(name: str, tensor: Tensor) -> Tensor:
     return tensor.detach().float().contiguous() if full else tensor.detach().half().contiguous()
 
 
-def _fill(module: nn.Module, tensors: dict[str, Tensor], prefix: str) -> None:
+def fill(module: nn.Module, tensors: dict[str, Tensor], prefix: str = "") -> None:
+    """Copy the tensors whose names begin with `prefix` into `module`, in float32.
+
+    Raises `KeyError` or `RuntimeError` where names or shapes differ.
+    """
     state = {name: tensors[prefix + name].float() for name in module.state_dict()}
     module.load_state_dict(state)
     for part in module.modules():
@@ -244,7 +292,8 @@ def _fill(module: nn.Module, tensors: dict[str, Tensor], prefix: str) -> None:
             part.check()
 
 
-def _digest(tensors: dict[str, Tensor], prefixes: tuple[str, ...], *, size: int) -> bytes:
+def digest(tensors: dict[str, Tensor], prefixes: tuple[str, ...], *, size: int) -> bytes:
+    """Return the first `size` bytes of the SHA-256 over names, shapes and values of the tensors with these prefixes."""
     hashed = hashlib.sha256()
     for name in sorted(name for name in tensors if name.startswith(prefixes)):
         hashed.update(name.encode() + str(tuple(tensors[name].shape)).encode())

@@ -1,7 +1,7 @@
 """The public interface of the codec: pixels -> bitstream, bitstream -> symbols, symbols -> pictures.
 
     Codec        the high autoencoder with a head for each size: a bitstream decodes to 344x344 and to 172x172
-    MediumCodec  the medium autoencoder, a separate codec for 172x172 only (used in evaluations)
+    MediumCodec  the medium autoencoder, a separate codec for 172x172 only (for evaluations and demoted_codec.py)
 
 `read` decodes symbols exactly, on the CPU and one bitstream at a time, so that a damaged bitstream fails alone.
 `synthesize` takes a batch. The means and y_hat are computed in float32, because the 8 bits of bf16 would shift a mean
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Self
 import torch
 
 from models.bitstream import FLAG_MEDIUM
-from models.checkpoint import Checkpoint, CheckpointError, load
+from models.checkpoint import Checkpoint, CheckpointError, MediumPart, load, load_medium
 from models.config import HIGH_PX, MEDIUM_PX
 from models.cpu.decoder import FastDecoder
 from models.cpu.kernels import Kernels
@@ -56,7 +56,7 @@ class Codec(LatentCodec):
         self, checkpoint: Checkpoint, *, device: str, kernels: Kernels, head: str, encoder: str = "auto"
     ) -> None:
         """Build a codec from a checkpoint that has been read; callers use `Codec.load`."""
-        super().__init__(checkpoint, checkpoint.high, device=device, kernels=kernels)
+        super().__init__(checkpoint.notes, checkpoint.high, device=device, kernels=kernels)
         self.head = head
         light = checkpoint.light.requires_grad_(requires_grad=False).to(device)
         self._analysis = _analysis(checkpoint, encoder, device)
@@ -239,25 +239,33 @@ class MediumCodec(LatentCodec):
 
     _flags = FLAG_MEDIUM
 
-    def __init__(self, checkpoint: Checkpoint, *, device: str, kernels: Kernels) -> None:
-        """Build a codec from a checkpoint that has been read; callers use `MediumCodec.load`."""
-        super().__init__(checkpoint, checkpoint.medium, device=device, kernels=kernels)
-        self._head = checkpoint.medium.networks.head
+    def __init__(self, part: MediumPart, *, device: str, kernels: Kernels) -> None:
+        """Build a codec from the part of a weights file that has been read; callers use `MediumCodec.load`."""
+        super().__init__(part.notes, part.autoencoding, device=device, kernels=kernels)
+        self.head_id = part.head_id
+        """A 4-byte digest of the head's weights, which changes whenever the decoded pictures may change."""
+        self._head = part.autoencoding.networks.head
         set_precision(self._head, _DTYPES[kernels.heads])
 
     @classmethod
     def load(cls, path: Path | None = None, *, device: str = "cpu", kernels: str = "auto") -> Self:
-        """Read a weights file, by default the released one, and return the codec of its medium autoencoder.
+        """Read the medium autoencoder of a weights file, by default the released one, and return its codec.
 
-        `kernels` is as in `Codec.load`. Raises `CheckpointError` or `KernelsError`.
+        The other networks of the file are not read. `kernels` is as in `Codec.load`. Raises `CheckpointError` or
+        `KernelsError`.
         """
-        return cls(load(path), device=device, kernels=Kernels.choose(kernels, device=device))
+        return cls(load_medium(path), device=device, kernels=Kernels.choose(kernels, device=device))
 
     @torch.inference_mode()
+    def decode(self, symbols: Sequence[Symbols]) -> Tensor:
+        """Decode a batch of latents to x_hat (B, 3, 172, 172), about 0..1 and not rounded to 8 bits."""
+        y_hat, quality = self._latents(symbols)
+        x_hat: Tensor = self._head(y_hat, quality=quality, deviation=self._networks.hyperprior.deviation)
+        return x_hat[:, :, :MEDIUM_PX, :MEDIUM_PX]
+
     def synthesize(self, symbols: Sequence[Symbols]) -> list[Pixels]:
         """Decode a batch of latents to pictures (172, 172, 3) in sRGB."""
-        y_hat, quality = self._latents(symbols)
-        return to_pixels(self._head(y_hat, quality=quality, deviation=self._networks.hyperprior.deviation), MEDIUM_PX)
+        return to_pixels(self.decode(symbols), MEDIUM_PX)
 
 
 def _analysis(checkpoint: Checkpoint, name: str, device: str) -> Analysis:

@@ -138,6 +138,27 @@ class TranslatorConfig(_Widths):
 
 
 @dataclass(frozen=True)
+class UpscalerConfig(_Widths):
+    """Widths of the upscaler (upscaler.py), whose layers are all on one grid of cells of the medium picture."""
+
+    cell_px: int
+    """Side in pixels of the medium picture's block that is one cell of the grid."""
+    width: int
+    blocks: int
+
+    def __post_init__(self) -> None:
+        """Raise `ValueError` where a field is out of range, or a cell has no pixel."""
+        super().__post_init__()
+        if not self.cell_px:
+            raise ValueError("cell_px must be at least 1, not 0")
+
+    @property
+    def patch_values(self) -> int:
+        """Return the number of colour values in the block of pixels of one cell: 3 * cell_px^2."""
+        return 3 * self.cell_px**2
+
+
+@dataclass(frozen=True)
 class Architecture:
     """The sizes and widths of all networks of one weights file."""
 
@@ -202,6 +223,9 @@ RELEASED = Architecture(
     light_encoder=EncoderConfig(wide=160, wide_blocks=5, deep=320, deep_blocks=6),
 )
 """The architecture of the released weights."""
+
+UPSCALER = UpscalerConfig(cell_px=4, width=96, blocks=5)
+"""The architecture of the released upscaler: at most 0.5 GMAC for a 344 picture."""
 
 
 def quality_lambda(quality: float) -> float:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from models.checkpoint import Autoencoding, Checkpoint
+    from models.checkpoint import Autoencoding, ReleaseNotes
     from models.cpu.kernels import Kernels
     from models.hyperprior import Quantised
     from models.picture_array import Pixels
@@ -64,10 +64,10 @@ class LatentCodec:
 
     _flags = 0
 
-    def __init__(self, checkpoint: Checkpoint, autoencoding: Autoencoding, *, device: str, kernels: Kernels) -> None:
+    def __init__(self, notes: ReleaseNotes, autoencoding: Autoencoding, *, device: str, kernels: Kernels) -> None:
         keep_float32(device)
         self.device, self.kernels = device, kernels
-        self.default_quality = checkpoint.notes.default_quality
+        self.default_quality = notes.default_quality
         self.stream_id = autoencoding.stream_id
         self._coder = autoencoding.coder
         self._rounding = autoencoding.rounding.to(device)

@@ -29,7 +29,9 @@ def plot_training(log: Path, picture: Path) -> None:
     from matplotlib import pyplot as plt
 
     lines = lines_of(log)
-    names = sorted({name for line in lines for name in line if name.startswith(("bd_", "gap_", "loss", "fixed_loss"))})
+    names = sorted(
+        {name for line in lines for name in line if name.startswith(("bd_", "gain_", "gap_", "loss", "fixed_loss"))}
+    )
     names = [name for name in names if any(line.get(name) is not None for line in lines)]
     if not names:
         return

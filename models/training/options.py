@@ -14,7 +14,7 @@ from models.config import HIGH_PX, RELEASED, Architecture
 
 SHARES = {"medium": 0.15, "high": 0.85}
 """The stages that `--stage all` trains, in this order, with the share of the minutes that each gets (assumed)."""
-STAGES = (*SHARES, "heads", "release")
+STAGES = (*SHARES, "heads", "release", "upscaler")
 OPTIMIZERS = ("muon", "adamw")
 PACK_BYTES = 40_000_000
 """Default size limit of a pack of photographs in bytes (derived: the limit of one transfer to a rented GPU)."""

@@ -17,7 +17,8 @@ Each module imports only modules above it in the import graph: train -> stage_lo
 
 Stages: `medium` trains the medium autoencoder. `high` trains the high autoencoder together with every head and encoder
 of its latent. Both are initialised in closed form as a linear transform. `heads` trains the light heads further on
-latents of the frozen encoder. `release` makes the weights file. `all` runs every stage except `heads`.
+latents of the frozen encoder. `release` makes the weights file. `upscaler` trains the upscaler of demoted pictures for
+a finished weights file. `all` runs every stage except `heads` and `upscaler`.
 
 Each stage writes into its own folder of the run: flat and averaged weights, `state.pt` until the stage is complete,
 `log.jsonl` (losses, and rate-distortion on the validation pictures) and `curve.png`.
@@ -46,6 +47,7 @@ from models.training.release import release
 from models.training.stage_loop import Stage, run_stage
 from models.training.stopwatch import Stopwatch
 from models.training.training_log import LOG, lines_of
+from models.training.upscaler_stage import train_upscaler
 from models.training.validation import Watch
 from models.training.warm_start import warm_start
 
@@ -95,6 +97,9 @@ def train(options: TrainOptions, *, clock: Clock | None = None) -> None:
         torch.set_float32_matmul_precision("highest")
         torch.backends.cudnn.benchmark = True
     folder = options.resume or options.output
+    if options.stage == "upscaler":
+        train_upscaler(_continue_from(options, folder / "upscaler"), folder, watch)
+        return
     photographs = PhotographSet(options.data, limit=options.limit, device=options.device)
     for stage in SHARES if options.stage == "all" else (options.stage,):
         if stage != "release":

@@ -89,7 +89,7 @@ class SymbolReader:
 
         checkpoint = load(self._weights)
         kernels = Kernels.choose(self._kernels, device="cpu")
-        return LatentCodec(checkpoint, checkpoint.high, device="cpu", kernels=kernels)
+        return LatentCodec(checkpoint.notes, checkpoint.high, device="cpu", kernels=kernels)
 
     def _read(self, bitstream: bytes, submitted_s: float) -> ReadSymbols:
         from models.bitstream import BitstreamError

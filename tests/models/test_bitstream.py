@@ -86,3 +86,13 @@ def test_the_checksum_covers_each_header_field_and_the_symbols() -> None:
     ]
     checksums = {bitstream.checksum(variant, b"symbols") for variant in variants}
     assert len(checksums | {bitstream.checksum(SAMPLE, b"symbolt")}) == len(variants) + 1
+
+
+def test_the_kind_is_told_from_the_flags_alone() -> None:
+    assert bitstream.kind_of(GOLDEN) == "high"
+    assert bitstream.kind_of(GOLDEN[:8] + b"\x01" + GOLDEN[9:]) == "medium"
+    with pytest.raises(ForeignBitstream):
+        bitstream.kind_of(GOLDEN[:8] + b"\x80" + GOLDEN[9:])
+    for length in range(9):
+        with pytest.raises(BitstreamError):
+            bitstream.kind_of(GOLDEN[:length])
