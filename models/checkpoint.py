@@ -24,6 +24,7 @@ from models.autoencoder import MediumAutoencoder, Networks
 from models.bitstream import STREAM_ID_BYTES
 from models.config import QUALITIES, Architecture
 from models.dct import DctSynthesis
+from models.empty_weights import EmptyWeights
 from models.entropy_coder import EntropyCoder
 from models.entropy_model import SCALE_COUNT, support_of
 from models.rounding import Rounding
@@ -197,7 +198,8 @@ def _notes(text: str) -> ReleaseNotes:
 
 
 def _assemble(architecture: Architecture, tensors: dict[str, Tensor], notes: ReleaseNotes) -> Checkpoint:
-    networks = Networks.of(architecture)
+    with EmptyWeights():
+        networks = Networks.of(architecture)
     fill(networks.light, tensors, "light.")
     return Checkpoint(
         architecture=architecture,

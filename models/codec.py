@@ -29,7 +29,6 @@ from models.pixels import lanczos_half, to_pixels, to_tensor
 from models.rate_control import highest_quality, quality_of_score
 from models.readers import Readers
 from models.refinement import Reader, Refinement, SearchTask
-from models.scores import Ssimulacra2
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -172,6 +171,8 @@ class Codec(LatentCodec):
         The picture is decoded by the 344 head in use. If no quality reaches the score, 63 is used. Raises
         `PictureShapeError`.
         """
+        from models.scores import Ssimulacra2  # brings parts of scipy, as models.perceptual does
+
         self._check_input(pixels, 0)
         y, scorer = self._analyse(pixels), Ssimulacra2(pixels)
 
@@ -187,6 +188,8 @@ class Codec(LatentCodec):
 
         Raises a `BitstreamError`, or `ScoreError` where `pixels` is not (344, 344, 3).
         """
+        from models.scores import Ssimulacra2  # as above
+
         (decoded,) = self.synthesize([self.read(blob)], size_px=HIGH_PX)
         return Ssimulacra2(pixels).score(decoded)
 

@@ -5,7 +5,6 @@ It has an event loop and an interpreter of its own, so it answers health checks 
 
 from __future__ import annotations
 
-import gc
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,6 +19,7 @@ from service.records.generations import Generations
 from service.records.last_known import LastKnown
 from service.records.purger import Purger
 from service.records.record import generations_key
+from service.serving.frozen_start import end_start
 from service.serving.http_server import CLIENT_COUNTS
 from service.serving.readiness import ready_worker
 from service.settings.edge_settings import Settings
@@ -75,7 +75,7 @@ def create_admin_app(settings: Settings, *, workers: Path) -> FastAPI:
             leaving=lambda: False,  # a worker that shuts down removes its ready mark, which makes /readyz answer 503
             store_trouble=lambda: "" if (worker := ready_worker(workers)) is None else worker.store_trouble,
         )
-        gc.freeze()  # exempt the objects created at start-up from garbage collection, as in `frozen_start`
+        end_start()
         yield {CLIENT_COUNTS: telemetry.clients}
         await clock.close()
         await connection.close()

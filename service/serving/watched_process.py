@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import socket
 import threading
 import time
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from uvicorn import Config
 from uvicorn.supervisors.multiprocess import Process
 
 from service.serving.heartbeat import BEAT_S, Phase, Silence, starved_s
-from service.serving.http_server import HttpServer
 from service.serving.supervision import Supervision
+
+if TYPE_CHECKING:
+    from service.serving.http_server import HttpServer
 
 KILL_S = 1.0  # longest wait for a killed process (assumed): it ends at once, unless it waits for a disk
 
@@ -39,6 +43,8 @@ class WatchedProcess(Process):
     @property
     def server(self) -> HttpServer:
         """The HTTP server of this process. Only the child process may use this property."""
+        from service.serving.http_server import HttpServer  # imported only here: see `target`
+
         if self._server is None:
             self._server = HttpServer(self.config, self._limits, on_turn=lambda: self._beat(Phase.SERVING))
         assert isinstance(self._server, HttpServer), "created above"
@@ -47,6 +53,7 @@ class WatchedProcess(Process):
     def target(self, sockets: list[socket.socket] | None = None) -> None:
         """Run the server, and ignore SIGHUP, which a terminal or a log rotation sends to every process."""
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        gc.disable()  # until the application has started (`frozen_start`): nearly all imports are still to come
         server = self.server
         threading.Thread(target=self._beat_until_started, args=(server,), name="start", daemon=True).start()
         server.run(sockets)

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -58,6 +59,21 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_file_says_which_networks_it_holds(weights: Path) -> None:
     assert load(weights).architecture == TINY
+
+
+def test_reading_a_file_draws_no_initial_weights(weights: Path) -> None:
+    state = torch.get_rng_state()
+    load(weights)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_reading_a_file_leaves_no_weight_empty(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = load(weights)
+    monkeypatch.setattr("models.checkpoint.EmptyWeights", nullcontext)
+    drawn = load(weights)
+    for ours, theirs in ((read.high.networks, drawn.high.networks), (read.light, drawn.light)):
+        for name, tensor in (*ours.named_parameters(), *ours.named_buffers()):
+            assert torch.equal(tensor, dict((*theirs.named_parameters(), *theirs.named_buffers()))[name]), name
     assert load().architecture == RELEASED
 
 

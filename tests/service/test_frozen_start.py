@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from service.serving.frozen_start import frozen_start
+from service.serving.frozen_start import end_start, frozen_start
 
 
 @pytest.fixture(autouse=True)
@@ -28,3 +28,11 @@ def test_a_start_that_fails_freezes_nothing() -> None:
         raise OSError("weights")
     assert gc.isenabled()
     assert gc.get_freeze_count() == frozen
+
+
+def test_the_end_of_a_start_freezes_what_is_there_and_collects_again() -> None:
+    gc.disable()
+    made = [object()]
+    end_start()
+    assert gc.isenabled()
+    assert not any(one is made for one in gc.get_objects())
