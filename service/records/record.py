@@ -106,17 +106,21 @@ class Record:
     """The cache tags of the picture, for purging."""
     image_id: str = ""
     """The image id that was requested from the origin; empty in a record that was first written as version 4."""
-    latent_digest: bytes = field(init=False, repr=False, compare=False)
-    """The digest of the bitstream. It is computed and not stored, because a hostile parent could name any digest."""
+    _latent_digest: bytes = field(default=b"", init=False, repr=False, compare=False)
+    """Empty until `latent_digest` is read."""
 
-    def __post_init__(self) -> None:
-        # SHA-256 has instructions of its own on every recent CPU: 6 us for 10 KB, BLAKE2b takes 14 (measured).
-        object.__setattr__(self, "latent_digest", hashlib.sha256(self.bitstream).digest())
+    @property
+    def latent_digest(self) -> bytes:
+        """The digest of the bitstream. It is computed and not stored, because a hostile parent could name any digest."""
+        if not self._latent_digest:
+            # SHA-256 has instructions of its own on every recent CPU: 6 us for 10 KB, BLAKE2b takes 14 (measured).
+            object.__setattr__(self, "_latent_digest", hashlib.sha256(self.bitstream).digest())
+        return self._latent_digest
 
 
 # Keys are cached, because clients request the same pictures again and again. The cache stays small, because an image id
 # has at most 512 characters.
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def record_key(image_id: str, *, origin: str) -> bytes:
     """Return the store's key of a picture. It depends on the origin, because edges of two origins may share a store.
 

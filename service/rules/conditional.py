@@ -66,7 +66,7 @@ class Conditions:
 
 
 # Entity tags are cached, because clients request the same renditions again and again.
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=2048)
 def entity_tag(rendered: Rendered) -> str:
     """Return the entity tag of a rendition: the same on every node and after every refill.
 

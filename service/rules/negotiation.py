@@ -79,7 +79,7 @@ def negotiate(*, image_id: str, query: Query, accept: str) -> Wanted:
     return (_negotiate_short if len(accept) <= SHORT_ACCEPT else _negotiate)(image_id, query, accept)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=2048)
 def _negotiate_short(image_id: str, query: Query, accept: str) -> Wanted:
     """Negotiate a request with a short Accept field. Results are cached by all arguments; errors are not cached."""
     return _negotiate(image_id, query, accept)

@@ -136,8 +136,8 @@ def _write_passed(passed: PassedOn, *, negotiated: bool, own: OwnFields) -> list
     return [*_write_passed_lines(passed, negotiated, own)]
 
 
-# Cached, because popular pictures have the same fields each time. A record limits their lengths, so the cache is small.
-@lru_cache(maxsize=4096)
+# Cached, because popular pictures have the same fields each time: about 1 kB for each picture.
+@lru_cache(maxsize=1024)
 def _write_passed_lines(passed: PassedOn, negotiated: bool, own: OwnFields) -> tuple[Header, ...]:  # noqa: FBT001  (a key of the cache)
     """Return the origin's fields that are passed on, those of this edge's settings, and those of every response."""
     fields = {

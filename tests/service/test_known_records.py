@@ -61,3 +61,8 @@ def test_the_records_that_were_read_last_stay_within_the_limit() -> None:
         assert known.read(values[0], KEY) is first  # used again and again
     assert len(known) == 3
     assert KnownRecords(0).read(VALUE, KEY) == SAMPLE
+
+
+@pytest.mark.parametrize(("hot_mib", "records_mib"), [(64, 16), (16, 4), (2, 2), (0, 2)])
+def test_the_files_in_memory_bound_the_records_too(hot_mib: int, records_mib: int) -> None:
+    assert records_limit(hot_mib * 2**20) == records_mib * 2**20
