@@ -111,7 +111,7 @@ class Record:
 
     @property
     def latent_digest(self) -> bytes:
-        """The digest of the bitstream. It is computed and not stored, because a hostile parent could name any digest."""
+        """Digest of the bitstream. It is computed and not stored, because a hostile parent could name any digest."""
         if not self._latent_digest:
             # SHA-256 has instructions of its own on every recent CPU: 6 us for 10 KB, BLAKE2b takes 14 (measured).
             object.__setattr__(self, "_latent_digest", hashlib.sha256(self.bitstream).digest())

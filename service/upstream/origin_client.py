@@ -107,7 +107,7 @@ class _Request:
 
 
 @dataclass(frozen=True, slots=True)
-class _Turn:
+class _HeldSlot:
     slot: Slot
     deadline: asyncio.Timeout
 
@@ -210,7 +210,7 @@ class OriginClient:
             try:
                 with _translate_errors():
                     async with asyncio.timeout(self._limits.timeout_s) as deadline:
-                        fetched = await self._follow(url, request, _Turn(held, deadline))
+                        fetched = await self._follow(url, request, _HeldSlot(held, deadline))
             except (OriginError, FileTooLarge) as error:
                 self._observer.count_fetch(outcome=error.label, fetched_bytes=0)
                 raise
@@ -222,18 +222,18 @@ class OriginClient:
         """Close all connections."""
         await self._http.aclose()
 
-    async def _follow(self, url: httpx.URL, request: _Request, turn: _Turn) -> Fetched:
+    async def _follow(self, url: httpx.URL, request: _Request, held: _HeldSlot) -> Fetched:
         redirects: list[ResponseFields] = []
         for _ in range(REDIRECTS + 1):
             target = url.raw_path.decode("ascii") if redirects else ""
             conditions = request.conditions(target)
             asked_s = self._now()
             sent = self._http.build_request("GET", url, headers=[*request.lines, *conditions])
-            async with turn.slot.waiting():
+            async with held.slot.waiting():
                 response = await self._http.send(sent, stream=True)
             async with aclosing(response):
                 fields = _fields(response, asked_s=asked_s, answered_s=self._now(), target=target)
-                await turn.resume()
+                await held.resume()
                 # RFC 9110 15.4: a redirect without Location cannot be followed, so it counts as the final response.
                 if response.status_code in _REDIRECT_STATUSES and "location" in response.headers:
                     url = resolve_redirect(url, response.headers["location"])
@@ -245,7 +245,7 @@ class OriginClient:
                         None, self._with_others(fields, response), latent_facts=response.headers.get(FACTS, "")
                     )
                 self._judge(response, fields)
-                return await self._read_file(response, self._with_others(fields, response), turn)
+                return await self._read_file(response, self._with_others(fields, response), held)
         raise OriginBroken(f"the origin redirects more than {REDIRECTS} times")
 
     def _with_others(self, fields: ResponseFields, response: httpx.Response) -> ResponseFields:
@@ -261,19 +261,19 @@ class OriginClient:
         if length.isdigit() and int(length) > self._limits.source_bytes:
             raise FileTooLarge(f"the file has {length} bytes; the limit is {self._limits.source_bytes}", fields)
 
-    async def _read_file(self, response: httpx.Response, fields: ResponseFields, turn: _Turn) -> Fetched:
+    async def _read_file(self, response: httpx.Response, fields: ResponseFields, held: _HeldSlot) -> Fetched:
         layers = content_coding.gzip_layers(response.headers.get("content-encoding", ""))
-        received = await self._read_body(response, fields, turn)
+        received = await self._read_body(response, fields, held)
         body = await self._decompress(received, layers, fields) if layers else received
         facts = response.headers.get(FACTS, "")
         return Fetched(body, fields, _media_type(response), facts, received_bytes=len(received))
 
-    async def _read_body(self, response: httpx.Response, fields: ResponseFields, turn: _Turn) -> bytes:
+    async def _read_body(self, response: httpx.Response, fields: ResponseFields, held: _HeldSlot) -> bytes:
         if not _is_small(response):
             return await self._read(response, fields)
-        async with turn.slot.waiting():
+        async with held.slot.waiting():
             body = await self._read(response, fields)
-        await turn.resume()
+        await held.resume()
         return body
 
     async def _read(self, response: httpx.Response, fields: ResponseFields) -> bytes:

@@ -6,7 +6,7 @@ import pytest
 
 from service.errors import DamagedRecord
 from service.records.framing import PREFIX
-from service.records.known_records import LEAST_BYTES, OBJECTS_BYTES, KnownRecords
+from service.records.known_records import LEAST_BYTES, OBJECTS_BYTES, KnownRecords, records_limit
 from service.records.record import pack, unpack
 from tests.service.test_record import KEY, SAMPLE
 
