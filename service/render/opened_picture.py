@@ -76,6 +76,8 @@ def open_picture(blob: bytes, source_pixels: int) -> OpenedPicture:
         blob = _end_jpeg(blob, source_pixels) if lacks_end(blob) else blob
     elif blob.startswith(b"RIFF"):
         blob = drop_cut_chunks(blob)
+    elif blob.startswith(bmp_file.SIGNATURE):
+        blob = bmp_file.complete_last_row(blob)
     image = _open(blob, source_pixels)
     for name in ("xmp", "XML:com.adobe.xmp"):  # Pillow would turn a TIFF by it; the orientation of EXIF counts alone
         image.info.pop(name, None)
