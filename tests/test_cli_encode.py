@@ -83,6 +83,23 @@ def test_a_target_that_one_picture_cannot_meet_fails_only_that_picture(
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["flat.le"]
 
 
+def test_a_transparent_picture_is_laid_on_the_background(
+    latentedge: Shell, codec: Codec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On the same one as in an edge with this setting, unless the option names another."""
+    clear = tmp_path / "clear.png"
+    Image.new("RGBA", (HIGH_PX, HIGH_PX), (0, 0, 0, 0)).save(clear)
+    monkeypatch.setenv("EDGE_BACKGROUND", "1020f0")
+    for options, wanted in (((), (16, 32, 240)), (("--background", "#f02010"), (240, 32, 16))):
+        assert latentedge("encode", *options, "--output", tmp_path, clear).code == 0
+        (decoded,) = codec.synthesize([codec.read((tmp_path / "clear.le").read_bytes())], size_px=HIGH_PX)
+        found = np.median(decoded.reshape(-1, 3), 0)
+        assert np.abs(found - wanted).max() < 30, f"{found} is not {wanted}"
+    outcome = latentedge("encode", "--background", "white", "--output", tmp_path, clear)
+    assert outcome.code == 2
+    assert "--background" in outcome.err
+
+
 def test_a_search_finds_another_latent_of_the_same_quality(
     latentedge: Shell, codec: Codec, china: Path, tmp_path: Path
 ) -> None:

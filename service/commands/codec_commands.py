@@ -42,6 +42,15 @@ def encode(
         int | None,
         typer.Option("--refine-batch", metavar="N", help="Files in one search.", show_default="1, or 64 on a GPU"),
     ] = None,
+    background: Annotated[
+        str,
+        typer.Option(
+            "--background",
+            metavar="RRGGBB",
+            envvar="EDGE_BACKGROUND",
+            help="The colour behind transparent pictures, as in an edge with this setting.",
+        ),
+    ] = "ffffff",
     weights: Weights = None,
     device: Device = "cpu",
     head: Head = "auto",
@@ -57,6 +66,7 @@ def encode(
         refine=refine,
         refine_for=refine_for,
         refine_batch=refine_batch,
+        background=background,
     )
     latent_files.encode(files, output=output, options=options, codec=CodecChoice(weights, device, head))
 

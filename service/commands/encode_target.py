@@ -11,6 +11,7 @@ from models.config import QUALITIES
 from models.picture_array import Pixels
 from service.commands.failure import CommandFailure, FileFailure
 from service.records.record import REFINEMENT_CAP
+from service.settings.background import read_background
 from service.settings.quality import BEST_SCORE
 from service.settings.refine_for import AUTO, read_refine_for
 
@@ -29,6 +30,8 @@ class EncodeOptions:
     refine_for: str = AUTO
     refine_batch: int | None = None
     """The number of files in one search; None means 1 on a CPU and 64 on a GPU."""
+    background: str = "ffffff"
+    """The colour behind transparent pictures, in hexadecimal digits."""
 
     def check(self) -> None:
         """Raise CommandFailure if the options are invalid."""
@@ -41,6 +44,10 @@ class EncodeOptions:
             raise CommandFailure(f"latentedge: --target-bytes must be 1 or more, not {self.target_bytes}")
         if self.target_ssimulacra2 is not None and not 0 <= self.target_ssimulacra2 <= BEST_SCORE:
             raise CommandFailure(f"latentedge: --target-ssimulacra2 must be 0 to 100, not {self.target_ssimulacra2}")
+        try:
+            read_background(self.background)
+        except ValueError as error:
+            raise CommandFailure(f"latentedge: --background is invalid: {error}") from error
         self._check_search()
 
     def _check_search(self) -> None:

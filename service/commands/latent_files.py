@@ -3,6 +3,7 @@
 import os
 import warnings
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from service.commands.searched_files import FileAccess, encode_with_search
 from service.commands.whole_file import write_whole
 from service.errors import DamagedPicture, NotAPicture, PictureTooLarge, SourceError
 from service.rendition import RES_VALUES, find_rendition
+from service.settings.background import read_background
 from service.settings.edge_settings import Settings
 
 BYTES_PER_PX = 8
@@ -29,12 +31,13 @@ def encode(files: Sequence[Path], *, output: Path, options: EncodeOptions, codec
     options.check()
     targets = _Targets(output, suffix=".le")
     loaded = codec.load()
+    read_square = partial(_read_square, background=read_background(options.background))
     if options.refine:
-        encode_with_search(files, access=FileAccess(_read_square, targets.write), options=options, codec=loaded)
+        encode_with_search(files, access=FileAccess(read_square, targets.write), options=options, codec=loaded)
         return
 
     def encode_one(path: Path) -> None:
-        targets.write(path, encode_plain(loaded, _read_square(path), options).bitstream)
+        targets.write(path, encode_plain(loaded, read_square(path), options).bitstream)
 
     for_each_file(files, encode_one, title="encoding")
 
@@ -115,13 +118,13 @@ def _read_latent(path: Path) -> bytes:
         raise FileFailure(f"cannot read the file: {reason(error)}") from error
 
 
-def _read_square(path: Path) -> NDArray[np.uint8]:
+def _read_square(path: Path, background: tuple[int, int, int]) -> NDArray[np.uint8]:
     from service.render import image_file
 
     try:
         with warnings.catch_warnings(action="ignore"):  # Pillow's warnings: a failure is reported in a line of its own
             limits = image_file.ImageLimits(_largest_pixels())
-            squares = image_file.read_squares(_read(path), (HIGH_PX,), limits=limits)
+            squares = image_file.read_squares(_read(path), (HIGH_PX,), limits=limits, background=background)
     except SourceError as error:
         raise FileFailure(_wrong_with(error)) from error
     except MemoryError as error:

@@ -15,7 +15,7 @@ from service.render import avif_colours, bmp_file, icc_profile, jpeg_file, png_f
 from service.render.icc_profile import ColourSpace
 from service.render.jpeg_file import END, drop_damaged_segments, lacks_end
 from service.render.png_file import Box, PngColours, PngFile
-from service.render.tiff_layouts import add_layouts
+from service.render.tiff_layouts import is_mixed_up, use_libtiff, widen_palette
 from service.render.webp_frame import drop_cut_chunks, find_first_frame
 
 # The formats that browsers show and cameras write. Pillow has many more, and each decoder is an attack surface.
@@ -61,6 +61,11 @@ def raise_pillow_limit(source_pixels: int) -> None:
     Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS or 0, source_pixels)
 
 
+def load_decoders() -> None:
+    """Import Pillow's decoders. Without memory, an import fails with an error that does not say so."""
+    Image.init()
+
+
 def open_picture(blob: bytes, source_pixels: int) -> OpenedPicture:
     """Read the header of a file of at most `source_pixels`. Raises NotAPicture, PictureTooLarge or DamagedPicture."""
     png = _simplify_png(blob)
@@ -71,9 +76,12 @@ def open_picture(blob: bytes, source_pixels: int) -> OpenedPicture:
         blob = _end_jpeg(blob, source_pixels) if lacks_end(blob) else blob
     elif blob.startswith(b"RIFF"):
         blob = drop_cut_chunks(blob)
+    elif blob.startswith(bmp_file.SIGNATURE):
+        blob = bmp_file.complete_last_row(blob)
     image = _open(blob, source_pixels)
     for name in ("xmp", "XML:com.adobe.xmp"):  # Pillow would turn a TIFF by it; the orientation of EXIF counts alone
         image.info.pop(name, None)
+    widen_palette(image)
     if png is not None:
         _check_size(png.canvas_px, source_pixels)
         _scale_transparency(image, png)
@@ -97,7 +105,7 @@ def _simplify_png(blob: bytes) -> PngFile | None:
 
 
 def _open(blob: bytes, source_pixels: int) -> Image.Image:
-    add_layouts()
+    use_libtiff()
     try:
         image = Image.open(io.BytesIO(blob), formats=FORMATS)
     except UnidentifiedImageError as error:
@@ -108,7 +116,8 @@ def _open(blob: bytes, source_pixels: int) -> Image.Image:
         raise DamagedPicture(f"the header of the picture cannot be read: {type(error).__name__}: {error}") from error
     try:
         _check_size(image.size, source_pixels)
-    except PictureTooLarge:
+        _check_planes(image)
+    except (PictureTooLarge, NotAPicture):
         image.close()
         raise
     return image
@@ -121,6 +130,11 @@ def _check_size(size_px: tuple[int, int], source_pixels: int) -> None:
             f"the picture has {width_px} x {height_px} pixels; at most {source_pixels} pixels and sides of "
             f"at most {SIDE_CAP_PX} are accepted"
         )
+
+
+def _check_planes(image: Image.Image) -> None:
+    if is_mixed_up(image):
+        raise NotAPicture("the file is a TIFF with grey and alpha in planes of their own, which is not supported")
 
 
 def _end_jpeg(blob: bytes, source_pixels: int) -> bytes:

@@ -114,6 +114,21 @@ def simplify(file: bytes) -> PngFile:
     )
 
 
+def drop_checksum(file: bytes) -> bytes | None:
+    """Return a PNG without the last four bytes of its pixels, zlib's checksum (RFC 1950, 2.2).
+
+    Pillow refuses pixels with a wrong one, and browsers show them. Return None unless the checksums of all chunks are
+    right: without them, nothing says that the pixels are those that were written.
+    """
+    chunks = list(_read_chunks(file)) if file.startswith(SIGNATURE) else []
+    pixels = [chunk for chunk in chunks if chunk.kind == b"IDAT"]
+    if not pixels or not all(chunk.is_intact for chunk in pixels):
+        return None
+    data = _make(b"IDAT", b"".join(chunk.body for chunk in pixels)[:-4])
+    before, after = chunks[: chunks.index(pixels[0])], chunks[chunks.index(pixels[-1]) + 1 :]
+    return b"".join((SIGNATURE, *(chunk.raw for chunk in (*before, data, *after))))
+
+
 def _read_chunks(file: bytes) -> Iterator[_Chunk]:
     """Yield the chunks up to the end of the picture. A truncated last chunk is yielded if it holds pixels."""
     start = len(SIGNATURE)

@@ -19,7 +19,7 @@ from typing import BinaryIO
 
 from service.render.heap import give_back_freed_memory
 from service.render.image_file import ImageLimits
-from service.render.opened_picture import raise_pillow_limit
+from service.render.opened_picture import load_decoders, raise_pillow_limit
 from service.render.parent_death import die_with_parent
 from service.upstream.source import Prepared, prepare
 from service.upstream.source_messages import OUT_OF_MEMORY, QUESTION, pack_answer
@@ -34,6 +34,7 @@ def main(parent_pid: int, source_pixels: int, memory_bytes: int, cpu_s: int, *ba
         signal.signal(leave, signal.SIG_IGN)
     die_with_parent(parent_pid, signal.SIGKILL)
     os.nice(_NICENESS)
+    load_decoders()
     _limit(resource.RLIMIT_AS, memory_bytes)
     _limit(resource.RLIMIT_CORE, 0)
     try:

@@ -3,12 +3,16 @@
 import io
 import struct
 import zlib
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import numpy as np
 import pytest
+import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
+from service.errors import NotAPicture
 from service.render import image_file
 from service.render.image_file import Colour, ImageLimits
 from tests.service import made_pictures as made
@@ -98,6 +102,65 @@ def with_nan(values: NDArray[np.float64]) -> NDArray[np.float64]:
 def test_unsigned_integers_of_32_bits(*, white_is_zero: bool) -> None:
     stored = (255 - GREY if white_is_zero else GREY).astype(np.uint32) * 0x01010101
     assert farthest(shown(made.tiff(stored.astype("<u4").tobytes(), 32, white_is_zero=white_is_zero)), SHOWN_GREYS) <= 1
+
+
+def written(pixels: NDArray[Any], order: Literal["<", ">"], **options: Any) -> bytes:  # noqa: ANN401  (tifffile's options)
+    file = io.BytesIO()
+    with tifffile.TiffWriter(file, byteorder=order) as writer:
+        writer.write(pixels, metadata=None, **options)
+    return file.getvalue()
+
+
+HALF = np.where(np.arange(64) < 32, 255, 0).astype(np.uint8)[None, :, None].repeat(64, 0)
+INK = np.dstack([255 - UP, np.zeros_like(GREY)])
+PLANES: dict[str, tuple[NDArray[np.uint8], dict[str, Any], Sequence[Colour]]] = {
+    "RGB": (UP, {"photometric": "rgb"}, QUADRANTS),
+    "RGB and alpha": (
+        np.dstack([UP, HALF]),
+        {"photometric": "rgb", "extrasamples": ["unassalpha"]},
+        (RED, WHITE, BLUE, WHITE),
+    ),
+    "RGB times alpha": (
+        np.dstack([UP * (HALF > 0), HALF]),
+        {"photometric": "rgb", "extrasamples": ["assocalpha"]},
+        (RED, WHITE, BLUE, WHITE),
+    ),
+    "CMYK": (INK, {"photometric": "separated"}, QUADRANTS),
+}
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("wide", [False, True])
+@pytest.mark.parametrize("name", PLANES)
+def test_the_planes_of_a_tiff_keep_their_samples(order: Literal["<", ">"], *, wide: bool, name: str) -> None:
+    """Pillow's own reader of uncompressed files takes half of a plane of 16 bits for a plane of 8."""
+    pixels, options, wanted = PLANES[name]
+    planes = np.moveaxis(pixels.astype(np.uint16) * 257 if wide else pixels, 2, 0)
+    assert farthest(shown(written(planes, order, planarconfig="separate", **options)), wanted) <= 1
+
+
+def test_planes_of_grey_and_alpha_are_refused() -> None:
+    """Pillow would take the alpha for the grey."""
+    planes = np.moveaxis(np.dstack([GREY, HALF]), 2, 0)
+    file = written(planes, "<", planarconfig="separate", photometric="minisblack", extrasamples=["unassalpha"])
+    with pytest.raises(NotAPicture):
+        shown(file)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("form", ["f4", "f8"])
+def test_a_compressed_tiff_of_floats(order: Literal["<", ">"], form: str) -> None:
+    grey = (GREY[..., 0] / 255).astype(form)
+    file = written(grey, order, photometric="minisblack", compression="lzw", predictor=True)
+    assert farthest(shown(file), SHOWN_GREYS) <= 1
+
+
+def test_a_palette_of_8_bits_in_a_tiff() -> None:
+    """TIFF 6.0 says 16 bits. Some writers give 8, and libtiff's tools, ImageMagick and libvips take them so."""
+    palette = np.zeros((3, 256), np.uint16)
+    palette[:, :4] = np.array(QUADRANTS).T
+    for colours in (palette, palette * 257):
+        assert shown(written(INDEXES.astype(np.uint8), "<", photometric="palette", colormap=colours)) == list(QUADRANTS)
 
 
 # --- the canvas of animations ---

@@ -54,6 +54,48 @@ def test_accept(clause: str, accept: str, expected: str) -> None:
     assert wanted.media_type == f"image/{expected}", f"RFC 9110 {clause}"
 
 
+CLIENTS = {
+    "Chrome, a page": (
+        (
+            "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,image/apng,*/*;q=0.8,"
+            "application/signed-exchange;v=b3;q=0.7"
+        ),
+        "webp",
+    ),
+    "Chrome 70": ("image/webp,image/apng,image/*,*/*;q=0.8", "webp"),
+    "Firefox 92": ("image/avif,image/webp,*/*", "webp"),
+    "Firefox 65, a page": ("text/html,application/xhtml+xml,application/xml;q=0.9,image/webp,*/*;q=0.8", "webp"),
+    "Safari 17 and Apple Mail": (
+        (
+            "image/webp,image/avif,image/jxl,image/heic,image/heic-sequence,video/*;q=0.8,image/png,image/svg+xml,"
+            "image/*;q=0.8,*/*;q=0.5"
+        ),
+        "webp",
+    ),
+    "Edge 17": ("image/webp, image/png, image/svg+xml, image/jxr, image/*; q=0.8, */*; q=0.5", "webp"),
+    "Internet Explorer 11": ("image/png, image/svg+xml, image/jxr, image/*;q=0.8, */*;q=0.5", "jpeg"),
+    "Internet Explorer 6": ("image/gif, image/x-xbitmap, image/jpeg, image/pjpeg, application/msword, */*", "jpeg"),
+    "a view in an app on iOS 12": ("image/png,image/*;q=0.8,*/*;q=0.5", "jpeg"),
+    "Opera 12": (
+        (
+            "text/html, application/xml;q=0.9, application/xhtml+xml, image/png, image/webp, image/jpeg, image/gif, "
+            "image/x-xbitmap, */*;q=0.1"
+        ),
+        "jpeg",
+    ),
+    "Java": ("text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2", "jpeg"),
+    "Lynx": ("text/html, text/plain, text/sgml, text/css, application/xhtml+xml, */*;q=0.01", "jpeg"),
+    "a proxy of web mail": ("image/webp,image/*,*/*;q=0.8", "webp"),
+    "a crawler": ("image/jpeg, image/png, image/gif", "jpeg"),
+}
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_no_client_gets_a_png_that_takes_a_jpeg(client: str) -> None:
+    accept, expected = CLIENTS[client]
+    assert negotiate(image_id="a", query=Query(), accept=accept).media_type == f"image/{expected}"
+
+
 def test_fmt_beats_accept() -> None:
     assert negotiate(image_id="a", query=Query(fmt="png"), accept="image/webp").media_type == "image/png"
 

@@ -160,6 +160,52 @@ def test_a_png_with_chunks_that_do_not_count(name: str) -> None:
     assert centres(read(PNGS[name])) == list(QUADRANTS)
 
 
+def with_zlib_checksum(checksum: bytes, *, intact: bool = True) -> bytes:
+    """Return a PNG whose deflated pixels end with another checksum; `intact` says whether that of the chunk fits."""
+    data = chunk(b"IDAT", zlib.compress(made.unfiltered(UP.reshape(64, -1)))[:-4] + checksum)
+    return WHOLE[: WHOLE.index(b"IDAT") - 4] + (data if intact else broken(data)) + END
+
+
+def test_a_png_with_a_wrong_checksum_of_its_pixels_is_shown() -> None:
+    """Browsers show it. The checksum of the chunk proves that the bytes are those of the writer, which was at fault."""
+    assert centres(read(with_zlib_checksum(bytes(4)))) == list(QUADRANTS)
+    assert centres(read(with_zlib_checksum(b""))) == list(QUADRANTS)
+
+
+def test_a_png_with_two_wrong_checksums_is_damaged() -> None:
+    """Nothing says that the pixels are those of the writer."""
+    with pytest.raises(DamagedPicture):
+        read(with_zlib_checksum(bytes(4), intact=False))
+
+
+@pytest.mark.parametrize("missing_bytes", [1, 2, 3])
+def test_a_bmp_without_its_last_bytes_is_shown(missing_bytes: int) -> None:
+    """They pad the last row, or are one pixel. Some writers leave them out; browsers show the picture."""
+    for width in (64, 62):
+        whole = saved(Image.fromarray(UP[:, :width]), "BMP")
+        assert centres(read(whole[:-missing_bytes])) == list(QUADRANTS)
+
+
+def test_a_bmp_without_more_is_damaged() -> None:
+    with pytest.raises(DamagedPicture):
+        read(saved(Image.fromarray(UP), "BMP")[:-4])
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP"])
+@pytest.mark.parametrize("behind", ["long", "hostile"])
+def test_the_orientation_of_exif_of_any_length(kind: str, behind: str) -> None:
+    """EXIF holds thumbnails and notes of the camera. One with as many entries as possible is read in linear time."""
+    entries = 65_535 if behind == "hostile" else 1
+    exif = b"II*\0" + struct.pack("<IH", 8, entries) + struct.pack("<HHII", ORIENTATION, 3, 1, 3)
+    exif += struct.pack("<HHII", 0x927C, 7, 900_000, 8) * (entries - 1) + bytes(900_000)
+    upside_down = np.ascontiguousarray(UP[::-1, ::-1])
+    if kind == "PNG":
+        file = png(upside_down, chunk(b"eXIf", exif))
+    else:
+        file = saved(Image.fromarray(upside_down), kind, lossless=True, exif=exif)
+    assert centres(read(file)) == list(QUADRANTS)
+
+
 @pytest.mark.parametrize(
     "file",
     [
