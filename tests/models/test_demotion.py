@@ -84,7 +84,7 @@ def test_without_its_weights_the_perceptual_distance_says_so(monkeypatch: pytest
 
 def test_the_perceptual_distance_reads_weights_of_its_layers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     # Random weights in the wheel's layout: equal pictures are at distance 0, and a coarser picture is further away.
-    tensors = {}
+    tensors: dict[str, torch.Tensor] = {}
     places = {0: 1, 5: 2, 9: 3, 11: 4, 13: 5}
     for place, module in enumerate(features_of_alexnet()):
         if place in places:
