@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from rich.progress import track
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from models.config import HIGH_PX, MEDIUM_PX
 from models.pixels import to_pixels
+from models.training.dataset import PhotographSet
 from models.training.options import batch_of
 
 if TYPE_CHECKING:
@@ -27,8 +27,7 @@ if TYPE_CHECKING:
     from models.codec import Codec
     from models.demoted_codec import DemotedCodec
     from models.picture_array import Pixels
-    from models.training.dataset import PhotographSet
-    from models.training.options import Recipe
+    from models.training.options import Recipe, TrainOptions
     from models.training.schedule import Phase
 
 VERSIONS = 3
@@ -57,20 +56,21 @@ class DemotedPairs:
     qualities: Tensor
 
     @classmethod
-    def of(
-        cls, path: Path, photographs: PhotographSet, codecs: tuple[Codec, DemotedCodec], *, seed: int
-    ) -> DemotedPairs:
-        """Read the pairs in the file `path`, or make one pair of each photograph and write them there."""
+    def of(cls, path: Path, options: TrainOptions, codecs: tuple[Codec, DemotedCodec]) -> DemotedPairs:
+        """Read the pairs in the file `path`, or make one pair of each photograph and write them there.
+
+        Raises `ReferencePictureError` where there are no photographs.
+        """
         if path.exists():
-            try:
-                return cls(**load_file(path))
-            except (OSError, SafetensorError, TypeError):
-                path.unlink()  # a file that was not written to its end is made again
-        draw = torch.Generator().manual_seed(seed)
+            return cls(**load_file(path))
+        photographs = PhotographSet(options.data, limit=options.limit)
+        draw = torch.Generator().manual_seed(options.seed)
         made = [_pair(photographs, codecs, draw) for _ in track(range(photographs.files), description="demoting")]
         truths, mediums, qualities = (torch.stack(parts) for parts in zip(*made, strict=True))
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file({"truths": truths, "mediums": mediums, "qualities": qualities}, path)
+        fresh = path.with_suffix(".new")
+        save_file({"truths": truths, "mediums": mediums, "qualities": qualities}, fresh)
+        fresh.replace(path)
         return cls(truths, mediums, qualities)
 
     def batch(self, recipe: Recipe, phase: Phase, generator: torch.Generator | None) -> Batch:

@@ -14,7 +14,8 @@ from models.config import HIGH_PX, RELEASED, Architecture
 
 SHARES = {"medium": 0.15, "high": 0.85}
 """The stages that `--stage all` trains, in this order, with the share of the minutes that each gets (assumed)."""
-STAGES = (*SHARES, "heads", "release", "upscaler")
+UPSCALER_STAGES = ("upscaler", "adversarial")
+STAGES = (*SHARES, "heads", "release", *UPSCALER_STAGES)
 OPTIMIZERS = ("muon", "adamw")
 PACK_BYTES = 40_000_000
 """Default size limit of a pack of photographs in bytes (derived: the limit of one transfer to a rented GPU)."""
@@ -86,6 +87,10 @@ class Recipe:
     light_encoder_share: float = 0.1
     """Weight of the loss by which the light encoder learns the wide encoder's latent (measured: 0.5 dominates the
     gradient)."""
+    adversarial: float = 0.02
+    """Weight of the discriminator's verdict beside a distortion of about 0.6, in the stage `adversarial` (assumed)."""
+    discriminator_rate: float = 4e-4
+    """Learning rate of the discriminator's AdamW (assumed)."""
     wanted_qualities: tuple[int, int] = (10, 54)
     """First and last of the qualities at which most pictures train: the ones that BD-rate covers (measured)."""
     wanted_share: float = 0.8

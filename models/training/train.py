@@ -17,8 +17,8 @@ Each module imports only modules above it in the import graph: train -> stage_lo
 
 Stages: `medium` trains the medium autoencoder. `high` trains the high autoencoder together with every head and encoder
 of its latent. Both are initialised in closed form as a linear transform. `heads` trains the light heads further on
-latents of the frozen encoder. `release` makes the weights file. `upscaler` trains the upscaler of demoted pictures for
-a finished weights file. `all` runs every stage except `heads` and `upscaler`.
+latents of the frozen encoder. `release` makes the weights file. `upscaler` and then `adversarial` train the
+upscaler of demoted pictures for a finished weights file. `all` runs the stages `medium`, `high` and `release`.
 
 Each stage writes into its own folder of the run: flat and averaged weights, `state.pt` until the stage is complete,
 `log.jsonl` (losses, and rate-distortion on the validation pictures) and `curve.png`.
@@ -42,7 +42,7 @@ from models.training.joint import JointTask
 from models.training.kept import FLAT
 from models.training.linear_start import start_linear
 from models.training.losses import codec_loss
-from models.training.options import SHARES, STAGES, TrainOptions
+from models.training.options import SHARES, STAGES, UPSCALER_STAGES, TrainOptions
 from models.training.release import release
 from models.training.stage_loop import Stage, run_stage
 from models.training.stopwatch import Stopwatch
@@ -97,8 +97,8 @@ def train(options: TrainOptions, *, clock: Clock | None = None) -> None:
         torch.set_float32_matmul_precision("highest")
         torch.backends.cudnn.benchmark = True
     folder = options.resume or options.output
-    if options.stage == "upscaler":
-        train_upscaler(_continue_from(options, folder / "upscaler"), folder, watch)
+    if options.stage in UPSCALER_STAGES:
+        train_upscaler(_continue_from(options, folder / options.stage), folder, watch)
         return
     photographs = PhotographSet(options.data, limit=options.limit, device=options.device)
     for stage in SHARES if options.stage == "all" else (options.stage,):

@@ -1,12 +1,13 @@
-"""Stage `upscaler`: train the upscaler on the medium pictures of demoted photographs, with all other networks frozen.
+"""Stages `upscaler` and `adversarial`: train the upscaler on the medium pictures of demoted photographs.
 
-Its flat part trains on squared error alone, its decay with a share of SSIMULACRA2. The stage ends with the file
-upscaler.safetensors, which `DemotedCodec` loads.
+All other networks are frozen. The flat part of `upscaler` trains on squared error alone, its decay with a share of
+SSIMULACRA2. `adversarial` goes on from there, with the same errors and against a discriminator (discriminator.py). Each
+ends with a file of its name, such as upscaler.safetensors, which `DemotedCodec` loads.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,8 +22,8 @@ from models.evaluation.references import pictures_in, reference
 from models.perceptual import distortion
 from models.pixels import to_pixels, to_tensor
 from models.scores import Ssimulacra2, psnr_db
-from models.training.dataset import PhotographSet
 from models.training.demoted_pairs import DemotedPairs, demoted_mediums
+from models.training.discriminator import Adversary
 from models.training.kept import AVERAGED, load_kept
 from models.training.stage_loop import run_stage
 from models.upscaler import Upscaler, UpscalerNotes, lanczos_double
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from models.training.stopwatch import Stopwatch
 
 PAIRS = "pairs.safetensors"
-FILE = "upscaler.safetensors"
 _LEAST_ERROR = 4.0
 """Squared error, in squared 8-bit levels, that is added to that of LANCZOS before dividing by it (assumed)."""
 _PICTURES = 8
@@ -62,16 +62,44 @@ class UpscalerTask:
         mean of PSNRs.
         """
         batch = self._pairs.batch(self._options.recipe, phase, generator)
-        by_lanczos = distortion(lanczos_double(batch.medium, self.network.taps), batch.truth, perceptual=0)
+        lanczos = lanczos_double(batch.medium, self.network.taps)
         with torch.autocast(self._options.device, dtype=torch.bfloat16, enabled=self._options.half_precision):
             x_hat = self.network(batch.medium, quality=batch.quality)
         found = distortion(x_hat, batch.truth, perceptual=phase.perceptual)
-        return (found / (by_lanczos + _LEAST_ERROR)).mean()
+        by_lanczos = distortion(lanczos, batch.truth, perceptual=0)
+        return (found / (by_lanczos + _LEAST_ERROR)).mean() + self._judge(x_hat, batch.truth, lanczos)
+
+    def _judge(self, x_hat: Tensor, _truth: Tensor, _lanczos: Tensor) -> Tensor:
+        """Return what is added to the distortion: nothing."""
+        return x_hat.new_zeros(())
 
     def score(self, averaged: nn.Module) -> dict[str, float]:
         """Return the figures of `UpscalerValidation` for the averaged weights, or {} without validation pictures."""
         assert isinstance(averaged, Upscaler)
         return self._validation.score(averaged) if self._validation else {}
+
+
+class AdversarialTask(UpscalerTask):
+    """Stage `adversarial` for the training loop: the trained upscaler, whose pictures a discriminator judges too."""
+
+    def __init__(
+        self, pairs: DemotedPairs, options: TrainOptions, validation: UpscalerValidation | None, folder: Path
+    ) -> None:
+        """Fill the upscaler from the stage `upscaler` in `folder`, and build an untrained discriminator."""
+        super().__init__(pairs, options, validation)
+        load_kept(folder / "upscaler", AVERAGED).fill(self.network)
+        recipe = options.recipe
+        self._weight = recipe.adversarial
+        self._adversary = Adversary(rate=recipe.discriminator_rate, betas=recipe.betas, device=options.device)
+
+    def loss(self, generator: torch.Generator | None, *, phase: Phase) -> Tensor:
+        """Return the distortion, always with SSIMULACRA2's share, and how much the pictures look made."""
+        return super().loss(generator, phase=replace(phase, perceptual=self._options.recipe.perceptual))
+
+    def _judge(self, x_hat: Tensor, truth: Tensor, lanczos: Tensor) -> Tensor:
+        if torch.is_grad_enabled():  # Gradients are off in `Run.fixed_loss`, which must not train.
+            self._adversary.learn(x_hat, truth, lanczos)
+        return self._weight * self._adversary.error(x_hat, lanczos)
 
 
 @dataclass(frozen=True)
@@ -113,22 +141,26 @@ def _scores(network: Upscaler, one: _Demoted) -> tuple[float, float]:
 
 
 def train_upscaler(options: TrainOptions, folder: Path, watch: Stopwatch) -> None:
-    """Train stage `upscaler` in `folder`, and write the upscaler's file there.
+    """Train stage `upscaler` or `adversarial` in `folder`, and write the upscaler's file there.
 
     The codec is that of `options.start`, by default the released one. The time to make the pairs does not count.
     """
     codec = Codec.load(options.start, device=options.device)
     codecs = codec, DemotedCodec.untrained(codec, options.start)
-    photographs = PhotographSet(options.data, limit=options.limit)
     with watch.pause():
-        pairs = DemotedPairs.of(folder / PAIRS, photographs, codecs, seed=options.seed)
+        pairs = DemotedPairs.of(folder / PAIRS, options, codecs)
         validation = UpscalerValidation(options.valid, codecs) if options.valid else None
-    task = UpscalerTask(pairs, options, validation)
-    run_stage(task, folder / "upscaler", budget_s=60 * options.minutes, options=options, watch=watch)
-    kept = load_kept(folder / "upscaler", AVERAGED)
+    stage = options.stage
+    task = (
+        UpscalerTask(pairs, options, validation)
+        if stage == "upscaler"
+        else AdversarialTask(pairs, options, validation, folder)
+    )
+    run_stage(task, folder / stage, budget_s=60 * options.minutes, options=options, watch=watch)
+    kept = load_kept(folder / stage, AVERAGED)
     kept.fill(task.network)
     progress = kept.progress
-    trained = f"{progress.minutes:.0f} min, {progress.step} steps on {options.device}, {photographs.files} photographs"
-    notes = UpscalerNotes(codecs[1].stream_id.hex(), trained)
-    upscaler.save(folder / FILE, task.network, notes)
+    trained = f"{progress.minutes:.0f} min, {progress.step} steps on {options.device}, {len(pairs.truths)} photographs"
+    notes = UpscalerNotes(codecs[1].stream_id.hex(), f"stage {stage}: {trained}")
+    upscaler.save(folder / f"{stage}.safetensors", task.network, notes)
     Console().print(notes)

@@ -110,6 +110,13 @@ def evaluate(
         int,
         typer.Option("--refine-pictures", metavar="N", min=1, help="Number of pictures for the search of --refine."),
     ] = 12,
+    demotion: Annotated[
+        bool, typer.Option("--demotion", help="Compare demoted pictures instead: upscaler, LANCZOS, fewer bytes.")
+    ] = False,
+    upscaler: Annotated[
+        Path | None,
+        typer.Option("--upscaler", metavar="FILE", help="The upscaler of --demotion.", show_default="the released one"),
+    ] = None,
     weights: Weights = None,
     device: Device = "cpu",
 ) -> None:
@@ -117,6 +124,9 @@ def evaluate(
     with require_extra("demo"):
         from service.commands import model_work
 
+    if demotion:
+        model_work.compare_demotion(model_work.DemotionOptions(folder, output, weights=weights, upscaler=upscaler))
+        return
     model_work.evaluate(
         model_work.EvaluateOptions(
             folder,

@@ -3,6 +3,8 @@
 from pathlib import Path
 
 from models.checkpoint import CheckpointError, load
+from models.evaluation.demotion import DemotionOptions
+from models.evaluation.demotion import compare_demotion as run_demotion
 from models.evaluation.evaluate import EvaluateOptions
 from models.evaluation.evaluate import evaluate as run_evaluation
 from models.evaluation.references import ReferencePictureError
@@ -16,10 +18,12 @@ from service.commands.failure import CommandFailure, reason
 from service.commands.output_folder import prepare_folder
 
 __all__ = [
+    "DemotionOptions",
     "EvaluateOptions",
     "PackOptions",
     "Recipe",
     "TrainOptions",
+    "compare_demotion",
     "evaluate",
     "pack",
     "train",
@@ -35,6 +39,17 @@ def evaluate(options: EvaluateOptions) -> None:
         raise CommandFailure(f"latentedge: the evaluation cannot run: {error}") from error
     except OSError as error:
         raise CommandFailure(f"latentedge: the evaluation has stopped: {error}") from error
+
+
+def compare_demotion(options: DemotionOptions) -> None:
+    _must_be_folder(options.folder)
+    prepare_folder(options.output)
+    try:
+        run_demotion(options)
+    except (CheckpointError, ReferencePictureError) as error:
+        raise CommandFailure(f"latentedge: the comparison cannot run: {error}") from error
+    except OSError as error:
+        raise CommandFailure(f"latentedge: the comparison has stopped: {error}") from error
 
 
 def train(options: TrainOptions) -> None:

@@ -5,7 +5,9 @@ import pytest
 
 from models.codec import Codec
 from models.config import HIGH_PX, MEDIUM_PX, QUALITIES
+from models.demoted_codec import DemotedCodec
 from models.scores import psnr_db
+from tests.models import golden_demoted
 from tests.models.golden_streams import GoldenStream, read_all, score, soft_photograph
 
 
@@ -60,3 +62,11 @@ def test_an_encoder_in_another_process_or_precision_writes_the_same_symbols_or_n
     for one in golden[::9]:
         again = codec.read(codec.encode(soft_photograph(HIGH_PX), quality=one.quality))
         assert float(np.mean(again.q != codec.read(one.blob).q)) < most
+
+
+def test_a_demoted_one_shows_the_pictures_it_showed_where_it_was_made(codec: Codec) -> None:
+    demoted = DemotedCodec.load(codec)
+    for one in golden_demoted.read_all():
+        assert demoted.read(one.blob).quality == one.quality
+        for size_px in (HIGH_PX, MEDIUM_PX):
+            assert abs(golden_demoted.score(demoted, one.blob, size_px) - one.of(size_px)) < 0.05

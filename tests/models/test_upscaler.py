@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from models import upscaler
-from models.checkpoint import CheckpointError
+from models.checkpoint import RELEASED, CheckpointError
 from models.config import HIGH_PX, MEDIUM_PX, UPSCALER
 from models.evaluation.cost import flop_counter
 from models.pixels import to_pixels, to_tensor
@@ -69,11 +69,7 @@ def test_the_weights_id_changes_with_the_weights(tmp_path: Path) -> None:
 
 def test_a_file_that_is_none_is_refused(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("no weights")
-    for path in (
-        tmp_path / "text",
-        tmp_path / "missing",
-        Path(upscaler.__file__).parent / "weights/latentedge.safetensors",
-    ):
+    for path in (tmp_path / "text", tmp_path / "missing", RELEASED):
         with pytest.raises(CheckpointError):
             upscaler.load(path)
 
