@@ -22,6 +22,8 @@ class Reason(Enum):
     """The store has the record, but it is older than a purge of its tag or of all pictures."""
     DAMAGED_RECORD = "uri-miss", "damaged-record"
     FOREIGN_RECORD = "uri-miss", "foreign-record"
+    DEMOTED = "uri-miss", "demoted"
+    """The store has only a medium latent of the picture, and the request needs the high one."""
     NEWER_RECORD = "bypass", "newer-record"
     OTHER_WEIGHTS = "bypass", "other-weights"
     STORE_UNAVAILABLE = "bypass", "store-unavailable"
@@ -46,6 +48,7 @@ class Reason(Enum):
     # These reasons tell how the response was made, if it was not decoded from a fresh latent for this request.
     MEMORY = "", "memory"
     UNCONFIRMED = "", "unconfirmed"
+    GENERATED = "", "generated"
     SOURCE = "", "source"
     STALE_WHILE_REVALIDATE = "", "stale-while-revalidate"
     STALE_IF_ERROR = "", "stale-if-error"

@@ -10,7 +10,7 @@ from models import bitstream
 from models.bitstream import parse
 from service import errors
 from service.errors import EdgeError
-from service.metrics.outcomes import Outcome, ReencodeOutcome, RefinementOutcome
+from service.metrics.outcomes import DemotionOutcome, Outcome, ReencodeOutcome, RefinementOutcome
 from service.reason import NOT_ENCODED, Reason
 from service.records import negative_entry, record, vary_rule
 from service.settings.edge_settings import table
@@ -54,9 +54,10 @@ def test_every_outcome_is_told_beside_its_metric(operations: Page) -> None:
         ("edge_cache_requests_total{res,status}", Outcome),
         ("edge_refinements_total{outcome}", RefinementOutcome),
         ("edge_reencodes_total{outcome}", ReencodeOutcome),
+        ("edge_demotions_total{outcome}", DemotionOutcome),
     ):
         (sentence,) = rows[name]
-        assert set(re.findall(r"[a-z]+", sentence.partition(" is ")[2])) - {"or"} == {one.value for one in outcomes}
+        assert set(re.findall(r"[a-z_]+", sentence.partition(" is ")[2])) - {"or"} == {one.value for one in outcomes}
 
 
 def test_every_reason_of_cache_status_is_told(http: Page) -> None:

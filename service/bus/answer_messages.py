@@ -85,7 +85,7 @@ class _NamesBody(BaseModel):
     kernels: str
     stream_id: str
     default_quality: int
-    head_ids: dict[int, str]
+    readable: dict[str, dict[int, str]]
 
 
 def build_answer(number: int, answer: Answer) -> list[Buffer]:
@@ -120,15 +120,21 @@ def parse_answer(header: Header, frames: list[Buffer]) -> Answer:
 
 
 def _names_frame(names: CodecNames) -> bytes:
-    ids = {size_px: head_id.hex() for size_px, head_id in names.head_ids.items()}
-    body = _NamesBody(**asdict(names) | {"stream_id": names.stream_id.hex(), "head_ids": ids})
+    readable = {
+        stream_id.hex(): {size_px: head_id.hex() for size_px, head_id in head_ids.items()}
+        for stream_id, head_ids in names.readable.items()
+    }
+    body = _NamesBody(**asdict(names) | {"stream_id": names.stream_id.hex(), "readable": readable})
     return body.model_dump_json().encode()
 
 
 def _read(body: bytes) -> CodecNames:
     try:
         read = _NamesBody.model_validate_json(body)
-        head_ids = {size_px: bytes.fromhex(head_id) for size_px, head_id in read.head_ids.items()}
-        return CodecNames(**read.model_dump() | {"stream_id": bytes.fromhex(read.stream_id), "head_ids": head_ids})
+        readable = {
+            bytes.fromhex(stream_id): {size_px: bytes.fromhex(head_id) for size_px, head_id in head_ids.items()}
+            for stream_id, head_ids in read.readable.items()
+        }
+        return CodecNames(**read.model_dump() | {"stream_id": bytes.fromhex(read.stream_id), "readable": readable})
     except (ValidationError, ValueError) as error:
         raise DamagedMessage(f"the JSON with the names of the codec is invalid: {error}") from error

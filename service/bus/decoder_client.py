@@ -22,7 +22,7 @@ from service.bus.answer_messages import Answer, Encoded, Failure, Names, Picture
 from service.bus.arrays import Buffer
 from service.bus.fields import Header
 from service.bus.link import Events, Link
-from service.bus.request_messages import Cancel, Decode, Encode, Hello, Refine, Request, build_request
+from service.bus.request_messages import Cancel, Decode, Demote, Encode, Hello, Refine, Request, build_request
 from service.bus.symbol_reader import SymbolReader
 from service.errors import CodecFailed, DamagedMessage, DecoderAway, QueueFull
 from service.render.jobs import Decoded, Search, Write
@@ -98,8 +98,9 @@ class DecoderClient:
 
     @property
     def readable(self) -> Mapping[bytes, Mapping[int, bytes]]:
-        """Return, for the one stream id that the decoder reads, the id of the head for each picture size in px."""
-        return {self.names.stream_id: self.names.head_ids}
+        """Return, for each stream id that can be decoded, the id of the head for each picture size in px."""
+        ids = self._reader.stream_ids
+        return {stream_id: head_ids for stream_id, head_ids in self.names.readable.items() if stream_id in ids}
 
     @property
     def is_there(self) -> bool:
@@ -120,7 +121,7 @@ class DecoderClient:
         self._check()
         deadline_s = time.monotonic() + self._timeouts.decode_s
         read = await self._reader.read(bitstream)
-        answer = await self._answer(Decode(read.symbols, size_px, deadline_s), deadline_s)
+        answer = await self._answer(Decode(read.symbols, read.stream_id, size_px, deadline_s), deadline_s)
         if not isinstance(answer, Picture):
             raise CodecFailed(f"the decoder answered a decode with {type(answer).__name__} instead of a picture")
         return Decoded(
@@ -140,6 +141,16 @@ class DecoderClient:
         if bitstream is None:
             raise CodecFailed("the decoder answered an encode without a bitstream")
         return bitstream
+
+    async def demote(self, bitstream: bytes, *, quality: int) -> bytes:
+        """Return the medium bitstream, at `quality`, that replaces a high one. Has no timeout.
+
+        Raises QueueFull, DecoderAway, DamagedBitstream or CodecFailed.
+        """
+        medium = await self._request_bitstream(Demote(bitstream, quality), math.inf)
+        if medium is None:
+            raise CodecFailed("the decoder answered a demotion without a bitstream")
+        return medium
 
     async def refine(self, pixels: Pixels, search: Search) -> bytes | None:
         """Return a better bitstream of a picture (344, 344, 3), or None if the search finds none. Has no timeout.

@@ -15,7 +15,7 @@ from enum import IntEnum
 from service.errors import DamagedMessage
 
 MAGIC = b"LB"
-VERSION = 1
+VERSION = 2
 _PREFIX = struct.Struct("<2sBBQ")
 
 
@@ -27,6 +27,7 @@ class Kind(IntEnum):
     ENCODE = 3
     REFINE = 4
     CANCEL = 5
+    DEMOTE = 6
     NAMES = 16
     PICTURE = 17
     BITSTREAM = 18
@@ -35,9 +36,10 @@ class Kind(IntEnum):
 
 
 _LAYOUTS = {
-    Kind.DECODE: struct.Struct("<HBBd"),  # fields: size_px, quality, bytes of one symbol of q, deadline_s
+    Kind.DECODE: struct.Struct("<HBB4sd"),  # fields: size_px, quality, bytes of one symbol of q, stream id, deadline_s
     Kind.ENCODE: struct.Struct("<HHBdBd"),  # fields: height_px, width_px, quality, target, patient, deadline_s
     Kind.REFINE: struct.Struct("<HHBdI"),  # fields: height_px, width_px, quality, target, steps
+    Kind.DEMOTE: struct.Struct("<B"),  # field: quality
     Kind.PICTURE: struct.Struct("<Hdd"),  # fields: size_px, queue_s, synthesis_s
     Kind.FAILURE: struct.Struct("<B"),  # field: the error, as the number of a `Fault`
 }
@@ -51,7 +53,7 @@ class Header:
     kind: Kind
     number: int
     """The number of the request; an answer repeats the number of its request. 0 if the message belongs to none."""
-    fields: tuple[int | float, ...] = ()
+    fields: tuple[int | float | bytes, ...] = ()
 
     def build(self) -> bytes:
         """Return the header as the bytes of a frame."""

@@ -33,6 +33,8 @@ class Decode:
     """Decode symbols to a picture (size_px, size_px, 3)."""
 
     symbols: Symbols
+    stream_id: bytes
+    """The stream id of the bitstream that held the symbols."""
     size_px: int
     deadline_s: float
 
@@ -56,11 +58,19 @@ class Refine:
 
 
 @dataclass(frozen=True, slots=True)
+class Demote:
+    """Make the medium bitstream, at `quality`, that replaces a high one."""
+
+    bitstream: bytes
+    quality: int
+
+
+@dataclass(frozen=True, slots=True)
 class Cancel:
     """Cancel the request whose number is in the header of this message, because its client has disconnected."""
 
 
-Request = Hello | Decode | Encode | Refine | Cancel
+Request = Hello | Decode | Encode | Refine | Demote | Cancel
 
 
 def build_request(number: int, request: Request) -> list[Buffer]:
@@ -70,9 +80,11 @@ def build_request(number: int, request: Request) -> list[Buffer]:
             return [Header(Kind.HELLO, number).build()]
         case Cancel():
             return [Header(Kind.CANCEL, number).build()]
-        case Decode(symbols, size_px, deadline_s):
+        case Demote(bitstream, quality):
+            return [Header(Kind.DEMOTE, number, (quality,)).build(), bitstream]
+        case Decode(symbols, stream_id, size_px, deadline_s):
             symbol_bytes, frames = symbol_frames(symbols)
-            fields = (size_px, symbols.quality, symbol_bytes, deadline_s)
+            fields = (size_px, symbols.quality, symbol_bytes, stream_id, deadline_s)
             return [Header(Kind.DECODE, number, fields).build(), *frames]
         case Encode(pixels, quality, patient, deadline_s):
             fixed, target = _pack_quality(quality)
@@ -89,10 +101,13 @@ def parse_request(header: Header, frames: list[Buffer]) -> Request:
             return _check_empty(Hello(), frames)
         case Kind.CANCEL, _:
             return _check_empty(Cancel(), frames)
-        case Kind.DECODE, (int(size_px), int(quality), int(symbol_bytes), float(deadline_s)):
+        case Kind.DEMOTE, (int(quality),) if len(frames) == 1:
+            return Demote(bytes(frames[0]), _quality(quality))
+        case Kind.DECODE, (int(size_px), int(quality), int(symbol_bytes), bytes(stream_id), float(deadline_s)):
             if all(size_px != one.size_px for one in RENDITIONS):
                 raise DamagedMessage(f"a decode to {size_px} px was requested, which is not the size of a rendition")
-            return Decode(read_symbols(frames, quality=quality, symbol_bytes=symbol_bytes), size_px, deadline_s)
+            symbols = read_symbols(frames, quality=quality, symbol_bytes=symbol_bytes)
+            return Decode(symbols, stream_id, size_px, deadline_s)
         case Kind.ENCODE, (int(height_px), int(width_px), int(fixed), float(target), int(patient), float(deadline_s)):
             pixels = read_pixels(frames, height_px=height_px, width_px=width_px)
             return Encode(pixels, _target(target) or _quality(fixed), bool(patient), deadline_s)

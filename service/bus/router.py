@@ -18,12 +18,12 @@ from service.bus.arrays import Buffer
 from service.bus.end_signal import end_this_process
 from service.bus.fields import Header
 from service.bus.outbox import Outbox, Outgoing
-from service.bus.request_messages import Cancel, Decode, Encode, Hello, Refine, Request, parse_request
+from service.bus.request_messages import Cancel, Decode, Demote, Encode, Hello, Refine, Request, parse_request
 from service.bus.waiters import MessageWaiter
 from service.errors import DamagedMessage, QueueFull
 from service.render.codec_queue import AnyJob
 from service.render.codec_worker import CodecWorker
-from service.render.jobs import DecodeJob, EncodeJob, RefineJob
+from service.render.jobs import DecodeJob, DemoteJob, EncodeJob, RefineJob
 from service.render.picture_codec import CodecNames
 
 MESSAGE_BYTES = 2**20
@@ -127,15 +127,18 @@ class Router:
             case _:
                 self._worker.submit(self._job(worker, number, request))
 
-    def _job(self, worker: bytes, number: int, request: Decode | Encode | Refine) -> AnyJob:
-        deadline_s = math.inf if isinstance(request, Refine) else request.deadline_s
+    def _job(self, worker: bytes, number: int, request: Decode | Encode | Refine | Demote) -> AnyJob:
+        deadline_s = math.inf if isinstance(request, Refine | Demote) else request.deadline_s
         waiter = MessageWaiter(worker=worker, number=number, outbox=self._outbox, deadline_s=deadline_s)
         self._waiters[worker, number] = waiter
         match request:
             case Decode():
-                return DecodeJob(waiter=waiter, latent=request.symbols, size_px=request.size_px)
+                stream_id = request.stream_id
+                return DecodeJob(waiter=waiter, latent=request.symbols, stream_id=stream_id, size_px=request.size_px)
             case Encode():
                 return EncodeJob(waiter=waiter, pixels=request.pixels, quality=request.quality, patient=request.patient)
+            case Demote():
+                return DemoteJob(waiter=waiter, bitstream=request.bitstream, quality=request.quality)
             case Refine():
                 return RefineJob(waiter=waiter, pixels=request.pixels, search=request.search)
 

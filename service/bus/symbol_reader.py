@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,9 +25,10 @@ THREADS = 1
 
 @dataclass(frozen=True, slots=True)
 class ReadSymbols:
-    """The symbols of a bitstream, the wait for the thread, and the time of the entropy decoding."""
+    """The symbols of a bitstream, its stream id, the wait for the thread, and the time of the entropy decoding."""
 
     symbols: Symbols
+    stream_id: bytes
     queue_s: float
     entropy_s: float
 
@@ -43,11 +45,12 @@ class SymbolReader:
         self._kernels = kernels
         # OpenMP's limit of threads is set per thread. Without it, each small matrix product would use all cores.
         self._threads = ThreadPoolExecutor(THREADS, "entropy", initializer=_limit_threads, initargs=(threads,))
-        self._codec: LatentCodec | None = None
+        self._codecs: dict[bytes, LatentCodec] = {}
+        """The codec of each stream id; the first one is that of high latents."""
 
     async def start(self) -> None:
         """Load the weights on the reader's thread. Raises the errors of loading."""
-        self._codec = await asyncio.get_running_loop().run_in_executor(self._threads, self._load)
+        self._codecs = await asyncio.get_running_loop().run_in_executor(self._threads, self._load)
 
     def close(self) -> None:
         """Cancel the bitstreams that wait, and wait until the one in progress is decoded."""
@@ -55,9 +58,14 @@ class SymbolReader:
 
     @property
     def stream_id(self) -> bytes:
-        """Return the stream id of the loaded weights."""
-        assert self._codec is not None, "start() comes first"
-        return self._codec.stream_id
+        """Return the stream id of the high latents of the loaded weights."""
+        assert self._codecs, "start() comes first"
+        return next(iter(self._codecs))
+
+    @property
+    def stream_ids(self) -> Collection[bytes]:
+        """Return the stream ids of all bitstreams that can be read: those of high and of medium latents."""
+        return self._codecs.keys()
 
     async def read(self, bitstream: bytes) -> ReadSymbols:
         """Entropy-decode a bitstream. Raises QueueFull, DamagedBitstream or CodecFailed."""
@@ -82,27 +90,30 @@ class SymbolReader:
                 f"the expected wait for entropy decoding is {wait_s:.1f} s, above the limit of {self._limits.wait_s} s"
             )
 
-    def _load(self) -> LatentCodec:
-        from models.checkpoint import load
+    def _load(self) -> dict[bytes, LatentCodec]:
+        from models.checkpoint import load, load_medium
+        from models.codec import MediumCodec
         from models.cpu.kernels import Kernels
         from models.latent_codec import LatentCodec
 
         checkpoint = load(self._weights)
         kernels = Kernels.choose(self._kernels, device="cpu")
-        return LatentCodec(checkpoint.notes, checkpoint.high, device="cpu", kernels=kernels)
+        high = LatentCodec(checkpoint.notes, checkpoint.high, device="cpu", kernels=kernels)
+        medium = MediumCodec(load_medium(self._weights), device="cpu", kernels=kernels)
+        return {high.stream_id: high, medium.stream_id: medium}
 
     def _read(self, bitstream: bytes, submitted_s: float) -> ReadSymbols:
-        from models.bitstream import BitstreamError
+        from models.bitstream import BitstreamError, stream_id_of
 
-        assert self._codec is not None, "start() comes first"
-        started_s = time.perf_counter()
+        started_s, stream_id = time.perf_counter(), stream_id_of(bitstream)
         try:
-            symbols = self._codec.read(bitstream)
+            # The codec of high latents refuses a bitstream of any other stream.
+            symbols = self._codecs.get(stream_id, self._codecs[self.stream_id]).read(bitstream)
         except BitstreamError as error:
             raise DamagedBitstream(f"the bitstream cannot be entropy-decoded: {error}") from error
         except Exception as error:
             raise CodecFailed(f"the entropy decoder failed: {error}") from error
-        return ReadSymbols(symbols, started_s - submitted_s, time.perf_counter() - started_s)
+        return ReadSymbols(symbols, stream_id, started_s - submitted_s, time.perf_counter() - started_s)
 
 
 def _limit_threads(threads: int) -> None:

@@ -47,6 +47,8 @@ class Answer:
     ttl_s: int | None = None
     """The remaining freshness lifetime in seconds, negative if stale; None for a picture fetched for this request."""
     stored: bool = False
+    is_generated: bool = False
+    """Whether the picture was generated from the medium latent of a demoted record."""
     detail: Reason | None = None
     """A more precise reason, such as why nothing was stored: the `detail` of Cache-Status."""
     latent_facts: str = ""

@@ -1,6 +1,7 @@
 """Answer one request for a picture: look up its state in the store, then answer as that state demands.
 
-fresh         from the stored record: 304, header fields alone (HEAD), or a decoded file
+fresh         from the stored record: 304, header fields alone (HEAD), or a decoded file; a demoted record that is
+              requested often is fetched again, behind the answer
 stale         as fresh, while one fill validates the record with the origin
 missing       one fill for all waiting requests, then as fresh
 hit-for-miss  one fetch for each request, answered with the origin's picture, resized or unchanged
@@ -15,6 +16,7 @@ from __future__ import annotations
 from dataclasses import replace
 from http import HTTPStatus
 
+from service.cache.after_hit import AfterHit
 from service.cache.answer import Answer, Asked
 from service.cache.bypass import Bypass
 from service.cache.coalescing import Landed
@@ -31,7 +33,6 @@ from service.cache.fill_result import (
 from service.cache.flights import Flights
 from service.cache.picture_state import Fresh, HitForMiss, Missing, NoStore, PictureStates, Stale, Unconfirmed
 from service.cache.record_answers import RecordAnswers
-from service.cache.reencoder import Reencoder
 from service.errors import CodecFailed, DamagedBitstream, QueueFull
 from service.metrics.outcomes import Outcome
 from service.metrics.telemetry import Telemetry
@@ -53,14 +54,14 @@ class EdgeCache:
         *,
         from_record: RecordAnswers,
         bypass: Bypass,
-        reencoder: Reencoder,
+        after_hit: AfterHit,
         telemetry: Telemetry,
     ) -> None:
         self._states = states
         self._flights = flights
         self._from_record = from_record
         self._bypass = bypass
-        self._reencoder = reencoder
+        self._after_hit = after_hit
         self._telemetry = telemetry
 
     async def answer(self, asked: Asked, timings: Timings) -> Answer:
@@ -96,7 +97,7 @@ class EdgeCache:
         except DamagedBitstream as error:
             return await self._answer_instead(found, error, asked, timings)
         self._telemetry.add_avoided_bytes(found.record.source_bytes)
-        self._reencoder.offer(found, asked.terms)
+        self._after_hit.offer(found, asked, answer)
         return answer
 
     async def _answer_stale(self, found: Found, reason: Reason, asked: Asked, timings: Timings) -> Answer:

@@ -24,7 +24,7 @@ from service.cache.fill_result import (
     StoredMeanwhile,
     Unstored,
 )
-from service.cache.fill_work import Show, Work
+from service.cache.fill_work import Show, Unfit, Work
 from service.cache.new_record import is_the_same, make_record
 from service.cache.stale_wait import ShowStale, StaleRules, StaleWait
 from service.errors import (
@@ -38,6 +38,7 @@ from service.errors import (
 )
 from service.metrics.timings import Timings
 from service.reason import Reason
+from service.records.demoted import is_demoted
 from service.records.lease import Lease, Leases, Standing
 from service.records.lookup import Lookup
 from service.records.record import Record
@@ -78,28 +79,26 @@ class Filler:
         terms: Terms,
         *,
         show_stale: ShowStale,
-        instead_of: Record | None = None,
+        unfit: Unfit,
         show: Show | None = None,
     ) -> FillResult:
         """Fill one picture and return the result. Raises EdgeError with the status for the clients.
 
-        `lookup` is a lookup that found no usable record, `instead_of` a record that cannot be decoded. `show` is called
-        with the source's pixels as soon as they have been read; the encode then runs in the background. `show_stale` is
-        called with a stale record whose validation takes longer than EDGE_STALE_WAIT_S.
+        `lookup` is a lookup that found no usable record, or one that is `unfit`. `show` is called with the source's
+        pixels as soon as they have been read; the encode then runs in the background. `show_stale` is called with a
+        stale record whose validation takes longer than EDGE_STALE_WAIT_S.
         """
         with StaleWait(self._stale_rules.wait_s, show_stale, now=self._now) as wait:
-            result = await self._fill(lookup, terms, instead_of, show, wait)
+            result = await self._fill(lookup, terms, unfit, show, wait)
         if not wait.has_shown:
             return result
         return replace(result, facts=replace(result.facts, in_background=True))
 
-    async def _fill(
-        self, lookup: Lookup, terms: Terms, instead_of: Record | None, show: Show | None, wait: StaleWait
-    ) -> FillResult:
+    async def _fill(self, lookup: Lookup, terms: Terms, unfit: Unfit, show: Show | None, wait: StaleWait) -> FillResult:
         line, forwarded = self._leases.line(lookup.lease), lookup.miss
         while True:
             async with line.lease() as lease:
-                work = await self._begin(Work(lookup, terms, lease, show), instead_of)
+                work = await self._begin(Work(lookup, terms, lease, show), unfit)
                 wait.note(work)
                 if work.is_in_place:
                     if work.known is not None and self._is_usable(work.known.record, lease):
@@ -153,7 +152,7 @@ class Filler:
         # While another process validates the picture, serve the stale one if stale-while-revalidate allows it.
         return use is Use.FRESH or (use is Use.WHILE_REVALIDATING and lease.standing is Standing.ANOTHERS)
 
-    async def _begin(self, work: Work, instead_of: Record | None) -> Work:
+    async def _begin(self, work: Work, unfit: Unfit) -> Work:
         found: Found | Reason
         beside = b""
         try:
@@ -170,8 +169,8 @@ class Filler:
             found = error.reason
         if isinstance(found, Found) and found.is_own:
             beside = found.value
-        if isinstance(found, Found) and instead_of is not None and found.record.bitstream == instead_of.bitstream:
-            found = Reason.DAMAGED_RECORD
+        if isinstance(found, Found) and (why := unfit.why(found.record)) is not None:
+            work, found = replace(work, demoted=found if why is Reason.DEMOTED else None), why
         return work.begin(found, generation=purges.latest, beside=beside)
 
     async def _ask(self, work: Work) -> FillResult:
@@ -202,7 +201,7 @@ class Filler:
             facts = replace(work.facts, origin_status=HTTPStatus.NOT_MODIFIED)
             storage = self._upstream.storage(work.lookup.image_id, fields)
             return await self._renew(work, known, fields, storage, facts)
-        if is_the_same(answered, known.record):
+        if is_the_same(answered, known.record) and not is_demoted(known.record):
             return await self._renew(work, known, answered.fields, answered.storage, work.facts)
         return await self._admit(work, answered)
 
@@ -210,6 +209,10 @@ class Filler:
         try:
             return await self._ask_upstream(work)
         except (OriginRefused, SourceError) as error:
+            if work.demoted is not None:
+                if isinstance(error, SourceError) or error.is_final:  # RFC 9111 4, as for a validation
+                    await self._record_store.supersede(work.demoted, error, work.grant)
+                raise
             over = work.forwarded in {Reason.DAMAGED_RECORD, Reason.FOREIGN_RECORD}
             await self._record_store.remember(error, work.grant, over=over)
             raise
@@ -219,15 +222,15 @@ class Filler:
         assert not isinstance(delivered, Confirmed), "the request had no condition"
         if delivered.storage.obstacle is not None:
             work.lease.mark_hit_for_miss()
-            if work.known is not None:  # RFC 9111 4: the newest response replaces this record, and may not be stored
-                await self._record_store.drop(work.known)
+            if work.replaced is not None:  # RFC 9111 4: the newest response replaces it, and may not be stored
+                await self._record_store.drop(work.replaced)
             source = await self._upstream.as_source(delivered)
             return Unstored(work.facts, source, delivered.storage.obstacle)
         if isinstance(delivered, Latent):
             return await self._store(work, delivered, delivered.bitstream, work.facts)
         if work.grant is None:  # do not encode: the latent could not be stored, and resizing costs a tenth of an encode
             return Unstored(work.facts, delivered, Reason.NO_LEASE)
-        if work.known is None and not self._encoder.admits(work.lookup.key):
+        if work.replaced is None and not self._encoder.admits(work.lookup.key):
             return await self._skip(work, delivered, Reason.NOT_ADMITTED, work.facts)
         if work.show is None:
             return await self._encode(work, delivered)

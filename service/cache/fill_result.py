@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from service.errors import EdgeError, OriginBroken, SourceError, UnusableLatent
 from service.metrics.timings import Timings
 from service.reason import Reason
+from service.records.demoted import is_demoted
 from service.records.record import Record
 from service.records.record_store import Grant
 from service.rules import freshness
@@ -162,6 +163,11 @@ def may_be_shared(result: FillResult) -> bool:
             return not isinstance(error, OriginBroken | UnusableLatent)
         case _:
             return True
+
+
+def holds_demoted(result: FillResult) -> bool:
+    """Return whether the result is a demoted record, which is no answer for a child edge."""
+    return isinstance(result, WithRecord) and is_demoted(result.record)
 
 
 def answers(result: FillResult, fields: Fields) -> bool:

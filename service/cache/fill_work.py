@@ -10,13 +10,31 @@ from typing import TypeVar
 from service.cache.fill_result import FillFacts, NewRecord, Preview, Renewed
 from service.metrics.timings import Timings
 from service.reason import Reason
+from service.records.demoted import is_demoted
 from service.records.lease import Lease, Standing
 from service.records.lookup import Lookup
+from service.records.record import Record
 from service.records.record_store import Found, Grant
 from service.upstream.source import Terms
 
 Show = Callable[[Preview], None]
 Stored = TypeVar("Stored", NewRecord, Renewed)
+
+
+@dataclass(frozen=True, slots=True)
+class Unfit:
+    """Tells which records a fill must not use, although they are fresh."""
+
+    damaged: Record | None = None
+    """A record whose bitstream cannot be decoded."""
+    demoted: bool = False
+    """Whether the high latent is needed, so that no demoted record will do."""
+
+    def why(self, record: Record) -> Reason | None:
+        """Return why the fill must not use this record; None if it may."""
+        if self.damaged is not None and record.bitstream == self.damaged.bitstream:
+            return Reason.DAMAGED_RECORD
+        return Reason.DEMOTED if self.demoted and is_demoted(record) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +48,8 @@ class Work:
     """Called with a preview for the waiting requests; None if they wait for the latent."""
     known: Found | None = None
     """The stale record that the fill validates, or None."""
+    demoted: Found | None = None
+    """The demoted record that the fill replaces without validating it, because a high latent is needed; or None."""
     forwarded: Reason = Reason.URI_MISS
     """Why the request is forwarded to the origin or the parent."""
     generation: int = 0
@@ -50,6 +70,11 @@ class Work:
         The key of the lookup changes when the origin begins to send Vary, so that another lease is needed.
         """
         return self.lease.standing is Standing.UNKNOWN or self.lease.token.lease == self.lookup.lease
+
+    @property
+    def replaced(self) -> Found | None:
+        """The record that the answer of the origin replaces, or None."""
+        return self.known or self.demoted
 
     def begin(self, found: Found | Reason, *, generation: int, beside: bytes) -> Work:
         """Return the state after the lookup under the lease, with the permission to store the new record (`grant`).

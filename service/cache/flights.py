@@ -5,6 +5,7 @@ select the same variant. A request that has waited for another request's fill th
 
     an error that the other request's fields may have caused    fetch alone
     the result of a fill from before a purge                    start or join a new fill
+    a demoted record, for a child edge                          start or join a fill of the high latent
     another variant                                             start or join the fill for this variant
     a preview that was shown before this request came           reuse it like a stored response (`previews`)
     a stale picture, fetched before this request came           start or join a fill, which validates it
@@ -37,9 +38,11 @@ from service.cache.fill_result import (
     Unstored,
     WithRecord,
     answers,
+    holds_demoted,
     may_be_shared,
     variant,
 )
+from service.cache.fill_work import Unfit
 from service.cache.previews import Previews
 from service.errors import EdgeError
 from service.metrics.timings import Timings
@@ -50,6 +53,8 @@ from service.records.record_store import PurgePoint
 from service.upstream.source import Source
 
 ATTEMPTS = 3  # assumed: after three results of other requests' fills that it cannot use, a request fetches for itself
+HIGH = "high"
+"""In the key of a flight: it fetches the high latent, although a demoted record is fresh."""
 Picture = WithRecord | Preview | Reused | Unstored
 """The result of a fill without an error."""
 
@@ -95,12 +100,13 @@ class Flights:
     async def fill(self, asked: Asked, lookup: Lookup, *, instead_of: Record | None = None) -> Landed[Picture]:
         """Join or start the fill for a request, and return its result. Raises the EdgeError of a failed fill."""
         self._encoder.note(lookup.key)
+        unfit = Unfit(instead_of, demoted=asked.wanted.is_latent)
         # The key names the picture or its variant, but no size: both sizes wait for the same fill.
         key: Hashable = lookup.key
         asked_s = self._filler.now_s()
         for _ in range(ATTEMPTS):
             now = await self._filler.purge_point(lookup) if key in self._fills else PurgePoint(b"", 0)
-            landed = await self._run(key, asked, lookup, instead_of)
+            landed = await self._run(key, asked, lookup, unfit)
             result = landed.value.result
             if not landed.collapsed:
                 return _take_picture(result, collapsed=landed.collapsed)
@@ -109,13 +115,15 @@ class Flights:
                 self._fills.forget(key, only=landed)
             elif not may_be_shared(result):
                 break
+            elif asked.wanted.is_latent and holds_demoted(result):
+                key = (lookup.key, HIGH)
             elif not answers(result, asked.terms.fields):
                 key = (lookup.key, variant(result, asked.terms.fields))
             elif landed.late and isinstance(result, Preview):
                 return await self._reuse(key, landed, result, asked)
             elif not self._filler.needs_validation(result, asked_s=asked_s):
                 return _take_picture(result, collapsed=landed.collapsed)
-        landed = await self._run(object(), asked, lookup, instead_of)
+        landed = await self._run(object(), asked, lookup, unfit)
         return _take_picture(landed.value.result, collapsed=landed.collapsed)
 
     async def _reuse(self, key: Hashable, landed: Landed[_Flown], preview: Preview, asked: Asked) -> Landed[Picture]:
@@ -129,9 +137,12 @@ class Flights:
         reused = await self._previews.reuse((key, landed.flight), preview, asked, renew)
         return _take_picture(reused.value, collapsed=reused.collapsed)
 
-    def begin(self, asked: Asked, lookup: Lookup) -> None:
-        """Start the fill for a request in the background, unless it is running already."""
-        self._fills.begin(lookup.key, self._flight(asked, lookup, None))
+    def begin(self, asked: Asked, lookup: Lookup, *, demoted: bool = False) -> None:
+        """Start the fill for a request in the background, unless it is running already.
+
+        With `demoted`, it replaces a demoted record, although that is fresh.
+        """
+        self._fills.begin(lookup.key, self._flight(asked, lookup, Unfit(demoted=demoted)))
 
     async def fetch(self, asked: Asked, timings: Timings) -> Source:
         """Join or start the fetch for a request while the store does not answer. Raises the EdgeError of the fetch."""
@@ -155,8 +166,8 @@ class Flights:
         await self._fetches.close(within_s=0)
         await self._previews.close()
 
-    async def _run(self, key: Hashable, asked: Asked, lookup: Lookup, instead_of: Record | None) -> Landed[_Flown]:
-        fly = self._flight(asked, lookup, instead_of)
+    async def _run(self, key: Hashable, asked: Asked, lookup: Lookup, unfit: Unfit) -> Landed[_Flown]:
+        fly = self._flight(asked, lookup, unfit)
         landed = await self._fills.run(key, fly, to_the_end=False)
         return landed if self._takes(landed.value.result, asked) else await self._fills.run(key, fly)
 
@@ -166,7 +177,8 @@ class Flights:
             case Preview():
                 return self._takes_preview(asked)
             case StaleInstead():
-                return self._filler.may_still_be_shown(result)
+                is_fit = not (asked.wanted.is_latent and holds_demoted(result))
+                return is_fit and self._filler.may_still_be_shown(result)
             case _:
                 return True
 
@@ -174,24 +186,24 @@ class Flights:
         # A preview is made of the source's pixels. A child edge needs the latent, so it waits for the encode.
         return self._encoder.source_first and not asked.wanted.is_latent
 
-    def _flight(self, asked: Asked, lookup: Lookup, instead_of: Record | None) -> Fly[_Flown]:
+    def _flight(self, asked: Asked, lookup: Lookup, unfit: Unfit) -> Fly[_Flown]:
         async def fly(show: Show[_Flown]) -> _Flown:
             since = await self._filler.purge_point(lookup)
 
             def tell(preliminary: Preview | StaleInstead) -> None:
                 show(_Flown(preliminary, since))
 
-            return _Flown(await self._fill(asked, lookup, instead_of, tell), since)
+            return _Flown(await self._fill(asked, lookup, unfit, tell), since)
 
         return fly
 
     async def _fill(
-        self, asked: Asked, lookup: Lookup, instead_of: Record | None, tell: Callable[[Preview | StaleInstead], None]
+        self, asked: Asked, lookup: Lookup, unfit: Unfit, tell: Callable[[Preview | StaleInstead], None]
     ) -> FillResult:
         """Run the fill, and return an error as a value, because a collapsed request may have to fetch for itself."""
         show = tell if self._takes_preview(asked) else None
         try:
-            result = await self._filler.fill(lookup, asked.terms, instead_of=instead_of, show=show, show_stale=tell)
+            result = await self._filler.fill(lookup, asked.terms, unfit=unfit, show=show, show_stale=tell)
         except EdgeError as error:
             return _to_failed(asked, error)
         self._after_fill.observe(result)

@@ -10,6 +10,7 @@ from service.cache.hold_off import HoldOff
 from service.errors import RecordError, StoreUnavailable
 from service.metrics.telemetry import Telemetry
 from service.reason import Reason
+from service.records.demoted import is_demoted
 from service.records.lease import Leases
 from service.records.lookup import Lookup
 from service.records.record import Record
@@ -34,7 +35,7 @@ class Stale:
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """No record, or a stale one that must be validated before it is served."""
+    """No record, a stale one that must be validated before it is served, or for a child edge a demoted one."""
 
     lookup: Lookup
 
@@ -115,6 +116,8 @@ class PictureStates:
         return NoStore()
 
     def _judge(self, found: Found, asked: Asked, *, may_validate: bool) -> PictureState:
+        if asked.wanted.is_latent and is_demoted(found.record):
+            return Missing(found.lookup)  # a child edge would take the medium latent for the picture's high one
         held_off = not may_validate or self._hold_off.holds(asked.wanted.image_id)
         match use_of(found.record, now_s=self._now(), held_off=held_off):
             case Use.FRESH:

@@ -3,39 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from service.cache.answer import Answer, Asked
 from service.cache.picture_files import PictureFiles
 from service.metrics.outcomes import Outcome
 from service.metrics.timings import Timings
 from service.reason import Reason
+from service.records.demoted import is_generated
 from service.records.latent_facts import facts_of, write_facts
 from service.records.record import Record
 from service.rules import freshness
 from service.rules.conditional import Validators
+from service.rules.lifetime_cap import cap_lifetime
 
 
 class RecordAnswers:
     """Makes the answers of hits, and of misses whose fill has made a record."""
 
-    def __init__(self, files: PictureFiles, *, now: Callable[[], float]) -> None:
+    def __init__(self, files: PictureFiles, *, generated_ttl_s: int, now: Callable[[], float]) -> None:
+        """`generated_ttl_s` is the longest freshness lifetime of a generated picture for clients."""
         self._files = files
+        self._generated_ttl_s = generated_ttl_s
         self._now = now
 
     async def answer(self, record: Record, asked: Asked, timings: Timings, *, outcome: Outcome) -> Answer:
         """Return an answer made from this record. Raises DamagedBitstream, CodecFailed or QueueFull."""
         wanted, now_s = asked.wanted, self._now()
-        tag = self._current_tag(record, asked)
+        generated = is_generated(record, wanted.size_px)
+        tag = self._files.entity_tag(record, wanted) if generated else self._current_tag(record, asked)
         # Decided before any decode: neither a 304 nor a HEAD needs the codec.
-        not_modified = asked.conditions.is_not_modified(
-            Validators(entity_tag=tag, last_modified=record.passed.last_modified, date=record.passed.date), now_s=now_s
-        )
+        not_modified = asked.conditions.is_not_modified(_validators(tag, record, by_date=not generated), now_s=now_s)
         made = None
         if asked.head:
             made = self._files.find(record, wanted)
         elif not not_modified:
             made = await self._files.make(record, wanted, timings)
-        return Answer(
+        answer = Answer(
             outcome=outcome,
             media_type=wanted.media_type,
             body=None if made is None or asked.head else made.body,
@@ -50,6 +54,14 @@ class RecordAnswers:
             latent_facts=_latent_facts(record, outcome) if wanted.is_latent else "",
             tags=record.tags if wanted.is_latent else (),
         )
+        return self._as_generated(answer, now_s) if generated else answer
+
+    def _as_generated(self, answer: Answer, now_s: float) -> Answer:
+        """Mark an answer as generated, and let clients keep it for a short time only."""
+        assert answer.ttl_s is not None, "the picture is from a record"
+        ttl_s = min(answer.ttl_s, self._generated_ttl_s)
+        passed = cap_lifetime(answer.passed, until_s=int(answer.age) + max(0, ttl_s), now_s=now_s)
+        return replace(answer, is_generated=True, passed=passed, ttl_s=ttl_s)
 
     def _current_tag(self, record: Record, asked: Asked) -> str:
         """Return the entity tag of the record's picture, or of the preview if If-None-Match names the preview.
@@ -61,6 +73,16 @@ class RecordAnswers:
             return tag
         preview_tag = self._files.source_tag(record.source_digest, asked.wanted)
         return preview_tag if asked.conditions.names(preview_tag) else tag
+
+
+def _validators(tag: str, record: Record, *, by_date: bool) -> Validators:
+    """Return the validators of the record's picture; with `by_date` off, only its entity tag.
+
+    A generated picture has the dates of the origin's picture, but is not that picture.
+    """
+    if not by_date:
+        return Validators(entity_tag=tag)
+    return Validators(entity_tag=tag, last_modified=record.passed.last_modified, date=record.passed.date)
 
 
 def _latent_facts(record: Record, outcome: Outcome) -> str:

@@ -22,6 +22,7 @@ from service.errors import CodecFailed, OriginError, QueueFull, RecordError, Sou
 from service.metrics.outcomes import ReencodeOutcome
 from service.metrics.telemetry import Telemetry
 from service.metrics.timings import Timings
+from service.records.demoted import is_demoted
 from service.records.record import KEY_PREFIX, Record, pack, unpack
 from service.records.record_store import Found
 from service.records.renewal import Confirmed
@@ -101,7 +102,7 @@ class Reencoder:
 
     def offer(self, found: Found, terms: Terms) -> None:
         """Re-encode the record of a hit in the background, if it is of other weights and the rate limit allows it."""
-        if self._pace is None or found.record.stream_id == self._latents.stream_id:
+        if self._pace is None or found.record.stream_id == self._latents.stream_id or is_demoted(found.record):
             return
         name = found.lookup.key.decode("ascii")
         if self._hold_off.holds(name) or not self._pace.passes():

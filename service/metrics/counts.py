@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from service.metrics.outcomes import Outcome
+from service.metrics.outcomes import DemotionOutcome, Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +85,40 @@ class RenditionCounts:
         if source not in self._known:
             self._known[source] = self._family.labels(source)
         return self._known[source]
+
+
+@dataclass(frozen=True, slots=True)
+class DemotionCounts:
+    """The metrics of demoted records: demotions, the answers that were generated, and refills."""
+
+    _demotions: Counter
+    _bytes: Counter
+    _generated: Counter
+    _refills: Counter
+
+    def declare(self) -> None:
+        """Create the series of all labels with the value 0, so that Prometheus sees the first event as an increase."""
+        for outcome in DemotionOutcome:
+            self._demotions.labels(outcome.value)
+        for latent in ("high", "medium"):
+            self._bytes.labels(latent)
+
+    def count(self, outcome: DemotionOutcome) -> None:
+        """Count a record that was chosen for demotion, by its outcome."""
+        self._demotions.labels(outcome.value).inc()
+
+    def add_bytes(self, *, high_bytes: int, medium_bytes: int) -> None:
+        """Add the size of a high latent that was replaced, and the size of the medium latent in its place."""
+        self._bytes.labels("high").inc(high_bytes)
+        self._bytes.labels("medium").inc(medium_bytes)
+
+    def count_generated(self) -> None:
+        """Count an answer with a generated picture."""
+        self._generated.inc()
+
+    def count_refill(self) -> None:
+        """Count a refill of a demoted picture that was begun because the picture was requested again."""
+        self._refills.inc()
 
 
 class RequestCounts:

@@ -46,6 +46,23 @@ class ReencodeOutcome(StrEnum):
     """The origin, the codec or the store failed, or the parent sent a latent of the previous weights too."""
 
 
+class DemotionOutcome(StrEnum):
+    """The outcome for a cold record that was chosen for demotion."""
+
+    STORED = "stored"
+    """The medium latent has replaced the high one."""
+    SUPERSEDED = "superseded"
+    """A purge, a fill, a renewal or a search changed the record meanwhile, and that change was kept."""
+    NOT_SMALLER = "not_smaller"
+    """The medium latent would take as many bytes as the high one."""
+    SKIPPED = "skipped"
+    """The key holds no high latent of this edge's weights and origin, or one that was purged."""
+    REFUSED = "refused"
+    """The codec's queue for work in its idle time was full."""
+    FAILED = "failed"
+    """The codec or the store failed."""
+
+
 class SweepOutcome(StrEnum):
     """The outcome for one key of a sweep, the search for better latents over a whole store (`latentedge refine`)."""
 
@@ -75,6 +92,8 @@ class SweepOutcome(StrEnum):
     """The record is of an earlier version and does not hold the image id, so the file cannot be fetched."""
     OTHER_ORIGIN = "other_origin"
     """The record belongs to another origin that shares the store."""
+    DEMOTED = "demoted"
+    """The record is demoted: a better high latent would take the memory that the demotion has freed."""
     FOREIGN = "foreign"
     """The record was made with other weights, or its format has another version."""
     DAMAGED = "damaged"

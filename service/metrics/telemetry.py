@@ -21,7 +21,14 @@ from prometheus_client import (
 )
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
-from service.metrics.counts import ClientCounts, RenditionCounts, RequestCounts, StageCounts, UpstreamCounts
+from service.metrics.counts import (
+    ClientCounts,
+    DemotionCounts,
+    RenditionCounts,
+    RequestCounts,
+    StageCounts,
+    UpstreamCounts,
+)
 from service.metrics.figure_files import share_figures
 from service.metrics.outcomes import Outcome, ReencodeOutcome, RefinementOutcome
 from service.metrics.timings import Timings
@@ -250,6 +257,30 @@ class Telemetry:
             ["latent"],
             registry=registry,
         )
+        self.demotions = DemotionCounts(
+            Counter(
+                "edge_demotions_total",
+                "Cold records that were chosen for demotion to a medium latent, by outcome.",
+                ["outcome"],
+                registry=registry,
+            ),
+            Counter(
+                "edge_demoted_bytes_total",
+                "Bytes of latents that a demotion replaced (high), and of their replacements (medium).",
+                ["latent"],
+                registry=registry,
+            ),
+            Counter(
+                "edge_generated_total",
+                "Answers with a 344 picture that was generated from a medium latent.",
+                registry=registry,
+            ),
+            Counter(
+                "edge_demoted_refills_total",
+                "Refills of demoted pictures that were begun because the pictures were requested again.",
+                registry=registry,
+            ),
+        )
         self._log_lines_dropped = Counter(
             "edge_access_log_dropped_total",
             "Lines of the access log that were dropped, because the reader of stdout was too slow.",
@@ -264,6 +295,7 @@ class Telemetry:
             multiprocess_mode="livemax",
         )
         self.clients.declare()
+        self.demotions.declare()
         for reason in NOT_ENCODED:
             self._encodes_skipped.labels(reason.label)
         for outcome in RefinementOutcome:

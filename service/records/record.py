@@ -23,10 +23,11 @@ from functools import lru_cache
 from http import HTTPStatus
 from operator import gt
 
+from models.bitstream import STREAM_ID_BYTES
 from models.config import GRID
 from service.errors import DamagedRecord
 from service.records.field_reader import FieldReader
-from service.records.framing import NO_FLAGS, Framing, newer
+from service.records.framing import BINDING, NO_FLAGS, PREFIX, Framing, newer
 from service.rules.cache_tags import TAGS_CAP, tags_fit
 from service.rules.pass_on import Lines, can_be_kept, pack_lines, unpack_lines
 from service.rules.response_fields import NOTHING, PASSED_ON, PassedOn
@@ -73,6 +74,10 @@ LEASE_PREFIX = b"l:"
 PURGE_MARK_PREFIX = b"u:"
 VARIANTS_PREFIX = b"v:"
 GENERATIONS_PREFIX = b"g:"
+DEMOTION_PREFIX = b"d:"
+_STREAM_ID_AT = PREFIX.size + BINDING.size + PAYLOAD.size + struct.calcsize(">qQIII16sIII")
+STREAM_ID_END = _STREAM_ID_AT + STREAM_ID_BYTES
+"""The number of first bytes of a packed record that `read_stream_id` needs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,6 +153,21 @@ def variants_key(key: bytes) -> bytes:
 def generations_key(origin: str) -> bytes:
     """Return the key of the table of purges of one origin."""
     return GENERATIONS_PREFIX + _name_digest(origin)
+
+
+def demotion_key(origin: str) -> bytes:
+    """Return the key of the lease under which an edge demotes the records of one origin."""
+    return DEMOTION_PREFIX + _name_digest(origin)
+
+
+def read_stream_id(head: bytes) -> bytes:
+    """Return the stream id from the first bytes of a packed record; empty if they are of another kind or version.
+
+    Nothing else is checked: `unpack` does that for the whole record.
+    """
+    if not head.startswith(FRAMING.magic + bytes([VERSION])):
+        return b""
+    return head[_STREAM_ID_AT:STREAM_ID_END]
 
 
 def source_digest(source: bytes) -> bytes:

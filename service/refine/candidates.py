@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from service.errors import DamagedRecord, ForeignRecord
 from service.metrics.outcomes import SweepOutcome
+from service.records.demoted import is_demoted
 from service.records.negative_entry import is_negative_entry
 from service.records.purge_table import PurgeTable
 from service.records.record import Record, record_key, unpack
@@ -54,6 +55,8 @@ def _obstacle(key: bytes, record: Record, aim: SweepAim, purges: PurgeTable) -> 
         return SweepOutcome.WITHOUT_ID
     if record_key(record.image_id, origin=aim.origin) != key:
         return SweepOutcome.OTHER_ORIGIN
+    if is_demoted(record):
+        return SweepOutcome.DEMOTED
     if record.stream_id != aim.stream_id:
         return SweepOutcome.FOREIGN
     if purges.has_removed(record):

@@ -28,6 +28,8 @@ class WorkerOptions:
     """The heads whose decoded pictures a search for better latents improves; None lets the codec choose."""
     lost_head: str = "cpu"
     """The head that decodes the 344 picture after the accelerator has failed: `cpu`, or `same` to keep the head."""
+    demotes: bool = False
+    """Whether records are demoted, so that the weights must have an upscaler."""
     previous_weights: Path | None = None
     """The weights file of the previous release, which is loaded too, so that its latents can still be decoded."""
 
@@ -49,6 +51,7 @@ class WorkerOptions:
             ),
             readers=read_refine_for(settings.refine_for),
             lost_head=settings.lost_head,
+            demotes=settings.demote > 0,
             previous_weights=settings.previous_weights,
         )
 

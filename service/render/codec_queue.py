@@ -1,10 +1,10 @@
-"""The bounded queues of the codec: decodes, encodes and searches. Touches no pixels.
+"""The bounded queues of the codec: decodes, encodes, demotions and searches. Touches no pixels.
 
 A full queue refuses a job at once. It also refuses a decode or an encode that would probably wait longer than `wait_s`.
 Otherwise an overloaded codec would finish most pictures after their clients have disconnected (measured: at three times
-its capacity, one picture in five was in time). Decodes go first, so a hit waits for at most one batch of encodes. A
-search for better latents runs while no decode or encode waits, one slice at a time, and stays in its queue until it is
-finished.
+its capacity, one picture in five was in time). Decodes go first, so a hit waits for at most one batch of encodes. While
+no decode or encode waits, one demotion runs, or else one slice of a search for better latents, which stays in its queue
+until it is finished.
 """
 
 from __future__ import annotations
@@ -17,23 +17,29 @@ from itertools import islice
 from typing import TypeVar
 
 from service.errors import QueueFull
-from service.render.jobs import DecodeJob, EncodeJob, RefineJob
+from service.render.jobs import DecodeJob, DemoteJob, EncodeJob, RefineJob
 from service.render.search_batch import SearchBatch
 
-AnyJob = DecodeJob | EncodeJob | RefineJob
+AnyJob = DecodeJob | EncodeJob | DemoteJob | RefineJob
 Waiting = TypeVar("Waiting")
 
+DEMOTIONS = 8
+"""The most demotions that wait (assumed): one edge of a store demotes at a time, one record after another."""
 LEARNING = 0.2
 """The weight of the latest round in the moving average of a job's time (assumed: ten rounds take under a second)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """The work that the codec's thread takes from the queues at a time: decodes and encodes, or a slice of a search."""
+    """The work that the codec's thread takes from the queues at a time.
+
+    It is decodes and encodes, or a demotion, or a slice of a search.
+    """
 
     decodes: list[DecodeJob]
     encodes: list[EncodeJob]
     search: SearchBatch | None
+    demotion: DemoteJob | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,13 +95,14 @@ class CodecQueue:
         self._changed = threading.Condition()
         self._decodes: deque[DecodeJob] = deque()
         self._encodes: deque[EncodeJob] = deque()
+        self._demotions: deque[DemoteJob] = deque()
         self._refinements: deque[RefineJob] = deque()
         self._search: SearchBatch | None = None
         """The search in progress, or None. Its unfinished jobs are still in `_refinements`."""
         self._closed = False
 
     def __len__(self) -> int:
-        """Return how many decodes and encodes wait. Searches are not counted, because no client waits for them."""
+        """Return how many decodes and encodes wait. The rest is not counted, because no client waits for it."""
         return len(self._decodes) + len(self._encodes)
 
     def submit(self, job: AnyJob) -> None:
@@ -109,6 +116,9 @@ class CodecQueue:
                     if not job.patient:
                         self._check_wait(self._encode_wait_s)
                     self._room(self._encodes, self._limits.queue_items).append(job)
+                case DemoteJob():
+                    self._demotions = deque(waiting for waiting in self._demotions if not waiting.gone)
+                    self._room(self._demotions, DEMOTIONS).append(job)
                 case RefineJob():
                     self._drop_cancelled()
                     self._room(self._refinements, self._limits.refine_items).append(job)
@@ -117,10 +127,14 @@ class CodecQueue:
     def take(self, most: BatchSizes) -> Round | None:
         """Wait for jobs and return the next round, of at most `most` jobs of each kind. Return None after `close`."""
         with self._changed:
-            self._changed.wait_for(lambda: self._closed or len(self) or self._next_search(most.searches))
+            self._changed.wait_for(
+                lambda: self._closed or len(self) or self._demotions or self._next_search(most.searches)
+            )
             if self._closed:
                 return None
             if not len(self):
+                if self._demotions:
+                    return Round(decodes=[], encodes=[], search=None, demotion=self._demotions.popleft())
                 return Round(decodes=[], encodes=[], search=self._next_search(most.searches))
             decodes = self._pop(self._decodes, most.decodes)
             encodes = self._pop(self._encodes, most.encodes)
@@ -160,7 +174,7 @@ class CodecQueue:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
-            return [*self._decodes, *self._encodes, *self._refinements]
+            return [*self._decodes, *self._encodes, *self._demotions, *self._refinements]
 
     def _check_wait(self, wait_s: Callable[[], float]) -> None:
         if not self._limits.wait_s or wait_s() <= self._limits.wait_s:

@@ -1,7 +1,7 @@
 """The one thread that owns the device (CPU or GPU) and runs the codec on it. Knows no requests and no records.
 
     jobs are queued -> the decodes of a round (decode_round.py) -> its encodes (encode_round.py)
-    otherwise       -> one slice of a search for better latents
+    otherwise       -> one demotion, or one slice of a search for better latents
 
 The thread never waits for a batch to fill: jobs queue up while the device is busy. One thread keeps one core busy. More
 worker processes use more cores. An accelerator is used by one decoder process for all workers.
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from models.bitstream import stream_id_of
 from models.picture_array import Pixels
 from service.errors import DecoderAway
 from service.render.codec_options import Observer, WorkerOptions
@@ -27,14 +28,16 @@ from service.render.decode_round import Decoding
 from service.render.encode_round import Encoding
 from service.render.failed_jobs import fail_jobs
 from service.render.heap import keep_freed_memory
-from service.render.jobs import Decoded, DecodeJob, EncodeJob, FutureWaiter, RefineJob, Search, Write
+from service.render.jobs import Decoded, DecodeJob, DemoteJob, EncodeJob, FutureWaiter, RefineJob, Search, Write
 from service.render.loaded_codecs import LoadedCodecs
 from service.render.picture_codec import CodecNames
 from service.render.search_batch import SearchBatch
+from service.rendition import RENDITIONS
 from service.settings.quality import Quality
 
 if TYPE_CHECKING:
     from models.codec import Codec
+    from models.demoted_codec import DemotedCodec
 
 Result = TypeVar("Result")
 
@@ -80,7 +83,7 @@ class CodecWorker:
     @property
     def readable(self) -> Mapping[bytes, Mapping[int, bytes]]:
         """Return, for each stream id that can be decoded, the id of the head for each picture size in px."""
-        return self._codecs.readable
+        return self.names.readable
 
     @property
     def is_there(self) -> bool:
@@ -98,7 +101,8 @@ class CodecWorker:
         Raises QueueFull, DamagedBitstream or CodecFailed.
         """
         future: asyncio.Future[Decoded] = asyncio.get_running_loop().create_future()
-        self.submit(DecodeJob(waiter=FutureWaiter(future), latent=bitstream, size_px=size_px, write=write))
+        stream_id, waiter = stream_id_of(bitstream), FutureWaiter(future)
+        self.submit(DecodeJob(waiter=waiter, latent=bitstream, stream_id=stream_id, size_px=size_px, write=write))
         return await future
 
     async def encode(self, pixels: Pixels, *, quality: Quality, patient: bool = False) -> bytes:
@@ -108,6 +112,15 @@ class CodecWorker:
         """
         future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self.submit(EncodeJob(waiter=FutureWaiter(future), pixels=pixels, quality=quality, patient=patient))
+        return await future
+
+    async def demote(self, bitstream: bytes, *, quality: int) -> bytes:
+        """Return the medium bitstream, at `quality`, that replaces a high one. It is made while the codec is idle.
+
+        Raises QueueFull, DamagedBitstream or CodecFailed.
+        """
+        future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self.submit(DemoteJob(waiter=FutureWaiter(future), bitstream=bitstream, quality=quality))
         return await future
 
     async def refine(self, pixels: Pixels, search: Search) -> bytes | None:
@@ -146,6 +159,8 @@ class CodecWorker:
         self._queue.end_decodes(seconds=decoded_s - started_s)
         self._encode([job for job in work.encodes if not job.gone])
         self._queue.end_encodes(seconds=time.perf_counter() - decoded_s)
+        if work.demotion is not None:
+            self._encoding.demote(work.demotion)
         if work.search is not None:
             self._advance(work.search)
 
@@ -173,15 +188,29 @@ class CodecWorker:
 
     def _use(self, device: str, *, head: str) -> None:
         previous = self._options.previous_weights
+        current = self._load(self._options.weights, device=device, head=head)
         self._loaded = LoadedCodecs.of(
-            self._load(self._options.weights, device=device, head=head),
+            current,
             previous=None if previous is None else self._load(previous, device=device, head=head),
+            demoted=self._load_demoted(current),
         )
 
     def _load(self, weights: Path | None, *, device: str, head: str) -> Codec:
         from models.codec import Codec
 
         return Codec.load(weights, device=device, head=head, kernels=self._options.kernels)
+
+    def _load_demoted(self, current: Codec) -> DemotedCodec | None:
+        from models.checkpoint import CheckpointError
+        from models.demoted_codec import DemotedCodec
+
+        try:
+            return DemotedCodec.load(current, self._options.weights)
+        except CheckpointError:
+            # Without an upscaler for these weights, demoted records of other edges are misses.
+            if self._options.demotes:
+                raise
+            return None
 
     def _warm_up(self) -> None:
         """Run every batch size once on a GPU, because first runs compile, and would distort the average times."""
@@ -192,8 +221,8 @@ class CodecWorker:
         blank = [np.zeros((size_px, size_px, 3), np.uint8)] * most
         symbols = self._codec.read(self._codec.encode_together(blank, qualities=[quality] * most)[0])
         for items in _batch_sizes(most):
-            for one_size_px in self.names.head_ids:
-                self._codec.synthesize([symbols] * items, size_px=one_size_px)
+            for one in RENDITIONS:
+                self._codec.synthesize([symbols] * items, size_px=one.size_px)
 
     @property
     def _codecs(self) -> LoadedCodecs:
@@ -227,11 +256,11 @@ class CodecWorker:
             self._queue.remove(job)
         fail_jobs(search.unanswered, error)
 
-    def _call(self, call: Callable[[Codec], Result], stream_id: bytes = b"") -> Result:
+    def _call(self, call: Callable[[LoadedCodecs], Result]) -> Result:
         from models.device_errors import DeviceLost
 
         try:
-            return call(self._codecs.codec_for(stream_id))
+            return call(self._codecs)
         except DeviceLost:
             if self.runs_on_cpu:
                 raise
@@ -240,7 +269,7 @@ class CodecWorker:
         self._use("cpu", head=self._head_after_loss())
         self._queue.forget_pace()
         self._on_change(self.names)
-        return call(self._codecs.codec_for(stream_id))
+        return call(self._codecs)
 
     def _head_after_loss(self) -> str:
         # Either head is safe: entity tags contain the head id, so a 304 never confirms a picture of another head.

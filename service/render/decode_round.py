@@ -23,16 +23,17 @@ from service.render.failed_jobs import fail_jobs
 from service.render.jobs import Decoded, DecodeJob
 
 if TYPE_CHECKING:
-    from models.codec import Codec, Symbols
+    from models.codec import Symbols
+    from service.render.loaded_codecs import LoadedCodecs, PictureDecoder
 
 Result = TypeVar("Result")
 
 
 class OnDevice(Protocol):
-    """A function that calls `call` with the codec, and once more with the codec on the CPU if the accelerator fails."""
+    """A function that calls `call` with the codecs, and once more with those on the CPU if the accelerator fails."""
 
-    def __call__(self, call: Callable[[Codec], Result], stream_id: bytes = b"") -> Result:
-        """Return what `call` returns for the codec that reads this stream; with no stream id, for the current codec."""
+    def __call__(self, call: Callable[[LoadedCodecs], Result]) -> Result:
+        """Return what `call` returns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +42,13 @@ class _ReadJob:
 
     job: DecodeJob
     symbols: Symbols
-    stream_id: bytes
-    """The stream id of the bitstream; empty if another process sent symbols, which are of the current weights."""
     queue_s: float
     entropy_s: float
 
     @property
     def kind(self) -> tuple[int, bytes]:
         """Return the picture size in px and the stream id. Only jobs with the same pair can share a batch."""
-        return self.job.size_px, self.stream_id
+        return self.job.size_px, self.job.stream_id
 
 
 class Decoding:
@@ -67,25 +66,24 @@ class Decoding:
 
     def _read(self, job: DecodeJob) -> _ReadJob | None:
         """Entropy-decode the latent of a job to symbols. On an error, fail the job and return None."""
-        from models.bitstream import BitstreamError, stream_id_of
+        from models.bitstream import BitstreamError
 
         started_s = time.perf_counter()
-        stream_id = stream_id_of(job.latent) if isinstance(job.latent, bytes) else b""
         try:
-            symbols = self._symbols(job.latent, stream_id)
+            symbols = self._symbols(job.latent, job.stream_id)
         except BitstreamError as error:
             job.fail(DamagedBitstream(str(error)))
         except Exception as error:  # noqa: BLE001  (an error of one picture must fail neither others nor the thread)
             fail_jobs([job], error)
         else:
             ended_s = time.perf_counter()
-            return _ReadJob(job, symbols, stream_id, queue_s=started_s - job.submitted_s, entropy_s=ended_s - started_s)
+            return _ReadJob(job, symbols, queue_s=started_s - job.submitted_s, entropy_s=ended_s - started_s)
         return None
 
     def _symbols(self, latent: bytes | Symbols, stream_id: bytes) -> Symbols:
         if isinstance(latent, bytes):
-            return self._on_device(lambda codec: codec.read(latent), stream_id)
-        return self._on_device(lambda codec: _check_channels(codec, latent))
+            return self._on_device(lambda codecs: codecs.decoder_for(stream_id).read(latent))
+        return self._on_device(lambda codecs: _check_channels(codecs.by_stream[stream_id], latent))
 
     def _synthesize(self, batch: list[_ReadJob]) -> None:
         started_s = time.perf_counter()
@@ -101,7 +99,9 @@ class Decoding:
     def _pictures(self, batch: list[_ReadJob]) -> Sequence[Pixels | Exception]:
         symbols, (size_px, stream_id) = [one.symbols for one in batch], batch[0].kind
         try:
-            pictures = self._on_device(lambda codec: codec.synthesize(symbols, size_px=size_px), stream_id)
+            pictures = self._on_device(
+                lambda codecs: codecs.decoder_for(stream_id).synthesize(symbols, size_px=size_px)
+            )
         except Exception as error:  # noqa: BLE001  (an error of one picture must not fail the others)
             if len(batch) == 1:
                 return [error]
@@ -113,7 +113,7 @@ class Decoding:
         return pictures
 
 
-def _check_channels(codec: Codec, symbols: Symbols) -> Symbols:
+def _check_channels(codec: PictureDecoder, symbols: Symbols) -> Symbols:
     """Return symbols of another process if their shapes fit the codec, whose compiled loops check no bounds.
 
     Raises ValueError for another number of channels.

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from functools import partial
 from typing import TYPE_CHECKING
 
+from service.errors import DamagedBitstream
 from service.render.decode_round import OnDevice
 from service.render.failed_jobs import fail_jobs
-from service.render.jobs import EncodeJob
+from service.render.jobs import DemoteJob, EncodeJob
 from service.settings.quality import TargetScore
 
 if TYPE_CHECKING:
     from models.codec import Codec
+    from service.render.loaded_codecs import LoadedCodecs
 
 
 class Encoding:
@@ -35,9 +36,22 @@ class Encoding:
             if isinstance(job.quality, TargetScore):
                 self._encode([job])
 
+    def demote(self, job: DemoteJob) -> None:
+        """Make and answer the medium bitstream of one job."""
+        from models.bitstream import BitstreamError
+
+        try:
+            bitstream = self._on_device(lambda codecs: _demote(codecs, job))
+        except BitstreamError as error:
+            job.fail(DamagedBitstream(str(error)))
+        except Exception as error:  # noqa: BLE001  (an error of one picture must not fail the thread)
+            fail_jobs([job], error)
+        else:
+            job.succeed(bitstream)
+
     def _encode(self, jobs: Sequence[EncodeJob]) -> None:
         try:
-            bitstreams = self._on_device(partial(_encode_jobs, jobs=jobs))
+            bitstreams = self._on_device(lambda codecs: _encode_jobs(codecs.current, jobs))
         except Exception as error:  # noqa: BLE001  (an error of one picture must fail neither others nor the thread)
             self._retry_alone(jobs, error)
             return
@@ -53,6 +67,12 @@ class Encoding:
         )
         for job in jobs:
             self._encode([job])
+
+
+def _demote(codecs: LoadedCodecs, job: DemoteJob) -> bytes:
+    if codecs.demoted is None:
+        raise ValueError("the weights in use have no upscaler, so they do not demote")
+    return codecs.demoted.demote(job.bitstream, quality=job.quality)
 
 
 def _encode_jobs(codec: Codec, jobs: Sequence[EncodeJob]) -> list[bytes]:

@@ -102,6 +102,8 @@ class DecodeJob(Job[Decoded]):
     """Decode a latent: a bitstream, or symbols that another process has already entropy-decoded."""
 
     latent: bytes | Symbols
+    stream_id: bytes
+    """The stream id of the latent, which says by which weights it is decoded."""
     size_px: int
     write: Write | None = None
     """Encodes a picture file from the pixels, on the codec's thread; None if only the pixels are wanted."""
@@ -115,6 +117,14 @@ class EncodeJob(Job[bytes]):
     quality: Quality
     patient: bool = False
     """Whether no client waits for the bitstream, so that the job is accepted whatever its expected wait."""
+
+
+@dataclass(slots=True, kw_only=True)
+class DemoteJob(Job[bytes]):
+    """Make the medium bitstream that replaces a high one, while the codec is idle."""
+
+    bitstream: bytes
+    quality: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Protocol
 
 from models.picture_array import Pixels
 from service.render.jobs import Decoded, Search, Write
-from service.rendition import RENDITIONS
 from service.settings.quality import Quality
 
 if TYPE_CHECKING:
@@ -24,19 +23,19 @@ class CodecNames:
     kernels: str
     stream_id: bytes
     default_quality: int
-    head_ids: Mapping[int, bytes]
-    """The id of the network that decodes each picture size, by the size in px."""
+    readable: Mapping[bytes, Mapping[int, bytes]]
+    """For each stream id that can be decoded, the id of the head for each picture size in px."""
 
     @classmethod
-    def of(cls, codec: Codec) -> CodecNames:
-        """Return the names of a loaded codec."""
+    def of(cls, codec: Codec, readable: Mapping[bytes, Mapping[int, bytes]]) -> CodecNames:
+        """Return the names of a loaded codec, with all streams that can be decoded beside its own."""
         return cls(
             device=codec.device,
             head=codec.head,
             kernels=str(codec.kernels),
             stream_id=codec.stream_id,
             default_quality=codec.default_quality,
-            head_ids={one.size_px: codec.head_id(one.size_px) for one in RENDITIONS},
+            readable=readable,
         )
 
 
@@ -76,6 +75,12 @@ class PictureCodec(Protocol):
         """Return the bitstream of a picture (344, 344, 3). Raises QueueFull or CodecFailed.
 
         With `patient`, no client waits, and the expected wait is not checked.
+        """
+
+    async def demote(self, bitstream: bytes, *, quality: int) -> bytes:
+        """Return the medium bitstream, at `quality`, that replaces a high one. It is made while the codec is idle.
+
+        Raises QueueFull, DamagedBitstream or CodecFailed.
         """
 
     async def refine(self, pixels: Pixels, search: Search) -> bytes | None:

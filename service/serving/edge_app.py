@@ -16,6 +16,7 @@ from service.bus.decoder_client import DecoderClient
 from service.bus.symbol_reader import SymbolReader
 from service.cache.admission import Admission
 from service.cache.after_fill import AfterFill
+from service.cache.after_hit import AfterHit
 from service.cache.bypass import Bypass
 from service.cache.edge_cache import EdgeCache
 from service.cache.encoder import Encoder, EncodeRules
@@ -25,10 +26,13 @@ from service.cache.hold_off import HoldOff
 from service.cache.picture_files import PictureFiles
 from service.cache.picture_state import PictureStates
 from service.cache.previews import Previews
+from service.cache.promotion import Promotion
 from service.cache.record_answers import RecordAnswers
 from service.cache.reencoder import NewLatents, Reencoder
 from service.cache.s3_fifo import S3Fifo
 from service.cache.stale_wait import StaleRules
+from service.demotion.candidates import DemotionAim
+from service.demotion.demoter import Demoter, DemotionRules
 from service.errors import SettingsError
 from service.metrics.release import read_version
 from service.metrics.telemetry import BuildFigures, Telemetry
@@ -202,22 +206,25 @@ async def _start_services(
         waiters=settings.waiters,
     )
     bypass = Bypass(sources, leases, files, now=clock.now)
+    flights = Flights(
+        filler,
+        bypass,
+        encoder=encoder,
+        previews=Previews(sources, void=record_store.void, now=clock.now, waiters=settings.waiters),
+        after_fill=AfterFill(refiner, telemetry),
+        waiters=settings.waiters,
+    )
     cache = EdgeCache(
         PictureStates(record_store, leases, hold_off, telemetry=telemetry, now=clock.now),
-        Flights(
-            filler,
-            bypass,
-            encoder=encoder,
-            previews=Previews(sources, void=record_store.void, now=clock.now, waiters=settings.waiters),
-            after_fill=AfterFill(refiner, telemetry),
-            waiters=settings.waiters,
-        ),
-        from_record=RecordAnswers(files, now=clock.now),
+        flights,
+        from_record=RecordAnswers(files, generated_ttl_s=settings.generated_ttl_s, now=clock.now),
         bypass=bypass,
-        reencoder=reencoder,
+        after_hit=AfterHit(reencoder, Promotion(settings.refill_requests), flights=flights, counts=telemetry.demotions),
         telemetry=telemetry,
     )
     closing.push_async_callback(lambda: cache.close(within_s=drain.left_s()))
+
+    _start_demoter(settings, store, generations, worker=worker, telemetry=telemetry, closing=closing)
 
     def forget(image_id: str) -> None:
         if image_id:
@@ -295,6 +302,24 @@ def _fetch_limits(settings: Settings, *, timeout_s: float) -> Limits:
 def _encoder(settings: Settings, worker: PictureCodec, quality: Quality) -> Encoder:
     rules = EncodeRules(quality, source_first=settings.miss == "source", background_items=settings.miss_items)
     return Encoder(rules, worker=worker, admission=Admission(settings.admission_s, clock=time.monotonic))
+
+
+def _start_demoter(
+    settings: Settings,
+    store: LatentStore,
+    generations: Generations,
+    *,
+    worker: PictureCodec,
+    telemetry: Telemetry,
+    closing: AsyncExitStack,
+) -> None:
+    if not settings.demote:
+        return
+    aim = DemotionAim(origin=settings.origin, stream_id=worker.names.stream_id)
+    rules = DemotionRules(share=settings.demote, per_minute=settings.demote_per_minute, aim=aim)
+    demoter = Demoter(rules, store=store, generations=generations, worker=worker, counts=telemetry.demotions)
+    closing.push_async_callback(demoter.close)
+    demoter.start()
 
 
 def _reencode_pace(settings: Settings) -> Pace | None:

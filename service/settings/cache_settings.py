@@ -37,6 +37,32 @@ class CacheSettings(BaseModel):
         ge=0,
         le=2**31,
     )
+    demote: float = setting(
+        0.0,
+        "share",
+        "Above this share of the store's maxmemory, such as 0.8, cold records are demoted in the background: their "
+        "latent is replaced by a medium one of fewer bytes, and their 344 picture is generated. 0: off.",
+        ge=0,
+        lt=1,
+    )
+    demote_per_minute: float = setting(
+        120.0,
+        "pictures",
+        "With EDGE_DEMOTE: maximum number of records per minute that are demoted, by all edges of the store together.",
+        gt=0,
+        le=1e6,
+    )
+    refill_requests: int = setting(
+        2,
+        "requests",
+        "A demoted picture is fetched again after this many requests to a worker, within an hour, for its 344 picture. "
+        "0: never.",
+        ge=0,
+        le=1_000_000,
+    )
+    generated_ttl_s: int = setting(
+        60, "s", "Maximum freshness lifetime of a generated picture for clients.", ge=0, le=2**31
+    )
     default_ttl_s: int = setting(
         3600, "s", "Freshness lifetime of a picture if the origin names none. 0: stale at once.", ge=0, le=2**31
     )

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from redis.asyncio import Redis
 
+from service.store.cold_sample import ColdSample, sample_cold
 from service.store.connection import Connection
 from service.store.hotness import hottest_first
 from service.store.random_sample import Sample, sample_servers
@@ -157,6 +158,10 @@ class LatentStore:
     async def hottest(self, *, prefix: bytes) -> list[bytes]:
         """Return all keys with a prefix, the most often used (LFU) or most recently used (other policies) first."""
         return await hottest_first(self._connection, prefix=prefix)
+
+    async def sample_cold(self, *, prefix: bytes, above: float, head_bytes: int) -> ColdSample:
+        """Return cold keys with a prefix, of each server that uses more than the share `above` of its memory."""
+        return await sample_cold(self._connection, prefix=prefix, above=above, head_bytes=head_bytes)
 
     async def put(
         self,

@@ -78,6 +78,8 @@ class Pictures:
             return self._respond_with_error(exchange, EdgeError())
         self._telemetry.observe_stages(exchange.timings)
         self._count(exchange, answer.outcome, sent_bytes=len(answer.body or b""))
+        if answer.is_generated:
+            self._telemetry.demotions.count_generated()
         if answer.forwarded is not None:
             self._telemetry.count_forward(answer.forwarded, answer.detail)
         response = responses.picture(

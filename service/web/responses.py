@@ -14,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 from service.cache.answer import Answer
 from service.errors import EdgeError, OriginError, SourceError
 from service.metrics.timings import Timings
+from service.reason import Reason
 from service.records.latent_facts import FIELD as FACTS
 from service.rules.cache_tags import write_tags
 from service.rules.http_date import http_date
@@ -176,7 +177,7 @@ def _cache_status(answer: Answer) -> str:
         parts.append("stored")
     if answer.ttl_s is not None:
         parts.append(f"ttl={answer.ttl_s}")
-    reason = answer.detail or forwarded
+    reason = Reason.GENERATED if answer.is_generated else answer.detail or forwarded
     if reason is not None and reason.detail:
         parts.append(f"detail={reason.detail}")
     return "; ".join(parts)

@@ -1,5 +1,6 @@
 """A real Valkey for the tests that need one: without its program they are skipped, and fail under REQUIRE_ALL=1."""
 
+import asyncio
 import io
 import socket
 from collections.abc import Iterator
@@ -11,14 +12,18 @@ from PIL import Image
 from skimage import data
 
 from models.codec import Codec
+from service.metrics.telemetry import Telemetry
 from service.render import image_file
+from service.render.codec_worker import CodecWorker
 from service.settings.edge_settings import read_settings
 from service.store.embedded import EmbeddedValkey
 from tests.command_line import Shell
+from tests.service.demoting import Demoting
 from tests.service.filled_cache import FilledCache
 from tests.service.running_edge import LATENT_TOKEN, RunningEdge, running_edge
 from tests.service.scripted_origin import ScriptedOrigin
 from tests.service.stored import afresh
+from tests.service.watched_codec import OPTIONS
 
 STORE_BYTES = 64 * 2**20
 
@@ -137,6 +142,16 @@ def cache(valkey: EmbeddedValkey, origin: ScriptedOrigin, photo: bytes, blurred:
     """A store of its own that is to be filled with that photograph under several ids."""
     with redis.Redis.from_url(valkey.url) as direct:
         yield FilledCache(valkey, direct, origin, source=photo, bitstream=blurred)
+
+
+@pytest.fixture(scope="module")
+def demoting_of(session_valkey: EmbeddedValkey, _session_origin: ScriptedOrigin) -> Iterator[Demoting]:
+    """Demotes records of the session's origin in the session's store."""
+    worker = CodecWorker(OPTIONS, Telemetry())
+    asyncio.run(worker.start())
+    with redis.Redis.from_url(session_valkey.url) as direct:
+        yield Demoting(direct, session_valkey.url, _session_origin.url, worker)
+    asyncio.run(worker.close())
 
 
 @pytest.fixture

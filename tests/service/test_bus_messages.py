@@ -15,26 +15,41 @@ from models.latent_codec import Symbols
 from service.bus.answer_messages import Answer, Encoded, Failure, Fault, Names, Picture, build_answer, parse_answer
 from service.bus.arrays import CELLS, Buffer
 from service.bus.fields import Header
-from service.bus.request_messages import Cancel, Decode, Encode, Hello, Refine, Request, build_request, parse_request
+from service.bus.request_messages import (
+    Cancel,
+    Decode,
+    Demote,
+    Encode,
+    Hello,
+    Refine,
+    Request,
+    build_request,
+    parse_request,
+)
 from service.errors import CodecFailed, DamagedBitstream, DamagedMessage, QueueFull
 from service.render.jobs import Search
 from service.render.picture_codec import CodecNames
 from service.settings.quality import TargetScore
 
+STREAM = b"\x01\x02\x03\x04"
 H1 = np.arange(CELLS * 2, dtype=np.int32).astype(np.int8).reshape(CELLS, 2)
 Q = (np.arange(CELLS * 3, dtype=np.int16) % 7 - 3).reshape(CELLS, 3)
 PIXELS = np.arange(4 * 4 * 3, dtype=np.uint8).reshape(4, 4, 3)
 NAMES = CodecNames(
     device="cpu", head="high-cpu", kernels="heads=float32", stream_id=b"\x01\x02\x03\x04", default_quality=32,
-    head_ids={344: b"\xaa\xbb\xcc\xdd", 172: b"\x00\x11\x22\x33"},
+    readable={
+        b"\x01\x02\x03\x04": {344: b"\xaa\xbb\xcc\xdd", 172: b"\x00\x11\x22\x33"},
+        b"\x05\x06\x07\x08": {344: b"\xaa\xbb\xcc\xde", 172: b"\x00\x11\x22\x34"},
+    },
 )  # fmt: skip
 REQUESTS: list[Request] = [
     Hello(),
     Cancel(),
-    Decode(Symbols(32, H1, Q), 344, 12.5),
-    Decode(Symbols(63, H1, Q * 100), 172, 12.5),
+    Decode(Symbols(32, H1, Q), STREAM, 344, 12.5),
+    Decode(Symbols(63, H1, Q * 100), STREAM, 172, 12.5),
     Encode(PIXELS, 20, patient=True, deadline_s=1.0),
     Encode(PIXELS, TargetScore(70.5), patient=False, deadline_s=1.0),
+    Demote(b"bitstream", 31),
     Refine(PIXELS, Search(quality=20, steps=400)),
     Refine(PIXELS, Search(quality=20, steps=1, target=TargetScore(0.0))),
 ]
@@ -65,16 +80,16 @@ def parts(message: object) -> list[Any]:
 
 
 def test_the_bytes_of_a_header() -> None:
-    header, h1, q = build_request(0x0102, Decode(Symbols(32, H1, Q), 344, 12.5))
-    assert bytes(header).hex() == "4c4201020201000000000000" + "5801" + "20" + "01" + "0000000000002940"
+    header, h1, q = build_request(0x0102, Decode(Symbols(32, H1, Q), STREAM, 344, 12.5))
+    assert bytes(header).hex() == "4c4202020201000000000000" + "5801" + "20" + "01" + "01020304" + "0000000000002940"
     assert (len(h1), len(q)) == (CELLS * 2, CELLS * 3)
     assert bytes(q[:7]) == bytes([253, 254, 255, 0, 1, 2, 3])
     header, _ = build_answer(7, Failure(Fault.QUEUE_FULL, "full"))
-    assert bytes(header).hex() == "4c4201140700000000000000" + "02"
+    assert bytes(header).hex() == "4c4202140700000000000000" + "02"
 
 
 def test_a_large_symbol_makes_all_of_them_wide() -> None:
-    _, _, q = build_request(1, Decode(Symbols(32, H1, Q * 100), 344, 12.5))
+    _, _, q = build_request(1, Decode(Symbols(32, H1, Q * 100), STREAM, 344, 12.5))
     assert len(q) == 2 * CELLS * 3
 
 

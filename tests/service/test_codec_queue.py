@@ -16,7 +16,7 @@ from service.render.search_batch import SearchBatch
 
 def decode_job(name: bytes = b"", size_px: int = 344) -> DecodeJob:
     future: asyncio.Future[Decoded] = asyncio.get_running_loop().create_future()
-    return DecodeJob(waiter=FutureWaiter(future), latent=name, size_px=size_px)
+    return DecodeJob(waiter=FutureWaiter(future), latent=name, stream_id=b"", size_px=size_px)
 
 
 def encode_job(*, patient: bool = False) -> EncodeJob:

@@ -120,12 +120,22 @@ def test_pictures_of_two_workers_are_decoded_together_and_each_gets_its_own(
     tell(story)
 
 
-def test_encodes_and_searches_go_by_way_of_the_decoder(short_path: Path, photos: list[Pixels]) -> None:
+def test_encodes_and_demotions_go_by_way_of_the_decoder(
+    short_path: Path, photos: list[Pixels], bitstreams: list[bytes]
+) -> None:
     async def story() -> None:
         async with bus(short_path) as told:
             client = told.clients[0]
             assert client.names == told.worker.names
             assert await client.encode(photos[0], quality=20) == await told.worker.encode(photos[0], quality=20)
+            medium = await client.demote(bitstreams[0], quality=QUALITY)
+            assert medium == await told.worker.demote(bitstreams[0], quality=QUALITY)
+            assert client.readable == told.worker.readable
+            for size_px in (344, 172):
+                shown, expected = [(await one.decode(medium, size_px=size_px)).pixels for one in (client, told.worker)]
+                assert (shown == expected).all(), f"the picture of {size_px} px is another one"
+            with pytest.raises(DamagedBitstream):
+                await client.demote(medium, quality=QUALITY)
             with pytest.raises(CodecFailed):
                 await client.encode(np.zeros((5, 5, 3), np.uint8), quality=20)
             with pytest.raises(DamagedBitstream):

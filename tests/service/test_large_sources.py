@@ -408,16 +408,6 @@ def test_squares_are_upright(photo: bytes, orientation: int) -> None:
     assert np.array_equal(upright, expected), "turned otherwise"
 
 
-def test_more_exif_than_its_standard_allows_is_ignored(photo: bytes) -> None:
-    file, exif = io.BytesIO(), Image.Exif()
-    exif[0x0112], exif[0x010E] = 3, "a" * image_file.EXIF_CAP_BYTES
-    with Image.open(io.BytesIO(photo)) as image:
-        pixels = np.asarray(image.convert("RGB"))
-        image.save(file, "PNG", exif=exif)
-    read = image_file.read(file.getvalue(), limits=LIMITS).pixels
-    assert np.array_equal(read, pixels), "turned, though its orientation is beyond the limit"
-
-
 def test_more_pixels_than_pillow_allows_by_itself() -> None:
     """Pillow refuses more than 179 million pixels, however large EDGE_SOURCE_PIXELS is."""
     file = black_png(2900, 64_000)

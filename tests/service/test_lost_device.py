@@ -11,6 +11,7 @@ import pytest
 from skimage import data
 
 from models.codec import Codec, Symbols
+from models.demoted_codec import DemotedCodec
 from models.device_errors import DeviceLost
 from models.picture_array import Pixels
 from service.render import image_file
@@ -37,6 +38,9 @@ class OnAFailingDevice(CodecWorker):
         failing.device = device
         return failing
 
+    def _load_demoted(self, current: Codec) -> DemotedCodec | None:
+        return super()._load_demoted(current) if current.device == "cpu" else None  # the other device is not real
+
 
 @pytest.mark.parametrize(
     ("head", "lost_head", "goes_on_by"),
@@ -59,12 +63,12 @@ def test_the_operator_chooses_the_head_after_the_loss(
         worker = OnAFailingDevice(replace(OPTIONS, device="cuda", head=head, lost_head=lost_head), watch)
         await worker.start()
         try:
-            first = (worker.names.head, worker.names.head_ids[344])
+            first = (worker.names.head, worker.readable[worker.names.stream_id][344])
             bitstream = await worker.encode(picture, quality=QUALITY)
             assert watch.devices_lost == 1
             assert (worker.names.device, worker.names.head) == ("cpu", goes_on_by)
             # Entity tags are made of the head's id: they change with the head, and only with it.
-            assert (worker.names.head_ids[344] == first[1]) == (goes_on_by == first[0])
+            assert (worker.readable[worker.names.stream_id][344] == first[1]) == (goes_on_by == first[0])
             shown = (await worker.decode(bitstream, size_px=344)).pixels
             reference = Codec.load(head=goes_on_by.removeprefix("high-"), kernels=worker.names.kernels)
             (expected,) = reference.synthesize([reference.read(bitstream)], size_px=344)

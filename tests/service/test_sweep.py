@@ -5,6 +5,9 @@ from dataclasses import replace
 
 import pytest
 
+from models.bitstream import parse
+from models.codec import Codec
+from models.demoted_codec import DemotedCodec
 from service.records.record import generations_key, pack
 from tests.command_line import Shell
 from tests.service.filled_cache import STEPS, TTL_S, FilledCache, refined, summary
@@ -101,6 +104,14 @@ def test_other_records_are_skipped_and_counted(latentedge: Shell, cache: FilledC
     expected = {"keys": 5, "without_id": 1, "foreign": 1, "other_origin": 1, "damaged": 2}
     assert refined(latentedge, cache) == expected
     assert {key: cache.direct.dump(key) for key in cache.direct.scan_iter()} == before
+
+
+def test_demoted_records_are_skipped(latentedge: Shell, cache: FilledCache) -> None:
+    codec = Codec.load()
+    medium = DemotedCodec.load(codec).demote(cache.bitstream, quality=QUALITY)
+    record = cache.put("cat", bitstream=medium, stream_id=parse(medium).stream_id)
+    assert refined(latentedge, cache) == {"keys": 1, "demoted": 1}
+    assert cache.stored("cat") == record
 
 
 def test_pictures_purged_by_tag_are_skipped(latentedge: Shell, cache: FilledCache) -> None:
