@@ -30,8 +30,8 @@ from service.render.picture_codec import PictureCodec
 from service.store.latent_store import LatentStore, Token
 
 Sleep = Callable[[float], Awaitable[object]]
-EVERY_S = 1.0
-"""Pause between two looks at the memory of the store (assumed): a look takes a tenth of a millisecond."""
+EVERY_S = 2.0
+"""Pause between two looks at the memory of the store (assumed): a store takes longer to fill from the share to its end."""
 BATCH = 16
 """The most records that are demoted from one sample (assumed): the coldest quarter of it."""
 IDLE_WAIT_S = 10.0

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -9,6 +10,7 @@ from service.records.record import generations_key, lease_key, record_key, unpac
 from service.settings.edge_settings import read_settings
 from tests.command_line import Shell
 from tests.service.cluster import Cluster, cluster_in
+from tests.service.demoting import Demoting
 from tests.service.filled_cache import STEPS, summary
 from tests.service.paused import standing_still
 from tests.service.running_edge import RunningEdge, running_edge
@@ -194,3 +196,18 @@ def test_a_cluster_that_is_not_there_is_no_store(origin: ScriptedOrigin, photo: 
         assert told(lonely.get("/image/cat")) == "latentedge; fwd=bypass; detail=store-unavailable"
         assert lonely.stats()["store"]["answers"] is False
         assert lonely.client.post("/purge", json={"id": "cat"}, headers=BEARER).status_code == 503
+
+
+def test_cold_records_of_every_machine_are_demoted(
+    edge: RunningEdge, cluster: Cluster, origin: ScriptedOrigin, photo: bytes, demoting_of: Demoting
+) -> None:
+    for name in PICTURES[:6]:
+        origin.script(f"/{name}", Reply(photo, headers=CATS))
+        edge.get(f"/image/{name}")
+    demoting = replace(demoting_of, url=cluster.url)
+    for node in cluster.nodes:
+        for key in node.scan_iter("p:*"):
+            replace(demoting, store=node).cool(key)
+    assert demoting.work() == 6
+    for name in PICTURES[:6]:
+        assert edge.get(f"/image/{name}").headers["cache-status"].endswith("detail=generated")

@@ -19,13 +19,14 @@ from service.render.image_file import ImageLimits
 from service.settings.edge_settings import read_settings
 from service.store.embedded import EmbeddedValkey
 from tests.service.demoting import Demoting
-from tests.service.running_edge import LATENT_TOKEN, RunningEdge, running_edge
+from tests.service.running_edge import AS_A_CHILD, LATENT_TOKEN, RunningEdge, running_edge
 from tests.service.scripted_origin import Reply, ScriptedOrigin
 from tests.service.stored import afresh, stored_keys
 from tests.service.test_purging import BEARER, TOKEN, purge
 from tests.service.test_refinement_stories import writes_to
 from tests.service.test_revalidation import MODIFIED, Shelf
-from tests.service.varying import DE, EN, Variants, ask, in_language
+from tests.service.varying import DE, EN, Variants, ask, gated, in_language, opened, under_way
+from tests.service.watched_codec import LIMIT_S
 
 SAID = {"Cache-Control": "public, max-age=600", "ETag": '"v1"', "Last-Modified": MODIFIED, "Cache-Tag": "cats"}
 NUMBERS = count()
@@ -170,6 +171,21 @@ def test_a_child_whose_fetch_fails_gets_the_error_and_the_picture_stays(
     assert edge.latent(demoted.image_id).status_code == 404
     assert demoted.high().status_code == 404  # the origin's latest answer, as after a validation
     assert stored_keys(demoted.demoting.store) == [demoted.key]
+
+
+def test_a_child_that_comes_during_a_validation_gets_the_high_latent(
+    edge: RunningEdge, demoted: Demoted, shelf: Shelf, origin: ScriptedOrigin, photo: bytes
+) -> None:
+    shelf.age(601)
+    confirmed = gated(Reply(status=304))
+    origin.script(demoted.path, confirmed, Reply(photo, headers=SAID))
+    with under_way(edge, {}, f"/image/{demoted.image_id}") as shown:
+        assert confirmed.arrived.wait(LIMIT_S)
+        with under_way(edge, AS_A_CHILD, f"/latent/{demoted.image_id}") as handed_on:
+            opened(confirmed)
+    assert told(shown[0]) == "fwd=stale; fwd-status=304; stored; detail=generated"
+    assert handed_on[0].content == demoted.record.bitstream
+    assert not is_demoted(demoted.record)
 
 
 def test_a_picture_that_is_hot_again_is_fetched_behind_the_answer(

@@ -5,14 +5,17 @@ import logging
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from pathlib import Path
 from unittest import mock
 
 import pytest
 import redis
 
+from models import upscaler
 from models.bitstream import kind_of, parse
+from models.checkpoint import CheckpointError
 from service.demotion import demoter as module
 from service.errors import ForeignRecord, RecordOfOthers
 from service.metrics.telemetry import Telemetry
@@ -21,11 +24,13 @@ from service.records.heartbeat import LEASE_MS
 from service.records.record import Record, demotion_key, generations_key, pack, record_key
 from service.records.record_reader import Books, RecordReader
 from service.records.vary_rule import VaryRule, pack_rule
+from service.render.codec_worker import CodecWorker
 from service.store.embedded import EmbeddedValkey
 from tests.service.demoting import TTL_MS, Demoting
 from tests.service.stored import emptied
 from tests.service.test_record import SAMPLE
 from tests.service.tiers import a_latent
+from tests.service.watched_codec import OPTIONS
 
 ORIGIN = "http://origin.test"
 LIMIT_S = 60
@@ -216,3 +221,21 @@ def test_an_edge_without_these_weights_takes_it_for_a_foreign_record(
     with pytest.raises(ForeignRecord) as raised:
         reader.read(value, key)
     assert type(raised.value) is error
+
+
+@pytest.mark.parametrize("demotes", [False, True])
+def test_without_an_upscaler_for_its_weights_an_edge_starts_only_if_it_does_not_demote(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, demotes: bool
+) -> None:
+    monkeypatch.setattr(upscaler, "RELEASED", tmp_path / "none.safetensors")
+
+    async def start() -> None:
+        worker = CodecWorker(replace(OPTIONS, demotes=demotes), Telemetry())
+        try:
+            await worker.start()
+            assert list(worker.readable) == [worker.names.stream_id]
+        finally:
+            await worker.close()
+
+    with pytest.raises(CheckpointError) if demotes else nullcontext():
+        asyncio.run(start())
