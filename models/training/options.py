@@ -87,8 +87,8 @@ class Recipe:
     light_encoder_share: float = 0.1
     """Weight of the loss by which the light encoder learns the wide encoder's latent (measured: 0.5 dominates the
     gradient)."""
-    adversarial: float = 0.02
-    """Weight of the discriminator's verdict beside a distortion of about 0.6, in the stage `adversarial` (assumed)."""
+    adversarial: float = 0.1
+    """Weight of the discriminator's verdict beside a distortion of about 0.85, in the stage `adversarial` (assumed)."""
     discriminator_rate: float = 4e-4
     """Learning rate of the discriminator's AdamW (assumed)."""
     wanted_qualities: tuple[int, int] = (10, 54)
