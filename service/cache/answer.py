@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from service.metrics.outcomes import Outcome
+from service.metrics.outcomes import FileSource, Outcome
 from service.reason import Reason
 from service.rules.conditional import Conditions
 from service.rules.negotiation import Wanted
@@ -31,6 +31,7 @@ class Answer:
     media_type: str
     body: bytes | None
     passed: PassedOn
+    source: FileSource = FileSource.ORIGIN
     length_bytes: int | None = None
     """The length of the body, also if it is not sent (HEAD); None if no file was made, so that it is unknown."""
     age: str = ""

@@ -19,6 +19,7 @@ from models.picture_array import Pixels
 from service.cache.coalescing import Coalescing
 from service.cache.s3_fifo import S3Fifo
 from service.metrics.counts import RenditionCounts
+from service.metrics.outcomes import FileSource
 from service.metrics.timings import Timings
 from service.records.latent_facts import latent_tag
 from service.records.record import Record
@@ -45,8 +46,7 @@ class PictureFile:
     """A finished picture file, or the bitstream for a client that asked for the latent."""
 
     body: bytes
-    from_memory: bool = False
-    """Whether the file came from the in-memory cache, without a decode."""
+    source: FileSource
 
 
 class PictureFiles:
@@ -90,9 +90,9 @@ class PictureFiles:
     def find(self, record: Record, wanted: Wanted) -> PictureFile | None:
         """Return a file of this record that needs no decode: the latent, or a file in memory. Otherwise None."""
         if wanted.is_latent:
-            return PictureFile(record.bitstream)
+            return PictureFile(record.bitstream, FileSource.LATENT)
         body = self._memory.get(self._name(record, wanted))
-        return None if body is None else PictureFile(body, from_memory=True)
+        return None if body is None else PictureFile(body, FileSource.MEMORY)
 
     async def make(self, record: Record, wanted: Wanted, timings: Timings) -> PictureFile:
         """Return a file of this record, from the in-memory cache or its latent.
@@ -101,16 +101,16 @@ class PictureFiles:
         """
         found = self.find(record, wanted)
         if found is not None:
-            if found.from_memory:
+            if found.source is FileSource.MEMORY:
                 self._counts.count_memory_hit()
             return found
         name = self._name(record, wanted)
         if not self._memory.limit_bytes:
-            return PictureFile(await self._decode_and_keep(record, wanted, name, timings))
+            return PictureFile(await self._decode_and_keep(record, wanted, name, timings), FileSource.CODEC)
         landed = await self._decodes.run(name, lambda _: self._decode_and_keep(record, wanted, name, timings))
         if landed.collapsed:
             self._counts.count_shared()
-        return PictureFile(landed.value)
+        return PictureFile(landed.value, FileSource.SHARED if landed.collapsed else FileSource.CODEC)
 
     def _name(self, record: Record, wanted: Wanted) -> FileName:
         head_id = self._worker.readable[record.stream_id][wanted.size_px]

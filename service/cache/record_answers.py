@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from service.cache.answer import Answer, Asked
 from service.cache.picture_files import PictureFiles
-from service.metrics.outcomes import Outcome
+from service.metrics.outcomes import FileSource, Outcome
 from service.metrics.timings import Timings
 from service.reason import Reason
 from service.records.demoted import is_generated
@@ -44,7 +44,8 @@ class RecordAnswers:
             media_type=wanted.media_type,
             body=None if made is None or asked.head else made.body,
             length_bytes=None if made is None else len(made.body),
-            detail=Reason.MEMORY if made is not None and made.from_memory else None,
+            source=FileSource.NONE if made is None or asked.head else made.source,
+            detail=Reason.MEMORY if made is not None and made.source is FileSource.MEMORY else None,
             not_modified=not_modified,
             entity_tag=tag,
             passed=record.passed,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from service.metrics.outcomes import DemotionOutcome, Outcome
+from service.metrics.outcomes import DemotionOutcome, FileSource, Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +124,11 @@ class DemotionCounts:
 class RequestCounts:
     """The metrics of answered requests. Labelled counters are kept, because a lookup takes as long as counting."""
 
-    def __init__(self, requests: Counter, sent_bytes: Counter, seconds: Histogram) -> None:
+    def __init__(self, requests: Counter, sent_bytes: Counter, seconds: Histogram, *, hit_seconds: Histogram) -> None:
         self._families = (requests, sent_bytes, seconds)
+        self._hit_seconds = hit_seconds
         self._known: dict[tuple[str, Outcome], tuple[Counter, Counter, Histogram]] = {}
+        self._known_hits: dict[tuple[str, FileSource], Histogram] = {}
 
     def count(self, res: str, outcome: Outcome, *, seconds: float, sent_bytes: int) -> None:
         """Count one answered request by its resolution and outcome."""
@@ -134,6 +136,12 @@ class RequestCounts:
         requests.inc()
         sent.inc(sent_bytes)
         took.observe(seconds)
+
+    def count_hit(self, res: str, source: FileSource, *, seconds: float) -> None:
+        """Record the time of one hit by its resolution and the source of its file."""
+        if (res, source) not in self._known_hits:
+            self._known_hits[res, source] = self._hit_seconds.labels(res, source.value)
+        self._known_hits[res, source].observe(seconds)
 
     def _label(self, res: str, outcome: Outcome) -> tuple[Counter, Counter, Histogram]:
         requests, sent, took = self._families

@@ -17,6 +17,29 @@ class Outcome(StrEnum):
     ERROR = "error"
 
 
+# In the hit ratio, a collapsed request is no hit, because it waited for the origin. Bypass and error are not counted,
+# because no cache could have answered them.
+HITS = frozenset({Outcome.HIT, Outcome.STALE})
+COUNTED = HITS | {Outcome.REVALIDATED, Outcome.MISS, Outcome.COLLAPSED}
+
+
+class FileSource(StrEnum):
+    """Where the body of a hit came from, as the `source` label of edge_hit_seconds names it."""
+
+    CODEC = "codec"
+    """The file was decoded from its latent for this request."""
+    MEMORY = "memory"
+    """The file was in the in-memory cache."""
+    SHARED = "shared"
+    """The request waited for another request's decode of the same file."""
+    LATENT = "latent"
+    """The latent itself was sent, to a child edge."""
+    ORIGIN = "origin"
+    """The file was made from the origin's picture, whose latent is still being made."""
+    NONE = "none"
+    """The answer has no body: 304, HEAD, or a remembered error."""
+
+
 class RefinementOutcome(StrEnum):
     """The outcome of a search for a better latent after a miss."""
 

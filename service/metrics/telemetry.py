@@ -30,7 +30,7 @@ from service.metrics.counts import (
     UpstreamCounts,
 )
 from service.metrics.figure_files import share_figures
-from service.metrics.outcomes import Outcome, ReencodeOutcome, RefinementOutcome
+from service.metrics.outcomes import FileSource, Outcome, ReencodeOutcome, RefinementOutcome
 from service.metrics.timings import Timings
 from service.reason import NOT_ENCODED, Reason
 
@@ -93,6 +93,13 @@ class Telemetry:
                 "edge_request_seconds",
                 "Seconds from the arrival of a request until its answer is ready, by resolution and outcome.",
                 ["res", "status"],
+                buckets=SECONDS,
+                registry=registry,
+            ),
+            hit_seconds=Histogram(
+                "edge_hit_seconds",
+                "Seconds from the arrival of a request until its answer is ready, for hits, by source of the file.",
+                ["res", "source"],
                 buckets=SECONDS,
                 registry=registry,
             ),
@@ -318,6 +325,10 @@ class Telemetry:
     def count_request(self, *, res: str, outcome: Outcome, seconds: float, sent_bytes: int) -> None:
         """Count one answered request by resolution and outcome, with its time and its bytes."""
         self._requests.count(res, outcome, seconds=seconds, sent_bytes=sent_bytes)
+
+    def count_hit(self, *, res: str, source: FileSource, seconds: float) -> None:
+        """Record the time of one hit by resolution and by the source of its file."""
+        self._requests.count_hit(res, source, seconds=seconds)
 
     def observe_stages(self, timings: Timings) -> None:
         """Record the times of the steps of one request."""

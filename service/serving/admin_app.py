@@ -30,7 +30,9 @@ from service.store.store_clock import StoreClock
 from service.upstream.origins import named
 from service.web.admin_routes import AdminServices, figures_router, health_router, not_running
 from service.web.http_app import HttpApp
+from service.web.page_routes import page_router
 from service.web.purge_routes import Purging, purge_router
+from service.web.recorder import recording
 
 
 class AdminApp(HttpApp):
@@ -68,21 +70,25 @@ def create_admin_app(settings: Settings, *, workers: Path) -> FastAPI:
             forget=lambda _image_id: None,  # this process runs no fills, and the workers read the purge in the store
             now=clock.now,
         )
-        app.services = AdminServices(
-            census=Census(store, telemetry),
-            purging=Purging(purger, telemetry, token=settings.admin_token, names=named(settings)),
-            telemetry=telemetry,
-            codec=lambda: None if (worker := ready_worker(workers)) is None else worker.codec,
-            leaving=lambda: False,  # a worker that shuts down removes its ready mark, which makes /readyz answer 503
-            store_trouble=lambda: "" if (worker := ready_worker(workers)) is None else worker.store_trouble,
-        )
-        end_start()
-        yield {CLIENT_COUNTS: telemetry.clients}
+        async with recording(telemetry) as recorder:
+            app.services = AdminServices(
+                census=Census(store, telemetry),
+                purging=Purging(purger, telemetry, token=settings.admin_token, names=named(settings)),
+                telemetry=telemetry,
+                recorder=recorder,
+                codec=lambda: None if (worker := ready_worker(workers)) is None else worker.codec,
+                # A worker that shuts down removes its ready mark, which makes /readyz answer 503.
+                leaving=lambda: False,
+                store_trouble=lambda: "" if (worker := ready_worker(workers)) is None else worker.store_trouble,
+            )
+            end_start()
+            yield {CLIENT_COUNTS: telemetry.clients}
         await clock.close()
         await connection.close()
 
     app = AdminApp(summary="Health and figures of a picture cache.", lifespan=lifespan)
     app.include_router(health_router(app.running))
     app.include_router(figures_router(app.running))
+    app.include_router(page_router(app.running))
     app.include_router(purge_router(lambda: app.running().purging))
     return app

@@ -82,6 +82,7 @@ from service.web.own_fields import own_fields
 from service.web.pictures import Pictures
 from service.web.purge_routes import Purging
 from service.web.questions import LATENTS, Questions
+from service.web.recorder import Recorder, recording
 from service.web.routes import EdgeApp, Services, add_routes
 from service.web.stats import CodecFigures
 
@@ -252,11 +253,17 @@ async def _start_services(
                 names=names,
             ),
             telemetry=telemetry,
+            recorder=await _recorder(settings, telemetry, closing),
             codec=lambda: _codec_figures(worker, quality),
             leaving=lambda: drain.leaving,
             store_trouble=lambda: connection.trouble,
         ),
     )
+
+
+async def _recorder(settings: Settings, telemetry: Telemetry, closing: AsyncExitStack) -> Recorder | None:
+    """Record the figures from now on, unless there is an admin process, which does it."""
+    return None if settings.admin_port else await closing.enter_async_context(recording(telemetry))
 
 
 def _state(admin: AdminServices) -> WorkerState | None:

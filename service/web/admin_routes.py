@@ -1,4 +1,4 @@
-"""The routes for operators: health, metrics, figures, and the page that shows the figures.
+"""The routes for operators: health, metrics and figures. `page_routes` has the page that shows them.
 
 The workers serve them on the port of the pictures. With EDGE_ADMIN_PORT, the admin process serves them, and the workers
 keep only the health routes.
@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
-from importlib.resources import files
 
 from fastapi import APIRouter
-from fastapi.responses import HTMLResponse, PlainTextResponse, Response
+from fastapi.responses import PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 
@@ -20,6 +19,7 @@ from service.metrics.release import read_version
 from service.metrics.telemetry import Telemetry
 from service.records.census import Census
 from service.web.purge_routes import Purging
+from service.web.recorder import Recorder
 from service.web.stats import CodecFigures, Figures, compute_figures
 
 
@@ -30,6 +30,8 @@ class AdminServices:
     census: Census
     purging: Purging
     telemetry: Telemetry
+    recorder: Recorder | None
+    """The figures over time; None in a worker whose edge has an admin process."""
     codec: Callable[[], CodecFigures | None]
     """A function that returns the figures of the codec, or None while no codec can be used."""
     leaving: Callable[[], bool]
@@ -75,7 +77,7 @@ def health_router(running: Running) -> APIRouter:
 
 
 def figures_router(running: Running) -> APIRouter:
-    """Return the routes /stats, /metrics and /, which are on the admin port if there is an admin port."""
+    """Return the routes /stats and /metrics, which are on the admin port if there is an admin port."""
     router = APIRouter(tags=["figures"])
     version = read_version()  # read once, because each call reads files of the installed distribution
 
@@ -94,12 +96,6 @@ def figures_router(running: Running) -> APIRouter:
         await now.census.take()  # count the records, which updates the gauges of the store
         return Response(now.telemetry.exposition(), media_type=CONTENT_TYPE_LATEST)
 
-    @router.get("/", include_in_schema=False)
-    async def read_page() -> HTMLResponse:
-        """Return the HTML page that shows the figures of /stats."""
-        return HTMLResponse(page)
-
-    page = files("service.web").joinpath("page.html").read_text("utf-8")
     return router
 
 

@@ -17,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 from service.cache.answer import Answer
 from service.cache.edge_cache import EdgeCache
 from service.errors import EdgeError, Leaving, SourceError
-from service.metrics.outcomes import Outcome
+from service.metrics.outcomes import FileSource, Outcome
 from service.metrics.telemetry import Telemetry
 from service.rules.expiry import limit_by_expiry
 from service.rules.origin_refused import OriginRefused
@@ -77,7 +77,7 @@ class Pictures:
             logging.getLogger(__name__).exception("request %s failed with an unexpected error", exchange.request_id)
             return self._respond_with_error(exchange, EdgeError())
         self._telemetry.observe_stages(exchange.timings)
-        self._count(exchange, answer.outcome, sent_bytes=len(answer.body or b""))
+        self._count(exchange, answer.outcome, sent_bytes=len(answer.body or b""), source=answer.source)
         if answer.is_generated:
             self._telemetry.demotions.count_generated()
         if answer.forwarded is not None:
@@ -102,11 +102,14 @@ class Pictures:
         # A child edge stores what its parent sends, and has settings of its own.
         return () if exchange.scope["path"].startswith(LATENTS) else self._own
 
-    def _count(self, exchange: Exchange, outcome: Outcome, *, sent_bytes: int) -> None:
+    def _count(
+        self, exchange: Exchange, outcome: Outcome, *, sent_bytes: int, source: FileSource = FileSource.NONE
+    ) -> None:
         exchange.outcome = outcome
-        self._telemetry.count_request(
-            res=exchange.facts.res, outcome=outcome, seconds=exchange.seconds, sent_bytes=sent_bytes
-        )
+        res, seconds = exchange.facts.res, exchange.seconds
+        self._telemetry.count_request(res=res, outcome=outcome, seconds=seconds, sent_bytes=sent_bytes)
+        if outcome is Outcome.HIT:
+            self._telemetry.count_hit(res=res, source=source, seconds=seconds)
 
 
 def _limit_by_expiry(answer: Answer, facts: RequestFacts) -> Answer:

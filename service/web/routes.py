@@ -14,6 +14,7 @@ from service.rendition import MEDIA_TYPES, RENDITIONS, RES_VALUES, describe_size
 from service.rules.negotiation import LATENT_MEDIA_TYPE
 from service.web.admin_routes import AdminServices, figures_router, health_router, not_running
 from service.web.http_app import HttpApp
+from service.web.page_routes import page_router
 from service.web.pictures import Pictures
 from service.web.purge_routes import purge_router
 from service.web.questions import LATENTS, PICTURES
@@ -63,6 +64,7 @@ def add_routes(app: EdgeApp, *, with_figures: bool) -> None:
     app.include_router(health_router(lambda: app.running().admin))
     if with_figures:
         app.include_router(figures_router(lambda: app.running().admin))
+        app.include_router(page_router(lambda: app.running().admin))
         app.include_router(purge_router(lambda: app.running().admin.purging))
 
 

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from prometheus_client import Metric
 
-from service.metrics.outcomes import Outcome, RefinementOutcome
+from service.metrics.outcomes import COUNTED, HITS, RefinementOutcome
+from service.metrics.samples import Samples
 from service.records.census import StoreCensus
-
-# In the hit ratio, a collapsed request is no hit, because it waited for the origin. Bypass and error are not counted,
-# because no cache could have answered them.
-_HITS = {Outcome.HIT, Outcome.STALE}
-_COUNTED = _HITS | {Outcome.REVALIDATED, Outcome.MISS, Outcome.COLLAPSED}
 
 
 @dataclass(frozen=True)
@@ -43,6 +38,18 @@ class RequestFigures:
     status: str
     count: int
     sent_bytes: int
+    mean_ms: float
+    p50_ms: float
+    p99_ms: float
+
+
+@dataclass(frozen=True)
+class HitFigures:
+    """The hits for one size whose files came from one source, such as the in-memory cache: their number and times."""
+
+    res: str
+    source: str
+    count: int
     mean_ms: float
     p50_ms: float
     p99_ms: float
@@ -110,6 +117,7 @@ class Figures:
     hit_ratio: float | None
     """(hit + stale) / (hit + stale + revalidated + miss + collapsed); None before the first of these requests."""
     requests: list[RequestFigures]
+    hits: list[HitFigures]
     origin: OriginFigures
     store: StoreCensus
     codec: CodecFigures
@@ -124,17 +132,18 @@ class Figures:
 
 def compute_figures(metrics: Iterable[Metric], *, version: str, store: StoreCensus, codec: CodecFigures) -> Figures:
     """Return all figures, computed from the metrics of all workers at one moment."""
-    read = _Samples(metrics)
+    read = Samples(metrics)
     requests = _requests(read)
     outcomes = read.by_label("edge_cache_requests_total", "status")
-    counted = sum(count for status, count in outcomes.items() if status in _COUNTED)
-    hits = sum(count for status, count in outcomes.items() if status in _HITS)
+    counted = sum(count for status, count in outcomes.items() if status in COUNTED)
+    hits = sum(count for status, count in outcomes.items() if status in HITS)
     answers = read.by_label("edge_origin_requests_total", "outcome")
     return Figures(
         version=version,
         requests_total=int(sum(outcomes.values())),
         hit_ratio=hits / counted if counted else None,
         requests=requests,
+        hits=_hits(read),
         origin=OriginFigures(
             requests=int(sum(answers.values())),
             failures=int(sum(answers.values()) - answers.get("ok", 0) - answers.get("not_modified", 0)),
@@ -159,34 +168,7 @@ def compute_figures(metrics: Iterable[Metric], *, version: str, store: StoreCens
     )
 
 
-@dataclass
-class Distribution:
-    """The observations of a Prometheus histogram: counts by bucket, and their number and sum."""
-
-    at_most: dict[float, float] = field(default_factory=dict)
-    """The cumulative count of each bucket, by its upper bound."""
-    count: int = 0
-    total: float = 0.0
-    """The sum of all observations."""
-
-    @property
-    def mean(self) -> float:
-        """The mean of the observations, or 0 if there are none."""
-        return self.total / self.count if self.count else 0.0
-
-    def quantile(self, share: float) -> float:
-        """Return the quantile at `share` (0 to 1), interpolated within a bucket like PromQL's histogram_quantile."""
-        rank, lower, below = share * self.count, 0.0, 0.0
-        for bound, cumulated in sorted(self.at_most.items()):
-            if cumulated >= rank and cumulated > below:
-                if bound == float("inf"):
-                    return lower
-                return lower + (bound - lower) * (rank - below) / (cumulated - below)
-            lower, below = bound, cumulated
-        return lower
-
-
-def _requests(read: _Samples) -> list[RequestFigures]:
+def _requests(read: Samples) -> list[RequestFigures]:
     sent = read.by_labels("edge_response_bytes_total", "res", "status")
     return [
         RequestFigures(
@@ -202,7 +184,21 @@ def _requests(read: _Samples) -> list[RequestFigures]:
     ]
 
 
-def _renditions(read: _Samples) -> RenditionFigures:
+def _hits(read: Samples) -> list[HitFigures]:
+    return [
+        HitFigures(
+            res=res,
+            source=source,
+            count=one.count,
+            mean_ms=one.mean * 1000,
+            p50_ms=one.quantile(0.5) * 1000,
+            p99_ms=one.quantile(0.99) * 1000,
+        )
+        for (res, source), one in sorted(read.distributions("edge_hit_seconds", "res", "source").items())
+    ]
+
+
+def _renditions(read: Samples) -> RenditionFigures:
     made = read.by_label("edge_renditions_total", "source")
     return RenditionFigures(
         decoded=int(made.get("codec", 0)),
@@ -212,7 +208,7 @@ def _renditions(read: _Samples) -> RenditionFigures:
     )
 
 
-def _refinement(read: _Samples) -> RefinementFigures:
+def _refinement(read: Samples) -> RefinementFigures:
     ended = read.by_label("edge_refinements_total", "outcome")
     latents = read.by_label("edge_refined_bytes_total", "latent")
     return RefinementFigures(
@@ -221,40 +217,3 @@ def _refinement(read: _Samples) -> RefinementFigures:
         refined_bytes=int(latents.get("refined", 0)),
         seconds=read.total("edge_refinement_seconds_total"),
     )
-
-
-class _Samples:
-    """The samples of all metrics at one moment, which can be looked up by the name of the metric."""
-
-    def __init__(self, metrics: Iterable[Metric]) -> None:
-        self._samples = [sample for metric in metrics for sample in metric.samples]
-
-    def total(self, name: str) -> float:
-        return sum(sample.value for sample in self._samples if sample.name == name)
-
-    def by_labels(self, name: str, *labels: str) -> dict[tuple[str, ...], float]:
-        sums: dict[tuple[str, ...], float] = defaultdict(float)
-        for sample in self._samples:
-            if sample.name == name:
-                sums[tuple(sample.labels[label] for label in labels)] += sample.value
-        return sums
-
-    def by_label(self, name: str, label: str) -> dict[str, float]:
-        return {key[0]: value for key, value in self.by_labels(name, label).items()}
-
-    def distributions(self, name: str, *labels: str) -> dict[tuple[str, ...], Distribution]:
-        found: dict[tuple[str, ...], Distribution] = defaultdict(Distribution)
-        for sample in self._samples:
-            if sample.name not in {f"{name}_bucket", f"{name}_count", f"{name}_sum"}:
-                continue
-            one = found[tuple(sample.labels[label] for label in labels)]
-            if sample.name.endswith("_bucket"):
-                one.at_most[float(sample.labels["le"])] = sample.value
-            elif sample.name.endswith("_count"):
-                one.count = int(sample.value)
-            else:
-                one.total = sample.value
-        return found
-
-    def histograms(self, name: str, label: str) -> list[tuple[str, Distribution]]:
-        return [(key[0], one) for key, one in sorted(self.distributions(name, label).items())]

@@ -10,11 +10,11 @@ import redis
 from prometheus_client.parser import text_string_to_metric_families
 
 from service.metrics.release import read_version
+from service.metrics.samples import Distribution
 from service.records.census import estimate
 from service.records.record import VERSION, Record, pack
 from service.serving.log_lines import JsonLines
 from service.store.random_sample import Sample, StoredValue
-from service.web.stats import Distribution
 from tests.service.running_edge import RunningEdge
 from tests.service.scripted_origin import Reply, ScriptedOrigin
 from tests.service.stored import stored_keys
@@ -26,6 +26,7 @@ METRICS = {
     "edge_cache_requests": {"res", "status"},
     "edge_response_bytes": {"res", "status"},
     "edge_request_seconds": {"res", "status"},
+    "edge_hit_seconds": {"res", "source"},
     "edge_stage_seconds": {"stage"},
     "edge_connections": set(),
     "edge_connections_cut": {"reason"},
@@ -72,6 +73,7 @@ def test_every_metric_has_its_name_and_labels(
     edge.get("/image/cat")
     (key,) = stored_keys(store)
     store.set(key, b"damaged", ex=60)
+    edge.get("/image/cat")  # a miss, because the record is damaged
     edge.get("/image/cat")
     families = {family.name: family for family in text_string_to_metric_families(edge.get("/metrics").text)}
     assert families.keys() == METRICS.keys()
@@ -141,7 +143,7 @@ def test_health_checks_need_no_picture(edge: RunningEdge) -> None:
     assert edge.get("/readyz").status_code == 200
 
 
-@pytest.mark.parametrize("path", ["/", "/livez", "/readyz", "/metrics", "/stats", "/docs", "/openapi.json"])
+@pytest.mark.parametrize("path", ["/", "/livez", "/readyz", "/metrics", "/stats", "/history", "/docs", "/openapi.json"])
 def test_head_is_get_without_the_content(edge: RunningEdge, path: str) -> None:
     """RFC 9110 9.3.2."""
     full, head = edge.get(path), edge.client.head(path)
@@ -164,7 +166,7 @@ def test_the_page_loads_nothing_from_other_hosts(edge: RunningEdge) -> None:
     assert page.headers["content-type"].startswith("text/html")
     assert not re.findall(r"""(?:src|href)=["'](?:https?:)?//""", page.text)
     assert "viewport" in page.text
-    assert "prefers-color-scheme" in page.text
+    assert "prefers-color-scheme" in edge.get("/page/style.css").text
 
 
 def test_the_interface_is_documented(edge: RunningEdge) -> None:

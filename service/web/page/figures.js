@@ -1,0 +1,169 @@
+// Asks the edge for its figures every two seconds, and shows them. All addresses are relative: see page_routes.py.
+import {Chart, html} from "./charts.js";
+
+const POLL_MS = 2000;
+// What was written while the last answer was made is asked for again.
+const OVERLAP_S = 5;
+const SPAN_S = {seconds: 300, minutes: 3600};
+const SIZES = {high: "344 px", medium: "172 px", none: "bad request"};
+const OUTCOMES = ["hit", "stale", "revalidated", "miss", "collapsed", "bypass", "error"];
+const STAGES = ["store", "origin", "source", "encode", "queue", "entropy", "synthesis", "file"];
+const SOURCES = {memory: "from memory", codec: "decoded", shared: "shared with another request's decode",
+  latent: "latent for a child edge", origin: "from the origin's picture", none: "no body (304, HEAD)"};
+
+const at = id => document.getElementById(id);
+const say = (id, text) => { if (at(id).textContent !== text) at(id).textContent = text; };
+const whole = n => Math.round(n).toLocaleString("en");
+const short = n => n >= 100 || Number.isInteger(n) ? whole(n) : n.toPrecision(2);
+const percent = n => `${(100 * n).toFixed(1)} %`;
+const ms = n => n >= 1000 ? `${(n / 1000).toFixed(n >= 10000 ? 0 : 1)} s` : n >= 10 ? `${n.toFixed(0)} ms` : `${n.toPrecision(2)} ms`;
+const bytes = n => {
+  const units = ["B", "kB", "MB", "GB", "TB"];
+  let unit = 0;
+  while (n >= 1000 && unit < units.length - 1) { n /= 1000; unit += 1; }
+  return `${unit && n < 100 ? n.toFixed(1) : n.toFixed(0)} ${units[unit]}`;
+};
+
+const charts = {
+  ratio: new Chart(at("chart-ratio"), {title: "Hit ratio", format: percent, scale: "ratio"}),
+  latency: new Chart(at("chart-latency"), {title: "Time to answer", format: ms, scale: "log"}),
+  requests: new Chart(at("chart-requests"), {title: "Requests a second", format: short, scale: "linear"}),
+  bytes: new Chart(at("chart-bytes"), {title: "Bytes a second", format: bytes, scale: "linear"}),
+  queue: new Chart(at("chart-queue"), {title: "Waiting for the codec, and connections", format: short, scale: "linear"}),
+};
+const past = {seconds: [], minutes: []};
+let now_s = 0;
+
+const chosen = name => at("controls").elements[name].value;
+const sizes = () => chosen("size") ? [chosen("size")] : ["high", "medium"];
+const sum = values => values.reduce((total, one) => total + one, 0);
+const count = (point, outcome) => sum(sizes().map(size => point.requests[size][outcome]));
+
+function ratio(point) {
+  const counted = sum(["hit", "stale", "revalidated", "miss", "collapsed"].map(one => count(point, one)));
+  return counted ? (count(point, "hit") + count(point, "stale")) / counted : null;
+}
+
+function time(point, size, kind) {
+  const quantiles = point.latency_ms[size][kind];
+  return quantiles === null ? null : quantiles[Number(chosen("quantile"))];
+}
+
+function drawCharts() {
+  const range = chosen("range"), points = past[range];
+  const frame = {times: points.map(one => one.at_s), from_s: now_s - SPAN_S[range], to_s: now_s};
+  const draw = (name, series) => charts[name].draw({...frame,
+    series: Object.entries(series).map(([label, read]) => ({name: label, values: points.map(read)}))});
+  draw("ratio", {"latents": ratio});
+  const times = {};
+  for (const kind of ["memory", "decoded", "miss"]) {
+    for (const size of sizes()) times[`${kind} ${SIZES[size]}`] = point => time(point, size, kind);
+  }
+  draw("latency", times);
+  draw("requests", Object.fromEntries(OUTCOMES.map(one => [one, point => count(point, one) / point.span_s])));
+  draw("bytes", {
+    "origin egress avoided": point => point.avoided_bytes / point.span_s,
+    "fetched from the origin": point => point.fetched_bytes / point.span_s,
+    "sent to clients": point => point.sent_bytes / point.span_s,
+  });
+  draw("queue", {"waiting": point => point.queue, "connections": point => point.connections});
+}
+
+function remember(news) {
+  now_s = news.now_s;
+  for (const range of Object.keys(past)) {
+    const latest_s = past[range].at(-1)?.at_s ?? 0;
+    past[range] = [...past[range], ...news[range].filter(point => point.at_s > latest_s)]
+      .filter(point => point.at_s > now_s - SPAN_S[range]);
+  }
+}
+
+function fill(id, heads, rows) {
+  const cells = (kind, texts) => texts.map((text, column) => {
+    const cell = html(column ? kind : "th", {scope: kind === "th" ? "col" : "row"}, text);
+    if (kind === "td" && column) cell.removeAttribute("scope");
+    if (heads[column].startsWith(" ")) cell.className = "text";
+    return cell;
+  });
+  const body = html("tbody", {}, ...rows.map(row => html("tr", {}, ...cells("td", row))));
+  at(id).replaceChildren(html("thead", {}, html("tr", {}, ...cells("th", heads.map(one => one.trim())))), body);
+}
+
+function showHits(hits, source, id) {
+  const found = Object.keys(SIZES).map(size => hits.find(one => one.res === size && one.source === source)).filter(Boolean);
+  say(`${id}-time`, found.length ? found.map(one => ms(one.p50_ms)).join(" / ") : "–");
+  say(`${id}-note`, found.length ? `${found.map(one => SIZES[one.res]).join(" / ")}; 99 % within ${found.map(one => ms(one.p99_ms)).join(" / ")}` : "none yet");
+}
+
+// Bars of equal kind: name, share of the widest, and text.
+function showBars(id, rows) {
+  at(id).replaceChildren(html("dl", {class: "same"}, ...rows.flatMap(({name, share, text}) => {
+    const bar = html("i");
+    bar.style.width = `${100 * Math.min(1, share)}%`;
+    return [html("dt", {}, name), html("dd", {class: "bar", "aria-hidden": "true"}, bar), html("dd", {}, text)];
+  })));
+}
+
+function showSame(store) {
+  const factor = store.latent_bytes ? store.conventional_bytes / store.latent_bytes : 0;
+  const pictures = factor ? store.objects / factor : 0;
+  showBars("same", [
+    {name: "as latents", share: factor ? 1 : 0, text: `${whole(store.objects)} pictures`},
+    {name: "as JPEG files", share: factor ? 1 / factor : 0, text: `${whole(pictures)} pictures`},
+  ]);
+  say("same-note", factor ? `${bytes(store.latent_bytes)} in the store; as JPEG files of both sizes ${bytes(store.conventional_bytes)}, ${factor.toFixed(1)} times as much.` : "");
+}
+
+function show(now) {
+  const codec = now.codec, refined = now.refinement, store = now.store;
+  const quality = codec.quality ?? `for SSIMULACRA2 ${codec.target_ssimulacra2}`;
+  say("codec", `${codec.device}, head ${codec.head}, ${codec.kernels}, quality ${quality}, stream ${codec.stream_id}`);
+  say("version", `latentedge ${now.version}`);
+  say("ratio", now.hit_ratio === null ? "–" : percent(now.hit_ratio));
+  say("ratio-note", `${whole(now.requests_total)} requests since the start`);
+  showHits(now.hits, "memory", "memory");
+  showHits(now.hits, "codec", "decoded");
+  say("avoided", bytes(now.origin.avoided_bytes));
+  say("avoided-note", `${bytes(now.origin.fetched_bytes)} fetched in ${whole(now.origin.requests)} requests`);
+  showSame(store);
+  fill("store", ["what", "now"], [
+    ["pictures", whole(store.objects)],
+    ["memory of the store in use", bytes(store.used_bytes)],
+    ["its limit", store.limit_bytes ? bytes(store.limit_bytes) : "none"],
+    ["records evicted", whole(store.evicted)],
+    ["latents refined", whole(refined.stored)],
+    ["their bytes, first and refined", `${bytes(refined.first_bytes)}, ${bytes(refined.refined_bytes)}`],
+  ]);
+  const stages = [...now.stages].sort((one, other) => STAGES.indexOf(one.stage) - STAGES.indexOf(other.stage));
+  fill("stages", ["stage", "count", "mean"], stages.map(one => [one.stage, whole(one.count), ms(one.mean_ms)]));
+  fill("requests", ["size", " outcome", "count", "sent", "mean", "median", "99 %"], now.requests.map(one =>
+    [SIZES[one.res] ?? one.res, one.status, whole(one.count), bytes(one.sent_bytes), ms(one.mean_ms), ms(one.p50_ms), ms(one.p99_ms)]));
+  fill("hits", ["size", " file", "count", "mean", "median", "99 %"], now.hits.map(one =>
+    [SIZES[one.res] ?? one.res, SOURCES[one.source] ?? one.source, whole(one.count), ms(one.mean_ms), ms(one.p50_ms), ms(one.p99_ms)]));
+  at("state").className = store.answers ? "" : "bad";
+  say("state", store.answers ? "running" : "the store does not answer: pictures come from the origin");
+}
+
+async function ask(address) {
+  const answer = await fetch(address);
+  if (!answer.ok) throw new Error(answer.status);
+  return answer.json();
+}
+
+async function look() {
+  try {
+    const after_s = (past.seconds.at(-1)?.at_s ?? 0) - OVERLAP_S;
+    const [stats, news] = await Promise.all([ask("stats"), ask(`history?after=${after_s}`)]);
+    remember(news);
+    show(stats);
+    drawCharts();
+  } catch {
+    at("state").className = "bad";
+    say("state", "the edge does not answer");
+  }
+  setTimeout(look, POLL_MS);
+}
+
+at("controls").addEventListener("change", drawCharts);
+addEventListener("resize", drawCharts);
+look();

@@ -1,0 +1,75 @@
+"""Write the totals of each second to the history, in the one process that leads."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from service.metrics.telemetry import MULTIPROCESS_VARIABLE, Telemetry
+from service.web.history import History
+from service.web.moments import WIDTH, points, read_moment
+
+
+class Recorder:
+    """Records the figures of an edge once a second, and returns those of the last hour."""
+
+    def __init__(self, telemetry: Telemetry, history: History, *, clock: Callable[[], float] = time.time) -> None:
+        self._telemetry = telemetry
+        self._history = history
+        self._clock = clock
+        self._ending = asyncio.Event()
+
+    async def run(self) -> None:
+        """Record at the beginning of every second, until `end` is called."""
+        while not await self._ends_before_next_second():
+            # On a thread: with many workers, reading their files takes some milliseconds.
+            await asyncio.to_thread(self.record)
+
+    def end(self) -> None:
+        """Let `run` return, at once or after the record that it is writing."""
+        self._ending.set()
+
+    def record(self) -> None:
+        """Write the totals of this second, if this process leads."""
+        if not self._history.leads():
+            return
+        try:
+            self._history.write(int(self._clock()), read_moment(self._telemetry.collect()))
+        except OSError as error:  # a file of a worker that has just ended; the next second is recorded again
+            logging.getLogger(__name__).debug("a second was not recorded: %s", error)
+
+    def read(self, *, after_s: float) -> dict[str, Any]:
+        """Return the points of the last five minutes and of the last hour that are later than this moment."""
+        now_s = self._clock()
+        return {
+            "now_s": now_s,
+            "seconds": points(self._history.seconds(now_s), after_s=after_s),
+            "minutes": points(self._history.minutes(now_s), after_s=after_s),
+        }
+
+    async def _ends_before_next_second(self) -> bool:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(1 - self._clock() % 1):
+                await self._ending.wait()
+        return self._ending.is_set()
+
+
+@asynccontextmanager
+async def recording(telemetry: Telemetry) -> AsyncIterator[Recorder]:
+    """Record during the block, in a file if the workers share a folder."""
+    folder = os.environ.get(MULTIPROCESS_VARIABLE)
+    history = History(WIDTH, Path(folder) if folder else None)
+    recorder = Recorder(telemetry, history)
+    task = asyncio.create_task(recorder.run())
+    try:
+        yield recorder
+    finally:
+        recorder.end()
+        await task
+        history.close()
