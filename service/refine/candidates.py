@@ -57,6 +57,8 @@ def _obstacle(key: bytes, record: Record, aim: SweepAim, purges: PurgeTable) -> 
         return SweepOutcome.OTHER_ORIGIN
     if is_demoted(record):
         return SweepOutcome.DEMOTED
+    if record.is_screen:
+        return SweepOutcome.SCREEN
     if record.stream_id != aim.stream_id:
         return SweepOutcome.FOREIGN
     if purges.has_removed(record):
