@@ -30,7 +30,7 @@ _LARGEST = 2 * 8 * 255 + 1
 
 def find_candidate(pixels: Pixels) -> bool:
     """Return whether so many pixels equal a neighbour that the screen mode should be tried."""
-    colours = pack_colours(pixels)
+    colours = _pack_colours(pixels)
     inner = colours[1:, 1:-1]
     equal = inner == colours[1:, :-2]
     equal |= inner == colours[:-1, 1:-1]
@@ -48,7 +48,7 @@ def most_bytes(pixels: Pixels) -> int:
     return min(FLOOR_BYTES + bits * 3 // 32, CEILING_BYTES)
 
 
-def pack_colours(pixels: Pixels) -> NDArray[np.uint32]:
+def _pack_colours(pixels: Pixels) -> NDArray[np.uint32]:
     """Return pixels (H, W, 3) as colours (H, W) of the form 0xRRGGBB."""
     samples = pixels.astype(np.uint32)
     colours = samples[..., 0] << 16 | samples[..., 1] << 8 | samples[..., 2]

@@ -6,10 +6,9 @@ Up to seven colours are guessed for a pixel, and one bit is coded for each until
     2, 3  the colour that was last seen after the same seven or four neighbours (`WIDE`, `NEAR`)
     4..7  the neighbours W, N, NE, NW
 
-If all guesses are wrong, the three samples are coded bit by bit, most significant first: as they are (mode PALETTE), or
-as differences from the gradient predictor of LOCO-I (mode SMOOTH; Weinberger, Seroussi, Sapiro 2000).
+If all guesses are wrong, the three samples are coded (samples.py).
 
-Pixels lie in one array of rows with a margin, as 0xRRGGBB. Encoding and decoding run the same loop. With a `tolerance`
+Encoding and decoding run the same loop. With a `tolerance`
 an encoder takes a guess that differs by at most that much in each sample, and the picture that it then writes into
 `pixels` is the one that is coded. A pixel with equal neighbours in both directions is always coded exactly.
 """
@@ -21,16 +20,9 @@ from numba import njit
 
 from models.config import HIGH_PX
 from models.screen.binary_coder import ENCODES, I64, PLACE, SLOTS_START, U8, code_bit
+from models.screen.pixel_rows import FIRST, MARGIN, STRIDE
+from models.screen.samples import PALETTE, TREE, TREES, code_palette, code_smooth
 
-PALETTE, SMOOTH = 0, 1
-MODES = (PALETTE, SMOOTH)
-MARGIN = 2
-STRIDE = HIGH_PX + 2 * MARGIN
-FIRST = MARGIN * STRIDE + MARGIN
-"""The index of the top left pixel."""
-PIXELS = (HIGH_PX + 2 * MARGIN) * STRIDE
-"""The length of the array of pixels: there is a margin of two on all sides."""
-_PAPER = 0xFFFFFF
 _TABLE = 1 << 16
 """The entries of each table of the memory."""
 _NEAR_TABLE, _PLACES = _TABLE, 2 * _TABLE
@@ -40,16 +32,11 @@ _SURE = 15
 """The largest count of right guesses that is kept."""
 _LONGEST = 200
 _SHORT, _LONG = 8, 40
-_LARGEST = 255
-_CHANGES = (2, 6, 16, 40, 100)
-"""The bounds between classes of the change of the green samples around a pixel (assumed)."""
 
-# The slots of the decisions: each kind of guess has its own, then the trees of samples, of 256 slots each.
+# The slots of the decisions: each kind of guess has its own, then the trees of samples.
 _MATCH = SLOTS_START
 _WIDE, _NEAR, _SIDES, _TREES = _MATCH + 512, _MATCH + 1536, _MATCH + 2048, _MATCH + 2560
-_TREE = 256
-_RED, _BLUE, _SMOOTH_RED, _SMOOTH_BLUE = 8, 264, 8, 16
-SLOTS = 2560 + (_BLUE + 256) * _TREE
+SLOTS = 2560 + TREES * TREE
 
 
 def new_memory() -> I64:
@@ -159,79 +146,6 @@ def _code_guesses(coder: I64, buffer: U8, memory: I64, colour: int, tolerance: i
 
 
 @njit(inline="never")
-def _predict(west: int, north: int, north_west: int) -> int:
-    """Return the gradient predictor of LOCO-I."""
-    if north_west >= max(west, north):
-        return min(west, north)
-    if north_west <= min(west, north):
-        return max(west, north)
-    return west + north - north_west
-
-
-@njit(inline="never")
-def _round_off(difference: int, prediction: int, tolerance: int) -> int:
-    """Return the multiple of 2 tolerance + 1 nearest to a difference with which the sample stays in 0..255."""
-    if tolerance == 0:
-        return difference
-    step = 2 * tolerance + 1
-    rounded = (abs(difference) + tolerance) // step * step
-    rounded = -rounded if difference < 0 else rounded
-    if prediction + rounded > _LARGEST:
-        return rounded - step
-    return rounded + step if prediction + rounded < 0 else rounded
-
-
-@njit(inline="never")
-def _code_sample(coder: I64, buffer: U8, tree: int, sample: int, prediction: int, tolerance: int) -> int:
-    """Code a sample as its difference from a prediction, modulo 256, and return the sample that was coded."""
-    value = _round_off(sample - prediction, prediction, tolerance) & 255
-    node = 1
-    for place in range(7, -1, -1):
-        node = 2 * node + code_bit(coder, buffer, _TREES + tree * _TREE + node, value >> place & 1)
-    return (node + prediction) & 255
-
-
-@njit(inline="never")
-def _activity(pixels: I64, at: int) -> int:
-    west, north, north_west = pixels[at - 1], pixels[at - STRIDE], pixels[at - STRIDE - 1]
-    change = abs((west >> 8 & 255) - (north_west >> 8 & 255)) + abs((north >> 8 & 255) - (north_west >> 8 & 255))
-    activity = 0
-    for bound in _CHANGES:
-        activity += change >= bound
-    return activity
-
-
-@njit(inline="never")
-def _predict_sample(pixels: I64, at: int, shift: int) -> int:
-    west, north, north_west = pixels[at - 1], pixels[at - STRIDE], pixels[at - STRIDE - 1]
-    return _predict(west >> shift & 255, north >> shift & 255, north_west >> shift & 255)
-
-
-@njit(inline="never")
-def _code_smooth(coder: I64, buffer: U8, pixels: I64, at: int, colour: int, tolerance: int) -> int:
-    activity, expected = _activity(pixels, at), _predict_sample(pixels, at, 8)
-    green = _code_sample(coder, buffer, activity, colour >> 8 & 255, expected, tolerance)
-    off_green = green - expected
-    expected = _predict_sample(pixels, at, 16)
-    by_green = min(255, max(0, expected + off_green))
-    red = _code_sample(coder, buffer, _SMOOTH_RED + activity, colour >> 16 & 255, by_green, tolerance)
-    by_both = min(255, max(0, _predict_sample(pixels, at, 0) + ((off_green + red - expected) >> 1)))
-    tree = _SMOOTH_BLUE + 2 * activity + (red != by_green)
-    return red << 16 | green << 8 | _code_sample(coder, buffer, tree, colour & 255, by_both, tolerance)
-
-
-@njit(inline="never")
-def _code_palette(coder: I64, buffer: U8, colour: int, tolerance: int) -> int:
-    green = _code_sample(coder, buffer, 0, colour >> 8 & 255, 0, tolerance)
-    red = _code_sample(coder, buffer, _RED + green, colour >> 16 & 255, 0, tolerance)
-    return (
-        red << 16
-        | green << 8
-        | _code_sample(coder, buffer, _BLUE + (7 * red + 13 * green & 255), colour & 255, 0, tolerance)
-    )
-
-
-@njit(inline="never")
 def _remember(memory: I64, place: int, colour: int) -> None:
     sure = memory[place] & _SURE
     if sure and memory[place] >> 4 == colour:
@@ -278,9 +192,9 @@ def code_picture(pixels: I64, source: I64, coder: I64, buffer: U8, memory: I64, 
             if colour >= 0:
                 misses = max(misses - 1, 0)
             elif mode == PALETTE:
-                colour, misses = _code_palette(coder, buffer, source[at], allowed), min(misses + 1, 3)
+                colour, misses = code_palette(coder, buffer, _TREES, source[at], allowed), min(misses + 1, 3)
             else:
-                colour, misses = _code_smooth(coder, buffer, pixels, at, source[at], allowed), min(misses + 1, 3)
+                colour, misses = code_smooth(coder, buffer, _TREES, pixels, at, source[at], allowed), min(misses + 1, 3)
             pixels[at] = colour
             if length and pixels[match] == colour:
                 match, length = _next_place(match), min(length + 1, _LONGEST)
@@ -292,8 +206,3 @@ def code_picture(pixels: I64, source: I64, coder: I64, buffer: U8, memory: I64, 
         pixels[start + HIGH_PX] = pixels[start + HIGH_PX + 1] = pixels[start + HIGH_PX - 1]
         if coder[ENCODES] and coder[PLACE] > len(buffer):
             return
-
-
-def new_pixels() -> I64:
-    """Return the array of an empty picture: white."""
-    return np.full(PIXELS, _PAPER, np.int64)

@@ -23,8 +23,10 @@ from models.config import HIGH_PX, MEDIUM_PX
 from models.machine_code import compile_loop
 from models.picture_array import Pixels
 from models.screen.binary_coder import CODE, HIGH, PLACE, finish, new_coder
-from models.screen.choice import find_candidate, most_bytes, pack_colours
-from models.screen.pixel_model import MARGIN, MODES, SLOTS, STRIDE, code_picture, new_memory, new_pixels
+from models.screen.choice import find_candidate, most_bytes
+from models.screen.pixel_model import SLOTS, code_picture, new_memory
+from models.screen.pixel_rows import new_rows, pixels_of, rows_of
+from models.screen.samples import MODES
 from models.screen.stream_ids import SCREEN_STREAM_ID
 
 TOLERANCES = (0, 2, 4)
@@ -49,7 +51,7 @@ def encode_if_smaller(pixels: Pixels) -> bytes | None:
 
 def encode_within(pixels: Pixels, limit_bytes: int) -> bytes | None:
     """Return the screen stream with the smallest tolerance that takes at most `limit_bytes`, or None if none does."""
-    source = _with_margin(pixels)
+    source = rows_of(pixels)
     for tolerance in TOLERANCES:
         streams = [_encode(source, mode, tolerance, limit_bytes) for mode in MODES]
         found = min((one for one in streams if one is not None), key=len, default=None)
@@ -75,7 +77,7 @@ def decode(blob: bytes, *, size_px: int) -> Pixels:
 
 def compile_coder() -> None:
     """Compile the coder now, so that no request waits for it: some seconds without numba's cache."""
-    blank = _encode(new_pixels(), MODES[0], 0, PAYLOAD_CAP_BYTES)
+    blank = _encode(new_rows(), MODES[0], 0, PAYLOAD_CAP_BYTES)
     assert blank is not None, "a white picture takes few bytes"
     decode(blank, size_px=HIGH_PX)
 
@@ -85,13 +87,13 @@ def _encode(source: NDArray[np.int64], mode: int, tolerance: int, limit_bytes: i
     room = limit_bytes - blank.header_bytes - _HEAD
     if room <= 0:
         return None
-    buffer, pixels = np.zeros(room, np.uint8), new_pixels()
+    buffer, rows = np.zeros(room, np.uint8), new_rows()
     coder = new_coder(buffer, SLOTS, encodes=True)
-    compile_loop(code_picture)(pixels, source, coder, buffer, new_memory(), mode=mode, tolerance=tolerance)
+    compile_loop(code_picture)(rows, source, coder, buffer, new_memory(), mode=mode, tolerance=tolerance)
     coded = finish(coder, buffer)
     if coded is None:
         return None
-    found = _checksum(blank, mode, _without_margin(pixels)).to_bytes(_SUM_BYTES, "little")
+    found = _checksum(blank, mode, pixels_of(rows)).to_bytes(_SUM_BYTES, "little")
     return bitstream.build(replace(blank, words=found + bytes([mode]) + coded))
 
 
@@ -113,9 +115,9 @@ def _parse(blob: bytes) -> Bitstream:
 
 def _decode(parsed: Bitstream) -> Pixels:
     mode, buffer = parsed.words[_SUM_BYTES], np.frombuffer(bytearray(parsed.words[_HEAD:]), np.uint8)
-    coder, pixels = new_coder(buffer, SLOTS, encodes=False), new_pixels()
-    compile_loop(code_picture)(pixels, new_pixels(), coder, buffer, new_memory(), mode=mode, tolerance=0)
-    decoded = _without_margin(pixels)
+    coder, rows = new_coder(buffer, SLOTS, encodes=False), new_rows()
+    compile_loop(code_picture)(rows, new_rows(), coder, buffer, new_memory(), mode=mode, tolerance=0)
+    decoded = pixels_of(rows)
     if coder[PLACE] != len(buffer) or coder[CODE] != coder[HIGH]:  # the encoder ends with the bytes of HIGH
         raise DamagedBitstream("the bytes of the screen stream do not end after its last pixel")
     if _checksum(parsed, mode, decoded) != int.from_bytes(parsed.words[:_SUM_BYTES], "little"):
@@ -131,14 +133,3 @@ def _error(pixels: Pixels, decoded: Pixels) -> int:
     """Return the sum of the squared errors of all samples."""
     error = pixels.astype(np.int32) - decoded
     return int((error * error).sum())
-
-
-def _with_margin(pixels: Pixels) -> NDArray[np.int64]:
-    padded = new_pixels()
-    padded.reshape(-1, STRIDE)[MARGIN:-MARGIN, MARGIN:-MARGIN] = pack_colours(pixels)
-    return padded
-
-
-def _without_margin(padded: NDArray[np.int64]) -> Pixels:
-    colours = padded.reshape(-1, STRIDE)[MARGIN:-MARGIN, MARGIN:-MARGIN]
-    return np.stack([colours >> 16, colours >> 8 & 255, colours & 255], -1).astype(np.uint8)
