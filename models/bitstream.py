@@ -140,6 +140,14 @@ def kind_of(blob: bytes) -> Literal["high", "medium", "screen"]:
     return "medium" if blob[8] & FLAG_MEDIUM else "high"
 
 
+def is_screen(blob: bytes) -> bool:
+    """Return whether the flags say that the bitstream is of the screen mode; False if it is no bitstream at all."""
+    try:
+        return kind_of(blob) == "screen"
+    except BitstreamError:
+        return False
+
+
 def parse(blob: bytes) -> Bitstream:
     """Read and check every field of a bitstream, without decoding its words. Raises a `BitstreamError`."""
     _check_start(blob)

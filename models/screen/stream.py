@@ -41,12 +41,16 @@ _SUM_BYTES, _MODE_BYTES = 4, 1
 _HEAD = _SUM_BYTES + _MODE_BYTES
 
 
-def encode_if_smaller(pixels: Pixels) -> bytes | None:
+def encode_if_smaller(pixels: Pixels, *, target_bytes: int | None = None) -> bytes | None:
     """Return the screen stream of a picture (344, 344, 3), or None if its latent is the better choice.
 
-    The choice depends on the pixels alone, not on a device, a head or a quality.
+    The choice depends on the pixels alone, not on a device, a head or a quality. With `target_bytes`, the stream takes
+    at most so many bytes.
     """
-    return encode_within(pixels, most_bytes(pixels)) if find_candidate(pixels) else None
+    if not find_candidate(pixels):
+        return None
+    limit_bytes = most_bytes(pixels)
+    return encode_within(pixels, limit_bytes if target_bytes is None else min(limit_bytes, target_bytes))
 
 
 def encode_within(pixels: Pixels, limit_bytes: int) -> bytes | None:
@@ -73,6 +77,11 @@ def decode(blob: bytes, *, size_px: int) -> Pixels:
     from models.pixels import lanczos_half  # it brings torch
 
     return lanczos_half(high)
+
+
+def largest_error(blob: bytes) -> int:
+    """Return the largest difference of a sample that the encoder of a screen stream allowed. Raises BitstreamError."""
+    return _parse(blob).quality
 
 
 def compile_coder() -> None:

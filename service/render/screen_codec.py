@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from models.bitstream import BitstreamError, kind_of
+from models.bitstream import BitstreamError, is_screen
 from models.picture_array import Pixels
 from models.screen.stream_ids import SCREEN_HEAD_ID, SCREEN_STREAM_ID
 from service.errors import CodecError, CodecFailed, DamagedBitstream, QueueFull
@@ -85,6 +85,13 @@ class ScreenCodec:
         stream = await self._run(lambda: _encode(pixels)) if self._writes else None
         return stream or await self._codec.encode(pixels, quality=quality, patient=patient)
 
+    async def demote(self, bitstream: bytes, *, quality: int) -> bytes:
+        """Return the medium bitstream, at `quality`, that replaces a high latent. It is made while the codec is idle.
+
+        Raises QueueFull, DamagedBitstream or CodecFailed.
+        """
+        return await self._codec.demote(bitstream, quality=quality)
+
     async def refine(self, pixels: Pixels, search: Search) -> bytes | None:
         """Return a better latent of a picture, found in seconds of idle time, or None if it misses its target score.
 
@@ -104,14 +111,6 @@ class ScreenCodec:
             raise CodecFailed(f"the screen mode failed: {error}") from error
         finally:
             self._free += 1
-
-
-def is_screen(bitstream: bytes) -> bool:
-    """Return whether a bitstream says that it is of the screen mode. Its other fields are not checked."""
-    try:
-        return kind_of(bitstream) == "screen"
-    except BitstreamError:
-        return False
 
 
 def _compile() -> None:
