@@ -5,7 +5,7 @@
     2       1      version (2)
     3       4      stream id: digest of everything between bytes and y_hat (tables, scale path, means, gains)
     7       1      quality, 0..63
-    8       1      flags: bit 0 = medium autoencoder; the others are 0
+    8       1      flags: bit 0 = medium autoencoder, bit 1 = screen mode; the others are 0
     9       2..4   width and height in pixels, each an unsigned LEB128 varint
     .       4 n    words of the entropy coder, 32 bits each, little-endian; they end where the bitstream ends
 
@@ -13,6 +13,8 @@ The header of a 344x344 picture takes 13 bytes. The words hold z and then y, fro
 length field. The coder's first state starts at 2^32 plus the CRC-32 over the header bytes and the symbols (z, then q,
 as 16-bit little-endian integers), and decoding must end at the same state. A decoder that gets other symbols or another
 header than the encoder wrote, for any reason, therefore raises an error instead of returning a wrong picture.
+
+A bitstream of the screen mode has no words: models/screen/stream.py describes what follows its header.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from models.config import HIGH_PX, MEDIUM_PX, QUALITIES
 MAGIC = b"LE"
 VERSION = 2
 FLAG_MEDIUM = 1
+FLAG_SCREEN = 2
 STREAM_ID_BYTES = 4
 MAX_WORDS_BYTES = 1 << 20
 """Upper limit of the words in bytes (derived: room for 40 bits for each of the 22 * 22 * 384 symbols of a latent)."""
@@ -124,15 +127,25 @@ def stream_id_of(blob: bytes) -> bytes:
     return blob[3:7]
 
 
-def kind_of(blob: bytes) -> Literal["high", "medium"]:
-    """Return which autoencoder wrote the bitstream, from its flags; its other fields and its words are not checked.
+def kind_of(blob: bytes) -> Literal["high", "medium", "screen"]:
+    """Return which autoencoder wrote the bitstream, or the screen mode, from its flags. No other field is checked.
 
     Raises `TruncatedBitstream` or `ForeignBitstream` where the bytes do not begin as a bitstream of this version, or
     have flags that this reader does not know.
     """
     _check_start(blob)
     _check_flags(blob[8])
+    if blob[8] & FLAG_SCREEN:
+        return "screen"
     return "medium" if blob[8] & FLAG_MEDIUM else "high"
+
+
+def is_screen(blob: bytes) -> bool:
+    """Return whether the flags say that the bitstream is of the screen mode; False if it is no bitstream at all."""
+    try:
+        return kind_of(blob) == "screen"
+    except BitstreamError:
+        return False
 
 
 def parse(blob: bytes) -> Bitstream:
@@ -158,7 +171,7 @@ def _check_start(blob: bytes) -> None:
 
 
 def _check_flags(flags: int) -> None:
-    if flags & ~FLAG_MEDIUM:
+    if flags not in {0, FLAG_MEDIUM, FLAG_SCREEN}:
         raise ForeignBitstream(f"the flags {flags:#04x} have bits set that this reader does not know")
 
 
@@ -169,7 +182,7 @@ def _check_fields(quality: int, flags: int, *, side_px: tuple[int, int], words: 
     expected_px = MEDIUM_PX if flags & FLAG_MEDIUM else HIGH_PX
     if side_px != (expected_px, expected_px):
         raise ForeignBitstream(f"the picture is {side_px[0]}x{side_px[1]}, expected {expected_px}x{expected_px}")
-    if len(words) % _WORD_BYTES:
+    if len(words) % _WORD_BYTES and not flags & FLAG_SCREEN:
         raise TruncatedBitstream(f"the bitstream ends inside a word: {len(words)} bytes are not a multiple of 4")
     if len(words) > MAX_WORDS_BYTES:
         raise DamagedBitstream(f"the entropy-coded part has {len(words)} bytes, the limit is {MAX_WORDS_BYTES}")

@@ -5,7 +5,7 @@ The order of the work: references -> anchor files (cached) -> our streams -> fig
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +38,7 @@ from models.evaluation.rd import TooFewPointsError
 from models.evaluation.references import ReferencePictureError, pictures_in, reference
 from models.evaluation.report import Evaluation, main_figures_line, write_json
 from models.evaluation.scatter import plot_scatter
+from models.evaluation.screens import find_screens
 from models.evaluation.searched import SearchedPicture, SearchJob, search_streams
 from models.evaluation.sheet import write_sheet
 from models.evaluation.streams import Heads, PictureStreams, StreamJob, contenders, default_quality, score_streams
@@ -81,6 +82,7 @@ def evaluate(options: EvaluateOptions) -> Evaluation:
         pictures = _with_curves(_join(streams, files))
         searched = _search([one.path for one in pictures], options, heads.gpu.default_quality, progress)
     evaluation = _figures(options, heads, rivals=rivals, qualities=qualities, pictures=pictures, searched=searched)
+    evaluation = replace(evaluation, screens=find_screens(paths, heads.cpu))
     _write(evaluation, heads, searched, options.output)
     print_tables(evaluation, Console())
     print(main_figures_line(evaluation))
@@ -240,6 +242,7 @@ def _figures(
         times=cost.times,
         deployed=_compare_searched(options, searched, pictures, names, default=default),
         pictures=pictures,
+        screens=(),
     )
 
 

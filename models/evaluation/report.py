@@ -11,6 +11,7 @@ from models.evaluation.cost import DecoderCost, StageTimes
 from models.evaluation.deployed import DeployedHead
 from models.evaluation.figures import BdRate, MeanPoint, Metric, Ours, PairRatio, PictureScores, TranslatorGap
 from models.evaluation.per_picture import PictureRate
+from models.evaluation.screens import ScreenedPicture
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Evaluation:
     times: StageTimes
     deployed: tuple[DeployedHead, ...]  # figures with the search for better latents; empty if it was not measured
     pictures: tuple[PictureScores, ...]
+    screens: tuple[ScreenedPicture, ...]  # the pictures that EDGE_SCREEN=auto keeps as screen streams
 
     def points(self, ours: Ours) -> list[MeanPoint]:
         return [one for one in self.mean_points if one.name == ours]
@@ -52,6 +54,7 @@ def main_figures_line(evaluation: Evaluation) -> str:
             "folder": evaluation.folder,
             "pictures": len(evaluation.pictures),
             "quick": evaluation.quick,
+            "screens": len(evaluation.screens),
             **{
                 f"bd_{_short(one.ours)}_{one.metric}_{_key(one.anchor)}": _round(one.percent, 2)
                 for one in evaluation.bd_rates

@@ -10,6 +10,7 @@ from models.evaluation.anchors import YARDSTICK
 from models.evaluation.deployed import DeployedHead
 from models.evaluation.figures import BdRate, MeanPoint, Metric, Ours, PairRatio
 from models.evaluation.report import Evaluation
+from models.evaluation.screens import ScreenedPicture
 
 _PIPED_WIDTH = 110  # width in columns if stdout is a pipe; rich's default of 80 would wrap the tables
 _METRIC_LABELS = ((Metric.PSNR, "PSNR"), (Metric.SSIMULACRA2, "SSIMULACRA2"))
@@ -25,6 +26,8 @@ def print_tables(evaluation: Evaluation, console: Console) -> None:
         console.print(_deployed_table(evaluation, one))
     if evaluation.deployed:
         console.print(_gain_table(evaluation.deployed))
+    if evaluation.screens:
+        console.print(_screen_table(evaluation.screens))
 
 
 def _table(title: str, *, words: Sequence[str], numbers: Sequence[str], caption: str | None = None) -> Table:
@@ -216,6 +219,19 @@ def _gain_table(heads: Sequence[DeployedHead]) -> Table:
             cells = (_percent(gain.percent, digits=2) for gain in (psnr, ssimulacra2))
             per_second = _percent(psnr.percent_per_second, digits=2)
             table.add_row(one.head.value, ours.value, str(one.steps), f"{one.seconds:.1f}", *cells, per_second)
+    return table
+
+
+def _screen_table(screens: Sequence[ScreenedPicture]) -> Table:
+    table = _table(
+        "Pictures that EDGE_SCREEN=auto keeps as screen streams, beside their latents at the default quality",
+        words=("picture",),
+        numbers=("screen\nbytes", "largest\nerror", "SSIMU2", "latent\nbytes", "PSNR", "SSIMU2"),
+    )
+    for one in screens:
+        screen, latent = one.screen, one.latent
+        scores = (f"{screen.ssimulacra2:.1f}", f"{latent.size_bytes}", f"{latent.psnr_db:.2f}")
+        table.add_row(one.path.name, f"{screen.size_bytes}", f"{screen.quality}", *scores, f"{latent.ssimulacra2:.1f}")
     return table
 
 

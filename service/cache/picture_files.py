@@ -124,7 +124,8 @@ class PictureFiles:
 
     async def _decode(self, record: Record, wanted: Wanted, timings: Timings) -> bytes:
         at_once = self._worker.runs_on_cpu and wanted.media_type in QUICK
-        write = partial(image_file.write, media_type=wanted.media_type) if at_once else None
+        is_screen = record.is_screen
+        write = partial(image_file.write, media_type=wanted.media_type, is_screen=is_screen) if at_once else None
         decoded = await self._worker.decode(record.bitstream, size_px=wanted.size_px, write=write)
         timings.add("queue", decoded.queue_s)
         timings.add("entropy", decoded.entropy_s)
@@ -132,11 +133,10 @@ class PictureFiles:
         if decoded.file is not None:
             timings.add("file", decoded.file_s)
             return decoded.file
-        return await self.write(decoded.pixels, wanted, timings)
+        return await self.write(decoded.pixels, wanted, timings, is_screen=is_screen)
 
-    async def write(self, pixels: Pixels, wanted: Wanted, timings: Timings) -> bytes:
+    async def write(self, pixels: Pixels, wanted: Wanted, timings: Timings, *, is_screen: bool = False) -> bytes:
         """Return pixels of the wanted size as a file of the wanted media type."""
+        write = partial(image_file.write, pixels, wanted.media_type, is_screen=is_screen)
         with timings.measure("file"):
-            return await asyncio.get_running_loop().run_in_executor(
-                self._threads, image_file.write, pixels, wanted.media_type
-            )
+            return await asyncio.get_running_loop().run_in_executor(self._threads, write)

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from models.bitstream import parse
+from models.screen.stream_ids import SCREEN_STREAM_ID
 from service.cache.encoder import Encoder
 from service.cache.hold_off import HoldOff
 from service.errors import CodecFailed, OriginError, QueueFull, RecordError, SourceError, StoreUnavailable
@@ -73,7 +74,7 @@ class NewLatents:
         if isinstance(delivered, Source):
             bitstream = await self._encoder.encode_in_background(delivered.prepared.high)
             return _New(bitstream, refinement=0, source=delivered)
-        if parse(delivered.bitstream).stream_id != self._encoder.stream_id:
+        if parse(delivered.bitstream).stream_id not in {self._encoder.stream_id, SCREEN_STREAM_ID}:
             return ReencodeOutcome.FAILED
         return _New(delivered.bitstream, facts.refinement, source=None)
 
@@ -102,7 +103,8 @@ class Reencoder:
 
     def offer(self, found: Found, terms: Terms) -> None:
         """Re-encode the record of a hit in the background, if it is of other weights and the rate limit allows it."""
-        if self._pace is None or found.record.stream_id == self._latents.stream_id or is_demoted(found.record):
+        stream_id = found.record.stream_id
+        if self._pace is None or stream_id in {self._latents.stream_id, SCREEN_STREAM_ID} or is_demoted(found.record):
             return
         name = found.lookup.key.decode("ascii")
         if self._hold_off.holds(name) or not self._pace.passes():

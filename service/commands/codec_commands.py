@@ -51,6 +51,10 @@ def encode(
             help="The colour behind transparent pictures, as in an edge with this setting.",
         ),
     ] = "ffffff",
+    screen: Annotated[
+        bool,
+        typer.Option("--screen", help="Encode logos, text and screenshots as screen streams where these are smaller."),
+    ] = False,
     weights: Weights = None,
     device: Device = "cpu",
     head: Head = "auto",
@@ -67,6 +71,7 @@ def encode(
         refine_for=refine_for,
         refine_batch=refine_batch,
         background=background,
+        screen=screen,
     )
     latent_files.encode(files, output=output, options=options, codec=CodecChoice(weights, device, head))
 
@@ -88,7 +93,7 @@ def decode(
 
 
 def info(files: Files, *, weights: Weights = None) -> None:
-    """Print the header, the sizes and the bits per pixel of latents (.le), after checking their checksums."""
+    """Print the header, the sizes and the bits per pixel of bitstreams (.le), after checking their checksums."""
     from service.commands import latent_files
     from service.commands.codec_choice import CodecChoice
 

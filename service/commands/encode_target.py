@@ -32,6 +32,8 @@ class EncodeOptions:
     """The number of files in one search; None means 1 on a CPU and 64 on a GPU."""
     background: str = "ffffff"
     """The colour behind transparent pictures, in hexadecimal digits."""
+    screen: bool = False
+    """Whether logos, text and screenshots become screen streams, as with EDGE_SCREEN=auto."""
 
     def check(self) -> None:
         """Raise CommandFailure if the options are invalid."""
@@ -76,6 +78,8 @@ class Plain:
 
 def encode_plain(codec: Codec, pixels: Pixels, options: EncodeOptions) -> Plain:
     """Encode a picture (344, 344, 3) without a search. Raises FileFailure if the target is out of reach."""
+    if options.screen and (stream := _encode_screen(pixels, options)) is not None:
+        return Plain(pixels, stream)
     if options.target_bytes is not None:
         return Plain(pixels, _encode_to_bytes(codec, pixels, options.target_bytes))
     if options.target_ssimulacra2 is not None:
@@ -105,6 +109,12 @@ def search_better(
     return [
         better if _meets_target(codec, one.pixels, options, blob=better) else one.bitstream for one, better in found
     ]
+
+
+def _encode_screen(pixels: Pixels, options: EncodeOptions) -> bytes | None:
+    from models.screen.stream import encode_if_smaller
+
+    return encode_if_smaller(pixels, target_bytes=options.target_bytes)
 
 
 def _encode_to_score(codec: Codec, pixels: Pixels, target_ssimulacra2: float) -> bytes:

@@ -1,16 +1,19 @@
 """The commands `encode`, `decode` and `info` for latent files (.le). A bad file is reported and skipped."""
 
+from __future__ import annotations
+
 import os
 import warnings
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from models.bitstream import MAX_WORDS_BYTES, Bitstream, BitstreamError, parse
+from models.bitstream import MAX_WORDS_BYTES, Bitstream, BitstreamError, is_screen, kind_of, parse
 from models.config import HIGH_PX
 from service.commands.codec_choice import CodecChoice
 from service.commands.encode_target import EncodeOptions, encode_plain
@@ -22,6 +25,9 @@ from service.errors import DamagedPicture, NotAPicture, PictureTooLarge, SourceE
 from service.rendition import RES_VALUES, find_rendition
 from service.settings.background import read_background
 from service.settings.edge_settings import Settings
+
+if TYPE_CHECKING:  # importing torch takes seconds, so it is imported only when a codec is loaded
+    from models.codec import Codec
 
 BYTES_PER_PX = 8
 """The bytes of a pixel in the largest file that is read: four values of 16 bits, without compression."""
@@ -53,7 +59,7 @@ def decode(files: Sequence[Path], *, output: Path, res: str, codec: CodecChoice)
         from service.render import image_file
 
         try:
-            (picture,) = loaded.synthesize([loaded.read(_read_latent(path))], size_px=rendition.size_px)
+            picture = _decode(loaded, _read_latent(path), rendition.size_px)
         except BitstreamError as error:
             raise FileFailure(f"not a latent that these weights can decode: {error}") from error
         targets.write(path, image_file.write(picture, "image/png"))
@@ -68,12 +74,29 @@ def info(files: Sequence[Path], *, codec: CodecChoice) -> None:
         blob = _read_latent(path)
         try:
             bitstream = parse(blob)
-            loaded.read(blob)  # the checksum covers the symbols, so that only entropy decoding finds a flipped bit
+            _check(loaded, blob)
         except BitstreamError as error:
             raise FileFailure(f"not a latent that these weights can decode: {error}") from error
-        typer.echo(_description(path, bitstream, total_bytes=len(blob)))
+        typer.echo(_description(path, bitstream, kind=kind_of(blob), total_bytes=len(blob)))
 
     for_each_file(files, describe_one, title="reading")
+
+
+def _decode(codec: Codec, blob: bytes, size_px: int) -> NDArray[np.uint8]:
+    if is_screen(blob):
+        from models.screen import stream
+
+        return stream.decode(blob, size_px=size_px)
+    (picture,) = codec.synthesize([codec.read(blob)], size_px=size_px)
+    return picture
+
+
+def _check(codec: Codec, blob: bytes) -> None:
+    """Raise a BitstreamError if a bit is wrong. The checksum covers symbols or pixels, so the bytes are decoded."""
+    if is_screen(blob):
+        _decode(codec, blob, HIGH_PX)
+    else:
+        codec.read(blob)
 
 
 class _Targets:
@@ -144,12 +167,13 @@ def _wrong_with(error: SourceError) -> str:
     return f"{name}: {error}" if str(error) else name
 
 
-def _description(path: Path, bitstream: Bitstream, *, total_bytes: int) -> str:
+def _description(path: Path, bitstream: Bitstream, *, kind: str, total_bytes: int) -> str:
     pixels = bitstream.width_px * bitstream.height_px
     rows = (
         ("version", f"{bitstream.version}"),
         ("stream id", bitstream.stream_id.hex()),
-        ("quality", f"{bitstream.quality}"),
+        ("kind", kind),
+        ("largest error" if kind == "screen" else "quality", f"{bitstream.quality}"),
         ("flags", f"{bitstream.flags:#04x}"),
         ("picture", f"{bitstream.width_px}x{bitstream.height_px} px"),
         ("header", f"{bitstream.header_bytes} bytes"),

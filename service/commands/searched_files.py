@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from models.bitstream import is_screen
 from models.picture_array import Pixels
 from service.commands.encode_target import EncodeOptions, Plain, encode_plain, search_better
 from service.commands.failure import CommandFailure, FileRun, file_run
@@ -42,7 +43,11 @@ def _encode_batch(
         return encode_plain(codec, access.read(path), options)
 
     tried = [(path, run.attempt(path, partial(encode_one, path))) for path in files]
-    plain = [(path, one) for path, one in tried if one is not None]
+    done = [(path, one) for path, one in tried if one is not None]
+    plain = [(path, one) for path, one in done if not is_screen(one.bitstream)]
+    for path, one in done:
+        if is_screen(one.bitstream):  # no search improves it
+            run.attempt(path, partial(access.write, path, one.bitstream))
     if plain:
         run.begin_steps()
         found = _search(codec, [one for _, one in plain], options, run)

@@ -119,6 +119,8 @@ class SweepOutcome(StrEnum):
     """The record is demoted: a better high latent would take the memory that the demotion has freed."""
     FOREIGN = "foreign"
     """The record was made with other weights, or its format has another version."""
+    SCREEN = "screen"
+    """The record holds a screen stream, which no search improves."""
     DAMAGED = "damaged"
     PURGED = "purged"
     GONE = "gone"

@@ -50,6 +50,8 @@ class StoreFigures:
     """The values for the gauges of the store: its objects, and their sizes as latents and as conventional files."""
 
     objects: int
+    screens: int
+    """The pictures that are kept as screen streams."""
     latent_bytes: int
     conventional_bytes: int
 
@@ -214,6 +216,9 @@ class Telemetry:
         )
         self._store_bytes = self._store_gauge("edge_store_bytes", "Bytes of memory that the records take in the store.")
         self._store_objects = self._store_gauge("edge_store_objects", "Keys in the store.")
+        self._store_screens = self._store_gauge(
+            "edge_store_screens", "Pictures in the store that are kept as screen streams instead of latents."
+        )
         self._conventional_bytes = self._store_gauge(
             "edge_store_conventional_bytes",
             "Bytes that the stored pictures would take as JPEG files, one of each size.",
@@ -374,6 +379,7 @@ class Telemetry:
     def set_store_figures(self, figures: StoreFigures) -> None:
         """Set the gauges of the store to the latest count of its records."""
         self._store_objects.set(figures.objects)
+        self._store_screens.set(figures.screens)
         self._store_bytes.set(figures.latent_bytes)
         self._conventional_bytes.set(figures.conventional_bytes)
 

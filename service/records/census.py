@@ -25,6 +25,8 @@ class StoreCensus:
 
     answers: bool
     objects: int = 0
+    screens: int = 0
+    """The pictures that are kept as screen streams, among the objects."""
     latent_bytes: int = 0
     conventional_bytes: int = 0
     used_bytes: int = 0
@@ -62,6 +64,7 @@ class Census:
         self._telemetry.set_store_figures(
             StoreFigures(
                 objects=census.objects,
+                screens=census.screens,
                 latent_bytes=census.latent_bytes,
                 conventional_bytes=census.conventional_bytes,
             )
@@ -78,6 +81,7 @@ def estimate(sample: Sample) -> StoreCensus:
     return StoreCensus(
         answers=True,
         objects=sample.objects,
+        screens=round(scale * sum(record.is_screen for _, record in records)),
         latent_bytes=round(scale * sum(stored.memory_bytes for stored, _ in records)),
         conventional_bytes=round(scale * sum(_conventional_bytes(stored, record) for stored, record in records)),
         used_bytes=sample.used_bytes,

@@ -55,10 +55,16 @@ def _obstacle(key: bytes, record: Record, aim: SweepAim, purges: PurgeTable) -> 
         return SweepOutcome.WITHOUT_ID
     if record_key(record.image_id, origin=aim.origin) != key:
         return SweepOutcome.OTHER_ORIGIN
-    if is_demoted(record):
-        return SweepOutcome.DEMOTED
-    if record.stream_id != aim.stream_id:
-        return SweepOutcome.FOREIGN
+    if (obstacle := _obstacle_of_stream(record, aim)) is not None:
+        return obstacle
     if purges.has_removed(record):
         return SweepOutcome.PURGED
     return SweepOutcome.SEARCHED if record.refinement >= aim.steps else None
+
+
+def _obstacle_of_stream(record: Record, aim: SweepAim) -> SweepOutcome | None:
+    if is_demoted(record):
+        return SweepOutcome.DEMOTED
+    if record.is_screen:
+        return SweepOutcome.SCREEN
+    return SweepOutcome.FOREIGN if record.stream_id != aim.stream_id else None

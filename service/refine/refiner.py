@@ -35,7 +35,10 @@ class RefineRules:
 
 
 class Refiner:
-    """Searches once for a better latent of each record that is offered. With 0 steps, it does nothing."""
+    """Searches once for a better latent of each record that is offered. With 0 steps, it does nothing.
+
+    A screen stream is left as it is, because no search improves it.
+    """
 
     def __init__(self, rules: RefineRules, *, store: LatentStore, worker: PictureCodec, telemetry: Telemetry) -> None:
         self._rules = rules
@@ -46,7 +49,7 @@ class Refiner:
 
     def offer(self, key: bytes, record: Record, high: Pixels) -> None:
         """Start a search for the record that was just stored under `key`. `high` is its picture (344, 344, 3)."""
-        if not self._rules.steps:
+        if not self._rules.steps or record.is_screen:
             return
         earlier = self._under_way.get(key)
         if (

@@ -54,6 +54,7 @@ from service.render.codec_options import WorkerOptions, waiting_messages
 from service.render.codec_worker import CodecWorker
 from service.render.image_file import ImageLimits
 from service.render.picture_codec import PictureCodec
+from service.render.screen_codec import ScreenCodec
 from service.rules.cdn_loop import node_name
 from service.rules.freshness import FreshnessRules
 from service.rules.url_signature import read_url_keys
@@ -130,7 +131,9 @@ async def _start_services(
     settings: Settings, drain: Drain, closing: AsyncExitStack, *, decoder: str | None
 ) -> Services:
     telemetry = Telemetry()
-    worker = _codec(settings, telemetry, decoder)
+    worker = ScreenCodec(
+        _codec(settings, telemetry, decoder), writes=settings.screen == "auto", waiting=settings.queue_items
+    )
     closing.push_async_callback(worker.close)
     await worker.start()
     telemetry.set_build_info(_build_figures(worker))

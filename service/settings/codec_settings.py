@@ -17,6 +17,7 @@ Device = Literal["auto", "cpu", "cuda"]
 Head = Literal["auto", "cpu", "gpu"]
 LostHead = Literal["cpu", "same"]
 Decoder = Literal["auto", "thread", "process"]
+Screen = Literal["off", "auto"]
 
 
 def _kernels(text: str) -> str:
@@ -94,6 +95,12 @@ class CodecSettings(BaseModel):
         "0..63 or auto:0..100",
         "Quality of new latents, from 0 to 63. auto:70 chooses for each picture the lowest quality that scores "
         "SSIMULACRA2 70. Empty: the default quality of the weights file.",
+    )
+    screen: Screen = setting(
+        "off",
+        "name",
+        "Whether logos, text and screenshots are stored as screen streams, which are exact or nearly exact, if that "
+        "takes fewer bytes than a latent: auto, or off (every picture is stored as a latent).",
     )
     refine: int = setting(
         0,

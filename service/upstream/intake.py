@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from models.bitstream import BitstreamError, ForeignBitstream, parse
+from models.bitstream import FLAG_MEDIUM, BitstreamError, ForeignBitstream, parse
 from models.config import HIGH_PX, MEDIUM_PX
 from models.picture_array import Pixels
 from service.errors import DamagedBitstream, DamagedLatent, ForeignLatent, SourceError
@@ -155,7 +155,7 @@ class Intake:
             raise ForeignLatent(f"this release cannot decode the latent: {error}") from error
         except BitstreamError as error:
             raise DamagedLatent(f"the latent is damaged: {error}") from error
-        if bitstream.flags or bitstream.stream_id not in self._worker.readable:
+        if bitstream.flags & FLAG_MEDIUM or bitstream.stream_id not in self._worker.readable:
             raise ForeignLatent(
                 f"this edge cannot decode a latent of stream id {bitstream.stream_id.hex()} and flags {bitstream.flags}"
             )

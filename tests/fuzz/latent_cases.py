@@ -26,18 +26,23 @@ from models.bitstream import BitstreamError
 from models.codec import Codec, Symbols
 from models.config import GRID, HIGH_PX, MEDIUM_PX, QUALITIES
 from models.entropy_coder import Decoding
+from models.picture_array import Pixels
+from models.pixels import lanczos_half
 from models.rans import LARGEST
+from models.screen import stream as screen_stream
 from service.errors import RecordError
 from service.records.record import Record, pack, record_key, unpack
 from tests.models.corruptions import damaged, same, timed_read
+from tests.models.golden_screens import read_screens
 from tests.models.pictures import flat, photograph
 from tests.service.releases import reframed
 from tests.service.test_record import GOLDEN
 
 KEY = record_key("cat", origin="http://o")
-KINDS = ("damaged", "records", "sealed", "unchecked")
+KINDS = ("damaged", "records", "screens", "sealed", "unchecked")
 LARGEST_HYPER = 15
 """The hyper-latent's tables have no escape: see `models.rans`."""
+SCREEN_HEADER_BYTES = 13
 WARM_UP = 200
 """Cases before memory is measured."""
 
@@ -112,6 +117,21 @@ def read_sealed(bench: Bench, fast: Codec, rng: random.Random) -> str:
     return decode(bench, fast, symbols)
 
 
+def read_screen(truths: dict[bytes, Pixels], rng: random.Random) -> str:
+    """A damaged screen stream is refused, or decodes to a true picture, whatever follows its header."""
+    stream, other = rng.choice(list(truths)), rng.choice(list(truths))
+    if rng.random() < 0.2:
+        blob = stream[:SCREEN_HEADER_BYTES] + rng.randbytes(rng.choice([1, 40, 3000, 60_000]))
+    else:
+        blob = damaged(stream, other, rng)
+    try:
+        decoded = screen_stream.decode(blob, size_px=rng.choice([HIGH_PX, MEDIUM_PX]))
+    except BitstreamError as error:
+        return type(error).__name__
+    whole = [truth if len(decoded) == HIGH_PX else lanczos_half(truth) for truth in truths.values()]
+    return "identical" if any(np.array_equal(decoded, one) for one in whole) else "ANOTHER PICTURE"
+
+
 def read_unchecked(bench: Bench, fast: Codec, rng: random.Random) -> str:
     """A damaged stream that no checksum stops (`trust_all`) reaches the decoders."""
     outcome = timed_read(bench.codec, bench.damage(rng))[1]
@@ -163,7 +183,10 @@ def run(case: Case, *, seed: int, first: int, cases: int, place: Path) -> Report
 
 
 def cases_of(kind: str) -> Case:
-    """Return the case of a kind: damaged, records, sealed or unchecked."""
+    """Return the case of a kind: damaged, records, screens, sealed or unchecked."""
+    if kind == "screens":
+        streams = [golden.blob for golden in read_screens()]
+        return partial(read_screen, {one: screen_stream.decode(one, size_px=HIGH_PX) for one in streams})
     bench = set_up()
     if kind == "damaged":
         return partial(read_damaged, bench)

@@ -4,6 +4,7 @@
 
     damaged     streams that are cut, spliced or flipped
     records     records of the store, damaged, under a right checksum
+    screens     damaged streams of the screen mode, and any bytes after a true header
     sealed      any symbols under a right checksum, as a hostile parent can send them: decoded by the plain networks and
                 by both formats of the fast decoder
     unchecked   damaged streams that no checksum stops, decoded likewise
@@ -29,9 +30,15 @@ from typing import Any
 
 from service.commands.progress import progress_bar
 
-SHARES: Mapping[str, float] = {"damaged": 0.80, "records": 0.15, "sealed": 0.03, "unchecked": 0.02}
+SHARES: Mapping[str, float] = {"damaged": 0.77, "records": 0.15, "screens": 0.03, "sealed": 0.03, "unchecked": 0.02}
 """Of all cases (assumed). A case that is decoded takes fifty times as long as one that is not."""
-CHUNK_CASES: Mapping[str, int] = {"damaged": 25_000, "records": 25_000, "sealed": 1_000, "unchecked": 1_000}
+CHUNK_CASES: Mapping[str, int] = {
+    "damaged": 25_000,
+    "records": 25_000,
+    "screens": 5_000,
+    "sealed": 1_000,
+    "unchecked": 1_000,
+}
 """Cases of one process (assumed): it takes seconds to start."""
 SLOWEST_MS = 1000.0
 GROWN_KIB = 64 << 10

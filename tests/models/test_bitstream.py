@@ -42,7 +42,8 @@ def test_every_truncation_is_told(length: int) -> None:
         (b"LE\x01" + GOLDEN[3:], ForeignBitstream),  # an earlier version
         (b"LE\x03" + GOLDEN[3:], ForeignBitstream),  # a later version
         (GOLDEN[:7] + b"\x40" + GOLDEN[8:], DamagedBitstream),  # quality 64
-        (GOLDEN[:8] + b"\x02" + GOLDEN[9:], ForeignBitstream),  # an unknown flag
+        (GOLDEN[:8] + b"\x04" + GOLDEN[9:], ForeignBitstream),  # an unknown flag
+        (GOLDEN[:8] + b"\x03" + GOLDEN[9:], ForeignBitstream),  # both flags
         (GOLDEN[:8] + b"\x01" + GOLDEN[9:], ForeignBitstream),  # the medium flag on a high picture
         (GOLDEN[:9] + b"\xd9\x02" + GOLDEN[11:], ForeignBitstream),  # 345 wide
         (GOLDEN[:9] + b"\xff\xff\x7f" + GOLDEN[11:], DamagedBitstream),  # a size of three bytes

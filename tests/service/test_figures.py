@@ -48,6 +48,7 @@ METRICS = {
     "edge_queue_depth": set(),
     "edge_store_bytes": set(),
     "edge_store_objects": set(),
+    "edge_store_screens": set(),
     "edge_store_conventional_bytes": set(),
     "edge_store_errors": {"reason"},
     "edge_record_faults": {"fault"},

@@ -131,6 +131,7 @@ function show(now) {
     ["memory of the store in use", bytes(store.used_bytes)],
     ["its limit", store.limit_bytes ? bytes(store.limit_bytes) : "none"],
     ["records evicted", whole(store.evicted)],
+    ["screen streams in the store", whole(store.screens)],
     ["latents refined", whole(refined.stored)],
     ["their bytes, first and refined", `${bytes(refined.first_bytes)}, ${bytes(refined.refined_bytes)}`],
   ]);

@@ -1,0 +1,198 @@
+"""EDGE_SCREEN=auto and off on edges that share a store, and a child below them: one key, one string, one entity tag."""
+
+import io
+from collections.abc import Iterator
+from dataclasses import replace
+
+import httpx
+import numpy as np
+import pytest
+import redis
+from PIL import Image
+
+from models.bitstream import kind_of
+from models.picture_array import Pixels
+from models.pixels import lanczos_half
+from models.screen.stream_ids import SCREEN_STREAM_ID
+from service.errors import RecordOfOthers
+from service.metrics.outcomes import SweepOutcome
+from service.records.purge_table import PurgeTable
+from service.records.record import pack, record_key
+from service.records.record_reader import Books, RecordReader
+from service.refine.candidates import SweepAim, candidate
+from service.settings.edge_settings import read_settings
+from service.store.embedded import EmbeddedValkey
+from tests.models.screen_pictures import as_stored
+from tests.service.running_edge import LATENT_TOKEN, RunningEdge, running_edge
+from tests.service.scripted_origin import Reply, ScriptedOrigin
+from tests.service.tiers import change, child_of, encodes, record_of, told
+
+FRESH = {"Cache-Control": "max-age=600"}
+
+
+@pytest.fixture(scope="module")
+def _auto(session_valkey: EmbeddedValkey, _session_edge: RunningEdge) -> Iterator[RunningEdge]:
+    settings = read_settings(
+        origin=_session_edge.settings.origin,
+        redis_url=session_valkey.url,
+        screen="auto",
+        refine=1,
+        latent_token=LATENT_TOKEN,
+    )
+    with running_edge(settings) as edge:
+        yield edge
+
+
+@pytest.fixture
+def auto(_auto: RunningEdge, edge: RunningEdge) -> RunningEdge:
+    """An edge with EDGE_SCREEN=auto, which shares its empty store with `edge`, and searches for better latents."""
+    assert edge.settings.screen == "off"
+    return _auto
+
+
+@pytest.fixture(scope="module")
+def logo() -> Pixels:
+    return as_stored("logo")
+
+
+@pytest.fixture(scope="module")
+def logo_file(logo: Pixels) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(logo).save(file, "PNG")
+    return file.getvalue()
+
+
+def pixels_of(answer: httpx.Response) -> Pixels:
+    with Image.open(io.BytesIO(answer.content)) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def key_of(edge: RunningEdge, image_id: str) -> bytes:
+    return record_key(image_id, origin=edge.settings.origin)
+
+
+def test_an_edge_with_off_serves_what_an_edge_with_auto_has_stored(
+    auto: RunningEdge, edge: RunningEdge, origin: ScriptedOrigin, logo: Pixels, logo_file: bytes
+) -> None:
+    origin.script("/logo", Reply(logo_file, headers=FRESH))
+    first = auto.get("/image/logo?fmt=png")
+    record = record_of(auto, "logo")
+    assert kind_of(record.bitstream) == "screen"
+    assert np.array_equal(pixels_of(first), logo), "the logo is not kept exactly"
+    for one in (auto, edge):
+        for res, wanted in (("high", logo), ("medium", lanczos_half(logo))):
+            hit = one.get(f"/image/logo?res={res}&fmt=png")
+            assert told(hit) == "latentedge; hit"
+            assert np.array_equal(pixels_of(hit), wanted), f"another {res} picture"
+    assert edge.get("/image/logo?fmt=png").headers["etag"] == first.headers["etag"]
+    again = edge.get("/image/logo?fmt=png", headers={"If-None-Match": first.headers["etag"]})
+    assert again.status_code == 304
+
+
+def test_an_edge_with_auto_serves_the_latent_that_an_edge_with_off_has_stored(
+    auto: RunningEdge, edge: RunningEdge, origin: ScriptedOrigin, logo_file: bytes
+) -> None:
+    origin.script("/logo", Reply(logo_file, headers=FRESH))
+    first = edge.get("/image/logo")
+    assert kind_of(record_of(edge, "logo").bitstream) == "high"
+    hit = auto.get("/image/logo")
+    assert told(hit) == "latentedge; hit"
+    assert hit.headers["etag"] == first.headers["etag"]
+
+
+def test_the_entity_tag_names_the_mode(
+    auto: RunningEdge, edge: RunningEdge, origin: ScriptedOrigin, logo_file: bytes
+) -> None:
+    origin.script("/one", Reply(logo_file, headers=FRESH))
+    origin.script("/other", Reply(logo_file, headers=FRESH))
+    assert auto.get("/image/one").headers["etag"] != edge.get("/image/other").headers["etag"]
+
+
+def test_a_photograph_does_not_change_by_a_byte(
+    auto: RunningEdge, edge: RunningEdge, origin: ScriptedOrigin, photo: bytes
+) -> None:
+    for name in ("/one", "/other"):
+        origin.script(name, Reply(photo, headers=FRESH))
+    assert auto.get("/image/one").headers["etag"] == edge.get("/image/other").headers["etag"]
+    assert kind_of(record_of(edge, "other").bitstream) == "high"
+
+
+def test_jpeg_and_avif_have_all_samples_of_colour_for_a_screen_stream_only(
+    auto: RunningEdge, origin: ScriptedOrigin, logo_file: bytes, photo: bytes
+) -> None:
+    origin.script("/logo", Reply(logo_file, headers=FRESH))
+    origin.script("/cat", Reply(photo, headers=FRESH))
+    assert sampling(auto.get("/image/logo?fmt=jpeg")) == sampling(auto.get("/image/logo?fmt=jpeg&res=medium")) == (1, 1)
+    assert sampling(auto.get("/image/cat?fmt=jpeg")) == (2, 2)
+    for fmt in ("avif", "webp"):
+        assert pixels_of(auto.get(f"/image/logo?fmt={fmt}")).shape == (344, 344, 3)
+
+
+def sampling(answer: httpx.Response) -> tuple[int, int]:
+    """Return the sampling factors of the first component of a JPEG."""
+    with Image.open(io.BytesIO(answer.content)) as image:
+        layer: tuple[int, int, int, int] = image.layer[0]  # type: ignore[attr-defined]
+    return layer[1:3]
+
+
+def test_a_child_takes_the_screen_stream_of_its_parent(
+    auto: RunningEdge, session_valkey: EmbeddedValkey, origin: ScriptedOrigin, logo: Pixels, logo_file: bytes
+) -> None:
+    origin.script("/logo", Reply(logo_file, headers=FRESH))
+    with child_of(auto.url, session_valkey, origin=auto.settings.origin) as child:
+        below = child.get("/image/logo?fmt=png")
+        assert told(below) == "latentedge; fwd=uri-miss; stored"
+        assert encodes(child) == 0
+        assert below.headers["etag"] == auto.get("/image/logo?fmt=png").headers["etag"]
+        assert np.array_equal(pixels_of(below), logo), "another picture"
+        assert record_of(child, "logo").bitstream == record_of(auto, "logo").bitstream == auto.latent("logo").content
+
+
+def test_no_search_and_no_sweep_touches_a_screen_stream(
+    auto: RunningEdge, origin: ScriptedOrigin, store: redis.Redis, logo_file: bytes
+) -> None:
+    origin.script("/logo", Reply(logo_file, headers=FRESH))
+    before = auto.metric("edge_refinements_total")
+    auto.get("/image/logo")
+    assert auto.metric("edge_refinements_total") == before
+    value = store.get(key_of(auto, "logo"))
+    assert isinstance(value, bytes)
+    aim = SweepAim(origin=auto.settings.origin, stream_id=b"weig", steps=9)
+    assert candidate(key_of(auto, "logo"), value, aim=aim, purges=PurgeTable()) is SweepOutcome.SCREEN
+
+
+def test_the_census_and_the_page_count_screen_streams(
+    auto: RunningEdge, origin: ScriptedOrigin, logo_file: bytes, photo: bytes
+) -> None:
+    origin.script("/logo", Reply(logo_file, headers=FRESH))
+    origin.script("/cat", Reply(photo, headers=FRESH))
+    auto.get("/image/logo")
+    auto.get("/image/cat")
+    assert (auto.stats()["store"]["objects"], auto.stats()["store"]["screens"]) == (2, 1)
+    assert auto.metric("edge_store_screens") == 1
+
+
+def test_a_damaged_screen_stream_is_fetched_again(
+    auto: RunningEdge, origin: ScriptedOrigin, logo: Pixels, logo_file: bytes
+) -> None:
+    origin.script("/logo", Reply(logo_file, headers=FRESH), Reply(logo_file, headers=FRESH))
+    auto.get("/image/logo")
+    whole = record_of(auto, "logo").bitstream
+    change(auto, "logo", bitstream=whole[:-1] + bytes([whole[-1] ^ 1]))
+    refilled = auto.get("/image/logo?fmt=png")
+    assert "detail=damaged-record" in refilled.headers["cache-status"]
+    assert np.array_equal(pixels_of(refilled), logo), "another picture"
+    assert record_of(auto, "logo").bitstream == whole
+
+
+def test_a_reader_without_the_mode_takes_the_record_for_one_of_other_weights(
+    auto: RunningEdge, origin: ScriptedOrigin, logo_file: bytes
+) -> None:
+    origin.script("/logo", Reply(logo_file, headers=FRESH))
+    auto.get("/image/logo")
+    record, key = record_of(auto, "logo"), key_of(auto, "logo")
+    assert record.stream_id == SCREEN_STREAM_ID
+    older = Books(origin=auto.settings.origin, stream_ids=frozenset({b"weig"}), foreign_hold_s=3600)
+    reader = RecordReader(older, now=lambda: record.filled_ms / 1000)
+    with pytest.raises(RecordOfOthers):
+        reader.read(pack(replace(record), key), key)
