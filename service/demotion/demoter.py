@@ -31,7 +31,7 @@ from service.store.latent_store import LatentStore, Token
 
 Sleep = Callable[[float], Awaitable[object]]
 EVERY_S = 2.0
-"""Pause between two looks at the memory of the store (assumed): a store takes longer to fill from the share to its end."""
+"""Pause between two looks at the memory of the store (assumed): a store takes longer to fill the share that is left."""
 BATCH = 16
 """The most records that are demoted from one sample (assumed): the coldest quarter of it."""
 IDLE_WAIT_S = 10.0

@@ -240,20 +240,15 @@ async def _start_services(
 
     log = AccessLog(settings.access_log, file=STDOUT, observer=telemetry)
     closing.callback(log.close)
-    names = named(settings)
-    url_keys = read_url_keys(settings.key.get_secret_value(), settings.salt.get_secret_value())
-    questions = Questions(
-        node_name(host=gethostname(), parent=settings.parent), settings.forward, settings.latent_token, url_keys, names
-    )
     return Services(
-        pictures=Pictures(cache, telemetry, questions, log=log, own=own_fields(settings)),
+        pictures=Pictures(cache, telemetry, _questions(settings), log=log, own=own_fields(settings)),
         admin=AdminServices(
             census=Census(store, telemetry),
             purging=Purging(
                 Purger(store, generations, origin=settings.namespace, forget=forget, now=clock.now),
                 telemetry,
                 token=settings.admin_token,
-                names=names,
+                names=named(settings),
             ),
             telemetry=telemetry,
             recorder=await _recorder(settings, telemetry, closing),
@@ -261,6 +256,16 @@ async def _start_services(
             leaving=lambda: drain.leaving,
             store_trouble=lambda: connection.trouble,
         ),
+    )
+
+
+def _questions(settings: Settings) -> Questions:
+    return Questions(
+        node_name(host=gethostname(), parent=settings.parent),
+        settings.forward,
+        settings.latent_token,
+        read_url_keys(settings.key.get_secret_value(), settings.salt.get_secret_value()),
+        named(settings),
     )
 
 

@@ -32,6 +32,15 @@ class LatentOrigin:
         return f"http://{HOST}:{self.port}"
 
 
+def _facts(name: str) -> LatentFacts:
+    return LatentFacts(
+        source_digest=digest_of(name),
+        source_bytes=SOURCE_BYTES,
+        conventional_high_bytes=HIGH_BYTES,
+        conventional_medium_bytes=MEDIUM_BYTES,
+    )
+
+
 @contextmanager
 def latent_origin(latents: Mapping[str, bytes]) -> Iterator[LatentOrigin]:
     """Serves `latents` by their names."""
@@ -44,7 +53,7 @@ def latent_origin(latents: Mapping[str, bytes]) -> Iterator[LatentOrigin]:
             with lock:
                 origin.requests += 1
             name = self.path.lstrip("/")
-            body, facts = latents[name], LatentFacts(digest_of(name), SOURCE_BYTES, HIGH_BYTES, MEDIUM_BYTES)
+            body, facts = latents[name], _facts(name)
             self.send_response(200)
             self.send_header("Content-Type", LATENT_MEDIA_TYPE)
             self.send_header("Cache-Control", "public, max-age=86400")
