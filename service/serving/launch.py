@@ -1,6 +1,7 @@
 """Run an edge: the embedded store, and the server in one or more processes.
 
 The parent process creates everything that the processes share: the sockets, the store and the folder of the metrics.
+Each process imports only the application that it runs.
 """
 
 from __future__ import annotations
@@ -18,29 +19,25 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import uvicorn
-from fastapi import FastAPI
-from starlette.applications import Starlette
 
 from service.bus.end_signal import end_by_edge_only, end_this_process
 from service.errors import NoTemporaryFolder, SettingsError
 from service.metrics.telemetry import MULTIPROCESS_VARIABLE, forget_worker
 from service.render.accelerator import has_accelerator
-from service.serving.admin_app import create_admin_app
-from service.serving.client_limits import ClientLimits
-from service.serving.decoder_app import create_decoder_app
-from service.serving.edge_app import create_app
-from service.serving.http_server import HttpServer
 from service.serving.listening import announce, bind
 from service.serving.log_lines import log_to
 from service.serving.open_files import raise_limit
-from service.serving.readiness import ReadyMark
 from service.serving.supervision import Listening, Supervision
 from service.serving.workers import STARTUP_FAILURE, Workers
 from service.settings.edge_settings import Settings, read_settings
 from service.store.embedded import EmbeddedValkey, find_temporary_folder
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+    from starlette.applications import Starlette
 
 
 def run(settings: Settings, *, host: str, port: int, workers: int = 1) -> None:
@@ -59,10 +56,7 @@ def run(settings: Settings, *, host: str, port: int, workers: int = 1) -> None:
             settings = settings.model_copy(update={"redis_url": embedded.url})
         settings = settings.model_copy(update={"decoder": _choose_decoder(settings)})
         if workers == 1 and not settings.admin_port and settings.decoder == "thread":
-            config = _config(create_app(settings), settings, host=host, port=port)
-            server = HttpServer(config, ClientLimits.of(settings), alone=True)
-            with suppress(KeyboardInterrupt):  # uvicorn raises it after the graceful shutdown that Ctrl-C started
-                server.run(sockets=[pictures])
+            _run_alone(settings, pictures, host=host, port=port)
         else:
             os.environ.update(settings.environment())
             folder = _create_shared_folder(settings, closing)
@@ -72,6 +66,17 @@ def run(settings: Settings, *, host: str, port: int, workers: int = 1) -> None:
                 os.environ[MULTIPROCESS_VARIABLE] = folder
             on_death = forget_worker if folder else lambda _pid: None
             _create_workers(settings, pictures, host=host, workers=workers, on_death=on_death).run()
+
+
+def _run_alone(settings: Settings, pictures: socket.socket, *, host: str, port: int) -> None:
+    from service.serving.client_limits import ClientLimits
+    from service.serving.edge_app import create_app
+    from service.serving.http_server import HttpServer
+
+    config = _config(create_app(settings), settings, host=host, port=port)
+    server = HttpServer(config, ClientLimits.of(settings), alone=True)
+    with suppress(KeyboardInterrupt):  # uvicorn raises it after the graceful shutdown that Ctrl-C started
+        server.run(sockets=[pictures])
 
 
 def _create_shared_folder(settings: Settings, closing: ExitStack) -> str:
@@ -130,6 +135,9 @@ def _choose_decoder(settings: Settings) -> str:
 
 def worker_app() -> FastAPI:
     """Create the application of one of several workers, with the parent's settings from the environment."""
+    from service.serving.edge_app import create_app
+    from service.serving.readiness import ReadyMark
+
     _end_with_parent(end_this_process)
     settings = _settings_of_parent()
     return create_app(
@@ -141,6 +149,8 @@ def worker_app() -> FastAPI:
 
 def decoder_app() -> Starlette:
     """Create the application of the decoder process."""
+    from service.serving.decoder_app import create_decoder_app
+
     end_by_edge_only()
     _end_with_parent(end_this_process)
     return create_decoder_app(_settings_of_parent(), address=_bus_address())
@@ -148,6 +158,8 @@ def decoder_app() -> Starlette:
 
 def admin_app() -> FastAPI:
     """Create the application of the admin process."""
+    from service.serving.admin_app import create_admin_app
+
     end_by_edge_only()
     _end_with_parent(end_this_process)
     return create_admin_app(_settings_of_parent(), workers=_shared_folder())

@@ -12,6 +12,8 @@ from service.serving.frozen_start import end_start, frozen_start
 def _unfreeze() -> Iterator[None]:
     yield
     gc.unfreeze()
+    gc.collect()
+    gc.freeze()  # as before: see `_frozen_imports` in conftest.py
 
 
 def test_nothing_is_collected_during_the_start_and_what_is_there_is_frozen() -> None:
