@@ -23,6 +23,8 @@ PNG_METADATA_CAP = 64
 """The most metadata chunks in a PNG file with a bound. EXIF in texts is inflated, and one profile (see `png_file`)."""
 USUAL_SCANS = 10
 """The most scans of an ordinary progressive JPEG (assumed). A hostile file may have 100,000, each over all pixels."""
+WIDE_COST = 4
+"""How many pixels a pixel of 16 bits counts for. Its lower bytes are decoded and converted too (measured: 3 times)."""
 
 # JPEG (ITU-T T.81 B.1.1.3): the markers of frame headers.
 FRAME_HEADERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xDE}
@@ -33,7 +35,7 @@ IMAGE, EXTENSION, APPLICATION = 0x2C, 0x21, 0xFF
 _JPEG_SEGMENT = Struct(">BBH")
 _HEIGHT_WIDTH = Struct(">HH")
 _PNG_CHUNK = Struct(">I4s")
-_PNG_SIZE = Struct(">II")
+_PNG_HEADER = Struct(">IIB")
 _GIF_SCREEN = Struct("<HHB")
 _GIF_FRAME = Struct("<HHHH")
 _WEBP_SIZE = Struct("<HH")
@@ -43,8 +45,8 @@ _WEBP_BITS = Struct("<I")
 def bound_px(file: bytes) -> int | None:
     """Return an upper bound of the pixels that a decoder must process for a file, or None if no bound is known.
 
-    If a JPEG has more than USUAL_SCANS scans, its pixels count several times. The bound is at least the number of
-    bytes of the file.
+    The pixels of a JPEG with more than USUAL_SCANS scans, and of a PNG of 16 bits, count several times. The bound is at
+    least the number of bytes of the file.
     """
     try:
         picture_px = _bound_by_format(file)
@@ -88,7 +90,7 @@ def _bound_jpeg(file: bytes) -> int | None:
 
 
 def _bound_png(file: bytes) -> int | None:
-    """Return the number of pixels in a PNG's largest IHDR chunk, or None. All chunks up to the end are read."""
+    """Return the work in pixels of a PNG's largest IHDR chunk, or None. All chunks up to the end are read."""
     start, picture_px, metadata, metadata_bytes = 8, 0, 0, 0
     for _ in range(PARTS_CAP):
         if start + _PNG_CHUNK.size > len(file):
@@ -97,8 +99,9 @@ def _bound_png(file: bytes) -> int | None:
         if kind == b"IEND":
             return picture_px
         if kind == b"IHDR":
-            width_px, height_px = _PNG_SIZE.unpack_from(file, start + _PNG_CHUNK.size)
-            picture_px = max(picture_px, width_px * height_px)
+            width_px, height_px, depth_bits = _PNG_HEADER.unpack_from(file, start + _PNG_CHUNK.size)
+            cost = WIDE_COST if depth_bits == 16 else 1  # noqa: PLR2004  (bits)
+            picture_px = max(picture_px, width_px * height_px * cost)
         if kind not in {b"IDAT", b"fdAT"}:
             metadata, metadata_bytes = metadata + 1, metadata_bytes + length
             if metadata > PNG_METADATA_CAP or metadata_bytes > METADATA_CAP_BYTES:

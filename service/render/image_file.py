@@ -19,15 +19,11 @@ from PIL import Image
 from models.picture_array import Pixels
 from service.errors import DamagedPicture, PictureTooLarge
 from service.render.exif_orientation import find_orientation
-from service.render.opened_picture import OpenedPicture, drop_empty_alpha, open_picture
-from service.render.png_file import Box, drop_checksum
-from service.render.sample_depth import find_depth, is_wide
-from service.render.srgb import ToSrgb
+from service.render.opened_picture import open_picture
+from service.render.png_file import drop_checksum
+from service.render.shown_part import WHITE, Colour, crop_to_srgb
 
 Picture = TypeVar("Picture")
-Colour = tuple[int, int, int]
-"""Red, green and blue, 0 to 255."""
-WHITE = (255, 255, 255)
 
 # EXIF 2.32, tag 0x0112: the operation that undoes each orientation.
 UPRIGHT = {
@@ -45,8 +41,6 @@ REDUCING_GAP = 4
 
 The result differs from an exact resize by a PSNR of 54 dB (measured).
 """
-STRIP_PX = 2**22
-"""The most pixels that are converted to sRGB at a time, so that a large picture is in memory at most twice."""
 
 CONVENTIONAL_QUALITY = 80
 """The JPEG quality of the files that a conventional edge would store. The metrics compare latents with such files."""
@@ -87,7 +81,7 @@ def read(blob: bytes, *, limits: ImageLimits, background: Colour = WHITE) -> Sou
         opened = open_picture(file, limits.source_pixels)
         with opened.image as image, _translate_errors():
             image.load()
-            rgb = _crop_to_srgb(opened, (0, 0, *opened.canvas_px), background)
+            rgb = crop_to_srgb(opened, (0, 0, *opened.canvas_px), background)
             return SourceImage(np.asarray(_turn_upright(rgb, image)), _media_type(str(image.format)))
 
     return _try_twice(decode, blob)
@@ -105,7 +99,7 @@ def read_squares(blob: bytes, sizes_px: Sequence[int], *, limits: ImageLimits, b
         with opened.image as image, _translate_errors():
             image.draft(None, (least_px, least_px))  # a large JPEG is then decoded at 1/2, 1/4 or 1/8 of its size
             image.load()
-            square = _turn_upright(_crop_to_srgb(opened, _centre_box(*opened.canvas_px), background), image)
+            square = _turn_upright(crop_to_srgb(opened, _centre_box(*opened.canvas_px), background), image)
             pixels = tuple(np.array(_resize(square, size_px)) for size_px in sizes_px)
             return Squares(pixels, _media_type(str(image.format)))
 
@@ -207,44 +201,3 @@ def _read_raw_exif(text: str) -> bytes:
         return bytes.fromhex("".join(text.split("\n")[3:]))
     except ValueError:
         return b""
-
-
-def _crop_to_srgb(opened: OpenedPicture, box: Box, background: Colour) -> Image.Image:
-    """Return the part of a picture inside `box` in sRGB. What the first frame does not cover shows the background."""
-    frame = opened.frame
-    if frame is None:
-        return _convert(opened, box, background)
-    left, top, *_ = box
-    covered = _intersect(box, frame.box)
-    canvas = Image.new("RGB", (box[2] - left, box[3] - top), background)
-    if covered is not None:
-        rgb = _convert(opened, _move(covered, frame.origin), background)
-        canvas.paste(rgb, (covered[0] - left, covered[1] - top))
-    return canvas
-
-
-def _intersect(one: Box, other: Box) -> Box | None:
-    left, top, right, bottom = (*map(max, one[:2], other[:2]), *map(min, one[2:], other[2:]))
-    return (left, top, right, bottom) if left < right and top < bottom else None
-
-
-def _move(box: Box, origin: tuple[int, int]) -> Box:
-    (left, top, right, bottom), (x, y) = box, origin
-    return left - x, top - y, right - x, bottom - y
-
-
-def _convert(opened: OpenedPicture, box: Box, background: Colour) -> Image.Image:
-    """Return the part of the decoded pixels inside `box` in sRGB, converted in strips to save memory in between."""
-    left, top, right, bottom = box
-    image = drop_empty_alpha(opened.image)
-    depth = find_depth(image) if is_wide(image) else None
-    mode = image.mode if depth is None else "L"
-    to_srgb = ToSrgb.of(mode, opened.profile, is_grey=opened.is_grey, background=background)
-    flatten = to_srgb.flatten if depth is None else lambda strip: to_srgb.flatten(depth.reduce(strip))
-    rows = max(1, STRIP_PX // (right - left))
-    if rows >= bottom - top:
-        return flatten(image.crop(box))
-    rgb = Image.new("RGB", (right - left, bottom - top))
-    for y in range(top, bottom, rows):
-        rgb.paste(flatten(image.crop((left, y, right, min(y + rows, bottom)))), (0, y - top))
-    return rgb

@@ -49,6 +49,8 @@ class OpenedPicture:
     """Whether the file holds grey values, although Pillow may decode them to RGB."""
     frame: FirstFrame | None
     """The place of the first frame, if it does not cover the canvas."""
+    wide_png: bytes | None = None
+    """A PNG of 16 bits for each colour, of which Pillow decodes the upper 8."""
 
     @property
     def canvas_px(self) -> tuple[int, int]:
@@ -90,7 +92,16 @@ def open_picture(blob: bytes, source_pixels: int) -> OpenedPicture:
         profile=_find_profile(blob, image, png),
         is_grey=bool(png and png.is_grey),
         frame=_find_frame(blob, image, png),
+        wide_png=blob if png is not None and png.depth_bits == 16 and not png.is_grey else None,  # noqa: PLR2004  (bits)
     )
+
+
+def load_lower_bytes(png: bytes) -> Image.Image:
+    """Decode a PNG of 16 bits for each colour to the lower 8: in the other order of bytes they are the upper ones."""
+    image = Image.open(io.BytesIO(png), formats=["PNG"])
+    image.tile = [image.tile[0]._replace(args=f"{image.mode};16L")]
+    image.load()
+    return image
 
 
 def _simplify_png(blob: bytes) -> PngFile | None:

@@ -31,16 +31,21 @@ class SampleDepth:
     def reduce(self, image: Image.Image) -> Image.Image:
         """Return a picture in 8 bits, with alpha if a value is transparent. Pillow's conversion would clip at 255."""
         values = np.asarray(image)
-        grey = Image.fromarray(self._scale(values.view(np.uint32) if self.is_unsigned else values))
+        grey = Image.fromarray(self._scale(values, 255).astype(np.uint8))
         transparent = image.info.get("transparency")
         if transparent is not None:
             grey.putalpha(Image.fromarray(np.where(values == transparent, 0, 255).astype(np.uint8)))
         return grey
 
-    def _scale(self, values: NDArray[np.generic]) -> NDArray[np.uint8]:
-        scaled = np.nan_to_num(values.astype(np.float64) / (self.white / 255), nan=0.0)
-        grey = np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
-        return 255 - grey if self.is_inverted else grey
+    def widen(self, image: Image.Image) -> NDArray[np.uint16]:
+        """Return the values (height, width, 1) in 16 bits, for a conversion that needs them."""
+        return self._scale(np.asarray(image), 65_535).astype(np.uint16)[..., None]
+
+    def _scale(self, values: NDArray[np.generic], most: int) -> NDArray[np.float64]:
+        values = values.view(np.uint32) if self.is_unsigned else values
+        scaled = np.nan_to_num(values.astype(np.float64) / (self.white / most), nan=0.0)
+        grey = np.clip(np.rint(scaled), 0, most)
+        return most - grey if self.is_inverted else grey
 
 
 def is_wide(image: Image.Image) -> bool:

@@ -21,6 +21,10 @@ Published sRGB profiles differ by rounded curves and colorants. A conversion wou
 """
 _GRID = 9
 """The number of values of each channel at which a profile is compared to sRGB."""
+_WIDE_STRIP_PX = 2**18
+"""The most pixels of 16 bits that are converted at a time: an array of their colours takes 3 MB."""
+_WIDE_STEP = 257
+"""The distance in 16 bits of two neighbours in 8 bits."""
 _SPACES = {"RGB": {"RGB "}, "L": {"GRAY", "RGB "}, "CMYK": {"CMYK"}}
 """The colour spaces that a profile may have for the pixels of each mode (ICC.1:2022, table 19).
 
@@ -52,10 +56,41 @@ class ToSrgb:
         """Return a picture in RGB, on the background."""
         opaque, alpha = self._split_alpha(image)
         rgb = self.convert(opaque)
-        if alpha is None:
-            return rgb
+        return rgb if alpha is None else self._lay(rgb, alpha)
+
+    @property
+    def needs_wide_values(self) -> bool:
+        """Return whether 8 bits of a colour may become several steps of sRGB, as in the shadows of linear light."""
+        return self.convert is not _to_rgb and self.mode in {"L", "RGB"}
+
+    def flatten_wide(self, values: NDArray[np.uint16], alpha: Image.Image | None = None) -> Image.Image:
+        """Return a picture of 16 bits (height, width, channels) in RGB, on the background.
+
+        LittleCMS gets 8 bits in Pillow, so each channel is interpolated between two neighbours that it converts.
+        """
+        rows = max(1, _WIDE_STRIP_PX // values.shape[1])
+        strips = [self._interpolate(values[y : y + rows]) for y in range(0, len(values), rows)]
+        rgb = Image.fromarray(np.concatenate(strips))
+        return rgb if alpha is None else self._lay(rgb, alpha)
+
+    def _interpolate(self, values: NDArray[np.uint16]) -> NDArray[np.uint8]:
+        whole, part = np.divmod(values, _WIDE_STEP)
+        base = self._convert_values(whole)
+        rgb = base.copy()
+        for channel in range(values.shape[2]):
+            following = whole.copy()
+            following[..., channel] = np.minimum(following[..., channel] + 1, 255)
+            rgb += (self._convert_values(following) - base) * (part[..., channel, None] / np.float32(_WIDE_STEP))
+        return np.clip(np.rint(rgb), 0, 255).astype(np.uint8)
+
+    def _convert_values(self, values: NDArray[np.uint16]) -> NDArray[np.float32]:
+        narrow = values.astype(np.uint8)
+        image = Image.fromarray(narrow[..., 0] if self.mode == "L" else narrow)
+        return np.asarray(self.convert(image)).astype(np.float32)
+
+    def _lay(self, rgb: Image.Image, alpha: Image.Image) -> Image.Image:
         rgb.putalpha(alpha)
-        ground = Image.new("RGBA", image.size, (*self.background, 255))
+        ground = Image.new("RGBA", rgb.size, (*self.background, 255))
         return Image.alpha_composite(ground, rgb).convert("RGB")
 
     def _split_alpha(self, image: Image.Image) -> tuple[Image.Image, Image.Image | None]:

@@ -15,7 +15,7 @@ from threading import Event, Timer
 from typing import IO, Self
 
 from service.errors import DamagedPicture, PictureTooLarge, QueueFull, SourceError
-from service.render.image_file import WHITE, Colour
+from service.render.shown_part import WHITE, Colour
 from service.upstream.source import Prepared
 from service.upstream.source_messages import ANSWER, ANSWER_CAP_BYTES, OUT_OF_MEMORY, QUESTION, unpack_answer
 

@@ -9,7 +9,8 @@ from models.picture_array import Pixels
 from service.records.latent_facts import LatentFacts
 from service.records.record import source_digest
 from service.render import image_file
-from service.render.image_file import WHITE, Colour, ImageLimits
+from service.render.image_file import ImageLimits
+from service.render.shown_part import WHITE, Colour
 from service.rules.freshness import Storage
 from service.rules.response_fields import ResponseFields
 from service.rules.vary import NO_FIELDS, Fields

@@ -18,7 +18,8 @@ from typing import TypeVar
 
 from service.errors import PictureTooLarge, QueueFull
 from service.render import decoding_work
-from service.render.image_file import WHITE, Colour, ImageLimits
+from service.render.image_file import ImageLimits
+from service.render.shown_part import WHITE, Colour
 from service.upstream.child_reader import ChildLimits, ChildReader
 from service.upstream.source import Prepared, prepare
 

@@ -200,6 +200,25 @@ def test_a_bmp_without_any_opaque_pixel_is_opaque() -> None:
     assert farthest(shown(bitmap(UP, 1)), [(254,) * 3] * 4) <= 2
 
 
+RAMP = np.linspace(0, 255, 1024)[None, :, None].repeat(3, 2).repeat(4, 0)
+"""sRGB values from black to white, with fractions."""
+LINEAR_RAMP = np.rint(linear(RAMP) * 65535).astype(np.uint16)  # type: ignore[arg-type]
+WIDE = {
+    "RGB": png(LINEAR_RAMP, iccp(LINEAR_RGB)),
+    "RGB with alpha": png(np.dstack([LINEAR_RAMP, np.full((4, 1024), 65535, np.uint16)]), iccp(LINEAR_RGB)),
+    "RGB with a gamma": png(LINEAR_RAMP, LINEAR_GAMMA),
+    "grey": png(LINEAR_RAMP[..., :1], iccp(made.linear_grey_profile())),
+}
+
+
+@pytest.mark.parametrize("name", WIDE)
+def test_shadows_of_16_bits_keep_their_steps(name: str) -> None:
+    """A linear value of 1 of 255 is 13 in sRGB: with 8 bits, shadows are black or 13, with nothing between."""
+    found = image_file.read(WIDE[name], limits=ImageLimits(10**7)).pixels.astype(int)
+    assert farthest(found, np.rint(RAMP)) <= 2
+    assert np.diff(found[0, :, 1]).max() <= 2
+
+
 def pq(pixels: NDArray[np.uint8], nits: float = 203) -> NDArray[np.uint16]:
     """Return sRGB pixels in PQ (SMPTE ST 2084) and the primaries of BT.2020 (ITU-R BT.2087), white at so many cd/m2."""
     wide = np.array([[0.6274, 0.3293, 0.0433], [0.0691, 0.9195, 0.0114], [0.0164, 0.0880, 0.8956]])

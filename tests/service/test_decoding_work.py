@@ -116,6 +116,7 @@ def test_a_file_that_may_cost_more_than_its_header_says_has_no_bound(reason: str
 
 LARGE = {
     "PNG with two headers": png_with(chunk(b"IHDR", struct.pack(">IIBBBBB", 8000, 8000, 8, 2, 0, 0, 0))),
+    "PNG of 16 bits": PNG[:16] + struct.pack(">IIB", 1500, 1500, 16) + PNG[25:],
     "JPEG with two frame headers": jpeg_with(segment(0xC0, struct.pack(">BHHB", 8, 8000, 8000, 3) + bytes(9))),
     "GIF whose frame is larger than its screen": gif_with(b"\x2c" + struct.pack("<HHHHB", 0, 0, 8000, 8000, 0)),
     "GIF whose frame lies outside of its screen": gif_with(b"\x2c" + struct.pack("<HHHHB", 8000, 8000, 1, 1, 0)),

@@ -14,7 +14,8 @@ from PIL import Image
 
 from service.errors import NotAPicture
 from service.render import image_file
-from service.render.image_file import Colour, ImageLimits
+from service.render.image_file import ImageLimits
+from service.render.shown_part import Colour
 from tests.service import made_pictures as made
 from tests.service.made_pictures import BLUE, GREEN, GREYS, QUADRANTS, RED, WHITE, YELLOW, centres, chunk, farthest, png
 

@@ -24,7 +24,7 @@ from PIL import Image
 from skimage import data
 
 from service.errors import DamagedPicture, NotAPicture, PictureTooLarge, QueueFull, SourceError
-from service.render import decoding_work, image_file
+from service.render import decoding_work, image_file, shown_part
 from service.render.decoding_work import bound_px
 from service.render.image_file import ImageLimits
 from service.upstream import source_reader as source_reader_module
@@ -390,7 +390,7 @@ def test_strips_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
     file = io.BytesIO()
     Image.fromarray(noise).save(file, "PNG")
     (whole,) = image_file.read_squares(file.getvalue(), (344,), limits=LIMITS).pixels
-    monkeypatch.setattr(image_file, "STRIP_PX", 3000)
+    monkeypatch.setattr(shown_part, "STRIP_PX", 3000)
     (strips,) = image_file.read_squares(file.getvalue(), (344,), limits=LIMITS).pixels
     assert np.array_equal(whole, strips), "strips differ"
     read = image_file.read(file.getvalue(), limits=LIMITS).pixels
