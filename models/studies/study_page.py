@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from models.config import MEDIUM_PX, quality_lambda
+from models.studies import study_prose as prose
 from models.studies.design import NOTE_NEURONS, dense_parameters
 from models.studies.negative_elbo import sigma
 from models.studies.remedies import Way
@@ -39,19 +40,34 @@ def write_report(folder: Path, plan: Plan, results: Results) -> Path:
     write_sheets(folder, plan, results, pictures)
     lines = [
         *_heading(results, plan, trainings=len(kinds) + len(ways)),
-        *_section("Quality over code length", "kinds.png", kinds_table(compared, plan.refused())),
+        *_section("Quality over code length", prose.KINDS),
+        *_picture("PSNR over code length", "kinds.png"),
+        *kinds_table(compared, plan.refused()),
+        "",
         *_counting(),
-        *_pictures("Reconstructions", "reconstructions.png"),
-        *_pictures("Between two pictures", "interpolations.png"),
-        *_section("Beta, and samples of the variational autoencoder", "sweep.png", sweep_table(swept)),
-        *_pictures(None, "samples.png"),
-        *_section("The codec as a variational autoencoder", "rates.png", rates_table(kinds, codec, plan.quality)),
+        *_section("Reconstructions", prose.RECONSTRUCTIONS),
+        *_picture("reconstructions of four pictures", "reconstructions.png"),
+        *_section("Between two pictures", prose.INTERPOLATIONS),
+        *_picture("interpolations", "interpolations.png"),
+        *_section("Beta, and samples of the variational autoencoder", prose.SWEEP),
+        *_picture("PSNR and KL divergence over beta", "sweep.png"),
+        *sweep_table(swept),
+        "",
+        *_picture("samples", "samples.png"),
+        *_section("The codec as a variational autoencoder", prose.CODEC),
+        *_picture("rate and PSNR, and the negative ELBO", "rates.png"),
+        *rates_table(kinds, codec, plan.quality),
+        "",
         *_weights(plan, codec_streams(results)),
-        *_section("The translator", "translators.png", ways_table(ways)),
-        *_pictures(None, "translated.png"),
+        *_section("The translator", prose.TRANSLATOR),
+        *_picture("PSNR of the medium picture over the time of training", "translators.png"),
+        *ways_table(ways),
+        "",
+        *_picture("medium pictures by each way", "translated.png"),
+        *_section("Again", prose.AGAIN),
     ]
     page = folder / PAGE
-    page.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    page.write_text("\n".join(lines), encoding="utf-8")
     return page
 
 
@@ -70,15 +86,15 @@ def _heading(results: Results, plan: Plan, *, trainings: int) -> list[str]:
         f" pictures that were not trained on. The translators go from pictures of {high_px} px to pictures of"
         f" {medium_px} px."
     )
-    return ["# Three kinds of autoencoders, and a translator between two", "", sentences, ""]
+    return ["# Three kinds of autoencoders, and a translator between two", "", prose.INTRODUCTION, "", sentences, ""]
 
 
-def _section(title: str, picture: str, table: list[str]) -> list[str]:
-    return [*_pictures(title, picture), *table, ""]
+def _section(title: str, text: str) -> list[str]:
+    return [f"## {title}", "", text, ""]
 
 
-def _pictures(title: str | None, picture: str) -> list[str]:
-    return [*([f"## {title}", ""] if title else []), f"![{title or picture}]({PICTURES}/{picture})", ""]
+def _picture(meaning: str, file: str) -> list[str]:
+    return [f"![{meaning}]({PICTURES}/{file})", ""]
 
 
 def _counting() -> list[str]:
