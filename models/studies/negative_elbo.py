@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from models.checkpoint import Checkpoint
+    from models.checkpoint import MediumPart
     from models.codec import MediumCodec
     from models.picture_array import Pixels
 
@@ -73,13 +73,13 @@ def squared_error(x_hat: Tensor, x: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def codec_nats(checkpoint: Checkpoint, pictures: NDArray[np.uint8], *, quality: int, weighed_as: int) -> Nats:
+def codec_nats(part: MediumPart, pictures: NDArray[np.uint8], *, quality: int, weighed_as: int) -> Nats:
     """Return the terms of the released medium autoencoder on pictures (n, 172, 172, 3) at `quality`.
 
     The rate comes from the probabilities that the entropy coder uses, of y and z together. The distortion is weighed by
     the lambda of the quality `weighed_as`.
     """
-    networks, rounding = checkpoint.medium.networks, checkpoint.medium.rounding
+    networks, rounding = part.autoencoding.networks, part.autoencoding.rounding
     assert isinstance(networks, MediumAutoencoder)
     rates, errors, scores = [], [], []
     for first in range(0, len(pictures), _BATCH):

@@ -34,7 +34,7 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from models.checkpoint import load as load_weights
+from models.checkpoint import load_medium
 from models.codec import MediumCodec
 from models.config import MEDIUM_PX
 from models.cpu.kernels import Kernels
@@ -215,11 +215,9 @@ def _measure_codec(work: _Work) -> None:
         return
     torch.set_num_threads(1)
     pictures = work.scored().by_side[MEDIUM_PX]
-    checkpoint, quality = load_weights(), work.plan.quality
-    codec = MediumCodec(checkpoint, device="cpu", kernels=Kernels.choose("float32", device="cpu"))
-    points = [
-        CodecPoint(one, codec_nats(checkpoint, pictures, quality=one, weighed_as=quality), None) for one in QUALITIES
-    ]
+    part, quality = load_medium(), work.plan.quality
+    codec = MediumCodec(part, device="cpu", kernels=Kernels.choose("float32", device="cpu"))
+    points = [CodecPoint(one, codec_nats(part, pictures, quality=one, weighed_as=quality), None) for one in QUALITIES]
     streams = stream_nats(codec, pictures, quality=quality)
     work.results.add_codec([replace(one, stream_nats=streams) if one.quality == quality else one for one in points])
 

@@ -8,14 +8,13 @@ import pytest
 import torch
 from torch.distributions import Normal, kl_divergence
 
-from models.autoencoder import MediumAutoencoder
-from models.checkpoint import load
+from models.checkpoint import load_medium
 from models.codec import MediumCodec
 from models.config import MEDIUM_PX, quality_lambda
 from models.studies.design import NOTE_NEURONS, Design, Kind, Plan, dense_parameters, full_plan, quick_plan
 from models.studies.kinds import model_loss
 from models.studies.negative_elbo import codec_nats, error_weight, sigma, squared_error, stream_nats
-from models.studies.three_kinds import FullyConnected, build, draw, kl_nats
+from models.studies.three_kinds import FullyConnected, Variational, build, draw, kl_nats
 from tests.models.pictures import photograph
 
 PLANS = pytest.mark.parametrize("plan", [full_plan(), quick_plan()], ids=["full", "quick"])
@@ -78,11 +77,11 @@ def test_the_codec_s_loss_is_a_negative_elbo() -> None:
 
 def test_a_variational_loss_is_the_negative_elbo_divided_by_its_weight_of_errors() -> None:
     design = Design(Kind.VARIATIONAL, 32, 4)
-    model, x = build(design, most_parameters=0), torch.rand(2, 3, 32, 32)
+    model, x = Variational(design), torch.rand(2, 3, 32, 32)
     torch.manual_seed(3)
     loss = model_loss(model, x, quality=31, beta=2.0)
     torch.manual_seed(3)
-    mean, log_variance = model.posterior(x)  # type: ignore[union-attr]  # a variational one has posteriors
+    mean, log_variance = model.posterior(x)
     error = squared_error(model.decode(draw(mean, log_variance)), x)
     elbo = error_weight(31) * error + 2.0 * kl_nats(mean, log_variance)
     torch.testing.assert_close(loss, (elbo / error_weight(31)).mean() / design.values)
@@ -90,12 +89,11 @@ def test_a_variational_loss_is_the_negative_elbo_divided_by_its_weight_of_errors
 
 def test_the_rate_in_nats_is_the_size_of_the_real_streams() -> None:
     pictures = np.stack([photograph(name, MEDIUM_PX) for name in ("astronaut", "coffee")])
-    checkpoint = load()
-    assert isinstance(checkpoint.medium.networks, MediumAutoencoder)
-    found = codec_nats(checkpoint, pictures, quality=31, weighed_as=31)
+    part = load_medium()
+    found = codec_nats(part, pictures, quality=31, weighed_as=31)
     streams = stream_nats(MediumCodec.load(kernels="float32"), pictures, quality=31)
     # The streams have a header, and their tables are the smooth likelihoods in integers.
     assert found.rate == pytest.approx(streams, rel=0.03)
-    doubled = codec_nats(checkpoint, pictures, quality=31, weighed_as=40)
+    doubled = codec_nats(part, pictures, quality=31, weighed_as=40)
     assert replace(doubled, distortion=0) == replace(found, distortion=0)
     assert doubled.distortion / found.distortion == pytest.approx(quality_lambda(40) / quality_lambda(31))
