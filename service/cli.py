@@ -1,4 +1,4 @@
-"""The command line. `codec_commands`, `edge_commands` and `demo_commands` have the commands and their options.
+"""The command line. The files `*_commands` of `service.commands` and `service.demo` have the commands and options.
 
 Each command imports its code when it runs. No import at the top of these files may import torch, numpy or Pillow, so
 that `latentedge --help` answers at once.
@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from service.commands import codec_commands, edge_commands
+from service.commands import codec_commands, edge_commands, study_commands
 from service.commands.failure import USER_ERROR, CommandFailure, complain
 from service.commands.settings_help import SettingsCommand
 from service.demo import demo_commands
@@ -59,6 +59,13 @@ app.command()(edge_commands.sign)
 app.command()(edge_commands.origin)
 app.command()(demo_commands.demo)
 app.command("demo-photos")(demo_commands.demo_photos)
+
+study = typer.Typer(no_args_is_help=True, help="Compare kinds of networks on your own pictures.")
+study.command("autoencoders")(study_commands.autoencoders)
+app.add_typer(study, name="study")
+data = typer.Typer(no_args_is_help=True, help="Look at training pictures.")
+data.command("check")(study_commands.check)
+app.add_typer(data, name="data")
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

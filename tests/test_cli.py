@@ -21,18 +21,8 @@ from service.settings.edge_settings import table
 from tests.command_line import Outcome, Shell, assert_one_line_each, photograph
 
 COMMANDS = (
-    "encode",
-    "decode",
-    "info",
-    "evaluate",
-    "train",
-    "pack",
-    "serve",
-    "refine",
-    "purge",
-    "sign",
-    "origin",
-    "demo",
+    *("encode", "decode", "info", "evaluate", "train", "pack", "study", "data", "serve", "refine", "purge", "sign"),
+    *("origin", "demo"),
 )
 
 

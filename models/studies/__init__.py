@@ -1,0 +1,1 @@
+"""The comparisons of autoencoders that a research note asks for: `latentedge study`."""
