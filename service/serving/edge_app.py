@@ -381,7 +381,7 @@ def _codec_figures(worker: PictureCodec, quality: Quality) -> CodecFigures | Non
 def _codec(settings: Settings, telemetry: Telemetry, decoder: str | None) -> PictureCodec:
     """Return the codec of latents, and of screen streams in front of it."""
     latents = _latent_codec(settings, telemetry, decoder)
-    return ScreenCodec(latents, writes=settings.screen == "auto", waiting=settings.queue_items)
+    return ScreenCodec(latents, writes=settings.screen == "auto", limits=WorkerOptions.of(settings).queue)
 
 
 def _latent_codec(settings: Settings, telemetry: Telemetry, decoder: str | None) -> PictureCodec:
