@@ -3,6 +3,8 @@
     encode: worth the screen mode (EDGE_SCREEN=auto)? -> a screen stream, else the codec encodes a latent
     decode: a screen stream? -> decoded here, on a thread of its own, else the codec decodes the latent
 
+Encodes have another thread than decodes, because a hit must not wait for an encode of 0.1 s.
+
 A screen stream needs neither weights nor an accelerator. Every edge reads them, whatever EDGE_SCREEN is.
 """
 
@@ -10,42 +12,42 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from models.bitstream import BitstreamError, is_screen
 from models.picture_array import Pixels
 from models.screen.stream_ids import SCREEN_HEAD_ID, SCREEN_STREAM_ID
-from service.errors import CodecError, CodecFailed, DamagedBitstream, QueueFull
+from service.errors import CodecError, CodecFailed, DamagedBitstream
+from service.render.bounded_thread import BoundedThread
+from service.render.codec_queue import QueueLimits
 from service.render.jobs import Decoded, Search, Write
 from service.render.picture_codec import CodecNames, PictureCodec
 from service.rendition import RENDITIONS
 from service.settings.quality import Quality
 
-Result = TypeVar("Result")
-
 
 class ScreenCodec:
     """A codec for both kinds of streams. Call `start` before use and `close` after it."""
 
-    def __init__(self, codec: PictureCodec, *, writes: bool, waiting: int) -> None:
-        """Create a codec. `writes` allows new screen streams; `waiting` is the most decodes and encodes that wait."""
+    def __init__(self, codec: PictureCodec, *, writes: bool, limits: QueueLimits) -> None:
+        """Create a codec. `writes` allows new screen streams; `limits` are those of the queues of both threads."""
         self._codec = codec
         self._writes = writes
-        self._free = waiting
-        self._thread = ThreadPoolExecutor(1, "screen")
+        self._decoding = BoundedThread("screen-decode", limits)
+        self._encoding = BoundedThread("screen-encode", limits)
 
     async def start(self) -> None:
         """Start the codec behind this one, and compile the loops if they will be needed. Raises the errors of both."""
         await self._codec.start()
         if self._writes:
-            await self._run(_compile)
+            await asyncio.to_thread(_compile)  # not on the thread: it would count as the time of a job
 
     async def close(self) -> None:
-        """Close the codec behind this one, and wait until the screen stream in progress is finished."""
+        """Close the codec behind this one, and wait until the screen streams in progress are finished."""
         await self._codec.close()
-        await asyncio.to_thread(self._thread.shutdown, cancel_futures=True)
+        await asyncio.to_thread(self._decoding.close)
+        await asyncio.to_thread(self._encoding.close)
 
     @property
     def names(self) -> CodecNames:
@@ -75,15 +77,20 @@ class ScreenCodec:
         if not is_screen(bitstream):
             return await self._codec.decode(bitstream, size_px=size_px, write=write)
         submitted_s = time.perf_counter()
-        return await self._run(lambda: _decode(bitstream, size_px, write, submitted_s))
+        with _failures():
+            return await self._decoding.run(lambda: _decode(bitstream, size_px, write, submitted_s))
 
     async def encode(self, pixels: Pixels, *, quality: Quality, patient: bool = False) -> bytes:
         """Return the screen stream of a picture (344, 344, 3) if it is worth one, else its latent.
 
         Raises QueueFull or CodecFailed.
         """
-        stream = await self._run(lambda: _encode(pixels)) if self._writes else None
-        return stream or await self._codec.encode(pixels, quality=quality, patient=patient)
+        if self._writes:
+            with _failures():
+                stream = await self._encoding.run(lambda: _encode(pixels), patient=patient)
+            if stream is not None:
+                return stream
+        return await self._codec.encode(pixels, quality=quality, patient=patient)
 
     async def demote(self, bitstream: bytes, *, quality: int) -> bytes:
         """Return the medium bitstream, at `quality`, that replaces a high latent. It is made while the codec is idle.
@@ -99,18 +106,16 @@ class ScreenCodec:
         """
         return await self._codec.refine(pixels, search)
 
-    async def _run(self, call: Callable[[], Result]) -> Result:
-        if not self._free:
-            raise QueueFull("too many screen streams wait to be decoded or encoded")
-        self._free -= 1
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, call)
-        except CodecError:
-            raise
-        except Exception as error:
-            raise CodecFailed(f"the screen mode failed: {error}") from error
-        finally:
-            self._free += 1
+
+@contextmanager
+def _failures() -> Iterator[None]:
+    """Turn every error that is none of the codec's into CodecFailed."""
+    try:
+        yield
+    except CodecError:
+        raise
+    except Exception as error:
+        raise CodecFailed(f"the screen mode failed: {error}") from error
 
 
 def _compile() -> None:

@@ -131,9 +131,7 @@ async def _start_services(
     settings: Settings, drain: Drain, closing: AsyncExitStack, *, decoder: str | None
 ) -> Services:
     telemetry = Telemetry()
-    worker = ScreenCodec(
-        _codec(settings, telemetry, decoder), writes=settings.screen == "auto", waiting=settings.queue_items
-    )
+    worker = _codec(settings, telemetry, decoder)
     closing.push_async_callback(worker.close)
     await worker.start()
     telemetry.set_build_info(_build_figures(worker))
@@ -381,6 +379,12 @@ def _codec_figures(worker: PictureCodec, quality: Quality) -> CodecFigures | Non
 
 
 def _codec(settings: Settings, telemetry: Telemetry, decoder: str | None) -> PictureCodec:
+    """Return the codec of latents, and of screen streams in front of it."""
+    latents = _latent_codec(settings, telemetry, decoder)
+    return ScreenCodec(latents, writes=settings.screen == "auto", limits=WorkerOptions.of(settings).queue)
+
+
+def _latent_codec(settings: Settings, telemetry: Telemetry, decoder: str | None) -> PictureCodec:
     """Return a client of the decoder process at this address, or if it is None, a codec on a thread of this process."""
     options = WorkerOptions.of(settings)
     if decoder is None:
