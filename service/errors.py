@@ -10,6 +10,7 @@ EdgeError
 │   ├── BadFormat
 │   ├── LatentsDenied    401  a latent was requested without the right token
 │   ├── LatentsOff       404  this edge serves no latents
+│   ├── NoSuchOrigin     404  the image id names no origin, or one that may not be asked for it
 │   ├── WrongSignature   403  the URL has no signature of this edge's keys
 │   │   └── SignatureExpired
 │   ├── FieldsTooLarge   431  the header fields to forward to the origin are too many or too long
@@ -145,6 +146,13 @@ class LatentsOff(RequestError):
 
     status = HTTPStatus.NOT_FOUND
     public = "This edge serves no latents, because it has no EDGE_LATENT_TOKEN."
+
+
+class NoSuchOrigin(RequestError):
+    """The image id does not begin with the name of an origin, or its patterns do not permit the id."""
+
+    status = HTTPStatus.NOT_FOUND
+    public = "This edge has no such picture: the image id names no origin, or a picture that it may not serve."
 
 
 class WrongSignature(RequestError):

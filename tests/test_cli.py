@@ -20,7 +20,20 @@ from service.commands.codec_commands import train
 from service.settings.edge_settings import table
 from tests.command_line import Outcome, Shell, assert_one_line_each, photograph
 
-COMMANDS = ("encode", "decode", "info", "evaluate", "train", "pack", "serve", "refine", "purge", "origin", "demo")
+COMMANDS = (
+    "encode",
+    "decode",
+    "info",
+    "evaluate",
+    "train",
+    "pack",
+    "serve",
+    "refine",
+    "purge",
+    "sign",
+    "origin",
+    "demo",
+)
 
 
 @pytest.fixture

@@ -37,7 +37,8 @@ from service.store.connection import Connection, Timeouts
 from service.store.generation_store import GenerationStore
 from service.store.latent_store import LatentStore
 from service.store.servers import Servers
-from service.upstream.origin_client import Limits, OriginClient
+from service.upstream.origin_client import Limits
+from service.upstream.origins import Origins
 from service.upstream.source_reader import SourceReader
 
 
@@ -70,7 +71,9 @@ def refine(order: RefineOrder) -> None:
 def _settings(order: RefineOrder) -> Settings:
     if not order.store:
         raise CommandFailure("latentedge refine: --store is missing: give the URL of the edges' Redis or Valkey")
-    given = {"redis_url": order.store, "origin": order.origin, "refine": order.steps, "refine_for": order.refine_for}
+    given = {"redis_url": order.store, "refine": order.steps, "refine_for": order.refine_for}
+    if order.origin:
+        given["origin"] = order.origin
     try:
         settings = read_settings(**given)
         Servers.check(settings.redis_url)
@@ -92,7 +95,7 @@ async def _run(order: RefineOrder, settings: Settings) -> None:
         sweep = Sweep(
             _aim(settings, worker),
             store=store,
-            generations=GenerationStore(connection, generations_key(settings.origin)),
+            generations=GenerationStore(connection, generations_key(settings.namespace)),
             sources=_sources(order, settings, closing),
             worker=worker,
         )
@@ -131,7 +134,7 @@ def _at_once(settings: Settings, worker: CodecWorker) -> int:
 
 def _aim(settings: Settings, worker: CodecWorker) -> SweepAim:
     return SweepAim(
-        origin=settings.origin,
+        origin=settings.namespace,
         stream_id=worker.names.stream_id,
         steps=settings.refine,
         target=settings.quality if isinstance(settings.quality, TargetScore) else None,
@@ -140,8 +143,8 @@ def _aim(settings: Settings, worker: CodecWorker) -> SweepAim:
 
 def _sources(order: RefineOrder, settings: Settings, closing: AsyncExitStack) -> UnchangedSources:
     limits = Limits(source_bytes=settings.source_bytes, timeout_s=settings.origin_timeout_s)
-    client = OriginClient(settings.origin, limits=limits, observer=Telemetry().origin)
-    closing.push_async_callback(client.close)
+    origins = Origins.of(settings, limits=limits, observer=Telemetry().origin)
+    closing.push_async_callback(origins.close)
     request_limits = RequestLimits(
         pace=Pace(order.per_minute, clock=time.monotonic, sleep=asyncio.sleep),
         back_off=BackOff(sleep=asyncio.sleep),
@@ -154,7 +157,7 @@ def _sources(order: RefineOrder, settings: Settings, closing: AsyncExitStack) ->
         background=read_background(settings.background),
     )
     closing.callback(reader.close)
-    return UnchangedSources(client, reader=reader, request_limits=request_limits)
+    return UnchangedSources(origins, reader=reader, request_limits=request_limits)
 
 
 def _summary(tally: SweepTally, *, seconds: float) -> str:

@@ -29,8 +29,11 @@ def refine(
         str, typer.Option("--store", metavar="URL", envvar="EDGE_REDIS_URL", help="The store of the edges.")
     ],
     origin: Annotated[
-        str, typer.Option("--origin", metavar="URL", envvar="EDGE_ORIGIN", help="The origin of the edges.")
-    ],
+        str,
+        typer.Option(
+            "--origin", metavar="URL", envvar="EDGE_ORIGIN", help="The origin of the edges; empty with EDGE_ORIGINS."
+        ),
+    ] = "",
     steps: Annotated[
         int,
         typer.Option(
@@ -68,6 +71,9 @@ def refine(
 def purge(
     *,
     image_id: Annotated[str | None, typer.Option("--id", metavar="ID", help="Purge the picture with this id.")] = None,
+    query: Annotated[
+        str, typer.Option("--query", metavar="QUERY", help="With --id: the arguments that the origin needs, as v=2.")
+    ] = "",
     tag: Annotated[
         str | None, typer.Option("--tag", metavar="TAG", help="Purge all pictures with this cache tag.")
     ] = None,
@@ -83,7 +89,7 @@ def purge(
     """Purge pictures from all edges that share a store, and print the edge's answer."""
     from service.commands import purge_order
 
-    order = purge_order.Order(image_id=image_id, tag=tag, everything=everything, soft=soft)
+    order = purge_order.Order(image_id=image_id, tag=tag, everything=everything, soft=soft, query=query)
     typer.echo(purge_order.purge(order, edge=edge, token=token))
 
 
@@ -92,6 +98,9 @@ def sign(
     *,
     res: Annotated[str, typer.Option("--res", metavar="RES", help="The argument res; left out by default.")] = "",
     fmt: Annotated[str, typer.Option("--fmt", metavar="FMT", help="The argument fmt; left out by default.")] = "",
+    query: Annotated[
+        str, typer.Option("--query", metavar="QUERY", help="The arguments that the origin needs, such as v=2.")
+    ] = "",
     expires_in_s: Annotated[
         int, typer.Option("--expires-in", metavar="S", min=0, help="Seconds until the URL expires; 0 for never.")
     ] = 0,
@@ -105,7 +114,7 @@ def sign(
     from service.commands import signed_url
 
     order = signed_url.SignOrder(
-        image_id=image_id, res=res, fmt=fmt, expires_in_s=expires_in_s, edge=edge, key=key, salt=salt
+        image_id=image_id, res=res, fmt=fmt, query=query, expires_in_s=expires_in_s, edge=edge, key=key, salt=salt
     )
     typer.echo(signed_url.sign(order))
 

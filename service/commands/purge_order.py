@@ -17,6 +17,8 @@ class Order:
     image_id: str | None
     tag: str | None
     everything: bool
+    query: str = ""
+    """With an id: the query of the picture's URL, if its origin needs arguments."""
     soft: bool
 
     def body(self) -> dict[str, Any]:
@@ -25,7 +27,7 @@ class Order:
         given = {name: value for name, value in wanted.items() if value is not None}
         if len(given) != 1:
             raise CommandFailure("latentedge purge: give exactly one of --id, --tag and --all")
-        return {**given, "soft": self.soft}
+        return {**given, "soft": self.soft, **({"query": self.query} if self.query else {})}
 
 
 def purge(order: Order, *, edge: str, token: str) -> str:

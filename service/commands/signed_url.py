@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from urllib.parse import quote, urlencode
+from urllib.parse import parse_qsl, quote, urlencode
 
 from service.commands.failure import CommandFailure
 from service.errors import RequestError
@@ -21,6 +21,8 @@ class SignOrder:
     image_id: str
     res: str
     fmt: str
+    query: str
+    """The arguments that the origin needs (EDGE_ORIGINS)."""
     expires_in_s: int
     edge: str
     key: str
@@ -43,6 +45,7 @@ def _arguments(order: SignOrder) -> dict[str, str]:
         negotiate(image_id=order.image_id, query=Query(**said), accept="")
     except RequestError as error:
         raise CommandFailure(f"latentedge sign: {error.public}") from error
+    said |= dict(parse_qsl(order.query, keep_blank_values=True))
     return said | ({EXPIRY: str(int(time.time()) + order.expires_in_s)} if order.expires_in_s else {})
 
 

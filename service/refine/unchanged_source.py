@@ -12,7 +12,7 @@ from service.metrics.outcomes import SweepOutcome
 from service.records.record import Record, source_digest
 from service.refine.pace import BackOff, Pace
 from service.rules.origin_refused import OriginRefused
-from service.upstream.origin_client import OriginClient
+from service.upstream.origins import Origins
 from service.upstream.source_reader import WAITING_CAP, SourceReader
 
 
@@ -29,8 +29,8 @@ class RequestLimits:
 class UnchangedSources:
     """Fetches source files from the origin at a limited rate."""
 
-    def __init__(self, origin: OriginClient, *, reader: SourceReader, request_limits: RequestLimits) -> None:
-        self._origin = origin
+    def __init__(self, origins: Origins, *, reader: SourceReader, request_limits: RequestLimits) -> None:
+        self._origins = origins
         self._reader = reader
         self._reading = asyncio.Semaphore(WAITING_CAP)
         self._request_limits = request_limits
@@ -56,7 +56,7 @@ class UnchangedSources:
 
     async def _body(self, image_id: str) -> bytes | SweepOutcome:
         try:
-            fetched = await self._origin.fetch(image_id)
+            fetched = await self._origins.find(image_id).fetch(image_id)
         except PictureTooLarge:
             self._request_limits.back_off.reset()
             return SweepOutcome.UNUSABLE

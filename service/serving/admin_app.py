@@ -27,6 +27,7 @@ from service.store.connection import Connection, Timeouts
 from service.store.generation_store import GenerationStore
 from service.store.latent_store import LatentStore
 from service.store.store_clock import StoreClock
+from service.upstream.origins import named
 from service.web.admin_routes import AdminServices, figures_router, health_router, not_running
 from service.web.http_app import HttpApp
 from service.web.purge_routes import Purging, purge_router
@@ -57,19 +58,19 @@ def create_admin_app(settings: Settings, *, workers: Path) -> FastAPI:
             observer=telemetry,
         )
         store = LatentStore(connection)
-        generation_store = GenerationStore(connection, generations_key(settings.origin))
+        generation_store = GenerationStore(connection, generations_key(settings.namespace))
         clock = StoreClock(generation_store, on_offset=telemetry.set_clock_offset, wall=time.time)
         await clock.follow()
         purger = Purger(
             store,
             Generations(generation_store, LastKnown(0)),
-            origin=settings.origin,
+            origin=settings.namespace,
             forget=lambda _image_id: None,  # this process runs no fills, and the workers read the purge in the store
             now=clock.now,
         )
         app.services = AdminServices(
             census=Census(store, telemetry),
-            purging=Purging(purger, telemetry, token=settings.admin_token),
+            purging=Purging(purger, telemetry, token=settings.admin_token, names=named(settings)),
             telemetry=telemetry,
             codec=lambda: None if (worker := ready_worker(workers)) is None else worker.codec,
             leaving=lambda: False,  # a worker that shuts down removes its ready mark, which makes /readyz answer 503

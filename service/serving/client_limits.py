@@ -7,6 +7,7 @@ from typing import Self
 
 from service.serving.open_files import RESERVED_FETCHES, room_for_connections, room_for_slow_fetches
 from service.settings.edge_settings import Settings
+from service.upstream.origins import fetches_of
 
 TARGET_CAP_BYTES = 8192  # RFC 9110 4.1 recommends at least 8,000; nginx and Apache also accept about 8 KiB by default
 BODY_CAP_BYTES = 65_536  # the largest body of a request (assumed): only purges have a body, of some hundred bytes
@@ -55,6 +56,8 @@ class ClientLimits:
 
 
 def _upstream_files(settings: Settings) -> int:
-    servers = 2 if settings.parent else 1
-    slow = room_for_slow_fetches(settings.origin_slow_fetches)
-    return servers * (max(settings.origin_fetches - RESERVED_FETCHES, 0) + slow)
+    fetches = fetches_of(settings)
+    slow = room_for_slow_fetches(settings.origin_slow_fetches, origins=len(fetches))
+    to_origins = max(sum(fetches) - RESERVED_FETCHES, 0) + slow * len(fetches)
+    to_parent = max(settings.origin_fetches - RESERVED_FETCHES, 0) + slow
+    return to_origins + (to_parent if settings.parent else 0)

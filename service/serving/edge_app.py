@@ -56,6 +56,7 @@ from service.render.image_file import ImageLimits
 from service.render.picture_codec import PictureCodec
 from service.rules.cdn_loop import node_name
 from service.rules.freshness import FreshnessRules
+from service.rules.origin_names import OriginNames
 from service.rules.url_signature import read_url_keys
 from service.serving.drain import DRAIN, Drain
 from service.serving.frozen_start import frozen_start
@@ -70,7 +71,9 @@ from service.store.generation_store import GenerationStore
 from service.store.latent_store import LatentStore
 from service.store.store_clock import StoreClock
 from service.upstream.intake import Intake
+from service.upstream.origin_access import bearer
 from service.upstream.origin_client import Limits, OriginClient
+from service.upstream.origins import Origins, fetches_of, named
 from service.upstream.parent import Parent
 from service.upstream.source_reader import SourceReader
 from service.upstream.upstream import Upstream
@@ -140,21 +143,20 @@ async def _start_services(
     closing.push_async_callback(connection.close)
     store = LatentStore(connection, on_dropped=telemetry.count_dropped_variants)
     last_known = LastKnown(settings.store_grace_s, limit_bytes=records_limit(settings.hot_bytes))
-    generation_store = GenerationStore(connection, generations_key(settings.origin))
+    generation_store = GenerationStore(connection, generations_key(settings.namespace))
     clock = StoreClock(generation_store, on_offset=telemetry.set_clock_offset, wall=time.time)
     closing.push_async_callback(clock.close)
     await clock.follow()
     generations = Generations(generation_store, last_known, grace_s=settings.store_grace_s)
     closing.push_async_callback(generations.close)
     generations.listen()
-    origin = OriginClient(
-        settings.origin,
+    origins = Origins.of(
+        settings,
         limits=_fetch_limits(settings, timeout_s=settings.origin_timeout_s),
         observer=telemetry.origin,
-        pass_on=settings.pass_on,
         now=clock.now,
     )
-    closing.push_async_callback(origin.close)
+    closing.push_async_callback(origins.close)
     reader = SourceReader(
         ImageLimits(source_pixels=settings.source_pixels),
         # Threads of their own, so that source files do not delay the picture files of hits.
@@ -164,7 +166,7 @@ async def _start_services(
     )
     closing.callback(reader.close)
     intake = Intake(_freshness_rules(settings), worker=worker, reader=reader)
-    sources = Upstream(origin, intake, parent=_parent(settings, intake, telemetry, clock, closing=closing))
+    sources = Upstream(origins, intake, parent=_parent(settings, intake, telemetry, clock, closing=closing))
     encoder = _encoder(settings, worker, quality)
     record_store = RecordStore(
         store,
@@ -235,24 +237,32 @@ async def _start_services(
 
     log = AccessLog(settings.access_log, file=STDOUT, observer=telemetry)
     closing.callback(log.close)
-    url_keys = read_url_keys(settings.key.get_secret_value(), settings.salt.get_secret_value())
-    questions = Questions(
-        node_name(host=gethostname(), parent=settings.parent), settings.forward, settings.latent_token, url_keys
-    )
+    names = named(settings)
     return Services(
-        pictures=Pictures(cache, telemetry, questions, log=log, own=own_fields(settings)),
+        pictures=Pictures(cache, telemetry, _questions(settings, names), log=log, own=own_fields(settings)),
         admin=AdminServices(
             census=Census(store, telemetry),
             purging=Purging(
-                Purger(store, generations, origin=settings.origin, forget=forget, now=clock.now),
+                Purger(store, generations, origin=settings.namespace, forget=forget, now=clock.now),
                 telemetry,
                 token=settings.admin_token,
+                names=names,
             ),
             telemetry=telemetry,
             codec=lambda: _codec_figures(worker, quality),
             leaving=lambda: drain.leaving,
             store_trouble=lambda: connection.trouble,
         ),
+    )
+
+
+def _questions(settings: Settings, names: OriginNames) -> Questions:
+    return Questions(
+        node_name(host=gethostname(), parent=settings.parent),
+        settings.forward,
+        settings.latent_token,
+        url_keys=read_url_keys(settings.key.get_secret_value(), settings.salt.get_secret_value()),
+        names=names,
     )
 
 
@@ -263,7 +273,7 @@ def _state(admin: AdminServices) -> WorkerState | None:
 
 def _books(settings: Settings, worker: PictureCodec) -> Books:
     return Books(
-        origin=settings.origin,
+        origin=settings.namespace,
         stream_ids=frozenset(worker.readable),
         foreign_hold_s=settings.foreign_hold_s,
         most_variants=settings.variants,
@@ -280,7 +290,7 @@ def _parent(
         settings.parent + LATENTS.rstrip("/"),
         limits=_fetch_limits(settings, timeout_s=settings.parent_timeout_s),
         observer=telemetry.parent,
-        token=settings.parent_token.get_secret_value(),
+        access=bearer(settings.parent_token.get_secret_value()),
         pass_on=settings.pass_on,
         now=clock.now,
     )
@@ -294,7 +304,7 @@ def _fetch_limits(settings: Settings, *, timeout_s: float) -> Limits:
         timeout_s=timeout_s,
         connect_timeout_s=settings.origin_connect_timeout_s,
         slots=settings.origin_fetches,
-        slow=room_for_slow_fetches(settings.origin_slow_fetches),
+        slow=room_for_slow_fetches(settings.origin_slow_fetches, origins=len(fetches_of(settings))),
         queued=settings.origin_queue_items,
     )
 
@@ -315,7 +325,7 @@ def _start_demoter(
 ) -> None:
     if not settings.demote:
         return
-    aim = DemotionAim(origin=settings.origin, stream_id=worker.names.stream_id)
+    aim = DemotionAim(origin=settings.namespace, stream_id=worker.names.stream_id)
     rules = DemotionRules(share=settings.demote, per_minute=settings.demote_per_minute, aim=aim)
     demoter = Demoter(rules, store=store, generations=generations, worker=worker, counts=telemetry.demotions)
     closing.push_async_callback(demoter.close)

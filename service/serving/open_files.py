@@ -36,10 +36,14 @@ def raise_limit() -> None:
     logging.getLogger(__name__).info("raised the limit of open files from %d to %d", soft, hard)
 
 
-def room_for_slow_fetches(most: int) -> int:
-    """Return how many connections to a slow origin may be opened beyond the reserved ones, at most `most`."""
+def room_for_slow_fetches(most: int, *, origins: int = 1) -> int:
+    """Return how many connections to a slow origin may be opened beyond the reserved ones, at most `most`.
+
+    Several origins share the part of one.
+    """
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return most if files == resource.RLIM_INFINITY else min(most, max(files - LEAST_FILES, 0) // SLOW_SHARE)
+    share = SLOW_SHARE * origins
+    return most if files == resource.RLIM_INFINITY else min(most, max(files - LEAST_FILES, 0) // share)
 
 
 def room_for_connections(*, upstream_files: int) -> int:

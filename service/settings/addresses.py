@@ -1,11 +1,15 @@
-"""Validation of the settings that hold addresses. No I/O.
+"""Validation of the settings that hold addresses. No I/O, except to look whether a folder exists.
 
 No error message quotes an address, because it may contain a password.
 """
 
 from __future__ import annotations
 
-from urllib.parse import SplitResult, parse_qsl, urlsplit
+from pathlib import Path
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+
+FOLDER = "file://"
+"""What the address of an origin that is a folder of this machine begins with."""
 
 STORE_OPTIONS = (
     *(
@@ -38,17 +42,24 @@ def _parts(url: str) -> SplitResult:
 def read_origin(url: str) -> str:
     """Return the address of an origin without a slash at its end. Raises ValueError if it is not usable."""
     parts = _parts(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ValueError("the address must begin with http:// or https:// and have a host")
+    is_folder = url.startswith(FOLDER) and not parts.netloc and parts.path.startswith("/")
+    if not is_folder and (parts.scheme not in {"http", "https"} or not parts.hostname):
+        raise ValueError(
+            "the address must begin with http:// or https:// and have a host, or with file:/// for a folder"
+        )
     if not url.isprintable() or " " in url:
         raise ValueError("the address must not contain spaces or control characters")
     if parts.query or parts.fragment:
         raise ValueError("the address must not have a query or a fragment")
+    if is_folder and not (parts.path.strip("/") and Path(unquote(parts.path)).is_dir()):
+        raise ValueError("the address names no folder that exists, or the root")
     return url.rstrip("/")
 
 
 def read_parent(url: str) -> str:
     """Return the address of a parent without a slash at its end. It may be empty. Raises ValueError if not usable."""
+    if url.startswith(FOLDER):
+        raise ValueError("the address must begin with http:// or https://")
     return read_origin(url) if url else ""
 
 

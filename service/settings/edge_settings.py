@@ -9,6 +9,7 @@ from pydantic import SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service.errors import SettingsError
+from service.rules.origin_names import NAMESPACE
 from service.rules.url_signature import read_hex_list
 from service.settings.cache_settings import CacheSettings
 from service.settings.codec_settings import CodecSettings
@@ -49,6 +50,11 @@ class Settings(
             raise ValueError("EDGE_KEY and EDGE_SALT must hold the same number of values")
         return self
 
+    @property
+    def namespace(self) -> str:
+        """What stands for the origin in the keys of the store: its address, or one word for all named origins."""
+        return self.origin or NAMESPACE
+
     def environment(self) -> dict[str, str]:
         """Return the settings as environment variables for the worker processes."""
         values = ((name, getattr(self, name)) for name in type(self).model_fields)
@@ -87,7 +93,11 @@ def read_settings(**given: object) -> Settings:
     except ValidationError as error:
         # The message quotes no value of a setting, because an address may contain a password.
         raise SettingsError(
-            [f"{_variable(fault['loc'])}: {fault['msg'].removeprefix('Value error, ')}" for fault in error.errors()]
+            [
+                f"{_variable(fault['loc'])}: {line}"
+                for fault in error.errors()
+                for line in fault["msg"].removeprefix("Value error, ").split("\n")
+            ]
         ) from None
 
 

@@ -4,17 +4,37 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel
+from pydantic import AfterValidator, BaseModel, SecretStr, ValidationInfo
 
 from service.settings.addresses import read_origin, read_parent, read_store
+from service.settings.named_origins import check_origins
 from service.settings.setting_field import NO_TOKEN, HexKeys, Token, setting
+
+
+def _origin(url: str, info: ValidationInfo) -> str:
+    origins = info.data.get("origins")
+    if origins is None or not origins.get_secret_value():  # None: EDGE_ORIGINS has a fault, which is told beside this
+        return "" if origins is None and not url else read_origin(url)
+    if url:
+        raise ValueError("the value must be empty, because EDGE_ORIGINS is set")
+    return url
 
 
 class ServerSettings(BaseModel):
     """Settings of the origin's and the parent's address, the store, and the tokens."""
 
-    origin: Annotated[str, AfterValidator(read_origin)] = setting(
-        ..., "address", "URL of the origin. A picture is fetched from this URL plus a slash and the image id. Required."
+    origins: Annotated[SecretStr, AfterValidator(check_origins)] = setting(
+        NO_TOKEN,
+        "path or JSON",
+        "Named origins, in place of EDGE_ORIGIN: the path of a TOML or JSON file, or JSON. An image id then begins "
+        "with the name of its origin and a slash. Empty: one origin.",
+    )
+    origin: Annotated[str, AfterValidator(_origin)] = setting(
+        "",
+        "address",
+        "URL of the origin. A picture is fetched from this URL plus a slash and the image id. file:///srv/pictures "
+        "names a folder of this machine. Required without EDGE_ORIGINS.",
+        validate_default=True,
     )
     parent: Annotated[str, AfterValidator(read_parent)] = setting(
         "",

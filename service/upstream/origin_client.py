@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from http import HTTPStatus
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Protocol
-from urllib.parse import quote
 
 import httpx
 
@@ -30,6 +29,8 @@ from service.rules.pass_on import USUAL, PassOn
 from service.rules.redirects import tag_for_target, tag_of_target
 from service.rules.response_fields import PassedOn, ResponseFields
 from service.rules.vary import NO_FIELDS, Fields
+from service.upstream.folder_transport import FOLDER_URL, FolderTransport
+from service.upstream.origin_access import OPEN, OriginAccess
 from service.upstream.redirect_target import resolve_redirect
 from service.upstream.slots import FetchSlots, OnSlow, Slot, SlotLimits, ignore
 from service.upstream.transport import Transport
@@ -39,9 +40,6 @@ SMALL_BYTES = 2**18
 REDIRECTS = 3  # the most redirects that one fetch follows (assumed)
 SENTENCE_CAP_CHARACTERS = 200
 """The longest quote of a network error in the log. Assumed: enough to see the cause."""
-# Characters allowed in a path (RFC 3986 3.3). All other characters of an image id are percent-encoded, so that no part
-# of the id becomes a query.
-PATH_CHARACTERS = "/!$&'()*+,;=:@~"
 FIRST_SUCCESS, FIRST_REFUSAL, LAST_REFUSAL = 200, 300, 599
 LOOP = "CDN-Loop"
 # RFC 9110 7.6.3: a gateway must send Via. The pseudonym `latentedge` hides the name of the host.
@@ -140,15 +138,16 @@ class OriginClient:
         *,
         limits: Limits,
         observer: Observer,
-        token: str = "",
+        access: OriginAccess = OPEN,
         pass_on: PassOn = USUAL,
         now: Callable[[], float] = time.time,
     ) -> None:
-        """Create a client. `token` is sent with each request as a bearer token (RFC 6750 2.1), if it is not empty.
+        """Create a client. `access` has the token that each request needs, or its signature, if it needs one.
 
         `pass_on` names the fields of a picture's response that clients get besides those for caching.
         """
-        self._base_url = base_url.rstrip("/")
+        self._base_url = base_url.rstrip("/") if access.folder is None else FOLDER_URL
+        self._access = access
         self._limits = limits
         self._observer = observer
         self._pass_on = pass_on
@@ -158,11 +157,7 @@ class OriginClient:
         )
         self._http = httpx.AsyncClient(
             timeout=None,  # noqa: S113  (the whole fetch is timed in `fetch`)
-            transport=Transport(
-                connections=limits.slots + limits.slow,
-                connect_timeout_s=limits.connect_timeout_s,
-                on_retry=observer.count_retry,
-            ),
+            transport=_transport(limits, access, observer),
             follow_redirects=False,
             # A cookie that the origin sets must not be sent with the requests of other clients.
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
@@ -172,7 +167,6 @@ class OriginClient:
                 "Accept": f"image/*, {LATENT_MEDIA_TYPE}",
                 # A picture is compressed already, so that a content coding would only cost CPU time.
                 "Accept-Encoding": "identity",
-                **({"Authorization": f"Bearer {token}"} if token else {}),
             },
         )
 
@@ -204,8 +198,8 @@ class OriginClient:
         `client` holds the forwarded fields of the client's request, which override the edge's own fields. Without a
         `slot`, it holds one during the fetch. Raises an OriginError or FileTooLarge.
         """
-        request = _Request([*client, *_lines({**VIA, LOOP: passed_by})], etag, last_modified)
-        url = httpx.URL(f"{self._base_url}/{quote(image_id, safe=PATH_CHARACTERS)}")
+        request = _Request([*self._access.lines(client), *_lines({**VIA, LOOP: passed_by})], etag, last_modified)
+        url = self._access.url(self._base_url, image_id)
         async with self.slot() if slot is None else nullcontext(slot) as held:
             try:
                 with _translate_errors():
@@ -229,6 +223,8 @@ class OriginClient:
             conditions = request.conditions(target)
             asked_s = self._now()
             sent = self._http.build_request("GET", url, headers=[*request.lines, *conditions])
+            if self._access.sign is not None:
+                self._access.sign(sent)
             async with held.slot.waiting():
                 response = await self._http.send(sent, stream=True)
             async with aclosing(response):
@@ -290,6 +286,16 @@ class OriginClient:
         if len(body) > cap_bytes:
             raise FileTooLarge(f"the decompressed file has more than {cap_bytes} bytes, the limit", fields)
         return body
+
+
+def _transport(limits: Limits, access: OriginAccess, observer: Observer) -> httpx.AsyncBaseTransport:
+    if access.folder is not None:
+        return FolderTransport(access.folder)
+    return Transport(
+        connections=limits.slots + limits.slow,
+        connect_timeout_s=limits.connect_timeout_s,
+        on_retry=observer.count_retry,
+    )
 
 
 def _lines(fields: dict[str, str]) -> list[tuple[bytes, bytes]]:

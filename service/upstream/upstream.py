@@ -9,16 +9,17 @@ from service.rules.origin_refused import OriginRefused
 from service.rules.response_fields import ResponseFields
 from service.upstream.intake import Delivered, Intake
 from service.upstream.origin_client import Fetched, FileTooLarge, OriginClient
+from service.upstream.origins import Origins
 from service.upstream.parent import Parent
 from service.upstream.slots import OnSlow, Slot, ignore
 from service.upstream.source import Source, Terms
 
 
 class Upstream:
-    """The parent and the origin of this edge."""
+    """The parent and the origins of this edge."""
 
-    def __init__(self, origin: OriginClient, intake: Intake, *, parent: Parent | None) -> None:
-        self._origin = origin
+    def __init__(self, origins: Origins, intake: Intake, *, parent: Parent | None) -> None:
+        self._origins = origins
         self._intake = intake
         self._parent = parent
 
@@ -57,16 +58,17 @@ class Upstream:
             delivered = await self._parent.ask(image_id, terms, timings, known=known, on_slow=on_slow)
             if delivered is not None:
                 return delivered
-        async with self._origin.slot(on_slow) as slot:
+        origin = self._origins.find(image_id)
+        async with origin.slot(on_slow) as slot:
             with timings.measure("origin"):
-                fetched = await self._fetch_from_origin(image_id, terms, known, slot)
+                fetched = await self._fetch_from(origin, image_id, terms, known, slot=slot)
             return await self._intake.take(image_id, fetched, timings)
 
-    async def _fetch_from_origin(
-        self, image_id: str, terms: Terms, known: Record | Source | None, slot: Slot
+    async def _fetch_from(
+        self, origin: OriginClient, image_id: str, terms: Terms, known: Record | Source | None, *, slot: Slot
     ) -> Fetched:
         try:
-            return await self._origin.fetch(
+            return await origin.fetch(
                 image_id,
                 etag=_etag(known),
                 last_modified=_last_modified(known),

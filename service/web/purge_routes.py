@@ -16,6 +16,7 @@ from service.records.purger import Purger
 from service.rules.bearer import bears
 from service.rules.cache_tags import TAG_CAP_BYTES, is_tag
 from service.rules.negotiation import check_image_id
+from service.rules.origin_names import OriginNames
 from service.web.questions import PICTURES
 
 _UNAUTHORISED = {"WWW-Authenticate": BEARER}
@@ -27,6 +28,8 @@ class PurgeOrder(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     id: str | None = None
+    query: str = ""
+    """With an `id`: the query of the picture's URL, if its origin needs arguments (EDGE_ORIGINS)."""
     tag: str | None = None
     all: bool = False
     soft: bool = False
@@ -53,14 +56,17 @@ class PurgeOrder(BaseModel):
     def _check_exactly_one(self) -> Self:
         if (self.id is not None) + (self.tag is not None) + self.all != 1:
             raise ValueError("give exactly one of id, tag and all")
+        if self.query and self.id is None:
+            raise ValueError("a query needs an id")
         return self
 
 
 class Purging:
     """Checks the token of a purge request, purges the pictures, and counts the purge in the metrics."""
 
-    def __init__(self, purger: Purger, telemetry: Telemetry, *, token: SecretStr) -> None:
+    def __init__(self, purger: Purger, telemetry: Telemetry, *, token: SecretStr, names: OriginNames) -> None:
         self._purger = purger
+        self._names = names
         self._telemetry = telemetry
         self._token = token.get_secret_value()
 
@@ -79,7 +85,7 @@ class Purging:
         scope = "id" if order.id is not None else "tag" if order.tag is not None else "all"
         try:
             if order.id is not None:
-                result = {"purged": await self._purger.one(order.id, soft=order.soft)}
+                result = {"purged": await self._purger.one(self._whole_id(order.id, order.query), soft=order.soft)}
             else:
                 result = {"generation": await self._purger.many(order.tag, soft=order.soft)}
         except StoreUnavailable as error:
@@ -91,6 +97,12 @@ class Purging:
         self._telemetry.count_purge(scope=scope)
         return {"scope": scope, "soft": order.soft, **result}
 
+    def _whole_id(self, image_id: str, query: str) -> str:
+        try:
+            return self._names.with_arguments(image_id, query)
+        except BadImageId as error:
+            raise HTTPException(HTTPStatus.BAD_REQUEST, f"Nothing was purged: {BadImageId.public}") from error
+
 
 def purge_router(running: Callable[[], Purging]) -> APIRouter:
     """Return the routes `PURGE /image/<id>` and `POST /purge`."""
@@ -99,7 +111,8 @@ def purge_router(running: Callable[[], Purging]) -> APIRouter:
     async def purge_image(request: Request, id: str) -> dict[str, Any]:  # noqa: A002, ARG001  (the path has it undecoded)
         purging = running()
         purging.check(request)
-        return await purging.purge(_order(lambda: PurgeOrder(id=request.scope["path"].removeprefix(PICTURES))))
+        path, query = request.scope["path"].removeprefix(PICTURES), request.url.query
+        return await purging.purge(_order(lambda: PurgeOrder(id=path, query=query)))
 
     # Not in the schema, because OpenAPI has no method PURGE.
     router.add_api_route(PICTURES + "{id:path}", purge_image, methods=["PURGE"], include_in_schema=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import parse_qsl
 
 from pydantic import SecretStr
@@ -19,6 +19,7 @@ from service.rules.cdn_loop import add_node
 from service.rules.conditional import Conditions
 from service.rules.forwarding import Forward
 from service.rules.negotiation import LATENT_MEDIA_TYPE, Wanted, check_image_id, negotiate, read_query
+from service.rules.origin_names import ONE_ORIGIN, OriginNames
 from service.rules.url_signature import ARGUMENTS, SIGNATURE, UrlKey, check_signature
 from service.upstream.source import Terms
 
@@ -54,6 +55,8 @@ class Questions:
     """The bearer token that a child edge must send to get latents. If it is empty, no latents are served."""
     url_keys: tuple[UrlKey, ...] = ()
     """The keys of signed URLs. Without any, no picture needs a signature."""
+    names: OriginNames = ONE_ORIGIN
+    """The named origins; none if there is one origin only."""
     now: Callable[[], float] = time.time
 
     def read(self, scope: Scope, facts: RequestFacts) -> Asked:
@@ -62,10 +65,10 @@ class Questions:
         if scope["path"].startswith(LATENTS):
             facts.res, facts.negotiated = LATENT_RES, False
             self._check_child(scope["headers"])
-            wanted = _latent(scope["path"].removeprefix(LATENTS))
+            wanted = self._named(_latent(scope["path"].removeprefix(LATENTS)), scope)
         else:
             self._check_signature(scope, facts)
-            wanted = _picture(scope, accept or "", facts)
+            wanted = self._named(_picture(scope, accept or "", facts), scope)
         return Asked(
             wanted=wanted,
             conditions=Conditions(if_none_match, if_modified_since),
@@ -81,8 +84,17 @@ class Questions:
         if not self.url_keys:
             return
         query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
-        given = [argument for argument in query if argument[0] in _SIGNED]
+        signed = _SIGNED | self.names.arguments(scope["path"].removeprefix(PICTURES))
+        given = [argument for argument in query if argument[0] in signed]
         facts.expires_s = check_signature(self.url_keys, scope["path"], given, now_s=self.now())
+
+    def _named(self, wanted: Wanted, scope: Scope) -> Wanted:
+        """Return the rendition with the arguments that its origin needs in its id. Raises NoSuchOrigin."""
+        if not self.names.rules:
+            return wanted
+        self.names.check(wanted.image_id)
+        whole = self.names.with_arguments(wanted.image_id, scope["query_string"].decode("latin-1"))
+        return wanted if whole == wanted.image_id else replace(wanted, image_id=whole)
 
     def _check_child(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
         token = self.latent_token.get_secret_value()

@@ -18,7 +18,7 @@ from service.rules.bearer import bears
 from service.rules.conditional import Conditions, Validators
 from service.rules.forwarding import Forward
 from service.rules.negotiation import LATENT_MEDIA_TYPE
-from service.upstream.origin_client import PATH_CHARACTERS
+from service.upstream.origin_access import PATH_CHARACTERS
 from service.web import responses
 from service.web.access_log import Exchange
 from service.web.questions import Questions

@@ -17,6 +17,7 @@ from service.refine.pace import LONGEST_WAIT_S, BackOff, Pace
 from service.refine.unchanged_source import RequestLimits, UnchangedSources
 from service.render.image_file import ImageLimits
 from service.upstream.origin_client import Fetched, Limits, OriginClient
+from service.upstream.origins import Origins
 from service.upstream.source_reader import SourceReader
 from tests.service.filled_cache import FilledCache
 from tests.service.scripted_origin import Reply
@@ -67,7 +68,9 @@ def with_sources(cache: FilledCache, clock: Clock, story: Story, *, per_minute: 
         with ThreadPoolExecutor(1) as threads:
             reader = SourceReader(ImageLimits(4000 * 4000), threads=threads, cpu_s=60)
             try:
-                await story(UnchangedSources(client, reader=reader, request_limits=request_limits), client)
+                await story(
+                    UnchangedSources(Origins({"": client}), reader=reader, request_limits=request_limits), client
+                )
             finally:
                 reader.close()
                 await client.close()

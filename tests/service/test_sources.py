@@ -16,6 +16,7 @@ from service.rules.freshness import FreshnessRules
 from service.rules.response_fields import PassedOn, ResponseFields
 from service.upstream.intake import Intake
 from service.upstream.origin_client import Limits, OriginClient
+from service.upstream.origins import Origins
 from service.upstream.source import ANY_TERMS, Source
 from service.upstream.source_reader import SourceReader
 from service.upstream.upstream import Upstream
@@ -31,7 +32,7 @@ async def sources_of(origin: ScriptedOrigin, threads: Executor, *, slots: int = 
     never_asked, rules = CodecWorker(OPTIONS, telemetry), FreshnessRules(default_ttl_s=60)
     reader = SourceReader(ImageLimits(source_pixels=64_000_000), threads=threads, cpu_s=60)
     intake = Intake(rules, worker=never_asked, reader=reader)
-    yield Upstream(client, intake, parent=None)
+    yield Upstream(Origins({"": client}), intake, parent=None)
     reader.close()
     await client.close()
 
