@@ -331,7 +331,7 @@ def _start_demoter(
 ) -> None:
     if not settings.demote:
         return
-    aim = DemotionAim(origin=settings.origin, stream_id=worker.names.stream_id)
+    aim = DemotionAim(origin=settings.namespace, stream_id=worker.names.stream_id)
     rules = DemotionRules(share=settings.demote, per_minute=settings.demote_per_minute, aim=aim)
     demoter = Demoter(rules, store=store, generations=generations, worker=worker, counts=telemetry.demotions)
     closing.push_async_callback(demoter.close)

@@ -25,6 +25,8 @@ STORE_OPTIONS = (
     *("ssl_certfile", "ssl_check_hostname", "ssl_ciphers", "ssl_keyfile", "ssl_password", "timeout", "username"),
 )
 """The options that a store's address may have (`?db=1`): those of redis-py that can be written in an address."""
+SENTINEL_OPTIONS = ("sentinel_username", "sentinel_password")
+"""Further options of an address with Sentinels."""
 
 
 def _parts(url: str) -> SplitResult:
@@ -67,14 +69,23 @@ def read_store(url: str) -> str:
     """Return the address of a store. It may be empty. Raises ValueError if it is not usable."""
     if not url:
         return url
+    if urlsplit(url).scheme in {"redis+sentinel", "rediss+sentinel"}:
+        # Its hosts and its service are checked by the store, which reads them (service/store/sentinel_address.py).
+        _check_store_options(urlsplit(url), (*STORE_OPTIONS, *SENTINEL_OPTIONS))
+        return url
     parts = _parts(url)
     if parts.scheme not in {"redis", "rediss", "unix", "redis+cluster", "rediss+cluster"}:
         raise ValueError(
-            "the address must begin with redis://, rediss://, unix://, redis+cluster:// or rediss+cluster://"
+            "the address must begin with redis://, rediss://, unix://, or with redis or rediss and +cluster:// or "
+            "+sentinel://"
         )
     # redis-py passes over a path that is no number. The path of a unix socket is no database.
     if parts.scheme != "unix" and parts.path.strip("/") and not parts.path.strip("/").isdecimal():
         raise ValueError("the address must have no path, or the number of a database as its path")
-    if not {name for name, _ in parse_qsl(parts.query, keep_blank_values=True)} <= set(STORE_OPTIONS):
-        raise ValueError(f"the address has an unknown option; known ones are {', '.join(STORE_OPTIONS)}")
+    _check_store_options(parts, STORE_OPTIONS)
     return url
+
+
+def _check_store_options(parts: SplitResult, known: tuple[str, ...]) -> None:
+    if not {name for name, _ in parse_qsl(parts.query, keep_blank_values=True)} <= set(known):
+        raise ValueError(f"the address has an unknown option; known ones are {', '.join(known)}")

@@ -61,8 +61,8 @@ class ServerSettings(BaseModel):
     redis_url: Annotated[str, AfterValidator(read_store)] = setting(
         "",
         "address",
-        "URL of the Redis or Valkey that stores the latents, or of a cluster with the scheme redis+cluster://. Empty: "
-        "the edge starts an embedded Valkey.",
+        "URL of the Redis or Valkey that stores the latents, or of a cluster with the scheme redis+cluster://, or "
+        "of Sentinels as redis+sentinel://host:port,host:port/service. Empty: the edge starts an embedded Valkey.",
     )
     store_bytes: int = setting(
         256 * 2**20, "bytes", "Memory limit of the embedded Valkey. Ignored with EDGE_REDIS_URL.", ge=4 * 2**20

@@ -1,4 +1,4 @@
-"""The servers behind a store's address: one Redis or Valkey, or the nodes of a cluster."""
+"""The servers behind a store's address: one Redis or Valkey, the primary of Sentinels, or the nodes of a cluster."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from redis.exceptions import RedisClusterException, RedisError
 
 from service.errors import SettingsError
 from service.store.gets import Address, Gets
+from service.store.sentinel_address import SentinelAddress
+from service.store.sentinels import Primary
 
 CLUSTER = "+cluster"
 """The suffix of the URL scheme for a cluster, as in redis+cluster://any-node:6379."""
@@ -43,10 +45,12 @@ class Servers:
         self._timeout_s = timeout_s
         scheme, separator, rest = url.partition("://")
         self._url = scheme.removesuffix(CLUSTER) + separator + rest
-        self.client: Client = self._of_cluster() if scheme.endswith(CLUSTER) else self._of_one(self._url)
+        self._primary = self._of_sentinels(url)
+        self.client: Client = self._of_cluster() if scheme.endswith(CLUSTER) else self._of_primary()
         address = None if scheme.endswith(CLUSTER) else Address.of(self._url)
         self.gets = None if address is None else Gets(address, timeout_s=timeout_s)
-        """A faster client for GET, which every hit sends. None for clusters, TLS and addresses with options."""
+        """A faster client for GET, which every hit sends. None for clusters, Sentinels, TLS and addresses with options.
+        """
 
     @classmethod
     def check(cls, url: str) -> None:
@@ -55,6 +59,10 @@ class Servers:
         redis-py defines which parameters an address may have (`?db=1`), so the check creates a client. The error does
         not quote the address, because it may contain a password.
         """
+        try:
+            SentinelAddress.of(url)
+        except ValueError as error:
+            raise SettingsError([f"EDGE_REDIS_URL: {error}"]) from error
         try:
             client = cls(url, timeout_s=1.0).client
             if isinstance(client, Redis):
@@ -91,7 +99,7 @@ class Servers:
         """Close all connections."""
         if self.gets is not None:
             await self.gets.close()
-        await self.client.aclose()
+        await (self.client.aclose() if self._primary is None else self._primary.close())
 
     @asynccontextmanager
     async def each(self) -> AsyncIterator[list[Redis]]:
@@ -109,6 +117,14 @@ class Servers:
         """Yield a client for a random server, for pub/sub: a cluster forwards published messages to all its nodes."""
         async with self.each() as servers:
             yield random.choice(servers)  # noqa: S311  (not a secret)
+
+    def _of_sentinels(self, url: str) -> Primary | None:
+        address = SentinelAddress.of(url)
+        # Twice the pool, because a pool that raises an error when it is full counts connections that are being closed.
+        return None if address is None else Primary(address, timeout_s=self._timeout_s, connections=2 * _POOL)
+
+    def _of_primary(self) -> Redis:
+        return self._of_one(self._url) if self._primary is None else self._primary.client
 
     def _of_one(self, url: str) -> Redis:
         pool = BlockingConnectionPool.from_url(
