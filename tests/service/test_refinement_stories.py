@@ -21,7 +21,7 @@ from tests.service.scripted_origin import Reply, ScriptedOrigin
 from tests.service.watched_codec import LIMIT_S, Watch
 
 FRESH = {"Cache-Control": "public, max-age=600"}
-STEPS = 80
+STEPS = 40
 """Enough to find something better than the first latent of a photograph."""
 
 
