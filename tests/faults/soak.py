@@ -20,7 +20,7 @@ SAMPLE_S = 1.0
 PURGE_EVERY_S = 0.5
 NEW_SHARE = 0.02  # of all requests (assumed); 60,000 numbers are enough for hours
 MOST_NUMBERS = 60_000
-HOT_BYTES = 2 << 20  # so small that it is full in the first half: growth of a cache is no fault
+HOT_BYTES = 2 << 20  # so small that files and records fill it in the first half: growth of a cache is no fault
 GROWTH_LIMIT_MB_H = 20.0  # a worker that has grown by 24 MB/h was a fault
 
 
