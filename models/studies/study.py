@@ -9,6 +9,7 @@ A reading order for this package:
     kinds.py          train and score one autoencoder
     translators.py    the note's translator and its remedies; second_head.py: this project's way
     remedies.py       train and score one way to the medium picture
+    principal_blocks.py  a linear autoencoder without training, as a yardstick
     negative_elbo.py  the loss of a VAE, and the codec's loss in the same unit
     results.py        what a study has found, on disk
     trainings.py      run the trainings that have no result yet, over some processes
@@ -33,6 +34,7 @@ from models.config import MEDIUM_PX
 from models.cpu.kernels import Kernels
 from models.studies.design import full_plan, quick_plan
 from models.studies.negative_elbo import QUALITIES, codec_nats, stream_nats
+from models.studies.principal_blocks import score_linear
 from models.studies.remedies import Way
 from models.studies.results import CodecPoint, Results, Settings
 from models.studies.squares import prepare
@@ -80,6 +82,7 @@ def study(options: StudyOptions) -> Path:
     largest_first = sorted(designs, key=lambda one: -one.size_px)  # their scoring takes the longest
     run_all(work, largest_first, options.processes, title="autoencoders")
     run_all(work, tuple(Way), options.processes, title="translators")
+    _measure_linear(work)
     _measure_codec(work)
     return write_report(options.output, plan, work.results)
 
@@ -102,6 +105,12 @@ def _processor() -> str:
     lines = information.read_text(encoding="utf-8").splitlines() if information.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.machine()
+
+
+def _measure_linear(work: Work) -> None:
+    """Measure the linear maps of equal code lengths, unless that has been done."""
+    if not work.results.linear():
+        work.results.add_linear(score_linear(work.plan.compared(), trained=work.trained(), scored=work.scored()))
 
 
 def _measure_codec(work: Work) -> None:

@@ -58,7 +58,10 @@ class Work:
         return scored_squares(self.folder / "pictures", self.sides_px)
 
     def batches(self) -> Batches:
-        return Batches(trained_squares(self.folder / "pictures", self.sides_px), seed=self.settings.seed)
+        return Batches(self.trained(), seed=self.settings.seed)
+
+    def trained(self) -> Squares:
+        return trained_squares(self.folder / "pictures", self.sides_px)
 
     def load(self, design: Design) -> Autoencoder:
         """Return a trained autoencoder."""
