@@ -1,20 +1,25 @@
 """`latentedge study autoencoders` in its quick form, on pictures made by formula: the report, and a second start."""
 
 import json
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from models.studies.design import quick_plan
-from models.studies.remedies import Way
+from models.studies.remedies import Way, WayFigures
+from models.studies.results import Results
 from models.studies.squares import read_squares, scored_squares, trained_squares
 from models.studies.study_plots import WAYS
 from service.cli import run
 from tests.command_line import Shell
 from tests.markdown_page import Page
 
+ADD_WAY = Results.add_way
 PICTURES = ("kinds", "sweep", "rates", "translators", "reconstructions", "interpolations", "samples", "translated")
 
 
@@ -38,15 +43,46 @@ def arguments(data: Path, output: Path, *others: str) -> list[str]:
     return ["study", "autoencoders", "--data", str(data), "--output", str(output), *options]
 
 
-@pytest.fixture(scope="module")
-def finished(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    output = tmp_path_factory.mktemp("study")
-    assert run(arguments(data, output)) == 0
-    return output
+@dataclass(frozen=True)
+class TwoStarts:
+    """A study that was stopped at the end of its last training, and started again: its folder, and what was done."""
+
+    folder: Path
+    first_code: int
+    after_first: dict[str, int]
+    second_code: int
 
 
 def trainings(folder: Path) -> dict[str, int]:
+    """Return when the result of each training was written."""
     return {file.stem: file.stat().st_mtime_ns for file in (folder / "trainings").glob("*.json")}
+
+
+def stop_at(way: Way) -> Callable[[Results, WayFigures, NDArray[np.uint8]], None]:
+    """Return an `add_way` at which a Ctrl-C arrives before the figures of `way` are written."""
+
+    def add(results: Results, figures: WayFigures, shown: NDArray[np.uint8]) -> None:
+        if figures.way == way:
+            raise KeyboardInterrupt
+        ADD_WAY(results, figures, shown)
+
+    return add
+
+
+@pytest.fixture(scope="module")
+def two_starts(data: Path, tmp_path_factory: pytest.TempPathFactory) -> TwoStarts:
+    folder = tmp_path_factory.mktemp("study")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Results, "add_way", stop_at(Way.JOINT))
+        first_code = run(arguments(data, folder))
+    after_first = trainings(folder)
+    return TwoStarts(folder, first_code, after_first, run(arguments(data, folder, "--processes", "2")))
+
+
+@pytest.fixture(scope="module")
+def finished(two_starts: TwoStarts) -> Path:
+    assert two_starts.second_code == 0
+    return two_starts.folder
 
 
 def test_the_report_has_every_training_and_its_pictures(finished: Path) -> None:
@@ -63,16 +99,11 @@ def test_the_report_has_every_training_and_its_pictures(finished: Path) -> None:
             assert min(picture.size) > 100
 
 
-def test_a_second_start_trains_what_is_missing_and_nothing_else(data: Path, finished: Path) -> None:
-    before = trainings(finished)
-    missing = ("variational-32-16-beta-1", "way-note")
-    for name in missing:
-        (finished / "trainings" / f"{name}.json").unlink()
-    (finished / "study.md").unlink()
-    assert run(arguments(data, finished, "--processes", "2")) == 0
-    after = trainings(finished)
-    assert {name for name in before if after[name] != before[name]} == set(missing)
-    assert (finished / "study.md").exists()
+def test_a_second_start_trains_what_is_missing_and_nothing_else(two_starts: TwoStarts) -> None:
+    assert (two_starts.first_code, two_starts.second_code) == (130, 0)
+    after = trainings(two_starts.folder)
+    assert after.keys() - two_starts.after_first.keys() == {"way-joint"}
+    assert {name: after[name] for name in two_starts.after_first} == two_starts.after_first
 
 
 def test_a_folder_of_another_study_is_refused(data: Path, finished: Path, capfd: pytest.CaptureFixture[str]) -> None:

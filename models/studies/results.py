@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 
 from models.studies.kinds import KindFigures
 from models.studies.negative_elbo import Nats
+from models.studies.principal_blocks import LinearFigures
 from models.studies.remedies import WayFigures
 from models.studies.three_kinds import build
 
@@ -124,8 +125,15 @@ class Results:
         _write(self._folder / "codec.json", tuple(points))
 
     def codec(self) -> tuple[CodecPoint, ...]:
-        file = self._folder / "codec.json"
-        return TypeAdapter(tuple[CodecPoint, ...]).validate_json(file.read_bytes()) if file.exists() else ()
+        """Return the codec's points, or none if they have not been measured."""
+        return _read_list(self._folder / "codec.json", CodecPoint)
+
+    def add_linear(self, figures: Sequence[LinearFigures]) -> None:
+        _write(self._folder / "linear.json", tuple(figures))
+
+    def linear(self) -> tuple[LinearFigures, ...]:
+        """Return the figures of the linear maps, or none if they have not been measured."""
+        return _read_list(self._folder / "linear.json", LinearFigures)
 
     def _json(self, name: str) -> Path:
         return self._trainings / f"{name}.json"
@@ -145,3 +153,7 @@ def _write(file: Path, found: object) -> None:
 
 def _read(file: Path, of: type[Found]) -> Found:
     return TypeAdapter(of).validate_json(file.read_bytes())
+
+
+def _read_list(file: Path, of: type[Found]) -> tuple[Found, ...]:
+    return TypeAdapter(tuple[of, ...]).validate_json(file.read_bytes()) if file.exists() else ()  # type: ignore[valid-type]  # a type at run time

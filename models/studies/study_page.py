@@ -33,7 +33,7 @@ def write_report(folder: Path, plan: Plan, results: Results) -> Path:
     compared = [results.kind(one.name) for one in plan.compared()]
     swept = [results.kind(one.name) for one in plan.swept()]
     ways, codec = [results.way(way) for way in Way], results.codec()
-    plot_kinds(compared, pictures / "kinds.png")
+    plot_kinds(compared, results.linear(), pictures / "kinds.png")
     plot_sweep(swept, pictures / "sweep.png")
     plot_rates(kinds, codec, plan.quality, pictures / "rates.png")
     plot_ways(ways, pictures / "translators.png")
@@ -42,7 +42,7 @@ def write_report(folder: Path, plan: Plan, results: Results) -> Path:
         *_heading(results, plan, trainings=len(kinds) + len(ways)),
         *_section("Quality over code length", prose.KINDS),
         *_picture("PSNR over code length", "kinds.png"),
-        *kinds_table(compared, plan.refused()),
+        *kinds_table(compared, results.linear(), plan.refused()),
         "",
         *_counting(),
         *_section("Reconstructions", prose.RECONSTRUCTIONS),

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from models.studies.kinds import KindFigures
+    from models.studies.principal_blocks import LinearFigures
     from models.studies.remedies import WayFigures
     from models.studies.results import CodecPoint
 
@@ -41,8 +42,8 @@ _OF_WAY = ("#000000", "#56B4E9", "#0072B2", "#7a7f87", "#CC79A7", "#F0E442", "#0
 _DPI = 110
 
 
-def plot_kinds(kinds: Sequence[KindFigures], path: Path) -> None:
-    """Plot PSNR over code length, one panel for each side of the pictures."""
+def plot_kinds(kinds: Sequence[KindFigures], linear: Sequence[LinearFigures], path: Path) -> None:
+    """Plot PSNR over code length, one panel for each side of the pictures, with the linear maps as a dashed line."""
     sides = sorted({one.size_px for one in kinds})
     figure = Figure(figsize=(4 * len(sides), 3.8), layout="constrained", facecolor="white")
     panels = figure.subplots(1, len(sides), squeeze=False)[0]
@@ -51,6 +52,8 @@ def plot_kinds(kinds: Sequence[KindFigures], path: Path) -> None:
             line = sorted((one.code_length, one.psnr_db) for one in kinds if (one.kind, one.size_px) == (kind, px))
             if line:
                 axes.plot(*zip(*line, strict=True), "o-", color=colour, label=kind.replace("-", " "), markersize=5)
+        yardstick = sorted((one.code_length, one.psnr_db) for one in linear if one.size_px == px)
+        axes.plot(*zip(*yardstick, strict=True), "o--", color=INK, label="linear, not trained", markersize=3)
         axes.set_xscale("log", base=2)
         _frame(axes, f"{px} x {px} px", x="numbers in a code", y="PSNR (dB)")
     panels[0].legend(frameon=False, fontsize=9)

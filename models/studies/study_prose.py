@@ -18,7 +18,9 @@ All kinds have codes of equal lengths: so many numbers for each cell of 16x16 pi
 - *Convolutional*: small filters that are the same everywhere in the picture, so that the count of parameters does
   not depend on its size.
 - *Variational*: the convolutional one, but its encoder returns a mean and a variance for each number. Training
-  draws the code from them, and keeps them near a standard normal distribution, the prior."""
+  draws the code from them, and keeps them near a standard normal distribution, the prior.
+- *Linear*, as a yardstick: no network and no training, but the principal components of blocks of 16x16 pixels. They
+  take a second to compute. The released codec starts from such a map, and its networks learn only what it misses."""
 
 RECONSTRUCTIONS = """\
 The pictures are scikit-image's: astronaut (NASA, public domain), coffee, chelsea and rocket (CC0)."""

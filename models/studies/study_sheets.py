@@ -29,8 +29,10 @@ if TYPE_CHECKING:
 
 _GAP_PX, _LABEL_PX, _TEXT_PX = 6, 22, 14
 _INK = (31, 35, 40)
-_BETWEEN = 7
-_SAMPLES = 10
+_BETWEEN = 5
+_SAMPLES = 5
+_RECONSTRUCTED = 3
+"""Pictures in a row of each sheet (assumed: all sheets together then take less than 2 MB)."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ def write_strips(strips: Sequence[Strip], path: Path, *, enlarge: int) -> None:
         ImageDraw.Draw(page).text((_GAP_PX, top + 4), strip.label, fill=_INK, font=ImageFont.load_default(_TEXT_PX))
         page.paste(Image.fromarray(row), (0, top + _LABEL_PX))
         top += _LABEL_PX + len(row)
-    page.save(path)
+    page.save(path, compress_level=9)
 
 
 def _framed(picture: Pixels, enlarge: int) -> Pixels:
@@ -99,13 +101,13 @@ class _Sheets:
         self._plan, self._results = plan, results
 
     def reconstructions(self) -> list[Strip]:
-        """Return the originals of 172 px, what each kind decodes, and the released codec's pictures."""
-        originals = self._shown.by_side[MEDIUM_PX]
+        """Return the originals of 172 px, what each kind decodes of its longest code, and the codec's pictures."""
+        originals = self._shown.by_side[MEDIUM_PX][:_RECONSTRUCTED]
+        longest = {one.kind: one for one in self._plan.compared() if one.size_px == MEDIUM_PX}
         strips = [Strip("original", tuple(originals))]
-        for design in self._plan.compared():
-            if design.size_px == MEDIUM_PX:
-                label = f"{design.kind.replace('-', ' ')}, {design.code_length:,} numbers"
-                strips.append(Strip(label, tuple(decode_all(self._load(design), originals))))
+        for kind, design in longest.items():
+            label = f"{kind.replace('-', ' ')}, {design.code_length:,} numbers"
+            strips.append(Strip(label, tuple(decode_all(self._load(design), originals))))
         codec, quality = MediumCodec.load(kernels="float32"), self._plan.quality
         streams = [codec.encode(one, quality=quality) for one in originals]
         decoded = codec.synthesize([codec.read(one) for one in streams])

@@ -15,12 +15,13 @@ if TYPE_CHECKING:
     from models.studies.design import Design
     from models.studies.kinds import KindFigures
     from models.studies.negative_elbo import Nats
+    from models.studies.principal_blocks import LinearFigures
     from models.studies.remedies import WayFigures
     from models.studies.results import CodecPoint
 
 
-def kinds_table(kinds: Sequence[KindFigures], refused: Sequence[Design]) -> list[str]:
-    """Return the table of all autoencoders of the three kinds; `refused` ones have too many parameters."""
+def kinds_table(kinds: Sequence[KindFigures], linear: Sequence[LinearFigures], refused: Sequence[Design]) -> list[str]:
+    """Return the table of all autoencoders of the three kinds, and the linear maps; `refused` ones are too large."""
     head = (
         "picture",
         "kind",
@@ -32,32 +33,40 @@ def kinds_table(kinds: Sequence[KindFigures], refused: Sequence[Design]) -> list
         "SSIMULACRA2",
         "encode / decode (ms)",
     )
-    rows = [
-        (
-            f"{one.size_px} px",
-            _spoken(one.kind),
-            f"{one.code_length:,}",
-            f"{one.parameters:,}",
-            f"{one.first_layer:,}",
-            f"{one.steps:,}",
-            f"{one.psnr_db:.2f}",
-            "-" if one.ssimulacra2 is None else f"{one.ssimulacra2:.1f}",
-            f"{one.encode_ms:.2f} / {one.decode_ms:.2f}",
-        )
-        for one in sorted(kinds, key=lambda one: (one.size_px, one.code_length))
-    ]
-    too_many = [
-        (
-            f"{one.size_px} px",
-            _spoken(one.kind),
-            f"{one.code_length:,}",
-            f"{one.connected_parameters(one.least_neurons):,}: too many",
-            f"{dense_parameters(one.values, one.least_neurons):,}",
-            *4 * ("-",),
-        )
-        for one in refused
-    ]
-    return _table(head, [*rows, *too_many])
+    rows = sorted(
+        [
+            *(((one.size_px, one.code_length), _kind_row(one)) for one in kinds),
+            *(((one.size_px, one.code_length), _linear_row(one)) for one in linear),
+            *(((one.size_px, one.code_length), _refused_row(one)) for one in refused),
+        ],
+        key=lambda row: row[0],
+    )
+    return _table(head, [row for _, row in rows])
+
+
+def _kind_row(one: KindFigures) -> tuple[str, ...]:
+    return (
+        f"{one.size_px} px",
+        _spoken(one.kind),
+        f"{one.code_length:,}",
+        f"{one.parameters:,}",
+        f"{one.first_layer:,}",
+        f"{one.steps:,}",
+        f"{one.psnr_db:.2f}",
+        "-" if one.ssimulacra2 is None else f"{one.ssimulacra2:.0f}",
+        f"{one.encode_ms:.2f} / {one.decode_ms:.2f}",
+    )
+
+
+def _linear_row(one: LinearFigures) -> tuple[str, ...]:
+    numbers = (f"{one.code_length:,}", f"{one.parameters:,}", "-", "none", f"{one.psnr_db:.2f}")
+    return (f"{one.size_px} px", "linear", *numbers, "-", "-")
+
+
+def _refused_row(one: Design) -> tuple[str, ...]:
+    too_many = f"{one.connected_parameters(one.least_neurons):,}: too many"
+    first = f"{dense_parameters(one.values, one.least_neurons):,}"
+    return (f"{one.size_px} px", _spoken(one.kind), f"{one.code_length:,}", too_many, first, *4 * ("-",))
 
 
 def sweep_table(sweep: Sequence[KindFigures]) -> list[str]:

@@ -14,6 +14,8 @@ from models.config import MEDIUM_PX, quality_lambda
 from models.studies.design import NOTE_NEURONS, Design, Kind, Plan, dense_parameters, full_plan, quick_plan
 from models.studies.kinds import model_loss
 from models.studies.negative_elbo import codec_nats, error_weight, sigma, squared_error, stream_nats
+from models.studies.principal_blocks import score_linear
+from models.studies.squares import Squares
 from models.studies.three_kinds import FullyConnected, Variational, build, draw, kl_nats
 from tests.models.pictures import photograph
 
@@ -97,3 +99,18 @@ def test_the_rate_in_nats_is_the_size_of_the_real_streams() -> None:
     doubled = codec_nats(part, pictures, quality=31, weighed_as=40)
     assert replace(doubled, distortion=0) == replace(found, distortion=0)
     assert doubled.distortion / found.distortion == pytest.approx(quality_lambda(40) / quality_lambda(31))
+
+
+def test_the_linear_map_of_all_components_is_the_identity_and_of_fewer_the_best() -> None:
+    squares = Squares({64: np.stack([photograph(name, 64) for name in ("astronaut", "coffee", "chelsea")])})
+    designs = [Design(Kind.CONVOLUTIONAL, 64, channels) for channels in (4, 16, 768)]
+    few, more, everything = score_linear(designs, trained=squares, scored=squares)
+    assert few.psnr_db < more.psnr_db < everything.psnr_db
+    assert everything.psnr_db > 60
+    assert [one.code_length for one in (few, more, everything)] == [64, 256, 12288]
+
+
+def test_the_border_of_a_picture_that_no_cell_divides_is_coded_too() -> None:
+    squares = Squares({172: photograph("astronaut", 172)[None]})
+    (found,) = score_linear([Design(Kind.CONVOLUTIONAL, 172, 768)], trained=squares, scored=squares)
+    assert found.psnr_db > 60
