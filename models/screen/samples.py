@@ -5,6 +5,9 @@
              predictions of red and blue follow the errors of those before
 
 A sample's bits have a tree of slots, one for each beginning. The tree is chosen by what is known.
+
+numba's cache watches the file of the compiled loop alone, pixel_model.py. After a change here or in binary_coder.py,
+save that file too, or the old machine code is used.
 """
 
 from __future__ import annotations

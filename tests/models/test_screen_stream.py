@@ -1,11 +1,13 @@
 """The screen mode: exact or nearly exact, the same everywhere, chosen from the pixels alone, and safe to read."""
 
 import random
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
+from PIL import Image
 
 from models.bitstream import (
     FLAG_MEDIUM,
@@ -19,6 +21,7 @@ from models.bitstream import (
 )
 from models.codec import Codec
 from models.config import HIGH_PX, MEDIUM_PX
+from models.evaluation.screens import find_screens
 from models.picture_array import Pixels
 from models.pixels import lanczos_half
 from models.screen.choice import find_candidate, most_bytes
@@ -183,6 +186,16 @@ def test_flat_black_and_white_stay_so(codec: Codec, level: int) -> None:
     # A latent keeps them nearly: two thirds of the samples exactly, the others within 3 (measured).
     (picture,) = codec.synthesize([codec.read(codec.encode(pixels, quality=31))], size_px=HIGH_PX)
     assert np.abs(picture.astype(int) - level).max() <= 3
+
+
+def test_an_evaluation_tells_what_the_screen_mode_would_keep(codec: Codec, tmp_path: Path) -> None:
+    for name, pixels in (("logo", as_stored("logo")), ("photograph", photograph())):
+        Image.fromarray(pixels).save(tmp_path / f"{name}.png")
+    (found,) = find_screens(sorted(tmp_path.iterdir()), codec)
+    assert found.path.stem == "logo"
+    assert (found.screen.quality, found.screen.ssimulacra2) == (0, 100.0)
+    assert found.screen.size_bytes < found.latent.size_bytes
+    assert found.latent.ssimulacra2 < 90
 
 
 def assert_equal(found: Pixels, wanted: Pixels) -> None:
