@@ -122,8 +122,9 @@ def create_app(settings: Settings, *, mark: ReadyMark | None = None, decoder: st
             yield {CLIENT_COUNTS: app.services.admin.telemetry.clients, DRAIN: drain}
             app.services = None
 
-    app = EdgeApp(summary="A picture cache that keeps one latent per picture.", lifespan=lifespan)
-    add_routes(app, with_figures=not settings.admin_port)
+    is_all = not settings.admin_port  # whether operators use this port too
+    app = EdgeApp(summary="A picture cache that keeps one latent per picture.", lifespan=lifespan, with_docs=is_all)
+    add_routes(app, with_figures=is_all)
     return app
 
 

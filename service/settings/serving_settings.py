@@ -47,7 +47,8 @@ class ServingSettings(BaseModel):
     admin_port: int = setting(
         0,
         "port",
-        "Separate port for health checks, metrics, statistics and the status page. 0: the port of the pictures.",
+        "Separate port for health checks, metrics, statistics, the status page, purges and /docs. 0: the port of the "
+        "pictures.",
         ge=0,
         le=65535,
     )

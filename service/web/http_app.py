@@ -1,4 +1,4 @@
-"""The base class of the edge's FastAPI applications: HEAD, Date and problem responses. Its only route is /docs."""
+"""The base class of the edge's FastAPI applications: HEAD, Date, problem responses and the page at /docs."""
 
 from __future__ import annotations
 
@@ -22,17 +22,20 @@ _DOCS_FILES = "/docs-files"
 class HttpApp(FastAPI):
     """A FastAPI application that answers HEAD like GET, and every error with a problem document (RFC 9457)."""
 
-    def __init__(self, *, summary: str, lifespan: Lifespan[FastAPI]) -> None:
+    def __init__(self, *, summary: str, lifespan: Lifespan[FastAPI], with_docs: bool = True) -> None:
+        """Create an application. `with_docs` adds /docs and /openapi.json, which describe its routes."""
         super().__init__(
             title="latentedge",
             summary=summary,
             lifespan=lifespan,
             redirect_slashes=False,  # a redirect that adds a slash would repeat the Host field, which is not trusted
+            openapi_url="/openapi.json" if with_docs else None,
             docs_url=None,
             redoc_url=None,
         )
-        self.mount(_DOCS_FILES, StaticFiles(packages=[("fastapi_offline", "static")]))
-        self.get("/docs", include_in_schema=False)(read_docs)
+        if with_docs:
+            self.mount(_DOCS_FILES, StaticFiles(packages=[("fastapi_offline", "static")]))
+            self.get("/docs", include_in_schema=False)(read_docs)
         self.add_exception_handler(HTTPException, _write_problem)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -74,7 +74,11 @@ def test_each_port_has_its_own_routes(
         assert {admin.get(path).status_code for path in ("/livez", "/readyz")} == {200}
         assert admin.get("/image/cat").headers["allow"] == "PURGE"
         assert {server.get(path).status_code for path in ("/livez", "/readyz")} == {200}
-        assert {server.get(path).status_code for path in ("/stats", "/metrics", "/")} == {404}
+        operators = ("/stats", "/metrics", "/", "/docs", "/openapi.json", "/docs-files/swagger-ui.css")
+        assert {server.get(path).status_code for path in operators} == {404}
+        assert {admin.get(path).status_code for path in operators} == {200}
+        assert httpx.post(f"{server.url}/purge", trust_env=False).status_code == 404
+        assert httpx.request("PURGE", f"{server.url}/image/cat", trust_env=False).status_code == 405
         server.parent.send_signal(signal.SIGTERM)
         assert server.parent.wait(LIMIT_S) == 0
     assert not list(short_path.glob("latentedge-*")), "something was left behind"
