@@ -40,7 +40,7 @@ FIT = 0.3
 """The share of all pictures that fit in the store as high latents of the default quality."""
 RECORD_BYTES = 420
 """Of a record beside its latent: header, key and the store's bookkeeping (measured with MEMORY USAGE)."""
-LOWER = (26, 21)
+LOWER = (26, 21, 16)
 """Qualities below the default one."""
 _SEED = 3
 
