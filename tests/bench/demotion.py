@@ -39,7 +39,8 @@ ZIPF = 0.9
 FIT = 0.3
 """The share of all pictures that fit in the store as high latents of the default quality."""
 RECORD_BYTES = 420
-"""Of a record beside its latent: header, key and the store's bookkeeping (measured with MEMORY USAGE)."""
+"""Of a record beside its latent: header, key and the store's bookkeeping (assumed; the store's allocator rounds up too,
+so that a tenth fewer records fit)."""
 LOWER = (26, 21, 16)
 """Qualities below the default one."""
 _SEED = 3
@@ -73,7 +74,6 @@ class Client:
         self._fetched_before = 0
 
     def run(self) -> None:
-        """Send them all."""
         connection, begun_s = connected(self.server.port), time.monotonic()
         for number, ask in enumerate(self._asks):
             if number == self._warm:

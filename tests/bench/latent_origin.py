@@ -22,15 +22,6 @@ def digest_of(name: str) -> bytes:
     return source_digest(name.encode())
 
 
-def _facts(name: str) -> LatentFacts:
-    return LatentFacts(
-        source_digest=digest_of(name),
-        source_bytes=SOURCE_BYTES,
-        conventional_high_bytes=HIGH_BYTES,
-        conventional_medium_bytes=MEDIUM_BYTES,
-    )
-
-
 @dataclass
 class LatentOrigin:
     port: int = 0
