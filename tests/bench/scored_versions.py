@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from models.codec import Codec
 from models.config import HIGH_PX, MEDIUM_PX
 from models.demoted_codec import DemotedCodec
@@ -31,6 +33,7 @@ class Versions:
     """Makes versions of photographs, the fastest way on a CPU."""
 
     def __init__(self, photographs: Sequence[Path]) -> None:
+        torch.set_num_threads(1)  # more would wait for each other on busy cores
         self.codec = Codec.load()
         self._demoted = DemotedCodec.load(self.codec)
         squares = [image_file.read_squares(file.read_bytes(), SIZES_PX, limits=_LIMITS).pixels for file in photographs]

@@ -154,7 +154,7 @@ def cache(valkey: EmbeddedValkey, origin: ScriptedOrigin, photo: bytes, blurred:
         yield FilledCache(valkey, direct, origin, source=photo, bitstream=blurred)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def demoting_of(session_valkey: EmbeddedValkey, _session_origin: ScriptedOrigin) -> Iterator[Demoting]:
     """Demotes records of the session's origin in the session's store."""
     worker = CodecWorker(OPTIONS, Telemetry())
