@@ -11,6 +11,7 @@ from functools import partial
 from socket import gethostname
 
 from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from service.bus.decoder_client import DecoderClient
 from service.bus.symbol_reader import SymbolReader
@@ -243,7 +244,11 @@ async def _start_services(
     log = AccessLog(settings.access_log, file=STDOUT, observer=telemetry)
     closing.callback(log.close)
     return Services(
-        pictures=Pictures(cache, telemetry, _questions(settings), log=log, sampler=sampler, own=own_fields(settings)),
+        pictures=_traced(
+            Pictures(cache, telemetry, _questions(settings), log=log, sampler=sampler, own=own_fields(settings)),
+            settings.otlp_url,
+            closing,
+        ),
         admin=AdminServices(
             census=census,
             purging=Purging(
@@ -259,6 +264,17 @@ async def _start_services(
             store_trouble=lambda: connection.trouble,
         ),
     )
+
+
+def _traced(pictures: Pictures, otlp_url: str, closing: AsyncExitStack) -> ASGIApp:
+    """Return the application for pictures, which writes spans if there is a collector."""
+    if not otlp_url:
+        return pictures
+    from service.web.traced_pictures import TracedPictures  # its packages are an extra
+
+    traced = TracedPictures(pictures, otlp_url)
+    closing.push_async_callback(asyncio.to_thread, traced.close)
+    return traced
 
 
 def _questions(settings: Settings) -> Questions:
