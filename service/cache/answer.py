@@ -7,6 +7,7 @@ from http import HTTPStatus
 
 from service.metrics.outcomes import FileSource, Outcome
 from service.reason import Reason
+from service.records.record import Record
 from service.rules.conditional import Conditions
 from service.rules.negotiation import Wanted
 from service.rules.response_fields import PassedOn
@@ -32,6 +33,8 @@ class Answer:
     body: bytes | None
     passed: PassedOn
     source: FileSource = FileSource.ORIGIN
+    record: Record | None = None
+    """The record that the answer was made from; None if it was made from the origin's picture."""
     length_bytes: int | None = None
     """The length of the body, also if it is not sent (HEAD); None if no file was made, so that it is unknown."""
     age: str = ""

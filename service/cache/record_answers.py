@@ -44,6 +44,7 @@ class RecordAnswers:
             media_type=wanted.media_type,
             body=None if made is None or asked.head else made.body,
             length_bytes=None if made is None else len(made.body),
+            record=record,
             source=FileSource.NONE if made is None or asked.head else made.source,
             detail=Reason.MEMORY if made is not None and made.source is FileSource.MEMORY else None,
             not_modified=not_modified,

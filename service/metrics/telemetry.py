@@ -7,7 +7,7 @@ keeps the values in files of a shared folder (PROMETHEUS_MULTIPROC_DIR).
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from prometheus_client import (
@@ -54,6 +54,18 @@ class StoreFigures:
     """The pictures that are kept as screen streams."""
     latent_bytes: int
     conventional_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class ShadowFigures:
+    """The values for the gauges of the shadow baseline. The keys are the formats of files."""
+
+    hit_ratios: Mapping[str, float]
+    errors: Mapping[str, float]
+    own_hit_ratio: float | None
+    files: int
+    rate: float
+    is_full: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +217,8 @@ class Telemetry:
             buckets=BATCHES,
             registry=registry,
         )
+        self.queue_depth = 0
+        """The decodes and encodes that wait for the codec of this process."""
         self._queue_depth = Gauge(
             "edge_queue_depth",
             "Decodes and encodes that wait for the codec.",
@@ -298,6 +312,28 @@ class Telemetry:
             "Lines of the access log that were dropped, because the reader of stdout was too slow.",
             registry=registry,
         )
+        self._shadow_hit_ratio = self._latest_gauge(
+            "edge_shadow_hit_ratio",
+            "Hit ratio of the last hour with latents, and the one that the same memory would have had with files.",
+            "files",
+        )
+        self._shadow_error = self._latest_gauge(
+            "edge_shadow_error", "Twice the standard error of edge_shadow_hit_ratio, by format of the files.", "files"
+        )
+        self._shadow_files = self._latest_gauge("edge_shadow_files", "Sampled files in the larger ghost cache.")
+        self._shadow_rate = self._latest_gauge("edge_shadow_sampled_share", "Share of the pictures that is sampled.")
+        self._shadow_full = self._latest_gauge(
+            "edge_shadow_full", "1 if both ghost caches have evicted files since they began empty, otherwise 0."
+        )
+        self._shadow_events = Counter(
+            "edge_shadow_events_total",
+            "Requests for sampled pictures that the ghost caches have replayed or lost.",
+            ["result"],
+            registry=registry,
+        )
+        self._shadow_measured = Counter(
+            "edge_shadow_measured_total", "Sampled pictures whose files were measured.", registry=registry
+        )
         # A gauge, because prometheus_client's Info does not work with several processes. It ends with its process.
         self._build = Gauge(
             "edge_build_info",
@@ -322,6 +358,30 @@ class Telemetry:
     def _store_gauge(self, name: str, sentence: str) -> Gauge:
         # All workers measure the same store, so the most recent value counts.
         return Gauge(name, sentence, registry=self._registry, multiprocess_mode="mostrecent")
+
+    def _latest_gauge(self, name: str, sentence: str, *labels: str) -> Gauge:
+        return Gauge(name, sentence, labels, registry=self._registry, multiprocess_mode="mostrecent")
+
+    def count_shadow_events(self, *, taken: int, lost: int) -> None:
+        """Count requests for sampled pictures that the ghost caches have replayed, and those that were lost."""
+        self._shadow_events.labels("replayed").inc(taken)
+        self._shadow_events.labels("lost").inc(lost)
+
+    def count_shadow_measurement(self) -> None:
+        """Count a sampled picture whose files were measured."""
+        self._shadow_measured.inc()
+
+    def set_shadow_figures(self, figures: ShadowFigures) -> None:
+        """Set the gauges of the shadow baseline."""
+        for name, ratio in figures.hit_ratios.items():
+            self._shadow_hit_ratio.labels(name).set(ratio)
+        for name, error in figures.errors.items():
+            self._shadow_error.labels(name).set(error)
+        if figures.own_hit_ratio is not None:
+            self._shadow_hit_ratio.labels("latents").set(figures.own_hit_ratio)
+        self._shadow_files.set(figures.files)
+        self._shadow_rate.set(figures.rate)
+        self._shadow_full.set(figures.is_full)
 
     def set_build_info(self, figures: BuildFigures) -> None:
         """Set the metric `edge_build_info` of this process to 1, with these values as labels."""
@@ -389,6 +449,7 @@ class Telemetry:
 
     def set_queue_depth(self, *, items: int) -> None:
         """Set the number of decodes and encodes that wait for the codec."""
+        self.queue_depth = items
         self._queue_depth.set(items)
 
     def count_dropped_log_lines(self, lines: int) -> None:

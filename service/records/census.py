@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from service.errors import RecordError, StoreUnavailable
@@ -32,6 +32,8 @@ class StoreCensus:
     used_bytes: int = 0
     limit_bytes: int = 0
     evicted: int = 0
+    overhead_bytes: int = 0
+    """The mean memory of a record beside its latent: key, header fields, and what the store adds."""
 
 
 class Census:
@@ -87,7 +89,13 @@ def estimate(sample: Sample) -> StoreCensus:
         used_bytes=sample.used_bytes,
         limit_bytes=sample.limit_bytes,
         evicted=sample.evicted_total,
+        overhead_bytes=_mean(stored.memory_bytes - len(record.bitstream) for stored, record in records),
     )
+
+
+def _mean(values: Iterable[int]) -> int:
+    known = list(values)
+    return round(sum(known) / len(known)) if known else 0
 
 
 def _readable(stored: StoredValue) -> Record | None:

@@ -70,9 +70,10 @@ def create_admin_app(settings: Settings, *, workers: Path) -> FastAPI:
             forget=lambda _image_id: None,  # this process runs no fills, and the workers read the purge in the store
             now=clock.now,
         )
-        async with recording(telemetry) as recorder:
+        census = Census(store, telemetry)
+        async with recording(telemetry, census) as recorder:
             app.services = AdminServices(
-                census=Census(store, telemetry),
+                census=census,
                 purging=Purging(purger, telemetry, token=settings.admin_token, names=named(settings)),
                 telemetry=telemetry,
                 recorder=recorder,

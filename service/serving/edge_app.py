@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 from socket import gethostname
 
 from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from service.bus.decoder_client import DecoderClient
 from service.bus.symbol_reader import SymbolReader
@@ -66,6 +67,8 @@ from service.serving.readiness import ReadyMark, WorkerState, keep_announced
 from service.settings.background import read_background
 from service.settings.edge_settings import Settings
 from service.settings.quality import Quality, TargetScore
+from service.shadow.file_sizes import FileSizes
+from service.shadow.sampler import Sampler
 from service.store.connection import Connection, Timeouts
 from service.store.generation_store import GenerationStore
 from service.store.latent_store import LatentStore
@@ -83,7 +86,7 @@ from service.web.own_fields import own_fields
 from service.web.pictures import Pictures
 from service.web.purge_routes import Purging
 from service.web.questions import LATENTS, Questions
-from service.web.recorder import Recorder, recording
+from service.web.recorder import Recorder, recording, shared_folder
 from service.web.routes import EdgeApp, Services, add_routes
 from service.web.stats import CodecFigures
 
@@ -190,8 +193,9 @@ async def _start_services(
         stale_rules=StaleRules(hold_off, settings.stale_wait_s),
         now=clock.now,
     )
-    rules = RefineRules(steps=settings.refine, quality=quality)
-    refiner = Refiner(rules, store=store, worker=worker, telemetry=telemetry)
+    refiner = Refiner(
+        RefineRules(steps=settings.refine, quality=quality), store=store, worker=worker, telemetry=telemetry
+    )
     closing.push_async_callback(refiner.close)
     reencoder = Reencoder(
         _reencode_pace(settings),
@@ -237,12 +241,17 @@ async def _start_services(
         else:
             last_known.forget_all()
 
+    census, sampler = Census(store, telemetry), await closing.enter_async_context(_sampling(worker, telemetry))
     log = AccessLog(settings.access_log, file=STDOUT, observer=telemetry)
     closing.callback(log.close)
     return Services(
-        pictures=Pictures(cache, telemetry, _questions(settings), log=log, own=own_fields(settings)),
+        pictures=_traced(
+            Pictures(cache, telemetry, _questions(settings), log=log, sampler=sampler, own=own_fields(settings)),
+            settings.otlp_url,
+            closing,
+        ),
         admin=AdminServices(
-            census=Census(store, telemetry),
+            census=census,
             purging=Purging(
                 Purger(store, generations, origin=settings.namespace, forget=forget, now=clock.now),
                 telemetry,
@@ -250,12 +259,23 @@ async def _start_services(
                 names=named(settings),
             ),
             telemetry=telemetry,
-            recorder=await _recorder(settings, telemetry, closing),
+            recorder=await _recorder(settings, partial(recording, telemetry, census, sampler=sampler), closing),
             codec=lambda: _codec_figures(worker, quality),
             leaving=lambda: drain.leaving,
             store_trouble=lambda: connection.trouble,
         ),
     )
+
+
+def _traced(pictures: Pictures, otlp_url: str, closing: AsyncExitStack) -> ASGIApp:
+    """Return the application for pictures, which writes spans if there is a collector."""
+    if not otlp_url:
+        return pictures
+    from service.web.traced_pictures import TracedPictures  # its packages are an extra
+
+    traced = TracedPictures(pictures, otlp_url)
+    closing.push_async_callback(asyncio.to_thread, traced.close)
+    return traced
 
 
 def _questions(settings: Settings) -> Questions:
@@ -268,9 +288,28 @@ def _questions(settings: Settings) -> Questions:
     )
 
 
-async def _recorder(settings: Settings, telemetry: Telemetry, closing: AsyncExitStack) -> Recorder | None:
+async def _recorder(
+    settings: Settings, record: Callable[[], AbstractAsyncContextManager[Recorder]], closing: AsyncExitStack
+) -> Recorder | None:
     """Record the figures from now on, unless there is an admin process, which does it."""
-    return None if settings.admin_port else await closing.enter_async_context(recording(telemetry))
+    return None if settings.admin_port else await closing.enter_async_context(record())
+
+
+@asynccontextmanager
+async def _sampling(worker: PictureCodec, telemetry: Telemetry) -> AsyncIterator[Sampler]:
+    """Note requests for the shadow baseline during the block, and measure the sampled pictures in the background."""
+    with ThreadPoolExecutor(1, "shadow") as threads:
+        sizes = FileSizes(
+            worker,
+            threads,
+            is_busy=lambda: telemetry.queue_depth > 0,
+            on_measured=telemetry.count_shadow_measurement,
+        )
+        sampler, task = Sampler(sizes, shared_folder()), asyncio.create_task(sizes.run())
+        yield sampler
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        sampler.close()
 
 
 def _state(admin: AdminServices) -> WorkerState | None:

@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from importlib.util import find_spec
+from typing import Annotated, Literal
 
-from pydantic import BaseModel
+from pydantic import AfterValidator, BaseModel
 
+from service.settings.addresses import read_parent
 from service.settings.setting_field import setting
 
 LogLevel = Literal["debug", "info", "warning", "error"]
+
+
+def _read_collector(url: str) -> str:
+    """Return the address of a collector. Raises ValueError if it is not usable, or the extra is not installed."""
+    if url and not _has_exporter():
+        raise ValueError("traces need packages that are missing: run `pip install 'latentedge[otel]'`")
+    return read_parent(url)
+
+
+def _has_exporter() -> bool:
+    try:
+        return find_spec("opentelemetry.exporter.otlp.proto.http") is not None
+    except ModuleNotFoundError:  # not even the packages above it are there
+        return False
 
 
 class ServingSettings(BaseModel):
@@ -59,6 +75,12 @@ class ServingSettings(BaseModel):
         "access log.",
         ge=0,
         le=1,
+    )
+    otlp_url: Annotated[str, AfterValidator(_read_collector)] = setting(
+        "",
+        "address",
+        "Address of an OpenTelemetry collector (OTLP over HTTP), such as `http://127.0.0.1:4318`, that gets a span for "
+        "each picture request. Needs the extra `otel`. Empty: no traces.",
     )
     log_level: LogLevel = setting(
         "info",

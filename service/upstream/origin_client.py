@@ -28,6 +28,7 @@ from service.rules.origin_refused import OriginRefused
 from service.rules.pass_on import USUAL, PassOn
 from service.rules.redirects import tag_for_target, tag_of_target
 from service.rules.response_fields import PassedOn, ResponseFields
+from service.rules.traceparent import traceparent_lines
 from service.rules.vary import NO_FIELDS, Fields
 from service.upstream.folder_transport import FOLDER_URL, FolderTransport
 from service.upstream.origin_access import OPEN, OriginAccess
@@ -222,7 +223,7 @@ class OriginClient:
             target = url.raw_path.decode("ascii") if redirects else ""
             conditions = request.conditions(target)
             asked_s = self._now()
-            sent = self._http.build_request("GET", url, headers=[*request.lines, *conditions])
+            sent = self._http.build_request("GET", url, headers=[*request.lines, *traceparent_lines(), *conditions])
             if self._access.sign is not None:
                 self._access.sign(sent)
             async with held.slot.waiting():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
@@ -31,7 +32,8 @@ _LEVELS = {
     "latent_bytes": "edge_store_bytes",
     "files_bytes": "edge_store_conventional_bytes",
 }
-WIDTH = len(_REQUESTS) + len(_TIMES) * len(_BUCKETS) + len(_TOTALS) + len(_LEVELS)
+_SHADOWS = ("latents", "jpeg", "avif")
+WIDTH = len(_REQUESTS) + len(_TIMES) * len(_BUCKETS) + len(_TOTALS) + len(_SHADOWS) + len(_LEVELS)
 
 
 def read_moment(metrics: Iterable[Metric]) -> list[float]:
@@ -43,6 +45,8 @@ def read_moment(metrics: Iterable[Metric]) -> list[float]:
     for key in _TIMES:
         values += [times[key].at_most.get(bound, 0.0) for bound in _BUCKETS]
     values += [read.total(name) for name in _TOTALS.values()]
+    shadows = read.by_label("edge_shadow_hit_ratio", "files")
+    values += [shadows.get(name, math.nan) for name in _SHADOWS]
     values += [read.total(name) for name in _LEVELS.values()]
     return values
 
@@ -74,6 +78,7 @@ def _point(before: Row, now: Row) -> dict[str, Any]:
     for size, kind in _TIMES:
         latency[size][kind] = _quantiles_ms([next(changes) for _ in _BUCKETS])
     totals = {name: next(changes) for name in _TOTALS}
+    shadows = now.values[-len(_LEVELS) - len(_SHADOWS) : -len(_LEVELS)]
     levels = dict(zip(_LEVELS, now.values[-len(_LEVELS) :], strict=True))
     return {
         "at_s": now.at_s,
@@ -81,6 +86,7 @@ def _point(before: Row, now: Row) -> dict[str, Any]:
         "hit_ratio": _hit_ratio(requests),
         "requests": requests,
         "latency_ms": latency,
+        "shadow": {name: None if math.isnan(one) else one for name, one in zip(_SHADOWS, shadows, strict=True)},
         **totals,
         **levels,
     }

@@ -21,6 +21,7 @@ from service.metrics.outcomes import FileSource, Outcome
 from service.metrics.telemetry import Telemetry
 from service.rules.expiry import limit_by_expiry
 from service.rules.origin_refused import OriginRefused
+from service.shadow.sampler import Sampler
 from service.web import responses
 from service.web.access_log import AccessLog, Exchange
 from service.web.error_log import ErrorLog
@@ -40,10 +41,18 @@ class Pictures:
     """The ASGI application that answers GET and HEAD below /image/ and /latent/."""
 
     def __init__(
-        self, cache: EdgeCache, telemetry: Telemetry, questions: Questions, *, log: AccessLog, own: OwnFields
+        self,
+        cache: EdgeCache,
+        telemetry: Telemetry,
+        questions: Questions,
+        *,
+        log: AccessLog,
+        sampler: Sampler,
+        own: OwnFields,
     ) -> None:
         """`own` holds the response fields that the settings add to every picture."""
         self._cache = cache
+        self._sampler = sampler
         self._telemetry = telemetry
         self._questions = questions
         self._log = log
@@ -80,6 +89,10 @@ class Pictures:
         self._count(exchange, answer.outcome, sent_bytes=len(answer.body or b""), source=answer.source)
         if answer.is_generated:
             self._telemetry.demotions.count_generated()
+        if not asked.wanted.is_latent:
+            self._sampler.note(
+                asked.wanted.image_id, size_px=asked.wanted.size_px, outcome=answer.outcome, record=answer.record
+            )
         if answer.forwarded is not None:
             self._telemetry.count_forward(answer.forwarded, answer.detail)
         response = responses.picture(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
 import time
 from collections.abc import AsyncIterator, Callable
@@ -12,35 +13,49 @@ from pathlib import Path
 from typing import Any
 
 from service.metrics.telemetry import MULTIPROCESS_VARIABLE, Telemetry
+from service.records.census import Census, StoreCensus
+from service.shadow.keeper import Keeper
+from service.shadow.sampler import Sampler
 from service.web.history import History
 from service.web.moments import WIDTH, points, read_moment
+
+CENSUS_S = 10.0
+"""How long the memory of the store counts as known. A census reads 64 records."""
 
 
 class Recorder:
     """Records the figures of an edge once a second, and returns those of the last hour."""
 
-    def __init__(self, telemetry: Telemetry, history: History, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, telemetry: Telemetry, history: History, keeper: Keeper, *, clock: Callable[[], float] = time.time
+    ) -> None:
         self._telemetry = telemetry
         self._history = history
+        self._keeper = keeper
         self._clock = clock
         self._ending = asyncio.Event()
 
-    async def run(self) -> None:
+    async def run(self, census: Census) -> None:
         """Record at the beginning of every second, until `end` is called."""
+        taken, taken_s = StoreCensus(answers=False), -math.inf
         while not await self._ends_before_next_second():
+            if not self._history.leads():
+                continue
+            if self._clock() >= taken_s + CENSUS_S:
+                taken, taken_s = await census.take(), self._clock()
             # On a thread: with many workers, reading their files takes some milliseconds.
-            await asyncio.to_thread(self.record)
+            await asyncio.to_thread(self.record, taken)
 
     def end(self) -> None:
         """Let `run` return, at once or after the record that it is writing."""
         self._ending.set()
 
-    def record(self) -> None:
-        """Write the totals of this second, if this process leads."""
-        if not self._history.leads():
-            return
+    def record(self, census: StoreCensus) -> None:
+        """Replay the shadow baseline, and write the totals of this second."""
+        now_s = self._clock()
         try:
-            self._history.write(int(self._clock()), read_moment(self._telemetry.collect()))
+            self._keeper.replay(census, now_s=now_s)
+            self._history.write(int(now_s), read_moment(self._telemetry.collect()))
         except OSError as error:  # a file of a worker that has just ended; the next second is recorded again
             logging.getLogger(__name__).debug("a second was not recorded: %s", error)
 
@@ -61,15 +76,21 @@ class Recorder:
 
 
 @asynccontextmanager
-async def recording(telemetry: Telemetry) -> AsyncIterator[Recorder]:
-    """Record during the block, in a file if the workers share a folder."""
-    folder = os.environ.get(MULTIPROCESS_VARIABLE)
-    history = History(WIDTH, Path(folder) if folder else None)
-    recorder = Recorder(telemetry, history)
-    task = asyncio.create_task(recorder.run())
+async def recording(telemetry: Telemetry, census: Census, *, sampler: Sampler | None = None) -> AsyncIterator[Recorder]:
+    """Record during the block, in a file if the workers share a folder. `sampler` is that of a worker."""
+    folder = shared_folder()
+    history = History(WIDTH, folder)
+    recorder = Recorder(telemetry, history, Keeper(telemetry, folder=folder, sampler=sampler))
+    task = asyncio.create_task(recorder.run(census))
     try:
         yield recorder
     finally:
         recorder.end()
         await task
         history.close()
+
+
+def shared_folder() -> Path | None:
+    """Return the folder that the processes of this edge share, or None if there is only one process."""
+    folder = os.environ.get(MULTIPROCESS_VARIABLE)
+    return Path(folder) if folder else None

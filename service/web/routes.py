@@ -8,14 +8,13 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Security
 from fastapi.responses import Response
 from fastapi.security import HTTPBearer
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.rendition import MEDIA_TYPES, RENDITIONS, RES_VALUES, describe_sizes
 from service.rules.negotiation import LATENT_MEDIA_TYPE
 from service.web.admin_routes import AdminServices, figures_router, health_router, not_running
 from service.web.http_app import HttpApp
 from service.web.page_routes import page_router
-from service.web.pictures import Pictures
 from service.web.purge_routes import purge_router
 from service.web.questions import LATENTS, PICTURES
 
@@ -27,7 +26,7 @@ _Id = Annotated[str, Path(description="The path of the picture at the origin.", 
 class Services:
     """The objects that the routes of a worker use."""
 
-    pictures: Pictures
+    pictures: ASGIApp
     admin: AdminServices
 
 

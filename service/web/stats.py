@@ -108,6 +108,22 @@ class RenditionFigures:
 
 
 @dataclass(frozen=True)
+class ShadowFigures:
+    """The hit ratio of the last hour, with latents and as the same memory would have had it with files."""
+
+    latents: float | None
+    jpeg: float | None
+    avif: float | None
+    jpeg_error: float | None
+    """Twice the standard error of `jpeg`."""
+    avif_error: float | None
+    sampled_share: float
+    """The share of the pictures that is sampled."""
+    is_full: bool
+    """Whether files had to be evicted; before that, the files' hit ratio is too good."""
+
+
+@dataclass(frozen=True)
 class Figures:
     """The figures of the whole edge since its start, as /stats sends them."""
 
@@ -125,6 +141,7 @@ class Figures:
     batches: list[BatchFigures]
     renditions: RenditionFigures
     refinement: RefinementFigures
+    shadow: ShadowFigures
     queue_depth: int
     record_faults: int
     store_errors: int
@@ -162,6 +179,7 @@ def compute_figures(metrics: Iterable[Metric], *, version: str, store: StoreCens
         ],
         renditions=_renditions(read),
         refinement=_refinement(read),
+        shadow=_shadow(read),
         queue_depth=int(read.total("edge_queue_depth")),
         record_faults=int(read.total("edge_record_faults_total")),
         store_errors=int(read.total("edge_store_errors_total")),
@@ -205,6 +223,22 @@ def _renditions(read: Samples) -> RenditionFigures:
         from_memory=int(made.get("memory", 0)),
         shared=int(made.get("shared", 0)),
         memory_bytes=int(read.total("edge_hot_bytes")),
+    )
+
+
+def _shadow(read: Samples) -> ShadowFigures:
+    ratios, errors = (
+        read.by_label("edge_shadow_hit_ratio", "files"),
+        read.by_label("edge_shadow_error", "files"),
+    )
+    return ShadowFigures(
+        latents=ratios.get("latents"),
+        jpeg=ratios.get("jpeg"),
+        avif=ratios.get("avif"),
+        jpeg_error=errors.get("jpeg"),
+        avif_error=errors.get("avif"),
+        sampled_share=read.total("edge_shadow_sampled_share"),
+        is_full=bool(read.total("edge_shadow_full")),
     )
 
 

@@ -66,6 +66,13 @@ METRICS = {
     "edge_refined_bytes": {"latent"},
     "edge_build_info": {"version", "stream_id", "record_version"},
     "edge_clock_offset_seconds": set(),
+    "edge_shadow_hit_ratio": {"files"},
+    "edge_shadow_error": {"files"},
+    "edge_shadow_files": set(),
+    "edge_shadow_sampled_share": set(),
+    "edge_shadow_full": set(),
+    "edge_shadow_events": {"result"},
+    "edge_shadow_measured": set(),
 }
 TOLD_ELSEWHERE = {"edge_parent_requests", "edge_parent_fallbacks", "edge_reencodes", "edge_requests_refused"}
 """The metrics whose labels test_tiers, test_distrusted_parent, test_roll_out and test_greedy_clients check."""

@@ -7,12 +7,15 @@ import pytest
 
 from service.metrics.outcomes import FileSource, Outcome
 from service.metrics.telemetry import Telemetry
+from service.records.census import StoreCensus
+from service.shadow.keeper import Keeper
 from service.web.history import MINUTES, SECONDS, History
 from service.web.moments import WIDTH, points, read_moment
 from service.web.recorder import Recorder
 from tests.service.running_edge import RunningEdge
 
 NOW_S = 1_800_000_000
+NO_STORE = StoreCensus(answers=False)
 
 
 def fill(history: History, *, seconds: int) -> None:
@@ -67,15 +70,16 @@ def test_a_folder_without_room_costs_only_the_sharing(tmp_path: Path, caplog: py
 def test_a_point_tells_what_happened_since_the_row_before() -> None:
     telemetry, clock = Telemetry(), iter([NOW_S, NOW_S + 2, NOW_S + 2])
     history = History(WIDTH, None)
-    recorder = Recorder(telemetry, history, clock=lambda: next(clock))
+    keeper = Keeper(telemetry, folder=None, sampler=None)
+    recorder = Recorder(telemetry, history, keeper, clock=lambda: next(clock))
     telemetry.count_request(res="high", outcome=Outcome.MISS, seconds=3, sent_bytes=10)
-    recorder.record()
+    recorder.record(NO_STORE)
     for source, seconds in ((FileSource.MEMORY, 0.0015), (FileSource.CODEC, 0.018)):
         telemetry.count_request(res="high", outcome=Outcome.HIT, seconds=seconds, sent_bytes=100)
         telemetry.count_hit(res="high", source=source, seconds=seconds)
     telemetry.count_request(res="medium", outcome=Outcome.MISS, seconds=0.4, sent_bytes=50)
     telemetry.set_queue_depth(items=4)
-    recorder.record()
+    recorder.record(NO_STORE)
     (point,) = recorder.read(after_s=0)["seconds"]
     assert point["span_s"] == 2
     assert point["requests"]["high"]["hit"] == 2

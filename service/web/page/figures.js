@@ -54,7 +54,12 @@ function drawCharts() {
   const frame = {times: points.map(one => one.at_s), from_s: now_s - SPAN_S[range], to_s: now_s};
   const draw = (name, series) => charts[name].draw({...frame,
     series: Object.entries(series).map(([label, read]) => ({name: label, values: points.map(read)}))});
-  draw("ratio", {"latents": ratio});
+  draw("ratio", {
+    "latents": ratio,
+    "latents, last hour": point => point.shadow.latents,
+    "as AVIF files, last hour": point => point.shadow.avif,
+    "as JPEG files, last hour": point => point.shadow.jpeg,
+  });
   const times = {};
   for (const kind of ["memory", "decoded", "miss"]) {
     for (const size of sizes()) times[`${kind} ${SIZES[size]}`] = point => time(point, size, kind);
@@ -104,14 +109,15 @@ function showBars(id, rows) {
   })));
 }
 
-function showSame(store) {
+function showSame(shadow, store) {
+  const text = (value, error) => value === null ? "–" : percent(value) + (error ? ` ± ${(100 * error).toFixed(1)}` : "");
+  const row = (name, value, error) => ({name, share: value ?? 0, text: text(value, error)});
+  showBars("same", [row("latents", shadow.latents, 0), row("AVIF files", shadow.avif, shadow.avif_error),
+    row("JPEG files", shadow.jpeg, shadow.jpeg_error)]);
   const factor = store.latent_bytes ? store.conventional_bytes / store.latent_bytes : 0;
-  const pictures = factor ? store.objects / factor : 0;
-  showBars("same", [
-    {name: "as latents", share: factor ? 1 : 0, text: `${whole(store.objects)} pictures`},
-    {name: "as JPEG files", share: factor ? 1 / factor : 0, text: `${whole(pictures)} pictures`},
-  ]);
-  say("same-note", factor ? `${bytes(store.latent_bytes)} in the store; as JPEG files of both sizes ${bytes(store.conventional_bytes)}, ${factor.toFixed(1)} times as much.` : "");
+  const sample = `Hit ratio of the last hour; that of files from a sample of ${percent(shadow.sampled_share)} of the pictures`;
+  const state = shadow.is_full ? "." : ", which has not filled the memory yet.";
+  say("same-note", sample + state + (factor ? ` As JPEG files of quality 80 in both sizes, the stored pictures would take ${factor.toFixed(1)} times the bytes.` : ""));
 }
 
 function show(now) {
@@ -125,7 +131,7 @@ function show(now) {
   showHits(now.hits, "codec", "decoded");
   say("avoided", bytes(now.origin.avoided_bytes));
   say("avoided-note", `${bytes(now.origin.fetched_bytes)} fetched in ${whole(now.origin.requests)} requests`);
-  showSame(store);
+  showSame(now.shadow, store);
   fill("store", ["what", "now"], [
     ["pictures", whole(store.objects)],
     ["memory of the store in use", bytes(store.used_bytes)],
