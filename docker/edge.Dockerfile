@@ -17,6 +17,7 @@ RUN python -c "import subprocess, sys, tomllib; \
 project = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
 sys.exit(subprocess.call([sys.executable, '-m', 'pip', 'install', *project['dependencies']]))"
 COPY README.md LICENSE NOTICE ./
+COPY latentedge latentedge
 COPY models models
 COPY service service
 RUN pip install --no-deps .

@@ -7,6 +7,7 @@ RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin origin
 WORKDIR /app
 RUN pip install httptools numpy pillow rich scikit-image scikit-learn starlette typer uvicorn
 COPY pyproject.toml README.md LICENSE NOTICE ./
+COPY latentedge latentedge
 COPY models models
 COPY service service
 RUN pip install --no-deps . && latentedge demo-photos --output /photographs

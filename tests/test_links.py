@@ -13,7 +13,7 @@ README = Page(ROOT / "README.md")
 README_CAP_BYTES = 12_288
 FRONT = ("CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")
 
-PATH = re.compile(r"(?:service|models|tests|docs|docker|\.ci)(?:/[\w.-]+)+/?")
+PATH = re.compile(r"(?:latentedge|service|models|tests|docs|docker|\.ci)(?:/[\w.-]+)+/?")
 """A path from the root of the repository, whether or not the file exists."""
 BARE_FILE = re.compile(r"[\w-]+\.(?:py|html|toml|md)")
 AT_THE_ROOT = {path.name for path in ROOT.iterdir()}
@@ -69,7 +69,7 @@ def test_every_file_is_named_by_its_whole_path(page: Page) -> None:
 
 def test_the_architecture_names_every_room() -> None:
     named = set(Page(ROOT / "docs" / "architecture.md").rows("path", "what is in it"))
-    rooms = {room_of(path) for root in ("service", "models") for path in (ROOT / root).rglob("*.py")}
+    rooms = {room_of(path) for root in ("latentedge", "service", "models") for path in (ROOT / root).rglob("*.py")}
     assert sorted(rooms - named) == []
 
 

@@ -1,0 +1,5 @@
+"""`python -m latentedge` is `latentedge`."""
+
+from service.cli import main
+
+main()
