@@ -27,8 +27,10 @@ def options(tmp_path_factory: pytest.TempPathFactory) -> TrainOptions:
     folder = tmp_path_factory.mktemp("photographs")
     for name in ("astronaut", "coffee"):
         Image.fromarray(photograph(name, 400)).save(folder / f"{name}.png")
+    valid = tmp_path_factory.mktemp("valid")
+    Image.fromarray(photograph("rocket", HIGH_PX)).save(valid / "rocket.png")
     output = tmp_path_factory.mktemp("runs") / "one"
-    return TrainOptions([folder], 0.5, output, valid=folder, stage="upscaler", threads=1, recipe=RECIPE)
+    return TrainOptions([folder], 0.5, output, valid=valid, stage="upscaler", threads=1, recipe=RECIPE)
 
 
 @pytest.fixture(scope="module")
