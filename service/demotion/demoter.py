@@ -34,7 +34,7 @@ EVERY_S = 2.0
 """Pause between two looks at the memory of the store (assumed): a store takes longer to fill the share that is left."""
 BATCH = 16
 """The most records that are demoted from one sample (assumed): the coldest quarter of it."""
-IDLE_WAIT_S = 10.0
+IDLE_WAIT_S = 60.0
 """The longest wait for the codec to be idle (assumed). Then an edge that has less to do may take the lease."""
 SECRET_BYTES = 16
 

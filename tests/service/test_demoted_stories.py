@@ -273,12 +273,12 @@ def test_the_setting_demotes_in_the_background(
     valkey: EmbeddedValkey, origin: ScriptedOrigin, photo: bytes, demoting_of: Demoting
 ) -> None:
     origin.script("/cat", Reply(photo, headers=SAID))
-    settings = read_settings(origin=origin.url, redis_url=valkey.url, demote=0.8)
+    settings = read_settings(origin=origin.url, redis_url=valkey.url, demote=0.3)
     with running_edge(settings) as edge, redis.Redis.from_url(valkey.url) as store:
         edge.get("/image/cat?res=high")
         key = demoting_of.key("cat")
         with writes_to(store, key) as written:
-            store.config_set("maxmemory", int(store.info("memory")["used_memory"] * 1.1))
+            store.config_set("maxmemory", 2 * int(store.info("memory")["used_memory"]))
             written()
         assert told(edge.get("/image/cat?res=high")) == "hit; detail=generated"
         while not edge.metric('edge_demotions_total{outcome="stored"}'):
