@@ -80,7 +80,7 @@ class ServingSettings(BaseModel):
         "",
         "address",
         "Address of an OpenTelemetry collector (OTLP over HTTP), such as `http://127.0.0.1:4318`, that gets a span for "
-        "each picture request. Needs the extra `otel`. Empty: no traces.",
+        "each picture request, and the metrics. Needs the extra `otel`. Empty: none.",
     )
     log_level: LogLevel = setting(
         "info",
