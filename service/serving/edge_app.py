@@ -241,7 +241,7 @@ async def _start_services(
         else:
             last_known.forget_all()
 
-    sampler = await closing.enter_async_context(_sampling(worker, telemetry))
+    sampler = await closing.enter_async_context(_sampling(worker, telemetry, cpu_share=settings.shadow_cpu))
     log = AccessLog(settings.access_log, file=STDOUT, observer=telemetry)
     closing.callback(log.close)
     return Services(
@@ -300,12 +300,13 @@ async def _recorder(
 
 
 @asynccontextmanager
-async def _sampling(worker: PictureCodec, telemetry: Telemetry) -> AsyncIterator[Sampler]:
+async def _sampling(worker: PictureCodec, telemetry: Telemetry, *, cpu_share: float) -> AsyncIterator[Sampler]:
     """Note requests for the shadow baseline during the block, and measure the sampled pictures in the background."""
     with ThreadPoolExecutor(1, "shadow") as threads:
         sizes = FileSizes(
             worker,
             threads,
+            cpu_share=cpu_share,
             is_busy=lambda: telemetry.queue_depth > 0,
             on_measured=telemetry.count_shadow_measurement,
         )

@@ -76,6 +76,14 @@ class ServingSettings(BaseModel):
         ge=0,
         le=1,
     )
+    shadow_cpu: float = setting(
+        0.01,
+        "cores",
+        "Fraction of a core that each worker uses at most, while idle, to measure the files of the shadow baseline. 0: "
+        "file sizes are estimated.",
+        ge=0,
+        le=1,
+    )
     otlp_url: Annotated[str, AfterValidator(_read_collector)] = setting(
         "",
         "address",
