@@ -1,8 +1,8 @@
 """How large the JPEG and AVIF files of a sampled picture would be, in each size, at the score of its latent.
 
-A file is written from the decoded picture, in the background while the codec is idle. It takes about 60 ms of CPU time a
-picture, which EDGE_SHADOW_CPU bounds. Until its own files are measured, a picture counts with the JPEG size that its
-record has from the fill, times the mean factor of the pictures that are measured.
+A file is written from the decoded picture, in the background while the codec is idle. EDGE_SHADOW_CPU bounds the CPU
+time, about 60 ms a picture. Until its own files are measured, a picture counts with the JPEG size that its record has
+from the fill, times the mean factor of the pictures that are measured.
 """
 
 from __future__ import annotations
