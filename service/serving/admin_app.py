@@ -70,10 +70,10 @@ def create_admin_app(settings: Settings, *, workers: Path) -> FastAPI:
             forget=lambda _image_id: None,  # this process runs no fills, and the workers read the purge in the store
             now=clock.now,
         )
-        census = Census(store, telemetry)
-        async with recording(telemetry, census) as recorder:
+        # A census of its own: that of /stats is kept for a moment, and would be older than the request.
+        async with recording(telemetry, Census(store, telemetry), otlp_url=settings.otlp_url) as recorder:
             app.services = AdminServices(
-                census=census,
+                census=Census(store, telemetry),
                 purging=Purging(purger, telemetry, token=settings.admin_token, names=named(settings)),
                 telemetry=telemetry,
                 recorder=recorder,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from socket import gethostname
 
@@ -241,7 +241,7 @@ async def _start_services(
         else:
             last_known.forget_all()
 
-    census, sampler = Census(store, telemetry), await closing.enter_async_context(_sampling(worker, telemetry))
+    sampler = await closing.enter_async_context(_sampling(worker, telemetry, cpu_share=settings.shadow_cpu))
     log = AccessLog(settings.access_log, file=STDOUT, observer=telemetry)
     closing.callback(log.close)
     return Services(
@@ -251,7 +251,7 @@ async def _start_services(
             closing,
         ),
         admin=AdminServices(
-            census=census,
+            census=Census(store, telemetry),
             purging=Purging(
                 Purger(store, generations, origin=settings.namespace, forget=forget, now=clock.now),
                 telemetry,
@@ -259,7 +259,7 @@ async def _start_services(
                 names=named(settings),
             ),
             telemetry=telemetry,
-            recorder=await _recorder(settings, partial(recording, telemetry, census, sampler=sampler), closing),
+            recorder=await _recorder(settings, telemetry, store, sampler=sampler, closing=closing),
             codec=lambda: _codec_figures(worker, quality),
             leaving=lambda: drain.leaving,
             store_trouble=lambda: connection.trouble,
@@ -289,19 +289,24 @@ def _questions(settings: Settings) -> Questions:
 
 
 async def _recorder(
-    settings: Settings, record: Callable[[], AbstractAsyncContextManager[Recorder]], closing: AsyncExitStack
+    settings: Settings, telemetry: Telemetry, store: LatentStore, *, sampler: Sampler, closing: AsyncExitStack
 ) -> Recorder | None:
     """Record the figures from now on, unless there is an admin process, which does it."""
-    return None if settings.admin_port else await closing.enter_async_context(record())
+    if settings.admin_port:
+        return None
+    # A census of its own: that of /stats is kept for a moment, and would be older than the request.
+    record = recording(telemetry, Census(store, telemetry), sampler=sampler, otlp_url=settings.otlp_url)
+    return await closing.enter_async_context(record)
 
 
 @asynccontextmanager
-async def _sampling(worker: PictureCodec, telemetry: Telemetry) -> AsyncIterator[Sampler]:
+async def _sampling(worker: PictureCodec, telemetry: Telemetry, *, cpu_share: float) -> AsyncIterator[Sampler]:
     """Note requests for the shadow baseline during the block, and measure the sampled pictures in the background."""
     with ThreadPoolExecutor(1, "shadow") as threads:
         sizes = FileSizes(
             worker,
             threads,
+            cpu_share=cpu_share,
             is_busy=lambda: telemetry.queue_depth > 0,
             on_measured=telemetry.count_shadow_measurement,
         )

@@ -76,11 +76,19 @@ class ServingSettings(BaseModel):
         ge=0,
         le=1,
     )
+    shadow_cpu: float = setting(
+        0.01,
+        "cores",
+        "Fraction of a core that each worker uses at most, while idle, to measure the files of the shadow baseline. 0: "
+        "file sizes are estimated.",
+        ge=0,
+        le=1,
+    )
     otlp_url: Annotated[str, AfterValidator(_read_collector)] = setting(
         "",
         "address",
         "Address of an OpenTelemetry collector (OTLP over HTTP), such as `http://127.0.0.1:4318`, that gets a span for "
-        "each picture request. Needs the extra `otel`. Empty: no traces.",
+        "each picture request, and the metrics. Needs the extra `otel`. Empty: none.",
     )
     log_level: LogLevel = setting(
         "info",

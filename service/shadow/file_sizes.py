@@ -1,13 +1,14 @@
 """How large the JPEG and AVIF files of a sampled picture would be, in each size, at the score of its latent.
 
-A file is written from the decoded picture, in the background while the codec is idle. RESTS bounds the CPU time. Until
-its own files are measured, a picture counts with the JPEG size that its record has from the fill, times the mean factor
-of the pictures that are measured.
+A file is written from the decoded picture, in the background while the codec is idle. EDGE_SHADOW_CPU bounds the CPU
+time, about 60 ms a picture. Until its own files are measured, a picture counts with the JPEG size that its record has
+from the fill, times the mean factor of the pictures that are measured.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
@@ -24,8 +25,6 @@ from service.rendition import RENDITIONS
 
 MOST_KNOWN = 8192
 MOST_WAITING = 64
-RESTS = 99
-"""After each picture, this many times its time is rested: at most 1 % of a core is used (about 60 ms a picture)."""
 IDLE_CHECK_S = 1.0
 MEDIA_TYPES = (JPEG, AVIF)
 
@@ -56,11 +55,14 @@ class FileSizes:
         worker: PictureCodec,
         threads: Executor,
         *,
+        cpu_share: float,
         is_busy: Callable[[], bool],
         on_measured: Callable[[], None] = lambda: None,
     ) -> None:
         self._worker = worker
         self._threads = threads
+        # After each picture, this many times its time is rested.
+        self._rests = 1 / cpu_share - 1 if cpu_share else math.inf
         self._is_busy = is_busy
         self._on_measured = on_measured
         self._known: OrderedDict[bytes, tuple[FileBytes, ...]] = OrderedDict()
@@ -78,8 +80,9 @@ class FileSizes:
         known = self._known.get(record.latent_digest)
         if known is not None:
             return known[size]
-        self._waiting.append(record)
-        self._arrived.set()
+        if self._rests < math.inf:
+            self._waiting.append(record)
+            self._arrived.set()
         conventional = _conventional_bytes(record)[size]
         self._latest[size] = FileBytes(*(self._factors[size, one].of(conventional) for one in MEDIA_TYPES))
         return self._latest[size]
@@ -92,7 +95,7 @@ class FileSizes:
         """Measure the pictures that wait, the latest first, until this task is cancelled."""
         while True:
             await self._arrived.wait()
-            await asyncio.sleep(IDLE_CHECK_S if self._is_busy() else RESTS * await self._measure_next())
+            await asyncio.sleep(IDLE_CHECK_S if self._is_busy() else self._rests * await self._measure_next())
 
     async def _measure_next(self) -> float:
         if not self._waiting:

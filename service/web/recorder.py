@@ -7,10 +7,12 @@ import logging
 import math
 import os
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+from prometheus_client import Metric
 
 from service.metrics.telemetry import MULTIPROCESS_VARIABLE, Telemetry
 from service.records.census import Census, StoreCensus
@@ -19,6 +21,8 @@ from service.shadow.sampler import Sampler
 from service.web.history import History
 from service.web.moments import WIDTH, points, read_moment
 
+Send = Callable[[Iterable[Metric]], None]
+SEND_S = 15.0  # assumed: as often as Prometheus is usually told to scrape
 CENSUS_S = 10.0
 """How long the memory of the store counts as known. A census reads 64 records."""
 
@@ -27,11 +31,21 @@ class Recorder:
     """Records the figures of an edge once a second, and returns those of the last hour."""
 
     def __init__(
-        self, telemetry: Telemetry, history: History, keeper: Keeper, *, clock: Callable[[], float] = time.time
+        self,
+        telemetry: Telemetry,
+        history: History,
+        keeper: Keeper,
+        *,
+        send: Send | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
+        """`send` gets the metrics now and then; None if no collector wants them."""
         self._telemetry = telemetry
         self._history = history
         self._keeper = keeper
+        self._send = send
+        self._sent_s = -math.inf
+        self._sending: asyncio.Task[None] | None = None
         self._clock = clock
         self._ending = asyncio.Event()
 
@@ -45,6 +59,9 @@ class Recorder:
                 taken, taken_s = await census.take(), self._clock()
             # On a thread: with many workers, reading their files takes some milliseconds.
             await asyncio.to_thread(self.record, taken)
+            self._send_if_due()
+        if self._sending is not None:
+            await self._sending
 
     def end(self) -> None:
         """Let `run` return, at once or after the record that it is writing."""
@@ -68,6 +85,13 @@ class Recorder:
             "minutes": points(self._history.minutes(now_s), after_s=after_s),
         }
 
+    def _send_if_due(self) -> None:
+        """Send the metrics on a thread of its own: the collector may be slow."""
+        waits = self._sending is not None and not self._sending.done()
+        if self._send is not None and not waits and self._clock() >= self._sent_s + SEND_S:
+            self._sent_s = self._clock()
+            self._sending = asyncio.create_task(asyncio.to_thread(self._send, self._telemetry.collect()))
+
     async def _ends_before_next_second(self) -> bool:
         with suppress(TimeoutError):
             async with asyncio.timeout(1 - self._clock() % 1):
@@ -76,11 +100,17 @@ class Recorder:
 
 
 @asynccontextmanager
-async def recording(telemetry: Telemetry, census: Census, *, sampler: Sampler | None = None) -> AsyncIterator[Recorder]:
-    """Record during the block, in a file if the workers share a folder. `sampler` is that of a worker."""
+async def recording(
+    telemetry: Telemetry, census: Census, *, sampler: Sampler | None = None, otlp_url: str = ""
+) -> AsyncIterator[Recorder]:
+    """Record during the block, in a file if the workers share a folder. `sampler` is that of a worker.
+
+    `otlp_url` is the address of a collector that gets the metrics, if there is one.
+    """
     folder = shared_folder()
     history = History(WIDTH, folder)
-    recorder = Recorder(telemetry, history, Keeper(telemetry, folder=folder, sampler=sampler))
+    keeper = Keeper(telemetry, folder=folder, sampler=sampler)
+    recorder = Recorder(telemetry, history, keeper, send=_sender(otlp_url))
     task = asyncio.create_task(recorder.run(census))
     try:
         yield recorder
@@ -88,6 +118,14 @@ async def recording(telemetry: Telemetry, census: Census, *, sampler: Sampler | 
         recorder.end()
         await task
         history.close()
+
+
+def _sender(otlp_url: str) -> Send | None:
+    if not otlp_url:
+        return None
+    from service.web.otlp_metrics import OtlpMetrics  # its packages are an extra
+
+    return OtlpMetrics(otlp_url).send
 
 
 def shared_folder() -> Path | None:

@@ -10,13 +10,11 @@ OTEL_SERVICE_NAME, OTEL_TRACES_SAMPLER and OTEL_EXPORTER_OTLP_HEADERS.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterable
 
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import Span, SpanKind, StatusCode, set_span_in_context
@@ -25,9 +23,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.metrics.release import DISTRIBUTION, read_version
 from service.rules.traceparent import TRACEPARENT
+from service.web.otlp_resource import EXPORT_S, own_resource
 
-EXPORT_S = 2
-"""The longest wait for the collector; also at the end of the edge, which is not to wait for long."""
 _MS_NS = 1_000_000
 _FAULT = 500
 _CARRIED = ("traceparent", "tracestate")
@@ -39,7 +36,7 @@ class TracedPictures:
     def __init__(self, app: ASGIApp, url: str) -> None:
         """`url` is the address of an OTLP collector over HTTP."""
         self._app = app
-        self._provider = TracerProvider(resource=_resource())
+        self._provider = TracerProvider(resource=own_resource())
         self._provider.add_span_processor(
             BatchSpanProcessor(OTLPSpanExporter(endpoint=f"{url}/v1/traces", timeout=EXPORT_S))
         )
@@ -92,12 +89,6 @@ class TracedPictures:
             stage = self._tracer.start_span(name, context=inside, start_time=at_ns)
             at_ns += round(duration_ms * _MS_NS)
             stage.end(end_time=at_ns)
-
-
-def _resource() -> Resource:
-    """Return who writes the spans: OTEL_SERVICE_NAME, or the name of this software."""
-    name = os.environ.get("OTEL_SERVICE_NAME", DISTRIBUTION)
-    return Resource.create({"service.name": name, "service.version": read_version()})
 
 
 def _read_carrier(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:

@@ -87,6 +87,8 @@ def test_every_metric_has_its_name_and_labels(
     store.set(key, b"damaged", ex=60)
     edge.get("/image/cat")  # a miss, because the record is damaged
     edge.get("/image/cat")
+    while "edge_shadow_error{" not in edge.get("/metrics").text:  # set at the next full second
+        assert edge.get("/livez").status_code == 200
     families = {family.name: family for family in text_string_to_metric_families(edge.get("/metrics").text)}
     assert families.keys() == METRICS.keys()
     for name in METRICS.keys() - TOLD_ELSEWHERE:

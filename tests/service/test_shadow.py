@@ -1,5 +1,6 @@
 """The shadow baseline: its estimates against a simulation of every request, and its way through an edge."""
 
+from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
 
@@ -10,11 +11,13 @@ from service.metrics.telemetry import Telemetry
 from service.records.census import StoreCensus
 from service.render import image_file
 from service.render.conventional_files import AVIF, JPEG, file_bytes
+from service.settings.edge_settings import read_settings
 from service.shadow.baseline import FORMATS, Baseline
 from service.shadow.events import ALL, CAPACITY, Event, EventRing, Threshold
 from service.shadow.ghost_cache import FIRST_COUNT, GhostCache
 from service.shadow.keeper import Keeper
-from tests.service.running_edge import RunningEdge
+from service.store.embedded import EmbeddedValkey
+from tests.service.running_edge import RunningEdge, running_edge
 from tests.service.scripted_origin import Reply, ScriptedOrigin
 from tests.shadow_load import OVERHEAD_BYTES, Load, Replayed, replay, sampled
 
@@ -146,7 +149,15 @@ def test_files_grow_with_the_quality_of_the_latent(media_type: str, size_px: int
     assert file_bytes(pixels, media_type, 0) == file_bytes(pixels, media_type, 16), "beyond the table, its end counts"
 
 
-def test_an_edge_measures_and_tells(edge: RunningEdge, origin: ScriptedOrigin, photo: bytes) -> None:
+@pytest.fixture
+def measuring(session_valkey: EmbeddedValkey, origin: ScriptedOrigin) -> Iterator[RunningEdge]:
+    settings = read_settings(origin=origin.url, redis_url=session_valkey.url, shadow_cpu=0.5)
+    with running_edge(settings) as edge:
+        yield edge
+
+
+def test_an_edge_measures_and_tells(measuring: RunningEdge, origin: ScriptedOrigin, photo: bytes) -> None:
+    edge = measuring
     origin.script("/shadowed", Reply(photo, headers=FRESH))
     before = edge.metric('edge_shadow_events_total{result="replayed"}')
     for res in ("high", "medium", "medium"):
@@ -156,7 +167,7 @@ def test_an_edge_measures_and_tells(edge: RunningEdge, origin: ScriptedOrigin, p
     while not edge.metric("edge_shadow_measured_total"):
         assert edge.get("/livez").status_code == 200
     shadow = edge.stats()["shadow"]
-    # The edge has other stories behind it, whose purges do not reach the ghosts.
-    assert all(0 <= shadow[name] <= 1 for name in ("latents", "jpeg", "avif"))
+    assert shadow["latents"] == pytest.approx(2 / 3)
+    assert shadow["jpeg"] == shadow["avif"] == pytest.approx(1 / 3), "each size is a file of its own"
     assert shadow["sampled_share"] == 1
     assert edge.metric('edge_shadow_error{files="avif"}') == 0

@@ -1,18 +1,25 @@
-"""Traces over OTLP: what a collector gets of a request, and what the origin gets of a trace."""
+"""OTLP: what a collector gets of a request and of the metrics, and what the origin gets of a trace."""
 
 from __future__ import annotations
 
+import gzip
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from opentelemetry.sdk.metrics.export import Histogram
 
+from service.metrics.outcomes import Outcome
+from service.metrics.telemetry import Telemetry
 from service.settings.edge_settings import read_settings
 from service.store.embedded import EmbeddedValkey
+from service.web.otlp_metrics import convert
 from tests.service.running_edge import RunningEdge, running_edge
 from tests.service.scripted_origin import Reply, ScriptedOrigin
 
@@ -26,6 +33,7 @@ class Collector:
     """A collector that keeps what it gets."""
 
     spans: list[Span] = field(default_factory=list)
+    metrics: dict[str, Metric] = field(default_factory=dict)
     names: set[str] = field(default_factory=set)
     changed: threading.Condition = field(default_factory=threading.Condition)
 
@@ -37,6 +45,13 @@ class Collector:
                     one.value.string_value for one in resource.resource.attributes if one.key == "service.name"
                 }
                 self.spans += [span for scope in resource.scope_spans for span in scope.spans]
+            self.changed.notify_all()
+
+    def take_metrics(self, body: bytes) -> None:
+        request = ExportMetricsServiceRequest.FromString(body)
+        with self.changed:
+            for resource in request.resource_metrics:
+                self.metrics |= {one.name: one for scope in resource.scope_metrics for one in scope.metrics}
             self.changed.notify_all()
 
     def wait_for(self, path: str) -> Span:
@@ -65,9 +80,11 @@ def collector() -> Iterator[tuple[Collector, str]]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            assert self.path == "/v1/traces"
             assert self.headers["content-type"] == "application/x-protobuf"
-            collector.take(self.rfile.read(int(self.headers["content-length"])))
+            body = self.rfile.read(int(self.headers["content-length"]))
+            if self.headers.get("content-encoding") == "gzip":
+                body = gzip.decompress(body)
+            {"/v1/traces": collector.take, "/v1/metrics": collector.take_metrics}[self.path](body)
             self.send_response(200)
             self.send_header("content-length", "0")
             self.end_headers()
@@ -130,6 +147,32 @@ def test_an_error_of_the_edge_is_an_error_of_the_span(story: Story) -> None:
     story.origin.script("/broken", Reply(status=500))
     assert story.edge.get("/image/broken").status_code >= 500
     assert story.collector.wait_for("/image/broken").status.code == 2
+
+
+def test_a_collector_gets_the_metrics(story: Story) -> None:
+    with story.collector.changed:
+        assert story.collector.changed.wait_for(lambda: bool(story.collector.metrics), timeout=LIMIT_S)
+        metrics = dict(story.collector.metrics)
+    assert metrics["edge_store_errors"].sum.is_monotonic
+    assert metrics["edge_queue_depth"].gauge.data_points[0].as_double == 0
+    assert metrics["edge_build_info"].description.startswith("Always 1.")
+
+
+def test_a_histogram_keeps_its_buckets() -> None:
+    telemetry = Telemetry()
+    for seconds in (0.0005, 0.0015, 0.0016, 100):
+        telemetry.count_request(res="high", outcome=Outcome.HIT, seconds=seconds, sent_bytes=1)
+    (metric,) = (one for one in telemetry.collect() if one.name == "edge_request_seconds")
+    sent = convert(metric, 1, 2)
+    assert sent is not None
+    assert isinstance(sent.data, Histogram)
+    (point,) = sent.data.data_points
+    assert point.count == 4
+    assert list(point.bucket_counts)[:3] == [1, 2, 0]
+    assert point.bucket_counts[-1] == 1
+    assert len(point.bucket_counts) == len(point.explicit_bounds) + 1
+    assert point.sum == pytest.approx(100.0036)
+    assert point.attributes == {"res": "high", "status": "hit"}
 
 
 def test_without_a_collector_nothing_is_passed_on(edge: RunningEdge, origin: ScriptedOrigin, photo: bytes) -> None:

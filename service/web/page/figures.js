@@ -8,7 +8,7 @@ const SPAN_S = {seconds: 300, minutes: 3600};
 const SIZES = {high: "344 px", medium: "172 px", none: "bad request"};
 const OUTCOMES = ["hit", "stale", "revalidated", "miss", "collapsed", "bypass", "error"];
 const STAGES = ["store", "origin", "source", "encode", "queue", "entropy", "synthesis", "file"];
-const SOURCES = {memory: "from memory", codec: "decoded", shared: "shared with another request's decode",
+const SOURCES = {memory: "from memory", codec: "decoded", shared: "shared decode",
   latent: "latent for a child edge", origin: "from the origin's picture", none: "no body (304, HEAD)"};
 
 const at = id => document.getElementById(id);
