@@ -1,4 +1,4 @@
-# setup demo test fuzz faults lint bench rehearse-lease gpu-check: each does the set-up it needs by itself.
+# setup demo test fuzz faults lint package bench rehearse-lease gpu-check: each does the set-up it needs by itself.
 # An outsider's PyPI serves torch as the CUDA build on Linux; to have another, put it into .venv first
 # (python3 -m venv .venv && .venv/bin/pip install ...): a torch that is already there is kept.
 
@@ -13,7 +13,7 @@ RIVALS_STAMP := $(RIVALS)/.set-up
 ARGS ?=
 
 .DEFAULT_GOAL := setup
-.PHONY: setup demo test fuzz faults lint bench rehearse-lease gpu-check
+.PHONY: setup demo test fuzz faults lint package bench rehearse-lease gpu-check
 
 setup: $(STAMP)
 
@@ -54,6 +54,11 @@ lint: $(STAMP)
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
+
+# The wheel and the source archive are built and checked. ARGS=--serve installs the wheel into a bare environment too, and
+# serves a picture from it.
+package: $(STAMP)
+	$(VENV)/bin/python -m tests.install $(ARGS)
 
 # All benchmarks in ten minutes, one table, plots in out/bench. ARGS=--write-docs puts the figures into
 # docs/operations.md, ARGS="--again rivals" measures only that.

@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from service.commands import codec_commands, edge_commands, study_commands
+from service.commands import codec_commands, edge_commands, operator_commands, study_commands
 from service.commands.failure import USER_ERROR, CommandFailure, complain
 from service.commands.settings_help import SettingsCommand
 from service.demo import demo_commands
@@ -24,7 +24,6 @@ from service.metrics.release import read_version
 app = typer.Typer(
     name="latentedge",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 
@@ -57,6 +56,9 @@ app.command(cls=SettingsCommand)(edge_commands.refine)
 app.command()(edge_commands.purge)
 app.command()(edge_commands.sign)
 app.command()(edge_commands.origin)
+app.command(cls=SettingsCommand)(operator_commands.check)
+app.command()(operator_commands.warm)
+app.command()(operator_commands.top)
 app.command()(demo_commands.demo)
 app.command("demo-photos")(demo_commands.demo_photos)
 

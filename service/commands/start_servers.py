@@ -19,19 +19,19 @@ def serve(*, host: str, port: int, workers: int) -> None:
         raise CommandFailure(f"latentedge: the edge cannot start: {error}") from error
     if settings.admin_port and settings.admin_port == port:
         raise CommandFailure("latentedge: EDGE_ADMIN_PORT must differ from --port, or be 0 for no admin port")
-    _check_weights(settings.weights, settings.previous_weights)
+    check_weights(settings.weights, settings.previous_weights)
     if settings.device == "cuda":
-        _must_have_a_gpu()
+        must_have_a_gpu()
     try:
         run(settings, host=host, port=port, workers=workers)
     except (CannotListen, NoTemporaryFolder, SettingsError, StoreUnavailable, TooFewFiles) as error:
         raise CommandFailure(f"latentedge: the edge cannot start: {error}") from error
 
 
-def _check_weights(weights: Path | None, previous: Path | None) -> None:
+def check_weights(weights: Path | None, previous: Path | None) -> None:
     """Load the weights files before the workers start, so that a bad file ends the edge with one line on stderr.
 
-    Raises CommandFailure.
+    Without paths, nothing is loaded. Raises CommandFailure.
     """
     if weights is None and previous is None:
         return
@@ -51,7 +51,8 @@ def _read_stream_id(name: str, weights: Path | None) -> bytes:
         raise CommandFailure(f"latentedge: the weights of {name} cannot be loaded: {error}") from error
 
 
-def _must_have_a_gpu() -> None:
+def must_have_a_gpu() -> None:
+    """Raise CommandFailure if torch finds no GPU that it can use."""
     from service.render.accelerator import has_accelerator
 
     if not has_accelerator():

@@ -1,0 +1,122 @@
+"""The command `check`: look at settings, machine, weights, store and origins, and report all faults.
+
+Each part is looked at even if another one has faults. A part whose own settings are wrong is left out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from models.checkpoint import RELEASED
+from service.commands.failure import CommandFailure
+from service.commands.probes import probe_origins, probe_store
+from service.commands.start_servers import check_weights, must_have_a_gpu
+from service.errors import EdgeError, SettingsError
+from service.serving.open_files import raise_limit
+from service.settings.edge_settings import PREFIX, Settings, read_settings
+from service.store.embedded import EmbeddedValkey, find_temporary_folder
+from service.store.servers import Servers
+
+TOGETHER = {"parent", "key", "salt", "max_ttl_s"}
+"""The settings that are valid alone and wrong beside another one: the fault then names no variable."""
+STORE, ORIGINS, WEIGHTS = {"redis_url"}, {"origin", "origins"}, {"weights", "previous_weights"}
+NO_ORIGIN = {"origin": "http://origin.invalid", "origins": ""}
+"""What is read in place of origins whose settings are wrong, as one origin is required. It is not asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What was found out about one part of an edge. Without faults, it is all right."""
+
+    name: str
+    faults: tuple[str, ...] = ()
+    is_skipped: bool = False
+
+    def lines(self) -> Iterator[str]:
+        """Yield the lines that report this part."""
+        if self.is_skipped:
+            yield f"{self.name}: not looked at, because of the faults of the settings"
+        elif not self.faults:
+            yield f"{self.name}: ok"
+        yield from (f"{self.name}: FAULT: {' '.join(fault.split())}" for fault in self.faults)
+
+
+def check(image_id: str) -> list[Part]:
+    """Return what was found out about each part. With an `image_id`, that picture is fetched from its origin."""
+    settings, faults, doubtful = _read_settings()
+    works: dict[str, tuple[set[str], Callable[[Settings], tuple[str, ...]]]] = {
+        "weights": (WEIGHTS, _check_weights),
+        "store": (STORE, _check_store),
+        "origin": (ORIGINS, lambda known: asyncio.run(probe_origins(known, image_id))),
+    }
+    parts = [Part("settings", faults), Part("machine", _faults_of(_check_machine))]
+    for name, (needed, work) in works.items():
+        if settings is None or doubtful & needed:
+            parts.append(Part(name, is_skipped=True))
+        else:
+            parts.append(Part(name, _faults_of(lambda work=work: work(settings))))  # type: ignore[misc]  # mypy 14001
+    return parts
+
+
+def _read_settings() -> tuple[Settings | None, tuple[str, ...], set[str]]:
+    """Return the settings, all their faults, and the names of those whose default was taken because of a fault.
+
+    Faults of settings beside each other show only once each of them is valid, so the settings are read several times.
+    They are None if they have faults even with these defaults.
+    """
+    faults: tuple[str, ...] = ()
+    doubtful: set[str] = set()
+    while True:
+        try:
+            settings = read_settings(**_in_place_of(doubtful))
+            Servers.check(settings.redis_url or "redis://")
+        except SettingsError as error:
+            faults += error.faults
+            names = _names(error.faults) - doubtful
+            if not names:
+                return None, faults, doubtful
+            doubtful |= names
+        else:
+            return settings, faults, doubtful
+
+
+def _names(faults: tuple[str, ...]) -> set[str]:
+    named = {fault.partition(":")[0].removeprefix(PREFIX).lower() for fault in faults}
+    found = named & Settings.model_fields.keys()
+    return found if found == named else found | TOGETHER
+
+
+def _in_place_of(doubtful: set[str]) -> dict[str, object]:
+    defaults = {name: Settings.model_fields[name].default for name in doubtful}
+    return defaults | NO_ORIGIN if doubtful & ORIGINS else defaults
+
+
+def _faults_of(work: Callable[[], tuple[str, ...]]) -> tuple[str, ...]:
+    try:
+        return work()
+    except (CommandFailure, EdgeError) as error:
+        return (str(error).removeprefix("latentedge: "),)
+
+
+def _check_machine() -> tuple[str, ...]:
+    raise_limit()
+    find_temporary_folder("an edge")
+    return ()
+
+
+def _check_weights(settings: Settings) -> tuple[str, ...]:
+    check_weights(settings.weights or RELEASED, settings.previous_weights)
+    if settings.device == "cuda":
+        must_have_a_gpu()
+    return ()
+
+
+def _check_store(settings: Settings) -> tuple[str, ...]:
+    with ExitStack() as closing:
+        if not settings.redis_url:
+            embedded = closing.enter_context(EmbeddedValkey(limit_bytes=settings.store_bytes))
+            settings = settings.model_copy(update={"redis_url": embedded.url})
+        return asyncio.run(probe_store(settings))

@@ -1,0 +1,106 @@
+"""Try the store and the origins of an edge once, as the edge itself uses them, and return their faults as sentences."""
+
+from __future__ import annotations
+
+import secrets
+from contextlib import aclosing
+from http import HTTPStatus
+
+from service.errors import EdgeError, StoreUnavailable
+from service.metrics.telemetry import Telemetry
+from service.records.record import generations_key, lease_key, record_key
+from service.rules.origin_refused import OriginRefused
+from service.settings.edge_settings import Settings
+from service.settings.named_origins import read_origins
+from service.store.connection import Connection, Timeouts
+from service.store.generation_store import GenerationStore
+from service.store.latent_store import LatentStore, Token
+from service.upstream.origin_client import Limits
+from service.upstream.origins import Origins
+
+PROBE = "latentedge-check"
+"""The id of a picture that an origin need not have, and the beginning of the probe's id in the store."""
+LIFETIME_S = 10
+"""How long the probe's key may stay in the store if this process dies meanwhile (assumed)."""
+
+
+async def probe_store(settings: Settings) -> tuple[str, ...]:
+    """Write, read and remove a key, and ask for the table of purges and the policy of eviction. Return the faults."""
+    connection = Connection(
+        settings.redis_url,
+        timeouts=Timeouts(timeout_s=settings.store_timeout_s, retry_s=0),
+        observer=Telemetry(),
+    )
+    async with aclosing(_Closable(connection)):
+        try:
+            await _write_and_read(LatentStore(connection), settings.namespace)
+            await GenerationStore(connection, generations_key(settings.namespace)).latest()
+            return await _policy_faults(connection)
+        except StoreUnavailable as error:
+            return (f"the store fails: {error}",)
+
+
+class _Closable:
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def aclose(self) -> None:
+        await self._connection.close()
+
+
+async def _write_and_read(store: LatentStore, namespace: str) -> None:
+    key = record_key(f"{PROBE}-{secrets.token_hex(8)}", origin=namespace)
+    token, value = Token(lease_key(key), secrets.token_bytes(16)), secrets.token_bytes(16)
+    await store.take(token, ttl_ms=1000 * LIFETIME_S)
+    stored = await store.put(key, value, ttl_s=LIFETIME_S, under=token)
+    if not stored or await store.get(key) != value:
+        raise StoreUnavailable("it does not return what was written")
+    await store.remove(key, value)
+
+
+async def _policy_faults(connection: Connection) -> tuple[str, ...]:
+    async with connection.servers() as servers:
+        figures = [await server.info("memory") for server in servers]
+    if any(int(one["maxmemory"]) and one["maxmemory_policy"] == "noeviction" for one in figures):
+        return ("a server has a maxmemory and evicts nothing; its maxmemory-policy should be volatile-lfu",)
+    return ()
+
+
+async def probe_origins(settings: Settings, image_id: str) -> tuple[str, ...]:
+    """Ask each origin for a picture that it need not have, and for `image_id` unless it is empty. Return the faults."""
+    limits = Limits(
+        source_bytes=settings.source_bytes,
+        timeout_s=settings.origin_timeout_s,
+        connect_timeout_s=settings.origin_connect_timeout_s,
+    )
+    origins = Origins.of(settings, limits=limits, observer=Telemetry().origin)
+    named = read_origins(settings.origins.get_secret_value().strip())
+    try:
+        faults = [await _fault_of(origins, name) for name in named or ("",)]
+        if image_id:
+            faults.append(await _fetch_fault(origins, image_id))
+    finally:
+        await origins.close()
+    return tuple(fault for fault in faults if fault)
+
+
+async def _fault_of(origins: Origins, name: str) -> str:
+    """Return what is wrong with an origin. Any answer will do but one that asks for a token or that is a failure."""
+    begin = f"{name}: " if name else ""
+    try:
+        await origins.find(f"{name}/").fetch(f"{name}/{PROBE}".lstrip("/"))
+    except OriginRefused as error:
+        if error.is_final and error.status != HTTPStatus.UNAUTHORIZED:
+            return ""
+        return f"{begin}{error}"
+    except EdgeError as error:
+        return f"{begin}{error}"
+    return ""
+
+
+async def _fetch_fault(origins: Origins, image_id: str) -> str:
+    try:
+        await origins.find(image_id).fetch(image_id)
+    except EdgeError as error:
+        return f"{image_id}: {error}"
+    return ""

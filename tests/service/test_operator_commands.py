@@ -1,0 +1,168 @@
+"""The commands check, warm and top, on a real edge, a real store and a scripted origin."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import redis
+from rich.console import Console
+
+from service.commands.live_figures import Moment, frame
+from service.store.embedded import EmbeddedValkey
+from service.web.stats import Figures
+from tests.command_line import Shell
+from tests.service.running_edge import RunningEdge
+from tests.service.scripted_origin import Reply, ScriptedOrigin
+from tests.service.stored import stored_keys
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch, session_valkey: EmbeddedValkey, origin: ScriptedOrigin) -> None:
+    monkeypatch.setenv("EDGE_ORIGIN", origin.url)
+    monkeypatch.setenv("EDGE_REDIS_URL", session_valkey.url)
+
+
+@pytest.mark.usefixtures("environment")
+def test_check_finds_nothing_wrong(latentedge: Shell, origin: ScriptedOrigin, store: redis.Redis) -> None:
+    store.flushall()
+    origin.script("/latentedge-check", Reply(status=404))
+    outcome = latentedge("check")
+    assert outcome.out.splitlines() == [f"{part}: ok" for part in ("settings", "machine", "weights", "store", "origin")]
+    assert outcome.code == 0
+    assert list(store.scan_iter()) == []  # nothing of the probe is left
+
+
+def test_check_tells_all_faults_at_once(
+    latentedge: Shell, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, unused_port: int
+) -> None:
+    (tmp_path / "bad.safetensors").write_bytes(b"no weights")
+    monkeypatch.setenv("EDGE_ORIGIN", f"http://127.0.0.1:{unused_port}")
+    monkeypatch.setenv("EDGE_REDIS_URL", f"redis://:s3cret@127.0.0.1:{unused_port}")
+    monkeypatch.setenv("EDGE_WEIGHTS", str(tmp_path / "bad.safetensors"))
+    monkeypatch.setenv("EDGE_QUALITY", "99")
+    monkeypatch.setenv("EDGE_PARENT", "http://parent.example")
+    outcome = latentedge("check")
+    assert outcome.code == 1
+    lines = outcome.out.splitlines()
+    starts = (
+        "settings: FAULT: EDGE_QUALITY",
+        "settings: FAULT: EDGE: EDGE_PARENT",
+        "machine: ok",
+        "weights: FAULT",
+        "store: FAULT",
+        "origin: FAULT",
+    )
+    assert [line for line, start in zip(lines, starts, strict=True) if not line.startswith(start)] == []
+    assert "s3cret" not in outcome.out
+
+
+@pytest.mark.usefixtures("environment")
+def test_check_leaves_out_only_what_its_faults_concern(latentedge: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGE_ORIGIN", "ftp://origin.example")
+    monkeypatch.setenv("EDGE_PARENT", "http://parent.example")
+    monkeypatch.delenv("EDGE_PARENT_TOKEN", raising=False)
+    outcome = latentedge("check")
+    assert outcome.code == 1
+    lines = outcome.out.splitlines()
+    assert lines[0].startswith("settings: FAULT: EDGE_ORIGIN")
+    assert lines[-2:] == ["store: ok", "origin: not looked at, because of the faults of the settings"]
+
+
+@pytest.mark.usefixtures("environment")
+def test_check_reports_a_picture_that_the_origin_refuses(latentedge: Shell, origin: ScriptedOrigin) -> None:
+    origin.script("/latentedge-check", Reply(status=401))
+    origin.script("/cats/1.jpg", Reply(status=403))
+    outcome = latentedge("check", "--id", "cats/1.jpg")
+    assert outcome.code == 1
+    assert [line for line in outcome.out.splitlines() if line.startswith("origin")] == [
+        "origin: FAULT: the origin answered 401",
+        "origin: FAULT: cats/1.jpg: the origin answered 403",
+    ]
+
+
+def test_warm_fills_the_store_and_tells_the_failed_ids(
+    latentedge: Shell, edge: RunningEdge, origin: ScriptedOrigin, store: redis.Redis, photo: bytes, tmp_path: Path
+) -> None:
+    origin.script("/a.jpg", Reply(photo))
+    origin.script("/b c.jpg", Reply(photo, headers={"Cache-Control": "no-store"}))
+    origin.script("/gone.jpg", Reply(status=404))
+    ids = tmp_path / "ids"
+    ids.write_text("a.jpg\nb c.jpg\n\ngone.jpg\na.jpg\n", encoding="utf-8")
+    outcome = latentedge("warm", ids, "--edge", edge.url, "--per-second", 0, "--at-once", 2)
+    assert outcome.code == 1
+    assert outcome.err.splitlines() == ["gone.jpg: 404 Not Found"]
+    told = json.loads(outcome.out)
+    assert told.pop("seconds") > 0
+    assert told == {"pictures": 3, "stored": 1, "hit": 0, "not_stored": 1, "failed": 1}
+    assert len(stored_keys(store)) == 2  # a picture, and the error that is remembered
+
+
+def test_warm_reads_ids_from_stdin(
+    latentedge: Shell, edge: RunningEdge, origin: ScriptedOrigin, photo: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    origin.script("/a.jpg", Reply(photo))
+    assert edge.get("/image/a.jpg").status_code == 200
+    monkeypatch.setattr(sys, "stdin", io.StringIO("a.jpg\n"))
+    outcome = latentedge("warm", "-", "--edge", edge.url)
+    assert (outcome.code, json.loads(outcome.out)["hit"]) == (0, 1)
+
+
+@pytest.mark.parametrize("command", [("warm", "FILE"), ("top", "--once")])
+def test_an_edge_that_cannot_be_reached_is_told_in_one_line(
+    latentedge: Shell, tmp_path: Path, unused_port: int, command: tuple[str, ...]
+) -> None:
+    (tmp_path / "ids").write_text("a.jpg\n", encoding="utf-8")
+    arguments = (str(tmp_path / "ids") if word == "FILE" else word for word in command)
+    outcome = latentedge(*arguments, "--edge", f"http://127.0.0.1:{unused_port}")
+    assert outcome.code == 2
+    (line,) = outcome.err.splitlines()
+    assert "cannot be re" in line
+    assert outcome.out == ""
+
+
+def test_top_prints_one_frame(latentedge: Shell, edge: RunningEdge, origin: ScriptedOrigin, photo: bytes) -> None:
+    origin.script("/a.jpg", Reply(photo))
+    edge.get("/image/a.jpg")
+    outcome = latentedge("top", "--once", "--edge", edge.url)
+    assert outcome.code == 0
+    for words in ("hit ratio", "1 records", "miss", "p99, ms", edge.stats()["codec"]["stream_id"]):
+        assert words in outcome.out
+
+
+def test_top_shows_the_rate_between_two_frames(edge: RunningEdge, origin: ScriptedOrigin, photo: bytes) -> None:
+    from pydantic import TypeAdapter
+
+    reader = TypeAdapter(Figures)
+    origin.script("/a.jpg", Reply(photo))
+    before = Moment(10.0, reader.validate_python(edge.stats()))
+    for _ in range(5):
+        edge.get("/image/a.jpg")
+    console = Console(file=io.StringIO(), width=100)
+    console.print(frame(Moment(12.0, reader.validate_python(edge.stats())), before))
+    assert isinstance(console.file, io.StringIO)
+    assert "2.5" in console.file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("shell", "words"),
+    [
+        ("complete_bash", {"COMP_WORDS": "latentedge w", "COMP_CWORD": "1"}),
+        ("complete_zsh", {"_TYPER_COMPLETE_ARGS": "latentedge w"}),
+        ("complete_fish", {"_TYPER_COMPLETE_ARGS": "latentedge w", "_TYPER_COMPLETE_FISH_ACTION": "get-args"}),
+    ],
+)
+def test_shells_complete_commands(shell: str, words: dict[str, str]) -> None:
+    outcome = subprocess.run(
+        [sys.executable, "-m", "service"],
+        env={**os.environ, "_LATENTEDGE_COMPLETE": shell, **words},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert "warm" in outcome.stdout, outcome.stderr
+    assert "sign" not in outcome.stdout
