@@ -4,9 +4,10 @@
 # TORCH is the argument of pip install, with options. On Linux, torch from PyPI is the CUDA build. The gpu target needs
 # it. For the cpu target, name the CPU build of another index, which is some gigabytes smaller.
 
-FROM python:3.11-slim-bookworm AS base
-ENV PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 HOME=/tmp
-RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin edge
+FROM python:3.11-slim-bookworm AS packages
+ENV PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+RUN python -m venv /opt/latentedge
+ENV PATH=/opt/latentedge/bin:$PATH
 WORKDIR /app
 ARG TORCH="torch==2.13.0"
 # Unquoted: TORCH may hold options.
@@ -21,14 +22,29 @@ COPY latentedge latentedge
 COPY models models
 COPY service service
 RUN pip install --no-deps .
+
+FROM packages AS slim-packages
+COPY docker/slim.sh /app/
+WORKDIR /
+RUN sh /app/slim.sh /opt/latentedge /opt/numba
+
+FROM python:3.11-slim-bookworm AS base
+RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin edge
+ENV PATH=/opt/latentedge/bin:$PATH PYTHONUNBUFFERED=1 HOME=/tmp NUMBA_CACHE_DIR=/tmp/numba
+COPY docker/start-edge.sh /usr/local/bin/start-edge
 WORKDIR /
 USER 10001:10001
 EXPOSE 8080
-ENTRYPOINT ["latentedge"]
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
+  CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8080/readyz', timeout=4)"]
+ENTRYPOINT ["sh", "/usr/local/bin/start-edge"]
 CMD ["serve", "--host", "0.0.0.0", "--port", "8080"]
 
 FROM base AS gpu
+COPY --from=packages /opt/latentedge /opt/latentedge
 ENV EDGE_DEVICE=cuda NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
 
 FROM base AS cpu
+COPY --from=slim-packages /opt/latentedge /opt/latentedge
+COPY --from=slim-packages /opt/numba /opt/numba
 ENV EDGE_DEVICE=cpu
