@@ -74,12 +74,13 @@ class SlowStore:
 
     def _pass_commands(self, client: socket.socket, server: socket.socket, held: threading.Event) -> None:
         parsing = hiredis.Reader()
-        while sent := _receive(client):
-            parsing.feed(sent)
-            while parsing.gets() is not False:
-                self._count(held)
-            server.sendall(sent)
-        server.close()
+        with server:
+            while sent := _receive(client):
+                parsing.feed(sent)
+                while parsing.gets() is not False:
+                    self._count(held)
+                if not _send(server, sent):
+                    return
 
     def _count(self, held: threading.Event) -> None:
         with self._lock:
@@ -91,17 +92,27 @@ class SlowStore:
                     held.set()
 
     def _pass_answers(self, client: socket.socket, server: socket.socket, held: threading.Event) -> None:
-        while answers := _receive(server):
-            if held.is_set():
-                self.holds.set()
-                assert self._may_answer.wait(LIMIT_S)
-                held.clear()
-            if self._delay_s is not None:
-                time.sleep(self._delay_s())
-            client.sendall(answers)
-            with self._lock:
-                self._passed += 1
-        client.close()
+        with client:
+            while answers := _receive(server):
+                if held.is_set():
+                    self.holds.set()
+                    assert self._may_answer.wait(LIMIT_S)
+                    held.clear()
+                if self._delay_s is not None:
+                    time.sleep(self._delay_s())
+                if not _send(client, answers):
+                    return
+                with self._lock:
+                    self._passed += 1
+
+
+def _send(connection: socket.socket, data: bytes) -> bool:
+    """Return whether the other side has not gone, as an edge or a server does that ends."""
+    try:
+        connection.sendall(data)
+    except OSError:
+        return False
+    return True
 
 
 def _receive(connection: socket.socket) -> bytes:

@@ -29,7 +29,7 @@ def test_a_start_that_fails_freezes_nothing() -> None:
     with pytest.raises(OSError, match="weights"), frozen_start():
         raise OSError("weights")
     assert gc.isenabled()
-    assert gc.get_freeze_count() == frozen
+    assert gc.get_freeze_count() <= frozen  # a frozen object may be freed meanwhile
 
 
 def test_the_end_of_a_start_freezes_what_is_there_and_collects_again() -> None:
