@@ -21,9 +21,9 @@ from service.render.picture_codec import PictureCodec
 from service.settings.quality import Quality, TargetScore
 from service.store.latent_store import LatentStore
 
-# The turns of the event loop for which a search waits. Requests that waited for the fill submit their decodes one turn
-# after its end, and the search must be queued after these decodes.
-TURNS = 2
+DECODES_FIRST_S = 0.05
+"""Pause before a search (assumed: a search takes seconds). Requests that waited for the fill submit their decodes right
+after its end, and the search must be queued after these decodes, or a client waits for its first slice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +67,7 @@ class Refiner:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _refine(self, key: bytes, record: Record, high: Pixels) -> None:
-        for _ in range(TURNS):
-            await asyncio.sleep(0)
+        await asyncio.sleep(DECODES_FIRST_S)
         self._telemetry.count_refinement(await self._outcome(key, record, high))
 
     async def _outcome(self, key: bytes, record: Record, high: Pixels) -> RefinementOutcome:
