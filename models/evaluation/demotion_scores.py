@@ -122,7 +122,7 @@ def resized(pixels: Pixels, by: Image.Resampling) -> Pixels:
 
 
 def score_demotion(job: DemotionJob) -> list[DemotionScore]:
-    """Return all scores of one picture; those that are kept in the job's folder are not computed again."""
+    """Return all scores of one picture. Scores in the job's folder are not computed again."""
     codecs = load_codecs(job.weights, job.upscaler)
     return _kept(job, codecs, generated=False) + _kept(job, codecs, generated=True)
 

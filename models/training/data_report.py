@@ -66,7 +66,7 @@ class Div2kPart:
 
 @dataclass(frozen=True)
 class DataReport:
-    """The findings of a check. The pictures are those that a training would read."""
+    """The findings of a check. Its pictures are the ones that a training would read."""
 
     parts: tuple[Div2kPart, ...]
     pictures: tuple[ReadPicture, ...]

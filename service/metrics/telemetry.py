@@ -363,7 +363,7 @@ class Telemetry:
         return Gauge(name, sentence, labels, registry=self._registry, multiprocess_mode="mostrecent")
 
     def count_shadow_events(self, *, taken: int, lost: int) -> None:
-        """Count requests for sampled pictures that the ghost caches have replayed, and those that were lost."""
+        """Count replayed and lost requests for the pictures that the ghost caches sample."""
         self._shadow_events.labels("replayed").inc(taken)
         self._shadow_events.labels("lost").inc(lost)
 

@@ -118,7 +118,7 @@ def drop_checksum(file: bytes) -> bytes | None:
     """Return a PNG without the last four bytes of its pixels, zlib's checksum (RFC 1950, 2.2).
 
     Pillow refuses pixels with a wrong one, and browsers show them. Return None unless the checksums of all chunks are
-    right: without them, nothing says that the pixels are those that were written.
+    right: without them, nothing says that the pixels are as they were written.
     """
     chunks = list(_read_chunks(file)) if file.startswith(SIGNATURE) else []
     pixels = [chunk for chunk in chunks if chunk.kind == b"IDAT"]

@@ -59,7 +59,7 @@ def read_hex_list(text: str) -> list[bytes]:
 def check_signature(keys: Sequence[UrlKey], path: str, arguments: Arguments, *, now_s: float) -> int | None:
     """Return when the URL expires (seconds since 1970), or None if it never does.
 
-    `arguments` are those that matter and `sig`. Raises WrongSignature or SignatureExpired.
+    `arguments` are the arguments that matter, and `sig`. Raises WrongSignature or SignatureExpired.
     """
     given = dict(arguments)
     signature = given.pop(SIGNATURE, "")

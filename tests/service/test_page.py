@@ -128,7 +128,7 @@ def test_hits_from_memory_and_decoded_hits_are_told_apart(story: Story) -> None:
 
 
 def test_it_works_behind_a_path_prefix(story: Story) -> None:
-    """A proxy takes the prefix off: here the browser's own interception stands in for it."""
+    """A proxy takes the prefix off. Here the browser's request interception does it."""
     page, asked = story.blank(), []
 
     def forward(route: Route) -> None:
