@@ -1,5 +1,7 @@
 """The commands `evaluate`, `pack` and `train`, which run `models.evaluation` and `models.training`."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from models.checkpoint import CheckpointError, load
@@ -31,25 +33,25 @@ __all__ = [
 
 
 def evaluate(options: EvaluateOptions) -> None:
-    _must_be_folder(options.folder)
-    prepare_folder(options.output)
-    try:
+    with _measuring("evaluation", options.folder, output=options.output):
         run_evaluation(options)
-    except (CheckpointError, ReferencePictureError) as error:
-        raise CommandFailure(f"latentedge: the evaluation cannot run: {error}") from error
-    except OSError as error:
-        raise CommandFailure(f"latentedge: the evaluation has stopped: {error}") from error
 
 
 def compare_demotion(options: DemotionOptions) -> None:
-    _must_be_folder(options.folder)
-    prepare_folder(options.output)
-    try:
+    with _measuring("comparison", options.folder, output=options.output):
         run_demotion(options)
+
+
+@contextmanager
+def _measuring(what: str, folder: Path, *, output: Path) -> Iterator[None]:
+    _must_be_folder(folder)
+    prepare_folder(output)
+    try:
+        yield
     except (CheckpointError, ReferencePictureError) as error:
-        raise CommandFailure(f"latentedge: the comparison cannot run: {error}") from error
+        raise CommandFailure(f"latentedge: the {what} cannot run: {error}") from error
     except OSError as error:
-        raise CommandFailure(f"latentedge: the comparison has stopped: {error}") from error
+        raise CommandFailure(f"latentedge: the {what} has stopped: {error}") from error
 
 
 def train(options: TrainOptions) -> None:

@@ -11,13 +11,13 @@ from models.codec import Codec
 from models.config import HIGH_PX, MEDIUM_PX
 from models.demoted_codec import DemotedCodec
 from models.scores import psnr_db
+from tests.models.golden_archive import write_archive
 from tests.models.golden_streams import soft_photograph
 
 FILE = Path(__file__).parent / "golden_demoted.zip"
 QUALITIES = (0, 9, 18, 27, 36, 45, 54, 63)
 _HIGH_QUALITY = 31
 _SCORES = "scores.json"
-_DATE = (2026, 11, 28, 0, 0, 0)  # the archive's bytes depend on its content alone
 
 
 @dataclass(frozen=True)
@@ -58,9 +58,7 @@ def write_all() -> None:
     shown = [[score(demoted, one, size_px) for size_px in (HIGH_PX, MEDIUM_PX)] for one in blobs]
     entries = [(f"{quality:02}.le", blob) for quality, blob in zip(QUALITIES, blobs, strict=True)]
     entries.append((_SCORES, json.dumps(shown).encode()))
-    with zipfile.ZipFile(FILE, "w", zipfile.ZIP_STORED) as archive:
-        for name, content in entries:
-            archive.writestr(zipfile.ZipInfo(name, date_time=_DATE), content)
+    write_archive(FILE, entries)
 
 
 if __name__ == "__main__":

@@ -9,12 +9,12 @@ from pathlib import Path
 from models.config import HIGH_PX
 from models.picture_array import Pixels
 from models.screen.stream import decode, encode_if_smaller
+from tests.models.golden_archive import write_archive
 from tests.models.screen_pictures import as_stored
 
 FILE = Path(__file__).parent / "golden_screens.zip"
 NAMES = ("text 12", "terminal", "logo", "logo of 1000", "dithered desktop", "ordered dither", "gradient", "QR 20")
 _SUMS = "sums.json"
-_DATE = (2026, 11, 28, 0, 0, 0)  # the archive's bytes depend on its content alone
 
 
 @dataclass(frozen=True)
@@ -45,10 +45,8 @@ def main() -> None:
         assert blob is not None, name
         streams[name] = blob
     sums = {name: zlib.crc32(decode(blob, size_px=HIGH_PX).tobytes()) for name, blob in streams.items()}
-    with zipfile.ZipFile(FILE, "w") as archive:
-        archive.writestr(zipfile.ZipInfo(_SUMS, _DATE), json.dumps(sums))
-        for name, blob in streams.items():
-            archive.writestr(zipfile.ZipInfo(f"{name}.le", _DATE), blob)
+    entries = [(_SUMS, json.dumps(sums).encode()), *((f"{name}.le", blob) for name, blob in streams.items())]
+    write_archive(FILE, entries)
 
 
 if __name__ == "__main__":

@@ -13,12 +13,12 @@ from models.codec import Codec
 from models.config import HIGH_PX, MEDIUM_PX, QUALITIES
 from models.picture_array import Pixels
 from models.scores import psnr_db
+from tests.models.golden_archive import write_archive
 from tests.models.pictures import photograph
 
 FILE = Path(__file__).parent / "golden_streams.zip"
 _SCORES = "scores.json"
 _SOFT_PX = 86
-_DATE = (2026, 11, 28, 0, 0, 0)  # the archive's bytes depend on its content alone
 
 
 @dataclass(frozen=True)
@@ -66,9 +66,7 @@ def write_all() -> None:
     shown = [[score(codec, one, size_px) for size_px in (HIGH_PX, MEDIUM_PX) for codec in (gpu, cpu)] for one in blobs]
     entries = [(f"{quality:02}.le", blob) for quality, blob in enumerate(blobs)]
     entries.append((_SCORES, json.dumps(shown).encode()))
-    with zipfile.ZipFile(FILE, "w", zipfile.ZIP_STORED) as archive:
-        for name, content in entries:
-            archive.writestr(zipfile.ZipInfo(name, date_time=_DATE), content)
+    write_archive(FILE, entries)
 
 
 if __name__ == "__main__":

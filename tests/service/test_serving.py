@@ -110,7 +110,7 @@ def test_workers_that_start_later_have_the_same_limits(
             with socket.create_connection(("127.0.0.1", server.port), timeout=60) as client:
                 client.sendall(b"GET /livez HTTP/1.1\r\n\r\n")
                 assert client.recv(65536).startswith(b"HTTP/1.1 400 ")
-        # One of them goes on with the history of those that left, and all of them show it.
+        # One of the new workers continues the history of the ended ones, and every worker shows it.
         while not (known := server.get("/history").json()["seconds"]):
             assert server.parent.poll() is None
         assert all(server.get("/history").json()["seconds"][: len(known)] == known for _ in range(6))
