@@ -67,6 +67,18 @@ def wait_until_refused(port: int) -> None:
     pytest.fail("the server still accepts connections")
 
 
+def wait_until_pending(pid: int, number: signal.Signals) -> None:
+    """Wait until a signal that the parent forwards waits for a stopped process, which receives it as it continues."""
+    bit = 1 << (number - 1)
+    deadline = time.monotonic() + LIMIT_S
+    while time.monotonic() < deadline:
+        status = Path(f"/proc/{pid}/status").read_text()
+        if any(int(mask, 16) & bit for mask in re.findall(r"^(?:SigPnd|ShdPnd):\s*(\w+)$", status, re.MULTILINE)):
+            return
+        time.sleep(0.01)
+    pytest.fail(f"{number.name} did not reach the stopped process {pid}")
+
+
 def test_the_time_limit_runs_from_the_stop_not_from_a_question_about_it() -> None:
     now_s = 100.0
     drain = Drain(delay_s=0, limit_s=30, clock=lambda: now_s)
@@ -202,6 +214,7 @@ def test_every_connection_that_was_made_is_answered(
             ask(client, "/livez")
         server.parent.send_signal(signal.SIGTERM)
         for pid in serve:
+            wait_until_pending(pid, signal.SIGTERM)
             os.kill(pid, signal.SIGCONT)
         for client in clients:
             said = answer(client)
