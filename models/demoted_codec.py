@@ -4,7 +4,8 @@
                                                                                  +--upscaler--> 344x344, generated
 
 The 172 picture is decoded from the bitstream. The 344 picture is **generated**: the upscaler adds detail that the
-bitstream does not hold. A process imports this module and loads its weights only if it reads demoted pictures.
+bitstream does not hold. Every codec process of an edge loads these weights at its start, because another edge of the
+same store may demote: 31 ms of CPU time and 2 MB of memory beyond the codec of high latents (EPYC Zen 4, 2026-11-28).
 """
 
 from __future__ import annotations
