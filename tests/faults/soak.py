@@ -5,8 +5,10 @@ import random
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from tests.faults.answers import Limits, Span, Summary, summarise
 from tests.faults.load import Load, new_client
@@ -19,8 +21,12 @@ WORKERS = 2
 SAMPLE_S = 1.0
 PURGE_EVERY_S = 0.5
 NEW_SHARE = 0.02  # of all requests (assumed); 60,000 numbers are enough for hours
+FILLING_SHARE = 0.5
+"""The share in the first half, so that the caches of up to 4,096 entries a worker are full in the second half. At 2 %
+they fill for an hour, and until then a worker grows by some kilobytes for each new picture (by a census of objects)."""
 MOST_NUMBERS = 60_000
 HOT_BYTES = 2 << 20  # so small that files and records fill it in the first half: growth of a cache is no fault
+CURVE = Path("runs/soak.png")
 GROWTH_LIMIT_MB_H = 20.0  # a worker that has grown by 24 MB/h was a fault
 
 
@@ -37,12 +43,14 @@ async def soak(seconds: float) -> Summary:
         load = here.load(edge)
         await load.fill(PICTURES)
         began_s = time.monotonic()
-        async with load.running(_known_or_new, clients=4):
+        half_s = began_s + seconds / 2
+        async with load.running(lambda: _known_or_new(half_s), clients=4):
             purging = asyncio.create_task(_purge_until(began_s + seconds, here, load))
             samples = await _sampled(edge, ends_s=began_s + seconds)
             await purging
         ended_s = time.monotonic()
-        return summarise(load.answers, Span(began_s, ended_s, ended_s), _figures(samples, began_s + seconds / 2))
+        _draw(samples, began_s, CURVE)
+        return summarise(load.answers, Span(began_s, ended_s, ended_s), _figures(samples, half_s))
 
 
 def growth_mb_h(samples: Sequence[Sample]) -> float:
@@ -52,8 +60,9 @@ def growth_mb_h(samples: Sequence[Sample]) -> float:
     return float(np.polyfit(times_h - times_h.mean(), megabytes, 1)[0])
 
 
-def _known_or_new() -> int:
-    return random.randrange(NEW_FROM, MOST_NUMBERS) if random.random() < NEW_SHARE else known()
+def _known_or_new(half_s: float) -> int:
+    share = FILLING_SHARE if time.monotonic() < half_s else NEW_SHARE
+    return random.randrange(NEW_FROM, MOST_NUMBERS) if random.random() < share else known()
 
 
 async def _purge_until(ends_s: float, here: Stage, load: Load) -> None:
@@ -80,6 +89,20 @@ def _figures(samples: dict[int, list[Sample]], half_s: float) -> dict[str, float
         "MB/h, the most": max(slopes),
         "descriptors more": max(one[-1].descriptors - one[0].descriptors for one in late),
     }
+
+
+def _draw(samples: dict[int, list[Sample]], began_s: float, path: Path) -> None:
+    """Draw the resident memory of each worker over time. A slope alone does not tell a step from a leak."""
+    sheet = Figure(figsize=(8, 3.5), layout="constrained")
+    axes = sheet.subplots()
+    for index, one in enumerate(samples.values(), 1):
+        minutes = [(sample.at_s - began_s) / 60 for sample in one]
+        axes.plot(minutes, [sample.resident_bytes / 1e6 for sample in one], label=f"worker {index}")
+    axes.set_xlabel("minutes")
+    axes.set_ylabel("resident memory, MB")
+    axes.legend()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sheet.savefig(path, dpi=100)
 
 
 SCENARIOS = (
