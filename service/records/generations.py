@@ -15,10 +15,10 @@ from service.errors import StoreUnavailable
 from service.records.last_known import LastKnown
 from service.records.purge_table import HARD, ONE, PurgeTable, field_of
 from service.records.record import KEY_PREFIX
+from service.store.cancellation import cancel
 from service.store.generation_store import GenerationStore
 
 REFRESH_S = 1.0
-CANCEL_AGAIN_S = 0.1
 RETRY_S = 1.0  # the pause before a failed subscription is retried (assumed); meanwhile the table is still refreshed
 
 
@@ -56,11 +56,7 @@ class Generations:
 
     async def close(self) -> None:
         """Stop the task that `listen` started."""
-        # redis-py 8.1 on uvloop loses a cancellation that arrives while it connects (seen), so the task is cancelled
-        # again until it has ended.
-        while self._listening is not None and not self._listening.done():
-            self._listening.cancel()
-            await asyncio.wait([self._listening], timeout=CANCEL_AGAIN_S)
+        await cancel(self._listening)
 
     async def current(self) -> PurgeTable:
         """Return the table of purges, at most REFRESH_S old. Raises StoreUnavailable."""

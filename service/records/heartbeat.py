@@ -43,7 +43,7 @@ class Heartbeat:
                 self._beating = None
 
     async def _beat(self) -> None:
-        # A redis-py client may lose a cancellation: see `Generations.close`. This task then ends after the command.
+        # redis-py may lose a cancellation (service/store/cancellation.py). This task then ends after the command.
         beating = asyncio.current_task()
         while self._beating is beating:
             await asyncio.sleep(LEASE_MS / 1000 / RENEWALS)

@@ -11,7 +11,7 @@ import asyncio
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -20,9 +20,10 @@ from redis.asyncio.client import PubSub
 from redis.exceptions import OutOfMemoryError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from service.errors import DamagedRecord, StoreFull, StoreUnavailable
-from service.store.failure_reasons import READ_ONLY, reason_of
+from service.errors import DamagedRecord, RecordError, StoreFull, StoreUnavailable
+from service.store.failure_reasons import OF_THE_SERVER, READ_ONLY, reason_of
 from service.store.outage import Outage
+from service.store.recovery import Recovery
 from service.store.servers import CONNECTIONS, FAILURES, SERVER, Client, Servers
 
 FULL_S = 60.0
@@ -67,20 +68,22 @@ class Connection:
         self._retry_at_s: dict[str, float] = {}
         """By the name of the server."""
         self._outage = Outage("the store", clock=clock)
-        self._reason = ""
-        """The reason of the last failure."""
+        self._failing: dict[str, str] = {}
+        """The reason of the last failure of each server that has not worked since, by the name of the server."""
+        self._recovery = Recovery(self._ask, goes_on=lambda: bool(self.trouble), pause_s=timeouts.retry_s)
         self._renewed_s = float("-inf")
         self._lack_of_memory = Outage("writing to the store", quiet_s=FULL_S, clock=clock)
 
     @property
     def trouble(self) -> str:
-        """Return the reason of the present outage, as in edge_store_errors_total; empty if there is none."""
-        if self._outage.is_on:
-            return self._reason
+        """Return why the store fails at the moment, as in edge_store_errors_total; empty if it works."""
+        if self._failing:
+            return list(self._failing.values())[-1]
         return "full" if self._lack_of_memory.is_on else ""
 
     async def close(self) -> None:
         """Close all connections."""
+        await self._recovery.close()
         await self._servers.close()
 
     @asynccontextmanager
@@ -100,7 +103,7 @@ class Connection:
         except (TimeoutError, *FAILURES) as error:
             await self._renew_if_refused(error)
             raise self._translate(error, SERVER) from error
-        self._note_success()
+        self._note_success(SERVER)
         return value
 
     @asynccontextmanager
@@ -131,7 +134,7 @@ class Connection:
             except (TimeoutError, *FAILURES) as error:
                 await self._renew_if_refused(error)
                 raise self._translate(error, name) from error
-            self._note_success()
+            self._note_success(name)
 
     async def _renew_if_refused(self, error: Exception) -> None:
         """Connect anew if the server refuses writes.
@@ -145,32 +148,48 @@ class Connection:
 
     def _check_back_off(self, name: str) -> None:
         if self._clock() < self._retry_at_s.get(name, float("-inf")):
-            raise self.failure("no command is sent during the back-off after a timeout", reason="back_off")
+            raise self.failure("no command is sent during the back-off after a timeout", reason="back_off", name=name)
 
     def _translate(self, error: Exception, name: str) -> StoreUnavailable | DamagedRecord:
         if isinstance(error, TimeoutError | RedisTimeoutError):
             self._retry_at_s[name] = self._clock() + self._timeouts.retry_s
-            return self.failure(f"no answer within {self._timeouts.timeout_s} s", reason="timeout")
+            return self.failure(f"no answer within {self._timeouts.timeout_s} s", reason="timeout", name=name)
         if isinstance(error, ResponseError) and str(error).startswith(_WRONG_TYPE):
             # The store has not failed: the key holds another type than a string, and the next SET replaces it.
             return DamagedRecord("the key does not hold a string")
         if isinstance(error, OutOfMemoryError):
             return self._full()
-        return self.failure(f"{type(error).__name__}: {error}", reason=reason_of(error))
+        return self.failure(f"{type(error).__name__}: {error}", reason=reason_of(error), name=name)
 
     def _full(self) -> StoreFull:
         why = "it is full and evicts nothing; its maxmemory-policy should be volatile-lfu"
         self._observer.count_store_error("full")
         self._lack_of_memory.note_failure(why)
+        self._recovery.start()
         return StoreFull(why)
 
-    def failure(self, why: str, *, reason: str = "error") -> StoreUnavailable:
+    def failure(self, why: str, *, reason: str = "error", name: str = SERVER) -> StoreUnavailable:
         """Count and log a failure of the store. Return the StoreUnavailable error to raise."""
         self._observer.count_store_error(reason)
-        self._reason = reason
+        self._failing.pop(name, None)  # so that the last failure is the last item
+        self._failing[name] = reason
         self._outage.note_failure(why)
+        self._recovery.start()
         return StoreUnavailable(why)
 
-    def _note_success(self) -> None:
+    async def _ask(self) -> None:
+        """Ask every server. If all answer, none of them is out of reach."""
+        with suppress(StoreUnavailable, RecordError):
+            async with self.servers() as servers:
+                for server in servers:
+                    await server.ping()
+            for name in list(self._failing):
+                self._note_success(name)
+
+    def _note_success(self, name: str) -> None:
         self._outage.note_success()
         self._lack_of_memory.note_success()
+        if not self._outage.is_on:
+            self._failing.clear()
+        elif self._failing.get(name) in OF_THE_SERVER:
+            del self._failing[name]

@@ -10,6 +10,8 @@ from redis.exceptions import AuthenticationError, MasterDownError, NoPermissionE
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 READ_ONLY = "read_only"
+OF_THE_SERVER = ("timeout", "back_off", "unknown_host", "tls", "unreachable")
+"""The reasons that one command without an error refutes. With the others, some commands may work and others not."""
 
 # Redis' error codes. redis-py has exceptions for most of them, but not in the error of a script before Redis 7, nor for
 # the replies that `Gets` reads, which quote the code.

@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import Protocol
 
 from service.errors import StoreUnavailable
+from service.store.cancellation import cancel
 
 EVERY_S = 60.0  # assumed: few clocks drift by more than milliseconds in a minute
 RETRY_S = 5.0  # pause between attempts until the store has answered once (assumed)
@@ -22,7 +23,6 @@ ROUND_TRIP_S = 2.0
 """Times that took longer to arrive are ignored (assumed): they are wrong by up to half of that."""
 NOTABLE_S = 5.0
 """An offset above this is logged (assumed: NTP keeps clocks within milliseconds)."""
-CANCEL_AGAIN_S = 0.1
 
 
 class TimeSource(Protocol):
@@ -65,10 +65,7 @@ class StoreClock:
 
     async def close(self) -> None:
         """Stop asking."""
-        # A redis-py client may lose a cancellation: see `Generations.close`.
-        while self._following is not None and not self._following.done():
-            self._following.cancel()
-            await asyncio.wait([self._following], timeout=CANCEL_AGAIN_S)
+        await cancel(self._following)
 
     async def sample(self) -> None:
         """Ask the store for the time. Raises StoreUnavailable."""

@@ -33,11 +33,15 @@ class Watched:
         state: Any = self.sentinel.sentinel_master(SERVICE)
         return int(state["port"])
 
+    def kill_primary(self) -> None:
+        """Kill the primary. The Sentinel may not know it yet."""
+        server = self.servers[self.primary()]
+        server.kill()
+        server.wait(LIMIT_S)
+
     def fail_over(self) -> None:
-        """Kill the primary, and wait until the Sentinel has made the replica the primary."""
+        """Wait until the Sentinel has made the replica the primary."""
         before = self.primary()
-        self.servers[before].kill()
-        self.servers[before].wait(LIMIT_S)
         self.sentinel.execute_command("SENTINEL", "FAILOVER", SERVICE)  # type: ignore[no-untyped-call]
         deadline = time.monotonic() + LIMIT_S
         while self.primary() == before or not self._is_primary(self.primary()):
@@ -64,7 +68,7 @@ def watched_in(folder: Path) -> Iterator[Watched]:
             f"sentinel monitor {SERVICE} 127.0.0.1 {primary} 1",
             f"sentinel auth-user {SERVICE} {USER}",
             f"sentinel auth-pass {SERVICE} {PASSWORD}",
-            f"sentinel down-after-milliseconds {SERVICE} 500",
+            f"sentinel down-after-milliseconds {SERVICE} 600000",
             f"requirepass {SENTINEL_PASSWORD}",
         ]
         _start(folder, sentinel, lines, closing, "--sentinel")

@@ -40,9 +40,13 @@ def test_an_edge_finds_the_primary_and_its_successor(
     origin.script("/cat", Reply(photo, headers=FRESH))
     assert behind.get("/image/cat").headers["cache-status"].startswith("latentedge; fwd=uri-miss; stored")
     assert behind.get("/image/cat").headers["cache-status"].startswith("latentedge; hit")
+    watched.kill_primary()
+    assert behind.stats()["store"]["answers"] is False
+    assert behind.get("/readyz").text == "ready\nthe store fails: unreachable\n"
     watched.fail_over()
     # Its connections are lost: the next command connects anew, and so asks the Sentinels anew.
     assert behind.get("/image/cat").headers["cache-status"].startswith("latentedge; hit")
+    assert behind.get("/readyz").text == "ready\n"
     origin.script("/dog", Reply(photo, headers=FRESH))
     assert "stored" in behind.get("/image/dog").headers["cache-status"]
     purged = behind.client.post("/purge", json={"all": True}, headers={"Authorization": f"Bearer {TOKEN}"})

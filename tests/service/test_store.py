@@ -7,6 +7,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 import pytest
 import redis
@@ -342,3 +343,36 @@ def test_peek_returns_the_same_as_get(valkey: EmbeddedValkey) -> None:
     assert ask(valkey.url, lambda store: store.peek(b"p:none")) is None
     with pytest.raises(DamagedRecord):
         ask(valkey.url, lambda store: store.peek(b"p:2"))
+
+
+def test_an_idle_edge_notices_that_the_store_works_again(
+    valkey: EmbeddedValkey, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No other command is sent: a worker without requests would else tell of an outage for ever."""
+    name = tmp_path / "name"
+
+    async def story() -> None:
+        connection = Connection(f"unix://{name}", timeouts=TIMEOUTS, observer=Alarms())
+        with pytest.raises(StoreUnavailable):
+            await LatentStore(connection).get(b"p:1")
+        assert connection.trouble == "unreachable"
+        name.symlink_to(urlsplit(valkey.url).path)
+        async with asyncio.timeout(60):
+            while connection.trouble:  # noqa: ASYNC110  (what is tested tells nobody)
+                await asyncio.sleep(0)
+        await connection.close()
+
+    asyncio.run(story())
+    assert len([line for line in caplog.messages if line.startswith("the store fails: ")]) == 1
+
+
+def test_a_reply_ends_trouble_with_the_server_and_not_trouble_with_commands(valkey: EmbeddedValkey) -> None:
+    async def story() -> None:
+        connection = Connection(valkey.url, timeouts=TIMEOUTS, observer=Alarms())
+        for reason, remains in (("unreachable", ""), ("read_only", "read_only"), ("timeout", ""), ("denied", "denied")):
+            connection.failure("a failure", reason=reason)
+            await LatentStore(connection).get(b"p:1")
+            assert connection.trouble == remains
+        await connection.close()
+
+    asyncio.run(story())
