@@ -102,7 +102,10 @@ def sign(
         str, typer.Option("--query", metavar="QUERY", help="The arguments that the origin needs, such as v=2.")
     ] = "",
     expires_in_s: Annotated[
-        int, typer.Option("--expires-in", metavar="S", min=0, help="Seconds until the URL expires; 0 for never.")
+        int,
+        typer.Option(
+            "--expires-in", metavar="S", min=0, max=10**11, help="Seconds until the URL expires; 0 for never."
+        ),
     ] = 0,
     edge: Annotated[str, typer.Option("--edge", metavar="URL", help="The URL to put in front of the path.")] = "",
     key: Annotated[

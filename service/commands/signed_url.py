@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, quote, urlencode
 from service.commands.failure import CommandFailure
 from service.errors import RequestError
 from service.rules.negotiation import Query, negotiate
-from service.rules.url_signature import EXPIRY, SIGNATURE, UrlKey, read_url_keys
+from service.rules.url_signature import ARGUMENTS, EXPIRY, SIGNATURE, UrlKey, can_be_signed, read_url_keys
 
 PICTURES = "/image/"
 
@@ -45,8 +45,19 @@ def _arguments(order: SignOrder) -> dict[str, str]:
         negotiate(image_id=order.image_id, query=Query(**said), accept="")
     except RequestError as error:
         raise CommandFailure(f"latentedge sign: {error.public}") from error
-    said |= dict(parse_qsl(order.query, keep_blank_values=True))
+    said |= _arguments_of_the_origin(order.query)
     return said | ({EXPIRY: str(int(time.time()) + order.expires_in_s)} if order.expires_in_s else {})
+
+
+def _arguments_of_the_origin(query: str) -> dict[str, str]:
+    """Return the arguments of `--query`. Raises CommandFailure for those with which no edge would accept the URL."""
+    pairs = parse_qsl(query, keep_blank_values=True)
+    given = dict(pairs)
+    if len(given) != len(pairs) or given.keys() & (ARGUMENTS | {SIGNATURE}):
+        raise CommandFailure("latentedge sign: --query must name each argument once, and none of exp, fmt, res and sig")
+    if not query.isprintable() or not can_be_signed("", given.values()):
+        raise CommandFailure("latentedge sign: --query must not hold control characters or line feeds, and be UTF-8")
+    return given
 
 
 def _newest_key(order: SignOrder) -> UrlKey:

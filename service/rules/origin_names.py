@@ -7,11 +7,13 @@ are part of the key in the store, and of the purge of a picture.
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from types import MappingProxyType
-from urllib.parse import parse_qsl, quote, urlencode
+from urllib.parse import parse_qsl, quote, unquote, urlencode
 
 from service.errors import BadImageId, NoSuchOrigin
 from service.rules.negotiation import ID_CAP_CHARACTERS
@@ -19,6 +21,7 @@ from service.rules.negotiation import ID_CAP_CHARACTERS
 NAMESPACE = "EDGE_ORIGINS"
 """What stands for the origin in the keys of an edge with named origins."""
 SEPARATOR = "\n"
+_HAS_READINGS = re.compile(r"[%;]|//|^/|/$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +34,27 @@ class OriginRule:
     arguments: frozenset[str] = frozenset()
 
     def permits(self, path: str) -> bool:
-        """Return whether the origin may be asked for this path, which is the id without the name."""
-        allowed = not self.allow or any(fnmatchcase(path, pattern) for pattern in self.allow)
-        return allowed and not any(fnmatchcase(path, pattern) for pattern in self.deny)
+        """Return whether the origin may be asked for this path, which is the id without the name.
+
+        What counts is each way in which an origin may read the path. `deny` ignores case, as some origins do.
+        """
+        readings = _readings(path)
+        allowed = not self.allow or all(any(fnmatchcase(one, pattern) for pattern in self.allow) for one in readings)
+        return allowed and not any(fnmatchcase(_fold(one), _fold(deny)) for one in readings for deny in self.deny)
+
+
+def _readings(path: str) -> set[str]:
+    """Return a path as it is, and as origins read it that decode it again, merge slashes or cut what follows a `;`."""
+    if not _HAS_READINGS.search(path):
+        return {path}
+    decoded = unquote(path)
+    whole = decoded.replace("\\", "/").split("/")
+    cut = [segment.partition(";")[0] for segment in whole]
+    return {path, decoded, *("/".join(part for part in parts if part) for parts in (whole, cut))}
+
+
+def _fold(text: str) -> str:
+    return text.casefold() if text.isascii() else unicodedata.normalize("NFC", text).casefold()
 
 
 @dataclass(frozen=True, slots=True)

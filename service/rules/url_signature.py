@@ -4,7 +4,8 @@
     text = the path, then each of the arguments that matter as `name=value`, by name, joined by line feeds
 
 Path and values are those after percent-decoding, so that a proxy that writes a URL in another way does not end its
-signature. A line feed separates them, because neither an image id nor a valid value holds one.
+signature. A line feed separates them, so a URL with a line feed in its path or in such a value is refused: the end of a
+value could otherwise pass for another argument.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from service.errors import SignatureExpired, WrongSignature
 SIGNATURE, EXPIRY = "sig", "exp"
 ARGUMENTS = frozenset({"res", "fmt", EXPIRY})
 """The arguments that matter for every picture. All others are ignored, and are not signed."""
+_SEPARATOR = "\n"
 _EXPIRY_DIGITS = 12
 """The most digits of a time in seconds since 1970 (assumed): enough for 30,000 years."""
 
@@ -34,7 +36,7 @@ class UrlKey:
 
     def sign(self, path: str, arguments: Iterable[tuple[str, str]]) -> str:
         """Return the signature of a path and the arguments that matter."""
-        text = "\n".join([path, *(f"{name}={value}" for name, value in sorted(arguments))])
+        text = _SEPARATOR.join([path, *(f"{name}={value}" for name, value in sorted(arguments))])
         digest = hmac.digest(self.key, self.salt + text.encode(errors="replace"), "sha256")
         return urlsafe_b64encode(digest).rstrip(b"=").decode("ascii")
 
@@ -56,6 +58,11 @@ def read_hex_list(text: str) -> list[bytes]:
     return values
 
 
+def can_be_signed(path: str, values: Iterable[str]) -> bool:
+    """Return whether path and values hold no line feed, which separates them in the signed text."""
+    return not any(_SEPARATOR in text for text in (path, *values))
+
+
 def check_signature(keys: Sequence[UrlKey], path: str, arguments: Arguments, *, now_s: float) -> int | None:
     """Return when the URL expires (seconds since 1970), or None if it never does.
 
@@ -65,6 +72,8 @@ def check_signature(keys: Sequence[UrlKey], path: str, arguments: Arguments, *, 
     signature = given.pop(SIGNATURE, "")
     if len(given) + 1 != len(arguments) or not signature.isascii():
         raise WrongSignature("the URL has no signature, or an argument is given twice")
+    if not can_be_signed(path, given.values()):
+        raise WrongSignature("the path or an argument holds a line feed")
     # All keys are tried and compared in constant time, so that the time tells nothing about the right signature.
     matches = [hmac.compare_digest(key.sign(path, given.items()), signature) for key in keys]
     if not any(matches):

@@ -48,8 +48,9 @@ def _header_value(secret: SecretStr) -> SecretStr:
 
 
 def _argument(name: str) -> str:
-    if not name or name in _RESERVED or not name.isprintable():
-        raise ValueError(f"an argument must have a name other than {', '.join(sorted(_RESERVED))}")
+    # An equals sign would let the signature of one argument pass for that of another one: see rules/url_signature.py.
+    if not name or name in _RESERVED or "=" in name or not name.isprintable():
+        raise ValueError(f"an argument must have a name other than {', '.join(sorted(_RESERVED))}, without `=`")
     return name
 
 

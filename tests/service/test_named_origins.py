@@ -62,7 +62,7 @@ def _named(
         },
         "archive": {"url": f"{s3.url}/bucket", "s3": {**keys, "secret_key": SECRET_KEY}},
         "stranger": {"url": f"{s3.url}/bucket", "s3": {**keys, "secret_key": "wrong"}},
-        "local": {"url": folder.as_uri()},
+        "local": {"url": folder.as_uri(), "deny": ["hidden/*"]},
     }
     settings = read_settings(
         origins=json.dumps(origins),
@@ -123,6 +123,36 @@ def test_an_id_that_names_no_origin_or_is_not_permitted_is_refused(
         answer = named.get(f"/{route}/{path}", headers=headers)
         assert (answer.status_code, answer.headers["cache-control"]) == (404, "no-store")
     assert not origin.requests
+
+
+@pytest.mark.parametrize(
+    ("allow", "deny", "path", "permitted"),
+    [
+        *(
+            ((), ("private/*", "secret"), path, False)
+            for path in ("private/a", "/private/a", "private//a", "//private/a", "Private/a", "private;x/a", "secret/")
+        ),
+        *(
+            ((), ("private/*", "caf\xe9"), path, False)
+            for path in ("%70rivate/a", "private%2Fa", "%2fprivate/a", "private%5Ca", "private%3Bx/a", "cafe\u0301")
+        ),
+        (("public/*", "*.jpg"), (), "private/a;x.jpg", False),
+        (("public/*", "*.jpg"), (), "public/a;b%25//c", True),
+        ((), ("private/*",), "a//b;c%2", True),
+        (("Public/*",), (), "public/a", False),
+    ],
+)
+def test_patterns_hold_for_each_way_in_which_an_origin_may_read_an_id(
+    allow: tuple[str, ...], deny: tuple[str, ...], path: str, *, permitted: bool
+) -> None:
+    assert OriginRule(allow=allow, deny=deny).permits(path) is permitted
+
+
+def test_patterns_of_a_folder_hold_for_each_name_of_a_file(named: RunningEdge, folder: Path, photo: bytes) -> None:
+    (folder / "hidden").mkdir()
+    (folder / "hidden" / "a.jpg").write_bytes(photo)
+    for path in ("hidden/a.jpg", "/hidden/a.jpg", "hidden//a.jpg", "%2fhidden/a.jpg"):
+        assert named.get(f"/image/local/{path}?res=medium").status_code == 404, path
 
 
 def test_purges_name_a_picture_by_its_url_or_its_tag(

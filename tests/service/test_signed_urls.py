@@ -179,10 +179,20 @@ def test_a_signature_holds_until_its_second_and_no_longer() -> None:
     assert "key" not in repr(key).lower().replace("urlkey", "")
 
 
-def test_a_line_feed_in_an_argument_cannot_pass_for_another_argument() -> None:
-    """The id of a signed URL holds none; what looks like one argument more was signed as a value and is no size."""
+def test_a_line_feed_cannot_make_a_value_pass_for_another_argument() -> None:
+    """An argument of the origin could else swallow the expiry, or the size, of a URL that has been signed."""
     key = UrlKey(b"key", b"salt")
-    assert key.sign("/image/a", [("fmt", "png"), ("res", "high")]) == key.sign("/image/a", [("fmt", "png\nres=high")])
+    arguments = [("a", "1"), ("exp", "100"), ("res", "medium")]
+    sig = ("sig", key.sign("/image/cat", arguments))
+    assert check_signature([key], "/image/cat", [*arguments, sig], now_s=99) == 100
+    swallowed = [
+        ("/image/cat", [("a", "1\nexp=100\nres=medium")]),
+        ("/image/cat", [("a", "1\nexp=100"), ("res", "medium")]),
+        ("/image/cat\na=1\nexp=100\nres=medium", []),
+    ]
+    for path, given in swallowed:
+        with pytest.raises(WrongSignature):
+            check_signature([key], path, [*given, sig], now_s=200)
     assert key.sign("/image/a?res=high", []) != key.sign("/image/a", [("res", "high")])
 
 
@@ -214,9 +224,14 @@ def test_workers_get_the_keys() -> None:
         (("cat", "--key", "x", "--salt", "00"), "hexadecimal"),
         (("../cat", "--key", "00", "--salt", "00"), "An image id"),
         (("cat", "--res", "big", "--key", "00", "--salt", "00"), "The argument res"),
+        (("cat", "--expires-in", 10**12, "--key", "00", "--salt", "00"), "expires-in"),
+        *(
+            (("cat", "--query", query, "--key", "00", "--salt", "00"), "--query must")
+            for query in ("res=high", "exp=1", "sig=x", "v=1&v=2", "v=1%0Aw=2", "v=\udcff")
+        ),
     ],
 )
-def test_the_command_says_what_is_wrong(latentedge: Shell, arguments: tuple[str, ...], told: str) -> None:
+def test_the_command_says_what_is_wrong(latentedge: Shell, arguments: tuple[object, ...], told: str) -> None:
     outcome = latentedge("sign", *arguments)
     assert outcome.code == 2
     assert told in outcome.err
