@@ -91,7 +91,7 @@ def plot_gap(log: Path, picture: Path) -> None:
         points = [(line["minutes"], line[name]) for line in lines if name in line]
         if points:
             axes.plot(*zip(*points, strict=True), marker="o", markersize=3, color=color, label=label)
-    axes.set(xlabel="minutes of training", ylabel="dB behind decode 344, LANCZOS to 172", yscale="log")
+    axes.set(xlabel="minutes of training", ylabel="dB below decoding to 344 and LANCZOS to 172", yscale="log")
     axes.grid(color="#dddddd", linewidth=0.6, which="both")
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)

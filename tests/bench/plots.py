@@ -1,4 +1,4 @@
-"""What was measured, as one picture: rivals side by side, and what becomes of an edge under too much load."""
+"""Draw the measured figures as one picture: rivals side by side, and an edge under too much load."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +15,7 @@ COLOURS = {"344": "#33658a", "172": "#86bbd8"}
 
 
 def draw(figures: Figures, folder: Path) -> None:
-    """Into the folder, as far as there are figures."""
+    """Draw the measured figures into a picture in the folder."""
     mpl.use("Agg")
     sheet = Figure(figsize=(13, 4), layout="constrained")
     rivals, goodput, latency = sheet.subplots(1, 3)
@@ -45,7 +45,7 @@ def _rivals(axes: Axes, rows: dict[str, Any]) -> None:
 
 def _goodput(axes: Axes, loads: Sequence[dict[str, float]], *, capacity: float) -> None:
     offered = [row["offered_per_s"] for row in loads]
-    axes.plot(offered, offered, ":", color="grey", label="asked for")
+    axes.plot(offered, offered, ":", color="grey", label="requested")
     axes.plot(offered, [row["good_per_s"] for row in loads], "o-", color=COLOURS["344"], label="pictures in time")
     axes.axvline(capacity, color="grey", linewidth=0.8)
     axes.set_ylim(0, 1.6 * max(row["good_per_s"] for row in loads))
@@ -58,7 +58,7 @@ def _latency(axes: Axes, loads: Sequence[dict[str, float]], *, patience_ms: floa
     offered = [row["offered_per_s"] for row in loads]
     axes.semilogy(offered, [row["p50_ms"] for row in loads], "o-", color=COLOURS["344"], label="median")
     axes.semilogy(offered, [row["p99_ms"] for row in loads], "o-", color=COLOURS["172"], label="99 %")
-    axes.axhline(patience_ms, color="grey", linestyle=":", label="a client leaves")
+    axes.axhline(patience_ms, color="grey", linestyle=":", label="client time-out")
     axes.set_xlabel("requests a second")
-    axes.set_ylabel("ms from when it was due")
+    axes.set_ylabel("latency from the scheduled time, ms")
     axes.legend()

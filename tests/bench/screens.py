@@ -97,7 +97,7 @@ def opened(file: bytes) -> Pixels:
 def write_sheet(rows: list[Row], path: Path) -> None:
     """Write one row for each picture: a part of the original, before and after, at twice its size."""
     shown = [row for row in rows if row.name in SHOWN]
-    side, head = 2 * SHOWN_PX, 22
+    side, head = 2 * SHOWN_PX, 28
     sheet = Image.new("RGB", (3 * (side + 8), len(shown) * (side + head)), "white")
     draw = ImageDraw.Draw(sheet)
     for number, row in enumerate(shown):
@@ -106,7 +106,7 @@ def write_sheet(rows: list[Row], path: Path) -> None:
         titles = (f"{row.name}, original", f"latent, {len(row.latent):,} bytes", after)
         for column, (title, pixels) in enumerate(zip(titles, (row.original, row.before, row.after), strict=True)):
             left = column * (side + 8)
-            draw.text((left + 4, top + 5), title, "black")
+            draw.text((left + 4, top + 4), title, "black", font_size=17)
             part = Image.fromarray(np.ascontiguousarray(pixels[86 : 86 + SHOWN_PX, 86 : 86 + SHOWN_PX]))
             sheet.paste(part.resize((side, side), Image.Resampling.NEAREST), (left, top + head))
     sheet.quantize(255).save(path, optimize=True)
