@@ -2,7 +2,6 @@
 
 import ast
 import re
-from pathlib import Path
 
 import pytest
 
@@ -15,6 +14,7 @@ from service.reason import NOT_ENCODED, Reason
 from service.records import negative_entry, record, vary_rule
 from service.settings.edge_settings import table
 from tests.markdown_page import ROOT, Page
+from tests.metric_names import metric_names
 from tests.models.golden_streams import read_all
 
 DOCS = ROOT / "docs"
@@ -39,13 +39,6 @@ def test_every_metric_is_told(operations: Page) -> None:
     # The labels may follow the name: `edge_response_bytes_total{res,status}`.
     written = {name.partition("{")[0] for name in operations.rows("metric")}
     assert written == metric_names()
-
-
-def metric_names() -> set[str]:
-    from service.metrics import telemetry
-
-    source = Path(telemetry.__file__).read_text(encoding="utf-8")
-    return set(re.findall(r"\"(edge_[a-z_]+)\"", source))
 
 
 def test_every_outcome_is_told_beside_its_metric(operations: Page) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from service.cache.fill_result import Failed, FillResult, NewRecord, Unstored
-from service.metrics.telemetry import Telemetry
+from service.metrics.request_counts import RequestCounts
 from service.reason import NOT_ENCODED
 from service.refine.refiner import Refiner
 from service.upstream.source import Source
@@ -12,16 +12,16 @@ from service.upstream.source import Source
 class AfterFill:
     """Counts ended fills in the metrics, and offers new latents to the refiner, which searches for better ones."""
 
-    def __init__(self, refiner: Refiner, telemetry: Telemetry) -> None:
+    def __init__(self, refiner: Refiner, counts: RequestCounts) -> None:
         self._refiner = refiner
-        self._telemetry = telemetry
+        self._counts = counts
 
     def observe(self, result: FillResult) -> None:
         """Count a fill that has ended, and offer its latent to the refiner if the fill encoded and stored a new one."""
         if not isinstance(result, Failed) and result.facts.in_background:
-            self._telemetry.observe_stages(result.facts.timings)
+            self._counts.observe_stages(result.facts.timings)
         match result:
             case Unstored(why=why) if why in NOT_ENCODED:
-                self._telemetry.count_skipped_encode(why)
+                self._counts.count_skipped_encode(why)
             case NewRecord(record=record, delivered=Source() as source, stored_at=key) if key:
                 self._refiner.offer(key, record, source.prepared.high)

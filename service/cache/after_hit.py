@@ -6,7 +6,7 @@ from service.cache.answer import Answer, Asked
 from service.cache.flights import Flights
 from service.cache.promotion import Promotion
 from service.cache.reencoder import Reencoder
-from service.metrics.counts import DemotionCounts
+from service.metrics.latent_counts import DemotionCounts
 from service.records.record_store import Found
 
 

@@ -96,7 +96,7 @@ class EdgeCache:
             answer = await self._from_record.answer(found.record, asked, timings, outcome=Outcome.HIT)
         except DamagedBitstream as error:
             return await self._answer_instead(found, error, asked, timings)
-        self._telemetry.add_avoided_bytes(found.record.source_bytes)
+        self._telemetry.requests.add_avoided_bytes(found.record.source_bytes)
         self._after_hit.offer(found, asked, answer)
         return answer
 
@@ -111,7 +111,7 @@ class EdgeCache:
 
     async def _answer_instead(self, found: Found, error: DamagedBitstream, asked: Asked, timings: Timings) -> Answer:
         """Count a record whose bitstream cannot be decoded, fill the picture again, and answer from the result."""
-        self._telemetry.count_record_fault(error.reason)
+        self._telemetry.store.count_record_fault(error.reason)
         return await self._answer_after_fill(asked, found.lookup, timings, instead_of=found.record)
 
     async def _answer_after_fill(
@@ -137,7 +137,7 @@ class EdgeCache:
             # latent that this edge has just encoded would fail again.
             encoded_here = isinstance(result, NewRecord) and isinstance(result.delivered, Source)
             if not encoded_here and instead_of is None:
-                self._telemetry.count_record_fault(error.reason)
+                self._telemetry.store.count_record_fault(error.reason)
                 return await self._answer_after_fill(asked, lookup, timings, instead_of=result.record)
             raise CodecFailed("the bitstream that the fill has just stored cannot be decoded") from error
 
@@ -193,7 +193,7 @@ class EdgeCache:
     async def _answer_from_preview(self, result: Reused, asked: Asked, timings: Timings) -> Answer:
         answer = await self._bypass.answer_later(result.preview.source, asked, timings)
         if result.why_stale is None:
-            self._telemetry.add_avoided_bytes(result.preview.source.prepared.source_bytes)
+            self._telemetry.requests.add_avoided_bytes(result.preview.source.prepared.source_bytes)
             return replace(answer, outcome=Outcome.HIT, detail=Reason.SOURCE)
         failed = result.why_stale is Reason.STALE_IF_ERROR
         return replace(
@@ -216,7 +216,7 @@ class EdgeCache:
             answer = await self._from_record.answer(record, asked, timings, outcome=Outcome.HIT)
         except DamagedBitstream:
             return await self._answer_without_store(asked, timings)
-        self._telemetry.add_avoided_bytes(record.source_bytes)
+        self._telemetry.requests.add_avoided_bytes(record.source_bytes)
         return replace(answer, detail=Reason.UNCONFIRMED)
 
     async def _answer_without_store(self, asked: Asked, timings: Timings) -> Answer:

@@ -18,7 +18,7 @@ from typing import NamedTuple
 from models.picture_array import Pixels
 from service.cache.coalescing import Coalescing
 from service.cache.s3_fifo import S3Fifo
-from service.metrics.counts import RenditionCounts
+from service.metrics.codec_counts import RenditionCounts
 from service.metrics.outcomes import FileSource
 from service.metrics.timings import Timings
 from service.records.latent_facts import latent_tag

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from service.cache.answer import Asked
 from service.cache.hold_off import HoldOff
 from service.errors import RecordError, StoreUnavailable
-from service.metrics.telemetry import Telemetry
+from service.metrics.store_counts import StoreCounts
 from service.reason import Reason
 from service.records.demoted import is_demoted
 from service.records.lease import Leases
@@ -73,13 +73,13 @@ class PictureStates:
         leases: Leases,
         hold_off: HoldOff,
         *,
-        telemetry: Telemetry,
+        counts: StoreCounts,
         now: Callable[[], float],
     ) -> None:
         self._record_store = record_store
         self._leases = leases
         self._hold_off = hold_off
-        self._telemetry = telemetry
+        self._counts = counts
         self._now = now
 
     async def look(self, asked: Asked, *, may_validate: bool = True) -> PictureState:
@@ -96,7 +96,7 @@ class PictureStates:
         except StoreUnavailable:
             return self._recall(asked)
         except RecordError as error:
-            self._telemetry.count_record_fault(error.reason)
+            self._counts.count_record_fault(error.reason)
             return Missing(lookup)
 
     def clear_back_off(self, image_id: str) -> None:

@@ -20,8 +20,8 @@ from models.screen.stream_ids import SCREEN_STREAM_ID
 from service.cache.encoder import Encoder
 from service.cache.hold_off import HoldOff
 from service.errors import CodecFailed, OriginError, QueueFull, RecordError, SourceError, StoreUnavailable
+from service.metrics.latent_counts import RefinementCounts
 from service.metrics.outcomes import ReencodeOutcome
-from service.metrics.telemetry import Telemetry
 from service.metrics.timings import Timings
 from service.records.demoted import is_demoted
 from service.records.record import KEY_PREFIX, Record, pack, unpack
@@ -89,7 +89,7 @@ class Reencoder:
         store: LatentStore,
         latents: NewLatents,
         refiner: Refiner,
-        telemetry: Telemetry,
+        counts: RefinementCounts,
         now: Callable[[], float],
     ) -> None:
         self._pace = pace
@@ -97,7 +97,7 @@ class Reencoder:
         self._store = store
         self._latents = latents
         self._refiner = refiner
-        self._telemetry = telemetry
+        self._counts = counts
         self._now = now
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -128,7 +128,7 @@ class Reencoder:
             outcome = ReencodeOutcome.REFUSED
         except (OriginError, SourceError, CodecFailed, RecordError, StoreUnavailable):
             outcome = ReencodeOutcome.FAILED
-        self._telemetry.count_reencode(outcome)
+        self._counts.count_reencode(outcome)
 
     async def _outcome(self, found: Found, terms: Terms) -> ReencodeOutcome:
         key = found.lookup.key

@@ -88,7 +88,7 @@ async def _run(order: RefineOrder, settings: Settings) -> None:
         connection = Connection(
             settings.redis_url,
             timeouts=Timeouts(timeout_s=settings.store_timeout_s, retry_s=settings.store_retry_s),
-            observer=Telemetry(),
+            observer=Telemetry().store,
         )
         closing.push_async_callback(connection.close)
         store = LatentStore(connection)
@@ -120,7 +120,7 @@ async def _worker(settings: Settings, closing: AsyncExitStack) -> CodecWorker:
         refine_batch=settings.refine_batch,
     )
     options = replace(WorkerOptions.of(settings), queue=limits, previous_weights=None)
-    worker = CodecWorker(options, Telemetry())
+    worker = CodecWorker(options, Telemetry().codec)
     closing.push_async_callback(worker.close)
     with codec_failures(settings.device):
         await worker.start()

@@ -29,7 +29,7 @@ async def probe_store(settings: Settings) -> tuple[str, ...]:
     connection = Connection(
         settings.redis_url,
         timeouts=Timeouts(timeout_s=settings.store_timeout_s, retry_s=0),
-        observer=Telemetry(),
+        observer=Telemetry().store,
     )
     async with aclosing(_Closable(connection)):
         try:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 from service.demotion.candidates import DemotionAim, candidate, holds_high_latent
 from service.errors import CodecFailed, DamagedBitstream, DecoderAway, QueueFull, RecordError, StoreUnavailable
-from service.metrics.counts import DemotionCounts
+from service.metrics.latent_counts import DemotionCounts
 from service.metrics.outcomes import DemotionOutcome
 from service.records.demoted import demoted
 from service.records.generations import Generations

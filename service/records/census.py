@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from service.errors import RecordError, StoreUnavailable
-from service.metrics.telemetry import StoreFigures, Telemetry
+from service.metrics.store_counts import StoreCounts, StoreFigures
 from service.records.negative_entry import is_negative_entry
 from service.records.record import KEY_PREFIX, Record, unpack
 from service.records.vary_rule import is_rule
@@ -39,11 +39,9 @@ class StoreCensus:
 class Census:
     """Takes a census of the store on demand, at most one in GOOD_FOR_S seconds."""
 
-    def __init__(
-        self, store: LatentStore, telemetry: Telemetry, *, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, store: LatentStore, counts: StoreCounts, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._store = store
-        self._telemetry = telemetry
+        self._counts = counts
         self._clock = clock
         self._looking = asyncio.Lock()
         self._latest = StoreCensus(answers=False)
@@ -63,7 +61,7 @@ class Census:
         except StoreUnavailable:
             return StoreCensus(answers=False)
         census = estimate(sample)
-        self._telemetry.set_store_figures(
+        self._counts.set_figures(
             StoreFigures(
                 objects=census.objects,
                 screens=census.screens,

@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 
 from models.picture_array import Pixels
 from service.errors import CodecFailed, DecoderAway, QueueFull, StoreUnavailable
+from service.metrics.latent_counts import RefinementCounts
 from service.metrics.outcomes import RefinementOutcome
-from service.metrics.telemetry import Telemetry
 from service.records.record import Record, pack
 from service.render.jobs import Search
 from service.render.picture_codec import PictureCodec
@@ -40,11 +40,13 @@ class Refiner:
     A screen stream is left as it is, because no search improves it.
     """
 
-    def __init__(self, rules: RefineRules, *, store: LatentStore, worker: PictureCodec, telemetry: Telemetry) -> None:
+    def __init__(
+        self, rules: RefineRules, *, store: LatentStore, worker: PictureCodec, counts: RefinementCounts
+    ) -> None:
         self._rules = rules
         self._store = store
         self._worker = worker
-        self._telemetry = telemetry
+        self._counts = counts
         self._under_way: dict[bytes, asyncio.Task[None]] = {}
 
     def offer(self, key: bytes, record: Record, high: Pixels) -> None:
@@ -55,7 +57,7 @@ class Refiner:
         if (
             earlier is not None and earlier.cancel()
         ):  # the search's result would be useless: the record has been replaced
-            self._telemetry.count_refinement(RefinementOutcome.SUPERSEDED)
+            self._counts.count(RefinementOutcome.SUPERSEDED)
         task = self._under_way[key] = asyncio.create_task(self._refine(key, record, high))
         task.add_done_callback(lambda done: self._end(key, done))
 
@@ -68,7 +70,7 @@ class Refiner:
 
     async def _refine(self, key: bytes, record: Record, high: Pixels) -> None:
         await asyncio.sleep(DECODES_FIRST_S)
-        self._telemetry.count_refinement(await self._outcome(key, record, high))
+        self._counts.count(await self._outcome(key, record, high))
 
     async def _outcome(self, key: bytes, record: Record, high: Pixels) -> RefinementOutcome:
         try:
@@ -82,7 +84,7 @@ class Refiner:
             return RefinementOutcome.FAILED
         except QueueFull:
             return RefinementOutcome.REFUSED
-        self._telemetry.add_refined_bytes(first_bytes=len(record.bitstream), refined_bytes=len(bitstream))
+        self._counts.add_bytes(first_bytes=len(record.bitstream), refined_bytes=len(bitstream))
         return RefinementOutcome.STORED
 
     def _search(self, record: Record) -> Search:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from fastapi import FastAPI
 
-from service.metrics.counts import ClientCounts
+from service.metrics.client_counts import ClientCounts
 from service.metrics.telemetry import Telemetry
 from service.records.census import Census
 from service.records.generations import Generations
@@ -57,11 +57,11 @@ def create_admin_app(settings: Settings, *, workers: Path) -> FastAPI:
         connection = Connection(
             settings.redis_url,
             timeouts=Timeouts(timeout_s=settings.store_timeout_s, retry_s=settings.store_retry_s),
-            observer=telemetry,
+            observer=telemetry.store,
         )
         store = LatentStore(connection)
         generation_store = GenerationStore(connection, generations_key(settings.namespace))
-        clock = StoreClock(generation_store, on_offset=telemetry.set_clock_offset, wall=time.time)
+        clock = StoreClock(generation_store, on_offset=telemetry.store.set_clock_offset, wall=time.time)
         await clock.follow()
         purger = Purger(
             store,
@@ -71,10 +71,10 @@ def create_admin_app(settings: Settings, *, workers: Path) -> FastAPI:
             now=clock.now,
         )
         # A census of its own: that of /stats is kept for a moment, and would be older than the request.
-        async with recording(telemetry, Census(store, telemetry), otlp_url=settings.otlp_url) as recorder:
+        async with recording(telemetry, Census(store, telemetry.store), otlp_url=settings.otlp_url) as recorder:
             app.services = AdminServices(
-                census=Census(store, telemetry),
-                purging=Purging(purger, telemetry, token=settings.admin_token, names=named(settings)),
+                census=Census(store, telemetry.store),
+                purging=Purging(purger, telemetry.store, token=settings.admin_token, names=named(settings)),
                 telemetry=telemetry,
                 recorder=recorder,
                 codec=lambda: None if (worker := ready_worker(workers)) is None else worker.codec,

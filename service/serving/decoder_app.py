@@ -39,7 +39,7 @@ class Decoder:
     def __init__(self, options: WorkerOptions, *, address: str) -> None:
         self._options = options
         self._address = address
-        self._worker = CodecWorker(options, Telemetry(), self._announce)
+        self._worker = CodecWorker(options, Telemetry().codec, self._announce)
         self._router: Router | None = None
 
     async def start(self) -> None:

@@ -143,13 +143,13 @@ async def _start_services(
     connection = Connection(
         settings.redis_url,
         timeouts=Timeouts(timeout_s=settings.store_timeout_s, retry_s=settings.store_retry_s),
-        observer=telemetry,
+        observer=telemetry.store,
     )
     closing.push_async_callback(connection.close)
-    store = LatentStore(connection, on_dropped=telemetry.count_dropped_variants)
+    store = LatentStore(connection, on_dropped=telemetry.store.count_dropped_variants)
     last_known = LastKnown(settings.store_grace_s, limit_bytes=records_limit(settings.hot_bytes))
     generation_store = GenerationStore(connection, generations_key(settings.namespace))
-    clock = StoreClock(generation_store, on_offset=telemetry.set_clock_offset, wall=time.time)
+    clock = StoreClock(generation_store, on_offset=telemetry.store.set_clock_offset, wall=time.time)
     closing.push_async_callback(clock.close)
     await clock.follow()
     generations = Generations(generation_store, last_known, grace_s=settings.store_grace_s)
@@ -194,7 +194,7 @@ async def _start_services(
         now=clock.now,
     )
     refiner = Refiner(
-        RefineRules(steps=settings.refine, quality=quality), store=store, worker=worker, telemetry=telemetry
+        RefineRules(steps=settings.refine, quality=quality), store=store, worker=worker, counts=telemetry.refinements
     )
     closing.push_async_callback(refiner.close)
     reencoder = Reencoder(
@@ -202,7 +202,7 @@ async def _start_services(
         store=store,
         latents=NewLatents(sources, encoder),
         refiner=refiner,
-        telemetry=telemetry,
+        counts=telemetry.refinements,
         now=clock.now,
     )
     closing.push_async_callback(reencoder.close)
@@ -219,11 +219,11 @@ async def _start_services(
         bypass,
         encoder=encoder,
         previews=Previews(sources, void=record_store.void, now=clock.now, waiters=settings.waiters),
-        after_fill=AfterFill(refiner, telemetry),
+        after_fill=AfterFill(refiner, telemetry.requests),
         waiters=settings.waiters,
     )
     cache = EdgeCache(
-        PictureStates(record_store, leases, hold_off, telemetry=telemetry, now=clock.now),
+        PictureStates(record_store, leases, hold_off, counts=telemetry.store, now=clock.now),
         flights,
         from_record=RecordAnswers(files, generated_ttl_s=settings.generated_ttl_s, now=clock.now),
         bypass=bypass,
@@ -242,7 +242,7 @@ async def _start_services(
             last_known.forget_all()
 
     sampler = await closing.enter_async_context(_sampling(worker, telemetry, cpu_share=settings.shadow_cpu))
-    log = AccessLog(settings.access_log, file=STDOUT, observer=telemetry)
+    log = AccessLog(settings.access_log, file=STDOUT, observer=telemetry.requests)
     closing.callback(log.close)
     return Services(
         pictures=_traced(
@@ -251,10 +251,10 @@ async def _start_services(
             closing,
         ),
         admin=AdminServices(
-            census=Census(store, telemetry),
+            census=Census(store, telemetry.store),
             purging=Purging(
                 Purger(store, generations, origin=settings.namespace, forget=forget, now=clock.now),
-                telemetry,
+                telemetry.store,
                 token=settings.admin_token,
                 names=named(settings),
             ),
@@ -295,7 +295,7 @@ async def _recorder(
     if settings.admin_port:
         return None
     # A census of its own: that of /stats is kept for a moment, and would be older than the request.
-    record = recording(telemetry, Census(store, telemetry), sampler=sampler, otlp_url=settings.otlp_url)
+    record = recording(telemetry, Census(store, telemetry.store), sampler=sampler, otlp_url=settings.otlp_url)
     return await closing.enter_async_context(record)
 
 
@@ -307,8 +307,8 @@ async def _sampling(worker: PictureCodec, telemetry: Telemetry, *, cpu_share: fl
             worker,
             threads,
             cpu_share=cpu_share,
-            is_busy=lambda: telemetry.queue_depth > 0,
-            on_measured=telemetry.count_shadow_measurement,
+            is_busy=lambda: telemetry.codec.queue_depth > 0,
+            on_measured=telemetry.shadow.count_measurement,
         )
         sampler, task = Sampler(sizes, shared_folder()), asyncio.create_task(sizes.run())
         yield sampler
@@ -346,7 +346,7 @@ def _parent(
         now=clock.now,
     )
     closing.push_async_callback(client.close)
-    return Parent(client, intake=intake, retry_s=settings.parent_retry_s, telemetry=telemetry)
+    return Parent(client, intake=intake, retry_s=settings.parent_retry_s, counts=telemetry.parent)
 
 
 def _fetch_limits(settings: Settings, *, timeout_s: float) -> Limits:
@@ -433,6 +433,6 @@ def _latent_codec(settings: Settings, telemetry: Telemetry, decoder: str | None)
     """Return a client of the decoder process at this address, or if it is None, a codec on a thread of this process."""
     options = WorkerOptions.of(settings)
     if decoder is None:
-        return CodecWorker(options, telemetry)
+        return CodecWorker(options, telemetry.codec)
     reader = SymbolReader(settings.weights, kernels=settings.kernels, threads=settings.threads, limits=options.queue)
     return DecoderClient(decoder, reader, waiting=waiting_messages(options.queue))

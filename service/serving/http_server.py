@@ -16,7 +16,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.config import STARTUP_FAILURE
 
-from service.metrics.counts import ClientCounts
+from service.metrics.client_counts import ClientCounts
 from service.metrics.telemetry import MULTIPROCESS_VARIABLE
 from service.serving.client_limits import ClientLimits
 from service.serving.clients import Clients

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from service.metrics.telemetry import ShadowFigures, Telemetry
+from service.metrics.shadow_counts import ShadowCounts, ShadowFigures
 from service.records.census import StoreCensus
 from service.shadow.baseline import FORMATS, Baseline
 from service.shadow.events import EventRing, Threshold
@@ -17,9 +17,9 @@ _MINUTE_S = 60
 class Keeper:
     """The baseline of one edge, with the rings of its workers."""
 
-    def __init__(self, telemetry: Telemetry, *, folder: Path | None, sampler: Sampler | None) -> None:
+    def __init__(self, counts: ShadowCounts, *, folder: Path | None, sampler: Sampler | None) -> None:
         """Create a keeper. Without a folder, the ring is that of the `sampler` in this process."""
-        self._telemetry = telemetry
+        self._counts = counts
         self._folder = folder
         self._baseline = Baseline()
         self._rings: dict[str, EventRing] = {}
@@ -34,11 +34,11 @@ class Keeper:
         self._open_rings()
         for ring in self._rings.values():
             events, lost = ring.take()
-            self._telemetry.count_shadow_events(taken=len(events), lost=lost)
+            self._counts.count_events(taken=len(events), lost=lost)
             self._baseline.add(events, minute=int(now_s) // _MINUTE_S)
         self._forget_rings_of_the_dead()
         self._threshold.value = self._baseline.threshold
-        self._telemetry.set_shadow_figures(self._figures())
+        self._counts.set_figures(self._figures())
 
     def _open_rings(self) -> None:
         if self._folder is not None:

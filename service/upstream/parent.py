@@ -15,8 +15,8 @@ from dataclasses import replace
 from http import HTTPStatus
 
 from service.errors import CodecFailed, OriginError, OriginTooSlow, OriginUnreachable, SourceError
-from service.metrics.telemetry import Telemetry
 from service.metrics.timings import Timings
+from service.metrics.upstream_counts import ParentCounts
 from service.records.latent_facts import LatentFacts, latent_tag, read_facts
 from service.records.record import Record
 from service.rules.negotiation import LATENT_MEDIA_TYPE
@@ -44,13 +44,13 @@ class Parent:
         *,
         intake: Intake,
         retry_s: float,
-        telemetry: Telemetry,
+        counts: ParentCounts,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = client
         self._intake = intake
         self._retry_s = retry_s
-        self._telemetry = telemetry
+        self._counts = counts
         self._clock = clock
         self._back_off_until_s = float("-inf")
         self._last_warning = ""
@@ -69,7 +69,7 @@ class Parent:
         Raises OriginRefused for a 404 or 410 of the origin that the parent passes on.
         """
         if self._clock() < self._back_off_until_s:
-            self._telemetry.count_parent_fallback("left_alone")
+            self._counts.count_fallback("left_alone")
             return None
         try:
             async with self._client.slot(on_slow) as slot:
@@ -91,7 +91,7 @@ class Parent:
             if isinstance(error, OriginUnreachable | OriginTooSlow):
                 self._back_off_until_s = self._clock() + self._retry_s
             reason = _reason(error)
-            self._telemetry.count_parent_fallback(reason)
+            self._counts.count_fallback(reason)
             self._warn(reason)
             return None
 

@@ -10,8 +10,8 @@ from typing import Any
 from prometheus_client import Metric
 
 from service.metrics.outcomes import COUNTED, HITS, FileSource, Outcome
+from service.metrics.request_counts import SECONDS as BOUNDS
 from service.metrics.samples import Distribution, Samples
-from service.metrics.telemetry import SECONDS as BOUNDS
 from service.rendition import RENDITIONS
 from service.web.history import Row
 

@@ -85,7 +85,7 @@ class Pictures:
         except Exception:
             logging.getLogger(__name__).exception("request %s failed with an unexpected error", exchange.request_id)
             return self._respond_with_error(exchange, EdgeError())
-        self._telemetry.observe_stages(exchange.timings)
+        self._telemetry.requests.observe_stages(exchange.timings)
         self._count(exchange, answer.outcome, sent_bytes=len(answer.body or b""), source=answer.source)
         if answer.is_generated:
             self._telemetry.demotions.count_generated()
@@ -94,7 +94,7 @@ class Pictures:
                 asked.wanted.image_id, size_px=asked.wanted.size_px, outcome=answer.outcome, record=answer.record
             )
         if answer.forwarded is not None:
-            self._telemetry.count_forward(answer.forwarded, answer.detail)
+            self._telemetry.requests.count_forward(answer.forwarded, answer.detail)
         response = responses.picture(
             answer, exchange.timings, negotiated=exchange.facts.negotiated, own=self._own_of(exchange)
         )
@@ -104,7 +104,7 @@ class Pictures:
         remembered = isinstance(error, OriginRefused | SourceError) and error.ttl_s is not None
         self._count(exchange, Outcome.HIT if remembered else Outcome.ERROR, sent_bytes=0)
         if error.forwarded is not None:
-            self._telemetry.count_forward(error.forwarded, None)
+            self._telemetry.requests.count_forward(error.forwarded, None)
         head = exchange.scope["method"] == "HEAD"
         return responses.add_request_id(
             responses.problem(error, negotiated=exchange.facts.negotiated, head=head, own=self._own_of(exchange)),
@@ -120,9 +120,9 @@ class Pictures:
     ) -> None:
         exchange.outcome = outcome
         res, seconds = exchange.facts.res, exchange.seconds
-        self._telemetry.count_request(res=res, outcome=outcome, seconds=seconds, sent_bytes=sent_bytes)
+        self._telemetry.requests.count(res=res, outcome=outcome, seconds=seconds, sent_bytes=sent_bytes)
         if outcome is Outcome.HIT:
-            self._telemetry.count_hit(res=res, source=source, seconds=seconds)
+            self._telemetry.requests.count_hit(res=res, source=source, seconds=seconds)
 
 
 def _limit_by_expiry(answer: Answer, facts: RequestFacts) -> Answer:

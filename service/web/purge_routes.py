@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError, field_va
 from starlette.exceptions import HTTPException
 
 from service.errors import BEARER, BadImageId, StoreUnavailable
-from service.metrics.telemetry import Telemetry
+from service.metrics.store_counts import StoreCounts
 from service.records.purger import Purger
 from service.rules.bearer import bears
 from service.rules.cache_tags import TAG_CAP_BYTES, is_tag
@@ -64,10 +64,10 @@ class PurgeOrder(BaseModel):
 class Purging:
     """Checks the token of a purge request, purges the pictures, and counts the purge in the metrics."""
 
-    def __init__(self, purger: Purger, telemetry: Telemetry, *, token: SecretStr, names: OriginNames) -> None:
+    def __init__(self, purger: Purger, counts: StoreCounts, *, token: SecretStr, names: OriginNames) -> None:
         self._purger = purger
         self._names = names
-        self._telemetry = telemetry
+        self._counts = counts
         self._token = token.get_secret_value()
 
     def check(self, request: Request) -> None:
@@ -94,7 +94,7 @@ class Purging:
                 "The store does not answer, so the purge may or may not have taken effect.",
                 headers={"Retry-After": "1"},
             ) from error
-        self._telemetry.count_purge(scope=scope)
+        self._counts.count_purge(scope=scope)
         return {"scope": scope, "soft": order.soft, **result}
 
     def _whole_id(self, image_id: str, query: str) -> str:

@@ -109,7 +109,7 @@ async def recording(
     """
     folder = shared_folder()
     history = History(WIDTH, folder)
-    keeper = Keeper(telemetry, folder=folder, sampler=sampler)
+    keeper = Keeper(telemetry.shadow, folder=folder, sampler=sampler)
     recorder = Recorder(telemetry, history, keeper, send=_sender(otlp_url))
     task = asyncio.create_task(recorder.run(census))
     try:

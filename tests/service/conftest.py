@@ -158,7 +158,7 @@ def cache(valkey: EmbeddedValkey, origin: ScriptedOrigin, photo: bytes, blurred:
 @pytest.fixture(scope="session")
 def demoting_of(session_valkey: EmbeddedValkey, _session_origin: ScriptedOrigin) -> Iterator[Demoting]:
     """Demotes records of the session's origin in the session's store."""
-    worker = CodecWorker(OPTIONS, Telemetry())
+    worker = CodecWorker(OPTIONS, Telemetry().codec)
     asyncio.run(worker.start())
     with redis.Redis.from_url(session_valkey.url) as direct:
         yield Demoting(direct, session_valkey.url, _session_origin.url, worker)

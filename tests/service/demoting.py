@@ -90,7 +90,7 @@ class Demoting:
     @asynccontextmanager
     async def demoter(self, *, share: float = ALWAYS, act: Act | None = None) -> AsyncIterator[Demoter]:
         timeouts = Timeouts(timeout_s=30, retry_s=0)
-        connection = Connection(self.url, timeouts=timeouts, observer=self.telemetry)
+        connection = Connection(self.url, timeouts=timeouts, observer=self.telemetry.store)
         generation_store = GenerationStore(connection, generations_key(self.origin))
         worker = self.worker if act is None else Interrupted(self.worker, act)
         demoter = Demoter(

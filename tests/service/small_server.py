@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from service.metrics.counts import ClientCounts
+from service.metrics.client_counts import ClientCounts
 from service.metrics.telemetry import Telemetry
 from service.serving.client_limits import ClientLimits
 from service.serving.http_connection import HttpConnection

@@ -230,7 +230,7 @@ def test_without_an_upscaler_for_its_weights_an_edge_starts_only_if_it_does_not_
     monkeypatch.setattr(upscaler, "RELEASED", tmp_path / "none.safetensors")
 
     async def start() -> None:
-        worker = CodecWorker(replace(OPTIONS, demotes=demotes), Telemetry())
+        worker = CodecWorker(replace(OPTIONS, demotes=demotes), Telemetry().codec)
         try:
             await worker.start()
             assert list(worker.readable) == [worker.names.stream_id]

@@ -182,10 +182,10 @@ def test_an_error_without_a_label_is_counted_as_its_base(origin: ScriptedOrigin)
         client = BusyClient(origin.url, limits=Limits(source_bytes=99, timeout_s=60), observer=telemetry.parent)
         intake = Intake(
             FreshnessRules(default_ttl_s=60),
-            worker=CodecWorker(OPTIONS, telemetry),
+            worker=CodecWorker(OPTIONS, telemetry.codec),
             reader=SourceReader(ImageLimits(source_pixels=9), threads=threads, cpu_s=1),
         )
-        parent = Parent(client, intake=intake, retry_s=0, telemetry=telemetry)
+        parent = Parent(client, intake=intake, retry_s=0, counts=telemetry.parent)
         assert await parent.ask("cat", ANY_TERMS, Timings()) is None
         await client.close()
 

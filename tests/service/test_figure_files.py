@@ -16,7 +16,7 @@ logging.basicConfig(stream=sys.stdout, format="%(message)s")
 from service.metrics.telemetry import Telemetry
 telemetry = Telemetry()
 for number in range(int(sys.argv[1])):
-    telemetry.count_parent_fallback(f"reason {number}")
+    telemetry.parent.count_fallback(f"reason {number}")
 print("counted", telemetry.exposition().count(b"edge_parent_fallbacks_total{"))
 """
 

@@ -70,15 +70,15 @@ def test_a_folder_without_room_costs_only_the_sharing(tmp_path: Path, caplog: py
 def test_a_point_tells_what_happened_since_the_row_before() -> None:
     telemetry, clock = Telemetry(), iter([NOW_S, NOW_S + 2, NOW_S + 2])
     history = History(WIDTH, None)
-    keeper = Keeper(telemetry, folder=None, sampler=None)
+    keeper = Keeper(telemetry.shadow, folder=None, sampler=None)
     recorder = Recorder(telemetry, history, keeper, clock=lambda: next(clock))
-    telemetry.count_request(res="high", outcome=Outcome.MISS, seconds=3, sent_bytes=10)
+    telemetry.requests.count(res="high", outcome=Outcome.MISS, seconds=3, sent_bytes=10)
     recorder.record(NO_STORE)
     for source, seconds in ((FileSource.MEMORY, 0.0015), (FileSource.CODEC, 0.018)):
-        telemetry.count_request(res="high", outcome=Outcome.HIT, seconds=seconds, sent_bytes=100)
-        telemetry.count_hit(res="high", source=source, seconds=seconds)
-    telemetry.count_request(res="medium", outcome=Outcome.MISS, seconds=0.4, sent_bytes=50)
-    telemetry.set_queue_depth(items=4)
+        telemetry.requests.count(res="high", outcome=Outcome.HIT, seconds=seconds, sent_bytes=100)
+        telemetry.requests.count_hit(res="high", source=source, seconds=seconds)
+    telemetry.requests.count(res="medium", outcome=Outcome.MISS, seconds=0.4, sent_bytes=50)
+    telemetry.codec.set_queue_depth(items=4)
     recorder.record(NO_STORE)
     (point,) = recorder.read(after_s=0)["seconds"]
     assert point["span_s"] == 2
@@ -96,7 +96,7 @@ def test_a_point_tells_what_happened_since_the_row_before() -> None:
 
 def test_figures_that_begin_anew_are_no_change() -> None:
     history, full = History(WIDTH, None), Telemetry()
-    full.count_request(res="high", outcome=Outcome.HIT, seconds=1, sent_bytes=1)
+    full.requests.count(res="high", outcome=Outcome.HIT, seconds=1, sent_bytes=1)
     history.write(NOW_S, read_moment(full.collect()))
     history.write(NOW_S + 1, read_moment(Telemetry().collect()))
     (point,) = points(history.seconds(NOW_S + 1), after_s=0)

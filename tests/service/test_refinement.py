@@ -14,6 +14,7 @@ from models.bitstream import parse
 from models.picture_array import Pixels
 from service.errors import CodecFailed, DecoderAway, QueueFull
 from service.metrics.outcomes import RefinementOutcome
+from service.metrics.telemetry import Telemetry
 from service.records.record import Record, pack, unpack
 from service.refine.refiner import Refiner, RefineRules
 from service.render import image_file
@@ -115,9 +116,10 @@ def with_an_offer(
 
     async def told() -> None:
         watch = Watch()
-        connection = Connection(valkey.url, timeouts=Timeouts(timeout_s=60, retry_s=0), observer=watch)
+        timeouts = Timeouts(timeout_s=60, retry_s=0)
+        connection = Connection(valkey.url, timeouts=timeouts, observer=Telemetry().store)
         async with worker_seen_by(watch) as worker:
-            refiner = Refiner(rules, store=LatentStore(connection), worker=worker, telemetry=watch)
+            refiner = Refiner(rules, store=LatentStore(connection), worker=worker, counts=watch.refinements)
             # The latent of a blur of it: what the search begins with is better already.
             record = record_of(await worker.encode(blurred(high), quality=QUALITY))
             with redis.Redis.from_url(valkey.url) as direct:

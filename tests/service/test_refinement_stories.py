@@ -11,6 +11,7 @@ import torch
 from models.codec import Codec
 from models.picture_array import Pixels
 from models.readers import Readers
+from service.metrics.telemetry import Telemetry
 from service.records.record import record_key, unpack
 from service.render import image_file
 from service.render.image_file import ImageLimits
@@ -119,8 +120,9 @@ def _differing(one: bytes, other: bytes) -> float:
 def test_the_client_of_a_miss_does_not_wait_for_the_refinement(
     valkey: EmbeddedValkey, origin: ScriptedOrigin, photo: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    watch = Watch()
-    monkeypatch.setattr("service.serving.edge_app.Telemetry", lambda: watch)
+    watch, telemetry = Watch(), Telemetry()
+    telemetry.codec = watch
+    monkeypatch.setattr("service.serving.edge_app.Telemetry", lambda: telemetry)
     origin.script("/cat", Reply(photo, headers=FRESH))
     with refining_edge(origin, valkey, refine=STEPS) as edge:
         edge.get("/image/cat")

@@ -103,7 +103,7 @@ def tell_stories(edge: RunningEdge, origin: ScriptedOrigin, photo: bytes) -> Non
 
 
 async def ask_as_sweeps_and_demotion_do(address: str) -> None:
-    connection = Connection(address, timeouts=Timeouts(timeout_s=30, retry_s=0), observer=Telemetry())
+    connection = Connection(address, timeouts=Timeouts(timeout_s=30, retry_s=0), observer=Telemetry().store)
     store, token = LatentStore(connection), Token(b"l:{x}", b"secret")
     try:
         await store.take(token, ttl_ms=60_000)

@@ -134,7 +134,7 @@ def test_the_ring_of_a_dead_worker_is_replayed_and_removed(tmp_path: Path) -> No
     dead = tmp_path / "shadow-999999999.events"  # above any pid that Linux gives
     ring = EventRing(dead)
     telemetry = Telemetry()
-    keeper = Keeper(telemetry, folder=tmp_path, sampler=None)
+    keeper = Keeper(telemetry.shadow, folder=tmp_path, sampler=None)
     census = StoreCensus(answers=True, objects=1, latent_bytes=1000, used_bytes=2000, limit_bytes=10_000)
     keeper.replay(census, now_s=0)
     assert not dead.exists()

@@ -29,7 +29,7 @@ async def sources_of(origin: ScriptedOrigin, threads: Executor, *, slots: int = 
     limits = Limits(source_bytes=20_000_000, timeout_s=60, slots=slots)
     telemetry = Telemetry()
     client = OriginClient(origin.url, limits=limits, observer=telemetry.origin)
-    never_asked, rules = CodecWorker(OPTIONS, telemetry), FreshnessRules(default_ttl_s=60)
+    never_asked, rules = CodecWorker(OPTIONS, telemetry.codec), FreshnessRules(default_ttl_s=60)
     reader = SourceReader(ImageLimits(source_pixels=64_000_000), threads=threads, cpu_s=60)
     intake = Intake(rules, worker=never_asked, reader=reader)
     yield Upstream(Origins({"": client}), intake, parent=None)
@@ -88,7 +88,7 @@ def test_each_answer_draws_its_own_jitter() -> None:
     with ThreadPoolExecutor(1) as threads:
         intake = Intake(
             FreshnessRules(default_ttl_s=60, ttl_jitter=0.5),
-            worker=CodecWorker(OPTIONS, Telemetry()),
+            worker=CodecWorker(OPTIONS, Telemetry().codec),
             reader=SourceReader(ImageLimits(source_pixels=1), threads=threads, cpu_s=1),
             draw=lambda: next(numbers),
         )

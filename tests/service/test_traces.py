@@ -161,7 +161,7 @@ def test_a_collector_gets_the_metrics(story: Story) -> None:
 def test_a_histogram_keeps_its_buckets() -> None:
     telemetry = Telemetry()
     for seconds in (0.0005, 0.0015, 0.0016, 100):
-        telemetry.count_request(res="high", outcome=Outcome.HIT, seconds=seconds, sent_bytes=1)
+        telemetry.requests.count(res="high", outcome=Outcome.HIT, seconds=seconds, sent_bytes=1)
     (metric,) = (one for one in telemetry.collect() if one.name == "edge_request_seconds")
     sent = convert(metric, 1, 2)
     assert sent is not None

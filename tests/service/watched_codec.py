@@ -5,8 +5,11 @@ import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from prometheus_client import CollectorRegistry
+
+from service.metrics.codec_counts import CodecCounts
+from service.metrics.latent_counts import RefinementCounts
 from service.metrics.outcomes import RefinementOutcome
-from service.metrics.telemetry import Telemetry
 from service.render.codec_options import WorkerOptions
 from service.render.codec_queue import QueueLimits
 from service.render.codec_worker import CodecWorker
@@ -22,13 +25,26 @@ OPTIONS = WorkerOptions(
 )
 
 
-class Watch(Telemetry):
+class SeenRefinements(RefinementCounts):
+    """Tells the outcome of each search."""
+
+    def __init__(self, outcomes: asyncio.Queue[RefinementOutcome]) -> None:
+        super().__init__(CollectorRegistry())
+        self._outcomes = outcomes
+
+    def count(self, outcome: RefinementOutcome) -> None:
+        super().count(outcome)
+        self._outcomes.put_nowait(outcome)
+
+
+class Watch(CodecCounts):
     """Sees what the codec does, and keeps its thread after one slice of a refinement until it may go on."""
 
     def __init__(self, *, holds_after: int = 1) -> None:
-        super().__init__()
+        super().__init__(CollectorRegistry())
         self.log: list[str] = []
         self.outcomes: asyncio.Queue[RefinementOutcome] = asyncio.Queue()
+        self.refinements = SeenRefinements(self.outcomes)
         self.holds = threading.Event()
         self.may_go_on = threading.Event()
         self._holds_after = holds_after
@@ -48,10 +64,6 @@ class Watch(Telemetry):
     def count_lost_device(self) -> None:
         super().count_lost_device()
         self.devices_lost += 1
-
-    def count_refinement(self, outcome: RefinementOutcome) -> None:
-        super().count_refinement(outcome)
-        self.outcomes.put_nowait(outcome)
 
 
 @asynccontextmanager
