@@ -11,7 +11,7 @@ import pytest
 
 from service.errors import StoreUnavailable
 from service.records.record import generations_key
-from service.serving import edge_app
+from service.serving import store_parts
 from service.settings.edge_settings import read_settings
 from service.store import store_clock
 from service.store.connection import Connection, Timeouts
@@ -34,7 +34,7 @@ def edge_ahead(origin: ScriptedOrigin, store: EmbeddedValkey) -> Iterator[Runnin
     """An edge whose machine's clock is an hour ahead."""
     clock = SimpleNamespace(time=lambda: time.time() + HOUR_S, monotonic=time.monotonic)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(edge_app, "time", clock)
+        patch.setattr(store_parts, "time", clock)
         with running_edge(read_settings(origin=origin.url, redis_url=store.url)) as edge:
             yield edge
 
