@@ -7,7 +7,7 @@ from service.cache.flights import Flights
 from service.cache.promotion import Promotion
 from service.cache.reencoder import Reencoder
 from service.metrics.latent_counts import DemotionCounts
-from service.records.record_store import Found
+from service.records.grant import Found
 
 
 class AfterHit:

@@ -38,9 +38,9 @@ from service.metrics.outcomes import Outcome
 from service.metrics.telemetry import Telemetry
 from service.metrics.timings import Timings
 from service.reason import Reason
+from service.records.grant import Found
 from service.records.lookup import Lookup
 from service.records.record import Record
-from service.records.record_store import Found
 from service.upstream.source import Source
 
 

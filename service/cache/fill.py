@@ -39,10 +39,11 @@ from service.errors import (
 from service.metrics.timings import Timings
 from service.reason import Reason
 from service.records.demoted import is_demoted
+from service.records.grant import Found, PurgePoint
 from service.records.lease import Lease, Leases, Standing
 from service.records.lookup import Lookup
 from service.records.record import Record
-from service.records.record_store import Found, PurgePoint, RecordStore
+from service.records.record_store import RecordStore
 from service.records.renewal import Confirmed, merge, renew
 from service.records.staleness import Use, may_stand_in, use_of
 from service.rules.freshness import Storage
@@ -137,7 +138,7 @@ class Filler:
         """Return whether a purge by tag or of all pictures came after the fill began, and may concern its result."""
         match result:
             case Preview(grant=grant) | Reused(preview=Preview(grant=grant)):
-                return grant is not None and await self._record_store.is_over(grant)
+                return grant is not None and await self._record_store.writes.is_over(grant)
             case Unstored(fenced=fenced):
                 return fenced
             case Failed():
@@ -193,7 +194,7 @@ class Filler:
         except (OriginError, SourceError) as error:
             if isinstance(error, SourceError) or (isinstance(error, OriginRefused) and error.is_final):
                 # RFC 9111 4: the most recent response counts, also for the requests after this one.
-                await self._record_store.supersede(known, error, work.grant)
+                await self._record_store.writes.supersede(known, error, work.grant)
                 raise
             return self._show_stale(known.record, error, work)
         if isinstance(answered, Confirmed):
@@ -211,10 +212,10 @@ class Filler:
         except (OriginRefused, SourceError) as error:
             if work.demoted is not None:
                 if isinstance(error, SourceError) or error.is_final:  # RFC 9111 4, as for a validation
-                    await self._record_store.supersede(work.demoted, error, work.grant)
+                    await self._record_store.writes.supersede(work.demoted, error, work.grant)
                 raise
             over = work.forwarded in {Reason.DAMAGED_RECORD, Reason.FOREIGN_RECORD}
-            await self._record_store.remember(error, work.grant, over=over)
+            await self._record_store.writes.remember(error, work.grant, over=over)
             raise
 
     async def _admit(self, work: Work, delivered: Delivered) -> FillResult:
@@ -223,7 +224,7 @@ class Filler:
         if delivered.storage.obstacle is not None:
             work.lease.mark_hit_for_miss()
             if work.replaced is not None:  # RFC 9111 4: the newest response replaces it, and may not be stored
-                await self._record_store.drop(work.replaced)
+                await self._record_store.writes.drop(work.replaced)
             source = await self._upstream.as_source(delivered)
             return Unstored(work.facts, source, delivered.storage.obstacle)
         if isinstance(delivered, Latent):
@@ -255,13 +256,13 @@ class Filler:
         return await self._store(work, source, bitstream, facts)
 
     async def _skip(self, work: Work, source: Source, why: Reason, facts: FillFacts) -> Unstored:
-        fenced = work.grant is not None and await self._record_store.is_over(work.grant)
+        fenced = work.grant is not None and await self._record_store.writes.is_over(work.grant)
         return Unstored(facts, source, why, fenced=fenced)
 
     async def _store(self, work: Work, delivered: Source | Latent, bitstream: bytes, facts: FillFacts) -> NewRecord:
         image_id, now_s = work.lookup.image_id, self._now()
         record = make_record(delivered, bitstream, image_id=image_id, generation=work.generation, now_s=now_s)
-        stored = await self._record_store.put(record, work.grant)
+        stored = await self._record_store.writes.put(record, work.grant)
         return work.attach_key(NewRecord(facts, record, delivered), stored)
 
     async def _renew(
@@ -274,7 +275,7 @@ class Filler:
         end = Renewed(facts, record)
         if storage.obstacle is not None or work.grant is None:
             return end
-        return work.attach_key(end, await self._record_store.renew(known, record, work.grant))
+        return work.attach_key(end, await self._record_store.writes.renew(known, record, work.grant))
 
     def _show_stale(self, known: Record, error: OriginError, work: Work) -> StaleInstead:
         """Return the stale record to serve instead of an error that is not final (RFC 5861 4).

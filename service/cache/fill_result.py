@@ -18,8 +18,8 @@ from service.errors import EdgeError, OriginBroken, SourceError, UnusableLatent
 from service.metrics.timings import Timings
 from service.reason import Reason
 from service.records.demoted import is_demoted
+from service.records.grant import Grant
 from service.records.record import Record
-from service.records.record_store import Grant
 from service.rules import freshness
 from service.rules.origin_refused import OriginRefused
 from service.rules.vary import Fields, selecting_names, selection, selects_alike

@@ -11,10 +11,10 @@ from service.cache.fill_result import FillFacts, NewRecord, Preview, Renewed
 from service.metrics.timings import Timings
 from service.reason import Reason
 from service.records.demoted import is_demoted
+from service.records.grant import Found, Grant
 from service.records.lease import Lease, Standing
 from service.records.lookup import Lookup
 from service.records.record import Record
-from service.records.record_store import Found, Grant
 from service.upstream.source import Terms
 
 Show = Callable[[Preview], None]

@@ -47,9 +47,9 @@ from service.cache.previews import Previews
 from service.errors import EdgeError
 from service.metrics.timings import Timings
 from service.reason import Reason
+from service.records.grant import PurgePoint
 from service.records.lookup import Lookup
 from service.records.record import Record
-from service.records.record_store import PurgePoint
 from service.upstream.source import Source
 
 ATTEMPTS = 3  # assumed: after three results of other requests' fills that it cannot use, a request fetches for itself

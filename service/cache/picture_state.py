@@ -11,10 +11,11 @@ from service.errors import RecordError, StoreUnavailable
 from service.metrics.store_counts import StoreCounts
 from service.reason import Reason
 from service.records.demoted import is_demoted
+from service.records.grant import Found
 from service.records.lease import Leases
 from service.records.lookup import Lookup
 from service.records.record import Record
-from service.records.record_store import Found, RecordStore
+from service.records.record_store import RecordStore
 from service.records.staleness import Use, use_of
 
 

@@ -20,7 +20,7 @@ from service.cache.fill_result import Failed, FillFacts, FillResult, Preview, Re
 from service.errors import EdgeError, OriginError, SourceError, note_forward_reason
 from service.metrics.timings import Timings
 from service.reason import Reason
-from service.records.record_store import Grant
+from service.records.grant import Grant
 from service.records.renewal import Confirmed, merge_fields
 from service.records.staleness import Use, may_stand_in, use_of
 from service.rules.origin_refused import OriginRefused

@@ -24,8 +24,8 @@ from service.metrics.latent_counts import RefinementCounts
 from service.metrics.outcomes import ReencodeOutcome
 from service.metrics.timings import Timings
 from service.records.demoted import is_demoted
+from service.records.grant import Found
 from service.records.record import KEY_PREFIX, Record, pack, unpack
-from service.records.record_store import Found
 from service.records.renewal import Confirmed
 from service.refine.pace import Pace
 from service.refine.refiner import Refiner

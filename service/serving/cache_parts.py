@@ -72,7 +72,7 @@ def build_cache(settings: Settings, base: Foundation, closing: AsyncExitStack) -
         ),
         bypass,
         encoder=encoder,
-        previews=Previews(base.sources, void=base.records.void, now=base.now, waiters=settings.waiters),
+        previews=Previews(base.sources, void=base.records.writes.void, now=base.now, waiters=settings.waiters),
         after_fill=AfterFill(refiner, base.telemetry.requests),
         waiters=settings.waiters,
     )

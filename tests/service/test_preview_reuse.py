@@ -18,7 +18,7 @@ from service.cache.fill_result import Failed, FillFacts, FillResult, Preview
 from service.cache.previews import Previews
 from service.metrics.timings import Timings
 from service.reason import Reason
-from service.records.record_store import Grant
+from service.records.grant import Grant
 from service.rules.conditional import Conditions
 from service.rules.negotiation import Wanted
 from service.settings.edge_settings import read_settings

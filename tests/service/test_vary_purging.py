@@ -10,10 +10,11 @@ import pytest
 import redis
 
 from service.records.generations import Generations
+from service.records.grant import Grant
 from service.records.last_known import LastKnown
 from service.records.negative_cache import NegativeCache
 from service.records.record_reader import Books
-from service.records.record_store import Grant, RecordStore
+from service.records.record_store import RecordStore
 from service.records.vary_rule import VaryRule, pack_rule
 from service.rules.freshness import FreshnessRules
 from service.rules.vary import NO_FIELDS
@@ -169,9 +170,9 @@ def test_a_grant_ends_with_its_vary_rule(valkey: EmbeddedValkey) -> None:
             token = Token(lookup.lease, b"token")
             await store.take(token, ttl_ms=60_000)
             grant = Grant(token, lookup, (await record_store.purges()).latest)
-            over = [await record_store.is_over(grant)]
+            over = [await record_store.writes.is_over(grant)]
             direct.set(home, pack_rule(replace(rule, stale_before=1), home))
-            over.append(await record_store.is_over(grant))
+            over.append(await record_store.writes.is_over(grant))
         await connection.close()
         return over
 
