@@ -31,7 +31,7 @@ from service.rules.negotiation import LATENT_MEDIA_TYPE
 from service.rules.origin_refused import OriginRefused
 from service.rules.redirects import apply_redirects
 from service.rules.response_fields import ResponseFields
-from service.upstream.origin_client import Fetched
+from service.upstream.fetched import Fetched
 from service.upstream.source import Latent, Original, Prepared, Source
 from service.upstream.source_reader import SourceReader
 

@@ -17,38 +17,29 @@ from typing import Protocol
 
 import httpx
 
-from service.errors import OriginBroken, OriginBusy, OriginError, OriginTooSlow, OriginUnreachable, PictureTooLarge
+from service.errors import OriginBroken, OriginBusy, OriginError, OriginTooSlow, OriginUnreachable
 from service.records.latent_facts import FIELD as FACTS
-from service.rules import content_coding
-from service.rules.cache_tags import read_tags
-from service.rules.error_fields import ErrorFields
-from service.rules.freshness import read_age
 from service.rules.negotiation import LATENT_MEDIA_TYPE
-from service.rules.origin_refused import OriginRefused
 from service.rules.pass_on import USUAL, PassOn
-from service.rules.redirects import tag_for_target, tag_of_target
-from service.rules.response_fields import PassedOn, ResponseFields
+from service.rules.redirects import tag_for_target
+from service.rules.response_fields import ResponseFields
 from service.rules.traceparent import traceparent_lines
 from service.rules.vary import NO_FIELDS, Fields
+from service.upstream.fetched import Fetched, FileTooLarge
 from service.upstream.folder_transport import FOLDER_URL, FolderTransport
 from service.upstream.origin_access import OPEN, OriginAccess
 from service.upstream.redirect_target import resolve_redirect
+from service.upstream.response_body import HeldSlot, read_file
+from service.upstream.response_head import is_redirect, read_fields, require_file
 from service.upstream.slots import FetchSlots, OnSlow, Slot, SlotLimits, ignore
 from service.upstream.transport import Transport
 
-SMALL_BYTES = 2**18
-"""A file of at most this size gives its slot back if it comes slowly. Assumed: 512 of them are 128 MiB."""
 REDIRECTS = 3  # the most redirects that one fetch follows (assumed)
 SENTENCE_CAP_CHARACTERS = 200
 """The longest quote of a network error in the log. Assumed: enough to see the cause."""
-FIRST_SUCCESS, FIRST_REFUSAL, LAST_REFUSAL = 200, 300, 599
 LOOP = "CDN-Loop"
 # RFC 9110 7.6.3: a gateway must send Via. The pseudonym `latentedge` hides the name of the host.
 VIA = {"Via": "1.1 latentedge"}
-# RFC 9110 15.3.6, 15.3.7 and 15.4.5: a 205 answers a form, a 206 a range request and a 304 a conditional request. A
-# plain GET is none of these.
-_UNEXPECTED_STATUSES = {205, 206, 304}
-_REDIRECT_STATUSES = {301, 302, 303, 307, 308}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,29 +60,6 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Fetched:
-    """A response of the origin: a whole file, or a 304, which says that the stored picture has not changed."""
-
-    body: bytes | None
-    """The bytes of the file, after gzip has been undone; None for a 304."""
-    fields: ResponseFields
-    media_type: str = ""
-    """The Content-Type of the response, in lower case and without parameters."""
-    latent_facts: str = ""
-    """The Latentedge-Source field, in which a parent describes its latent (see `latent_facts`); empty if absent."""
-    received_bytes: int = 0
-    """The length of the content as the origin sent it."""
-
-
-class FileTooLarge(PictureTooLarge):
-    """The file has too many bytes. The `fields` of the response decide how long the error is cached."""
-
-    def __init__(self, message: str, fields: ResponseFields) -> None:
-        super().__init__(message)
-        self.fields = fields
-
-
-@dataclass(frozen=True, slots=True)
 class _Request:
     """The request fields of one fetch: `lines` for every redirect target, and the validators of the stored picture."""
 
@@ -103,21 +71,6 @@ class _Request:
         # RFC 9111 4.3.1: both validators are sent, but only to the URL that issued them.
         since = "" if target else self.last_modified
         return _lines({"If-None-Match": tag_for_target(self.etag, target), "If-Modified-Since": since})
-
-
-@dataclass(frozen=True, slots=True)
-class _HeldSlot:
-    slot: Slot
-    deadline: asyncio.Timeout
-
-    async def resume(self) -> None:
-        """Hold the slot again. Waiting for it is not the server's fault, so it does not count as time of the fetch."""
-        until_s, loop = self.deadline.when(), asyncio.get_running_loop()
-        if self.slot.is_slow and until_s is not None:
-            left_s = until_s - loop.time()
-            self.deadline.reschedule(None)
-            await self.slot.resume()
-            self.deadline.reschedule(loop.time() + left_s)
 
 
 class Observer(Protocol):
@@ -205,7 +158,7 @@ class OriginClient:
             try:
                 with _translate_errors():
                     async with asyncio.timeout(self._limits.timeout_s) as deadline:
-                        fetched = await self._follow(url, request, _HeldSlot(held, deadline))
+                        fetched = await self._follow(url, request, HeldSlot(held, deadline))
             except (OriginError, FileTooLarge) as error:
                 self._observer.count_fetch(outcome=error.label, fetched_bytes=0)
                 raise
@@ -217,7 +170,7 @@ class OriginClient:
         """Close all connections."""
         await self._http.aclose()
 
-    async def _follow(self, url: httpx.URL, request: _Request, held: _HeldSlot) -> Fetched:
+    async def _follow(self, url: httpx.URL, request: _Request, held: HeldSlot) -> Fetched:
         redirects: list[ResponseFields] = []
         for _ in range(REDIRECTS + 1):
             target = url.raw_path.decode("ascii") if redirects else ""
@@ -229,10 +182,9 @@ class OriginClient:
             async with held.slot.waiting():
                 response = await self._http.send(sent, stream=True)
             async with aclosing(response):
-                fields = _fields(response, asked_s=asked_s, answered_s=self._now(), target=target)
+                fields = read_fields(response, asked_s=asked_s, answered_s=self._now(), target=target)
                 await held.resume()
-                # RFC 9110 15.4: a redirect without Location cannot be followed, so it counts as the final response.
-                if response.status_code in _REDIRECT_STATUSES and "location" in response.headers:
+                if is_redirect(response):
                     url = resolve_redirect(url, response.headers["location"])
                     redirects.append(fields)
                     continue
@@ -241,52 +193,13 @@ class OriginClient:
                     return Fetched(
                         None, self._with_others(fields, response), latent_facts=response.headers.get(FACTS, "")
                     )
-                self._judge(response, fields)
-                return await self._read_file(response, self._with_others(fields, response), held)
+                cap_bytes = self._limits.source_bytes
+                require_file(response, fields, cap_bytes=cap_bytes)
+                return await read_file(response, self._with_others(fields, response), held, cap_bytes=cap_bytes)
         raise OriginBroken(f"the origin redirects more than {REDIRECTS} times")
 
     def _with_others(self, fields: ResponseFields, response: httpx.Response) -> ResponseFields:
         return replace(fields, passed=replace(fields.passed, others=self._pass_on.select(response.headers.raw)))
-
-    def _judge(self, response: httpx.Response, fields: ResponseFields) -> None:
-        status = response.status_code
-        if status in _UNEXPECTED_STATUSES or not FIRST_SUCCESS <= status <= LAST_REFUSAL:
-            raise OriginBroken(f"the origin answered {status} to a plain GET")
-        if status >= FIRST_REFUSAL or status == HTTPStatus.NO_CONTENT:
-            raise OriginRefused(status, fields)
-        length = response.headers.get("content-length", "")
-        if length.isdigit() and int(length) > self._limits.source_bytes:
-            raise FileTooLarge(f"the file has {length} bytes; the limit is {self._limits.source_bytes}", fields)
-
-    async def _read_file(self, response: httpx.Response, fields: ResponseFields, held: _HeldSlot) -> Fetched:
-        layers = content_coding.gzip_layers(response.headers.get("content-encoding", ""))
-        received = await self._read_body(response, fields, held)
-        body = await self._decompress(received, layers, fields) if layers else received
-        facts = response.headers.get(FACTS, "")
-        return Fetched(body, fields, _media_type(response), facts, received_bytes=len(received))
-
-    async def _read_body(self, response: httpx.Response, fields: ResponseFields, held: _HeldSlot) -> bytes:
-        if not _is_small(response):
-            return await self._read(response, fields)
-        async with held.slot.waiting():
-            body = await self._read(response, fields)
-        await held.resume()
-        return body
-
-    async def _read(self, response: httpx.Response, fields: ResponseFields) -> bytes:
-        body = bytearray()
-        async for piece in response.aiter_raw():
-            body += piece
-            if len(body) > self._limits.source_bytes:
-                raise FileTooLarge(f"the file has more than {self._limits.source_bytes} bytes, the limit", fields)
-        return bytes(body)
-
-    async def _decompress(self, received: bytes, layers: int, fields: ResponseFields) -> bytes:
-        cap_bytes = self._limits.source_bytes
-        body = await asyncio.to_thread(content_coding.decompress, received, layers, cap_bytes=cap_bytes)
-        if len(body) > cap_bytes:
-            raise FileTooLarge(f"the decompressed file has more than {cap_bytes} bytes, the limit", fields)
-        return body
 
 
 def _transport(limits: Limits, access: OriginAccess, observer: Observer) -> httpx.AsyncBaseTransport:
@@ -301,49 +214,6 @@ def _transport(limits: Limits, access: OriginAccess, observer: Observer) -> http
 
 def _lines(fields: dict[str, str]) -> list[tuple[bytes, bytes]]:
     return [(name.encode(), value.encode("ascii")) for name, value in fields.items() if value]
-
-
-def _fields(response: httpx.Response, *, asked_s: float, answered_s: float, target: str) -> ResponseFields:
-    def lines(name: str) -> str:
-        return ", ".join(response.headers.get_list(name))  # RFC 9110 5.3: several lines of a list field are one list
-
-    def first(name: str) -> str:
-        return next(iter(response.headers.get_list(name)), "")  # RFC 9111 4.2.1: the first of several lines counts
-
-    return ResponseFields(
-        asked_s=asked_s,
-        answered_s=answered_s,
-        status=response.status_code,
-        passed=PassedOn(
-            cache_control=lines("cache-control"),
-            cdn_cache_control=lines("cdn-cache-control"),
-            expires=first("expires"),
-            date=first("date"),
-            last_modified=first("last-modified"),
-            vary=lines("vary"),
-        ),
-        age=read_age(lines("age")),  # Age is parsed here, because it is also sent to clients and must be valid
-        etag=tag_of_target(first("etag"), target),
-        tags=read_tags(
-            cache_tag=lines("cache-tag"), surrogate_key=" ".join(response.headers.get_list("surrogate-key"))
-        ),
-        error_fields=ErrorFields(
-            retry_after=first("retry-after"),
-            www_authenticate=lines("www-authenticate"),
-            allow=lines("allow") if "allow" in response.headers else None,
-        ),
-        cache_status=lines("cache-status"),
-    )
-
-
-def _is_small(response: httpx.Response) -> bool:
-    length = response.headers.get("content-length", "")
-    return length.isdigit() and int(length) <= SMALL_BYTES
-
-
-def _media_type(response: httpx.Response) -> str:
-    media_type: str = response.headers.get("content-type", "")
-    return media_type.partition(";")[0].strip().lower()
 
 
 @contextmanager

@@ -21,8 +21,9 @@ from service.records.latent_facts import LatentFacts, latent_tag, read_facts
 from service.records.record import Record
 from service.rules.negotiation import LATENT_MEDIA_TYPE
 from service.rules.origin_refused import OriginRefused
+from service.upstream.fetched import Fetched
 from service.upstream.intake import Delivered, Intake
-from service.upstream.origin_client import Fetched, OriginClient
+from service.upstream.origin_client import OriginClient
 from service.upstream.slots import OnSlow, ignore
 from service.upstream.source import Source, Terms
 

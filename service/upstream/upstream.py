@@ -7,8 +7,9 @@ from service.records.record import Record
 from service.rules.freshness import Storage
 from service.rules.origin_refused import OriginRefused
 from service.rules.response_fields import ResponseFields
+from service.upstream.fetched import Fetched, FileTooLarge
 from service.upstream.intake import Delivered, Intake
-from service.upstream.origin_client import Fetched, FileTooLarge, OriginClient
+from service.upstream.origin_client import OriginClient
 from service.upstream.origins import Origins
 from service.upstream.parent import Parent
 from service.upstream.slots import OnSlow, Slot, ignore

@@ -16,7 +16,8 @@ from service.records.record import source_digest
 from service.refine.pace import LONGEST_WAIT_S, BackOff, Pace
 from service.refine.unchanged_source import RequestLimits, UnchangedSources
 from service.render.image_file import ImageLimits
-from service.upstream.origin_client import Fetched, Limits, OriginClient
+from service.upstream.fetched import Fetched
+from service.upstream.origin_client import Limits, OriginClient
 from service.upstream.origins import Origins
 from service.upstream.source_reader import SourceReader
 from tests.service.filled_cache import FilledCache

@@ -14,7 +14,8 @@ from PIL import Image
 from service.errors import OriginBroken
 from service.metrics.telemetry import Telemetry
 from service.upstream.connection import PIECES_A_TURN, Connection
-from service.upstream.origin_client import Fetched, Limits, OriginClient
+from service.upstream.fetched import Fetched
+from service.upstream.origin_client import Limits, OriginClient
 from tests.service.running_edge import RunningEdge
 from tests.service.scripted_origin import Reply, ScriptedOrigin, wire
 
