@@ -3,7 +3,7 @@
 It depends on uvicorn's internals, so uvicorn is pinned to a minor release. Differences from uvicorn's own protocol:
 
 - Requests are parsed one at a time, so that an error response always comes after the responses to earlier requests.
-  Pipelined requests wait unparsed, and at most HELD_BYTES of them are read.
+  Pipelined requests wait unparsed, and at most HELD_BYTES of them are read (`held_flow`).
 - Heads, bodies and targets are limited in size, and a request must arrive within a timeout.
 - A refused request is answered with a problem document (RFC 9457), made from an error of `service.errors`.
 - A client that has shut down its sending side of the connection still gets its response.
@@ -13,26 +13,21 @@ from __future__ import annotations
 
 import asyncio
 import time
-from enum import Enum, auto
-from typing import Any, Protocol
+from typing import Any
 
 import httptools
 from uvicorn import Config
-from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from service.errors import (
-    BodyTooLarge,
-    EdgeError,
-    HeadTooLarge,
-    MalformedRequest,
-    RequestTooSlow,
-    TargetTooLong,
-)
-from service.serving.client_limits import BODY_CAP_BYTES, HELD_BYTES, TARGET_CAP_BYTES, ClientLimits
+from service.errors import EdgeError, MalformedRequest, RequestTooSlow
+from service.metrics.client_counts import ClientCounts
+from service.serving.arriving_request import ArrivingRequest, Stage
+from service.serving.client_limits import HELD_BYTES, ClientLimits
+from service.serving.held_flow import HeldFlow
 from service.serving.received import Received, is_one_head
 from service.serving.request_head import body_length, check_form, check_size, refusal, with_path
+from service.serving.send_progress import SendProgress
 
 LINGER_S = 2.0
 """Seconds that a refused client has to read the error (assumed). An immediate close would reset the connection."""
@@ -50,24 +45,6 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 SLOW_S = 1.0  # a request that takes longer to arrive counts as slow (assumed): ordinary clients send it at once
 
 
-class Counts(Protocol):
-    """Receives the metrics about closed connections and refused requests."""
-
-    def count_cut(self, reason: str) -> None:
-        """Count a connection that was closed because of a limit."""
-
-    def count_refused(self, status: int) -> None:
-        """Count a request that was refused before it reached a route."""
-
-
-class Stage(Enum):
-    """How far the present request has arrived: its head or its body is being received, or it is whole."""
-
-    HEAD = auto()
-    BODY = auto()
-    WHOLE = auto()
-
-
 class HttpConnection(HttpToolsProtocol):
     """The asyncio protocol of one client connection, with the limits of `ClientLimits`."""
 
@@ -78,19 +55,15 @@ class HttpConnection(HttpToolsProtocol):
         app_state: dict[str, Any],
         *,
         limits: ClientLimits,
-        counts: Counts,
+        counts: ClientCounts,
     ) -> None:
         super().__init__(config, server_state, app_state)
         self.parser.set_dangerous_leniencies(lenient_version=True)  # check_form checks the HTTP version instead
         self._limits = limits
         self._counts = counts
         self._received = Received()
-        self._stage = Stage.HEAD
-        self._has_begun = False
-        self._part_bytes = 0
-        """The number of bytes of the present head or body that have been parsed."""
-        self._body_bytes: int | None = None
-        """The length of the present request's body in bytes, or None if it is chunked."""
+        self._request = ArrivingRequest(head_cap_bytes=limits.header_bytes)
+        self._sending = SendProgress()
         self._waiting_since_s = time.monotonic()
         """The time since which the server waits for the client to send its next request, or the end of a request."""
         self._lingers = False
@@ -98,8 +71,6 @@ class HttpConnection(HttpToolsProtocol):
         self._leaves = False
         self._idle_until_s = float("inf")
         self._ends_by_s = float("inf")
-        self._unsent_bytes = 0
-        self._stalled_since_s = 0.0
 
     @property
     def _open_cycle(self) -> RequestResponseCycle | None:
@@ -108,24 +79,24 @@ class HttpConnection(HttpToolsProtocol):
 
     @property
     def _is_answering(self) -> bool:
-        return self._stage is Stage.WHOLE and self._open_cycle is not None
+        return self._request.is_whole and self._open_cycle is not None
 
     @property
     def _is_idle(self) -> bool:
-        return not self._has_begun or (self._stage is Stage.WHOLE and self._open_cycle is None)
+        return not self._request.has_begun or (self._request.is_whole and self._open_cycle is None)
 
     # asyncio's transport calls these methods.
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Start to read from a new connection."""
         super().connection_made(transport)
-        self.flow = _Flow(transport, self._received)
+        self.flow = HeldFlow(transport, self._received)
 
     def data_received(self, data: bytes) -> None:
         """Parse received bytes, up to the end of the next request."""
         if self._lingers:
             return
-        if self._stage is Stage.WHOLE and not self._received and self._open_cycle is None and is_one_head(data):
+        if self._request.is_whole and not self._received and self._open_cycle is None and is_one_head(data):
             self._parse(data)  # the usual case: a whole request at once needs no buffer
             return
         self._received.append(data)
@@ -143,29 +114,29 @@ class HttpConnection(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """Start the timeout for a request. For the first request of a connection, it has run since the accept."""
-        if self._has_begun:
+        if self._request.has_begun:
             self._waiting_since_s = time.monotonic()
-        self._has_begun, self._stage = True, Stage.HEAD
+        self._request.begin()
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         """Refuse heads that uvicorn would accept but the edge does not, and start the application for the others."""
         check_size(self.url, self.headers, most_fields=self._limits.header_fields)
         check_form(self.headers, version=self.parser.get_http_version(), upgrade=self.parser.should_upgrade())
-        self._body_bytes = body_length(self.headers)
+        body_bytes = body_length(self.headers)
         if not self.url.startswith(b"/"):
             self.url = with_path(self.url)
         super().on_headers_complete()
         if self._leaves:
             self.cycle.keep_alive = False
-        self._stage, self._part_bytes = Stage.BODY, 0
+        self._request.end_head(body_bytes=body_bytes)
         if self.expect_100_continue:
             self._ask_for_body()
         self.headers = []  # the parser appends trailer fields here; they are ignored (RFC 9110 6.5.1)
 
     def on_message_complete(self) -> None:
         """Note that the whole request has arrived, which ends its timeout."""
-        self._stage, self._part_bytes = Stage.WHOLE, 0
+        self._request.end()
         self._waiting_since_s = time.monotonic()
         super().on_message_complete()
         if not self.parser.should_keep_alive():
@@ -178,7 +149,7 @@ class HttpConnection(HttpToolsProtocol):
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             return
-        if self._stage is Stage.WHOLE:
+        if self._request.is_whole:
             self._waiting_since_s = time.monotonic()
         self._read()
         self.flow.resume_reading()
@@ -202,14 +173,15 @@ class HttpConnection(HttpToolsProtocol):
 
     def check_timeouts(self, now_s: float) -> None:
         """Close the connection if it has exceeded its timeout for a response, for a request, or between requests."""
-        if self._is_stalled(now_s):
+        unsent_bytes = self.transport.get_write_buffer_size()
+        if self._sending.is_stalled(unsent_bytes, limit_s=self._limits.send_timeout_s, now_s=now_s):
             self._cut("send_timeout")
         elif self._lingers or self._half_closed:
-            if now_s >= self._ends_by_s and not self._unsent_bytes:
+            if now_s >= self._ends_by_s and not self._sending.unsent_bytes:
                 self.transport.abort()
         elif now_s >= self._idle_until_s and self._is_idle:
             self.transport.close()
-        elif self._stage is not Stage.WHOLE:
+        elif not self._request.is_whole:
             if self._has_waited(self._limits.request_timeout_s, now_s):
                 self._time_out()
         elif not self._is_answering and self._has_waited(self._limits.idle_timeout_s, now_s):
@@ -222,7 +194,7 @@ class HttpConnection(HttpToolsProtocol):
         """
         if self._is_answering or self.transport.is_closing():
             return None
-        if self._stage is Stage.WHOLE:
+        if self._request.is_whole:
             return 1, self._waiting_since_s
         return 0 if now_s - self._waiting_since_s > SLOW_S else 2, self._waiting_since_s
 
@@ -233,20 +205,12 @@ class HttpConnection(HttpToolsProtocol):
     def _has_waited(self, limit_s: float, now_s: float) -> bool:
         return 0 < limit_s <= now_s - self._waiting_since_s
 
-    def _is_stalled(self, now_s: float) -> bool:
-        """Return whether the client has read nothing of its response for as long as the send timeout."""
-        unsent_bytes = self.transport.get_write_buffer_size()
-        if not unsent_bytes or unsent_bytes < self._unsent_bytes or not self._unsent_bytes:
-            self._stalled_since_s = now_s
-        self._unsent_bytes = unsent_bytes
-        return 0 < self._limits.send_timeout_s <= now_s - self._stalled_since_s
-
     def _cut(self, reason: str) -> None:
         self._counts.count_cut(reason)
         self.transport.abort()
 
     def _time_out(self) -> None:
-        if self._has_begun:
+        if self._request.has_begun:
             self._counts.count_cut("request_timeout")
             self._refuse(RequestTooSlow())
         else:
@@ -255,7 +219,8 @@ class HttpConnection(HttpToolsProtocol):
     def _ask_for_body(self) -> None:
         """Send 100 Continue even if the body will be ignored, so that no later request is taken for the body."""
         self.cycle.waiting_for_100_continue = False
-        if self._body_bytes != 0 and self.parser.get_http_version() != "1.0":  # RFC 9110 10.1.1: not to HTTP/1.0
+        # RFC 9110 10.1.1: not to HTTP/1.0
+        if self._request.body_bytes != 0 and self.parser.get_http_version() != "1.0":
             self.transport.write(CONTINUE)
 
     def _close_after_response(self) -> None:
@@ -269,23 +234,10 @@ class HttpConnection(HttpToolsProtocol):
 
     def _read(self) -> None:
         while self._received and not (self._is_answering or self._lingers or self.transport.is_closing()):
-            self._parse(self._received.take(at_most=self._next_bytes()))
-
-    def _next_bytes(self) -> int:
-        """Return how many bytes to parse next at most.
-
-        For a body of known length, this is the rest of the body. Otherwise it is one byte more than the size limit, so
-        that an excess is noticed.
-        """
-        if self._stage is Stage.BODY and self._body_bytes is not None:
-            return self._body_bytes - self._part_bytes
-        return self._most_bytes() - self._part_bytes + 1
-
-    def _most_bytes(self) -> int:
-        return BODY_CAP_BYTES if self._stage is Stage.BODY else self._limits.header_bytes
+            self._parse(self._received.take(at_most=self._request.next_bytes()))
 
     def _parse(self, piece: bytes | memoryview) -> None:
-        self._part_bytes += len(piece)
+        self._request.add(len(piece))
         try:
             self.parser.feed_data(piece)
         except httptools.HttpParserUpgrade as upgrade:
@@ -295,14 +247,9 @@ class HttpConnection(HttpToolsProtocol):
             cause = error.__context__
             self._refuse(cause if isinstance(cause, EdgeError) else MalformedRequest())
         else:
-            if self._part_bytes > self._most_bytes():
-                self._refuse(self._excess())
-
-    def _excess(self) -> EdgeError:
-        if self._stage is Stage.BODY:
-            return BodyTooLarge()
-        is_in_target = self._stage is Stage.HEAD and self._has_begun and len(self.url) > TARGET_CAP_BYTES
-        return TargetTooLong() if is_in_target else HeadTooLarge()
+            if self._request.is_too_large:
+                target_bytes = len(self.url) if self._request.has_begun else 0
+                self._refuse(self._request.excess(target_bytes=target_bytes))
 
     def _refuse(self, error: EdgeError) -> None:
         self._counts.count_refused(error.status)
@@ -314,7 +261,7 @@ class HttpConnection(HttpToolsProtocol):
                 return
             cycle.disconnected = True
             cycle.message_event.set()
-        elif self._stage is Stage.BODY:  # the response was sent before the whole body had arrived
+        elif self._request.stage is Stage.BODY:  # the response was sent before the whole body had arrived
             self._linger()
             return
         self.transport.write(refusal(error, head=self.parser.get_method() == b"HEAD"))
@@ -326,15 +273,3 @@ class HttpConnection(HttpToolsProtocol):
         self._ends_by_s = time.monotonic() + LINGER_S
         self.flow.resume_reading()
         self.transport.write_eof()
-
-
-class _Flow(FlowControl):
-    """Flow control that also pauses reading while more than HELD_BYTES wait to be parsed."""
-
-    def __init__(self, transport: asyncio.Transport, received: Received) -> None:
-        super().__init__(transport)
-        self._received = received
-
-    def resume_reading(self) -> None:
-        if len(self._received) <= HELD_BYTES:
-            super().resume_reading()
