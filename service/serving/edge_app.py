@@ -212,6 +212,7 @@ async def _start_services(
         memory=S3Fifo(settings.hot_bytes),
         counts=telemetry.renditions,
         waiters=settings.waiters,
+        finds_screens=settings.screen == "auto",
     )
     bypass = Bypass(sources, leases, files, now=clock.now)
     flights = Flights(
