@@ -85,7 +85,7 @@ class Bypass:
         if wanted.is_latent:
             assert prepared.bitstream is not None, "_lossless keeps a latent only if there is one"
             return prepared.bitstream
-        return await self._files.write(prepared.of_size(wanted.size_px), wanted, timings)
+        return await self._files.write_source(prepared, wanted, timings)
 
     async def answer_later(self, source: Source, asked: Asked, timings: Timings) -> Answer:
         """Return `answer` with the picture's present age, for a request after the origin's response (RFC 9111 5.1)."""

@@ -10,12 +10,13 @@ share one decode. Without the in-memory cache, every request is a decode.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
-from models.picture_array import Pixels
+from service.cache import source_file
 from service.cache.coalescing import Coalescing
 from service.cache.s3_fifo import S3Fifo
 from service.metrics.codec_counts import RenditionCounts
@@ -27,6 +28,7 @@ from service.render import image_file
 from service.render.picture_codec import PictureCodec
 from service.rules.conditional import Rendered, entity_tag, source_entity_tag
 from service.rules.negotiation import Wanted
+from service.upstream.source import Prepared
 
 QUICK = {"image/jpeg"}
 """Media types whose files take less time to write (0.4 ms at 344 px) than to hand the pixels to another thread."""
@@ -60,11 +62,14 @@ class PictureFiles:
         memory: S3Fifo[FileName],
         counts: RenditionCounts,
         waiters: int,
+        finds_screens: bool,
     ) -> None:
+        """Create the maker of files. `finds_screens` says whether this edge stores screen streams (EDGE_SCREEN)."""
         self._worker = worker
         self._threads = threads
         self._memory = memory
         self._counts = counts
+        self._finds_screens = finds_screens
         self._decodes: Coalescing[bytes] = Coalescing(waiters)
 
     def entity_tag(self, record: Record, wanted: Wanted) -> str:
@@ -124,19 +129,21 @@ class PictureFiles:
 
     async def _decode(self, record: Record, wanted: Wanted, timings: Timings) -> bytes:
         at_once = self._worker.runs_on_cpu and wanted.media_type in QUICK
-        is_screen = record.is_screen
-        write = partial(image_file.write, media_type=wanted.media_type, is_screen=is_screen) if at_once else None
-        decoded = await self._worker.decode(record.bitstream, size_px=wanted.size_px, write=write)
+        write = partial(image_file.write, media_type=wanted.media_type, is_screen=record.is_screen)
+        decoded = await self._worker.decode(record.bitstream, size_px=wanted.size_px, write=write if at_once else None)
         timings.add("queue", decoded.queue_s)
         timings.add("entropy", decoded.entropy_s)
         timings.add("synthesis", decoded.synthesis_s)
         if decoded.file is not None:
             timings.add("file", decoded.file_s)
             return decoded.file
-        return await self.write(decoded.pixels, wanted, timings, is_screen=is_screen)
+        return await self._write(partial(write, decoded.pixels), timings)
 
-    async def write(self, pixels: Pixels, wanted: Wanted, timings: Timings, *, is_screen: bool = False) -> bytes:
-        """Return pixels of the wanted size as a file of the wanted media type."""
-        write = partial(image_file.write, pixels, wanted.media_type, is_screen=is_screen)
+    async def write_source(self, source: Prepared, wanted: Wanted, timings: Timings) -> bytes:
+        """Return a source's pixels of the wanted size as a file of the wanted media type."""
+        write = partial(source_file.write, source, wanted, finds_screens=self._finds_screens)
+        return await self._write(write, timings)
+
+    async def _write(self, write: Callable[[], bytes], timings: Timings) -> bytes:
         with timings.measure("file"):
             return await asyncio.get_running_loop().run_in_executor(self._threads, write)

@@ -134,4 +134,5 @@ def _picture_files(settings: Settings, base: Foundation, closing: AsyncExitStack
         memory=S3Fifo(settings.hot_bytes),
         counts=base.telemetry.renditions,
         waiters=settings.waiters,
+        finds_screens=settings.screen == "auto",
     )

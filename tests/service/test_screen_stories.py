@@ -11,9 +11,13 @@ import redis
 from PIL import Image
 
 from models.bitstream import kind_of
+from models.config import HIGH_PX, MEDIUM_PX
 from models.picture_array import Pixels
 from models.pixels import lanczos_half
+from models.screen.choice import find_candidate
+from models.screen.stream import encode_if_smaller
 from models.screen.stream_ids import SCREEN_STREAM_ID
+from service.cache import source_file
 from service.errors import RecordOfOthers
 from service.metrics.outcomes import SweepOutcome
 from service.records.census import estimate
@@ -21,16 +25,22 @@ from service.records.purge_table import PurgeTable
 from service.records.record import pack, record_key
 from service.records.record_reader import Books, RecordReader
 from service.refine.candidates import SweepAim, candidate
+from service.render import image_file
+from service.rules.negotiation import LATENT_MEDIA_TYPE, Wanted
 from service.settings.edge_settings import read_settings
 from service.store.embedded import EmbeddedValkey
 from service.store.random_sample import Sample, StoredValue
+from service.upstream.source import Prepared
+from tests.models import golden_streams
+from tests.models.pictures import photograph
 from tests.models.screen_pictures import as_stored
 from tests.service.running_edge import LATENT_TOKEN, RunningEdge, running_edge
 from tests.service.scripted_origin import Reply, ScriptedOrigin
 from tests.service.stored import stored_keys
-from tests.service.tiers import change, child_of, encodes, record_of, told
+from tests.service.tiers import change, child_of, encodes, own_store, record_of, told
 
 FRESH = {"Cache-Control": "max-age=600"}
+LIMITS = image_file.ImageLimits(source_pixels=10**7)
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +61,21 @@ def auto(_auto: RunningEdge, edge: RunningEdge) -> RunningEdge:
     """An edge with EDGE_SCREEN=auto, which shares its empty store with `edge`, and searches for better latents."""
     assert edge.settings.screen == "off"
     return _auto
+
+
+@pytest.fixture(scope="module")
+def _hasty(session_valkey: EmbeddedValkey, _session_origin: ScriptedOrigin) -> Iterator[RunningEdge]:
+    url = own_store(session_valkey, 9)
+    given = {"redis_url": url, "miss": "source", "miss_items": 9, "latent_token": LATENT_TOKEN}
+    with running_edge(read_settings(origin=_session_origin.url, screen="auto", **given)) as edge:
+        yield edge
+
+
+@pytest.fixture
+def hasty(_hasty: RunningEdge, session_valkey: EmbeddedValkey) -> RunningEdge:
+    """An edge with EDGE_MISS=source and EDGE_SCREEN=auto, which has a store of its own."""
+    own_store(session_valkey, 9)
+    return _hasty
 
 
 @pytest.fixture(scope="module")
@@ -125,17 +150,64 @@ def test_files_of_a_screen_stream_keep_the_colours_of_thin_lines(
 ) -> None:
     origin.script("/logo", Reply(logo_file, headers=FRESH))
     origin.script("/cat", Reply(photo, headers=FRESH))
-    assert sampling(auto.get("/image/logo?fmt=jpeg")) == sampling(auto.get("/image/logo?fmt=jpeg&res=medium")) == (1, 1)
-    assert sampling(auto.get("/image/cat?fmt=jpeg")) == (2, 2)
+    for query in ("fmt=jpeg", "fmt=jpeg&res=medium"):
+        assert sampling(auto.get(f"/image/logo?{query}").content) == (1, 1)
+    assert sampling(auto.get("/image/cat?fmt=jpeg").content) == (2, 2)
     assert np.array_equal(pixels_of(auto.get("/image/logo?fmt=webp")), logo), "the WebP is not exact"
     assert pixels_of(auto.get("/image/logo?fmt=webp&res=medium")).shape == (172, 172, 3)
     mean_error = np.abs(pixels_of(auto.get("/image/logo?fmt=avif")).astype(int) - logo).mean()
     assert mean_error < 2
 
 
-def sampling(answer: httpx.Response) -> tuple[int, int]:
+@pytest.mark.parametrize("query", ["fmt=jpeg", "fmt=jpeg&res=medium", "fmt=webp", "fmt=webp&res=medium"])
+def test_a_preview_keeps_the_colours_of_thin_lines_as_the_record_does(
+    hasty: RunningEdge, origin: ScriptedOrigin, logo: Pixels, logo_file: bytes, query: str
+) -> None:
+    origin.script("/logo", Reply(logo_file, headers=FRESH))
+    preview = hasty.get(f"/image/logo?{query}")
+    assert told(preview) == "latentedge; fwd=uri-miss; detail=source"
+    hasty.latent("logo")  # waits for the record
+    hit = hasty.get(f"/image/logo?{query}")
+    assert told(hit) == "latentedge; hit"
+    assert kind_of(record_of(hasty, "logo").bitstream) == "screen"
+    assert np.array_equal(pixels_of(preview), pixels_of(hit)), "the preview is not the picture of the record"
+    if query.startswith("fmt=jpeg"):
+        assert sampling(preview.content) == sampling(hit.content) == (1, 1)
+    elif query == "fmt=webp":
+        assert np.array_equal(pixels_of(preview), logo), "the WebP of the preview is not exact"
+
+
+def test_a_preview_of_a_photograph_is_as_without_the_screen_mode(
+    hasty: RunningEdge, origin: ScriptedOrigin, photo: bytes
+) -> None:
+    for name in ("/jpeg", "/webp"):
+        origin.script(name, Reply(photo, headers=FRESH))
+    for media_type in ("jpeg", "webp"):
+        preview = hasty.get(f"/image/{media_type}?fmt={media_type}")
+        assert told(preview) == "latentedge; fwd=uri-miss; detail=source"
+        square = image_file.square(image_file.read(photo, limits=LIMITS).pixels, HIGH_PX)
+        assert preview.content == image_file.write(square, f"image/{media_type}"), f"another {media_type}"
+        hasty.latent(media_type)
+
+
+def test_a_photograph_on_a_flat_ground_gets_no_lossless_preview() -> None:
+    flat = np.full((HIGH_PX, HIGH_PX, 3), 250, np.uint8)
+    flat[80:260, 80:260] = photograph()[80:260, 80:260]
+    assert find_candidate(flat)
+    assert image_file.write_like_screen(flat, "image/webp") == image_file.write(flat, "image/webp"), "lossless"
+
+
+def test_an_edge_with_off_writes_a_preview_as_ever(
+    edge: RunningEdge, auto: RunningEdge, origin: ScriptedOrigin, logo_file: bytes
+) -> None:
+    origin.script("/secret", *[Reply(logo_file, headers={"Cache-Control": "no-store"})] * 2)
+    assert sampling(edge.get("/image/secret?fmt=jpeg").content) == (2, 2)
+    assert sampling(auto.get("/image/secret?fmt=jpeg").content) == (1, 1)
+
+
+def sampling(file: bytes) -> tuple[int, int]:
     """Return the sampling factors of the first component of a JPEG."""
-    with Image.open(io.BytesIO(answer.content)) as image:
+    with Image.open(io.BytesIO(file)) as image:
         layer: tuple[int, int, int, int] = image.layer[0]  # type: ignore[attr-defined]
     return layer[1:3]
 
@@ -151,6 +223,20 @@ def test_a_child_takes_the_screen_stream_of_its_parent(
         assert below.headers["etag"] == auto.get("/image/logo?fmt=png").headers["etag"]
         assert np.array_equal(pixels_of(below), logo), "another picture"
         assert record_of(child, "logo").bitstream == record_of(auto, "logo").bitstream == auto.latent("logo").content
+
+
+@pytest.mark.parametrize("finds_screens", [True, False])
+def test_a_child_that_stores_nothing_writes_the_files_of_its_parents_record(
+    logo: Pixels, *, finds_screens: bool
+) -> None:
+    stream = encode_if_smaller(logo)
+    assert stream is not None
+    latent = golden_streams.read_all()[31].blob
+    for pixels, bitstream, wanted_sampling in ((logo, stream, (1, 1)), (photograph(), latent, (2, 2))):
+        source = Prepared(b"digest", 1, pixels, lanczos_half(pixels), 1, 1, LATENT_MEDIA_TYPE, bitstream=bitstream)
+        for size_px in (HIGH_PX, MEDIUM_PX):
+            wanted = Wanted("logo", size_px, "image/jpeg")
+            assert sampling(source_file.write(source, wanted, finds_screens=finds_screens)) == wanted_sampling
 
 
 def test_no_search_and_no_sweep_touches_a_screen_stream(
