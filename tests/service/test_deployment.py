@@ -45,7 +45,7 @@ def container(pod: dict[str, Any]) -> dict[str, Any]:
 @pytest.fixture
 def settings(cluster: dict[tuple[str, str], dict[str, Any]]) -> Settings:
     """Return the settings of the pods, read as the edge reads them."""
-    given = cluster["ConfigMap", "latentedge"]["data"] | cluster["Secret", "latentedge"]["stringData"]
+    given = cluster["ConfigMap", "latentedge"]["data"]
     assert given.keys() <= {row.name for row in table()}
     return read_settings(**{name.removeprefix(PREFIX).lower(): value for name, value in given.items()})
 
@@ -67,6 +67,10 @@ def test_services_and_the_monitor_lead_to_ports_that_exist(
     selectors += [
         cluster[kind, "latentedge"]["spec"]["selector"]["matchLabels"] for kind in ("Deployment", "PodDisruptionBudget")
     ]
+    selectors += [one["labelSelector"]["matchLabels"] for one in pod["spec"]["topologySpreadConstraints"]]
+    policy = cluster["NetworkPolicy", "latentedge"]["spec"]
+    selectors.append(policy["podSelector"]["matchLabels"])
+    assert {port["port"] for rule in policy["ingress"] for port in rule["ports"]} == names
     assert all(selector.items() <= labels.items() for selector in selectors)
     monitor = cluster["ServiceMonitor", "latentedge"]["spec"]
     wanted = monitor["selector"]["matchLabels"].items()
@@ -88,6 +92,25 @@ def test_probes_and_the_monitor_ask_for_routes_that_exist(
     other = FastAPI()
     other.include_router(figures_router(never))
     assert cluster["ServiceMonitor", "latentedge"]["spec"]["endpoints"][0]["path"] in other.openapi()["paths"]
+
+
+def test_the_monitor_names_the_job_that_the_alerts_ask_for(cluster: dict[tuple[str, str], dict[str, Any]]) -> None:
+    (renamed,) = cluster["ServiceMonitor", "latentedge"]["spec"]["endpoints"][0]["relabelings"]
+    (scraped,) = yaml.safe_load((FOLDER / "prometheus.yml").read_text("utf-8"))["scrape_configs"]
+    assert renamed == {"targetLabel": "job", "replacement": scraped["job_name"]}
+    assert f'up{{job="{scraped["job_name"]}"}}' in (FOLDER / "alerts.yml").read_text("utf-8")
+
+
+def test_no_token_comes_with_the_manifests(
+    cluster: dict[tuple[str, str], dict[str, Any]], container: dict[str, Any]
+) -> None:
+    assert "Secret" not in {kind for kind, _ in cluster}
+    (secret,) = [one["secretRef"] for one in container["envFrom"] if "secretRef" in one]
+    assert secret["optional"]
+
+
+def test_a_pod_takes_no_settings_from_the_names_of_services(pod: dict[str, Any]) -> None:
+    assert pod["spec"]["enableServiceLinks"] is False
 
 
 def test_a_pod_has_the_time_that_draining_takes(settings: Settings, pod: dict[str, Any]) -> None:
