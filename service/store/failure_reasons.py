@@ -10,7 +10,8 @@ from redis.exceptions import AuthenticationError, MasterDownError, NoPermissionE
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 READ_ONLY = "read_only"
-OF_THE_SERVER = ("timeout", "back_off", "unknown_host", "tls", "unreachable")
+UNREACHABLE = "unreachable"
+OF_THE_SERVER = ("timeout", "back_off", "unknown_host", "tls", UNREACHABLE)
 """The reasons that one command without an error refutes. With the others, some commands may work and others not."""
 
 # Redis' error codes. redis-py has exceptions for most of them, but not in the error of a script before Redis 7, nor for
@@ -37,7 +38,7 @@ def reason_of(error: Exception) -> str:
         return "denied"
     if isinstance(error, ReadOnlyError | MasterDownError) or any(code in text for code in _READ_ONLY_CODES):
         return READ_ONLY
-    return "unreachable" if isinstance(error, OSError | RedisConnectionError) else "error"
+    return UNREACHABLE if isinstance(error, OSError | RedisConnectionError) else "error"
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

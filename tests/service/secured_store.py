@@ -36,6 +36,7 @@ def make_certificate(folder: Path) -> Certificate:
     """Make a certificate, or skip the test where openssl is not installed."""
     if shutil.which("openssl") is None:
         pytest.skip("openssl is not installed")
+    folder.mkdir(exist_ok=True)
     made = Certificate(folder / "certificate.pem", folder / "key.pem")
     subprocess.run(
         [

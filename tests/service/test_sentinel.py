@@ -1,17 +1,36 @@
 """A store behind Sentinels: the primary is found, and found again after a failover."""
 
+import asyncio
 import re
+import socket
 from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
-from service.errors import SettingsError
+from service.errors import SettingsError, StoreUnavailable
 from service.settings.edge_settings import read_settings
+from service.store.connection import Connection, Timeouts
+from service.store.generation_store import GenerationStore
+from service.store.latent_store import LatentStore, Token
 from service.store.sentinel_address import SentinelAddress
 from service.store.servers import Servers
 from tests.service.running_edge import RunningEdge, running_edge
 from tests.service.scripted_origin import Reply, ScriptedOrigin
-from tests.service.sentinel import Watched, watched_in
+from tests.service.secured_store import Certificate, make_certificate
+from tests.service.sentinel import (
+    LIMIT_S,
+    PASSWORD,
+    SENTINEL_PASSWORD,
+    SERVICE,
+    USER,
+    Watched,
+    plain,
+    watched_in,
+    with_tls,
+)
+from tests.service.test_store import TIMEOUTS, Alarms
 
 FRESH = {"Cache-Control": "max-age=600"}
 TOKEN = "a token of the tests"
@@ -20,7 +39,7 @@ TOKEN = "a token of the tests"
 @pytest.fixture(scope="module")
 def watched(valkey_program: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     _ = valkey_program
-    with watched_in(tmp_path_factory.mktemp("sentinel")) as servers:
+    with watched_in(tmp_path_factory.mktemp("sentinel"), plain()) as servers:
         yield servers
 
 
@@ -51,6 +70,82 @@ def test_an_edge_finds_the_primary_and_its_successor(
     assert "stored" in behind.get("/image/dog").headers["cache-status"]
     purged = behind.client.post("/purge", json={"all": True}, headers={"Authorization": f"Bearer {TOKEN}"})
     assert purged.status_code == 200
+
+
+def test_primaries_and_sentinels_are_reached_by_tls(tmp_path: Path) -> None:
+    certificate = make_certificate(tmp_path)
+
+    async def story(watched: Watched) -> None:
+        connection = Connection(watched.url, timeouts=TIMEOUTS, observer=Alarms())
+        store, token = LatentStore(connection), Token(b"l:cat", b"token")
+        news = GenerationStore(connection, b"g:test").changes()
+        await anext(news)
+        await store.take(token, ttl_ms=600_000)
+        assert await store.put(b"p:cat", b"latent", ttl_s=600, under=token)
+        with watched.kind.client(watched.primary(), username=USER, password=PASSWORD) as primary:
+            assert primary.wait(1, LIMIT_S * 1000) == 1, "the replica never followed"
+        await asyncio.to_thread(watched.kill_primary)
+        with pytest.raises(StoreUnavailable, match="the subscription to purges failed"):
+            await anext(news)
+        await asyncio.to_thread(watched.fail_over)
+        assert await store.get(b"p:cat") == b"latent"
+        assert await anext(GenerationStore(connection, b"g:test").changes()) == b""
+        assert connection.trouble == ""
+        await connection.close()
+
+    with watched_in(tmp_path, with_tls(certificate)) as watched:
+        Servers.check(read_settings(origin="http://o", redis_url=watched.url).redis_url)
+        asyncio.run(story(watched))
+        assert asyncio.run(trouble_at(with_authority(watched.url, make_certificate(tmp_path / "other")))) == "tls"
+
+
+def test_the_log_and_readyz_tell_why_no_sentinel_can_be_used(
+    watched: Watched, caplog: pytest.LogCaptureFixture
+) -> None:
+    wrong = watched.url.replace(f"sentinel_password={SENTINEL_PASSWORD}", "sentinel_password=wrong")
+    assert asyncio.run(trouble_at(wrong)) == "denied"
+    assert asyncio.run(trouble_at(watched.url.replace(f"/{SERVICE}/", "/another/"))) == "unreachable"
+    first, second = (line for line in caplog.messages if line.startswith("the store fails: "))
+    assert "no Sentinel knows a primary of 'pictures' that is up" in first
+    assert "invalid username-password pair" in first
+    assert "no Sentinel knows a primary of 'another' that is up" in second
+    assert "wrong@" not in first
+    assert len(first) < 500
+
+
+def test_a_silent_sentinel_leaves_time_for_another(watched: Watched) -> None:
+    """Such as one on a machine that is down. Its neighbours are asked within the timeout of one command."""
+
+    async def answers_in_time(connection: Connection) -> bool:
+        try:
+            await LatentStore(connection).get(b"p:cat")
+        except StoreUnavailable:
+            return False
+        return True
+
+    async def story(url: str) -> None:
+        connection = Connection(url, timeouts=Timeouts(timeout_s=1, retry_s=0), observer=Alarms())
+        async with asyncio.timeout(LIMIT_S):
+            while not await answers_in_time(connection):  # on a slow machine, the first command may take longer
+                pass
+        await connection.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        asyncio.run(story(watched.url.replace("@", f"@127.0.0.1:{silent.getsockname()[1]},")))
+
+
+def with_authority(url: str, other: Certificate) -> str:
+    """Return an address that trusts another authority than that of the servers."""
+    return re.sub("ssl_ca_certs=.*", f"ssl_ca_certs={quote(str(other.certificate), safe='')}", url)
+
+
+async def trouble_at(url: str) -> str:
+    """Return why a store cannot be used."""
+    connection = Connection(url, timeouts=TIMEOUTS, observer=Alarms())
+    with pytest.raises(StoreUnavailable):
+        await LatentStore(connection).get(b"p:cat")
+    await connection.close()
+    return connection.trouble
 
 
 def test_an_address_is_read() -> None:
