@@ -66,7 +66,7 @@ class ArrivingRequest:
         return self._most_bytes() - self._part_bytes + 1
 
     def excess(self, *, target_bytes: int) -> EdgeError:
-        """Return the error for a head or a body that is too large. `target_bytes` is the length of its target so far."""
+        """Return the error for a head or body that is too large. `target_bytes` is the length of its target so far."""
         if self.stage is Stage.BODY:
             return BodyTooLarge()
         is_in_target = self.stage is Stage.HEAD and target_bytes > TARGET_CAP_BYTES
