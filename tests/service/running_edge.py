@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
+from types import CoroutineType
 from typing import Any
 from unittest.mock import patch
 
 import httpx
 import uvicorn
+import uvicorn.protocols
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+import service
 from service.serving import edge_app, fair_listener
 from service.serving.client_limits import ClientLimits
 from service.serving.http_server import HttpServer
@@ -24,6 +29,9 @@ START_LIMIT_S = 120
 LATENT_TOKEN = "between-two-tiers"
 """What a child sends to its parent in the stories with tiers."""
 AS_A_CHILD = {"Authorization": f"Bearer {LATENT_TOKEN}"}
+_ROOMS = Path(service.__file__).parent
+_AT_WORK = tuple(str(one) for one in (_ROOMS / "cache", _ROOMS / "refine", Path(uvicorn.protocols.__file__).parent))
+"""The folders whose code runs as tasks for requests and for what follows them: fills, validations, searches."""
 
 
 class Arrivals:
@@ -35,9 +43,11 @@ class Arrivals:
         self._count = self._ended = 0
         self.started = threading.Event()
         self.failure = ""
+        self.loop: asyncio.AbstractEventLoop | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
+            self.loop = asyncio.get_running_loop()
             await self._app(scope, receive, self._told(send))
             return
         if scope["path"].startswith(("/image/", "/latent/")):
@@ -73,6 +83,37 @@ class Arrivals:
             await send(message)
 
         return send_and_tell
+
+
+class _EdgeThread(threading.Thread):
+    """The thread in which an edge runs."""
+
+    def __init__(self, server: HttpServer, listening: socket.socket, arrivals: Arrivals) -> None:
+        super().__init__(target=server.run, kwargs={"sockets": [listening]})
+        self._arrivals = arrivals
+
+    def wait_until_idle(self) -> None:
+        """Wait until the edge has no request, fill, validation, re-encode or search any more."""
+        loop = self._arrivals.loop
+        assert loop is not None, "the edge has started"
+        asyncio.run_coroutine_threadsafe(_end_of_work(), loop).result(START_LIMIT_S)
+
+
+def wait_until_edges_are_idle() -> None:
+    """Wait until no edge of this process is at work, so that nothing of one test reaches the next one."""
+    for thread in threading.enumerate():
+        if isinstance(thread, _EdgeThread):
+            thread.wait_until_idle()
+
+
+async def _end_of_work() -> None:
+    while work := [task for task in asyncio.all_tasks() if _is_work(task)]:
+        await asyncio.wait(work)
+
+
+def _is_work(task: asyncio.Task[Any]) -> bool:
+    coroutine = task.get_coro()
+    return isinstance(coroutine, CoroutineType) and coroutine.cr_code.co_filename.startswith(_AT_WORK)
 
 
 @dataclass(frozen=True)
@@ -114,10 +155,11 @@ def running_edge(settings: Settings, *, port: int = 0) -> Iterator[RunningEdge]:
     )
     server = HttpServer(config, ClientLimits.of(settings))
     with patch.object(edge_app, "frozen_start", nullcontext), socket.socket() as listening:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # see `reserved_port`
         listening.bind(("127.0.0.1", port))
         listening.listen()  # uvicorn listens only after the start, and a first request would be refused until then
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        thread = _EdgeThread(server, listening, arrivals)
         thread.start()
         try:
             assert arrivals.started.wait(START_LIMIT_S)

@@ -12,6 +12,8 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import unquote
 
+from tests.service.running_edge import wait_until_edges_are_idle
+
 GATE_LIMIT_S = 120
 
 
@@ -66,6 +68,8 @@ class ScriptedOrigin:
 
     def __init__(self) -> None:
         self._replies: defaultdict[str, deque[Reply]] = defaultdict(deque)
+        self._gates: list[threading.Event] = []
+        """Of the replies that were sent or wait for their gates."""
         self._lock = threading.Lock()
         self.requests: list[Request] = []
         self.surplus: list[str] = []
@@ -90,16 +94,25 @@ class ScriptedOrigin:
         with self._lock:
             self.requests.append(Request(path, dict(lines), port, tuple(lines)))
             if self._replies[path]:
-                return self._replies[path].popleft()
+                reply = self._replies[path].popleft()
+                self._gates += [reply.gate] if reply.gate is not None else []
+                return reply
             self.surplus.append(path)
             return Reply(status=599)
 
     def forget(self) -> None:
-        """Check that the script was followed, and remove it for the next test."""
+        """Check that the script was followed, and remove it for the next test.
+
+        What an edge does in the background belongs to the story, and must not reach the next one.
+        """
+        for gate in self._gates:  # a story that failed has left some closed
+            gate.set()
+        wait_until_edges_are_idle()
         with self._lock:
             left = {path: len(replies) for path, replies in self._replies.items() if replies}
             surplus = list(self.surplus)
             self._replies.clear()
+            self._gates.clear()
             self.requests.clear()
             self.surplus.clear()
         assert not surplus, f"the origin was asked more often than scripted: {surplus}"
