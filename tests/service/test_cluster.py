@@ -18,10 +18,17 @@ from tests.service.scripted_origin import Reply, ScriptedOrigin
 from tests.service.test_lease import LIMIT_S, asked_of
 from tests.service.test_purging import BEARER, CATS, HIT, MISS, TOKEN, VALIDATED, purge
 from tests.service.test_revalidation import told
+from tests.service.tiers import LATENT, a_latent
 from tests.service.varying import DE, EN, in_language
 
 PICTURES = [f"cat-{number}" for number in range(30)]
 """So many that a machine without any is one run in 60,000: keys depend on the origin's port."""
+
+
+@pytest.fixture(scope="module")
+def latent() -> Reply:
+    """What a static origin of latents answers: a fill without an encode."""
+    return Reply(a_latent(), headers={**CATS, **LATENT})
 
 
 @pytest.fixture(scope="module")
@@ -64,19 +71,19 @@ def twin(edge: RunningEdge, _clustered_twin: RunningEdge) -> RunningEdge:
 
 
 def test_a_machine_that_stands_still_delays_its_own_pictures_only(
-    cluster: Cluster, edge: RunningEdge, origin: ScriptedOrigin, photo: bytes
+    cluster: Cluster, edge: RunningEdge, origin: ScriptedOrigin, latent: Reply
 ) -> None:
     _ = edge  # empties the store
-    once_only = {**settings_of(cluster, origin), "store_timeout_s": 1, "store_retry_s": 3600}
+    once_only = {**settings_of(cluster, origin), "store_timeout_s": 2, "store_retry_s": 3600}
     with running_edge(read_settings(**once_only)) as patient:
         for name in PICTURES:
-            origin.script(f"/{name}", Reply(photo, headers=CATS))
+            origin.script(f"/{name}", latent)
             patient.get(f"/image/{name}?res=medium")
         table = generations_key(origin.url)
         victim = next(number for number, keys in enumerate(cluster.held()) if table not in keys)
         theirs = [name for name in PICTURES if record_key(name, origin=origin.url) in cluster.held()[victim]]
         for name in theirs:
-            origin.script(f"/{name}", Reply(photo, headers=CATS))
+            origin.script(f"/{name}", latent)
         with standing_still(cluster.nodes[victim]):
             for name in (*theirs, *(name for name in PICTURES if name not in theirs)):
                 status = patient.get(f"/image/{name}?res=medium").headers["cache-status"]
@@ -84,10 +91,10 @@ def test_a_machine_that_stands_still_delays_its_own_pictures_only(
 
 
 def test_pictures_spread_over_the_machines(
-    edge: RunningEdge, twin: RunningEdge, cluster: Cluster, origin: ScriptedOrigin, photo: bytes
+    edge: RunningEdge, twin: RunningEdge, cluster: Cluster, origin: ScriptedOrigin, latent: Reply
 ) -> None:
     for name in PICTURES:
-        origin.script(f"/{name}", Reply(photo, headers=CATS))
+        origin.script(f"/{name}", latent)
         assert told(edge.get(f"/image/{name}?res=medium")) == MISS
         assert told(twin.get(f"/image/{name}?res=medium")) == HIT
     held = cluster.held()
@@ -111,10 +118,10 @@ def test_the_pictures_of_all_machines_are_refined_together(
 
 
 def test_the_census_counts_all_machines(
-    edge: RunningEdge, cluster: Cluster, origin: ScriptedOrigin, photo: bytes
+    edge: RunningEdge, cluster: Cluster, origin: ScriptedOrigin, latent: Reply
 ) -> None:
     for name in PICTURES:
-        origin.script(f"/{name}", Reply(photo, headers=CATS))
+        origin.script(f"/{name}", latent)
         edge.get(f"/image/{name}?res=medium")
     with running_edge(edge.settings) as another:  # nobody has looked through its eyes yet
         store = another.stats()["store"]

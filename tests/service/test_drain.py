@@ -6,7 +6,8 @@ import signal
 import socket
 import threading
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ from tests.service.small_server import ask as small_ask
 from tests.service.small_server import one_answer, request, small_server, statuses, until_closed
 
 FRESH = {"Cache-Control": "max-age=600"}
-LIMIT_S = 60
+LIMIT_S = 120
 CLIENTS = 400
 """More connections than a server accepts before it has noticed that it is to stop."""
 
@@ -77,6 +78,37 @@ def wait_until_pending(pid: int, number: signal.Signals) -> None:
             return
         time.sleep(0.01)
     pytest.fail(f"{number.name} did not reach the stopped process {pid}")
+
+
+def workers_of(server: Server) -> list[int]:
+    return [int(pid) for pid in re.findall(r"Started server process \[(\d+)\]", server.said)]
+
+
+@contextmanager
+def the_only_one_that_runs(pid: int, workers: list[int]) -> Iterator[None]:
+    """Stop the other workers during the block, so that this one accepts every connection."""
+    others = [one for one in workers if one != pid]
+    for one in others:
+        os.kill(one, signal.SIGSTOP)
+    for one in others:
+        wait_until_stopped(one)
+    try:
+        yield
+    finally:
+        for one in others:
+            os.kill(one, signal.SIGCONT)
+
+
+def wait_until_stopped(pid: int) -> None:
+    deadline = time.monotonic() + LIMIT_S
+    while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "T":
+        assert time.monotonic() < deadline, f"{pid} still runs"
+
+
+def wait_until_not_ready(server: Server) -> None:
+    deadline = time.monotonic() + LIMIT_S
+    while server.get("/readyz").status_code == 200:
+        assert time.monotonic() < deadline, "the edge is still ready"
 
 
 def test_the_time_limit_runs_from_the_stop_not_from_a_question_about_it() -> None:
@@ -160,13 +192,13 @@ def test_during_the_drain_delay_the_edge_is_not_ready_but_answers(
     short_path: Path, origin: ScriptedOrigin, photo: bytes, valkey: EmbeddedValkey, workers: int
 ) -> None:
     origin.script("/cat", Reply(photo, headers=FRESH))
-    delayed = {"redis_url": valkey.url, "drain_delay_s": 600}
+    delayed = {"redis_url": valkey.url, "drain_delay_s": 600, "hung_s": 0}
     with serving(short_path, origin.url, workers=workers, **delayed) as server:
         assert server.get("/readyz").status_code == 200
         server.parent.send_signal(signal.SIGTERM)
-        deadline = time.monotonic() + LIMIT_S
-        while server.get("/readyz").status_code == 200:
-            assert time.monotonic() < deadline, "the edge is still ready"
+        for pid in workers_of(server):
+            with the_only_one_that_runs(pid, workers_of(server)):
+                wait_until_not_ready(server)
         picture = server.get("/image/cat")
         assert picture.status_code == 200
         assert picture.headers["connection"] == "close"
@@ -206,7 +238,7 @@ def test_every_connection_that_was_made_is_answered(
     """They wait in the backlog of processes that are stopped, and SIGTERM waits there, too."""
     settings = {"redis_url": valkey.url, "hung_s": 0}
     with serving(short_path, origin.url, workers=workers, **settings) as server, ExitStack() as closing:
-        serve = [int(pid) for pid in re.findall(r"Started server process \[(\d+)\]", server.said)]
+        serve = workers_of(server)
         for pid in serve:
             os.kill(pid, signal.SIGSTOP)
         clients = [closing.enter_context(connect(server)) for _ in range(CLIENTS)]

@@ -20,7 +20,7 @@ from tests.service.small_server import NO_LIMITS
 from tests.service.stuck_app import PIPE
 
 FRESH = {"Cache-Control": "max-age=600"}
-LIMIT_S = 60
+LIMIT_S = 120
 
 
 def workers_of(server: Server) -> list[int]:
@@ -75,7 +75,7 @@ def test_a_worker_that_stands_still_is_replaced(
 def test_one_worker_stands_still_and_the_other_dies(
     short_path: Path, origin: ScriptedOrigin, valkey: EmbeddedValkey
 ) -> None:
-    with serving(short_path, origin.url, workers=2, redis_url=valkey.url, hung_s=20) as server:
+    with serving(short_path, origin.url, workers=2, redis_url=valkey.url, hung_s=LIMIT_S) as server:
         stopped, killed = workers_of(server)
         os.kill(stopped, signal.SIGSTOP)
         os.kill(killed, signal.SIGKILL)
@@ -89,7 +89,8 @@ def test_a_worker_that_stands_still_does_not_keep_the_edge_from_ending(
     short_path: Path, origin: ScriptedOrigin, valkey: EmbeddedValkey
 ) -> None:
     settings = {"redis_url": valkey.url, "hung_s": 0, "drain_s": 1}
-    with serving(short_path, origin.url, workers=2, **settings) as server:
+    soon = "from service.serving import workers; workers.STOP_S = 1"
+    with serving(short_path, origin.url, workers=2, first=soon, **settings) as server:
         os.kill(workers_of(server)[0], signal.SIGSTOP)
         server.parent.send_signal(signal.SIGTERM)
         assert server.parent.wait(LIMIT_S) == 0
