@@ -36,7 +36,8 @@ def test_each_is_read_whatever_the_kernels(codec: Codec, golden: list[GoldenStre
 
 
 def test_each_shows_the_picture_it_showed_where_it_was_made(codec: Codec, golden: list[GoldenStream]) -> None:
-    for one in golden:
+    """All of them by the fastest kernels, and one of four by the others, of which all are read above."""
+    for one in golden if (codec.kernels.heads, codec.head) == ("bfloat16", "high-cpu") else golden[::4]:
         for size_px in (HIGH_PX, MEDIUM_PX):
             assert abs(score(codec, one.blob, size_px) - one.of(codec.head, size_px)) < 0.05
 

@@ -29,7 +29,7 @@ from tests.service.scripted_origin import Reply, ScriptedOrigin
 from tests.service.server_process import serving
 
 FRESH = {"Cache-Control": "max-age=600"}
-LIMIT_S = 60
+LIMIT_S = 120
 SCOPE = {"method": "GET", "path": "/image/cat", "client": ("192.0.2.1", 5), "headers": []}
 WHOLE = PictureResponse(200, [(b"content-type", b"image/jpeg"), (b"cache-status", b"latentedge; hit")], b"12345")
 FAILED = PictureResponse(502, [(b"content-type", b"application/problem+json")], b"12")

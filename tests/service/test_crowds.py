@@ -23,7 +23,7 @@ from tests.service.paused import paused
 from tests.service.running_edge import RunningEdge, running_edge
 from tests.service.scripted_origin import Reply, ScriptedOrigin
 from tests.service.stored import stored_keys
-from tests.service.test_lease import FRESH, LIMIT_S, asked_of, lease_of
+from tests.service.test_lease import FRESH, LIMIT_S, asked_of, lease_of, often
 from tests.service.test_revalidation import Shelf, told
 from tests.service.test_store import Alarms
 
@@ -71,7 +71,7 @@ def test_commands_that_wait_for_a_connection_fail_at_once_when_the_store_stands_
 def test_leases_are_renewed_while_all_connections_are_in_use(
     valkey: EmbeddedValkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(heartbeat, "LEASE_MS", 300)
+    often(monkeypatch)
 
     async def story() -> None:
         connection = Connection(valkey.url, timeouts=Timeouts(timeout_s=60, retry_s=0), observer=Alarms())
@@ -114,7 +114,7 @@ def renewals(monitor: redis.client.Monitor, count: int) -> None:
 def test_a_lost_lease_is_not_renewed_any_more_and_the_others_are(
     valkey: EmbeddedValkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(heartbeat, "LEASE_MS", 300)
+    often(monkeypatch)
 
     async def story() -> bytes | None:
         connection = Connection(valkey.url, timeouts=Timeouts(timeout_s=60, retry_s=0), observer=Alarms())
@@ -254,7 +254,8 @@ def test_an_edge_waits_for_another_one_as_long_as_that_one_works(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The encode takes longer than the time-out of a whole fetch."""
-    monkeypatch.setattr(heartbeat, "LEASE_MS", 600)
+    monkeypatch.setattr(heartbeat, "LEASE_MS", 2000)  # and the time between two checks
+    monkeypatch.setattr(heartbeat, "RENEWALS", 20)
     origin.script("/cat", Reply(photo, headers=FRESH))
     settings = read_settings(origin=origin.url, redis_url=session_valkey.url, origin_timeout_s=0.3, stale_wait_s=0.1)
     with running_edge(settings) as other, held_encodes() as held, asked_of(edge, "/image/cat") as first:
@@ -262,7 +263,7 @@ def test_an_edge_waits_for_another_one_as_long_as_that_one_works(
         with asked_of(other, "/image/cat") as second, store.monitor() as monitor:  # type: ignore[no-untyped-call]
             try:
                 checks = 0
-                while checks < 3:  # it has waited for longer than its own fetch could take
+                while checks < 2:  # it has waited for longer than its own fetch could take
                     checks += monitor.next_command()["command"] == f"PTTL {lease_of(origin, 'cat').decode()}"
                 assert not second
             finally:

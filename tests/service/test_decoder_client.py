@@ -184,7 +184,7 @@ def test_a_full_decoder_refuses_at_once(short_path: Path, bitstreams: list[bytes
 
 def test_a_cancelled_request_is_not_decoded(short_path: Path, bitstreams: list[bytes]) -> None:
     async def story() -> None:
-        async with bus(short_path, timeouts=Timeouts(decode_s=0.3)) as told:
+        async with bus(short_path, timeouts=Timeouts(decode_s=1)) as told:
             busy, (hasty, patient) = await told.held(), told.clients
             late = asyncio.create_task(hasty.decode(bitstreams[0], size_px=172))
             left = asyncio.create_task(patient.decode(bitstreams[0], size_px=172))

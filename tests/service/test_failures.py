@@ -8,6 +8,7 @@ import threading
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 
 import httpx
@@ -311,7 +312,7 @@ class TestWithoutAStore:
     def test_a_store_that_hangs_delays_pictures_and_loses_none(
         self, valkey: EmbeddedValkey, origin: ScriptedOrigin, photo: bytes
     ) -> None:
-        settings = read_settings(origin=origin.url, redis_url=valkey.url, store_timeout_s=0.5, store_retry_s=0)
+        settings = read_settings(origin=origin.url, redis_url=valkey.url, store_timeout_s=1.5, store_retry_s=0)
         origin.script("/cat", *[Reply(photo, headers=FRESH)] * 2)
         with running_edge(settings) as edge:
             with paused(valkey):
@@ -353,12 +354,13 @@ def test_a_closed_edge_has_no_open_sockets_files_or_threads(session_valkey: Embe
     if not Path("/proc/self/fd").exists():
         pytest.skip("only Linux lists what a process has open")
     counts = []
-    for _ in range(3):
+    for _ in range(4):
         with special_edge(session_valkey, origin="http://127.0.0.1:9") as special:
             assert_problem(special.get("/image/a"), 502)
         counts.append(held())
-    # Other edges of this module may close a kept connection meanwhile, so there may be less.
-    assert all(after <= before for before, after in zip(counts[1], counts[2], strict=True)), counts
+    # Other edges of this process open or close something now and then; what each edge left open would add up.
+    for kind in zip(*counts[1:], strict=True):
+        assert not all(before < after for before, after in pairwise(kind)), counts
 
 
 def test_a_store_that_cannot_be_written_costs_no_encode(

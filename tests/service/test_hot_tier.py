@@ -131,7 +131,7 @@ def test_without_the_store_the_in_memory_cache_is_not_used(
     origin: ScriptedOrigin, valkey: EmbeddedValkey, photo: bytes
 ) -> None:
     origin.script("/cat", *[Reply(photo, headers=FRESH)] * 2)
-    settings = read_settings(origin=origin.url, redis_url=valkey.url, hot_bytes=2**20, store_timeout_s=0.5)
+    settings = read_settings(origin=origin.url, redis_url=valkey.url, hot_bytes=2**20, store_timeout_s=1.5)
     with running_edge(settings) as edge:
         edge.get("/image/cat")
         with paused(valkey):

@@ -95,7 +95,21 @@ def children() -> set[int]:
     for task in Path("/proc/self/task").iterdir():
         with contextlib.suppress(FileNotFoundError):
             found |= {int(pid) for pid in (task / "children").read_text().split()}
-    return {pid for pid in found if "service.upstream.source_child" in Path(f"/proc/{pid}/cmdline").read_text()}
+    return {pid for pid in found if is_a_reader(pid)}
+
+
+def is_a_reader(pid: int) -> bool:
+    try:
+        return "service.upstream.source_child" in Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:  # it has ended meanwhile
+        return False
+
+
+def end_children() -> None:
+    """End the children of earlier tests; an edge that needs one starts another."""
+    for child in children():
+        os.kill(child, signal.SIGKILL)
+        os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
 
 
 def memory_kb(pid: int, name: str) -> int:
@@ -274,9 +288,7 @@ def test_other_files_are_small(file: bytes) -> None:
 def test_a_file_without_a_bound_is_opened_in_the_child(edge: RunningEdge, origin: ScriptedOrigin, bomb: bytes) -> None:
     """It is served, refused or too large for the child; only the child shows that the edge did not open it itself."""
     origin.script("/bomb", Reply(bomb, headers=FRESH))
-    for child in children():  # of an earlier test
-        os.kill(child, signal.SIGKILL)
-        os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+    end_children()
     assert edge.get("/image/bomb").status_code in {200, 413, 422}
     assert children()
 
@@ -309,6 +321,7 @@ def test_a_miss_does_not_wait_behind_large_files(edge: RunningEdge, origin: Scri
     bombs = [Reply(LARGE, headers=FRESH) for _ in names]
     for name, bomb in zip(names, bombs, strict=True):
         origin.script(f"/{name}", bomb)
+    end_children()
     assert edge.get("/image/first").status_code == 200  # the child has been started
     (child,) = children()
     with ThreadPoolExecutor(len(names)) as clients:

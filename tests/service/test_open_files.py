@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from service.serving import open_files
 from service.serving.client_limits import ClientLimits
 from service.serving.open_files import LEAST_CLIENTS, LEAST_FILES, RESERVED_FILES, SLOW_SHARE, raise_limit
 from service.settings.edge_settings import read_settings
@@ -30,11 +31,9 @@ def test_the_soft_limit_is_raised_to_the_hard_one_and_logged(caplog: pytest.LogC
     hard = lower_soft_limit(LEAST_FILES)
     raise_limit()
     assert resource.getrlimit(resource.RLIMIT_NOFILE) == (hard, hard)
-    assert [one.getMessage() for one in caplog.records] == [
-        f"raised the limit of open files from {LEAST_FILES} to {hard}"
-    ]
-    raise_limit()
-    assert len(caplog.records) == 1, "there was nothing to raise"
+    raise_limit()  # now there is nothing to raise
+    told = [one.getMessage() for one in caplog.records if one.name == open_files.__name__]
+    assert told == [f"raised the limit of open files from {LEAST_FILES} to {hard}"]
 
 
 @pytest.mark.parametrize(

@@ -16,9 +16,10 @@ from tests.service.slow_store import SlowStore, slow_store
 from tests.service.stored import afresh
 from tests.service.test_lease import asked_of
 from tests.service.test_purging import purge, purging_edge
+from tests.service.tiers import LATENT, a_latent
 
 OLD, NEW = (
-    {"Cache-Control": "max-age=600", "Last-Modified": date}
+    {**LATENT, "Cache-Tag": "t", "Last-Modified": date}  # a fill without an encode
     for date in ("Mon, 02 Nov 2026 00:00:00 GMT", "Tue, 03 Nov 2026 00:00:00 GMT")
 )
 ROUNDS = 20
@@ -62,21 +63,20 @@ def wait_until_still(edge: RunningEdge, slow: SlowStore) -> None:
 
 @pytest.mark.parametrize("order", [{"id": "cat"}, {"id": "cat", "soft": True}, {"tag": "t"}, {"all": True}], ids=str)
 @pytest.mark.parametrize("command", range(COMMANDS))
-def test_a_purge_overtakes_every_step_of_a_fill(  # noqa: PLR0913, PLR0917  (fixtures)
+def test_a_purge_overtakes_every_step_of_a_fill(
     waiting: RunningEdge,
     purging: RunningEdge,
     slow: SlowStore,
     origin: ScriptedOrigin,
-    photo: bytes,
     command: int,
     order: dict[str, object],
 ) -> None:
-    origin.publish("/cat", *[Reply(photo, headers=OLD | {"Cache-Tag": "t"})] * 9)
+    origin.publish("/cat", *[Reply(a_latent(), headers=OLD)] * 9)
     slow.hold(command)
     with asked_of(waiting, "/image/cat") as before:
         while not (before or slow.holds.wait(0.01)):
             pass
-        origin.publish("/cat", *[Reply(photo, headers=NEW | {"Cache-Tag": "t"})] * 9)
+        origin.publish("/cat", *[Reply(a_latent(), headers=NEW)] * 9)
         purge(purging, **order)
         with asked_of(waiting, "/image/cat") as after:
             wait_until_still(waiting, slow)

@@ -111,12 +111,14 @@ def with_an_offer(
     high: Pixels,
     story: Callable[[Bench], Coroutine[Any, Any, None]],
     rules: RefineRules = RULES,
+    *,
+    store_timeout_s: float = 60,
 ) -> None:
     """Run a story that begins when the codec searches for a better latent of a stored record."""
 
     async def told() -> None:
         watch = Watch()
-        timeouts = Timeouts(timeout_s=60, retry_s=0)
+        timeouts = Timeouts(timeout_s=store_timeout_s, retry_s=0)
         connection = Connection(valkey.url, timeouts=timeouts, observer=Telemetry().store)
         async with worker_seen_by(watch) as worker:
             refiner = Refiner(rules, store=LatentStore(connection), worker=worker, counts=watch.refinements)
@@ -222,4 +224,4 @@ def test_a_store_that_fails_fails_only_the_search(valkey: EmbeddedValkey, high: 
             bench.watch.may_go_on.set()
             assert await bench.watch.outcomes.get() is RefinementOutcome.FAILED
 
-    with_an_offer(valkey, high, story)
+    with_an_offer(valkey, high, story, store_timeout_s=0.5)

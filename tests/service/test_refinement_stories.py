@@ -1,5 +1,6 @@
 """Better latents behind the miss as clients see them: a real edge, its store and its origin."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -17,7 +18,7 @@ from service.render import image_file
 from service.render.image_file import ImageLimits
 from service.settings.edge_settings import read_settings
 from service.store.embedded import EmbeddedValkey
-from tests.service.running_edge import RunningEdge, running_edge
+from tests.service.running_edge import RunningEdge, running_edge, wait_until_edges_are_idle
 from tests.service.scripted_origin import Reply, ScriptedOrigin
 from tests.service.watched_codec import LIMIT_S, Watch
 
@@ -74,6 +75,7 @@ def test_the_entity_tag_changes_with_the_latent_and_the_old_one_matches_no_more(
         assert refined.refinement == STEPS
         assert refined.quality == first_record.quality
         assert 600 - LIMIT_S <= store.ttl(key) - edge.settings.sie_s <= 600
+        wait_until_edges_are_idle()
         figures = edge.stats()["refinement"]
         assert figures["stored"] == edge.metric('edge_refinements_total{outcome="stored"}') == 1
         assert figures["first_bytes"] - figures["refined_bytes"] == len(first_record.bitstream) - len(refined.bitstream)
@@ -120,9 +122,11 @@ def _differing(one: bytes, other: bytes) -> float:
 def test_the_client_of_a_miss_does_not_wait_for_the_refinement(
     valkey: EmbeddedValkey, origin: ScriptedOrigin, photo: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A search that began before the client's decode would hold it, and this test, for ever."""
     watch, telemetry = Watch(), Telemetry()
     telemetry.codec = watch
     monkeypatch.setattr("service.serving.edge_app.Telemetry", lambda: telemetry)
+    monkeypatch.setattr("service.refine.refiner.DECODES_FIRST_S", 1.0)  # a busy machine may take more than the usual
     origin.script("/cat", Reply(photo, headers=FRESH))
     with refining_edge(origin, valkey, refine=STEPS) as edge:
         edge.get("/image/cat")
@@ -141,7 +145,9 @@ def test_hits_are_answered_while_a_refinement_takes_its_time(
         tags = {edge.get("/image/cat").headers["etag"] for _ in range(4)}
         assert len(tags) == 1
         assert "stored" in edge.get("/image/dog").headers["cache-status"]  # and there is no room for its refinement
-        figures = edge.stats()["refinement"]
+        deadline = time.monotonic() + LIMIT_S
+        while not (figures := edge.stats()["refinement"])["refused"]:  # a moment after the fill
+            assert time.monotonic() < deadline, "it was never refused"
         assert [figures[name] for name in ("stored", "refused", "failed", "superseded")] == [0, 1, 0, 0]
         assert edge.stats()["queue_depth"] == 0
 

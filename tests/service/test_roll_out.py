@@ -252,7 +252,7 @@ def test_reencodes_are_limited_per_minute(
         written()
         assert [told(edge.get(f"/image/{name}")) for name in names] == [HIT] * 4
         assert [stored(store, keys[name]).stream_id == new_stream for name in names] == [True, False, False, False]
-        assert reencodes(edge, ReencodeOutcome.STORED) == 1
+        wait_until(lambda: reencodes(edge, ReencodeOutcome.STORED) == 1)
 
 
 def test_two_processes_do_not_reencode_the_same_picture(

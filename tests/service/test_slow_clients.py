@@ -180,5 +180,8 @@ def test_a_client_waits_while_there_is_no_file_descriptor(caplog: pytest.LogCapt
                 pass
         assert statuses(one_answer(client)) == [200]
         assert until_closed(other) == b""  # it was idle, so it made room
-    assert [one.levelno for one in caplog.records] == [logging.WARNING]
+    of_the_server = [
+        one for one in caplog.records if one.name.startswith("service.serving")
+    ]  # others share the process
+    assert [one.levelno for one in of_the_server] == [logging.WARNING]
     assert "Too many open files; see `ulimit -n`" in caplog.text

@@ -24,7 +24,7 @@ from tests.service.scripted_origin import Reply, ScriptedOrigin
 
 FRESH = {"Cache-Control": "max-age=600", "Cache-Tag": "cats"}
 ADMIN = {"Authorization": "Bearer secret"}
-GRACE = {"store_grace_s": 3600, "store_timeout_s": 0.5, "admin_token": "secret", "latent_token": LATENT_TOKEN}
+GRACE = {"store_grace_s": 3600, "admin_token": "secret", "latent_token": LATENT_TOKEN}
 
 
 @pytest.fixture
@@ -62,12 +62,14 @@ def test_a_fresh_picture_is_shown_while_the_store_is_gone(
 
 
 def test_a_store_that_stands_still_is_an_outage_too(
-    patient: RunningEdge, origin: ScriptedOrigin, valkey: EmbeddedValkey, photo: bytes
+    origin: ScriptedOrigin, valkey: EmbeddedValkey, photo: bytes
 ) -> None:
     origin.script("/cat", Reply(photo, headers=FRESH))
-    warm(patient, "cat")
-    with paused(valkey):
-        assert "unconfirmed" in patient.get("/image/cat").headers["cache-status"]
+    settings = read_settings(origin=origin.url, redis_url=valkey.url, store_timeout_s=2, **GRACE)
+    with running_edge(settings) as patient:
+        warm(patient, "cat")
+        with paused(valkey):
+            assert "unconfirmed" in patient.get("/image/cat").headers["cache-status"]
 
 
 def test_without_grace_the_origin_is_asked(origin: ScriptedOrigin, valkey: EmbeddedValkey, photo: bytes) -> None:

@@ -133,7 +133,10 @@ def test_each_picture_keeps_its_target_score(
     assert refined(latentedge, cache) == {"keys": 1, "searched": 1}
 
 
-def test_a_store_that_does_not_answer_is_reported_in_one_line(latentedge: Shell, cache: FilledCache) -> None:
+def test_a_store_that_does_not_answer_is_reported_in_one_line(
+    latentedge: Shell, cache: FilledCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGE_STORE_TIMEOUT_S", "0.5")
     with paused(cache.store):
         outcome = latentedge(*cache.arguments())
     assert outcome.code == 2

@@ -1,6 +1,7 @@
 """A worker's queue for entropy decoding is bounded by number and by expected wait, like the decoder's queue."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -57,7 +58,12 @@ def test_a_bitstream_that_would_wait_too_long_is_refused_at_once(
 def test_the_wait_for_the_thread_is_measured(bitstream: bytes) -> None:
     async def story() -> None:
         async with reading(LIMITS) as reader:
-            reads = await asyncio.gather(*(reader.read(bitstream) for _ in range(3)))
+            gate = threading.Event()
+            reader._threads.submit(gate.wait)  # so that no read begins before the last one waits
+            tasks = [asyncio.create_task(reader.read(bitstream)) for _ in range(3)]
+            await asyncio.sleep(0)
+            gate.set()
+            reads = await asyncio.gather(*tasks)
             waits_s = [read.queue_s for read in reads]
             assert waits_s == sorted(waits_s)
             assert waits_s[2] >= reads[0].entropy_s + reads[1].entropy_s

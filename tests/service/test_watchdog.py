@@ -11,6 +11,7 @@ import redis
 from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 
+from service.store import watchdog
 from service.store.embedded import EmbeddedValkey
 from tests.service.conftest import STORE_BYTES
 from tests.service.scripted_origin import ScriptedOrigin
@@ -72,8 +73,9 @@ def test_a_server_ends_that_has_just_lost_its_watchdog(valkey_program: None, par
         assert not Path(server.url.removeprefix("unix://")).parent.exists()
 
 
-def test_a_server_that_does_not_answer_ends(valkey_program: None) -> None:
+def test_a_server_that_does_not_answer_ends(valkey_program: None, monkeypatch: pytest.MonkeyPatch) -> None:
     _ = valkey_program
+    monkeypatch.setattr(watchdog, "STOP_LIMIT_S", 0.5)
     with EmbeddedValkey(limit_bytes=STORE_BYTES) as server, client(server) as store:
         os.kill(server_of(store), signal.SIGSTOP)
         server.stop()
@@ -88,8 +90,7 @@ def test_the_new_server_ends_with_a_killed_edge(short_path: Path, origin: Script
         os.kill(ancestor(server_of(store), WATCHDOG), signal.SIGKILL)
         edge.wait_until_said("the watchdog of the embedded Valkey was killed")
         wait_for_answer(store)
-        watchdog = ancestor(server_of(store), WATCHDOG)
-        with os.fdopen(os.pidfd_open(watchdog)) as ended:
+        with os.fdopen(os.pidfd_open(ancestor(server_of(store), WATCHDOG))) as ended:
             edge.parent.kill()
             assert select.select([ended], [], [], LIMIT_S)[0]
         wait_for_end(store)
