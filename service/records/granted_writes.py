@@ -12,9 +12,10 @@ from service.records.lookup import Lookup
 from service.records.negative_cache import NegativeCache, Rememberable
 from service.records.negative_entry import is_negative_entry
 from service.records.own_records import OwnRecords
-from service.records.record import Record, pack, unpack, variants_key
+from service.records.record import Record, pack, unpack
 from service.records.record_reader import Books
 from service.records.renewal import has_better_latent, with_latent
+from service.records.store_keys import variants_key
 from service.records.vary_change import expect_known, expect_rule, lookup_for, says_gone, selects_like_the_pictures
 from service.records.vary_rule import is_rule
 from service.rules import freshness

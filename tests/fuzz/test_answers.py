@@ -15,7 +15,8 @@ from service.reason import Reason
 from service.records.latent_facts import read_facts, write_facts
 from service.records.negative_cache import NegativeCache
 from service.records.purge_table import PurgeTable
-from service.records.record import ETAG_CAP_BYTES, all_fit, fits, pack, record_key, unpack
+from service.records.record import ETAG_CAP_BYTES, all_fit, fits, pack, unpack
+from service.records.store_keys import record_key
 from service.rules import freshness
 from service.rules.cache_control import (
     LONGEST_S,
