@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Self
 import torch
 
 from models.bitstream import FLAG_MEDIUM
-from models.checkpoint import Checkpoint, CheckpointError, MediumPart, load, load_medium
+from models.checkpoint import Checkpoint, MediumPart, load, load_medium
 from models.config import HIGH_PX, MEDIUM_PX
 from models.cpu.decoder import FastDecoder
 from models.cpu.kernels import Kernels
@@ -29,6 +29,7 @@ from models.pixels import lanczos_half, to_pixels, to_tensor
 from models.rate_control import highest_quality, quality_of_score
 from models.readers import Readers
 from models.refinement import Reader, Refinement, SearchTask
+from models.weights_file import CheckpointError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

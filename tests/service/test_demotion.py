@@ -15,7 +15,7 @@ import redis
 
 from models import upscaler
 from models.bitstream import kind_of, parse
-from models.checkpoint import CheckpointError
+from models.weights_file import CheckpointError
 from service.demotion import demoter as module
 from service.errors import ForeignRecord, RecordOfOthers
 from service.metrics.telemetry import Telemetry
