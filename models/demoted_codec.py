@@ -17,10 +17,10 @@ import torch
 
 from models import upscaler
 from models.checkpoint import load_medium
-from models.codec import MediumCodec
 from models.config import HIGH_PX, MEDIUM_PX
 from models.device_errors import halve_once, watching
 from models.layers import set_precision
+from models.medium_codec import MediumCodec
 from models.pixels import to_pixels
 from models.weights_file import HEAD_ID_BYTES, CheckpointError
 
