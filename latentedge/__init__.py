@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from models.bitstream import BitstreamError, DamagedBitstream, ForeignBitstream, TruncatedBitstream
-    from models.checkpoint import CheckpointError
-    from models.codec import Codec, MediumCodec, PictureShapeError, QualityError, Symbols
+    from models.codec import Codec, PictureShapeError, QualityError, Symbols
     from models.config import HIGH_PX, MEDIUM_PX
     from models.cpu.kernels import KernelsError
+    from models.medium_codec import MediumCodec
     from models.rate_control import TargetError
     from models.readers import Readers, ReadersError
     from models.scores import ScoreError
+    from models.weights_file import CheckpointError
 
     __version__: str
 
@@ -44,13 +45,14 @@ __all__ = [
 
 _MODULES = {
     "models.bitstream": ("BitstreamError", "DamagedBitstream", "ForeignBitstream", "TruncatedBitstream"),
-    "models.checkpoint": ("CheckpointError",),
-    "models.codec": ("Codec", "MediumCodec", "PictureShapeError", "QualityError", "Symbols"),
+    "models.codec": ("Codec", "PictureShapeError", "QualityError", "Symbols"),
     "models.config": ("HIGH_PX", "MEDIUM_PX"),
     "models.cpu.kernels": ("KernelsError",),
+    "models.medium_codec": ("MediumCodec",),
     "models.rate_control": ("TargetError",),
     "models.readers": ("Readers", "ReadersError"),
     "models.scores": ("ScoreError",),
+    "models.weights_file": ("CheckpointError",),
 }
 
 

@@ -1,15 +1,13 @@
-"""Write and read the weights file, a safetensors file (no pickle), and compute the stream ids and head ids from it.
+"""Write the networks to a weights file, build them from one, and compute the stream ids and head ids.
 
 Names of the tensors: `high.*` and `medium.*` are the two autoencoders, each with `hyperprior.indexes.*` as integers and
 `tables.{symbols,hyper}` as counts. `light.high.*` is the head `high-cpu`, `light.medium.*` the translator. Optional,
 depending on the architecture: `high.medium_head.*`, the head `medium-gpu`, and `light.analysis.*`, the light encoder.
-The metadata hold the architecture, from which the networks are built. Matrices are stored in half precision and are
-converted to float32 when they are read.
+The metadata hold the architecture, from which the networks are built. `weights_file` reads and writes the tensors.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,34 +15,35 @@ from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from pydantic import TypeAdapter
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from models.autoencoder import MediumAutoencoder, Networks
 from models.bitstream import STREAM_ID_BYTES
 from models.config import QUALITIES, Architecture
-from models.dct import DctSynthesis
 from models.empty_weights import EmptyWeights
 from models.entropy_coder import EntropyCoder
 from models.entropy_model import SCALE_COUNT, support_of
 from models.rounding import Rounding
 from models.scale_path import INTEGER_PARTS, FrozenScaleIndexes, InexactScalePathError, ScaleIndexes, ScaleWeights
+from models.weights_file import (
+    HEAD_ID_BYTES,
+    CheckpointError,
+    digest,
+    fill,
+    read_tensors,
+    to_stored,
+    write_tensors,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from models.autoencoder import HighAutoencoder, LightNetworks
 
 RELEASED = Path(__file__).parent / "weights" / "latentedge.safetensors"
-HEAD_ID_BYTES = 4
 _FORMAT = "latentedge-weights-4"
 _Part = TypeVar("_Part")
-
-
-class CheckpointError(Exception):
-    """The weights file is missing, damaged, of another version, or without a network that was asked for."""
 
 
 @dataclass(frozen=True)
@@ -126,15 +125,6 @@ def save(path: Path, networks: Networks, *, tables: tuple[Tables, Tables], notes
     write_tensors(path, tensors, metadata=_metadata(networks.architecture, notes))
 
 
-def write_tensors(path: Path, tensors: dict[str, Tensor], *, metadata: dict[str, str]) -> None:
-    """Write a weights file in place of an older one, so that a reader finds the one or the other."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_suffix(".new")
-    save_file(tensors, fresh, metadata=metadata)
-    fresh.chmod(0o644)  # safetensors creates the file with mode 0600, but a container may run as another user
-    fresh.replace(path)
-
-
 def _metadata(architecture: Architecture, notes: ReleaseNotes) -> dict[str, str]:
     return {
         "format": _FORMAT,
@@ -159,23 +149,6 @@ def _load(path: Path, assemble: Callable[[Architecture, dict[str, Tensor], Relea
         return assemble(_architecture(metadata["architecture"]), tensors, _notes(metadata["notes"]))
     except (ArithmeticError, KeyError, RuntimeError, TypeError, ValueError, InexactScalePathError) as error:
         raise CheckpointError(f"the weights in {path} do not fit this version's networks: {error}") from error
-
-
-def read_tensors(path: Path, *, file_format: str, prefix: str = "") -> tuple[dict[str, str], dict[str, Tensor]]:
-    """Return the metadata of a weights file, and those of its tensors whose names begin with `prefix`.
-
-    Raises `CheckpointError` where the file cannot be read or has another format than `file_format`.
-    """
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118  a safetensors file, not a dict
-            tensors = {name: file.get_tensor(name) for name in names}
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"cannot read the weights in {path}: {error}") from error
-    if metadata.get("format") != file_format:
-        raise CheckpointError(f"the format of {path} is {metadata.get('format')!r}, not {file_format!r}")
-    return metadata, tensors
 
 
 def _architecture(text: str) -> Architecture:
@@ -268,36 +241,3 @@ def _freeze(prefix: str, networks: HighAutoencoder | MediumAutoencoder, tables: 
     tensors["tables.symbols"] = torch.cat(tables.symbols)
     tensors["tables.hyper"] = tables.hyper
     return {f"{prefix}.{name}": tensor.contiguous() for name, tensor in tensors.items()}
-
-
-def to_stored(name: str, tensor: Tensor) -> Tensor:
-    """Return a parameter or buffer in the format in which the weights file stores it; `name` is its name in the file.
-
-    Matrices are float16, but those of linear paths, gains and quality tables, and all vectors, are float32. Integers
-    are int16.
-    """
-    if not tensor.is_floating_point():
-        return tensor.to(torch.int16).contiguous()
-    full = tensor.ndim < 2 or "linear" in name or "log_gain" in name or "quality" in name  # noqa: PLR2004
-    return tensor.detach().float().contiguous() if full else tensor.detach().half().contiguous()
-
-
-def fill(module: nn.Module, tensors: dict[str, Tensor], prefix: str = "") -> None:
-    """Copy the tensors whose names begin with `prefix` into `module`, in float32.
-
-    Raises `KeyError` or `RuntimeError` where names or shapes differ.
-    """
-    state = {name: tensors[prefix + name].float() for name in module.state_dict()}
-    module.load_state_dict(state)
-    for part in module.modules():
-        if isinstance(part, DctSynthesis):
-            part.check()
-
-
-def digest(tensors: dict[str, Tensor], prefixes: tuple[str, ...], *, size: int) -> bytes:
-    """Return the first `size` bytes of the SHA-256 over names, shapes and values of the tensors with these prefixes."""
-    hashed = hashlib.sha256()
-    for name in sorted(name for name in tensors if name.startswith(prefixes)):
-        hashed.update(name.encode() + str(tuple(tensors[name].shape)).encode())
-        hashed.update(tensors[name].contiguous().numpy().tobytes())
-    return hashed.digest()[:size]

@@ -1,7 +1,7 @@
 """The public interface of the codec: pixels -> bitstream, bitstream -> symbols, symbols -> pictures.
 
     Codec        the high autoencoder with a head for each size: a bitstream decodes to 344x344 and to 172x172
-    MediumCodec  the medium autoencoder, a separate codec for 172x172 only (for evaluations and demoted_codec.py)
+    MediumCodec  the medium autoencoder, a codec for 172x172 only (medium_codec.py)
 
 `read` decodes symbols exactly, on the CPU and one bitstream at a time, so that a damaged bitstream fails alone.
 `synthesize` takes a batch. The means and y_hat are computed in float32, because the 8 bits of bf16 would shift a mean
@@ -15,20 +15,20 @@ from typing import TYPE_CHECKING, Self
 
 import torch
 
-from models.bitstream import FLAG_MEDIUM
-from models.checkpoint import Checkpoint, CheckpointError, MediumPart, load, load_medium
+from models.checkpoint import Checkpoint, load
 from models.config import HIGH_PX, MEDIUM_PX
 from models.cpu.decoder import FastDecoder
 from models.cpu.kernels import Kernels
 from models.device.decoder import DeviceDecoder
 from models.head_choice import choose_heads, head_name
 from models.latent_codec import LatentCodec, PictureShapeError, QualityError, Symbols
-from models.layers import set_precision
+from models.layers import HEAD_DTYPES, set_precision
 from models.picture_array import Pixels
 from models.pixels import lanczos_half, to_pixels, to_tensor
 from models.rate_control import highest_quality, quality_of_score
 from models.readers import Readers
 from models.refinement import Reader, Refinement, SearchTask
+from models.weights_file import CheckpointError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,9 +40,8 @@ if TYPE_CHECKING:
     from models.cpu.decoder import ReadyPictures
     from models.device.decoder import Ticket
 
-__all__ = ["Codec", "MediumCodec", "PictureShapeError", "QualityError", "Symbols", "head_name"]
+__all__ = ["Codec", "PictureShapeError", "QualityError", "Symbols", "head_name"]
 
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 _MEDIUM_WEIGHT = 0.3
 """Weight of the 172 picture's distortion when a latent is searched for a 344 head. With weight 0 the 172 picture needs
 2 % more bytes at equal PSNR (LOG.md)."""
@@ -63,7 +62,7 @@ class Codec(LatentCodec):
         self._head_ids = {HIGH_PX: heads.high_id, MEDIUM_PX: heads.medium_id}
         self._heads = {"high-gpu": self._networks.head, "high-cpu": light.high, "medium": heads.medium}
         self._head, self._translator = heads.high, heads.medium
-        self._decoder = self._build_decoder(_DTYPES[kernels.heads])
+        self._decoder = self._build_decoder(HEAD_DTYPES[kernels.heads])
 
     def _build_decoder(self, dtype: torch.dtype) -> FastDecoder | DeviceDecoder:
         """Convert all heads to `dtype` in place, and return the decoder for this codec's device."""
@@ -235,40 +234,6 @@ class Codec(LatentCodec):
         else:
             x_hat = self._translator(y_hat, quality=quality, deviation=deviation)
         return to_pixels(x_hat, size_px)
-
-
-class MediumCodec(LatentCodec):
-    """The codec of 172x172 pictures by the medium autoencoder. Its bitstreams (flag bit 0) are not `Codec`'s."""
-
-    _flags = FLAG_MEDIUM
-
-    def __init__(self, part: MediumPart, *, device: str, kernels: Kernels) -> None:
-        """Build a codec from the part of a weights file that has been read; callers use `MediumCodec.load`."""
-        super().__init__(part.notes, part.autoencoding, device=device, kernels=kernels)
-        self.head_id = part.head_id
-        """A 4-byte digest of the head's weights, which changes whenever the decoded pictures may change."""
-        self._head = part.autoencoding.networks.head
-        set_precision(self._head, _DTYPES[kernels.heads])
-
-    @classmethod
-    def load(cls, path: Path | None = None, *, device: str = "cpu", kernels: str = "auto") -> Self:
-        """Read the medium autoencoder of a weights file, by default the released one, and return its codec.
-
-        The other networks of the file are not read. `kernels` is as in `Codec.load`. Raises `CheckpointError` or
-        `KernelsError`.
-        """
-        return cls(load_medium(path), device=device, kernels=Kernels.choose(kernels, device=device))
-
-    @torch.inference_mode()
-    def decode(self, symbols: Sequence[Symbols]) -> Tensor:
-        """Decode a batch of latents to x_hat (B, 3, 172, 172), about 0..1 and not rounded to 8 bits."""
-        y_hat, quality = self._latents(symbols)
-        x_hat: Tensor = self._head(y_hat, quality=quality, deviation=self._networks.hyperprior.deviation)
-        return x_hat[:, :, :MEDIUM_PX, :MEDIUM_PX]
-
-    def synthesize(self, symbols: Sequence[Symbols]) -> list[Pixels]:
-        """Decode a batch of latents to pictures (172, 172, 3) in sRGB."""
-        return to_pixels(self.decode(symbols), MEDIUM_PX)
 
 
 def _analysis(checkpoint: Checkpoint, name: str, device: str) -> Analysis:

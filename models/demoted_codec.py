@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Self
 import torch
 
 from models import upscaler
-from models.checkpoint import HEAD_ID_BYTES, CheckpointError, load_medium
-from models.codec import MediumCodec
+from models.checkpoint import load_medium
 from models.config import HIGH_PX, MEDIUM_PX
 from models.device_errors import halve_once, watching
 from models.layers import set_precision
+from models.medium_codec import MediumCodec
 from models.pixels import to_pixels
+from models.weights_file import HEAD_ID_BYTES, CheckpointError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -21,9 +21,9 @@ from pydantic import TypeAdapter
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.checkpoint import HEAD_ID_BYTES, CheckpointError, digest, fill, read_tensors, to_stored, write_tensors
 from models.config import UPSCALER, UpscalerConfig
 from models.layers import QUALITY_KNOTS, DepthwiseBlock, Pointwise, QualityTable, activate, pixel_shuffle
+from models.weights_file import HEAD_ID_BYTES, CheckpointError, digest, fill, read_tensors, to_stored, write_tensors
 
 RELEASED = Path(__file__).parent / "weights" / "upscaler.safetensors"
 _FORMAT = "latentedge-upscaler-1"

@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from models.codec import Codec, MediumCodec
+from models.codec import Codec
 from models.config import HIGH_PX, MEDIUM_PX
 from models.demoted_codec import DemotedCodec
 from models.evaluation.perceptual_distance import DistanceMissingError, PerceptualDistance
 from models.evaluation.references import reference
+from models.medium_codec import MediumCodec
 from models.pixels import lanczos_half
 from models.rate_control import TargetError
 from models.scores import Ssimulacra2, psnr_db

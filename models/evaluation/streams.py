@@ -9,11 +9,12 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from models.codec import Codec, MediumCodec
+from models.codec import Codec
 from models.config import HIGH_PX, MEDIUM_PX, QUALITIES
 from models.evaluation.cpu_use import in_two_processes, one_thread
 from models.evaluation.figures import Contender, Ours
 from models.evaluation.references import pictures_in, reference, resize
+from models.medium_codec import MediumCodec
 from models.scores import ScoredFile, Ssimulacra2, psnr_db
 
 # The default quality of a model is the lowest with at least this mean score ("high quality" on SSIMULACRA2's scale).

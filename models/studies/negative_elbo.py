@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from models.checkpoint import MediumPart
-    from models.codec import MediumCodec
+    from models.medium_codec import MediumCodec
     from models.picture_array import Pixels
 
 QUALITIES = (0, 10, 20, 31, 40, 50)

@@ -29,9 +29,9 @@ from typing import TYPE_CHECKING
 import torch
 
 from models.checkpoint import load_medium
-from models.codec import MediumCodec
 from models.config import MEDIUM_PX
 from models.cpu.kernels import Kernels
+from models.medium_codec import MediumCodec
 from models.studies.design import full_plan, quick_plan
 from models.studies.negative_elbo import QUALITIES, codec_nats, stream_nats
 from models.studies.principal_blocks import score_linear

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from models.codec import MediumCodec
 from models.config import MEDIUM_PX
+from models.medium_codec import MediumCodec
 from models.pixels import to_pixels, to_tensor
 from models.studies.design import Kind
 from models.studies.kinds import decode_all

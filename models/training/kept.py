@@ -16,8 +16,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from models.checkpoint import to_stored
 from models.training.parts import join
+from models.weights_file import to_stored
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -92,9 +92,9 @@ class SymbolReader:
 
     def _load(self) -> dict[bytes, LatentCodec]:
         from models.checkpoint import load, load_medium
-        from models.codec import MediumCodec
         from models.cpu.kernels import Kernels
         from models.latent_codec import LatentCodec
+        from models.medium_codec import MediumCodec
 
         checkpoint = load(self._weights)
         kernels = Kernels.choose(self._kernels, device="cpu")

@@ -23,7 +23,7 @@ from service.records.lease import Leases
 from service.records.lookup import Lookup
 from service.records.record import ETAG_CAP_BYTES, fits
 from service.rendition import MEDIA_TYPES
-from service.rules import freshness
+from service.rules import response_age
 from service.rules.conditional import Validators
 from service.rules.negotiation import Wanted
 from service.rules.redirects import tag_for_clients
@@ -89,11 +89,11 @@ class Bypass:
 
     async def answer_later(self, source: Source, asked: Asked, timings: Timings) -> Answer:
         """Return `answer` with the picture's present age, for a request after the origin's response (RFC 9111 5.1)."""
-        born_ms, now_s = freshness.born_ms(source.fields), self._now()
+        born_ms, now_s = response_age.born_ms(source.fields), self._now()
         return replace(
             await self.answer(source, asked, timings),
-            age=str(freshness.age_s(born_ms=born_ms, now_s=now_s)),
-            ttl_s=freshness.remaining_s(born_ms=born_ms, lifetime_s=source.storage.lifetime_s, now_s=now_s),
+            age=str(response_age.age_s(born_ms=born_ms, now_s=now_s)),
+            ttl_s=response_age.remaining_s(born_ms=born_ms, lifetime_s=source.storage.lifetime_s, now_s=now_s),
         )
 
     def _answer_unchanged(self, source: Source, original: Original, asked: Asked) -> Answer:

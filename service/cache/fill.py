@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from http import HTTPStatus
 
-from service.cache.encoder import Encoder
 from service.cache.fill_result import (
     Failed,
     FillFacts,
@@ -24,19 +23,18 @@ from service.cache.fill_result import (
     StoredMeanwhile,
     Unstored,
 )
+from service.cache.fill_storage import FillStorage
 from service.cache.fill_work import Show, Unfit, Work
-from service.cache.new_record import is_the_same, make_record
+from service.cache.new_record import is_the_same
 from service.cache.stale_wait import ShowStale, StaleRules, StaleWait
 from service.errors import (
     OriginError,
-    QueueFull,
     RecordError,
     RecordOfOthers,
     SourceError,
     StoreUnavailable,
     note_forward_reason,
 )
-from service.metrics.timings import Timings
 from service.reason import Reason
 from service.records.demoted import is_demoted
 from service.records.grant import Found, PurgePoint
@@ -44,13 +42,11 @@ from service.records.lease import Lease, Leases, Standing
 from service.records.lookup import Lookup
 from service.records.record import Record
 from service.records.record_store import RecordStore
-from service.records.renewal import Confirmed, merge, renew
+from service.records.renewal import Confirmed, merge
 from service.records.staleness import Use, may_stand_in, use_of
-from service.rules.freshness import Storage
 from service.rules.origin_refused import OriginRefused
-from service.rules.response_fields import ResponseFields
 from service.upstream.intake import Delivered
-from service.upstream.source import Latent, Source, Terms
+from service.upstream.source import Terms
 from service.upstream.upstream import Upstream
 
 
@@ -63,14 +59,14 @@ class Filler:
         leases: Leases,
         upstream: Upstream,
         *,
-        encoder: Encoder,
+        storage: FillStorage,
         stale_rules: StaleRules,
         now: Callable[[], float],
     ) -> None:
         self._record_store = record_store
         self._leases = leases
         self._upstream = upstream
-        self._encoder = encoder
+        self._storage = storage
         self._stale_rules = stale_rules
         self._now = now
 
@@ -177,7 +173,7 @@ class Filler:
     async def _ask(self, work: Work) -> FillResult:
         with note_forward_reason(work.forwarded):
             if work.known is None:
-                return await self._admit(work, await self._fetch(work))
+                return await self._storage.admit(work, await self._fetch(work))
             return await self._validate(work, work.known)
 
     async def _ask_upstream(self, work: Work, known: Record | None = None) -> Delivered:
@@ -201,10 +197,10 @@ class Filler:
             fields = self._upstream.limit_by_redirects(merge(known.record, answered.fields))
             facts = replace(work.facts, origin_status=HTTPStatus.NOT_MODIFIED)
             storage = self._upstream.storage(work.lookup.image_id, fields)
-            return await self._renew(work, known, fields, storage, facts)
+            return await self._storage.renew(work, known, fields, storage, facts)
         if is_the_same(answered, known.record) and not is_demoted(known.record):
-            return await self._renew(work, known, answered.fields, answered.storage, work.facts)
-        return await self._admit(work, answered)
+            return await self._storage.renew(work, known, answered.fields, answered.storage, work.facts)
+        return await self._storage.admit(work, answered)
 
     async def _fetch(self, work: Work) -> Delivered:
         try:
@@ -217,65 +213,6 @@ class Filler:
             over = work.forwarded in {Reason.DAMAGED_RECORD, Reason.FOREIGN_RECORD}
             await self._record_store.writes.remember(error, work.grant, over=over)
             raise
-
-    async def _admit(self, work: Work, delivered: Delivered) -> FillResult:
-        """Encode and store a new picture if it may be stored and was requested often enough, or return it unstored."""
-        assert not isinstance(delivered, Confirmed), "the request had no condition"
-        if delivered.storage.obstacle is not None:
-            work.lease.mark_hit_for_miss()
-            if work.replaced is not None:  # RFC 9111 4: the newest response replaces it, and may not be stored
-                await self._record_store.writes.drop(work.replaced)
-            source = await self._upstream.as_source(delivered)
-            return Unstored(work.facts, source, delivered.storage.obstacle)
-        if isinstance(delivered, Latent):
-            return await self._store(work, delivered, delivered.bitstream, work.facts)
-        if work.grant is None:  # do not encode: the latent could not be stored, and resizing costs a tenth of an encode
-            return Unstored(work.facts, delivered, Reason.NO_LEASE)
-        if work.replaced is None and not self._encoder.admits(work.lookup.key):
-            return await self._skip(work, delivered, Reason.NOT_ADMITTED, work.facts)
-        if work.show is None:
-            return await self._encode(work, delivered)
-        return await self._encode_in_background(work, delivered, work.show)
-
-    async def _encode(self, work: Work, delivered: Source) -> FillResult:
-        try:
-            with work.timings.measure("encode"):
-                bitstream = await self._encoder.encode(delivered.prepared.high)
-        except QueueFull as refused:  # answer with the source: resizing it is cheap, and a child edge can encode it
-            return await self._skip(work, delivered, refused.reason, work.facts)
-        return await self._store(work, delivered, bitstream, work.facts)
-
-    async def _encode_in_background(self, work: Work, source: Source, show: Show) -> FillResult:
-        show(Preview(work.facts, source, work.grant))
-        facts = replace(work.facts, timings=Timings(), in_background=True)
-        try:
-            with facts.timings.measure("encode"):
-                bitstream = await self._encoder.encode_in_background(source.prepared.high)
-        except QueueFull as refused:
-            return await self._skip(work, source, refused.reason, facts)
-        return await self._store(work, source, bitstream, facts)
-
-    async def _skip(self, work: Work, source: Source, why: Reason, facts: FillFacts) -> Unstored:
-        fenced = work.grant is not None and await self._record_store.writes.is_over(work.grant)
-        return Unstored(facts, source, why, fenced=fenced)
-
-    async def _store(self, work: Work, delivered: Source | Latent, bitstream: bytes, facts: FillFacts) -> NewRecord:
-        image_id, now_s = work.lookup.image_id, self._now()
-        record = make_record(delivered, bitstream, image_id=image_id, generation=work.generation, now_s=now_s)
-        stored = await self._record_store.writes.put(record, work.grant)
-        return work.attach_key(NewRecord(facts, record, delivered), stored)
-
-    async def _renew(
-        self, work: Work, known: Found, fields: ResponseFields, storage: Storage, facts: FillFacts
-    ) -> Renewed:
-        """Store the record with new dates, without an encode."""
-        # A record in an earlier version of the format may lack its image id.
-        named = replace(known.record, image_id=work.lookup.image_id)
-        record = renew(named, fields, storage, generation=work.generation)
-        end = Renewed(facts, record)
-        if storage.obstacle is not None or work.grant is None:
-            return end
-        return work.attach_key(end, await self._record_store.writes.renew(known, record, work.grant))
 
     def _show_stale(self, known: Record, error: OriginError, work: Work) -> StaleInstead:
         """Return the stale record to serve instead of an error that is not final (RFC 5861 4).

@@ -20,7 +20,7 @@ from service.reason import Reason
 from service.records.demoted import is_demoted
 from service.records.grant import Grant
 from service.records.record import Record
-from service.rules import freshness
+from service.rules import response_age
 from service.rules.origin_refused import OriginRefused
 from service.rules.vary import Fields, selecting_names, selection, selects_alike
 from service.upstream.source import Latent, Source
@@ -94,7 +94,7 @@ class Preview:
     @property
     def born_ms(self) -> int:
         """The Unix time in milliseconds from which the picture's age counts."""
-        return freshness.born_ms(self.source.fields)
+        return response_age.born_ms(self.source.fields)
 
     @property
     def lifetime_s(self) -> int:

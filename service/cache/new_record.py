@@ -7,7 +7,7 @@ from dataclasses import replace
 from models.bitstream import parse
 from service.records.latent_facts import facts_of
 from service.records.record import ETAG_CAP_BYTES, Record, fits
-from service.rules import freshness
+from service.rules import response_age
 from service.upstream.source import Latent, Source
 
 
@@ -19,7 +19,7 @@ def make_record(
     facts = delivered.facts if isinstance(delivered, Latent) else delivered.prepared.facts
     return Record(
         bitstream=bitstream,
-        born_ms=freshness.born_ms(fields),
+        born_ms=response_age.born_ms(fields),
         filled_ms=round(now_s * 1000),
         lifetime_s=storage.lifetime_s,
         stale_while_revalidate_s=storage.stale_while_revalidate_s,

@@ -13,7 +13,7 @@ from service.reason import Reason
 from service.records.demoted import is_generated
 from service.records.latent_facts import facts_of, write_facts
 from service.records.record import Record
-from service.rules import freshness
+from service.rules import response_age
 from service.rules.conditional import Validators
 from service.rules.lifetime_cap import cap_lifetime
 
@@ -51,8 +51,8 @@ class RecordAnswers:
             entity_tag=tag,
             passed=record.passed,
             status=record.status,
-            age=str(freshness.age_s(born_ms=record.born_ms, now_s=now_s)),
-            ttl_s=freshness.remaining_s(born_ms=record.born_ms, lifetime_s=record.lifetime_s, now_s=now_s),
+            age=str(response_age.age_s(born_ms=record.born_ms, now_s=now_s)),
+            ttl_s=response_age.remaining_s(born_ms=record.born_ms, lifetime_s=record.lifetime_s, now_s=now_s),
             latent_facts=_latent_facts(record, outcome) if wanted.is_latent else "",
             tags=record.tags if wanted.is_latent else (),
         )

@@ -25,8 +25,9 @@ from service.metrics.outcomes import ReencodeOutcome
 from service.metrics.timings import Timings
 from service.records.demoted import is_demoted
 from service.records.grant import Found
-from service.records.record import KEY_PREFIX, Record, pack, unpack
+from service.records.record import Record, pack, unpack
 from service.records.renewal import Confirmed
+from service.records.store_keys import KEY_PREFIX
 from service.refine.pace import Pace
 from service.refine.refiner import Refiner
 from service.store.latent_store import LatentStore, Token

@@ -21,7 +21,7 @@ from service.commands.progress import progress_bar
 from service.errors import CodecFailed, SettingsError, StoreUnavailable
 from service.metrics.outcomes import SweepOutcome
 from service.metrics.telemetry import Telemetry
-from service.records.record import KEY_PREFIX, generations_key
+from service.records.store_keys import KEY_PREFIX, generations_key
 from service.refine.candidates import SweepAim
 from service.refine.pace import BackOff, Pace
 from service.refine.sweep import Sweep, SweepTally

@@ -40,7 +40,7 @@ class CodecChoice:
 @contextmanager
 def codec_failures(device: str) -> Iterator[None]:
     """Turn errors of the weights file or the device, which the user can correct, into CommandFailure."""
-    from models.checkpoint import CheckpointError
+    from models.weights_file import CheckpointError
 
     try:
         yield

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from models.checkpoint import CheckpointError, load
+from models.checkpoint import load
 from models.evaluation.demotion import DemotionOptions
 from models.evaluation.demotion import compare_demotion as run_demotion
 from models.evaluation.evaluate import EvaluateOptions
@@ -16,6 +16,7 @@ from models.training.photograph_pack import PackError, PackFigures, PackOptions
 from models.training.photograph_pack import pack as run_packing
 from models.training.train import train as run_training
 from models.training.warm_start import StageMissingError, UnfitStartError
+from models.weights_file import CheckpointError
 from service.commands.failure import CommandFailure, reason
 from service.commands.output_folder import prepare_folder
 

@@ -8,7 +8,7 @@ from http import HTTPStatus
 
 from service.errors import EdgeError, StoreUnavailable
 from service.metrics.telemetry import Telemetry
-from service.records.record import generations_key, lease_key, record_key
+from service.records.store_keys import generations_key, lease_key, record_key
 from service.rules.origin_refused import OriginRefused
 from service.settings.edge_settings import Settings
 from service.settings.named_origins import read_origins

@@ -43,7 +43,8 @@ def check_weights(weights: Path | None, previous: Path | None) -> None:
 
 
 def _read_stream_id(name: str, weights: Path | None) -> bytes:
-    from models.checkpoint import CheckpointError, load
+    from models.checkpoint import load
+    from models.weights_file import CheckpointError
 
     try:
         return load(weights).high.stream_id

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from models.checkpoint import CheckpointError
 from models.evaluation.references import ReferencePictureError
 from models.studies.results import OtherStudyError
 from models.studies.study import StudyOptions
 from models.studies.study import study as run_study
+from models.weights_file import CheckpointError
 from service.commands.failure import CommandFailure
 from service.commands.output_folder import prepare_folder
 

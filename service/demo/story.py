@@ -16,9 +16,9 @@ import httpx
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, track
 
-from models.checkpoint import CheckpointError
 from models.codec import Codec
 from models.picture_array import Pixels
+from models.weights_file import CheckpointError
 from service.commands.failure import CommandFailure
 from service.commands.output_folder import prepare_folder
 from service.demo import load

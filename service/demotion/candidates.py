@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from service.errors import RecordError
 from service.records.purge_table import PurgeTable
-from service.records.record import Record, read_stream_id, record_key, unpack
+from service.records.record import Record, read_stream_id, unpack
+from service.records.store_keys import record_key
 from service.store.cold_sample import ColdString
 
 

@@ -24,7 +24,8 @@ from service.metrics.outcomes import DemotionOutcome
 from service.records.demoted import demoted
 from service.records.generations import Generations
 from service.records.heartbeat import LEASE_MS, Heartbeat
-from service.records.record import KEY_PREFIX, STREAM_ID_END, Record, demotion_key, pack
+from service.records.record import STREAM_ID_END, Record, pack
+from service.records.store_keys import KEY_PREFIX, demotion_key
 from service.refine.pace import BackOff
 from service.render.picture_codec import PictureCodec
 from service.store.latent_store import LatentStore, Token

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from service.errors import RecordError, StoreUnavailable
 from service.metrics.store_counts import StoreCounts, StoreFigures
 from service.records.negative_entry import is_negative_entry
-from service.records.record import KEY_PREFIX, Record, unpack
+from service.records.record import Record, unpack
+from service.records.store_keys import KEY_PREFIX
 from service.records.vary_rule import is_rule
 from service.store.latent_store import LatentStore
 from service.store.random_sample import Sample, StoredValue

@@ -14,7 +14,7 @@ from contextlib import suppress
 from service.errors import StoreUnavailable
 from service.records.last_known import LastKnown
 from service.records.purge_table import HARD, ONE, PurgeTable, field_of
-from service.records.record import KEY_PREFIX
+from service.records.store_keys import KEY_PREFIX
 from service.store.cancellation import cancel
 from service.store.generation_store import GenerationStore
 

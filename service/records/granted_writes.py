@@ -12,12 +12,13 @@ from service.records.lookup import Lookup
 from service.records.negative_cache import NegativeCache, Rememberable
 from service.records.negative_entry import is_negative_entry
 from service.records.own_records import OwnRecords
-from service.records.record import Record, pack, unpack, variants_key
+from service.records.record import Record, pack, unpack
 from service.records.record_reader import Books
 from service.records.renewal import has_better_latent, with_latent
+from service.records.store_keys import variants_key
 from service.records.vary_change import expect_known, expect_rule, lookup_for, says_gone, selects_like_the_pictures
 from service.records.vary_rule import is_rule
-from service.rules import freshness
+from service.rules import response_age
 from service.rules.vary import selecting_names
 from service.store.latent_store import Beside, Group, LatentStore, Token
 
@@ -176,5 +177,5 @@ class GrantedWrites:
         return Group(variants_key(lookup.home), self._books.most_variants)
 
     def _expiry_s(self, record: Record) -> int:
-        left_s = freshness.remaining_s(born_ms=record.born_ms, lifetime_s=record.lifetime_s, now_s=self._now())
+        left_s = response_age.remaining_s(born_ms=record.born_ms, lifetime_s=record.lifetime_s, now_s=self._now())
         return max(0, left_s) + max(record.stale_while_revalidate_s, record.stale_if_error_s, CONFIRMED_WITHIN_S)

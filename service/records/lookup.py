@@ -13,7 +13,7 @@ from base64 import urlsafe_b64encode
 from dataclasses import dataclass, replace
 
 from service.reason import Reason
-from service.records.record import DIGEST_BYTES, lease_key
+from service.records.store_keys import NAME_DIGEST_BYTES, lease_key
 from service.records.vary_rule import VaryRule
 from service.rules.vary import NO_FIELDS, Fields, selection
 
@@ -59,5 +59,5 @@ class Lookup:
         return replace(self, rule=rule)
 
     def _variant(self, rule: VaryRule) -> bytes:
-        digest = hashlib.blake2b(rule.nonce + selection(rule.names, self.fields), digest_size=DIGEST_BYTES)
+        digest = hashlib.blake2b(rule.nonce + selection(rule.names, self.fields), digest_size=NAME_DIGEST_BYTES)
         return urlsafe_b64encode(digest.digest()).rstrip(b"=")

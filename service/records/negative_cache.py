@@ -16,7 +16,7 @@ from service.errors import (
 from service.records.negative_entry import NegativeEntry, pack_negative_entry, unpack_negative_entry
 from service.records.purge_table import PurgeTable
 from service.records.record import all_fit
-from service.rules import freshness
+from service.rules import freshness, response_age
 from service.rules.freshness import FreshnessRules
 from service.rules.origin_refused import OriginRefused
 from service.rules.response_fields import PassedOn, ResponseFields
@@ -40,11 +40,11 @@ class NegativeCache:
         Raises a RecordError if the entry cannot be read.
         """
         entry, now_s = unpack_negative_entry(value, key), self._now()
-        left_s = freshness.remaining_s(born_ms=entry.born_ms, lifetime_s=entry.lifetime_s, now_s=now_s)
+        left_s = response_age.remaining_s(born_ms=entry.born_ms, lifetime_s=entry.lifetime_s, now_s=now_s)
         if left_s > 0 and entry.generation >= purges.latest:
             if entry.is_edges_own:
                 raise _source_error(entry, ttl_s=left_s)
-            age = str(freshness.age_s(born_ms=entry.born_ms, now_s=now_s))
+            age = str(response_age.age_s(born_ms=entry.born_ms, now_s=now_s))
             fields = ResponseFields(
                 asked_s=now_s, answered_s=now_s, passed=entry.passed, age=age, error_fields=entry.error_fields
             )
@@ -67,15 +67,15 @@ class NegativeCache:
             entry = self._of_source(error, generation)
         else:
             entry = self._of_origin(error, generation)
-        left_s = freshness.remaining_s(born_ms=entry.born_ms, lifetime_s=entry.lifetime_s, now_s=self._now())
+        left_s = response_age.remaining_s(born_ms=entry.born_ms, lifetime_s=entry.lifetime_s, now_s=self._now())
         fits = all_fit(entry.passed) and entry.error_fields.can_be_kept
         return (pack_negative_entry(entry, key), left_s) if left_s > 0 and fits else (b"", 0)
 
     def _of_origin(self, refused: OriginRefused, generation: int) -> NegativeEntry:
-        fields = freshness.with_date(refused.fields)
+        fields = response_age.with_date(refused.fields)
         return NegativeEntry(
             status=refused.status,
-            born_ms=freshness.born_ms(fields),
+            born_ms=response_age.born_ms(fields),
             lifetime_s=freshness.negative_lifetime_s(refused.status, fields, self._rules),
             generation=generation,
             passed=fields.passed,

@@ -18,7 +18,8 @@ from dataclasses import replace
 from service.errors import RecordError, StoreFull, StoreUnavailable
 from service.records.generations import Generations
 from service.records.negative_entry import is_negative_entry
-from service.records.record import generations_key, lease_key, pack, purge_mark_key, record_key, unpack
+from service.records.record import pack, unpack
+from service.records.store_keys import generations_key, lease_key, purge_mark_key, record_key
 from service.records.vary_rule import is_rule, pack_rule, unpack_rule
 from service.store.latent_store import LatentStore, Mark
 

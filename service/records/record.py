@@ -17,9 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from base64 import urlsafe_b64encode
 from dataclasses import dataclass, field
-from functools import lru_cache
 from http import HTTPStatus
 from operator import gt
 
@@ -70,12 +68,6 @@ part of the entity tag: latents of searches with different numbers of steps must
 
 DIGEST_BYTES = 16
 _CAPS_BYTES = (ETAG_CAP_BYTES, *(PASSED_ON_CAPS_BYTES[name] for name in PASSED_ON), ID_CAP_BYTES)
-KEY_PREFIX = b"p:"
-LEASE_PREFIX = b"l:"
-PURGE_MARK_PREFIX = b"u:"
-VARIANTS_PREFIX = b"v:"
-GENERATIONS_PREFIX = b"g:"
-DEMOTION_PREFIX = b"d:"
 _STREAM_ID_AT = PREFIX.size + BINDING.size + PAYLOAD.size + struct.calcsize(">qQIII16sIII")
 STREAM_ID_END = _STREAM_ID_AT + STREAM_ID_BYTES
 """The number of first bytes of a packed record that `read_stream_id` needs."""
@@ -127,43 +119,6 @@ class Record:
     def is_screen(self) -> bool:
         """Return whether the record holds a screen stream instead of a latent."""
         return self.stream_id == SCREEN_STREAM_ID
-
-
-# Keys are cached, because clients request the same pictures again and again. The cache stays small, because an image id
-# has at most 512 characters.
-@lru_cache(maxsize=1024)
-def record_key(image_id: str, *, origin: str) -> bytes:
-    """Return the store's key of a picture. It depends on the origin, because edges of two origins may share a store.
-
-    A Redis Cluster hashes only the part in braces, so the record and its lease are on the same node. The digest is in
-    base64, because raw bytes could contain braces.
-    """
-    return KEY_PREFIX + b"{" + _name_digest(f"{origin}\0{image_id}") + b"}"
-
-
-def lease_key(key: bytes) -> bytes:
-    """Return the key of a record's lease."""
-    return LEASE_PREFIX + key.removeprefix(KEY_PREFIX)
-
-
-def purge_mark_key(key: bytes) -> bytes:
-    """Return the key of the mark that a purge of this picture sets."""
-    return PURGE_MARK_PREFIX + key.removeprefix(KEY_PREFIX)
-
-
-def variants_key(key: bytes) -> bytes:
-    """Return the key of the list of a picture's variants."""
-    return VARIANTS_PREFIX + key.removeprefix(KEY_PREFIX)
-
-
-def generations_key(origin: str) -> bytes:
-    """Return the key of the table of purges of one origin."""
-    return GENERATIONS_PREFIX + _name_digest(origin)
-
-
-def demotion_key(origin: str) -> bytes:
-    """Return the key of the lease under which an edge demotes the records of one origin."""
-    return DEMOTION_PREFIX + _name_digest(origin)
 
 
 def read_stream_id(head: bytes) -> bytes:
@@ -264,10 +219,6 @@ def unpack(value: bytes, key: bytes) -> Record:
         tags=tags,
         image_id=image_id,
     )
-
-
-def _name_digest(name: str) -> bytes:
-    return urlsafe_b64encode(hashlib.blake2b(name.encode(), digest_size=DIGEST_BYTES).digest()).rstrip(b"=")
 
 
 def _check_payload(reader: FieldReader, value: bytes) -> None:

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from service.errors import DamagedRecord, ForeignRecord, RecordOfOthers
 from service.reason import Reason
 from service.records.known_records import LEAST_BYTES, KnownRecords
-from service.records.record import Record, record_key
+from service.records.record import Record
+from service.records.store_keys import record_key
 from service.records.vary_rule import is_rule, unpack_rule
 
 

@@ -24,8 +24,9 @@ from service.records.negative_cache import NegativeCache
 from service.records.negative_entry import is_negative_entry
 from service.records.own_records import OwnRecords
 from service.records.purge_table import PurgeTable
-from service.records.record import Record, purge_mark_key, record_key
+from service.records.record import Record
 from service.records.record_reader import Books, RecordReader
+from service.records.store_keys import purge_mark_key, record_key
 from service.records.vary_rule import is_rule, unpack_rule
 from service.rules.vary import Fields
 from service.store.latent_store import LatentStore

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from service.records.record import ETAG_CAP_BYTES, Record, fits
-from service.rules.freshness import Storage, born_ms
+from service.rules.freshness import Storage
 from service.rules.pass_on import update
+from service.rules.response_age import born_ms
 from service.rules.response_fields import PASSED_ON, ResponseFields
 
 

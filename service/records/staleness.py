@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum, auto
 from typing import Protocol
 
-from service.rules import freshness
+from service.rules import response_age
 
 
 class Use(Enum):
@@ -55,4 +55,4 @@ def may_stand_in(record: Dated, *, now_s: float) -> bool:
 
 
 def _stale_s(record: Dated, now_s: float) -> int:
-    return -freshness.remaining_s(born_ms=record.born_ms, lifetime_s=record.lifetime_s, now_s=now_s)
+    return -response_age.remaining_s(born_ms=record.born_ms, lifetime_s=record.lifetime_s, now_s=now_s)

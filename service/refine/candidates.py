@@ -9,7 +9,8 @@ from service.metrics.outcomes import SweepOutcome
 from service.records.demoted import is_demoted
 from service.records.negative_entry import is_negative_entry
 from service.records.purge_table import PurgeTable
-from service.records.record import Record, record_key, unpack
+from service.records.record import Record, unpack
+from service.records.store_keys import record_key
 from service.records.vary_rule import is_rule
 from service.settings.quality import TargetScore
 

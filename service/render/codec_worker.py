@@ -201,8 +201,8 @@ class CodecWorker:
         return Codec.load(weights, device=device, head=head, kernels=self._options.kernels)
 
     def _load_demoted(self, current: Codec) -> DemotedCodec | None:
-        from models.checkpoint import CheckpointError
         from models.demoted_codec import DemotedCodec
+        from models.weights_file import CheckpointError
 
         try:
             return DemotedCodec.load(current, self._options.weights)

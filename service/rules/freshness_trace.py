@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
 
-from service.rules.freshness import FreshnessRules, Storage, initial_age_s
+from service.rules.freshness import FreshnessRules, Storage
+from service.rules.response_age import initial_age_s
 from service.rules.response_fields import ResponseFields
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, replace
 
-from service.rules import freshness
+from service.rules import freshness, response_age
 from service.rules.cache_control import CacheControl, parse_cache_control, parse_cdn_cache_control, write_cache_control
 from service.rules.freshness import Applicable, FreshnessRules
 from service.rules.response_fields import ResponseFields
@@ -127,8 +127,8 @@ def _merge_directives(
 def _limit(redirect: ResponseFields, applicable: Applicable, answer: ResponseFields) -> _Lifetimes:
     """Return for how long a redirect stays fresh, as lifetimes that start when the origin generated `answer`."""
     said = _lifetimes(applicable, redirect)
-    age_s = freshness.initial_age_s(redirect) + answer.answered_s - redirect.answered_s
-    younger_s = freshness.initial_age_s(answer) - age_s
+    age_s = response_age.initial_age_s(redirect) + answer.answered_s - redirect.answered_s
+    younger_s = response_age.initial_age_s(answer) - age_s
     if said.shared_s is None and not (redirect.status in _PERMANENT or applicable.control.public):
         said = _Lifetimes(0, 0)
     return _Lifetimes(_shift_s(said.shared_s, younger_s), _shift_s(said.private_s, younger_s))

@@ -18,7 +18,7 @@ from service.records.census import Census
 from service.records.generations import Generations
 from service.records.last_known import LastKnown
 from service.records.purger import Purger
-from service.records.record import generations_key
+from service.records.store_keys import generations_key
 from service.serving.frozen_start import end_start
 from service.serving.http_server import CLIENT_COUNTS
 from service.serving.readiness import ready_worker

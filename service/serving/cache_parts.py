@@ -16,6 +16,7 @@ from service.cache.bypass import Bypass
 from service.cache.edge_cache import EdgeCache
 from service.cache.encoder import Encoder, EncodeRules
 from service.cache.fill import Filler
+from service.cache.fill_storage import FillStorage
 from service.cache.flights import Flights
 from service.cache.hold_off import HoldOff
 from service.cache.picture_files import PictureFiles
@@ -66,7 +67,7 @@ def build_cache(settings: Settings, base: Foundation, closing: AsyncExitStack) -
             base.records,
             leases,
             base.sources,
-            encoder=encoder,
+            storage=FillStorage(base.records.writes, base.sources, encoder, now=base.now),
             stale_rules=StaleRules(hold_off, settings.stale_wait_s),
             now=base.now,
         ),

@@ -11,9 +11,9 @@ from service.records.generations import Generations
 from service.records.known_records import records_limit
 from service.records.last_known import LastKnown
 from service.records.negative_cache import NegativeCache
-from service.records.record import generations_key
 from service.records.record_reader import Books
 from service.records.record_store import RecordStore
+from service.records.store_keys import generations_key
 from service.render.picture_codec import PictureCodec
 from service.rules.freshness import FreshnessRules
 from service.settings.edge_settings import Settings

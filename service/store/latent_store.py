@@ -1,8 +1,7 @@
 """Read and write strings by key, under leases that guard the writes. This file knows nothing about pictures.
 
 A lease is a key that holds the secret of one process. A write under a lease succeeds only while the lease still holds
-that secret. Each check and the write that depends on it run as one script in the server, because a fill, a purge or an
-eviction could happen between two commands. A string and its lease are in the same hash slot of a cluster.
+that secret: `latent_scripts` has the checks. A string and its lease are in the same hash slot of a cluster.
 """
 
 from __future__ import annotations
@@ -12,85 +11,14 @@ from dataclasses import dataclass
 
 from redis.asyncio import Redis
 
+from service.store import latent_scripts as scripts
 from service.store.cold_sample import ColdSample, sample_cold
 from service.store.connection import Connection
 from service.store.hotness import hottest_first
 from service.store.random_sample import Sample, sample_servers
 
-# Replace a string that has not changed. Valkey 8.1 has SET ... IFEQ for this, but Redis 7 does not.
-# The scripts use pcall, because GET raises an error on a key of another type. Such a key counts as changed.
-_REPLACE = """
-if redis.pcall('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-if KEYS[2] and redis.pcall('GET', KEYS[2]) ~= ARGV[4] then return 0 end
-if ARGV[3] then redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
-else redis.call('SET', KEYS[1], ARGV[2], 'KEEPTTL') end
-if KEYS[2] then redis.call('EXPIRE', KEYS[2], ARGV[3], 'GT') end
-return 1
-"""
-_TAKE = """
-local holder = redis.pcall('GET', KEYS[1])
-if type(holder) == 'string' then return holder end
-redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-return ARGV[1]
-"""
-_EXTEND = """
-if redis.pcall('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-return redis.call('PEXPIRE', KEYS[1], ARGV[2])
-"""
-_GIVE_BACK = """
-if redis.pcall('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-if ARGV[2] then redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
-else redis.call('DEL', KEYS[1]) end
-return 1
-"""
-# In _PUT and _ADD, ARGV[4] is the string that KEYS[3] must hold (empty: any), and ARGV[5] is its new string (empty: it
-# does not change). ARGV[6] is the most strings that the list in KEYS[4] may name, if there is such a list.
-_PUT = """
-if redis.pcall('GET', KEYS[2]) ~= ARGV[1] then return 0 end
-if ARGV[4] ~= '' and redis.pcall('GET', KEYS[3]) ~= ARGV[4] then return 0 end
-redis.call('DEL', KEYS[2])
-if ARGV[5] ~= '' then
-  if ARGV[5] == ARGV[4] then redis.call('EXPIRE', KEYS[3], ARGV[3], 'GT')
-  else redis.call('SET', KEYS[3], ARGV[5], 'EX', ARGV[3]) end
-end
-local dropped = 0
-if ARGV[6] and redis.call('EXISTS', KEYS[1]) == 0 then
-  redis.call('LREM', KEYS[4], 0, KEYS[1])
-  redis.call('RPUSH', KEYS[4], KEYS[1])
-  while redis.call('LLEN', KEYS[4]) > tonumber(ARGV[6]) do
-    dropped = dropped + redis.call('DEL', redis.call('LPOP', KEYS[4]))
-  end
-end
-if ARGV[6] and redis.call('TTL', KEYS[4]) < tonumber(ARGV[3]) then redis.call('EXPIRE', KEYS[4], ARGV[3]) end
-redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
-return 1 + dropped
-"""
-_ADD = """
-if redis.pcall('GET', KEYS[2]) ~= ARGV[1] then return 0 end
-if ARGV[4] ~= '' and redis.pcall('GET', KEYS[3]) ~= ARGV[4] then return 0 end
-redis.call('DEL', KEYS[2])
-if ARGV[5] ~= '' and ARGV[5] ~= ARGV[4] then
-  if not redis.call('SET', KEYS[3], ARGV[5], 'EX', ARGV[3], 'NX') then return 0 end
-end
-if redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3], 'NX') then return 1 end
-return 0
-"""
 _WITHOUT_END = -1
 """PTTL's answer for a key without an expiry."""
-# A full store refuses a SET, but not in a script that has written before. So a DEL comes first: it is never refused.
-_DELETE = """
-local deleted = redis.call('DEL', KEYS[1])
-redis.call('DEL', KEYS[2])
-redis.call('SET', KEYS[3], ARGV[1], 'PX', ARGV[2])
-redis.call('PUBLISH', ARGV[3], KEYS[1])
-return deleted
-"""
-_MARK = """
-redis.call('DEL', KEYS[1])
-redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-redis.call('PUBLISH', ARGV[3], KEYS[2])
-return 1
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,29 +109,31 @@ class LatentStore:
         keys, arguments = _to_write(key, value, ttl_s, under, beside)
         if group is not None:
             keys, arguments = (*keys, group.key), (*arguments, group.most)
-        written = int(str(await self._eval(_PUT, keys, arguments)))
+        written = int(str(await self._eval(scripts.PUT, keys, arguments)))
         if written > 1:
             self._on_dropped(written - 1)
         return written > 0
 
     async def add(self, key: bytes, value: bytes, *, ttl_s: int, under: Token, beside: Beside | None = None) -> bool:
         """Do the same as `put`, but only if the key does not exist yet."""
-        return await self._eval(_ADD, *_to_write(key, value, ttl_s, under, beside)) == 1
+        return await self._eval(scripts.ADD, *_to_write(key, value, ttl_s, under, beside)) == 1
 
     async def remove(self, key: bytes, value: bytes) -> None:
         """Delete the key if it still holds `value`."""
-        await self._eval(_GIVE_BACK, (key,), (value,))
+        await self._eval(scripts.GIVE_BACK, (key,), (value,))
 
     async def delete(self, key: bytes, *, lease: bytes, mark: Mark) -> int:
         """Delete a string, end its lease even if another process holds it, and set and publish a mark.
 
         Return the number of deleted strings: 0 or 1.
         """
-        return int(str(await self._eval(_DELETE, (key, lease, mark.key), (mark.value, mark.ttl_ms, mark.channel))))
+        return int(
+            str(await self._eval(scripts.DELETE, (key, lease, mark.key), (mark.value, mark.ttl_ms, mark.channel)))
+        )
 
     async def set_mark(self, key: bytes, mark: Mark) -> None:
         """Set and publish a mark about a string. It replaces an earlier mark under the same key."""
-        await self._eval(_MARK, (mark.key, key), (mark.value, mark.ttl_ms, mark.channel))
+        await self._eval(scripts.MARK, (mark.key, key), (mark.value, mark.ttl_ms, mark.channel))
 
     async def end(self, lease: bytes) -> None:
         """End a lease, even if another process holds it."""
@@ -222,11 +152,11 @@ class LatentStore:
         keys = (key,) if beside is None else (key, beside.key)
         end = () if ttl_s is None else (ttl_s,)
         was = () if beside is None else (beside.was,)
-        return await self._eval(_REPLACE, keys, (instead_of, value, *end, *was)) == 1
+        return await self._eval(scripts.REPLACE, keys, (instead_of, value, *end, *was)) == 1
 
     async def take(self, token: Token, *, ttl_ms: int) -> bytes:
         """Take a lease for `ttl_ms` if it is free. Return the secret of its holder, or the mark that `leave` stored."""
-        holder = await self._eval(_TAKE, (token.lease,), (token.secret, ttl_ms))
+        holder = await self._eval(scripts.TAKE, (token.lease,), (token.secret, ttl_ms))
         if not isinstance(holder, bytes):
             raise self._connection.failure("the store's reply to a lease script is not a string")
         return holder
@@ -236,7 +166,7 @@ class LatentStore:
         async with self._connection.client(None, reserved=True) as redis:
             pipeline = redis.pipeline(transaction=False)
             for token in tokens:
-                pipeline.eval(_EXTEND, 1, token.lease, token.secret, ttl_ms)
+                pipeline.eval(scripts.EXTEND, 1, token.lease, token.secret, ttl_ms)
             return [answer == 1 for answer in await pipeline.execute()]
 
     async def remaining_ms(self, lease: bytes) -> int | None:
@@ -247,11 +177,11 @@ class LatentStore:
 
     async def give_back(self, token: Token) -> None:
         """End a lease, if it is still held."""
-        await self._eval(_GIVE_BACK, (token.lease,), (token.secret,))
+        await self._eval(scripts.GIVE_BACK, (token.lease,), (token.secret,))
 
     async def leave(self, token: Token, mark: bytes, *, ttl_ms: int) -> None:
         """End a lease, if it is still held, and store a mark in its place for `ttl_ms`."""
-        await self._eval(_GIVE_BACK, (token.lease,), (token.secret, mark, ttl_ms))
+        await self._eval(scripts.GIVE_BACK, (token.lease,), (token.secret, mark, ttl_ms))
 
     async def sample(self, *, prefix: bytes, size: int) -> Sample:
         """Return how full the store is, and a random sample of about `size` strings under a prefix (or all strings)."""
@@ -271,7 +201,7 @@ class LatentStore:
 def _to_write(
     key: bytes, value: bytes, ttl_s: int, under: Token, beside: Beside | None
 ) -> tuple[tuple[bytes, ...], tuple[bytes | int, ...]]:
-    """Return the keys and arguments of _PUT and _ADD."""
+    """Return the keys and arguments of scripts.PUT and scripts.ADD."""
     other = Beside(key, was=b"", becomes=b"") if beside is None else beside
     return (key, under.lease, other.key), (under.secret, value, ttl_s, other.was, other.becomes)
 

@@ -23,7 +23,7 @@ from service.records.record import all_fit, source_digest
 from service.records.renewal import Confirmed
 from service.render import image_file
 from service.render.picture_codec import PictureCodec
-from service.rules import freshness
+from service.rules import freshness, response_age
 from service.rules.cache_tags import tags_fit
 from service.rules.freshness import FreshnessRules, Storage
 from service.rules.freshness_trace import FreshnessTrace
@@ -59,7 +59,7 @@ class Intake:
 
         Raises a SourceError, an UnusableLatent, QueueFull or CodecFailed.
         """
-        fields, body = freshness.with_date(fetched.fields), fetched.body
+        fields, body = response_age.with_date(fetched.fields), fetched.body
         if body is None:
             return Confirmed(fields)
         fields = self.limit_by_redirects(fields)
@@ -117,10 +117,10 @@ class Intake:
 
         Log the decision at debug level.
         """
-        fields = freshness.with_date(replace(refused.fields, status=refused.status))
+        fields = response_age.with_date(replace(refused.fields, status=refused.status))
         lifetime_s = freshness.negative_lifetime_s(refused.status, fields, self._rules)
         _trace(image_id, FreshnessTrace(fields, self._rules, 0.0, Storage(lifetime_s)))
-        return lifetime_s > freshness.initial_age_s(fields)
+        return lifetime_s > response_age.initial_age_s(fields)
 
     @contextmanager
     def set_error_lifetime(self, fields: ResponseFields, storage: Storage) -> Iterator[None]:

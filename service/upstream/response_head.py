@@ -9,9 +9,9 @@ import httpx
 from service.errors import OriginBroken
 from service.rules.cache_tags import read_tags
 from service.rules.error_fields import ErrorFields
-from service.rules.freshness import read_age
 from service.rules.origin_refused import OriginRefused
 from service.rules.redirects import tag_of_target
+from service.rules.response_age import read_age
 from service.rules.response_fields import PassedOn, ResponseFields
 from service.upstream.fetched import FileTooLarge
 

@@ -31,7 +31,8 @@ from models.pixels import lanczos_half
 from models.rans import LARGEST
 from models.screen import stream as screen_stream
 from service.errors import RecordError
-from service.records.record import Record, pack, record_key, unpack
+from service.records.record import Record, pack, unpack
+from service.records.store_keys import record_key
 from tests.models.corruptions import damaged, same, timed_read
 from tests.models.golden_screens import read_screens
 from tests.models.pictures import flat, photograph

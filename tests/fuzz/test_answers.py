@@ -15,8 +15,9 @@ from service.reason import Reason
 from service.records.latent_facts import read_facts, write_facts
 from service.records.negative_cache import NegativeCache
 from service.records.purge_table import PurgeTable
-from service.records.record import ETAG_CAP_BYTES, all_fit, fits, pack, record_key, unpack
-from service.rules import freshness
+from service.records.record import ETAG_CAP_BYTES, all_fit, fits, pack, unpack
+from service.records.store_keys import record_key
+from service.rules import freshness, response_age
 from service.rules.cache_control import (
     LONGEST_S,
     CacheControl,
@@ -44,13 +45,13 @@ BINDING: set[Reason | None] = {Reason.NO_STORE, Reason.PRIVATE, Reason.VARY}
 
 @given(PICTURES, REDIRECTS, st.floats(0, 1))
 def test_every_picture_is_judged(answer: ResponseFields, redirects: tuple[ResponseFields, ...], draw: float) -> None:
-    fields = apply_redirects(replace(freshness.with_date(answer), redirects=redirects), RULES)
+    fields = apply_redirects(replace(response_age.with_date(answer), redirects=redirects), RULES)
     judged = freshness.storage(fields, RULES, draw=draw)
     assert 0 <= judged.lifetime_s <= LONGEST_S
     assert 0 <= judged.stale_while_revalidate_s <= LONGEST_S
     assert 0 <= judged.stale_if_error_s <= LONGEST_S
     for hop in (answer, *redirects):
-        if freshness.storage(freshness.with_date(hop), RULES).obstacle in BINDING:
+        if freshness.storage(response_age.with_date(hop), RULES).obstacle in BINDING:
             assert judged.obstacle is not None, "what forbids the store on the way was lost"
     check_sendable(fields)
 
@@ -59,14 +60,14 @@ def test_every_picture_is_judged(answer: ResponseFields, redirects: tuple[Respon
 def test_no_chain_is_fresh_for_longer_than_one_of_its_answers(
     answer: ResponseFields, redirects: tuple[ResponseFields, ...]
 ) -> None:
-    fields = apply_redirects(replace(freshness.with_date(answer), redirects=redirects), RULES)
-    left_s = freshness.storage(fields, RULES).lifetime_s - freshness.initial_age_s(fields)
-    for hop in map(freshness.with_date, (answer, *redirects)):
+    fields = apply_redirects(replace(response_age.with_date(answer), redirects=redirects), RULES)
+    left_s = freshness.storage(fields, RULES).lifetime_s - response_age.initial_age_s(fields)
+    for hop in map(response_age.with_date, (answer, *redirects)):
         targeted = parse_cdn_cache_control(hop.passed.cdn_cache_control)
         control = parse_cache_control(hop.passed.cache_control) if targeted is None else targeted
         said_s = freshness.explicit_lifetime_s(freshness.Applicable(control, targeted=targeted is not None), hop)
         if said_s is not None:
-            assert max(0.0, left_s) <= max(0.0, said_s - freshness.initial_age_s(hop)) + 1
+            assert max(0.0, left_s) <= max(0.0, said_s - response_age.initial_age_s(hop)) + 1
 
 
 def check_sendable(fields: ResponseFields) -> None:
@@ -87,10 +88,10 @@ def check_sendable(fields: ResponseFields) -> None:
 
 @given(PICTURES)
 def test_what_fits_a_record_comes_back_from_it(answer: ResponseFields) -> None:
-    fields = freshness.with_date(answer)
+    fields = response_age.with_date(answer)
     record = replace(
         SAMPLE,
-        born_ms=freshness.born_ms(fields),
+        born_ms=response_age.born_ms(fields),
         passed=fields.passed,
         status=fields.status,
         origin_etag=fields.etag if fits(fields.etag, ETAG_CAP_BYTES) else "",

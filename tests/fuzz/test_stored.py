@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from service.errors import RecordError
 from service.records.negative_entry import NegativeEntry, pack_negative_entry, unpack_negative_entry
-from service.records.record import pack, record_key, unpack
+from service.records.record import pack, unpack
+from service.records.store_keys import record_key
 from service.records.vary_rule import VaryRule, pack_rule, unpack_rule
 from service.rules.error_fields import ErrorFields
 from service.rules.response_fields import PassedOn

@@ -13,11 +13,12 @@ import torch
 from models.autoencoder import pad_to_cells
 from models.bitstream import BitstreamError, ForeignBitstream
 from models.checkpoint import load
-from models.codec import Codec, MediumCodec, PictureShapeError, QualityError, Symbols, head_name
+from models.codec import Codec, PictureShapeError, QualityError, Symbols, head_name
 from models.config import HIGH_PX, MEDIUM_PX, QUALITIES, RELEASED
 from models.evaluation.cost import flop_counter
 from models.evaluation.references import resize
 from models.layers import SplitPointwise
+from models.medium_codec import MediumCodec
 from models.pixels import to_tensor
 from models.scores import psnr_db
 from models.synthesis import LinearSynthesis

@@ -8,11 +8,12 @@ import torch
 
 from models import bitstream, upscaler
 from models.bitstream import BitstreamError, ForeignBitstream
-from models.checkpoint import CheckpointError
-from models.codec import Codec, MediumCodec, QualityError
+from models.codec import Codec, QualityError
 from models.config import HIGH_PX, MEDIUM_PX
 from models.demoted_codec import DemotedCodec
+from models.medium_codec import MediumCodec
 from models.scores import psnr_db
+from models.weights_file import CheckpointError
 from tests.models.pictures import photograph
 
 

@@ -9,8 +9,8 @@ import torch
 from torch.distributions import Normal, kl_divergence
 
 from models.checkpoint import load_medium
-from models.codec import MediumCodec
 from models.config import MEDIUM_PX, quality_lambda
+from models.medium_codec import MediumCodec
 from models.studies.design import NOTE_NEURONS, Design, Kind, Plan, dense_parameters, full_plan, quick_plan
 from models.studies.kinds import model_loss
 from models.studies.negative_elbo import codec_nats, error_weight, sigma, squared_error, stream_nats

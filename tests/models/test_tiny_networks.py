@@ -17,7 +17,7 @@ from torch import nn
 
 from models.autoencoder import HighAutoencoder, LightNetworks
 from models.checkpoint import RELEASED as RELEASED_FILE
-from models.checkpoint import CheckpointError, load
+from models.checkpoint import load
 from models.codec import Codec
 from models.config import HIGH_PX, MEDIUM_PX, RELEASED, Architecture
 from models.evaluation.cost import flop_counter
@@ -26,6 +26,7 @@ from models.training.light_encoder import latent_loss
 from models.training.options import Recipe
 from models.training.train import TrainOptions, train
 from models.training.warm_start import UnfitStartError, warm_start
+from models.weights_file import CheckpointError
 from tests.models.counted_clock import CountedClock
 from tests.models.pictures import photograph
 from tests.models.tiny import TINY

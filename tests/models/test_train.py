@@ -12,7 +12,7 @@ from torch import nn
 
 from models.autoencoder import HighAutoencoder, MediumAutoencoder, pad_to_cells
 from models.checkpoint import RELEASED as RELEASED_FILE
-from models.checkpoint import CheckpointError, load
+from models.checkpoint import load
 from models.codec import Codec
 from models.config import HIGH_PX, MEDIUM_PX, RELEASED
 from models.evaluation.references import ReferencePictureError
@@ -26,6 +26,7 @@ from models.training.picture_file import read_photograph, training_files
 from models.training.train import train
 from models.training.training_log import LOG, lines_of
 from models.training.warm_start import StageMissingError, warm_start
+from models.weights_file import CheckpointError
 from tests.models.counted_clock import CountedClock
 from tests.models.pictures import photograph
 from tests.models.tiny import TINY

@@ -9,12 +9,13 @@ import torch
 from PIL import Image
 
 from models import upscaler
-from models.checkpoint import RELEASED, CheckpointError
+from models.checkpoint import RELEASED
 from models.config import HIGH_PX, MEDIUM_PX, UPSCALER
 from models.evaluation.cost import flop_counter
 from models.pixels import to_pixels, to_tensor
 from models.scores import psnr_db
 from models.upscaler import Upscaler, UpscalerNotes
+from models.weights_file import CheckpointError
 from tests.models.pictures import photograph
 
 QUALITY = torch.tensor([31])

@@ -15,7 +15,8 @@ from service.demotion.demoter import Demoter, DemotionRules
 from service.metrics.telemetry import Telemetry
 from service.records.generations import Generations
 from service.records.last_known import LastKnown
-from service.records.record import Record, generations_key, record_key, unpack
+from service.records.record import Record, unpack
+from service.records.store_keys import generations_key, record_key
 from service.render.codec_worker import CodecWorker
 from service.render.picture_codec import PictureCodec
 from service.store.connection import Connection, Timeouts

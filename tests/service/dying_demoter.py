@@ -10,7 +10,8 @@ from typing import cast
 import redis
 
 from models.bitstream import parse
-from service.records.record import record_key, unpack
+from service.records.record import unpack
+from service.records.store_keys import record_key
 from service.render.codec_worker import CodecWorker
 from tests.service.demoting import Demoting
 

@@ -10,7 +10,8 @@ from typing import Any
 import redis
 
 from models.bitstream import parse
-from service.records.record import Record, pack, record_key, source_digest, unpack
+from service.records.record import Record, pack, source_digest, unpack
+from service.records.store_keys import record_key
 from service.rules.response_fields import PassedOn
 from service.store.embedded import EmbeddedValkey
 from tests.command_line import Outcome, Shell

@@ -2,7 +2,7 @@
 
 import redis
 
-from service.records.record import GENERATIONS_PREFIX, KEY_PREFIX
+from service.records.store_keys import GENERATIONS_PREFIX, KEY_PREFIX
 from service.store.embedded import EmbeddedValkey
 from tests.service.running_edge import RunningEdge
 

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from service.records.record import generations_key, lease_key, record_key, unpack
+from service.records.record import unpack
+from service.records.store_keys import generations_key, lease_key, record_key
 from service.settings.edge_settings import read_settings
 from tests.command_line import Shell
 from tests.service.cluster import Cluster, cluster_in

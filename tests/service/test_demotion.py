@@ -15,14 +15,15 @@ import redis
 
 from models import upscaler
 from models.bitstream import kind_of, parse
-from models.checkpoint import CheckpointError
+from models.weights_file import CheckpointError
 from service.demotion import demoter as module
 from service.errors import ForeignRecord, RecordOfOthers
 from service.metrics.telemetry import Telemetry
 from service.records.demoted import is_demoted
 from service.records.heartbeat import LEASE_MS
-from service.records.record import Record, demotion_key, generations_key, pack, record_key
+from service.records.record import Record, pack
 from service.records.record_reader import Books, RecordReader
+from service.records.store_keys import demotion_key, generations_key, record_key
 from service.records.vary_rule import VaryRule, pack_rule
 from service.render.codec_worker import CodecWorker
 from service.store.embedded import EmbeddedValkey

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from service.records.record import record_key
+from service.records.store_keys import record_key
 from service.serving import http_connection
 from service.serving.drain import Drain
 from service.store.embedded import EmbeddedValkey

@@ -6,16 +6,8 @@ import pytest
 
 from service.reason import Reason
 from service.rules.cache_control import LONGEST_S
-from service.rules.freshness import (
-    FreshnessRules,
-    Storage,
-    age_s,
-    initial_age_s,
-    may_be_transformed,
-    remaining_s,
-    storage,
-    with_date,
-)
+from service.rules.freshness import FreshnessRules, Storage, may_be_transformed, storage
+from service.rules.response_age import age_s, initial_age_s, remaining_s, with_date
 from service.rules.response_fields import PassedOn, ResponseFields
 
 DEFAULT_TTL_S = 600

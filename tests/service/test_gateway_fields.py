@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.rules.freshness import read_age
+from service.rules.response_age import read_age
 from service.settings.edge_settings import read_settings
 from service.store.embedded import EmbeddedValkey
 from tests.service.running_edge import RunningEdge, running_edge

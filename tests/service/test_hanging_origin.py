@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from service.errors import OriginUnreachable
-from service.records.record import record_key
+from service.records.store_keys import record_key
 from service.settings.edge_settings import read_settings
 from service.store.embedded import EmbeddedValkey
 from service.upstream.origin_client import OriginClient

@@ -17,7 +17,7 @@ import redis
 from service.records import heartbeat
 from service.records import lease as leases
 from service.records.lease import Leases, Standing
-from service.records.record import lease_key, record_key
+from service.records.store_keys import lease_key, record_key
 from service.records.turns import Turns
 from service.settings.edge_settings import read_settings
 from service.store.connection import Connection, Timeouts

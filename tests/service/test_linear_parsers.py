@@ -27,10 +27,11 @@ from service.rules.cdn_loop import add_node
 from service.rules.conditional import Conditions, Validators
 from service.rules.error_fields import ErrorFields
 from service.rules.forwarding import Forward
-from service.rules.freshness import FreshnessRules, initial_age_s, negative_lifetime_s, storage
+from service.rules.freshness import FreshnessRules, negative_lifetime_s, storage
 from service.rules.http_date import parse_http_date
 from service.rules.negotiation import Query, negotiate, read_query
 from service.rules.redirects import apply_redirects, tag_for_target, tag_of_target
+from service.rules.response_age import initial_age_s
 from service.rules.response_fields import PassedOn, ResponseFields
 from service.rules.vary import selecting_names, selects_alike
 from service.web.request_id import choose_request_id

@@ -15,7 +15,7 @@ import pytest
 import redis
 
 from service.errors import NoSuchOrigin, SettingsError, WrongSignature
-from service.records.record import record_key
+from service.records.store_keys import record_key
 from service.rules.forwarding import Forward
 from service.rules.origin_names import NAMESPACE, OriginNames, OriginRule
 from service.rules.url_signature import read_url_keys

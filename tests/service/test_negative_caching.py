@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from service.errors import DamagedRecord, RecordError, RecordOfOthers, SettingsError
 from service.records.framing import BINDING, PREFIX, key_digest
 from service.records.negative_entry import NegativeEntry, pack_negative_entry, unpack_negative_entry
-from service.records.record import record_key
+from service.records.store_keys import record_key
 from service.rules.error_fields import NO_ERROR_FIELDS, ErrorFields
 from service.rules.freshness import FreshnessRules, negative_lifetime_s
 from service.rules.http_date import http_date

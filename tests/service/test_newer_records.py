@@ -11,7 +11,8 @@ import pytest
 import redis
 
 from service.records.negative_entry import is_negative_entry
-from service.records.record import pack, record_key, unpack
+from service.records.record import pack, unpack
+from service.records.store_keys import record_key
 from service.records.vary_rule import FRAMING
 from service.settings.edge_settings import read_settings
 from service.store.embedded import EmbeddedValkey

@@ -2,7 +2,7 @@
 
 from service.records.lookup import Lookup
 from service.records.own_records import OBJECTS_BYTES, OwnRecords
-from service.records.record import record_key
+from service.records.store_keys import record_key
 from service.records.vary_rule import VaryRule, pack_rule
 from tests.service.releases import newer
 

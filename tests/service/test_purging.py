@@ -13,7 +13,8 @@ import pytest
 import redis
 
 from service.cli import run
-from service.records.record import LEASE_PREFIX, generations_key, pack, record_key, unpack
+from service.records.record import pack, unpack
+from service.records.store_keys import LEASE_PREFIX, generations_key, record_key
 from service.settings.edge_settings import read_settings
 from service.store.embedded import EmbeddedValkey
 from tests.service.held_encodes import held_encodes

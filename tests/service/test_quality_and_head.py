@@ -13,7 +13,8 @@ from skimage import data
 
 from models.picture_array import Pixels
 from models.scores import Ssimulacra2
-from service.records.record import record_key, unpack
+from service.records.record import unpack
+from service.records.store_keys import record_key
 from service.render import image_file
 from service.settings.edge_settings import read_settings
 from service.store.embedded import EmbeddedValkey

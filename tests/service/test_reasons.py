@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import pytest
 import redis
 
-from service.records.record import record_key
+from service.records.store_keys import record_key
 from service.settings.edge_settings import read_settings
 from service.store.embedded import EmbeddedValkey
 from tests.service.releases import newer

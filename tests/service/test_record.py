@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from service.errors import DamagedRecord, ForeignRecord, RecordError, RecordOfOthers
 from service.reason import Reason
 from service.records.framing import BINDING, PREFIX, key_digest
-from service.records.record import FIXED, PAYLOAD, SQUARE_LATENT, Record, pack, record_key, unpack
+from service.records.record import FIXED, PAYLOAD, SQUARE_LATENT, Record, pack, unpack
 from service.records.record import PASSED_ON_CAPS_BYTES as CAPS
+from service.records.store_keys import record_key
 from service.rules.cache_tags import TAG_CAP_BYTES, TAGS_CAP
 from service.rules.response_fields import NOTHING, PassedOn
 from tests.service.releases import record_of_the_last_release, reframed

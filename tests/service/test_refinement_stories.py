@@ -13,7 +13,8 @@ from models.codec import Codec
 from models.picture_array import Pixels
 from models.readers import Readers
 from service.metrics.telemetry import Telemetry
-from service.records.record import record_key, unpack
+from service.records.record import unpack
+from service.records.store_keys import record_key
 from service.render import image_file
 from service.render.image_file import ImageLimits
 from service.settings.edge_settings import read_settings

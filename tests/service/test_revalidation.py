@@ -13,9 +13,10 @@ import redis
 from PIL import Image
 from skimage import data
 
-from service.records.record import Record, pack, record_key, unpack
+from service.records.record import Record, pack, unpack
 from service.records.renewal import merge
 from service.records.staleness import Use, may_stand_in, use_of
+from service.records.store_keys import record_key
 from service.rules.freshness import FreshnessRules, Storage, storage
 from service.rules.http_date import http_date
 from service.rules.response_fields import PassedOn, ResponseFields

@@ -15,7 +15,8 @@ from models.bitstream import stream_id_of
 from models.codec import Codec
 from service.cache.reencoder import MARK_PREFIX
 from service.metrics.outcomes import ReencodeOutcome
-from service.records.record import KEY_PREFIX, Record, pack, record_key, unpack
+from service.records.record import Record, pack, unpack
+from service.records.store_keys import KEY_PREFIX, record_key
 from service.render import image_file
 from service.settings.edge_settings import read_settings
 from service.store.embedded import EmbeddedValkey

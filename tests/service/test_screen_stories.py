@@ -22,8 +22,9 @@ from service.errors import RecordOfOthers
 from service.metrics.outcomes import SweepOutcome
 from service.records.census import estimate
 from service.records.purge_table import PurgeTable
-from service.records.record import pack, record_key
+from service.records.record import pack
 from service.records.record_reader import Books, RecordReader
+from service.records.store_keys import record_key
 from service.refine.candidates import SweepAim, candidate
 from service.render import image_file
 from service.rules.negotiation import LATENT_MEDIA_TYPE, Wanted

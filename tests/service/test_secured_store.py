@@ -10,7 +10,7 @@ import pytest
 import redis
 
 from service.metrics.telemetry import Telemetry
-from service.records.record import KEY_PREFIX
+from service.records.store_keys import KEY_PREFIX
 from service.settings.edge_settings import read_settings
 from service.store.connection import Connection, Timeouts
 from service.store.embedded import EmbeddedValkey

@@ -9,7 +9,7 @@ import redis
 
 from service.errors import RecordOfOthers
 from service.records.negative_entry import NegativeEntry, pack_negative_entry, unpack_negative_entry
-from service.records.record import record_key
+from service.records.store_keys import record_key
 from service.rules.freshness import FreshnessRules, source_error_lifetime_s, storage
 from service.rules.negative_ttls import read_negative_ttls
 from service.rules.response_fields import PassedOn, ResponseFields

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from service.errors import StoreUnavailable
-from service.records.record import generations_key
+from service.records.store_keys import generations_key
 from service.serving import store_parts
 from service.settings.edge_settings import read_settings
 from service.store import store_clock

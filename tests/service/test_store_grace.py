@@ -10,7 +10,7 @@ from service.records.last_known import LastKnown
 from service.records.lookup import Lookup
 from service.records.purge_table import HARD
 from service.records.purger import Purger
-from service.records.record import generations_key, record_key
+from service.records.store_keys import generations_key, record_key
 from service.records.vary_rule import VaryRule
 from service.settings.edge_settings import read_settings
 from service.store.connection import Connection, Timeouts

@@ -11,7 +11,8 @@ import pytest
 import redis
 from PIL import Image
 
-from service.records.record import pack, record_key, unpack
+from service.records.record import pack, unpack
+from service.records.store_keys import record_key
 from tests.service.running_edge import RunningEdge
 from tests.service.scripted_origin import Reply, ScriptedOrigin
 from tests.service.stored import stored_keys

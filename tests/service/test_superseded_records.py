@@ -7,7 +7,7 @@ import httpx
 import pytest
 import redis
 
-from service.records.record import record_key
+from service.records.store_keys import record_key
 from service.store.embedded import EmbeddedValkey
 from tests.service.releases import newer
 from tests.service.running_edge import RunningEdge

@@ -8,7 +8,8 @@ import pytest
 from models.bitstream import parse
 from models.codec import Codec
 from models.demoted_codec import DemotedCodec
-from service.records.record import generations_key, pack
+from service.records.record import pack
+from service.records.store_keys import generations_key
 from tests.command_line import Shell
 from tests.service.filled_cache import STEPS, TTL_S, FilledCache, refined, summary
 from tests.service.paused import paused

@@ -11,7 +11,8 @@ from http import HTTPStatus
 import pytest
 
 from models.codec import Codec
-from service.records.record import generations_key, pack
+from service.records.record import pack
+from service.records.store_keys import generations_key
 from service.settings.edge_settings import read_settings
 from tests.command_line import Outcome, Shell
 from tests.service.filled_cache import STEPS, TTL_S, FilledCache, counted, refined, summary

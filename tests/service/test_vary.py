@@ -7,7 +7,7 @@ from redis.crc import key_slot
 
 from service.errors import DamagedRecord, RecordError, RecordOfOthers
 from service.records.lookup import Lookup
-from service.records.record import KEY_PREFIX, record_key
+from service.records.store_keys import KEY_PREFIX, record_key
 from service.records.vary_rule import NONCE_BYTES, VaryRule, is_rule, pack_rule, unpack_rule
 from service.rules.vary import Fields, selecting_names, selection, selects_alike
 from tests.service.releases import newer

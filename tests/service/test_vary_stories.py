@@ -6,7 +6,7 @@ import httpx
 import pytest
 import redis
 
-from service.records.record import KEY_PREFIX, VARIANTS_PREFIX, lease_key
+from service.records.store_keys import KEY_PREFIX, VARIANTS_PREFIX, lease_key
 from service.settings.edge_settings import read_settings
 from service.store.embedded import EmbeddedValkey
 from tests.service.running_edge import RunningEdge, running_edge

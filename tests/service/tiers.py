@@ -17,7 +17,8 @@ from skimage import data
 from models.codec import Codec
 from models.config import HIGH_PX
 from service.records.latent_facts import FIELD
-from service.records.record import Record, pack, record_key, unpack
+from service.records.record import Record, pack, unpack
+from service.records.store_keys import record_key
 from service.render import image_file
 from service.settings.edge_settings import read_settings
 from service.store.embedded import EmbeddedValkey

@@ -13,7 +13,8 @@ from PIL import Image, ImageOps
 from skimage import data
 
 from service.records.lookup import Lookup
-from service.records.record import Record, pack, record_key, unpack
+from service.records.record import Record, pack, unpack
+from service.records.store_keys import record_key
 from service.records.vary_rule import VaryRule, unpack_rule
 from service.rules.vary import Fields
 from tests.service.running_edge import RunningEdge
