@@ -14,6 +14,7 @@ NUMBA_CACHE_DIR="$2" "$1"/bin/python - <<'WARM'
 import numpy as np
 
 import latentedge
+from models.screen.stream import compile_coder
 from service.serving import edge_app, launch  # noqa: F401  (their byte code)
 
 codec = latentedge.Codec.load()
@@ -21,4 +22,5 @@ grey = np.full((latentedge.HIGH_PX, latentedge.HIGH_PX, 3), 128, np.uint8)
 symbols = codec.read(codec.encode(grey, quality=codec.default_quality))
 for size_px in (latentedge.HIGH_PX, latentedge.MEDIUM_PX):
     codec.synthesize([symbols], size_px=size_px)
+compile_coder()
 WARM

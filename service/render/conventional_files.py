@@ -20,6 +20,9 @@ from models.picture_array import Pixels
 JPEG, AVIF = "image/jpeg", "image/avif"
 
 LATENT_QUALITIES = (16, 31, 46)
+SCREEN_AS_LATENT_QUALITY = 31
+"""The latent quality whose files are counted for a screen stream (assumed): no lossy file has the score of an exact
+picture, and a conventional edge writes its logos with the quality of its photographs."""
 # By media type and size: the qualities of files for LATENT_QUALITIES, over twelve Kodak pictures (measured, see
 # models/training/LOG.md).
 FILE_QUALITIES: Mapping[tuple[str, int], tuple[int, ...]] = MappingProxyType(

@@ -36,16 +36,19 @@ class ScreenCodec:
         self._writes = writes
         self._decoding = BoundedThread("screen-decode", limits)
         self._encoding = BoundedThread("screen-encode", limits)
+        self._compiling: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Start the codec behind this one, and compile the loops if they will be needed. Raises the errors of both."""
         await self._codec.start()
         if self._writes:
-            await asyncio.to_thread(_compile)  # not on the thread: it would count as the time of a job
+            await self._compile_once()
 
     async def close(self) -> None:
         """Close the codec behind this one, and wait until the screen streams in progress are finished."""
         await self._codec.close()
+        if self._compiling is not None:
+            await asyncio.wait([self._compiling])
         await asyncio.to_thread(self._decoding.close)
         await asyncio.to_thread(self._encoding.close)
 
@@ -78,6 +81,7 @@ class ScreenCodec:
             return await self._codec.decode(bitstream, size_px=size_px, write=write)
         submitted_s = time.perf_counter()
         with _failures():
+            await self._compile_once()
             return await self._decoding.run(lambda: _decode(bitstream, size_px, write, submitted_s))
 
     async def encode(self, pixels: Pixels, *, quality: Quality, patient: bool = False) -> bytes:
@@ -105,6 +109,16 @@ class ScreenCodec:
         Raises QueueFull or CodecFailed.
         """
         return await self._codec.refine(pixels, search)
+
+    async def _compile_once(self) -> None:
+        """Compile the loops, or wait until another call has done so.
+
+        It is no job of the threads: the seconds without numba's cache would count as the time of a job, and the next
+        requests would be refused.
+        """
+        if self._compiling is None:
+            self._compiling = asyncio.create_task(asyncio.to_thread(_compile))
+        await asyncio.shield(self._compiling)
 
 
 @contextmanager

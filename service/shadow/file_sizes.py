@@ -19,7 +19,7 @@ from typing import NamedTuple
 from models.picture_array import Pixels
 from service.errors import CodecFailed, DamagedBitstream, DecoderAway, QueueFull
 from service.records.record import Record
-from service.render.conventional_files import AVIF, FACTORS, JPEG, file_bytes
+from service.render.conventional_files import AVIF, FACTORS, JPEG, SCREEN_AS_LATENT_QUALITY, file_bytes
 from service.render.picture_codec import PictureCodec
 from service.rendition import RENDITIONS
 
@@ -113,7 +113,7 @@ class FileSizes:
                 decoded = await self._worker.decode(record.bitstream, size_px=rendition.size_px)
             except (QueueFull, DamagedBitstream, CodecFailed, DecoderAway):
                 return time.perf_counter() - started_s  # the next request for it has it measured
-            sizes.append(await self._write(decoded.pixels, record.quality))
+            sizes.append(await self._write(decoded.pixels, _latent_quality(record)))
         self._learn(record, tuple(sizes))
         return time.perf_counter() - started_s
 
@@ -131,6 +131,11 @@ class FileSizes:
                 factor = self._factors[size, media_type]
                 factor.files += one
                 factor.conventional += conventional
+
+
+def _latent_quality(record: Record) -> int:
+    """Return the quality of the record's latent. That of a screen stream is the tolerance of its encoder."""
+    return SCREEN_AS_LATENT_QUALITY if record.is_screen else record.quality
 
 
 def _conventional_bytes(record: Record) -> tuple[int, int]:

@@ -26,6 +26,7 @@ from service.upstream.origin_client import Limits, OriginClient
 from service.upstream.parent import Parent
 from service.upstream.source import ANY_TERMS
 from service.upstream.source_reader import SourceReader
+from tests.models.golden_screens import read_screens
 from tests.service.running_edge import RunningEdge
 from tests.service.scripted_origin import Reply, ScriptedOrigin
 from tests.service.tiers import (
@@ -42,6 +43,12 @@ from tests.service.tiers import (
     told,
 )
 from tests.service.watched_codec import OPTIONS
+
+
+def a_screen() -> bytes:
+    """Return the screen stream of a logo."""
+    (logo,) = (one.blob for one in read_screens() if one.name == "logo")
+    return logo
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +82,12 @@ def ward(_ward: RunningEdge, edge: RunningEdge, scripted_parent: ScriptedOrigin)
         ("damaged", Reply(a_latent()[:12], headers={**LATENT, **FACTS})),
         ("damaged", Reply(a_latent() + bytes(2**21), headers={**LATENT, **FACTS})),
         ("foreign", Reply(flipped(a_latent(), 4), headers={**LATENT, **FACTS})),
+        ("damaged", Reply(flipped(a_screen(), -5), headers={**LATENT, **FACTS})),
+        ("damaged", Reply(a_screen()[:-4], headers={**LATENT, **FACTS})),
+        ("damaged", Reply(a_screen()[:9] + a_latent()[9:], headers={**LATENT, **FACTS})),
+        ("damaged", Reply(a_latent()[:3] + a_screen()[3:7] + a_latent()[7:], headers={**LATENT, **FACTS})),
+        ("foreign", Reply(flipped(a_screen(), 4), headers={**LATENT, **FACTS})),
+        ("foreign", Reply(a_screen()[:8] + b"\3" + a_screen()[9:], headers={**LATENT, **FACTS})),
         ("foreign", Reply(b"", headers={**LATENT, **FACTS})),
         ("foreign", Reply(b"<html>", headers={**LATENT, **FACTS})),
         ("not_a_picture", Reply(b"<html>", headers={"Content-Type": "text/html"})),

@@ -1,24 +1,37 @@
 """The shadow baseline: its estimates against a simulation of every request, and its way through an edge."""
 
+import asyncio
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
 import pytest
 from skimage import data
 
+from models.screen.stream import decode
+from models.screen.stream_ids import SCREEN_STREAM_ID
 from service.metrics.telemetry import Telemetry
 from service.records.census import StoreCensus
+from service.records.record import unpack
 from service.render import image_file
-from service.render.conventional_files import AVIF, JPEG, file_bytes
+from service.render.codec_worker import CodecWorker
+from service.render.conventional_files import AVIF, JPEG, SCREEN_AS_LATENT_QUALITY, file_bytes
+from service.render.screen_codec import ScreenCodec
+from service.rendition import RENDITIONS
 from service.settings.edge_settings import read_settings
 from service.shadow.baseline import FORMATS, Baseline
 from service.shadow.events import ALL, CAPACITY, Event, EventRing, Threshold
+from service.shadow.file_sizes import FileBytes, FileSizes
 from service.shadow.ghost_cache import FIRST_COUNT, GhostCache
 from service.shadow.keeper import Keeper
 from service.store.embedded import EmbeddedValkey
+from tests.models.golden_screens import read_screens
 from tests.service.running_edge import RunningEdge, running_edge
 from tests.service.scripted_origin import Reply, ScriptedOrigin
+from tests.service.test_record import GOLDEN, KEY
+from tests.service.watched_codec import OPTIONS
 from tests.shadow_load import OVERHEAD_BYTES, Load, Replayed, replay, sampled
 
 MEMORY_BYTES = 15_000_000
@@ -147,6 +160,19 @@ def test_files_grow_with_the_quality_of_the_latent(media_type: str, size_px: int
     pixels = image_file.square(data.astronaut(), size_px)  # type: ignore[no-untyped-call]
     assert file_bytes(pixels, media_type, 16) < file_bytes(pixels, media_type, 31) < file_bytes(pixels, media_type, 46)
     assert file_bytes(pixels, media_type, 0) == file_bytes(pixels, media_type, 16), "beyond the table, its end counts"
+
+
+def test_the_tolerance_of_a_screen_stream_is_not_taken_for_the_quality_of_a_latent() -> None:
+    blob = read_screens()[0].blob
+    record = replace(unpack(GOLDEN, KEY), bitstream=blob, stream_id=SCREEN_STREAM_ID, quality=0)
+    with ThreadPoolExecutor(1) as threads:
+        codec = ScreenCodec(CodecWorker(OPTIONS, Telemetry()), writes=False, limits=OPTIONS.queue)
+        sizes = FileSizes(codec, threads, cpu_share=0.5, is_busy=lambda: False)
+        asyncio.run(sizes.measure(record))
+    for number, rendition in enumerate(RENDITIONS):
+        pixels = decode(blob, size_px=rendition.size_px)
+        wanted = [file_bytes(pixels, one, SCREEN_AS_LATENT_QUALITY) for one in (JPEG, AVIF)]
+        assert sizes.find(record, number) == FileBytes(*wanted)
 
 
 @pytest.fixture
