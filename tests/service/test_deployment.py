@@ -1,5 +1,6 @@
 """The files for Kubernetes and systemd agree with the code: settings, ports, probes and times."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -121,6 +122,18 @@ def test_nothing_in_a_pod_may_be_written_to_but_its_tmp(pod: dict[str, Any], con
     assert container["securityContext"]["readOnlyRootFilesystem"]
     assert [one["mountPath"] for one in container["volumeMounts"]] == ["/tmp"]
     assert f"USER {pod['spec']['securityContext']['runAsUser']}:" in (FOLDER / "edge.Dockerfile").read_text("utf-8")
+
+
+def test_grafana_is_given_the_board_and_the_source_that_it_reads_from() -> None:
+    grafana = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))["services"]["grafana"]
+    mounted = {inside: ROOT / outside for outside, inside, _ in (one.split(":") for one in grafana["volumes"])}
+    sources = yaml.safe_load(mounted["/etc/grafana/provisioning/datasources/latentedge.yml"].read_text("utf-8"))
+    boards = yaml.safe_load(mounted["/etc/grafana/provisioning/dashboards/latentedge.yml"].read_text("utf-8"))
+    board = f"{boards['providers'][0]['options']['path']}/latentedge.json"
+    assert grafana["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"] == board
+    panels = json.loads(mounted[board].read_text("utf-8"))["panels"]
+    uids = {one["datasource"]["uid"] for one in panels if one["type"] != "row"}
+    assert uids == {sources["datasources"][0]["uid"]}
 
 
 def test_systemd_gives_the_time_that_draining_takes() -> None:
