@@ -14,6 +14,7 @@ from models.checkpoint import RELEASED
 from service.commands.failure import CommandFailure
 from service.commands.probes import probe_origins, probe_store
 from service.commands.start_servers import check_weights, must_have_a_gpu
+from service.commands.terminal_text import printable
 from service.errors import EdgeError, SettingsError
 from service.serving.open_files import raise_limit
 from service.settings.edge_settings import PREFIX, Settings, read_settings
@@ -41,7 +42,7 @@ class Part:
             yield f"{self.name}: not looked at, because of the faults of the settings"
         elif not self.faults:
             yield f"{self.name}: ok"
-        yield from (f"{self.name}: FAULT: {' '.join(fault.split())}" for fault in self.faults)
+        yield from (f"{self.name}: FAULT: {printable(' '.join(fault.split()))}" for fault in self.faults)
 
 
 def check(image_id: str) -> list[Part]:

@@ -10,6 +10,7 @@ from typing import TypeVar
 from rich.progress import Progress, TaskID
 
 from service.commands.progress import progress_bar
+from service.commands.terminal_text import printable
 
 Result = TypeVar("Result")
 
@@ -26,8 +27,7 @@ class FileFailure(Exception):  # noqa: N818  (named after the event)
 
 def complain(line: str) -> None:
     """Print a failure as one line on stderr, even if the message or the file name contains line breaks."""
-    flat = " ".join(line.split())
-    print(flat.encode(errors="replace").decode(), file=sys.stderr)  # noqa: T201  (stderr is the point)
+    print(printable(" ".join(line.split())), file=sys.stderr)  # noqa: T201  (stderr is the point)
 
 
 class FileRun:

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from service.commands.failure import CommandFailure
+from service.commands.terminal_text import printable
 from service.web.stats import Figures
 
 TIMEOUT_S = 5.0  # assumed: /stats takes milliseconds
@@ -47,7 +48,7 @@ def _follow(client: httpx.Client, url: str, before: Moment, live: Live) -> Momen
     try:
         now = _read(client, url)
     except CommandFailure as failure:
-        live.update(Group(Text(str(failure), style="bold red"), frame(before)), refresh=True)
+        live.update(Group(Text(printable(str(failure)), style="bold red"), frame(before)), refresh=True)
         return before
     live.update(frame(now, before), refresh=True)
     return now
@@ -71,7 +72,8 @@ def frame(now: Moment, before: Moment | None = None) -> Group:
 
 def _heading(figures: Figures) -> Text:
     codec = figures.codec
-    return Text(f"latentedge {figures.version}   {codec.device}, {codec.head}, weights {codec.stream_id}", style="bold")
+    text = f"latentedge {figures.version}   {codec.device}, {codec.head}, weights {codec.stream_id}"
+    return Text(printable(text), style="bold")
 
 
 def _totals(now: Moment, before: Moment | None) -> Table:
@@ -98,7 +100,7 @@ def _requests(now: Moment, before: Moment | None) -> Table:
             return next((other.count for other in figures.requests if (other.res, other.status) == key), 0)
 
         rate = _rate(now, before, count)
-        table.add_row(one.res, one.status, str(one.count), rate, f"{one.p50_ms:.1f}", f"{one.p99_ms:.1f}")
+        table.add_row(_cell(one.res), _cell(one.status), str(one.count), rate, f"{one.p50_ms:.1f}", f"{one.p99_ms:.1f}")
     return table
 
 
@@ -107,8 +109,13 @@ def _stages(figures: Figures) -> Table:
     table.add_column("number", justify="right")
     table.add_column("mean, ms", justify="right")
     for one in figures.stages:
-        table.add_row(one.stage, str(one.count), f"{one.mean_ms:.1f}")
+        table.add_row(_cell(one.stage), str(one.count), f"{one.mean_ms:.1f}")
     return table
+
+
+def _cell(text: str) -> Text:
+    """Return a text of the edge as a cell. rich would take brackets in a plain `str` for markup."""
+    return Text(printable(text))
 
 
 def _rate(now: Moment, before: Moment | None, count: Callable[[Figures], int]) -> str:

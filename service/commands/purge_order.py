@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 
 from service.commands.failure import CommandFailure
+from service.commands.terminal_text import printable
 
 TIMEOUT_S = 30.0  # seconds to wait for the answer (assumed): a purge by tag or of all takes about one second
 
@@ -39,7 +40,7 @@ def purge(order: Order, *, edge: str, token: str) -> str:
         raise CommandFailure(f"latentedge purge: the edge {edge} cannot be reached: {error}") from error
     if not answer.is_success:
         raise CommandFailure(f"latentedge purge: the edge {edge} answered {answer.status_code} {_sentence(answer)}")
-    return answer.text
+    return printable(answer.text)
 
 
 def _sentence(answer: httpx.Response) -> str:

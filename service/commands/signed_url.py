@@ -33,7 +33,7 @@ def sign(order: SignOrder) -> str:
     """Return the signed URL. Raises CommandFailure if a key, the id or an argument is not valid."""
     arguments = _arguments(order)
     path = PICTURES + order.image_id
-    signature = _newest_key(order).sign(path, arguments.items())
+    signature = newest_key(order.key, order.salt).sign(path, arguments.items())
     query = urlencode({**arguments, SIGNATURE: signature})
     return f"{order.edge.rstrip('/')}{quote(path)}?{query}"
 
@@ -60,13 +60,14 @@ def _arguments_of_the_origin(query: str) -> dict[str, str]:
     return given
 
 
-def _newest_key(order: SignOrder) -> UrlKey:
+def newest_key(keys: str, salts: str) -> UrlKey:
+    """Return the first of the keys, which signs. Raises CommandFailure if they or the salts are not valid."""
     try:
-        keys = read_url_keys(order.key, order.salt)
+        pairs = read_url_keys(keys, salts)
     except ValueError as error:
         raise CommandFailure(
-            "latentedge sign: EDGE_KEY and EDGE_SALT must be hexadecimal digits, and as many salts as keys"
+            "latentedge: EDGE_KEY and EDGE_SALT must be hexadecimal digits, and as many salts as keys"
         ) from error
-    if not keys:
-        raise CommandFailure("latentedge sign: set EDGE_KEY and EDGE_SALT as for the edge")
-    return keys[0]
+    if not pairs:
+        raise CommandFailure("latentedge: set EDGE_KEY and EDGE_SALT as for the edge")
+    return pairs[0]

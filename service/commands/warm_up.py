@@ -7,7 +7,8 @@ import json
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -18,8 +19,10 @@ import typer
 
 from service.commands.failure import CommandFailure, complain, reason
 from service.commands.progress import progress_bar
-from service.commands.signed_url import SignOrder, sign
+from service.commands.signed_url import SignOrder, newest_key, sign
+from service.errors import BadImageId
 from service.refine.pace import Pace
+from service.rules.negotiation import check_image_id
 
 STDIN = Path("-")
 TIMEOUT_S = 120.0
@@ -27,6 +30,7 @@ TIMEOUT_S = 120.0
 TRIES = 5
 LONGEST_WAIT_S = 60.0
 """The longest wait after a 503, whatever its Retry-After says (assumed)."""
+BYTE_ORDER_MARK = "\ufeff"
 RES = "medium"
 """The size that is requested. Each size stores the same latent, and this one is decoded fastest."""
 
@@ -46,8 +50,10 @@ class WarmOrder:
 def warm(order: WarmOrder) -> bool:
     """Request all pictures, print the failed ids and one line of JSON, and return whether no picture failed.
 
-    Raises CommandFailure if the list cannot be read or the edge cannot be reached.
+    Raises CommandFailure if the list cannot be read, the edge cannot be reached, or a key is not valid.
     """
+    if order.key:
+        newest_key(order.key, order.salt)
     return asyncio.run(_run(order, _read_ids(order.ids)))
 
 
@@ -59,13 +65,13 @@ def _read_ids(path: Path) -> list[str]:
         raise CommandFailure(f"latentedge warm: {path}: {reason(error)}") from error
     except UnicodeDecodeError as error:
         raise CommandFailure(f"latentedge warm: {path}: the list is not UTF-8") from error
-    return list(dict.fromkeys(line.strip() for line in text.splitlines() if line.strip()))
+    lines = text.removeprefix(BYTE_ORDER_MARK).splitlines()
+    return list(dict.fromkeys(line.strip() for line in lines if line.strip()))
 
 
 async def _run(order: WarmOrder, ids: Sequence[str]) -> bool:
     started_s = time.monotonic()
-    async with httpx.AsyncClient(base_url=order.edge, timeout=TIMEOUT_S, trust_env=False) as client:
-        await _must_be_alive(client, order.edge)
+    async with _client(order.edge) as client:
         run = _Run(client, order)
         with progress_bar() as bar:
             task = bar.add_task("warming", total=len(ids))
@@ -78,11 +84,17 @@ async def _run(order: WarmOrder, ids: Sequence[str]) -> bool:
     return not run.failures
 
 
-async def _must_be_alive(client: httpx.AsyncClient, edge: str) -> None:
-    try:
-        (await client.get("/livez")).raise_for_status()
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise CommandFailure(f"latentedge warm: the edge {edge} cannot be reached: {error}") from error
+@asynccontextmanager
+async def _client(edge: str) -> AsyncIterator[httpx.AsyncClient]:
+    """Return a client of an edge that is alive. Raises CommandFailure."""
+    async with AsyncExitStack() as closing:
+        try:
+            client = httpx.AsyncClient(base_url=edge, timeout=TIMEOUT_S, trust_env=False)
+            await closing.enter_async_context(client)
+            (await client.get("/livez")).raise_for_status()
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise CommandFailure(f"latentedge warm: the edge {edge} cannot be reached: {error}") from error
+        yield client
 
 
 class _Run:
@@ -110,7 +122,11 @@ class _Run:
     async def _request(self, image_id: str) -> str:
         """Request one picture, again after each 503, and return its outcome."""
         try:
+            check_image_id(image_id)  # else httpx would resolve `..`, and ask for another route of the edge
             answer = await self._answer(image_id)
+        except BadImageId as error:
+            self.failures[image_id] = error.public
+            return "failed"
         except httpx.HTTPError as error:
             self.failures[image_id] = f"no answer: {type(error).__name__}"
             return "failed"

@@ -10,6 +10,7 @@ OTEL_SERVICE_NAME, OTEL_TRACES_SAMPLER and OTEL_EXPORTER_OTLP_HEADERS.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterable
 
@@ -36,6 +37,8 @@ class TracedPictures:
     def __init__(self, app: ASGIApp, url: str) -> None:
         """`url` is the address of an OTLP collector over HTTP."""
         self._app = app
+        # The propagator would log each invalid tracestate, which may be 8 KiB of the client's text in every request.
+        logging.getLogger("opentelemetry.trace").setLevel(logging.ERROR)
         self._provider = TracerProvider(resource=own_resource())
         self._provider.add_span_processor(
             BatchSpanProcessor(OTLPSpanExporter(endpoint=f"{url}/v1/traces", timeout=EXPORT_S))

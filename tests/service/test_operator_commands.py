@@ -111,6 +111,46 @@ def test_warm_reads_ids_from_stdin(
     assert (outcome.code, json.loads(outcome.out)["hit"]) == (0, 1)
 
 
+def test_warm_tells_each_id_that_cannot_be_asked_for(
+    latentedge: Shell, edge: RunningEdge, origin: ScriptedOrigin, photo: bytes, tmp_path: Path
+) -> None:
+    """None of them may end the run, or lead to another route of the edge."""
+    origin.script("/a.jpg", Reply(photo))
+    bad = ["../livez", "/a.jpg", "http://a.example/a.jpg", "x" * 70_000, "\x1b]0;title\x07", "a\\b"]
+    (tmp_path / "ids").write_text("\ufeff" + "\n".join([*bad, "a.jpg"]), encoding="utf-8")
+    options = ("--edge", edge.url, "--per-second", 0, "--key", "00", "--salt", "00")
+    outcome = latentedge("warm", tmp_path / "ids", *options)
+    assert outcome.code == 1
+    told = {line.rpartition(": ")[0] for line in outcome.err.splitlines()}
+    assert told == {*bad[:4], "\\x1b]0;title\\x07", bad[5]}
+    assert {name: json.loads(outcome.out)[name] for name in ("stored", "failed")} == {"stored": 1, "failed": 6}
+
+
+@pytest.mark.parametrize(
+    "options", [("--edge", "http://a\x01"), ("--key", "zz", "--salt", "00"), ("--key", "00")], ids=lambda one: one[0]
+)
+def test_warm_tells_wrong_options_in_one_line(latentedge: Shell, options: tuple[str, ...]) -> None:
+    outcome = latentedge("warm", os.devnull, *options)
+    assert (outcome.code, len(outcome.err.splitlines())) == (2, 1)
+
+
+def test_text_of_a_hostile_edge_gives_the_terminal_no_commands(
+    latentedge: Shell, edge: RunningEdge, origin: ScriptedOrigin, photo: bytes
+) -> None:
+    origin.script("/a.jpg", Reply(photo))
+    edge.get("/image/a.jpg?res=medium")
+    figures = edge.stats() | {"version": "\x1b]0;title\x07\x9b31m"}
+    figures["requests"] = [{**one, "res": "[/none]"} for one in figures["requests"]]
+    figures["stages"] = [{**one, "stage": "\x1b[31m"} for one in figures["stages"]]
+    origin.script("/stats", Reply(json.dumps(figures).encode()))
+    outcome = latentedge("top", "--once", "--edge", origin.url)
+    assert outcome.code == 0
+    assert all(line.isprintable() for line in outcome.out.splitlines())
+    assert "\\x1b]0;title\\x07\\x9b31m" in outcome.out
+    origin.script("/stats", Reply(status=302, headers={"Location": "/\x9b31m"}))
+    assert latentedge("top", "--once", "--edge", origin.url).err.strip().isprintable()
+
+
 @pytest.mark.parametrize("command", [("warm", "FILE"), ("top", "--once")])
 def test_an_edge_that_cannot_be_reached_is_told_in_one_line(
     latentedge: Shell, tmp_path: Path, unused_port: int, command: tuple[str, ...]

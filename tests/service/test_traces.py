@@ -128,6 +128,16 @@ def test_a_trace_goes_on_to_the_origin(story: Story, photo: bytes) -> None:
     assert story.collector.names == {"latentedge"}
 
 
+@pytest.mark.parametrize("state", ["\x9b31m no state", "x" * 9000, ",".join(f"a{number}=1" for number in range(99))])
+def test_an_invalid_tracestate_costs_no_line_of_the_log(
+    story: Story, caplog: pytest.LogCaptureFixture, state: str
+) -> None:
+    headers = {"traceparent": f"00-{TRACE}-{CALLER}-01", "tracestate": state.encode("latin-1")}
+    assert story.edge.get(f"/image/..;/{len(state)}", headers=headers).status_code == 400
+    assert story.collector.wait_for(f"/image/..;/{len(state)}").trace_id.hex() == TRACE
+    assert not [one for one in caplog.records if one.name.startswith("opentelemetry.trace")]
+
+
 def test_a_span_has_a_child_for_each_stage(story: Story, photo: bytes) -> None:
     story.origin.script("/dog", Reply(photo, headers=FRESH))
     timing = story.edge.get("/image/dog").headers["server-timing"]
