@@ -1,11 +1,12 @@
-"""The command `check`: look at settings, machine, weights, store and origins, and report all faults.
+"""The command `check`: check settings, machine, weights, store and origins, and report all faults.
 
-Each part is looked at even if another one has faults. A part whose own settings are wrong is left out.
+Each part is checked even if another part has faults. A part whose own settings are invalid is left out.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -17,20 +18,20 @@ from service.commands.start_servers import check_weights, must_have_a_gpu
 from service.commands.terminal_text import printable
 from service.errors import EdgeError, SettingsError
 from service.serving.open_files import raise_limit
-from service.settings.edge_settings import PREFIX, Settings, read_settings
+from service.settings.edge_settings import PREFIX, Settings, misspelt, read_settings
 from service.store.embedded import EmbeddedValkey, find_temporary_folder
 from service.store.servers import Servers
 
 TOGETHER = {"parent", "key", "salt", "max_ttl_s"}
-"""The settings that are valid alone and wrong beside another one: the fault then names no variable."""
+"""Settings whose value may be valid alone but invalid together with another one. Such a fault names no variable."""
 STORE, ORIGINS, WEIGHTS = {"redis_url"}, {"origin", "origins"}, {"weights", "previous_weights"}
 NO_ORIGIN = {"origin": "http://origin.invalid", "origins": ""}
-"""What is read in place of origins whose settings are wrong, as one origin is required. It is not asked."""
+"""Stands in for origins whose settings are invalid, because one origin is required. It gets no request."""
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What was found out about one part of an edge. Without faults, it is all right."""
+    """The result of checking one part of an edge: its faults, none if it works."""
 
     name: str
     faults: tuple[str, ...] = ()
@@ -39,21 +40,21 @@ class Part:
     def lines(self) -> Iterator[str]:
         """Yield the lines that report this part."""
         if self.is_skipped:
-            yield f"{self.name}: not looked at, because of the faults of the settings"
+            yield f"{self.name}: not checked, because its settings are invalid"
         elif not self.faults:
             yield f"{self.name}: ok"
         yield from (f"{self.name}: FAULT: {printable(' '.join(fault.split()))}" for fault in self.faults)
 
 
 def check(image_id: str) -> list[Part]:
-    """Return what was found out about each part. With an `image_id`, that picture is fetched from its origin."""
+    """Check each part, and return the results. With an `image_id`, that picture is fetched from its origin."""
     settings, faults, doubtful = _read_settings()
     works: dict[str, tuple[set[str], Callable[[Settings], tuple[str, ...]]]] = {
         "weights": (WEIGHTS, _check_weights),
         "store": (STORE, _check_store),
         "origin": (ORIGINS, lambda known: asyncio.run(probe_origins(known, image_id))),
     }
-    parts = [Part("settings", faults), Part("machine", _faults_of(_check_machine))]
+    parts = [Part("settings", (*faults, *misspelt(os.environ))), Part("machine", _faults_of(_check_machine))]
     for name, (needed, work) in works.items():
         if settings is None or doubtful & needed:
             parts.append(Part(name, is_skipped=True))
@@ -63,10 +64,10 @@ def check(image_id: str) -> list[Part]:
 
 
 def _read_settings() -> tuple[Settings | None, tuple[str, ...], set[str]]:
-    """Return the settings, all their faults, and the names of those whose default was taken because of a fault.
+    """Return the settings, all faults, and the names of the invalid settings, which are replaced by their defaults.
 
-    Faults of settings beside each other show only once each of them is valid, so the settings are read several times.
-    They are None if they have faults even with these defaults.
+    A conflict between two settings shows only once each of them is valid alone, so the settings are read several times.
+    The settings are None if they are invalid even with these defaults.
     """
     faults: tuple[str, ...] = ()
     doubtful: set[str] = set()

@@ -59,10 +59,17 @@ def _read(client: httpx.Client, url: str) -> Moment:
         answer = client.get(url)
         answer.raise_for_status()
         return Moment(time.monotonic(), _READER.validate_json(answer.content))
+    except httpx.HTTPStatusError as error:
+        status = error.response.status_code
+        raise CommandFailure(
+            f"latentedge top: {url} answered {status}: give the URL of an edge, with its EDGE_ADMIN_PORT if it has one"
+        ) from error
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise CommandFailure(f"latentedge top: {url} cannot be read: {error}") from error
     except ValidationError as error:
-        raise CommandFailure(f"latentedge top: {url} has not the figures of this release of latentedge") from error
+        raise CommandFailure(
+            f"latentedge top: the figures of {url} are not those of this release of latentedge"
+        ) from error
 
 
 def frame(now: Moment, before: Moment | None = None) -> Group:

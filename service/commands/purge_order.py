@@ -1,6 +1,7 @@
 """The command `purge`: send a purge request to an edge."""
 
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
 import httpx
@@ -39,7 +40,10 @@ def purge(order: Order, *, edge: str, token: str) -> str:
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise CommandFailure(f"latentedge purge: the edge {edge} cannot be reached: {error}") from error
     if not answer.is_success:
-        raise CommandFailure(f"latentedge purge: the edge {edge} answered {answer.status_code} {_sentence(answer)}")
+        hint = " Set EDGE_ADMIN_TOKEN as for the edge." if answer.status_code == HTTPStatus.UNAUTHORIZED else ""
+        raise CommandFailure(
+            f"latentedge purge: the edge {edge} answered {answer.status_code}: {_sentence(answer)}{hint}"
+        )
     return printable(answer.text)
 
 

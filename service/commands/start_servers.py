@@ -1,16 +1,19 @@
 """The commands `serve`, which runs an edge, and `origin`, which runs a small origin."""
 
+import os
 from pathlib import Path
 
-from service.commands.failure import CommandFailure
+from service.commands.failure import CommandFailure, complain
 
 
 def serve(*, host: str, port: int, workers: int) -> None:
     from service.errors import CannotListen, NoTemporaryFolder, SettingsError, StoreUnavailable, TooFewFiles
     from service.serving.launch import run
-    from service.settings.edge_settings import read_settings
+    from service.settings.edge_settings import misspelt, read_settings
     from service.store.servers import Servers
 
+    for sentence in misspelt(os.environ):
+        complain(f"latentedge: {sentence}")
     try:
         settings = read_settings()
         if settings.redis_url:

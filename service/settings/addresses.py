@@ -43,6 +43,8 @@ def _parts(url: str) -> SplitResult:
 
 def read_origin(url: str) -> str:
     """Return the address of an origin without a slash at its end. Raises ValueError if it is not usable."""
+    if not url:
+        raise ValueError("set it to the URL of the origin, such as https://pictures.example or file:///srv/pictures")
     parts = _parts(url)
     is_folder = url.startswith(FOLDER) and not parts.netloc and parts.path.startswith("/")
     if not is_folder and (parts.scheme not in {"http", "https"} or not parts.hostname):

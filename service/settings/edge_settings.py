@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Self
 
 from pydantic import SecretStr, ValidationError, model_validator
@@ -19,6 +21,9 @@ from service.settings.server_settings import ServerSettings
 from service.settings.serving_settings import ServingSettings
 
 PREFIX = "EDGE_"
+_LIKENESS = 0.85
+"""How much a variable must resemble a setting to count as misspelt. Assumed: EDGE_PORT, which Kubernetes sets for a
+service named `edge`, resembles EDGE_PARENT by 0.8."""
 
 
 class Settings(
@@ -99,6 +104,14 @@ def read_settings(**given: object) -> Settings:
                 for line in fault["msg"].removeprefix("Value error, ").split("\n")
             ]
         ) from None
+
+
+def misspelt(variables: Iterable[str]) -> list[str]:
+    """Return a sentence for each environment variable that is no setting, but has nearly the name of one."""
+    known = [PREFIX + name.upper() for name in Settings.model_fields]
+    unknown = sorted({name.upper() for name in variables if name.upper().startswith(PREFIX)} - set(known))
+    nearest = ((name, get_close_matches(name, known, n=1, cutoff=_LIKENESS)) for name in unknown)
+    return [f"{name}: there is no such setting; did you mean {found[0]}?" for name, found in nearest if found]
 
 
 def _variable(location: tuple[int | str, ...]) -> str:

@@ -44,6 +44,7 @@ def test_check_tells_all_faults_at_once(
     monkeypatch.setenv("EDGE_REDIS_URL", f"redis://:s3cret@127.0.0.1:{unused_port}")
     monkeypatch.setenv("EDGE_WEIGHTS", str(tmp_path / "bad.safetensors"))
     monkeypatch.setenv("EDGE_QUALITY", "99")
+    monkeypatch.setenv("EDGE_ADMIN_PROT", "8081")
     monkeypatch.setenv("EDGE_PARENT", "http://parent.example")
     outcome = latentedge("check")
     assert outcome.code == 1
@@ -51,6 +52,7 @@ def test_check_tells_all_faults_at_once(
     starts = (
         "settings: FAULT: EDGE_QUALITY",
         "settings: FAULT: EDGE: EDGE_PARENT",
+        "settings: FAULT: EDGE_ADMIN_PROT: there is no such setting; did you mean EDGE_ADMIN_PORT?",
         "machine: ok",
         "weights: FAULT",
         "store: FAULT",
@@ -69,7 +71,7 @@ def test_check_leaves_out_only_what_its_faults_concern(latentedge: Shell, monkey
     assert outcome.code == 1
     lines = outcome.out.splitlines()
     assert lines[0].startswith("settings: FAULT: EDGE_ORIGIN")
-    assert lines[-2:] == ["store: ok", "origin: not looked at, because of the faults of the settings"]
+    assert lines[-2:] == ["store: ok", "origin: not checked, because its settings are invalid"]
 
 
 @pytest.mark.usefixtures("environment")

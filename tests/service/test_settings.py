@@ -3,7 +3,7 @@
 import pytest
 
 from service.errors import SettingsError
-from service.settings.edge_settings import Settings, read_settings, table
+from service.settings.edge_settings import Settings, misspelt, read_settings, table
 from service.settings.quality import TargetScore
 from service.settings.refine_for import read_refine_for
 
@@ -48,6 +48,19 @@ def test_every_fault_is_reported_at_once(monkeypatch: pytest.MonkeyPatch) -> Non
         "EDGE_WEIGHTS",
     }
     assert "secret" not in str(caught.value)
+
+
+def test_a_missing_origin_is_told_by_the_name_of_its_setting() -> None:
+    with pytest.raises(SettingsError, match="EDGE_ORIGIN: set it to the URL of the origin"):
+        read_settings()
+
+
+def test_a_misspelt_setting_is_told_and_other_variables_are_not() -> None:
+    others = ["EDGE_QUALITY", "EDGE_PORT", "EDGE_SERVICE_HOST", "EDGE_PORT_8080_TCP_ADDR", "PATH", "QUALTY"]
+    assert misspelt([*others, "EDGE_QUALTY", "EDGE_REDISURL"]) == [
+        "EDGE_QUALTY: there is no such setting; did you mean EDGE_QUALITY?",
+        "EDGE_REDISURL: there is no such setting; did you mean EDGE_REDIS_URL?",
+    ]
 
 
 @pytest.mark.parametrize(
