@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import redis
 
-from service.records.record import record_key, unpack
+from service.records.record import unpack
+from service.records.store_keys import record_key
 from service.rules.origin_names import NAMESPACE
 from service.rules.url_signature import UrlKey
 from service.settings.edge_settings import read_settings

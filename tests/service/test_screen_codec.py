@@ -39,7 +39,7 @@ def held(compile_coder: Callable[[], None], gate: threading.Event, threads: list
 
 async def decode_both_sizes(may_compile: threading.Event) -> list[int]:
     """Decode a picture in both sizes at a time, while both wait for the compiler."""
-    codec = ScreenCodec(CodecWorker(OPTIONS, Telemetry()), writes=False, limits=OPTIONS.queue)
+    codec = ScreenCodec(CodecWorker(OPTIONS, Telemetry().codec), writes=False, limits=OPTIONS.queue)
     blob = read_screens()[0].blob
     decodes = [asyncio.create_task(codec.decode(blob, size_px=size_px)) for size_px in (HIGH_PX, MEDIUM_PX)]
     await asyncio.sleep(0)

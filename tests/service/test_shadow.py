@@ -166,7 +166,7 @@ def test_the_tolerance_of_a_screen_stream_is_not_taken_for_the_quality_of_a_late
     blob = read_screens()[0].blob
     record = replace(unpack(GOLDEN, KEY), bitstream=blob, stream_id=SCREEN_STREAM_ID, quality=0)
     with ThreadPoolExecutor(1) as threads:
-        codec = ScreenCodec(CodecWorker(OPTIONS, Telemetry()), writes=False, limits=OPTIONS.queue)
+        codec = ScreenCodec(CodecWorker(OPTIONS, Telemetry().codec), writes=False, limits=OPTIONS.queue)
         sizes = FileSizes(codec, threads, cpu_share=0.5, is_busy=lambda: False)
         asyncio.run(sizes.measure(record))
     for number, rendition in enumerate(RENDITIONS):
