@@ -20,9 +20,11 @@ from service.store.embedded import EmbeddedValkey
 from tests.command_line import Shell
 from tests.service.demoting import Demoting
 from tests.service.filled_cache import FilledCache
+from tests.service.purging import purging_edge
 from tests.service.running_edge import LATENT_TOKEN, RunningEdge, running_edge
 from tests.service.scripted_origin import ScriptedOrigin
 from tests.service.server_process import reserved_port
+from tests.service.shelf import Shelf
 from tests.service.stored import afresh
 from tests.service.watched_codec import OPTIONS
 
@@ -116,6 +118,25 @@ def _session_edge(session_valkey: EmbeddedValkey, _session_origin: ScriptedOrigi
 def edge(_session_edge: RunningEdge, session_valkey: EmbeddedValkey) -> RunningEdge:
     """An edge with an empty store and the default settings, but for hold-off and the token of its children."""
     return afresh(_session_edge, session_valkey)
+
+
+@pytest.fixture
+def shelf(edge: RunningEdge, store: redis.Redis, origin: ScriptedOrigin) -> Shelf:
+    """The record of the picture "cat" in the store of `edge`."""
+    _ = edge  # empties the store
+    return Shelf(store, origin)
+
+
+@pytest.fixture(scope="session")
+def _session_purging(session_valkey: EmbeddedValkey, _session_origin: ScriptedOrigin) -> Iterator[RunningEdge]:
+    with purging_edge(_session_origin.url, session_valkey.url, latent_token=LATENT_TOKEN) as edge:
+        yield edge
+
+
+@pytest.fixture
+def edge_that_purges(_session_purging: RunningEdge, session_valkey: EmbeddedValkey) -> RunningEdge:
+    """An edge that purges, with an empty store."""
+    return afresh(_session_purging, session_valkey)
 
 
 @pytest.fixture(scope="session")

@@ -22,9 +22,10 @@ from tests.service.held_encodes import held_encodes
 from tests.service.paused import paused
 from tests.service.running_edge import RunningEdge, running_edge
 from tests.service.scripted_origin import Reply, ScriptedOrigin
+from tests.service.shelf import Shelf
 from tests.service.stored import stored_keys
 from tests.service.test_lease import FRESH, LIMIT_S, asked_of, lease_of, often
-from tests.service.test_revalidation import Shelf, told
+from tests.service.test_revalidation import told
 from tests.service.test_store import Alarms
 
 

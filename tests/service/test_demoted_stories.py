@@ -19,12 +19,13 @@ from service.render.image_file import ImageLimits
 from service.settings.edge_settings import read_settings
 from service.store.embedded import EmbeddedValkey
 from tests.service.demoting import Demoting
+from tests.service.purging import BEARER, TOKEN, purge
 from tests.service.running_edge import AS_A_CHILD, LATENT_TOKEN, RunningEdge, running_edge
 from tests.service.scripted_origin import Reply, ScriptedOrigin
+from tests.service.shelf import Shelf
 from tests.service.stored import afresh, stored_keys
-from tests.service.test_purging import BEARER, TOKEN, purge
 from tests.service.test_refinement_stories import writes_to
-from tests.service.test_revalidation import MODIFIED, Shelf
+from tests.service.test_revalidation import MODIFIED
 from tests.service.test_source_first import wait_until
 from tests.service.varying import DE, EN, Variants, ask, gated, in_language, opened, under_way
 from tests.service.watched_codec import LIMIT_S

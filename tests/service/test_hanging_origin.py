@@ -14,14 +14,15 @@ from service.settings.edge_settings import read_settings
 from service.store.embedded import EmbeddedValkey
 from service.upstream.origin_client import OriginClient
 from tests.service.held_encodes import held_encodes
+from tests.service.purging import TOKEN, purge
 from tests.service.running_edge import LATENT_TOKEN, RunningEdge, running_edge
 from tests.service.scripted_origin import Reply, ScriptedOrigin, wire
+from tests.service.shelf import Shelf
 from tests.service.stored import afresh
 from tests.service.test_kept_connections import tell
 from tests.service.test_lease import asked_of
-from tests.service.test_purging import TOKEN, purge
 from tests.service.test_refinement_stories import writes_to
-from tests.service.test_revalidation import BRIEF, Shelf, told
+from tests.service.test_revalidation import BRIEF, told
 from tests.service.test_source_first import wait_until
 from tests.service.varying import picture
 
@@ -151,12 +152,6 @@ def _impatient(session_valkey: EmbeddedValkey, _session_origin: ScriptedOrigin) 
 def edge(_impatient: RunningEdge, session_valkey: EmbeddedValkey) -> RunningEdge:
     """An edge whose requests wait for a validation for WAIT_S, and whose fetches have much time."""
     return afresh(_impatient, session_valkey)
-
-
-@pytest.fixture
-def shelf(edge: RunningEdge, store: redis.Redis, origin: ScriptedOrigin) -> Shelf:
-    _ = edge  # empties the store
-    return Shelf(store, origin)
 
 
 class TestStaleWait:

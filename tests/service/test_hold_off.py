@@ -14,8 +14,9 @@ from service.settings.edge_settings import read_settings
 from service.store.embedded import EmbeddedValkey
 from tests.service.running_edge import RunningEdge, running_edge
 from tests.service.scripted_origin import Reply, ScriptedOrigin
+from tests.service.shelf import Shelf
 from tests.service.test_record import SAMPLE
-from tests.service.test_revalidation import Shelf, told
+from tests.service.test_revalidation import told
 
 BRIEF = {"Cache-Control": "max-age=600", "ETag": '"v1"'}
 

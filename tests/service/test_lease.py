@@ -25,8 +25,9 @@ from service.store.embedded import EmbeddedValkey
 from service.store.latent_store import LatentStore
 from tests.service.running_edge import RunningEdge, running_edge
 from tests.service.scripted_origin import Reply, ScriptedOrigin
+from tests.service.shelf import Shelf
 from tests.service.stored import stored_keys
-from tests.service.test_revalidation import Shelf, encodes, told
+from tests.service.test_revalidation import encodes, told
 from tests.service.test_store import Alarms
 
 FRESH = {"Cache-Control": "max-age=600", "ETag": '"v1"'}

@@ -16,11 +16,11 @@ from service.records.store_keys import record_key
 from service.records.vary_rule import FRAMING
 from service.settings.edge_settings import read_settings
 from service.store.embedded import EmbeddedValkey
+from tests.service.purging import TOKEN, purge
 from tests.service.releases import newer, record_of_the_last_release, unbound
 from tests.service.running_edge import RunningEdge, running_edge
 from tests.service.scripted_origin import Reply, ScriptedOrigin
 from tests.service.stored import afresh, stored_keys
-from tests.service.test_purging import TOKEN, purge
 from tests.service.test_revalidation import encodes
 from tests.service.varying import DE, EN, Variants, ask, in_language
 

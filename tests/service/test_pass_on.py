@@ -18,10 +18,8 @@ from service.web.own_fields import own_fields
 from service.web.responses import PictureResponse
 from tests.service.running_edge import RunningEdge
 from tests.service.scripted_origin import Reply, ScriptedOrigin
+from tests.service.shelf import Shelf
 from tests.service.test_record import KEY, SAMPLE
-from tests.service.test_revalidation import Shelf, shelf
-
-__all__ = ["shelf"]
 
 OTHERS = {
     "Access-Control-Allow-Origin": "https://app.example",

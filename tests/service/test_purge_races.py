@@ -10,12 +10,12 @@ import pytest
 
 from service.settings.edge_settings import read_settings
 from service.store.embedded import EmbeddedValkey
+from tests.service.purging import purge, purging_edge
 from tests.service.running_edge import RunningEdge, running_edge
 from tests.service.scripted_origin import Reply, ScriptedOrigin
 from tests.service.slow_store import SlowStore, slow_store
 from tests.service.stored import afresh
 from tests.service.test_lease import asked_of
-from tests.service.test_purging import purge, purging_edge
 from tests.service.tiers import LATENT, a_latent
 
 OLD, NEW = (

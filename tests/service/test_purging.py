@@ -2,11 +2,8 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -18,54 +15,26 @@ from service.records.store_keys import LEASE_PREFIX, generations_key, record_key
 from service.settings.edge_settings import read_settings
 from service.store.embedded import EmbeddedValkey
 from tests.service.held_encodes import held_encodes
-from tests.service.running_edge import LATENT_TOKEN, RunningEdge, running_edge
+from tests.service.purging import BEARER, TOKEN, purge, purging_edge
+from tests.service.running_edge import RunningEdge, running_edge
 from tests.service.scripted_origin import Reply, ScriptedOrigin
 from tests.service.server_process import serving
-from tests.service.stored import afresh, stored_keys
+from tests.service.shelf import Shelf
+from tests.service.stored import stored_keys
 from tests.service.test_lease import asked_of
 from tests.service.test_refinement_stories import STEPS, writes_to
-from tests.service.test_revalidation import Shelf, encodes, told
+from tests.service.test_revalidation import encodes, told
 from tests.service.tiers import child_of, own_store
 
-TOKEN = "a token of the tests"
-BEARER = {"Authorization": f"Bearer {TOKEN}"}
 CATS = {"Cache-Control": "max-age=600", "ETag": '"v1"', "Cache-Tag": "cats, photo:7"}
 LIMIT_S = 60
 MISS, HIT = "latentedge; fwd=uri-miss; stored", "latentedge; hit"
 VALIDATED = "latentedge; fwd=stale; fwd-status=304; stored"
 
 
-@contextmanager
-def purging_edge(origin: str, store: str, **given: object) -> Iterator[RunningEdge]:
-    # Without hold-off: what one story's origin fails with is no matter of the next one.
-    settings = {"admin_token": TOKEN, "hold_off_s": 0, **given}
-    with running_edge(read_settings(origin=origin, redis_url=store, **settings)) as edge:
-        yield edge
-
-
-@pytest.fixture(scope="module")
-def _purging(session_valkey: EmbeddedValkey, _session_origin: ScriptedOrigin) -> Iterator[RunningEdge]:
-    with purging_edge(_session_origin.url, session_valkey.url, latent_token=LATENT_TOKEN) as edge:
-        yield edge
-
-
 @pytest.fixture
-def edge(_purging: RunningEdge, session_valkey: EmbeddedValkey) -> RunningEdge:
-    """An edge that purges, with an empty store."""
-    return afresh(_purging, session_valkey)
-
-
-@pytest.fixture
-def shelf(edge: RunningEdge, store: redis.Redis, origin: ScriptedOrigin) -> Shelf:
-    _ = edge  # empties the store
-    return Shelf(store, origin)
-
-
-def purge(edge: RunningEdge, **order: object) -> dict[str, Any]:
-    answer = edge.client.post("/purge", json=order, headers=BEARER)
-    assert answer.status_code == 200, answer.text
-    told: dict[str, Any] = answer.json()
-    return told
+def edge(edge_that_purges: RunningEdge) -> RunningEdge:
+    return edge_that_purges
 
 
 WAYS = [{"id": "cat"}, {"tag": "cats"}, {"tag": "photo:7"}, {"all": True}]

@@ -9,29 +9,20 @@ import redis
 
 from service.records.store_keys import record_key
 from service.settings.edge_settings import read_settings
-from service.store.embedded import EmbeddedValkey
+from tests.service.purging import purge
 from tests.service.releases import newer
 from tests.service.running_edge import RunningEdge, running_edge
 from tests.service.scripted_origin import Reply, ScriptedOrigin
-from tests.service.stored import afresh
-from tests.service.test_purging import purge, purging_edge
-from tests.service.test_revalidation import Shelf
+from tests.service.shelf import Shelf
 from tests.service.varying import DE, EN, FR, Variants, ask, in_language
 
 CATS = {"Cache-Control": "max-age=600", "ETag": '"v1"', "Cache-Tag": "cats"}
 GONE = Reply(status=410, headers={"Cache-Control": "no-store"})
 
 
-@pytest.fixture(scope="module")
-def _purging(session_valkey: EmbeddedValkey, _session_origin: ScriptedOrigin) -> Iterator[RunningEdge]:
-    with purging_edge(_session_origin.url, session_valkey.url) as edge:
-        yield edge
-
-
 @pytest.fixture
-def edge(_purging: RunningEdge, session_valkey: EmbeddedValkey) -> RunningEdge:
-    """An edge that purges, with an empty store."""
-    return afresh(_purging, session_valkey)
+def edge(edge_that_purges: RunningEdge) -> RunningEdge:
+    return edge_that_purges
 
 
 @contextmanager

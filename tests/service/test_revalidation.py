@@ -5,7 +5,6 @@ import io
 import threading
 import time
 from dataclasses import replace
-from typing import Any
 
 import httpx
 import pytest
@@ -13,7 +12,6 @@ import redis
 from PIL import Image
 from skimage import data
 
-from service.records.record import Record, pack, unpack
 from service.records.renewal import merge
 from service.records.staleness import Use, may_stand_in, use_of
 from service.records.store_keys import record_key
@@ -23,6 +21,7 @@ from service.rules.response_fields import PassedOn, ResponseFields
 from tests.service.held_encodes import LIMIT_S, held_encodes
 from tests.service.running_edge import RunningEdge
 from tests.service.scripted_origin import Reply, ScriptedOrigin
+from tests.service.shelf import Shelf
 from tests.service.stored import emptied, stored_keys
 from tests.service.test_record import SAMPLE
 from tests.service.test_refinement_stories import writes_to
@@ -77,34 +76,6 @@ def test_a_304_replaces_what_it_says_and_leaves_the_rest() -> None:
     fields = merge(SAMPLE, said)
     assert fields.passed == replace(SAMPLE.passed, cache_control="max-age=7")
     assert fields.etag == SAMPLE.origin_etag
-
-
-class Shelf:
-    """The record of one picture, looked at and aged behind the edge's back."""
-
-    def __init__(self, store: redis.Redis, origin: ScriptedOrigin, image_id: str = "cat") -> None:
-        self._store = store
-        self._key = record_key(image_id, origin=origin.url)
-
-    @property
-    def record(self) -> Record:
-        value = self._store.get(self._key)
-        assert isinstance(value, bytes)
-        return unpack(value, self._key)
-
-    def age(self, age_s: int, **changes: Any) -> None:  # noqa: ANN401  (any field of a record)
-        record = self.record
-        aged = replace(record, born_ms=record.born_ms - age_s * 1000, **changes)
-        self._store.set(self._key, pack(aged, self._key), keepttl=True)
-
-    def ttl_s(self) -> int:
-        return int(self._store.ttl(self._key))
-
-
-@pytest.fixture
-def shelf(edge: RunningEdge, store: redis.Redis, origin: ScriptedOrigin) -> Shelf:
-    _ = edge  # empties the store
-    return Shelf(store, origin)
 
 
 def encodes(edge: RunningEdge) -> float:

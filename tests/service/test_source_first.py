@@ -16,9 +16,9 @@ from service.render import image_file
 from service.settings.edge_settings import read_settings
 from service.store.embedded import EmbeddedValkey
 from tests.service.held_encodes import LIMIT_S, HeldEncodes, held_encodes
+from tests.service.purging import TOKEN, purge
 from tests.service.running_edge import AS_A_CHILD, LATENT_TOKEN, RunningEdge, running_edge
 from tests.service.scripted_origin import Reply, ScriptedOrigin
-from tests.service.test_purging import TOKEN, purge
 from tests.service.tiers import LATENT, SAID, a_latent, aged, own_store, record_of, told
 
 

@@ -1,22 +1,21 @@
 """A final error of the origin replaces the stale record that it was asked about, unless something newer is stored."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import httpx
 import pytest
 import redis
 
 from service.records.store_keys import record_key
-from service.store.embedded import EmbeddedValkey
+from tests.service.purging import purge
 from tests.service.releases import newer
 from tests.service.running_edge import RunningEdge
 from tests.service.scripted_origin import Reply, ScriptedOrigin
-from tests.service.stored import afresh
+from tests.service.shelf import Shelf
 from tests.service.test_lease import asked_of
-from tests.service.test_purging import purge, purging_edge
 from tests.service.test_refinement_stories import writes_to
-from tests.service.test_revalidation import BRIEF, Shelf, encodes, told
+from tests.service.test_revalidation import BRIEF, encodes, told
 from tests.service.test_source_errors import UNUSABLE
 from tests.service.varying import DE, EN, Variants, ask, in_language
 
@@ -31,22 +30,9 @@ REFUSALS: dict[str, tuple[int, Callable[[bytes], Reply]]] = {
 }
 
 
-@pytest.fixture(scope="module")
-def _purging(session_valkey: EmbeddedValkey, _session_origin: ScriptedOrigin) -> Iterator[RunningEdge]:
-    with purging_edge(_session_origin.url, session_valkey.url) as edge:
-        yield edge
-
-
 @pytest.fixture
-def edge(_purging: RunningEdge, session_valkey: EmbeddedValkey) -> RunningEdge:
-    """An edge that purges, with an empty store."""
-    return afresh(_purging, session_valkey)
-
-
-@pytest.fixture
-def shelf(edge: RunningEdge, store: redis.Redis, origin: ScriptedOrigin) -> Shelf:
-    _ = edge  # empties the store
-    return Shelf(store, origin)
+def edge(edge_that_purges: RunningEdge) -> RunningEdge:
+    return edge_that_purges
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ from service.records.latent_facts import FIELD, read_facts
 from service.records.record import source_digest
 from service.settings.edge_settings import read_settings
 from service.store.embedded import EmbeddedValkey
+from tests.service.purging import purge, purging_edge
 from tests.service.running_edge import LATENT_TOKEN, RunningEdge, running_edge
 from tests.service.scripted_origin import Reply, ScriptedOrigin
-from tests.service.test_purging import purge, purging_edge
 from tests.service.test_stories import size_of
 from tests.service.tiers import MODIFIED, SAID, aged, change, child_of, encodes, own_store, passed_over, record_of, told
 
