@@ -53,39 +53,9 @@ def create_admin_app(settings: Settings, *, workers: Path) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, ClientCounts]]:
         assert isinstance(app, AdminApp), "created below"
-        telemetry = Telemetry()
-        connection = Connection(
-            settings.redis_url,
-            timeouts=Timeouts(timeout_s=settings.store_timeout_s, retry_s=settings.store_retry_s),
-            observer=telemetry.store,
-        )
-        store = LatentStore(connection)
-        generation_store = GenerationStore(connection, generations_key(settings.namespace))
-        clock = StoreClock(generation_store, on_offset=telemetry.store.set_clock_offset, wall=time.time)
-        await clock.follow()
-        purger = Purger(
-            store,
-            Generations(generation_store, LastKnown(0)),
-            origin=settings.namespace,
-            forget=lambda _image_id: None,  # this process runs no fills, and the workers read the purge in the store
-            now=clock.now,
-        )
-        # A census of its own: that of /stats is kept for a moment, and would be older than the request.
-        async with recording(telemetry, Census(store, telemetry.store), otlp_url=settings.otlp_url) as recorder:
-            app.services = AdminServices(
-                census=Census(store, telemetry.store),
-                purging=Purging(purger, telemetry.store, token=settings.admin_token, names=named(settings)),
-                telemetry=telemetry,
-                recorder=recorder,
-                codec=lambda: None if (worker := ready_worker(workers)) is None else worker.codec,
-                # A worker that shuts down removes its ready mark, which makes /readyz answer 503.
-                leaving=lambda: False,
-                store_trouble=lambda: "" if (worker := ready_worker(workers)) is None else worker.store_trouble,
-            )
+        async with _started(settings, workers) as app.services:
             end_start()
-            yield {CLIENT_COUNTS: telemetry.clients}
-        await clock.close()
-        await connection.close()
+            yield {CLIENT_COUNTS: app.services.telemetry.clients}
 
     app = AdminApp(summary="Health and figures of a picture cache.", lifespan=lifespan)
     app.include_router(health_router(app.running))
@@ -93,3 +63,36 @@ def create_admin_app(settings: Settings, *, workers: Path) -> FastAPI:
     app.include_router(page_router(app.running))
     app.include_router(purge_router(lambda: app.running().purging))
     return app
+
+
+@asynccontextmanager
+async def _started(settings: Settings, workers: Path) -> AsyncIterator[AdminServices]:
+    """Return what the routes use, and close it after the block."""
+    telemetry = Telemetry()
+    timeouts = Timeouts(timeout_s=settings.store_timeout_s, retry_s=settings.store_retry_s)
+    connection = Connection(settings.redis_url, timeouts=timeouts, observer=telemetry.store)
+    store = LatentStore(connection)
+    generation_store = GenerationStore(connection, generations_key(settings.namespace))
+    clock = StoreClock(generation_store, on_offset=telemetry.store.set_clock_offset, wall=time.time)
+    await clock.follow()
+    purger = Purger(
+        store,
+        Generations(generation_store, LastKnown(0)),
+        origin=settings.namespace,
+        forget=lambda _image_id: None,  # this process runs no fills, and the workers read the purge in the store
+        now=clock.now,
+    )
+    # A census of its own: that of /stats is kept for a moment, and would be older than the request.
+    async with recording(telemetry, Census(store, telemetry.store), otlp_url=settings.otlp_url) as recorder:
+        yield AdminServices(
+            census=Census(store, telemetry.store),
+            purging=Purging(purger, telemetry.store, token=settings.admin_token, names=named(settings)),
+            telemetry=telemetry,
+            recorder=recorder,
+            codec=lambda: None if (worker := ready_worker(workers)) is None else worker.codec,
+            # A worker that shuts down removes its ready mark, which makes /readyz answer 503.
+            leaving=lambda: False,
+            store_trouble=lambda: "" if (worker := ready_worker(workers)) is None else worker.store_trouble,
+        )
+    await clock.close()
+    await connection.close()

@@ -176,11 +176,7 @@ class OriginClient:
             target = url.raw_path.decode("ascii") if redirects else ""
             conditions = request.conditions(target)
             asked_s = self._now()
-            sent = self._http.build_request("GET", url, headers=[*request.lines, *traceparent_lines(), *conditions])
-            if self._access.sign is not None:
-                self._access.sign(sent)
-            async with held.slot.waiting():
-                response = await self._http.send(sent, stream=True)
+            response = await self._send(url, [*request.lines, *traceparent_lines(), *conditions], held.slot)
             async with aclosing(response):
                 fields = read_fields(response, asked_s=asked_s, answered_s=self._now(), target=target)
                 await held.resume()
@@ -190,13 +186,22 @@ class OriginClient:
                     continue
                 fields = replace(fields, redirects=tuple(redirects))
                 if conditions and response.status_code == HTTPStatus.NOT_MODIFIED:
-                    return Fetched(
-                        None, self._with_others(fields, response), latent_facts=response.headers.get(FACTS, "")
-                    )
-                cap_bytes = self._limits.source_bytes
-                require_file(response, fields, cap_bytes=cap_bytes)
-                return await read_file(response, self._with_others(fields, response), held, cap_bytes=cap_bytes)
+                    facts = response.headers.get(FACTS, "")
+                    return Fetched(None, self._with_others(fields, response), latent_facts=facts)
+                return await self._receive(response, fields, held)
         raise OriginBroken(f"the origin redirects more than {REDIRECTS} times")
+
+    async def _send(self, url: httpx.URL, lines: list[tuple[bytes, bytes]], slot: Slot) -> httpx.Response:
+        request = self._http.build_request("GET", url, headers=lines)
+        if self._access.sign is not None:
+            self._access.sign(request)
+        async with slot.waiting():
+            return await self._http.send(request, stream=True)
+
+    async def _receive(self, response: httpx.Response, fields: ResponseFields, held: HeldSlot) -> Fetched:
+        cap_bytes = self._limits.source_bytes
+        require_file(response, fields, cap_bytes=cap_bytes)
+        return await read_file(response, self._with_others(fields, response), held, cap_bytes=cap_bytes)
 
     def _with_others(self, fields: ResponseFields, response: httpx.Response) -> ResponseFields:
         return replace(fields, passed=replace(fields.passed, others=self._pass_on.select(response.headers.raw)))

@@ -24,7 +24,7 @@ from service.rules.origin_refused import OriginRefused
 from service.upstream.fetched import Fetched
 from service.upstream.intake import Delivered, Intake
 from service.upstream.origin_client import OriginClient
-from service.upstream.slots import OnSlow, ignore
+from service.upstream.slots import OnSlow, Slot, ignore
 from service.upstream.source import Source, Terms
 
 _GONE = {HTTPStatus.NOT_FOUND, HTTPStatus.GONE}
@@ -74,18 +74,7 @@ class Parent:
             return None
         try:
             async with self._client.slot(on_slow) as slot:
-                with timings.measure("parent"):
-                    fetched = await self._client.fetch(
-                        image_id,
-                        etag=latent_tag(known) if isinstance(known, Record) else "",
-                        passed_by=terms.passed_by,
-                        client=terms.fields,
-                        slot=slot,
-                    )
-                facts = read_facts(fetched.latent_facts)
-                delivered = await self._intake.take(image_id, _with_origin_etag(fetched, facts), timings)
-            self._last_warning = ""
-            return _with_facts(delivered, facts)
+                delivered = await self._fetch(image_id, terms, timings, known=known, slot=slot)
         except (OriginError, SourceError, CodecFailed) as error:
             if isinstance(error, OriginRefused) and _is_from_origin(error):
                 raise
@@ -95,6 +84,23 @@ class Parent:
             self._counts.count_fallback(reason)
             self._warn(reason)
             return None
+        self._last_warning = ""
+        return delivered
+
+    async def _fetch(
+        self, image_id: str, terms: Terms, timings: Timings, *, known: Record | Source | None, slot: Slot
+    ) -> Delivered:
+        with timings.measure("parent"):
+            fetched = await self._client.fetch(
+                image_id,
+                etag=latent_tag(known) if isinstance(known, Record) else "",
+                passed_by=terms.passed_by,
+                client=terms.fields,
+                slot=slot,
+            )
+        facts = read_facts(fetched.latent_facts)
+        delivered = await self._intake.take(image_id, _with_origin_etag(fetched, facts), timings)
+        return _with_facts(delivered, facts)
 
     def _warn(self, reason: str) -> None:
         """Log a mismatch between the settings of parent and child, once until the parent works again."""

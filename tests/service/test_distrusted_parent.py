@@ -24,6 +24,7 @@ from service.store.embedded import EmbeddedValkey
 from service.upstream.intake import Intake
 from service.upstream.origin_client import Limits, OriginClient
 from service.upstream.parent import Parent
+from service.upstream.response_body import HeldSlot
 from service.upstream.source import ANY_TERMS
 from service.upstream.source_reader import SourceReader
 from tests.models.golden_screens import read_screens
@@ -185,7 +186,7 @@ class BusyOrigin(OriginUnreachable):
 
 
 class BusyClient(OriginClient):
-    def _judge(self, response: httpx.Response, fields: ResponseFields) -> None:
+    async def _receive(self, response: httpx.Response, fields: ResponseFields, held: HeldSlot) -> NoReturn:  # noqa: ARG002
         raise BusyOrigin(f"{response.status_code}, {fields.status}")
 
 
