@@ -1,4 +1,4 @@
-"""An edge that carries out purges, and how a test orders one."""
+"""An edge that carries out purges, the order of a purge, and the values of Cache-Status before and after it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +9,12 @@ from tests.service.running_edge import RunningEdge, running_edge
 
 TOKEN = "a token of the tests"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
+CATS = {"Cache-Control": "max-age=600", "ETag": '"v1"', "Cache-Tag": "cats, photo:7"}
+LIMIT_S = 60
+WAYS: list[dict[str, object]] = [{"id": "cat"}, {"tag": "cats"}, {"tag": "photo:7"}, {"all": True}]
+"""Purges that reach the picture "cat" if its origin sent the fields CATS."""
+MISS, HIT = "latentedge; fwd=uri-miss; stored", "latentedge; hit"
+VALIDATED = "latentedge; fwd=stale; fwd-status=304; stored"
 
 
 @contextmanager

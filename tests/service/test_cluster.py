@@ -14,11 +14,10 @@ from tests.service.cluster import Cluster, cluster_in
 from tests.service.demoting import Demoting
 from tests.service.filled_cache import STEPS, summary
 from tests.service.paused import standing_still
-from tests.service.purging import BEARER, TOKEN, purge
+from tests.service.purging import BEARER, CATS, HIT, MISS, TOKEN, VALIDATED, purge
 from tests.service.running_edge import RunningEdge, running_edge
 from tests.service.scripted_origin import Reply, ScriptedOrigin
 from tests.service.test_lease import LIMIT_S, asked_of
-from tests.service.test_purging import CATS, HIT, MISS, VALIDATED
 from tests.service.test_revalidation import told
 from tests.service.tiers import LATENT, a_latent
 from tests.service.varying import DE, EN, in_language

@@ -10,9 +10,9 @@ import pytest
 from service.errors import OriginTooSlow
 from service.settings.edge_settings import read_settings
 from service.store.embedded import EmbeddedValkey
+from tests.service.purging import HIT, LIMIT_S
 from tests.service.running_edge import RunningEdge, running_edge
 from tests.service.scripted_origin import Reply, ScriptedOrigin
-from tests.service.test_purging import HIT, LIMIT_S
 from tests.service.tiers import own_store, told
 from tests.service.varying import gated, opened
 

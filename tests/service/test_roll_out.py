@@ -22,12 +22,11 @@ from service.settings.edge_settings import read_settings
 from service.store.embedded import EmbeddedValkey
 from tests.command_line import Shell
 from tests.service.other_weights import write_other_weights
-from tests.service.purging import TOKEN, purge
+from tests.service.purging import LIMIT_S, TOKEN, purge
 from tests.service.running_edge import LATENT_TOKEN, RunningEdge, running_edge
 from tests.service.scripted_origin import Reply, ScriptedOrigin
 from tests.service.stored import afresh
 from tests.service.test_newer_records import held, told
-from tests.service.test_purging import LIMIT_S
 from tests.service.test_refinement_stories import writes_to
 from tests.service.test_source_first import wait_until
 from tests.service.tiers import passed_over

@@ -23,10 +23,9 @@ from service.store.embedded import EmbeddedValkey
 from service.store.generation_store import GenerationStore
 from service.store.latent_store import LatentStore, Token
 from tests.service.held_encodes import held_encodes
-from tests.service.purging import purge, purging_edge
+from tests.service.purging import HIT, LIMIT_S, MISS, VALIDATED, purge, purging_edge
 from tests.service.running_edge import LATENT_TOKEN, RunningEdge
 from tests.service.scripted_origin import Reply, ScriptedOrigin
-from tests.service.test_purging import HIT, LIMIT_S, MISS, VALIDATED
 from tests.service.test_revalidation import encodes
 from tests.service.test_store import Alarms
 from tests.service.tiers import own_store, told

@@ -9,10 +9,10 @@ import redis
 from service.records.store_keys import KEY_PREFIX, VARIANTS_PREFIX, lease_key
 from service.settings.edge_settings import read_settings
 from service.store.embedded import EmbeddedValkey
+from tests.service.purging import HIT, LIMIT_S, MISS, VALIDATED
 from tests.service.running_edge import RunningEdge, running_edge
 from tests.service.scripted_origin import Reply, ScriptedOrigin
 from tests.service.stored import stored_keys
-from tests.service.test_purging import HIT, LIMIT_S, MISS, VALIDATED
 from tests.service.test_refinement_stories import STEPS, writes_to
 from tests.service.test_revalidation import encodes
 from tests.service.tiers import own_store, told

@@ -7,10 +7,10 @@ import redis
 
 from service.settings.edge_settings import read_settings
 from service.store.embedded import EmbeddedValkey
+from tests.service.purging import HIT, MISS, VALIDATED
 from tests.service.running_edge import LATENT_TOKEN, RunningEdge, running_edge
 from tests.service.scripted_origin import ScriptedOrigin
 from tests.service.stored import emptied, stored_keys
-from tests.service.test_purging import HIT, MISS, VALIDATED
 from tests.service.test_revalidation import encodes
 from tests.service.tiers import child_of, own_store, told
 from tests.service.varying import DE, EN, FR, Variants, ask, in_language

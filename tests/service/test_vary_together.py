@@ -8,9 +8,9 @@ import pytest
 
 from service.settings.edge_settings import read_settings
 from service.store.embedded import EmbeddedValkey
+from tests.service.purging import HIT, LIMIT_S, MISS
 from tests.service.running_edge import LATENT_TOKEN, RunningEdge, running_edge
 from tests.service.scripted_origin import Reply, ScriptedOrigin
-from tests.service.test_purging import HIT, LIMIT_S, MISS
 from tests.service.tiers import own_store, told
 from tests.service.varying import BY_LANGUAGE, DE, EN, FR, ask, gated, in_language, opened, under_way
 
