@@ -17,14 +17,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-import numpy as np
-
 from models.bitstream import stream_id_of
 from models.picture_array import Pixels
 from service.errors import DecoderAway
 from service.render.codec_options import Observer, WorkerOptions
 from service.render.codec_queue import AnyJob, BatchSizes, CodecQueue, Round
 from service.render.decode_round import Decoding
+from service.render.device_start import choose_device, warm_up
 from service.render.encode_round import Encoding
 from service.render.failed_jobs import fail_jobs
 from service.render.heap import keep_freed_memory
@@ -32,7 +31,6 @@ from service.render.jobs import Decoded, DecodeJob, DemoteJob, EncodeJob, Future
 from service.render.loaded_codecs import LoadedCodecs
 from service.render.picture_codec import CodecNames
 from service.render.search_batch import SearchBatch
-from service.rendition import RENDITIONS
 from service.settings.quality import Quality
 
 if TYPE_CHECKING:
@@ -142,7 +140,7 @@ class CodecWorker:
     def _run(self, loaded: asyncio.Future[None]) -> None:
         keep_freed_memory()
         try:
-            self._use(self._choose_device(), head=self._options.head)
+            self._use(choose_device(self._options), head=self._options.head)
             self._warm_up()
         except Exception as error:  # noqa: BLE001  (every error is raised in `start`)
             loaded.get_loop().call_soon_threadsafe(loaded.set_exception, error)
@@ -178,14 +176,6 @@ class CodecWorker:
     def _most_searches(self) -> int:
         return 1 if self.runs_on_cpu else self._options.queue.refine_batch
 
-    def _choose_device(self) -> str:
-        import torch
-
-        torch.set_num_threads(self._options.threads)
-        if self._options.device == "auto":
-            return "cuda" if torch.cuda.is_available() else "cpu"
-        return self._options.device
-
     def _use(self, device: str, *, head: str) -> None:
         previous = self._options.previous_weights
         current = self._load(self._options.weights, device=device, head=head)
@@ -213,16 +203,7 @@ class CodecWorker:
             return None
 
     def _warm_up(self) -> None:
-        """Run every batch size once on a GPU, because first runs compile, and would distort the average times."""
-        if not self._codec.saves_by_batches:
-            return
-        size_px, quality = self._codec.size_px, self.names.default_quality
-        most = self._options.queue.batch_items
-        blank = [np.zeros((size_px, size_px, 3), np.uint8)] * most
-        symbols = self._codec.read(self._codec.encode_together(blank, qualities=[quality] * most)[0])
-        for items in _batch_sizes(most):
-            for one in RENDITIONS:
-                self._codec.synthesize([symbols] * items, size_px=one.size_px)
+        warm_up(self._codec, quality=self.names.default_quality, most_items=self._options.queue.batch_items)
 
     @property
     def _codecs(self) -> LoadedCodecs:
@@ -274,8 +255,3 @@ class CodecWorker:
     def _head_after_loss(self) -> str:
         # Either head is safe: entity tags contain the head id, so a 304 never confirms a picture of another head.
         return self.names.head.removeprefix("high-") if self._options.lost_head == "same" else "cpu"
-
-
-def _batch_sizes(most: int) -> list[int]:
-    """Return the batch sizes to warm up: the powers of two below `most`, and `most`."""
-    return [*(2**power for power in range((most - 1).bit_length())), most]
