@@ -71,15 +71,7 @@ def load_decoders() -> None:
 def open_picture(blob: bytes, source_pixels: int) -> OpenedPicture:
     """Read the header of a file of at most `source_pixels`. Raises NotAPicture, PictureTooLarge or DamagedPicture."""
     png = _simplify_png(blob)
-    if png is not None:
-        blob = png.file
-    elif blob.startswith(b"\xff\xd8\xff"):
-        blob = drop_damaged_segments(blob)
-        blob = _end_jpeg(blob, source_pixels) if lacks_end(blob) else blob
-    elif blob.startswith(b"RIFF"):
-        blob = drop_cut_chunks(blob)
-    elif blob.startswith(bmp_file.SIGNATURE):
-        blob = bmp_file.complete_last_row(blob)
+    blob = _mend(blob, source_pixels) if png is None else png.file
     image = _open(blob, source_pixels)
     for name in ("xmp", "XML:com.adobe.xmp"):  # Pillow would turn a TIFF by it; the orientation of EXIF counts alone
         image.info.pop(name, None)
@@ -94,6 +86,18 @@ def open_picture(blob: bytes, source_pixels: int) -> OpenedPicture:
         frame=_find_frame(blob, image, png),
         wide_png=blob if png is not None and png.depth_bits == 16 and not png.is_grey else None,  # noqa: PLR2004  (bits)
     )
+
+
+def _mend(blob: bytes, source_pixels: int) -> bytes:
+    """Return a JPEG, WebP or BMP file without the damage that browsers tolerate; any other file unchanged."""
+    if blob.startswith(b"\xff\xd8\xff"):
+        blob = drop_damaged_segments(blob)
+        return _end_jpeg(blob, source_pixels) if lacks_end(blob) else blob
+    if blob.startswith(b"RIFF"):
+        return drop_cut_chunks(blob)
+    if blob.startswith(bmp_file.SIGNATURE):
+        return bmp_file.complete_last_row(blob)
+    return blob
 
 
 def load_lower_bytes(png: bytes) -> Image.Image:
