@@ -58,7 +58,7 @@ lint: $(STAMP)
 # The wheel and the source archive are built and checked. ARGS=--serve installs the wheel into a bare environment too, and
 # serves a picture from it.
 package: $(STAMP)
-	$(VENV)/bin/python -m tests.install $(ARGS)
+	$(VENV)/bin/python -m tests.install --torch '$(TORCH)' $(ARGS)
 
 # All benchmarks in ten minutes, one table, plots in out/bench. ARGS=--write-docs puts the figures into
 # docs/operations.md, ARGS="--again rivals" measures only that.
