@@ -353,6 +353,13 @@ def test_every_fault_of_the_file_has_a_line_without_values(tmp_path: Path) -> No
     [
         ({"origins": "/no/such.toml"}, "EDGE_ORIGINS: the file cannot be read: No such file"),
         ({"origins": '{"a": '}, "EDGE_ORIGINS: the JSON is not valid: Expecting value in line 1"),
+        ({"origins": '{"a": ' * 20_000}, "EDGE_ORIGINS: the values are nested"),
+        ({"origins": '{"a": {"url": "http://a", "deny": ["*"]}, "a": {"url": "http://a"}}'}, "there twice: a"),
+        *(
+            ({"origin": f"http://{host}"}, "EDGE_ORIGIN: the address is too long")
+            for host in ("xn--zz..a", "\xe4..b", f"{'a' * 64}.b", f"a/{'b' * 70_000}")
+        ),
+        ({"origin": f"file:///{'a' * 300}/b"}, "EDGE_ORIGIN: the address names no folder"),
         ({"origins": "{}"}, "EDGE_ORIGINS: there must be at least one origin"),
         ({"origins": '{"a": {"url": "http://a"}}', "origin": "http://b"}, "EDGE_ORIGIN: the value must be empty"),
         ({"origin": "file:///no/such"}, "EDGE_ORIGIN: the address names no folder"),
