@@ -9,6 +9,8 @@ from http import HTTPStatus
 from service.errors import EdgeError, StoreUnavailable
 from service.metrics.telemetry import Telemetry
 from service.records.store_keys import generations_key, lease_key, record_key
+from service.rules.negotiation import check_image_id
+from service.rules.origin_names import OriginNames
 from service.rules.origin_refused import OriginRefused
 from service.settings.edge_settings import Settings
 from service.settings.named_origins import read_origins
@@ -17,6 +19,7 @@ from service.store.generation_store import GenerationStore
 from service.store.latent_store import LatentStore, Token
 from service.upstream.origin_client import Limits
 from service.upstream.origins import Origins
+from service.upstream.origins import named as named_origins
 
 PROBE = "latentedge-check"
 """The id of a picture that an origin need not have, and the beginning of the probe's id in the store."""
@@ -78,7 +81,7 @@ async def probe_origins(settings: Settings, image_id: str) -> tuple[str, ...]:
     try:
         faults = [await _fault_of(origins, name) for name in named or ("",)]
         if image_id:
-            faults.append(await _fetch_fault(origins, image_id))
+            faults.append(await _fetch_fault(origins, image_id, named_origins(settings)))
     finally:
         await origins.close()
     return tuple(fault for fault in faults if fault)
@@ -98,8 +101,10 @@ async def _fault_of(origins: Origins, name: str) -> str:
     return ""
 
 
-async def _fetch_fault(origins: Origins, image_id: str) -> str:
+async def _fetch_fault(origins: Origins, image_id: str, names: OriginNames) -> str:
     try:
+        check_image_id(image_id)
+        names.check(image_id)
         await origins.find(image_id).fetch(image_id)
     except EdgeError as error:
         return f"{image_id}: {error}"

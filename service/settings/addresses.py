@@ -8,6 +8,10 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
+import httpx
+
+CAP_CHARACTERS = 4096
+"""The longest address of an origin (assumed): with the longest id behind it, httpx still accepts the URL."""
 FOLDER = "file://"
 """What the address of an origin that is a folder of this machine begins with."""
 
@@ -55,9 +59,27 @@ def read_origin(url: str) -> str:
         raise ValueError("the address must not contain spaces or control characters")
     if parts.query or parts.fragment:
         raise ValueError("the address must not have a query or a fragment")
-    if is_folder and not (parts.path.strip("/") and Path(unquote(parts.path)).is_dir()):
+    if is_folder and not (parts.path.strip("/") and _is_folder(unquote(parts.path))):
         raise ValueError("the address names no folder that exists, or the root")
+    if not is_folder and not _can_be_asked(url):
+        raise ValueError("the address is too long, or its host is no valid name")
     return url.rstrip("/")
+
+
+def _is_folder(path: str) -> bool:
+    try:
+        return Path(path).is_dir()
+    except OSError:  # such as a path that is too long
+        return False
+
+
+def _can_be_asked(url: str) -> bool:
+    """Return whether an HTTP client accepts the URL, and the resolver its host."""
+    try:
+        httpx.URL(url).raw_host.decode("ascii").encode("idna")
+    except (httpx.InvalidURL, UnicodeError):
+        return False
+    return len(url) <= CAP_CHARACTERS
 
 
 def read_parent(url: str) -> str:

@@ -125,18 +125,32 @@ def names_of(origins: dict[str, NamedOrigin]) -> OriginNames:
 def _load(text: str) -> Any:  # noqa: ANN401  (what the file holds is validated by the caller)
     try:
         if text.startswith("{"):
-            return json.loads(text)
+            return _parse_json(text)
         content = Path(text).read_text(encoding="utf-8")
-        return json.loads(content) if text.endswith(".json") else tomllib.loads(content)
+        return _parse_json(content) if text.endswith(".json") else tomllib.loads(content)
     except OSError as error:
         raise ValueError(f"the file cannot be read: {error.strerror}") from None
     except json.JSONDecodeError as error:
         raise ValueError(f"the JSON is not valid: {error.msg} in line {error.lineno}") from None
     except UnicodeDecodeError:
         raise ValueError("the file is not UTF-8") from None
+    except RecursionError:
+        raise ValueError("the values are nested too deeply") from None
     except tomllib.TOMLDecodeError as error:
         place = re.search(r"\((at [^()]*)\)$", str(error))
         raise ValueError(f"the TOML is not valid {place[1] if place else ''}".rstrip()) from None
+
+
+def _parse_json(text: str) -> Any:  # noqa: ANN401  (as `_load`)
+    return json.loads(text, object_pairs_hook=_without_repeats)
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a JSON object. Raises ValueError if a key is there twice, of which json would keep the last one."""
+    names = [name for name, _ in pairs]
+    if repeated := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"these keys are there twice: {', '.join(repeated)}")
+    return dict(pairs)
 
 
 def _fault(location: tuple[int | str, ...], message: str) -> str:

@@ -55,12 +55,20 @@ class FolderTransport(httpx.AsyncBaseTransport):
         """Return the file that the URL names, 304 if it has not changed, or 404 if there is none in the folder."""
         path = self._root / unquote(request.url.raw_path.partition(b"?")[0].decode("ascii")).lstrip("/")
         try:
-            opened = await asyncio.to_thread(self._open, path)
+            opened = await self._open_in_thread(path)
         except PermissionError:
             return httpx.Response(HTTPStatus.FORBIDDEN)
         except OSError:
             return httpx.Response(HTTPStatus.NOT_FOUND)
         return self._respond(request, opened, path)
+
+    async def _open_in_thread(self, path: Path) -> _Opened:
+        opening = asyncio.get_running_loop().run_in_executor(None, self._open, path)
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:  # such as a timeout while a disk hangs: the thread opens the file nevertheless
+            opening.add_done_callback(_close)
+            raise
 
     def _open(self, path: Path) -> _Opened:
         # O_NONBLOCK: opening a FIFO would wait for a writer.
@@ -115,6 +123,11 @@ class _File(httpx.AsyncByteStream):
         if not self._is_closed:
             self._is_closed = True
             os.close(self._opened.descriptor)
+
+
+def _close(opening: asyncio.Future[_Opened]) -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        os.close(opening.result().descriptor)
 
 
 def _real_path(descriptor: int, path: Path) -> Path:

@@ -1,8 +1,10 @@
 """Several origins behind one edge: each by its name, with its own access, rules, limits and arguments."""
 
+import asyncio
 import json
 import logging
 import os
+import queue
 import re
 import threading
 from collections.abc import Iterator
@@ -11,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
 import redis
 
@@ -22,6 +25,7 @@ from service.rules.url_signature import read_url_keys
 from service.settings.edge_settings import read_settings
 from service.settings.setting_field import NO_TOKEN
 from service.store.embedded import EmbeddedValkey
+from service.upstream.folder_transport import FOLDER_URL, FolderTransport
 from service.upstream.origin_access import OPEN
 from service.web.questions import Questions, RequestFacts
 from tests.command_line import Shell
@@ -242,6 +246,40 @@ def test_nothing_outside_of_the_folder_is_shown(named: RunningEdge, folder: Path
     assert {path: named.get(f"/image/local/{path}?res=medium").status_code for path in asked} == asked
 
 
+def test_a_file_that_opens_after_the_timeout_is_closed(folder: Path) -> None:
+    (folder / "late.jpg").write_bytes(b"late")
+    opened: queue.SimpleQueue[int] = queue.SimpleQueue()
+    timeout_is_over = threading.Event()
+
+    class SlowDisk(FolderTransport):
+        def _open(self, path: Path) -> Any:  # noqa: ANN401  (a type of that module)
+            late = super()._open(path)
+            opened.put(late.descriptor)
+            assert timeout_is_over.wait(LIMIT_S)
+            return late
+
+    async def ask() -> None:
+        request = httpx.Request("GET", f"{FOLDER_URL}/late.jpg")
+        asking = asyncio.create_task(SlowDisk(folder).handle_async_request(request))
+        descriptor = await asyncio.to_thread(opened.get, timeout=LIMIT_S)
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        timeout_is_over.set()
+        async with asyncio.timeout(LIMIT_S):
+            while descriptor_leads_to(descriptor, folder / "late.jpg"):  # noqa: ASYNC110  (no event tells of a close)
+                await asyncio.sleep(0)
+
+    asyncio.run(ask())
+
+
+def descriptor_leads_to(descriptor: int, file: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), file.stat())
+    except OSError:
+        return False
+
+
 def test_an_origin_that_hangs_takes_no_place_from_another(
     named: RunningEdge, origin: ScriptedOrigin, folder: Path, photo: bytes
 ) -> None:
@@ -315,6 +353,13 @@ def test_every_fault_of_the_file_has_a_line_without_values(tmp_path: Path) -> No
     [
         ({"origins": "/no/such.toml"}, "EDGE_ORIGINS: the file cannot be read: No such file"),
         ({"origins": '{"a": '}, "EDGE_ORIGINS: the JSON is not valid: Expecting value in line 1"),
+        ({"origins": '{"a": ' * 20_000}, "EDGE_ORIGINS: the values are nested"),
+        ({"origins": '{"a": {"url": "http://a", "deny": ["*"]}, "a": {"url": "http://a"}}'}, "there twice: a"),
+        *(
+            ({"origin": f"http://{host}"}, "EDGE_ORIGIN: the address is too long")
+            for host in ("xn--zz..a", "\xe4..b", f"{'a' * 64}.b", f"a/{'b' * 70_000}")
+        ),
+        ({"origin": f"file:///{'a' * 300}/b"}, "EDGE_ORIGIN: the address names no folder"),
         ({"origins": "{}"}, "EDGE_ORIGINS: there must be at least one origin"),
         ({"origins": '{"a": {"url": "http://a"}}', "origin": "http://b"}, "EDGE_ORIGIN: the value must be empty"),
         ({"origin": "file:///no/such"}, "EDGE_ORIGIN: the address names no folder"),

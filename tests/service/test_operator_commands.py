@@ -1,5 +1,6 @@
 """The commands check, warm and top, on a real edge, a real store and a scripted origin."""
 
+import asyncio
 import io
 import json
 import os
@@ -11,7 +12,10 @@ import pytest
 import redis
 from rich.console import Console
 
+from service.commands.check_report import Part
 from service.commands.live_figures import Moment, frame
+from service.commands.probes import probe_origins
+from service.settings.edge_settings import read_settings
 from service.store.embedded import EmbeddedValkey
 from service.web.stats import Figures
 from tests.command_line import Shell
@@ -84,6 +88,18 @@ def test_check_reports_a_picture_that_the_origin_refuses(latentedge: Shell, orig
         "origin: FAULT: the origin answered 401",
         "origin: FAULT: cats/1.jpg: the origin answered 403",
     ]
+
+
+@pytest.mark.parametrize(
+    ("image_id", "told"), [("\udcff", "\\udcff: the image id contains"), ("x" * 70_000, "the image id has 70000")]
+)
+def test_a_picture_that_no_edge_would_ask_for_is_told(
+    origin: ScriptedOrigin, session_valkey: EmbeddedValkey, image_id: str, told: str
+) -> None:
+    origin.script("/latentedge-check", Reply(status=404))
+    settings = read_settings(origin=origin.url, redis_url=session_valkey.url)
+    (fault,) = asyncio.run(probe_origins(settings, image_id))
+    assert told in "".join(Part("origin", (fault,)).lines())
 
 
 def test_warm_fills_the_store_and_tells_the_failed_ids(
