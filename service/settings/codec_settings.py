@@ -97,7 +97,7 @@ class CodecSettings(BaseModel):
         "SSIMULACRA2 70. Empty: the default quality of the weights file.",
     )
     screen: Screen = setting(
-        "off",
+        "auto",
         "name",
         "Whether logos, text and screenshots are stored as screen streams, which are exact or nearly exact, if that "
         "takes fewer bytes than a latent: auto, or off (every picture is stored as a latent).",

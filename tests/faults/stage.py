@@ -23,8 +23,9 @@ from tests.service.stored import stored_keys
 
 STORE_BYTES = 256 << 20
 TOKEN = "a token of the faults"
-AS_SHIPPED = {"store_timeout_s": 1.0, "origin_timeout_s": 10.0, "admin_token": TOKEN}
-"""The tests' servers have patience with a busy machine. Here the time-outs are those of a real edge."""
+AS_SHIPPED = {"store_timeout_s": 1.0, "origin_timeout_s": 10.0, "admin_token": TOKEN, "screen": "off"}
+"""The tests' servers have patience with a busy machine. Here the time-outs are those of a real edge. The scenarios are
+about latents, and their drawn pictures would become screen streams."""
 
 
 @dataclass(frozen=True)

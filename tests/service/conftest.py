@@ -37,11 +37,13 @@ def _every_hit_decodes() -> Iterator[None]:
 
     And nobody is refused, or gets a stale picture, because the machine is slow: how long a decode, a fetch, a
     validation or a command to the store may take is a story of its own. Without the store nothing is shown from memory:
-    that is the story of test_store_grace. Nothing is decoded but for a request: see test_shadow.
+    that is the story of test_store_grace. Nothing is decoded but for a request: see test_shadow. A drawn picture gets a
+    latent as a photograph does: see test_screen_stories.
     """
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("EDGE_HOT_BYTES", "0")
         patched.setenv("EDGE_SHADOW_CPU", "0")
+        patched.setenv("EDGE_SCREEN", "off")
         patched.setenv("EDGE_QUEUE_WAIT_S", "0")
         patched.setenv("EDGE_FETCH_WAIT_S", "0")
         patched.setenv("EDGE_STORE_TIMEOUT_S", "30")
