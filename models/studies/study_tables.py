@@ -104,9 +104,10 @@ def rates_table(kinds: Sequence[KindFigures], codec: Sequence[CodecPoint], quali
 
 def ways_table(ways: Sequence[WayFigures]) -> list[str]:
     """Return the table of the ways to the medium picture."""
-    head = ("way", "parameters", "steps", "at the half (dB)", "at the end (dB)", "medium itself (dB)", "LANCZOS (dB)")
+    head = ("way", "parameters", "steps", "halfway (dB)", "at the end (dB)")
+    limits = ("medium autoencoder (dB)", "high, then LANCZOS (dB)")
     by_way = {one.way: one for one in ways}
-    return _table(head, [_way_row(label, by_way[way]) for way, label in WAYS.items()])
+    return _table((*head, *limits), [_way_row(label, by_way[way]) for way, label in WAYS.items()])
 
 
 def _way_row(label: str, one: WayFigures) -> tuple[str, ...]:
