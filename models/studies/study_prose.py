@@ -1,4 +1,4 @@
-"""What the report of a study says beside its figures: the same for every run."""
+"""The text in the report of a study that is the same for every run."""
 
 INTRODUCTION = """\
 This project began with a research note. The note compares three kinds of autoencoders for a picture cache, chooses

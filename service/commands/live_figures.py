@@ -73,7 +73,7 @@ def _read(client: httpx.Client, url: str) -> Moment:
 
 
 def frame(now: Moment, before: Moment | None = None) -> Group:
-    """Return one frame. The rates are those since `before`; without it, there are none."""
+    """Return one frame. It shows rates since `before`, or no rates without it."""
     return Group(_heading(now.figures), _totals(now, before), _requests(now, before), _stages(now.figures))
 
 
