@@ -97,8 +97,8 @@ class ServerSettings(BaseModel):
     store_grace_s: float = setting(
         30.0,
         "s",
-        "While the store does not answer: how long after the store last confirmed a fresh picture it is still served "
-        "from memory. 0: not at all.",
+        "While the store does not answer, a fresh picture is still served from memory for this long after the store "
+        "last confirmed it. 0: not at all.",
         ge=0,
         le=3600,
     )

@@ -34,7 +34,7 @@ from service.upstream.response_head import is_redirect, read_fields, require_fil
 from service.upstream.slots import FetchSlots, OnSlow, Slot, SlotLimits, ignore
 from service.upstream.transport import Transport
 
-REDIRECTS = 3  # the most redirects that one fetch follows (assumed)
+REDIRECTS = 3  # the maximum number of redirects that one fetch follows (assumed)
 SENTENCE_CAP_CHARACTERS = 200
 """The longest quote of a network error in the log. Assumed: enough to see the cause."""
 LOOP = "CDN-Loop"
