@@ -76,7 +76,7 @@ class FileSizes:
         }
 
     def find(self, record: Record, size: int) -> FileBytes:
-        """Return the bytes of the files in the size of this index, estimated until their measurement, which it schedules."""
+        """Return the bytes of the files in the size of this index. Estimate unmeasured ones, and schedule them."""
         known = self._known.get(record.latent_digest)
         if known is not None:
             return known[size]
