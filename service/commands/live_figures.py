@@ -18,7 +18,7 @@ from service.commands.failure import CommandFailure
 from service.commands.terminal_text import printable
 from service.web.stats import Figures
 
-TIMEOUT_S = 5.0  # assumed: /stats takes milliseconds
+TIMEOUT_S = 5.0  # the timeout of /stats (assumed: it takes milliseconds)
 _READER = TypeAdapter(Figures)
 
 

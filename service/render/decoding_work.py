@@ -21,8 +21,8 @@ METADATA_CAP_BYTES = 2**18
 """The maximum number of bytes of metadata in a file with a bound. EXIF, XMP and colour profile of a photograph take up
 to 100 kB."""
 PNG_METADATA_CAP = 64
-"""The maximum number of metadata chunks in a PNG file with a bound. EXIF in texts is inflated, and one profile (see
-`png_file`)."""
+"""The maximum number of metadata chunks in a PNG file with a bound. Reading it inflates EXIF in text chunks and one
+colour profile (see `png_file`)."""
 USUAL_SCANS = 10
 """The maximum number of scans of an ordinary progressive JPEG (assumed). A hostile file may have 100,000, each over all
 pixels."""

@@ -49,7 +49,11 @@ class ServerSettings(BaseModel):
         "EDGE_PARENT.",
     )
     parent_timeout_s: float = setting(
-        10.0, "s", "Timeout of a fetch from the parent, after which the origin is asked.", gt=0, le=600
+        10.0,
+        "s",
+        "Timeout of a fetch from the parent. After it, the picture is requested from the origin.",
+        gt=0,
+        le=600,
     )
     parent_retry_s: float = setting(
         1.0,

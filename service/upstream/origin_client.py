@@ -96,7 +96,7 @@ class OriginClient:
         pass_on: PassOn = USUAL,
         now: Callable[[], float] = time.time,
     ) -> None:
-        """Create a client. `access` has the token that each request needs, or its signature, if it needs one.
+        """Create a client. `access` holds the token or the signer of the requests, if they need one.
 
         `pass_on` names the fields of a picture's response that clients get besides those for caching.
         """
