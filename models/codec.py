@@ -141,7 +141,7 @@ class Codec(LatentCodec):
 
     def _readers(self, pictures: Sequence[Pixels], readers: Readers) -> tuple[Reader, ...]:
         """Return a `Reader` for each head that `readers` names: the head, its reference pictures and its weight."""
-        from models.perceptual import Original  # its formula brings scipy, a tenth of a worker's start
+        from models.perceptual import Original  # it imports scipy, a tenth of a worker's start
 
         high = Original(torch.cat([to_tensor(pixels, self.device) for pixels in pictures]))
         medium = Original(torch.cat([to_tensor(lanczos_half(pixels), self.device) for pixels in pictures]))

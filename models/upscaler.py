@@ -5,8 +5,8 @@
 
 A cell is a block of `cell_px` x `cell_px` pixels, so that no layer runs at the size of the 344 picture. The decoded
 medium picture holds what the medium latent holds, because a cell of the latent has as many channels as its block has
-values; the quality tells how coarsely it was quantised. Untrained, the network returns the LANCZOS picture. What it
-adds is not in the latent: it is what training pictures had in such places, and may be wrong.
+values; the quality tells how coarsely it was quantised. Before training, the network returns the LANCZOS picture. The
+detail that it adds is not in the latent. It is inferred from the training pictures, and may be wrong.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def _double(planes: Tensor, taps: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class UpscalerNotes:
-    """What the metadata of an upscaler's file say about its training and its use."""
+    """The metadata of an upscaler's file, on its training and its use."""
 
     stream_id: str
     """The stream id, in hexadecimal, of the medium autoencoder whose pictures it was trained on."""

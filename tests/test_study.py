@@ -116,7 +116,7 @@ def test_a_folder_of_another_study_is_refused(data: Path, finished: Path, capfd:
 def test_missing_data_is_told_before_any_work(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     outcome = Shell(capfd)(*arguments(tmp_path / "no", tmp_path / "out"))
     assert outcome.code == 2
-    assert "no folder and no pack" in outcome.err
+    assert "no such folder or pack file" in outcome.err
     assert not (tmp_path / "out").exists()
 
 

@@ -1,7 +1,8 @@
 """An adaptive binary arithmetic coder in integers, one loop for encoding and decoding. Arrays only, compiled by numba.
 
-Each decision has a slot. The slot holds the chance of a 1, which moves towards each coded bit, by less and less. Coding
-a bit narrows the interval `low..high` of 32 bits; its leading bytes are written or read as soon as they are known.
+Each decision has a slot. The slot holds the probability of a 1. Each coded bit moves it towards that bit, the first
+bits further than later ones. Coding a bit narrows the 32-bit interval `low..high`; its leading bytes are written or
+read as soon as they are known.
 """
 
 from __future__ import annotations
@@ -16,24 +17,26 @@ U8 = NDArray[np.uint8]
 LOW, HIGH, CODE, PLACE, ENCODES = range(5)
 """The first entries of a coder's array. PLACE is the index of the next byte, ENCODES is 1 for encoding, else 0."""
 _RATES = 5
-"""Where the rates begin: the share of the distance by which a chance moves, of 2^16, by the bits coded in its slot."""
+"""The index of the first rate. A rate is the share, of 2^16, by which a probability moves towards a coded bit. There is
+one rate for each number of bits that a slot has coded."""
 _TOP = 0xFF000000
 _WORD = 0xFFFFFFFF
 _EDGE_BYTES = 4
-"""The bytes that end a stream, and that a decoder reads first."""
+"""The number of bytes at the end of a stream, and of those that a decoder reads first."""
 _CHANCE_BITS = 22
 _EVEN = 1 << (_CHANCE_BITS - 1)
 _SEEN_BITS = 8
 _LEAST_CHANCE = 24
-"""The smallest chance of a bit, of 2^16 (measured: smaller ones save nothing)."""
+"""The smallest probability of a bit, of 2^16 (measured: smaller ones save nothing)."""
 _SLOWEST = 255
 """The number of bits after which a slot's rate of change stays the same (measured)."""
 SLOTS_START = _RATES + _SLOWEST + 1
-"""Where the slots begin. A slot is its chance of a 1, of 2^22, and in the low 8 bits the number of bits coded in it."""
+"""The index of the first slot. The high bits of a slot are the probability of a 1, of 2^22; its low 8 bits are the
+number of bits that it has coded."""
 
 
 def new_coder(buffer: U8, slots: int, *, encodes: bool) -> I64:
-    """Return the array of a coder that begins with this buffer: its state, the rates, and the slots with even chances.
+    """Return the array of a coder that begins with this buffer: its state, the rates, and slots with even chances.
 
     One array instead of several: numba counts references to each array at each call (measured: five times slower).
     """

@@ -1,7 +1,7 @@
-"""Decide from the pixels alone whether a picture is worth the screen mode. Integers only: all machines decide alike.
+"""Decide from the pixels alone whether to try the screen mode. Integers only, so all machines decide alike.
 
-    find_candidate   a cheap test, which photographs fail
-    most_bytes       the most bytes that the screen mode may take: about what the latent of the picture would take
+    find_candidate   a cheap test, which most photographs do not pass
+    most_bytes       the largest size of a screen stream: about the bytes that the latent of the picture would take
 
 The bytes of a real latent depend on the encoder, and so on the device. Therefore `most_bytes` estimates them from the
 bits of the picture's 8x8 Hadamard coefficients.
@@ -24,12 +24,12 @@ dense text 37 kB."""
 
 _BLOCK = 8
 _STEP = 24
-"""The step of the coefficients of the luma; that of the colour differences is twice as large (measured)."""
+"""The quantisation step of the luma coefficients (measured). The step of the colour differences is twice as large."""
 _LARGEST = 2 * 8 * 255 + 1
 
 
 def find_candidate(pixels: Pixels) -> bool:
-    """Return whether so many pixels equal a neighbour that the screen mode should be tried."""
+    """Return whether enough pixels equal a neighbour to try the screen mode."""
     colours = _pack_colours(pixels)
     inner = colours[1:, 1:-1]
     equal = inner == colours[1:, :-2]
@@ -40,7 +40,7 @@ def find_candidate(pixels: Pixels) -> bool:
 
 
 def most_bytes(pixels: Pixels) -> int:
-    """Return the most bytes that a screen stream may take: about those of the latent (10 ms)."""
+    """Return the largest size that a screen stream may have: about the bytes of the latent (10 ms)."""
     samples = pixels.astype(np.int32)
     red, green, blue = samples[..., 0], samples[..., 1], samples[..., 2]
     bits = _bits((red + 2 * green + blue) >> 2, _STEP)
@@ -56,7 +56,7 @@ def _pack_colours(pixels: Pixels) -> NDArray[np.uint32]:
 
 
 def _bits(plane: NDArray[np.int32], step: int) -> int:
-    """Return the bits of an Elias gamma code of the coefficients: 2 log2(|c| / step) + 5 for each that is not 0."""
+    """Return the bits of an Elias gamma code of the coefficients: 2 log2(|c| / step) + 5 for each one that is not 0."""
     sizes = np.array([0] + [2 * value.bit_length() + 3 for value in range(1, _LARGEST)])
     return int(sizes[_coefficients(plane) // step].sum())
 

@@ -1,16 +1,16 @@
-"""Predict each pixel from those before it, and code what the predictions miss. Integers only, compiled by numba.
+"""Predict each pixel from earlier ones, and code what no prediction matches. Integers only, compiled by numba.
 
 Up to seven colours are guessed for a pixel, and one bit is coded for each until a guess is right:
 
-    1     the colour that follows an earlier place whose surroundings were equal (`MATCH`), as far as it stays right
+    1     the colour that followed at an earlier place with equal surroundings (`MATCH`), until it is wrong
     2, 3  the colour that was last seen after the same seven or four neighbours (`WIDE`, `NEAR`)
-    4..7  the neighbours W, N, NE, NW
+    4..7  the left, upper, upper right and upper left neighbour (W, N, NE, NW)
 
 If all guesses are wrong, the three samples are coded (samples.py).
 
-Encoding and decoding run the same loop. With a `tolerance`
-an encoder takes a guess that differs by at most that much in each sample, and the picture that it then writes into
-`pixels` is the one that is coded. A pixel with equal neighbours in both directions is always coded exactly.
+Encoding and decoding run the same loop. With a `tolerance`, an encoder accepts a guess that differs by at most that
+much in each sample. It writes the coded picture, with these differences, into `pixels`. A pixel with equal neighbours
+in both directions is always coded exactly.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from models.screen.pixel_rows import FIRST, MARGIN, STRIDE
 from models.screen.samples import PALETTE, TREE, TREES, code_palette, code_smooth
 
 _TABLE = 1 << 16
-"""The entries of each table of the memory."""
+"""The number of entries in each table of the memory."""
 _NEAR_TABLE, _PLACES = _TABLE, 2 * _TABLE
 GUESSES = 7
 _GUESSES, _CHOSEN = 3 * _TABLE, 3 * _TABLE + GUESSES
 _SURE = 15
-"""The largest count of right guesses that is kept."""
+"""The value at which the count of right guesses stops."""
 _LONGEST = 200
 _SHORT, _LONG = 8, 40
 
@@ -42,8 +42,9 @@ SLOTS = 2560 + TREES * TREE
 def new_memory() -> I64:
     """Return an empty memory: three tables by a hash of the surroundings, then room for seven guesses and their slots.
 
-    WIDE and NEAR hold the colour that was seen last after such surroundings, and in the low four bits how often it was
-    right in succession, 0 for nothing seen. PLACES hold the index of the pixel that was seen last; 0 for none.
+    An entry of WIDE or NEAR holds the colour that was last seen after such surroundings, and in its low four bits how
+    often this colour was right in succession. An entry of PLACES holds the index of the pixel that was last seen there.
+    0 stands for nothing.
     """
     return np.zeros(3 * _TABLE + 2 * GUESSES, np.int64)
 
@@ -95,7 +96,7 @@ def _far_sum(pixels: I64, at: int) -> int:
 
 @njit(inline="never")
 def _length_class(length: int) -> int:
-    """Return the class, of 20, of the number of right guesses in succession."""
+    """Return the class (one of 20) of a number of right guesses in succession."""
     if length < _SHORT:
         return length
     return _SHORT + ((length - _SHORT) >> 2) if length < _LONG else 16 + min(3, (length - _LONG) >> 5)
@@ -103,13 +104,13 @@ def _length_class(length: int) -> int:
 
 @njit(inline="never")
 def _agreement(sure: int, colour: int, guess: int) -> int:
-    """Return 0 if nothing was seen, 1 if the two agree, else 2."""
+    """Return 0 if nothing was seen, 1 if the two agree, and 2 if they differ."""
     return 0 if sure == 0 else (1 if colour == guess else 2)
 
 
 @njit(inline="never")
 def _guess(pixels: I64, at: int, match: int, length: int, wide: int, near: int, misses: int, memory: I64) -> None:
-    """Write the seven guesses and their slots into `memory`; a guess of -1 is none."""
+    """Write the seven guesses and their slots into `memory`. A guess of -1 means that there is none."""
     above = at - STRIDE
     west, north, north_east, north_west = pixels[at - 1], pixels[above], pixels[above + 1], pixels[above - 1]
     wide_sure, near_sure = memory[wide] & _SURE, memory[near] & _SURE

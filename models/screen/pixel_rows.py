@@ -1,4 +1,4 @@
-"""A picture as one array of colours (0xRRGGBB) in rows with a margin, so that every pixel has neighbours. No loops."""
+"""A picture as one array of colours (0xRRGGBB) in rows with a margin, so that every pixel has neighbours."""
 
 from __future__ import annotations
 

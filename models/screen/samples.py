@@ -1,13 +1,14 @@
-"""Code the three samples of a colour that no guess has met, bit by bit, most significant first. Compiled by numba.
+"""Code the three samples of a colour that no guess matched, bit by bit, most significant bit first. Compiled by numba.
 
-    PALETTE  as they are: green, then red by green, then blue by both
-    SMOOTH   as differences from the gradient predictor of LOCO-I (Weinberger, Seroussi, Sapiro 2000), green first; the
-             predictions of red and blue follow the errors of those before
+    PALETTE  the samples themselves: first green, then red given green, then blue given both
+    SMOOTH   differences from the gradient predictor of LOCO-I (Weinberger, Seroussi, Sapiro 2000), green first; the
+             errors of the samples coded before correct the predictions of red and blue
 
-A sample's bits have a tree of slots, one for each beginning. The tree is chosen by what is known.
+The bits of a sample are coded with a tree of slots: one slot for each prefix of bits. What is known of the colour
+selects the tree.
 
-numba's cache watches the file of the compiled loop alone, pixel_model.py. After a change here or in binary_coder.py,
-save that file too, or the old machine code is used.
+numba's cache checks only the file of the compiled loop, pixel_model.py. After a change here or in binary_coder.py, save
+that file too; otherwise numba uses the old machine code.
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ from models.screen.pixel_rows import STRIDE
 PALETTE, SMOOTH = 0, 1
 MODES = (PALETTE, SMOOTH)
 TREE = 256
-"""The slots of a tree."""
+"""The number of slots in a tree: one for each prefix of the eight bits of a sample."""
 _RED, _BLUE, _SMOOTH_RED, _SMOOTH_BLUE = 8, 264, 8, 16
 TREES = _BLUE + 256
 _LARGEST = 255
 _CHANGES = (2, 6, 16, 40, 100)
-"""The bounds between classes of the change of the green samples around a pixel (assumed)."""
+"""The bounds between the classes of `_activity` (assumed)."""
 
 
 @njit(inline="never")
@@ -40,7 +41,7 @@ def _predict(west: int, north: int, north_west: int) -> int:
 
 @njit(inline="never")
 def _round_off(difference: int, prediction: int, tolerance: int) -> int:
-    """Return the multiple of 2 tolerance + 1 nearest to a difference with which the sample stays in 0..255."""
+    """Return the multiple of 2 tolerance + 1 that is nearest to a difference and keeps the sample in 0..255."""
     if tolerance == 0:
         return difference
     step = 2 * tolerance + 1
@@ -63,7 +64,7 @@ def _code_sample(coder: I64, buffer: U8, tree: int, sample: int, prediction: int
 
 @njit(inline="never")
 def _activity(pixels: I64, at: int) -> int:
-    """Return the class, of 6, of the change of the green samples around a pixel."""
+    """Return the class (one of 6) of how much the green samples around a pixel differ."""
     west, north, north_west = pixels[at - 1], pixels[at - STRIDE], pixels[at - STRIDE - 1]
     change = abs((west >> 8 & 255) - (north_west >> 8 & 255)) + abs((north >> 8 & 255) - (north_west >> 8 & 255))
     activity = 0
@@ -80,7 +81,7 @@ def _predict_sample(pixels: I64, at: int, shift: int) -> int:
 
 @njit(inline="never")
 def code_smooth(coder: I64, buffer: U8, trees: int, pixels: I64, at: int, colour: int, tolerance: int) -> int:
-    """Code a colour as differences from its predictions, and return the colour that was coded."""
+    """Code a colour as differences from its predictions, and return the coded colour."""
     activity, expected = _activity(pixels, at), _predict_sample(pixels, at, 8)
     green = _code_sample(coder, buffer, trees + TREE * activity, colour >> 8 & 255, expected, tolerance)
     off_green = green - expected
@@ -94,7 +95,7 @@ def code_smooth(coder: I64, buffer: U8, trees: int, pixels: I64, at: int, colour
 
 @njit(inline="never")
 def code_palette(coder: I64, buffer: U8, trees: int, colour: int, tolerance: int) -> int:
-    """Code a colour by its samples as they are, and return the colour that was coded."""
+    """Code the samples of a colour directly, and return the coded colour."""
     green = _code_sample(coder, buffer, trees, colour >> 8 & 255, 0, tolerance)
     red = _code_sample(coder, buffer, trees + TREE * (_RED + green), colour >> 16 & 255, 0, tolerance)
     tree = trees + TREE * (_BLUE + (7 * red + 13 * green & 255))

@@ -3,10 +3,10 @@
     bytes  field
     13     header as in models/bitstream.py: flag bit 1, SCREEN_STREAM_ID, and as quality the tolerance of the encoder
     4      CRC-32 over the header, the mode and the decoded pixels (344 * 344 * 3 bytes), little-endian
-    1      mode: how new colours are coded, 0 as they are, 1 as differences (see pixel_model.py)
+    1      mode: how new colours are coded: 0 directly, 1 as differences (see samples.py)
     n      the bytes of the binary arithmetic coder
 
-Decoding is in integers, takes a limited time and writes into an array of fixed size, so any bytes are safe to read. The
+Decoding uses integers, takes a limited time and writes into an array of fixed size, so it is safe for any bytes. The
 decoded pixels are the same on every machine. The 172 picture is the 344 picture resized by LANCZOS.
 """
 
@@ -33,7 +33,7 @@ TOLERANCES = (0, 2, 4)
 """The largest differences of a sample that the encoder tries, in this order."""
 LARGEST_TOLERANCE = max(TOLERANCES)
 PAYLOAD_CAP_BYTES = 1 << 16
-"""The most bytes after the header (derived: the encoder never writes more than `most_bytes` allows)."""
+"""The largest number of bytes after the header (derived: the encoder never writes more than `most_bytes` allows)."""
 MEAN_SQUARE = 4
 """The largest mean squared error of a sample: a PSNR of at least 42 dB, which latents of such pictures never reach."""
 
@@ -44,8 +44,8 @@ _HEAD = _SUM_BYTES + _MODE_BYTES
 def encode_if_smaller(pixels: Pixels, *, target_bytes: int | None = None) -> bytes | None:
     """Return the screen stream of a picture (344, 344, 3), or None if its latent is the better choice.
 
-    The choice depends on the pixels alone, not on a device, a head or a quality. With `target_bytes`, the stream takes
-    at most so many bytes.
+    The choice depends on the pixels alone, not on a device, a head or a quality. With `target_bytes`, the stream also
+    takes at most that many bytes.
     """
     if not find_candidate(pixels):
         return None
@@ -116,7 +116,7 @@ def _parse(blob: bytes) -> Bitstream:
     if parsed.quality > LARGEST_TOLERANCE:
         raise DamagedBitstream(f"the tolerance is {parsed.quality}, the limit is {LARGEST_TOLERANCE}")
     if not _HEAD < len(parsed.words) <= PAYLOAD_CAP_BYTES:
-        raise DamagedBitstream(f"the screen stream has {len(parsed.words)} bytes after its header")
+        raise DamagedBitstream(f"the screen stream has only {len(parsed.words)} bytes after its header")
     if parsed.words[_SUM_BYTES] not in MODES:
         raise DamagedBitstream(f"the mode {parsed.words[_SUM_BYTES]} is not one of {MODES}")
     return parsed

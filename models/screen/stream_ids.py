@@ -3,7 +3,7 @@
 SCREEN_STREAM_ID = b"scr1"
 """The stream id of a screen stream, which needs no weights. It changes with the coder.
 
-A release that does not know it takes such a record for one of other weights: a miss.
+A release that does not know it treats such a record as one of other weights, which is a miss.
 """
 SCREEN_HEAD_ID = b"scr1"
-"""Stands for the head of a screen stream in entity tags. It changes if decoded pixels may change."""
+"""Stands for the head of a screen stream in entity tags. Change it whenever decoded pixels may change."""

@@ -1,1 +1,1 @@
-"""The comparisons of autoencoders that a research note asks for: `latentedge study`."""
+"""Comparisons of autoencoders, to answer the questions of a research note: `latentedge study`."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 STRIDE_PX = 16
 """Side of a cell in pixels: a convolutional encoder divides the side by four, twice."""
 NOTE_NEURONS = 100
-"""Number of neurons in the note's count of a fully connected first layer."""
+"""The number of neurons that the note assumes for a fully connected first layer."""
 _WIDEST = 512
 """Neurons of the outer layers of a fully connected autoencoder, where its parameters allow them (assumed)."""
 
@@ -44,7 +44,7 @@ class Design:
     kind: Kind
     size_px: int
     channels: int
-    """Numbers of the code for each cell of 16x16 pixels."""
+    """Count of numbers in the code for each cell of 16x16 pixels."""
     width: int = 32
     """Channels at a quarter of the picture's side. At a sixteenth there are four times as many."""
     beta: float = 1.0
@@ -90,7 +90,7 @@ class Design:
         return None
 
     def connected_parameters(self, neurons: int) -> int:
-        """Return the parameters of the fully connected autoencoder whose outer layers have so many neurons."""
+        """Return the parameters of the fully connected autoencoder whose outer layers have this many neurons."""
         layers = (self.values, neurons, self.code_length, neurons, self.values)
         return sum(dense_parameters(first, second) for first, second in pairwise(layers))
 
@@ -100,7 +100,7 @@ class Plan:
     """The trainings of one study. Each gets an equal share of the time."""
 
     channels: tuple[tuple[int, tuple[int, ...]], ...]
-    """For each side in pixels, the numbers of the code for a cell, for which all kinds are trained."""
+    """For each side in pixels, the code lengths (numbers for each cell) with which all kinds are trained."""
     most_parameters: int
     """Limit on the parameters of a fully connected autoencoder. Adam keeps four numbers for each parameter."""
     sweep: Design
@@ -111,17 +111,17 @@ class Plan:
     chain_px: tuple[int, int]
     """Sides of the medium and of the high picture between whose codes the translators are trained."""
     chain_channels: int
-    """Numbers of a code for a cell in the trainings of translators."""
+    """Count of numbers for each cell in the codes between which translators are trained."""
     quality: int = 31
-    """The codec's quality whose lambda is the weight of the distortion in the variational autoencoders' loss."""
+    """The quality of the codec whose lambda weights the distortion in the loss of the variational autoencoders."""
 
     def designs(self) -> tuple[Design, ...]:
-        """Return all autoencoders to train, without the fully connected ones that have too many parameters."""
+        """Return all autoencoders to train, except fully connected ones with too many parameters."""
         chosen = [*self.compared(), *self.swept(), *self.sweep_of_medium, *self._of_chain()]
         return tuple(dict.fromkeys(chosen))
 
     def compared(self) -> tuple[Design, ...]:
-        """Return the autoencoders of all three kinds that are compared, without those of too many parameters."""
+        """Return the autoencoders of the three kinds to compare, except those with too many parameters."""
         return tuple(one for one in self._wanted() if self.allows(one))
 
     def refused(self) -> tuple[Design, ...]:
@@ -146,7 +146,7 @@ class Plan:
     ) -> tuple[Design, Design]:
         """Return the medium and the high autoencoder between which a translator is trained.
 
-        Wide ones have twice the channels, and `middle` ones fully connected layers beside the code.
+        With `wide` they have twice the channels, with `middle` fully connected layers beside the code.
         """
         width = 2 * Design.width if wide else Design.width
         medium, high = (Design(kind, px, self.chain_channels, width=width, middle=middle) for px in self.chain_px)

@@ -21,11 +21,12 @@ if TYPE_CHECKING:
 
 _RATE = 2e-3
 _WIDE_INPUTS = 1024
-"""Matrices with more inputs learn more slowly in proportion: Adam moves all of a sum's weights together, so a step of
-the first layer of 88,752 inputs would otherwise move its outputs by hundreds (derived)."""
+"""Layers with more inputs get a lower learning rate, in proportion. Adam moves all weights of a sum together, so one
+step of the first layer, with 88,752 inputs, would otherwise change its outputs by hundreds (derived)."""
 _CLIP = 1.0
 _WARM_UP_STEPS = 50
-"""Learning rate, norm of the clipped gradient and steps of the warm-up of every training (assumed)."""
+"""The learning rate, the norm to which gradients are clipped, and the steps of the warm-up, for every training
+(assumed)."""
 
 
 class ProcessorClock:
@@ -40,7 +41,7 @@ class ProcessorClock:
 
 @dataclass(frozen=True)
 class Budget:
-    """The processor seconds of one training, and the number of measurements during it."""
+    """The seconds of processor time for one training, and the number of measurements during it."""
 
     seconds: float
     measurements: int = 1
@@ -48,7 +49,7 @@ class Budget:
 
 @dataclass(frozen=True)
 class Moment:
-    """The state of a training: its steps, its seconds, and the share of its time that is spent."""
+    """The state of a training: its steps, its seconds, and the elapsed share of its time."""
 
     step: int
     seconds: float

@@ -36,7 +36,7 @@ _SCORED_TOGETHER = 8
 
 @dataclass(frozen=True)
 class KindFigures:
-    """What one autoencoder is and how it did: means over the scored squares, times of one picture on one thread."""
+    """The size and results of one autoencoder: means over the scored squares, times for one picture on one thread."""
 
     name: str
     kind: str
@@ -49,7 +49,7 @@ class KindFigures:
     seconds: float
     psnr_db: float
     ssimulacra2: float | None
-    """None below 172 px, where the score is not meant to be used."""
+    """None below 172 px, because the score is not meant for such small pictures."""
     encode_ms: float
     decode_ms: float
     nats: Nats | None
@@ -57,7 +57,7 @@ class KindFigures:
 
 
 def train_kind(design: Design, model: Autoencoder, batches: Batches, *, budget: Budget, quality: int) -> Moment:
-    """Train a model in place, and return its end. `quality` names the lambda of a variational autoencoder's loss."""
+    """Train a model in place, and return the final moment. `quality` selects the lambda of a variational loss."""
     count = _BATCH_OF_MEDIUM if design.size_px >= MEDIUM_PX else _BATCH
 
     def loss(_moment: Moment) -> Tensor:
@@ -70,7 +70,7 @@ def train_kind(design: Design, model: Autoencoder, batches: Batches, *, budget: 
 def model_loss(model: Autoencoder, x: Tensor, *, quality: int, beta: float) -> Tensor:
     """Return the loss for each colour value: the squared error, or the negative ELBO with `beta` times its KL term.
 
-    The ELBO is divided by its weight of squared error, so that the losses of all kinds are of one size.
+    The ELBO is divided by its weight of the squared error, so that the losses of all kinds have the same scale.
     """
     if not isinstance(model, Variational):
         return (model.decode(model.encode(x)) - x).square().mean()
@@ -142,7 +142,7 @@ def _count(network: nn.Module) -> int:
 
 
 def _time_ms(work: Callable[[], object]) -> float:
-    """Return the least processor time of some runs, in ms."""
+    """Return the shortest processor time of several runs, in ms."""
     times = []
     for _ in range(_TIMED):
         start = time.process_time()

@@ -76,8 +76,8 @@ def squared_error(x_hat: Tensor, x: Tensor) -> Tensor:
 def codec_nats(part: MediumPart, pictures: NDArray[np.uint8], *, quality: int, weighed_as: int) -> Nats:
     """Return the terms of the released medium autoencoder on pictures (n, 172, 172, 3) at `quality`.
 
-    The rate comes from the probabilities that the entropy coder uses, of y and z together. The distortion is weighed by
-    the lambda of the quality `weighed_as`.
+    The rate comes from the probabilities that the entropy coder uses, of y and z together. The distortion is weighted
+    by the lambda of the quality `weighed_as`.
     """
     networks, rounding = part.autoencoding.networks, part.autoencoding.rounding
     assert isinstance(networks, MediumAutoencoder)

@@ -1,7 +1,7 @@
-"""A linear autoencoder without any training, as a yardstick: principal components of blocks of 16x16 pixels.
+"""A linear autoencoder without training, as a baseline: principal components of blocks of 16x16 pixels.
 
-This is the Karhunen-Loeve transform. Of all linear maps of single blocks to so many numbers it has the least squared
-error on the pictures that it is computed from.
+This is the Karhunen-Loeve transform. Of all linear maps from single blocks to a given count of numbers, it has the
+smallest squared error on the pictures from which it is computed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from models.studies.squares import Squares
 
 _PICTURES = 400
-"""Pictures from which the components are computed (assumed)."""
+"""The number of pictures from which the components are computed (assumed)."""
 _VALUES = 3 * STRIDE_PX**2
 
 
@@ -54,7 +54,7 @@ def score_linear(designs: Iterable[Design], *, trained: Squares, scored: Squares
 
 
 def _components(pictures: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return the mean block (768,) and the components (768, 768), the one of the largest variance first."""
+    """Return the mean block (768,) and the components (768, 768), in order of falling variance."""
     blocks = _blocks(pictures).reshape(-1, _VALUES)
     average = blocks.mean(0)
     _, components = np.linalg.eigh(np.cov(blocks, rowvar=False))

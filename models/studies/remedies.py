@@ -1,4 +1,4 @@
-"""Train every way from the high code to the medium picture, and record the curve of each."""
+"""Train every translator from the high code to the medium picture (a *way*), and record the curve of each."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 _BATCH = 16
 _STATISTICS = 512
-"""Pictures of a step, and pictures from which scalings and the least-squares start are computed (assumed)."""
+"""The batch size, and the number of pictures for the scalings and for the least-squares start (assumed)."""
 
 
 class Way(StrEnum):
@@ -73,7 +73,7 @@ class CurvePoint:
 
 @dataclass(frozen=True)
 class WayFigures:
-    """The curve of one way, and the PSNR that its pair of autoencoders sets beside it."""
+    """The curve of one way, and two PSNRs of its pair of autoencoders for comparison."""
 
     way: str
     parameters: int
@@ -85,7 +85,7 @@ class WayFigures:
 
 
 def chain_designs(way: Way, plan: Plan) -> tuple[Design, Design]:
-    """Return the medium and the high autoencoder that a way stands on."""
+    """Return the medium and the high autoencoder that a way uses."""
     if way is Way.CAPACITY:
         return plan.chain(wide=True)
     if way is Way.MIDDLE:
@@ -95,7 +95,7 @@ def chain_designs(way: Way, plan: Plan) -> tuple[Design, Design]:
 
 @dataclass(frozen=True)
 class WayPictures:
-    """The squares that a way learns from, is scored on, and decodes for the sheets."""
+    """The squares for one way: for its training, for its score, and for the sheets."""
 
     batches: Batches
     scored: Squares

@@ -1,4 +1,4 @@
-"""What a study has found, as files in its output folder: a JSON file and the weights of each training.
+"""The results of a study, as files in its output folder: a JSON file and the weights of each training.
 
 Every file is written under another name first and then renamed, so that a file that exists is complete. The JSON file
 of a training comes last.
@@ -38,7 +38,7 @@ class OtherStudyError(Exception):
 
 @dataclass(frozen=True)
 class Settings:
-    """The options by which two starts belong to one study."""
+    """The options that must be equal for a later start to continue a study."""
 
     data: str
     valid: str | None
@@ -46,9 +46,9 @@ class Settings:
     quick: bool
     seed: int
     seconds_each: float
-    """Processor seconds of each training. A later start keeps those of the first one."""
+    """Seconds of processor time for each training. A later start uses the value of the first start."""
     processor: str
-    """The processor of the first start."""
+    """The name of the processor of the first start."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Results:
         self._folder, self._trainings = folder, folder / "trainings"
 
     def begin(self, settings: Settings) -> Settings:
-        """Return the settings of the study: those in the folder, or `settings`, which are then written.
+        """Return the settings of the study in the folder. If there is none, write `settings` and return them.
 
         Raises `OtherStudyError` where the folder's study has other options.
         """

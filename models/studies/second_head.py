@@ -1,4 +1,4 @@
-"""This project's way to the medium picture: a second decoder of the high code, trained on pixels.
+"""The design of this project: a second decoder of the high code, trained on pixels, makes the medium picture.
 
 code (C, G, G) -> least-squares map of a cell and its neighbours to 8x8 pixels ----+-> medium picture
                -> convolutions, whose last layer starts at zero -------------------+

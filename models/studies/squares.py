@@ -1,7 +1,7 @@
 """The pictures of a study: the same squares at every side, on disk, so that all trainings share one copy in memory.
 
-An oblong photograph gives two squares, from both ends of its longer side. Each square is resized once from the file to
-each side by LANCZOS.
+An oblong photograph gives two squares, one from each end of its longer side. Each square is resized once from the file
+to each side by LANCZOS.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from models.picture_array import Pixels
 
 _HELD_OUT_EVERY = 16
-"""Without a folder of validation pictures, one file in so many is kept from training (assumed)."""
+"""Without a folder of validation pictures, one file in this many is used for scores and not for training (assumed)."""
 _OBLONG = 1.2
-"""Least ratio of the sides from which a photograph gives two squares (assumed)."""
+"""The smallest ratio of the sides at which a photograph gives two squares (assumed)."""
 _MOST_SCORED = 40
 _TRAINED, _SCORED, _SHOWN = "trained", "scored", "shown"
 _BUNDLED = ("astronaut.png", "coffee.png", "chelsea.png", "rocket.jpg")
@@ -45,7 +45,7 @@ _BUNDLED = ("astronaut.png", "coffee.png", "chelsea.png", "rocket.jpg")
 
 @dataclass(frozen=True)
 class Squares:
-    """Squares (n, S, S, 3) in uint8 of one set, by their side S. Equal numbers are the same squares."""
+    """Squares (n, S, S, 3) in uint8 of one set, by their side S. Square number i shows the same at each side."""
 
     by_side: dict[int, NDArray[np.uint8]]
 
@@ -93,12 +93,12 @@ def prepare(folder: Path, *, data: Path, valid: Path | None, sides_px: Sequence[
 
 
 def trained_squares(folder: Path, sides_px: Sequence[int]) -> Squares:
-    """Return the squares to train on; their files are mapped into memory."""
+    """Return the squares for training. Their files are mapped into memory."""
     return Squares({px: np.load(_file(folder, _TRAINED, px), mmap_mode="r") for px in sides_px})
 
 
 def scored_squares(folder: Path, sides_px: Sequence[int]) -> Squares:
-    """Return the squares to score on."""
+    """Return the squares for the scores."""
     return Squares({px: np.load(_file(folder, _SCORED, px)) for px in sides_px})
 
 

@@ -7,16 +7,17 @@ A reading order for this package:
     squares.py        photographs -> squares at every side
     fitting.py        the training loop: a fixed processor time
     kinds.py          train and score one autoencoder
-    translators.py    the note's translator and its remedies; second_head.py: this project's way
+    translators.py    the note's translator and its remedies; second_head.py: the design of this project
     remedies.py       train and score one way to the medium picture
-    principal_blocks.py  a linear autoencoder without training, as a yardstick
+    principal_blocks.py  a linear autoencoder without training, as a baseline
     negative_elbo.py  the loss of a VAE, and the codec's loss in the same unit
-    results.py        what a study has found, on disk
+    results.py        the results of a study, on disk
     trainings.py      run the trainings that have no result yet, over some processes
     study.py          this file: all parts in order
     study_page.py     the report; study_prose.py, study_tables.py, study_plots.py and study_sheets.py: its parts
 
-A finished training is a file in the output folder. A second start trains what is missing, and reports again.
+Each finished training is a file in the output folder. A second start runs the missing trainings, and writes the report
+again.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ class StudyOptions:
     """A folder, a DIV2K tree or a pack of photographs."""
     output: Path
     minutes: float = MINUTES
-    """Length of all trainings together on an idle machine that has a core for each process."""
+    """The duration of all trainings together, on an idle machine with a core for each process."""
     valid: Path | None = None
     """A folder of photographs to score on; None takes every 16th of `data` away from training."""
     quick: bool = False
@@ -69,7 +70,7 @@ class StudyOptions:
 
 
 def study(options: StudyOptions) -> Path:
-    """Run what is missing of a study, and return its report.
+    """Run the missing trainings of a study, write its report, and return the path of the report.
 
     Raises `OtherStudyError` where the folder holds a study with other options, and `ReferencePictureError`.
     """
@@ -100,7 +101,7 @@ def _settings(options: StudyOptions, *, trainings: int) -> Settings:
 
 
 def _processor() -> str:
-    """Return the processor's name as Linux tells it, or what the platform tells elsewhere."""
+    """Return the processor's name from Linux, or on other systems from the platform module."""
     information = Path("/proc/cpuinfo")
     lines = information.read_text(encoding="utf-8").splitlines() if information.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]

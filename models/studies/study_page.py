@@ -46,7 +46,7 @@ def write_report(folder: Path, plan: Plan, results: Results) -> Path:
         "",
         *_counting(),
         *_section("Reconstructions", prose.RECONSTRUCTIONS),
-        *_picture("reconstructions of four pictures", "reconstructions.png"),
+        *_picture("reconstructions of three pictures", "reconstructions.png"),
         *_section("Between two pictures", prose.INTERPOLATIONS),
         *_picture("interpolations", "interpolations.png"),
         *_section("Beta, and samples of the variational autoencoder", prose.SWEEP),

@@ -37,7 +37,7 @@ WAYS = {
     Way.SECOND_HEAD: "second decoder head (ours)",
     Way.JOINT: "second head, trained with the code (ours)",
 }
-"""What plots and tables call each way. The numbers follow the note's list."""
+"""The name of each way in plots and tables. The numbers are those of the note's list."""
 _OF_WAY = ("#000000", "#56B4E9", "#0072B2", "#7a7f87", "#CC79A7", "#F0E442", "#009E73", "#aa7755", OURS, OURS)
 _DPI = 110
 
@@ -83,7 +83,7 @@ def plot_ways(ways: Sequence[WayFigures], path: Path) -> None:
 
 
 def plot_rates(kinds: Sequence[KindFigures], codec: Sequence[CodecPoint], quality: int, path: Path) -> None:
-    """Plot rate and PSNR of VAEs and codec, and their negative ELBOs at one weight of the distortion."""
+    """Plot rate and PSNR of VAEs and codec, and their negative ELBOs with the same weight of the distortion."""
     figure = Figure(figsize=(11, 4.2), layout="constrained", facecolor="white")
     left, right = figure.subplots(1, 2)
     line = [(one.nats.rate, one.nats.psnr_db) for one in codec]

@@ -1,40 +1,42 @@
-"""What the report of a study says beside its figures: the same for every run."""
+"""The text in the report of a study that is the same for every run."""
 
 INTRODUCTION = """\
-A research note stands at the beginning of this project. It weighs three kinds of autoencoders for a picture cache,
-chooses the convolutional one, and reports that a network between two of them "struggles at converging even after
-multiple epochs of training". This page trains all of them, small and for equal times, so that the note's questions
-have figures. `latentedge study autoencoders --data DIR --output DIR` makes the page, its tables and its pictures.
+This project began with a research note. The note compares three kinds of autoencoders for a picture cache, chooses
+the convolutional one, and reports that a network between two of them "struggles at converging even after multiple
+epochs of training". For this page all of them were trained, small and for equal times, to answer the note's
+questions with figures. `latentedge study autoencoders --data DIR --output DIR` makes the tables and the pictures.
 
-An autoencoder maps a picture to a code, a list of numbers, and back. *PSNR* says how near the result is to the
-picture: 20 dB is a rough likeness, 30 dB is good, 40 dB is hard to tell apart. A *parameter* is one trained number
-of a network."""
+An autoencoder maps a picture to a code, which is a list of numbers, and back. *PSNR* measures how close the result
+is to the picture: at 20 dB it is a rough likeness, at 30 dB it is good, at 40 dB it is hard to tell apart. A
+*parameter* is one trained number of a network."""
 
 KINDS = """\
-All kinds have codes of equal lengths: so many numbers for each cell of 16x16 pixels.
+All kinds are compared at equal code lengths: the same count of numbers for each cell of 16x16 pixels.
 
-- *Fully connected*: every value of the picture is connected with every neuron of the first layer. The decoder is
-  the mirror image. It has the fewest ideas about pictures and the most parameters.
-- *Convolutional*: small filters that are the same everywhere in the picture, so that the count of parameters does
-  not depend on its size.
+- *Fully connected*: every value of the picture is connected to every neuron of the first layer. The decoder is the
+  mirror image of the encoder. It makes the fewest assumptions about pictures, and has the most parameters.
+- *Convolutional*: it applies the same small filters everywhere in the picture, so the number of parameters does not
+  depend on the size of the picture.
 - *Variational*: the convolutional one, but its encoder returns a mean and a variance for each number. Training
   draws the code from them, and keeps them near a standard normal distribution, the prior.
-- *Linear*, as a yardstick: no network and no training, but the principal components of blocks of 16x16 pixels. They
-  take a second to compute. The released codec starts from such a map, and its networks learn only what it misses."""
+- *Linear*, as a baseline: the principal components of blocks of 16x16 pixels, without a network and without
+  training. They take a second to compute. The released codec starts from such a map, and its networks learn only
+  what the map misses."""
 
 RECONSTRUCTIONS = """\
-The pictures are scikit-image's: astronaut (NASA, public domain), coffee, chelsea and rocket (CC0)."""
+The pictures come from scikit-image: astronaut (NASA, public domain), coffee and chelsea (CC0), and in the last sheet
+of this page also rocket (CC0)."""
 
 INTERPOLATIONS = """\
-Each row goes from one picture to another in equal steps. The first row mixes their pixels. In the other rows their
-codes are mixed, and each mixture is decoded. An autoencoder whose codes mean something would show pictures between
+Each row goes from one picture to another in equal steps. The first row mixes their pixels. In the other rows the
+codes are mixed, and each mixture is decoded. If an autoencoder's codes had a meaning, it would show pictures between
 the two and not a double exposure."""
 
 SWEEP = """\
-The loss of a variational autoencoder is the distortion plus beta times the KL divergence: the price, in nats, of a
-code that is not like the prior (one nat is 1.44 bits). A larger beta saves nats and costs PSNR. Samples are codes
-drawn from the prior and decoded. The convolutional autoencoder has no prior, so its decoder has never seen such
-codes."""
+The loss of a variational autoencoder is the distortion plus beta times the KL divergence. The KL divergence is the
+cost, in nats, of a code that differs from the prior (one nat is 1.44 bits). A larger beta saves nats and lowers the
+PSNR. Samples are pictures decoded from codes that are drawn from the prior. The convolutional autoencoder has no
+prior, so its decoder has never seen such codes."""
 
 CODEC = """\
 The note calls the variational autoencoder "an interesting alternative solution". The released codec is one. A
@@ -51,19 +53,19 @@ Multiplied by P ln 2, the codec's loss is therefore a negative ELBO with
 
     1 / (2 sigma^2) = ln 2 * lambda * 255^2 / 3
 
-One thing differs: the prior p. The variational autoencoders above have a fixed one, a standard normal distribution
-for each number. The codec learns its prior: a second, smaller code (the hyper-latent) tells the expected size of
-each number, and decoded neighbours tell its mean. An entropy coder turns -log p into real bytes, which no KL
-divergence of normal distributions does by itself.
+The only difference is the prior p. The variational autoencoders above have a fixed prior, a standard normal
+distribution for each number. The codec learns its prior: a second, smaller code (the hyper-latent) predicts the
+scale of each number, and decoded neighbours predict its mean. An entropy coder turns -log p into real bytes; a KL
+divergence of normal distributions alone gives no bytes.
 
-The table has both terms of both losses on the same pictures. The codec here is the medium autoencoder of the
-released weights (172 px). The distortions of all rows are weighed by the lambda of one quality, so that their sums
-compare."""
+The table shows both terms of both losses on the same pictures. The codec here is the medium autoencoder of the
+released weights (172 px). The distortions of all rows are weighted by the lambda of one quality, so that their sums
+can be compared."""
 
 TRANSLATOR = """\
-The note's third network takes the code of the high picture and predicts the code that the medium autoencoder would
-have made, by a multilayer perceptron. The medium decoder then makes the picture. The note lists what was tried.
-Each remedy is one change to the first line:
+The note's third network is a multilayer perceptron (MLP). It takes the code of the high picture and predicts the
+code that the medium autoencoder would have made; the medium decoder then makes the picture. The note lists remedies
+that were tried. Each remedy is one change to the first line:
 
 - *the note's MLP*: three layers, trained on the error between codes, both autoencoders frozen;
 - *1* "standardize and normalize the data": both codes standardised, number by number;
@@ -74,15 +76,16 @@ Each remedy is one change to the first line:
   codes and the medium decoder on pixels;
 - *6* "train the medium resolution to be able to decode high resolution from the start": the medium autoencoder
   begins with random weights and learns its own pictures and the translated codes together;
-- *between two VAEs*, which the note has "yet to try", as smaller pictures;
-- *second decoder head*, this project's way: no second code at all. A second decoder reads the high code and is
-  trained on pixels, from a least-squares start; in the last line it is trained together with the code, as in the
+- *between two VAEs*: the note lists variational autoencoders, and smaller pictures, under "have yet to try";
+- *second decoder head*, the design of this project, without a second code: a second decoder reads the high code and
+  is trained on pixels, from a least-squares start. In the last line it is trained together with the code, as in the
   released codec.
 
-Two levels stand beside the curves: what the medium autoencoder makes of its own codes, which bounds every
-translator to frozen ones, and the high picture, decoded and resized by LANCZOS, which costs no translator."""
+Two horizontal lines serve for comparison. The first is the PSNR that the medium autoencoder reaches from its own
+codes: no translator to its frozen codes can be expected to do better. The second is the high picture, decoded and
+resized by LANCZOS, which needs no translator."""
 
 AGAIN = """\
-`latentedge study autoencoders --data DIV2K --output runs/study` repeats all of this; `--minutes` sets the time of
-all trainings together, and a second start continues a stopped one. The same comparison at the size of the released
+`latentedge study autoencoders --data DIV2K --output runs/study` repeats the study. `--minutes` sets the time of all
+trainings together, and a second start continues an interrupted run. The same comparison at the size of the released
 codec, 344 px to 172 px, is in `docs/codec.md`."""

@@ -1,4 +1,4 @@
-"""The sheets of a study: rows of small pictures with a label, enlarged without smoothing."""
+"""The sheets of a study: labelled rows of small pictures, enlarged without smoothing."""
 
 from __future__ import annotations
 
@@ -63,14 +63,14 @@ def _framed(picture: Pixels, enlarge: int) -> Pixels:
 
 @torch.no_grad()
 def interpolate(model: Autoencoder, first: Pixels, second: Pixels) -> tuple[Pixels, ...]:
-    """Return the pictures that the codes on the straight line between two pictures' codes decode to."""
+    """Interpolate linearly between the codes of two pictures, and return the decoded pictures."""
     codes = model.encode(to_tensor(np.stack([first, second])))
     places = torch.linspace(0, 1, _BETWEEN)[:, None]
     return tuple(to_pixels(model.decode(codes[:1] + places * (codes[1:] - codes[:1])), first.shape[0]))
 
 
 def blend(first: Pixels, second: Pixels) -> tuple[Pixels, ...]:
-    """Return the pictures on the straight line between two pictures, pixel by pixel."""
+    """Return the linear interpolation between two pictures, pixel by pixel."""
     places = np.linspace(0, 1, _BETWEEN)
     mixed = (np.rint(first + place * (second.astype(np.float64) - first)) for place in places)
     return tuple(one.astype(np.uint8) for one in mixed)
@@ -78,7 +78,7 @@ def blend(first: Pixels, second: Pixels) -> tuple[Pixels, ...]:
 
 @torch.no_grad()
 def sample(model: Autoencoder, code_length: int, size_px: int) -> tuple[Pixels, ...]:
-    """Return pictures that codes drawn from the prior N(0, 1) decode to."""
+    """Return pictures decoded from codes that are drawn from the prior N(0, 1)."""
     codes = torch.randn(_SAMPLES, code_length, generator=torch.Generator().manual_seed(0))
     return tuple(to_pixels(model.decode(codes), size_px))
 
@@ -101,7 +101,7 @@ class _Sheets:
         self._plan, self._results = plan, results
 
     def reconstructions(self) -> list[Strip]:
-        """Return the originals of 172 px, what each kind decodes of its longest code, and the codec's pictures."""
+        """Return the originals at 172 px, the decoded pictures of each kind's longest code, and those of the codec."""
         originals = self._shown.by_side[MEDIUM_PX][:_RECONSTRUCTED]
         longest = {one.kind: one for one in self._plan.compared() if one.size_px == MEDIUM_PX}
         strips = [Strip("original", tuple(originals))]
@@ -115,7 +115,7 @@ class _Sheets:
         return [*strips, Strip(f"released codec, quality {quality}, {size:,.0f} bytes on average", tuple(decoded))]
 
     def interpolations(self) -> list[Strip]:
-        """Return the way from one picture to another through each kind's codes, and through the pixels."""
+        """Return interpolations between two pictures, through the codes of each kind and through the pixels."""
         size_px = self._plan.sweep.size_px
         first, second = self._shown.by_side[size_px][:2]
         strips = [Strip("pixel by pixel", blend(first, second))]
@@ -133,7 +133,7 @@ class _Sheets:
         return [Strip(label, sample(self._load(one), one.code_length, one.size_px)) for label, one in labels.items()]
 
     def translated(self) -> list[Strip]:
-        """Return the originals of the medium side, and what each way makes of the high codes."""
+        """Return the originals at the medium side, and the picture that each way makes from the high codes."""
         originals = self._shown.by_side[self._plan.chain_px[0]]
         ways = [Strip(label, tuple(self._results.shown(way))) for way, label in WAYS.items()]
         return [Strip("original", tuple(originals)), *ways]

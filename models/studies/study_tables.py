@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def kinds_table(kinds: Sequence[KindFigures], linear: Sequence[LinearFigures], refused: Sequence[Design]) -> list[str]:
-    """Return the table of all autoencoders of the three kinds, and the linear maps; `refused` ones are too large."""
+    """Return the table of the three kinds of autoencoders and the linear maps. The `refused` ones are too large."""
     head = (
         "picture",
         "kind",
@@ -91,7 +91,7 @@ def sweep_table(sweep: Sequence[KindFigures]) -> list[str]:
 def rates_table(kinds: Sequence[KindFigures], codec: Sequence[CodecPoint], quality: int) -> list[str]:
     """Return rate, distortion and negative ELBO of VAEs and codec on the same pictures of 172 px.
 
-    All distortions are weighed by the lambda of `quality`.
+    All distortions are weighted by the lambda of `quality`.
     """
     head = ("model", "lambda of its loss", "rate (nats)", "bits per pixel", "PSNR (dB)", "distortion (nats)", "sum")
     vaes = [(f"VAE, {one.code_length:,} numbers", one.beta, one.nats) for one in medium_vaes(kinds)]
@@ -104,9 +104,10 @@ def rates_table(kinds: Sequence[KindFigures], codec: Sequence[CodecPoint], quali
 
 def ways_table(ways: Sequence[WayFigures]) -> list[str]:
     """Return the table of the ways to the medium picture."""
-    head = ("way", "parameters", "steps", "at the half (dB)", "at the end (dB)", "medium itself (dB)", "LANCZOS (dB)")
+    head = ("way", "parameters", "steps", "halfway (dB)", "at the end (dB)")
+    limits = ("medium autoencoder (dB)", "high, then LANCZOS (dB)")
     by_way = {one.way: one for one in ways}
-    return _table(head, [_way_row(label, by_way[way]) for way, label in WAYS.items()])
+    return _table((*head, *limits), [_way_row(label, by_way[way]) for way, label in WAYS.items()])
 
 
 def _way_row(label: str, one: WayFigures) -> tuple[str, ...]:

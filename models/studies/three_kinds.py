@@ -1,4 +1,4 @@
-"""The three kinds of autoencoders, small enough for a processor.
+"""The three kinds of autoencoders, small enough to train on a CPU.
 
     FullyConnected   x (S * S * 3) -> neurons -> code -> neurons -> x_hat, as mirror images
     Convolutional    x -> convolutions to a sixteenth of the side -> code -> transposed convolutions -> x_hat
@@ -74,7 +74,7 @@ class ConvolutionalDecoder(nn.Module):
     """The mirror image of `ConvolutionalEncoder`."""
 
     def __init__(self, design: Design) -> None:
-        """Build a decoder of the channels of one code."""
+        """Build a decoder for a code with this number of channels."""
         super().__init__()
         self.enter = nn.Conv2d(design.channels, 4 * design.width, 1)
         self.second = nn.ConvTranspose2d(4 * design.width, design.width, 4, 4)
@@ -93,7 +93,7 @@ def start_convolutions(network: nn.Module) -> None:
     """Set the weights of all convolutions so that variances stay equal through leaky ReLUs (He et al. 2015)."""
     for part in network.modules():
         if isinstance(part, nn.Conv2d | nn.ConvTranspose2d):
-            # A transposed convolution with a stride of its kernel's side reads one cell for each pixel.
+            # With a stride of the kernel's size, a transposed convolution computes each pixel from one cell.
             reads = part.in_channels * (part.kernel_size[0] ** 2 if isinstance(part, nn.Conv2d) else 1)
             nn.init.normal_(part.weight, std=math.sqrt(2 / reads))
             nn.init.zeros_(part.bias)  # type: ignore[arg-type]  # all of them have a bias

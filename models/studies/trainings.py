@@ -1,6 +1,6 @@
 """Run the trainings of a study that have no result yet, in this process or in several.
 
-A worker process imports this module and nothing of the report, so that it starts soon.
+A worker process imports this module but no module of the report, so that it starts quickly.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from models.studies.three_kinds import Autoencoder
 
 _MEASUREMENTS = 12
-"""Points of each translator's curve after its start (assumed)."""
+"""The number of points in each translator's curve after its start (assumed)."""
 Job = Design | Way
 
 
@@ -98,7 +98,7 @@ def run_all(work: Work, jobs: Sequence[Job], processes: int, *, title: str) -> N
 
 
 def _in_processes(work: Work, jobs: Sequence[Job], processes: int) -> Iterator[Job]:
-    """Run the jobs, and yield each when it has ended. A failure, or a stop of this process, stops all of them."""
+    """Run the jobs, and yield each one when it ends. If one fails, or this process stops, all of them are stopped."""
     pool = ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_begin_process)
     try:
         running = {pool.submit(run, work, job): job for job in jobs}
@@ -114,7 +114,7 @@ def _in_processes(work: Work, jobs: Sequence[Job], processes: int) -> Iterator[J
 
 
 def _begin_process() -> None:
-    """Leave Ctrl-C to the parent, and end with it."""
+    """Ignore Ctrl-C, which the parent handles, and end when the parent ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = parent_process()
     if parent is not None:

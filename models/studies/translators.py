@@ -1,7 +1,7 @@
 """The note's translator between two autoencoders, and its remedies.
 
-Each attempt reads the code of the high picture and returns the medium picture. Its loss says what one step of its
-training minimises, and its parameters are all that the loss may train.
+Each attempt reads the code of the high picture and returns the medium picture. Its `loss` is the quantity that one step
+of its training minimises, and `parameters` returns the parameters that this step may change.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _NEURONS = 512
 _TURN_STEPS = 25
-"""Width of the MLP, and the steps of each turn where two trainings alternate (assumed)."""
+"""The width of the MLP, and the steps of each turn if two trainings alternate (assumed)."""
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ class FineTuning(NoteAttempt):
 
 
 class Alternation(NoteAttempt):
-    """Remedy "alternate": turns of the MLP on the error of codes, and of the medium decoder on pixels.
+    """Remedy "alternate": train in turns the MLP on the error between codes, and the medium decoder on pixels.
 
     The note's sentence breaks off before it names the models that alternate.
     """

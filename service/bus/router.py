@@ -31,7 +31,7 @@ MESSAGE_BYTES = 2**20
 _LAST_ANSWERS_MS = 1000
 """The milliseconds in which the last answers must be sent when the decoder stops (assumed)."""
 _AT_ONCE = 64
-"""The most requests that are read before answers are sent again (assumed)."""
+"""The maximum number of requests that are read before answers are sent again (assumed)."""
 
 
 class Router:

@@ -1,7 +1,7 @@
 """Tell which demoted pictures are requested so often that they should be fetched again. No I/O.
 
-Only requests for the generated picture count: the medium latent answers the others as well as a high one. Each process
-counts its own, in a table of limited size.
+Only requests for the generated picture (344 px) count, because the medium latent suffices for the 172 px picture. Each
+process counts its own requests, in a table of limited size.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 PICTURES = 4096
-"""Pictures in the table (assumed): some hundred kilobytes. Of more, the one requested longest ago is forgotten."""
+"""The largest number of pictures in the table (assumed: some hundred kilobytes). The least recently requested one is
+removed first."""
 WINDOW_S = 3600.0
 """The time in which the requests for a picture must come (assumed: as long as the default lifetime of a picture)."""
 HOLD_S = 60.0

@@ -1,4 +1,4 @@
-"""The command `data check`: one clear line for each thing that a folder of training pictures holds."""
+"""The command `data check`: report what a folder of training pictures contains."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,9 +15,9 @@ _GROUPS_TOLD = 20
 
 
 def check(source: Path) -> None:
-    """Print what `source` holds. Raises CommandFailure where a training could use nothing of it."""
+    """Print the contents of `source`. Raises CommandFailure if a training could use none of them."""
     if not source.exists():
-        raise CommandFailure(f"latentedge: there is no folder and no pack file {source}")
+        raise CommandFailure(f"latentedge: there is no such folder or pack file: {source}")
     try:
         report = _check(source)
     except ReferencePictureError as error:
@@ -37,7 +37,7 @@ def _check(source: Path) -> DataReport:
 
 
 def lines(report: DataReport) -> Iterator[str]:
-    """Yield the lines of a report."""
+    """Yield the lines to print for a report."""
     for part in report.parts:
         yield f"DIV2K {part.folder}: {part.pictures} pictures ({part.meaning})"
     yield f"pictures: {len(report.pictures)}, of which {len(report.usable)} can be read"

@@ -30,7 +30,7 @@ if TYPE_CHECKING:  # importing torch takes seconds, so it is imported only when 
     from models.codec import Codec
 
 BYTES_PER_PX = 8
-"""The bytes of a pixel in the largest file that is read: four values of 16 bits, without compression."""
+"""Bytes for each pixel in the largest accepted file: four values of 16 bits, without compression."""
 
 
 def encode(files: Sequence[Path], *, output: Path, options: EncodeOptions, codec: CodecChoice) -> None:
@@ -145,7 +145,8 @@ def _read_square(path: Path, background: tuple[int, int, int]) -> NDArray[np.uin
     from service.render import image_file
 
     try:
-        with warnings.catch_warnings(action="ignore"):  # Pillow's warnings: a failure is reported in a line of its own
+        # Pillow's warnings are hidden, because a failure is reported in a line of its own.
+        with warnings.catch_warnings(action="ignore"):
             limits = image_file.ImageLimits(_largest_pixels())
             squares = image_file.read_squares(_read(path), (HIGH_PX,), limits=limits, background=background)
     except SourceError as error:
@@ -161,7 +162,7 @@ def _largest_pixels() -> int:
 
 
 def _wrong_with(error: SourceError) -> str:
-    """Return what is wrong with a picture file, for a user. The error's own public message mentions an origin."""
+    """Return a message for a user of the command line. The public message of the error would mention an origin."""
     kind = {NotAPicture: "not a picture", DamagedPicture: "a damaged picture", PictureTooLarge: "too large"}
     name = kind.get(type(error), "cannot be read as a picture")
     return f"{name}: {error}" if str(error) else name

@@ -18,7 +18,7 @@ from service.commands.failure import CommandFailure
 from service.commands.terminal_text import printable
 from service.web.stats import Figures
 
-TIMEOUT_S = 5.0  # assumed: /stats takes milliseconds
+TIMEOUT_S = 5.0  # the timeout of /stats (assumed: it takes milliseconds)
 _READER = TypeAdapter(Figures)
 
 
@@ -73,7 +73,7 @@ def _read(client: httpx.Client, url: str) -> Moment:
 
 
 def frame(now: Moment, before: Moment | None = None) -> Group:
-    """Return one frame. The rates are those since `before`; without it, there are none."""
+    """Return one frame. It shows rates since `before`, or no rates without it."""
     return Group(_heading(now.figures), _totals(now, before), _requests(now, before), _stages(now.figures))
 
 

@@ -68,7 +68,7 @@ def train(options: TrainOptions) -> None:
         _must_be_weights(options.start)
     for source in options.data:
         if not source.exists():
-            raise CommandFailure(f"latentedge: --data: there is no folder and no pack file {source}")
+            raise CommandFailure(f"latentedge: --data: there is no such folder or pack file: {source}")
     for folder in filter(None, (options.valid, options.resume, options.flat)):
         _must_be_folder(folder)
     prepare_folder(options.resume or options.output)

@@ -18,7 +18,7 @@ def check(
         str, typer.Option("--id", metavar="ID", help="Also fetch this picture from its origin.", show_default=False)
     ] = "",
 ) -> None:
-    """Look at what `serve` would use, and report all faults at once. The exit code is 1 if there are any.
+    """Check all that `serve` would use, and report all faults at once. The exit code is 1 if there are any.
 
     The settings come from the environment, as for the edge. The weights are loaded, a key is written to the store and
     removed, and each origin gets a request.
@@ -50,7 +50,7 @@ def warm(
         str, typer.Option("--salt", envvar="EDGE_SALT", help="The edge's EDGE_SALT.", show_default=False)
     ] = "",
 ) -> None:
-    """Request each picture of a list once, so that the edge stores it. The failed ids are told at the end, on stderr.
+    """Request each picture of a list once, so that the edge stores it. Print the failed ids at the end, on stderr.
 
     A request that gets 503 is sent again after its Retry-After. The exit code is 1 if any picture failed.
     """

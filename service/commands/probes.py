@@ -1,4 +1,4 @@
-"""Try the store and the origins of an edge once, as the edge itself uses them, and return their faults as sentences."""
+"""Try the store and the origins once, in the way that the edge uses them, and return their faults as sentences."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from service.upstream.origins import Origins
 from service.upstream.origins import named as named_origins
 
 PROBE = "latentedge-check"
-"""The id of a picture that an origin need not have, and the beginning of the probe's id in the store."""
+"""The image id that is requested from origins, which need not have it, and the prefix of the probe's id."""
 LIFETIME_S = 10
-"""How long the probe's key may stay in the store if this process dies meanwhile (assumed)."""
+"""The time after which the probe's key expires if this process dies before it is removed (assumed)."""
 
 
 async def probe_store(settings: Settings) -> tuple[str, ...]:
@@ -88,7 +88,7 @@ async def probe_origins(settings: Settings, image_id: str) -> tuple[str, ...]:
 
 
 async def _fault_of(origins: Origins, name: str) -> str:
-    """Return what is wrong with an origin. Any answer will do but one that asks for a token or that is a failure."""
+    """Return the fault of an origin. Every response except 401 and 5xx shows that the origin can be used."""
     begin = f"{name}: " if name else ""
     try:
         await origins.find(f"{name}/").fetch(f"{name}/{PROBE}".lstrip("/"))

@@ -14,9 +14,9 @@ __all__ = ["StudyOptions", "study"]
 
 
 def study(options: StudyOptions) -> Path:
-    """Run a study, or what is missing of it, and return its report. Raises CommandFailure."""
+    """Run the missing trainings of a study, and return the path of its report. Raises CommandFailure."""
     if not options.data.exists():
-        raise CommandFailure(f"latentedge: --data: there is no folder and no pack file {options.data}")
+        raise CommandFailure(f"latentedge: --data: there is no such folder or pack file: {options.data}")
     if options.valid is not None and not options.valid.is_dir():
         raise CommandFailure(f"latentedge: {options.valid} is not a folder")
     prepare_folder(options.output)

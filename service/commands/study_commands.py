@@ -43,7 +43,7 @@ def autoencoders(
 def check(
     source: Annotated[Path, typer.Argument(metavar="DIR", help="A folder, a DIV2K tree or a pack of photographs.")],
 ) -> None:
-    """Say what training pictures hold: formats, sizes, unreadable files, duplicates, and what training would use."""
+    """Check training pictures: formats, sizes, unreadable files, duplicates, and which ones a training would use."""
     with require_extra("train"):
         from service.commands import data_lines
 

@@ -26,7 +26,7 @@ from service.rules.negotiation import check_image_id
 
 STDIN = Path("-")
 TIMEOUT_S = 120.0
-"""The longest wait for one picture (assumed): above what an origin and a queue may take."""
+"""The longest wait for one picture (assumed): longer than an origin and a queue together may take."""
 TRIES = 5
 LONGEST_WAIT_S = 60.0
 """The longest wait after a 503, whatever its Retry-After says (assumed)."""

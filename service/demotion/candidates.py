@@ -13,7 +13,7 @@ from service.store.cold_sample import ColdString
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemotionAim:
-    """The records that an edge demotes: those of its origin, whose latents its weights decode."""
+    """The records that an edge may demote: records of its origin whose latents its weights can decode."""
 
     origin: str
     stream_id: bytes
@@ -21,12 +21,12 @@ class DemotionAim:
 
 
 def holds_high_latent(cold: ColdString, aim: DemotionAim) -> bool:
-    """Return whether the string seems to be a record with a high latent of the weights in use, by its first bytes."""
+    """Return whether, by its first bytes, the string is a record with a high latent of the weights in use."""
     return read_stream_id(cold.head) == aim.stream_id
 
 
 def candidate(key: bytes, value: bytes, *, aim: DemotionAim, purges: PurgeTable) -> Record | None:
-    """Return the record in the string under this key, or None if it is not to be demoted."""
+    """Return the record in the string under this key, or None if it must not be demoted."""
     try:
         record = unpack(value, key)
     except RecordError:

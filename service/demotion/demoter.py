@@ -5,8 +5,8 @@
         -> medium latent, made while the codec is idle
         -> compare and swap: overwrite exactly that record, or nothing
 
-So a purge, a fill, a renewal or a search that comes meanwhile wins, and an edge that dies in the middle leaves the old
-record or the new one.
+If a purge, a fill, a renewal or a search changes the record meanwhile, that change is kept. If the edge dies in
+between, the store holds either the old record or the new one.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ from service.store.latent_store import LatentStore, Token
 
 Sleep = Callable[[float], Awaitable[object]]
 EVERY_S = 2.0
-"""Pause between two looks at the memory of the store (assumed): a store takes longer to fill the share that is left."""
+"""The pause between two checks of the store's memory (assumed): a store takes longer to fill its free share."""
 BATCH = 16
-"""The most records that are demoted from one sample (assumed): the coldest quarter of it."""
+"""The largest number of records to demote from one sample (assumed): the coldest quarter of it."""
 IDLE_WAIT_S = 60.0
 """The longest wait for the codec to be idle (assumed). Then an edge that has less to do may take the lease."""
 SECRET_BYTES = 16
@@ -74,7 +74,7 @@ class Demoter:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Start to demote in the background."""
+        """Start demoting in the background."""
         self._task = asyncio.create_task(self._run())
 
     async def close(self) -> None:
@@ -152,7 +152,7 @@ class Demoter:
         return DemotionOutcome.STORED
 
     def _warn(self, unsupported_policy: str) -> None:
-        """Log an eviction policy with which nothing is demoted, once."""
+        """Log once that the store's eviction policy allows no demotion."""
         if unsupported_policy and unsupported_policy != self._warned_of:
             logging.getLogger(__name__).warning(
                 "no records are demoted: with its maxmemory-policy %s, the store does not tell which keys are cold; "

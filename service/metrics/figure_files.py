@@ -1,8 +1,8 @@
-"""The files by which workers share their figures, with reserved blocks. Nothing in here raises OSError.
+"""Files with reserved blocks, through which workers share their figures. Nothing in here raises OSError.
 
 prometheus_client maps sparse files into memory. If the disk is full, the kernel ends a worker with SIGBUS as soon as it
-counts something new. Here each file gets its blocks before it is mapped. A worker that gets none goes on counting in
-its own memory. It tries again now and then, and the shared file then gets the whole counts.
+counts something new. Here each file gets its blocks before it is mapped. A worker that gets none counts in its own
+memory. It tries again from time to time, and then writes the complete counts to the shared file.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from prometheus_client import values
 from prometheus_client.mmap_dict import MmapedDict
 
 FIRST_BYTES = 2**16
-"""As large as prometheus_client makes a new file. A file that is full is doubled."""
+"""The initial size of a file, as in prometheus_client. A full file is doubled."""
 ENTRY_BYTES = 4 + 8 + 16
-"""What one value takes at most beside its key."""
+"""The maximum number of bytes of one value, without its key."""
 RETRY_S = 10.0  # assumed: a scrape or two later
 
 
@@ -51,7 +51,7 @@ class FigureFiles:
 
 
 class FigureFile(MmapedDict):
-    """A dictionary of figures in a mapped file. It drops what the file has no room for."""
+    """A dictionary of figures in a mapped file. It drops values for which the file has no room."""
 
     def __init__(self, path: str, files: FigureFiles) -> None:
         self._path = Path(path)

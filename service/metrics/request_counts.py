@@ -17,7 +17,7 @@ STAGE_SECONDS = (0.0002, 0.0005, 0.001, 0.002, 0.004, 0.006, 0.01, 0.02, 0.05, 0
 
 
 class RequestCounts:
-    """The metrics of requests. Labelled counters are kept, because a lookup takes as long as counting."""
+    """The metrics of requests. It keeps the counter of each label, because looking it up takes as long as counting."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._requests = Counter(

@@ -70,7 +70,7 @@ class Lease:
         return self.token if self.standing is Standing.MINE else None
 
     def end_turn(self) -> None:
-        """Let another fill of this process begin. The lease goes on."""
+        """Let another fill of this process begin. The lease remains."""
         self.turn.end()
 
     def mark_hit_for_miss(self) -> None:

@@ -25,8 +25,8 @@ from service.store.latent_store import LatentStore, Mark
 
 MARK_MS = 3_600_000  # the TTL of a purge mark; assumed: no fill takes an hour
 MARK_BYTES = 16
-# The most attempts of a soft purge to replace a record. Assumed: fills and searches do not change the record five times
-# in a row between its read and its replacement.
+# The maximum number of attempts of a soft purge to replace a record. Assumed: fills and searches do not change the
+# record five times in a row between its read and its replacement.
 ATTEMPTS = 5
 
 

@@ -28,7 +28,7 @@ class Books:
     foreign_hold_s: int
     """For how many seconds after its encode a latent of other weights is left in the store."""
     most_variants: int = 0
-    """The most variants of one picture that are stored; 0 for no limit."""
+    """The maximum number of variants of one picture that are stored; 0 for no limit."""
     memory_bytes: int = LEAST_BYTES
     """How much memory the unpacked records may take."""
 

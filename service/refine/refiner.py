@@ -23,7 +23,8 @@ from service.store.latent_store import LatentStore
 
 DECODES_FIRST_S = 0.05
 """Pause before a search (assumed: a search takes seconds). Requests that waited for the fill submit their decodes right
-after its end, and the search must be queued after these decodes, or a client waits for its first slice."""
+after it ends. The search must be queued after these decodes; otherwise a client would wait for the first slice of the
+search."""
 
 
 @dataclass(frozen=True, slots=True)

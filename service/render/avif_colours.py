@@ -12,7 +12,7 @@ from struct import Struct
 from struct import error as StructError  # noqa: N812  (the module's name for it is `error`)
 
 BOXES_CAP = 4096
-"""The most boxes in a box that are read. A picture of 64 tiles has about 300 properties."""
+"""The maximum number of boxes in a box that are read. A picture of 64 tiles has about 300 properties."""
 
 _BOX = Struct(">I4s")
 _LARGE_SIZE = Struct(">Q")

@@ -9,7 +9,7 @@ from struct import Struct
 
 SIGNATURE = b"BM"
 MISSING_CAP_BYTES = 3
-"""The most bytes that may be missing at the end: they pad the last row, or are one pixel."""
+"""The maximum number of bytes that may be missing at the end: they pad the last row, or are one pixel."""
 
 _FILE_HEAD = 14
 """The bytes before the header of the picture."""

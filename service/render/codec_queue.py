@@ -24,7 +24,8 @@ AnyJob = DecodeJob | EncodeJob | DemoteJob | RefineJob
 Waiting = TypeVar("Waiting")
 
 DEMOTIONS = 8
-"""The most demotions that wait (assumed): one edge of a store demotes at a time, one record after another."""
+"""The maximum number of demotions that wait (assumed): one edge of a store demotes at a time, one record after
+another."""
 LEARNING = 0.2
 """The weight of the latest round in the moving average of a job's time (assumed: ten rounds take under a second)."""
 
@@ -50,14 +51,15 @@ class QueueLimits:
     batch_items: int
     refine_items: int
     refine_batch: int = 1
-    """The most pictures in one search for better latents."""
+    """The maximum number of pictures in one search for better latents."""
     wait_s: float = 0.0
     """The longest expected wait in seconds with which a decode or an encode is accepted; 0 means no limit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchSizes:
-    """The most jobs of each kind for one round. On a CPU each is 1, because a batch saves no time there."""
+    """The maximum number of jobs of each kind for one round. On a CPU each is 1, because a batch saves no time
+    there."""
 
     decodes: int
     encodes: int

@@ -163,7 +163,7 @@ class CodecWorker:
             self._advance(work.search)
 
     def _round_limits(self) -> BatchSizes:
-        """Return the most jobs of each kind for one round.
+        """Return the maximum number of jobs of each kind for one round.
 
         On a CPU each is 1: a batch saves no time there, and its first picture would wait for the last. A search for
         several pictures saves at most 10 % on a CPU, and a hit would wait for a longer slice of it (LOG.md).

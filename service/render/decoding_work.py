@@ -18,11 +18,14 @@ PARTS_CAP = 1024
 Pillow holds the GIL for 3 to 20 us for each of them (measured). An ordinary PNG of 4 MiB has 512 chunks of 8 KiB.
 """
 METADATA_CAP_BYTES = 2**18
-"""The most bytes of metadata in a file with a bound. EXIF, XMP and colour profile of a photograph take up to 100 kB."""
+"""The maximum number of bytes of metadata in a file with a bound. EXIF, XMP and colour profile of a photograph take up
+to 100 kB."""
 PNG_METADATA_CAP = 64
-"""The most metadata chunks in a PNG file with a bound. EXIF in texts is inflated, and one profile (see `png_file`)."""
+"""The maximum number of metadata chunks in a PNG file with a bound. Reading it inflates EXIF in text chunks and one
+colour profile (see `png_file`)."""
 USUAL_SCANS = 10
-"""The most scans of an ordinary progressive JPEG (assumed). A hostile file may have 100,000, each over all pixels."""
+"""The maximum number of scans of an ordinary progressive JPEG (assumed). A hostile file may have 100,000, each over all
+pixels."""
 WIDE_COST = 4
 """How many pixels a pixel of 16 bits counts for. Its lower bytes are decoded and converted too (measured: 3 times)."""
 

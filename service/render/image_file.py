@@ -52,7 +52,7 @@ class ImageLimits:
     """The limits of a source picture that is decoded."""
 
     source_pixels: int
-    """The most pixels, width times height."""
+    """The maximum number of pixels, width times height."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from struct import Struct
 
 SEGMENTS_CAP = 1024
-"""The most segments of a header that are read."""
+"""The maximum number of segments of a header that are read."""
 # The markers of segments that have a length.
 SEGMENTS = frozenset(range(0xC0, 0xD0)) - {0xC8} | frozenset(range(0xDA, 0xF0)) | {0xFE}
 START_OF_SCAN = 0xDA

@@ -219,7 +219,7 @@ def _is_inside(box: Box, canvas_px: tuple[int, int]) -> bool:
 def _read_colours(chunks: list[_Chunk]) -> PngColours:
     first: dict[bytes, bytes] = {}
     for chunk in chunks:
-        if chunk.kind in {b"PLTE", b"IDAT"}:  # colours must be told before (table 8); libpng ignores what follows
+        if chunk.kind in {b"PLTE", b"IDAT"}:  # chunks on colours must come before (table 8); libpng ignores later ones
             break
         if chunk.kind in {b"cICP", b"iCCP", b"sRGB", b"gAMA", b"cHRM"} and chunk.kind not in first and chunk.is_intact:
             first[chunk.kind] = bytes(chunk.body)

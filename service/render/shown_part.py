@@ -18,9 +18,11 @@ Colour = tuple[int, int, int]
 WHITE = (255, 255, 255)
 
 STRIP_PX = 2**22
-"""The most pixels that are converted to sRGB at a time, so that a large picture is in memory at most twice."""
+"""The maximum number of pixels that are converted to sRGB at a time, so that a large picture is in memory at most
+twice."""
 WIDE_CAP_PX = 2**24
-"""The most pixels of 16 bits for each colour whose lower bytes count. They are decoded to a second picture."""
+"""The maximum number of pixels of 16 bits for each colour whose lower bytes count. They are decoded to a second
+picture."""
 
 
 def crop_to_srgb(opened: OpenedPicture, box: Box, background: Colour) -> Image.Image:

@@ -22,7 +22,7 @@ Published sRGB profiles differ by rounded curves and colorants. A conversion wou
 _GRID = 9
 """The number of values of each channel at which a profile is compared to sRGB."""
 _WIDE_STRIP_PX = 2**18
-"""The most pixels of 16 bits that are converted at a time: an array of their colours takes 3 MB."""
+"""The maximum number of pixels of 16 bits that are converted at a time: an array of their colours takes 3 MB."""
 _WIDE_STEP = 257
 """The distance in 16 bits of two neighbours in 8 bits."""
 _SPACES = {"RGB": {"RGB "}, "L": {"GRAY", "RGB "}, "CMYK": {"CMYK"}}

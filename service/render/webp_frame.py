@@ -7,7 +7,8 @@ from struct import Struct
 from service.render.png_file import Box
 
 CHUNKS_CAP = 64
-"""The most chunks before the first frame that are read. An animation has two, or three with a colour profile."""
+"""The maximum number of chunks before the first frame that are read. An animation has two, or three with a colour
+profile."""
 
 _CHUNK = Struct("<4sI")
 _SIZE = Struct("<I")

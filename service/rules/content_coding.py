@@ -19,7 +19,8 @@ _REFUSED = frozenset(
 _GZIP_MAGIC = b"\x1f\x8b"  # RFC 1952 2.3.1
 _MEMBER = 16 + zlib.MAX_WBITS  # tells zlib to read one gzip member
 LAYERS_CAP = 2
-"""The most times that a file may be compressed with gzip (assumed: by the uploader, and again by a proxy)."""
+"""The maximum number of times that a file may be compressed with gzip (assumed: by the uploader, and again by a
+proxy)."""
 
 
 def gzip_layers(field: str) -> int:

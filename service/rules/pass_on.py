@@ -13,7 +13,7 @@ from dataclasses import dataclass
 Lines = tuple[tuple[str, str], ...]
 """Field names in lower case with their values, sorted by name. A value is the origin's bytes as Latin-1 text."""
 CAP_BYTES = 8192
-"""The most bytes of such fields in a record. Assumed: nginx's limit on one header line."""
+"""The maximum number of bytes of such fields in a record. Assumed: nginx's limit on one header line."""
 NONE = "none"
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")  # a field name in lower case (RFC 9110 5.6.2)

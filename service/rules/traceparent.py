@@ -9,7 +9,8 @@ from contextvars import ContextVar
 
 NAME = b"traceparent"
 TRACEPARENT: ContextVar[bytes] = ContextVar("traceparent", default=b"")
-"""A fill runs in a task of its own, which inherits the value of the request that began it."""
+"""The traceparent of the current request. A fill runs in a task of its own, which inherits the value of the request
+that started it."""
 
 
 def traceparent_lines() -> list[tuple[bytes, bytes]]:

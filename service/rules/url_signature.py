@@ -22,7 +22,7 @@ ARGUMENTS = frozenset({"res", "fmt", EXPIRY})
 """The arguments that matter for every picture. All others are ignored, and are not signed."""
 _SEPARATOR = "\n"
 _EXPIRY_DIGITS = 12
-"""The most digits of a time in seconds since 1970 (assumed): enough for 30,000 years."""
+"""The maximum number of digits of a time in seconds since 1970 (assumed): enough for 30,000 years."""
 
 Arguments = Sequence[tuple[str, str]]
 

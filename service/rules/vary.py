@@ -13,7 +13,8 @@ NO_FIELDS: Fields = ()
 _CONSTANT = frozenset({"accept", "accept-encoding", ""})
 ANY = "*"
 NAMES_CAP = 16
-"""The most names in Vary; more count as `*`. Assumed: with so many, two clients hardly ever select the same variant."""
+"""The maximum number of names in Vary; more count as `*`. Assumed: with so many, two clients hardly ever select the
+same variant."""
 _SETS = frozenset({"accept-language"})
 """Fields whose elements are compared without case (language ranges: RFC 4647 2) and without order: a list of languages
 states preferences by weights, and RFC 9110 12.5.4 says that nobody can rely on the order."""

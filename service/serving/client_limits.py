@@ -12,7 +12,8 @@ from service.upstream.origins import fetches_of
 TARGET_CAP_BYTES = 8192  # RFC 9110 4.1 recommends at least 8,000; nginx and Apache also accept about 8 KiB by default
 BODY_CAP_BYTES = 65_536  # the largest body of a request (assumed): only purges have a body, of some hundred bytes
 HELD_BYTES = 65_536
-"""The most bytes of pipelined requests that are read ahead (assumed). Above it, TCP flow control stops the client."""
+"""The maximum number of bytes of pipelined requests that are read ahead (assumed). Above it, TCP flow control stops the
+client."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,8 @@ class ClientLimits:
     header_bytes: int
     header_fields: int
     connections: int
-    """The most connections of this process at a time; 0 means as many as the limit of open files allows."""
+    """The maximum number of connections of this process at a time; 0 means as many as the limit of open files
+    allows."""
     upstream_files: int = 0
     """Maximum number of connections to the origin and the parent beyond those in RESERVED_FILES (open_files.py)."""
 

@@ -16,7 +16,8 @@ BEAT_S = 0.5
 START_LIMIT_S = 30.0
 """The longest silence in seconds of a process that starts (assumed): an import may block its threads for seconds."""
 LONGEST_STEP_S = 1.0
-"""The most seconds of silence counted between two checks: twice their interval. After more, the supervisor slept."""
+"""The maximum number of seconds of silence counted between two checks: twice their interval. After more, the supervisor
+slept."""
 
 
 class Phase(Enum):

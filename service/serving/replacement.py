@@ -51,7 +51,7 @@ class Replacement:
     def advance(self, workers: list[Process]) -> None:
         """Take the next step: start a new worker, or if it serves, put it in the place of an old one in `workers`."""
         self._end_leaving()
-        self._outdated = [worker for worker in self._outdated if worker in workers]  # without those that have died
+        self._outdated = [worker for worker in self._outdated if worker in workers]  # drops dead ones
         if self._successor is not None:
             self._advance(self._successor, workers)
         elif self._outdated:

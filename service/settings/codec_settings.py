@@ -150,8 +150,8 @@ class CodecSettings(BaseModel):
     fetch_wait_s: float = setting(
         10.0,
         "s",
-        "Maximum expected wait of a miss for its turn (see EDGE_ORIGIN_FETCHES). Beyond it, it is "
-        "answered with 503 at once, or with the stale picture. 0: no limit.",
+        "Maximum expected wait of a miss for its turn (see EDGE_ORIGIN_FETCHES). A miss that would "
+        "wait longer gets 503 at once, or the stale picture. 0: no limit.",
         ge=0,
         le=3600,
     )

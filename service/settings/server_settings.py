@@ -49,7 +49,11 @@ class ServerSettings(BaseModel):
         "EDGE_PARENT.",
     )
     parent_timeout_s: float = setting(
-        10.0, "s", "Timeout of a fetch from the parent, after which the origin is asked.", gt=0, le=600
+        10.0,
+        "s",
+        "Timeout of a fetch from the parent. After it, the picture is requested from the origin.",
+        gt=0,
+        le=600,
     )
     parent_retry_s: float = setting(
         1.0,
@@ -97,8 +101,8 @@ class ServerSettings(BaseModel):
     store_grace_s: float = setting(
         30.0,
         "s",
-        "While the store does not answer: how long after the store last confirmed a fresh picture it is still served "
-        "from memory. 0: not at all.",
+        "While the store does not answer, a fresh picture is still served from memory for this long after the store "
+        "last confirmed it. 0: not at all.",
         ge=0,
         le=3600,
     )

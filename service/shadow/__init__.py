@@ -1,1 +1,1 @@
-"""The shadow baseline: which hit ratio the same memory would have with picture files instead of latents."""
+"""The shadow baseline: the hit ratio that the same memory would reach with picture files instead of latents."""

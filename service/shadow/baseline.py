@@ -1,15 +1,17 @@
 """The shadow baseline: a sample of the pictures in two ghost caches, one of JPEG and one of AVIF files. No I/O.
 
-Pictures are sampled by a hash of their id (SHARDS, Waldspurger et al., FAST 2015), and the ghosts have that share of
-the store's memory (miniature simulation, USENIX ATC 2017). If the sample outgrows its limit, the hash below which
-pictures belong to it is lowered.
+Pictures are sampled by a hash of their id (SHARDS, Waldspurger et al., FAST 2015), and the memory of the ghosts is the
+same share of the store's memory (miniature simulation, USENIX ATC 2017). If the sample becomes too large, the threshold
+of the hash below which pictures are sampled is lowered.
 
-Measured on the sample is only the difference: the requests that the latents answer and the files would not, and the
-other way round. It is taken off the hit ratio of all requests. The few most popular pictures, which make plain samples
-err, are hits for both and so add no error. The error is twice the standard error over GROUPS groups of pictures.
+The sample is used only to measure the difference: the requests that the latents answer and the files would not, and
+vice versa. This difference is subtracted from the hit ratio of all requests. The few most popular pictures, which cause
+the error of plain samples, are hits for both and so add no error. The error is twice the standard error over GROUPS
+groups of pictures.
 
-In doubt the files are given the better: they are never purged, expire with the latent and not each by itself, and while
-nothing has been evicted, a picture that the latents had before this process began counts as theirs too.
+Doubts are resolved in favour of the files: a purge does not remove them, they expire together with the latent, and
+until a ghost has evicted a file, a picture that the store had before this process began also counts as a hit of the
+files.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from service.shadow.ghost_cache import GhostCache
 
 FORMATS = ("jpeg", "avif")
 MOST_FILES = 4096
-"""Files in each ghost. A ghost of that size takes about 1.5 MB."""
+"""The maximum number of files in each ghost. A ghost of this size takes about 1.5 MB."""
 GROUPS = 16
 WINDOW_MIN = 60
 _SHRINK = 0.875
@@ -33,13 +35,13 @@ _SEEDS = {"jpeg": 1, "avif": 2}
 
 @dataclass(slots=True)
 class _Minute:
-    """The sums of one minute, of the difference by format and by group of pictures."""
+    """The sums of one minute: the difference by format and by group of pictures."""
 
     at_min: int
     counted: int = 0
     hits: int = 0
     scaled: float = 0.0
-    """The counted requests times the share of pictures that were sampled then."""
+    """The counted requests times the share of pictures that were sampled at that time."""
     differences: dict[str, list[int]] = field(default_factory=lambda: {name: [0] * GROUPS for name in FORMATS})
 
 
@@ -58,7 +60,7 @@ class Baseline:
         self._most_files = most_files
         self._ghosts = {name: GhostCache(seed=_SEEDS[name]) for name in FORMATS}
         self._seen: set[int] = set()
-        """The sampled pictures that were asked for while no ghost had evicted anything."""
+        """The sampled pictures that were requested before a ghost had evicted a file."""
         self._minutes: deque[_Minute] = deque(maxlen=WINDOW_MIN)
         self._memory_bytes = 0.0
         self._file_overhead_bytes = 0
@@ -80,12 +82,12 @@ class Baseline:
         return max(len(ghost) for ghost in self._ghosts.values())
 
     def set_memory(self, memory_bytes: float, *, file_overhead_bytes: int) -> None:
-        """Set the memory of the store, and what it takes for a record beside the picture itself."""
+        """Set the memory of the store, and the bytes that a record takes in addition to its picture."""
         self._memory_bytes, self._file_overhead_bytes = memory_bytes, file_overhead_bytes
         self._scale()
 
     def add(self, events: Iterable[Event], *, minute: int) -> None:
-        """Replay requests at the ghosts."""
+        """Replay requests in the ghosts."""
         if not self._memory_bytes:
             return  # nothing is known about the store yet
         sums = self._sums(minute)
@@ -103,14 +105,14 @@ class Baseline:
         return sum(one.hits for one in self._minutes) / counted if counted else None
 
     def estimate(self, name: str) -> Estimate | None:
-        """Return what files of this format would have reached in the last hour, or None before any request."""
+        """Return the hit ratio that files of this format would have had in the last hour, or None without requests."""
         own, scaled = self.own_hit_ratio(), sum(one.scaled for one in self._minutes)
         if own is None or not scaled:
             return None
         groups = [sum(one.differences[name][group] for one in self._minutes) for group in range(GROUPS)]
         mean = sum(groups) / GROUPS
         variance = GROUPS / (GROUPS - 1) * sum((one - mean) ** 2 for one in groups)
-        # 1 - rate: nothing is left to chance once all pictures are in the sample.
+        # 1 - rate: once all pictures are in the sample, there is no sampling error.
         error = 2 * math.sqrt(variance * (1 - self.rate)) / scaled
         return Estimate(min(1.0, max(0.0, own - sum(groups) / scaled)), error)
 

@@ -1,7 +1,7 @@
-"""Requests for sampled pictures, on their way from the workers to the process that keeps the baseline.
+"""Pass requests for sampled pictures from the workers to the process that keeps the baseline.
 
-Each worker has a ring of events in a mapped file, which it alone writes; nobody waits for anybody. If the reader is
-away for longer than the ring lasts, the oldest events are lost and counted.
+Each worker has a ring of events in a mapped file. Only this worker writes it, and neither side waits for the other. If
+the reader is absent until the ring is full, the oldest events are lost and counted.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 CAPACITY = 8192
-"""Events in a ring. Assumed: more than one worker samples in the seconds between two reads."""
+"""The number of events in a ring. Assumed: one worker samples fewer requests in the seconds between two reads."""
 _HEAD = struct.Struct("<Q")
 _EVENT = struct.Struct("<QIIIIBB2x")
 _RING_BYTES = _HEAD.size + CAPACITY * _EVENT.size
 _THRESHOLD_BYTES = _HEAD.size
 ALL = 2**64 - 1
-"""The threshold below which (nearly) every hash is: all pictures are sampled."""
+"""A threshold above (nearly) every hash, so that all pictures are sampled."""
 
 
 class Event(NamedTuple):
@@ -31,11 +31,11 @@ class Event(NamedTuple):
     jpeg_bytes: int
     avif_bytes: int
     counted: int
-    """The worker's requests that count in the hit ratio, since its event before this one, sampled or not."""
+    """The number of requests that count in the hit ratio, sampled or not, since the previous event of this worker."""
     hits: int
-    """How many of these were hits."""
+    """The number of hits among `counted`."""
     size: int
-    """The number of the size."""
+    """The index of the rendition's size."""
     own_hit: int
     """Whether the latents had the picture: 1 or 0."""
 
@@ -54,7 +54,7 @@ class EventRing:
         _HEAD.pack_into(self._memory, 0, self._head)
 
     def take(self) -> tuple[list[Event], int]:
-        """Return the events since the last call, and how many were lost."""
+        """Return the events since the last call, and the number of lost events."""
         head = _HEAD.unpack_from(self._memory)[0]
         lost = max(0, head - self._tail - CAPACITY)
         places = range(self._tail + lost, head)
@@ -75,7 +75,7 @@ class Threshold:
 
     @property
     def value(self) -> int:
-        """The threshold. A file that nobody has written yet holds zero, which stands for all pictures."""
+        """The threshold. A new file holds zero, which stands for all pictures."""
         return int(_HEAD.unpack_from(self._memory)[0]) or ALL
 
     @value.setter

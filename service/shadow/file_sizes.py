@@ -1,4 +1,4 @@
-"""How large the JPEG and AVIF files of a sampled picture would be, in each size, at the score of its latent.
+"""Measure how large the JPEG and AVIF files of a sampled picture would be, in each size, at the score of its latent.
 
 A file is written from the decoded picture, in the background while the codec is idle. EDGE_SHADOW_CPU bounds the CPU
 time, about 60 ms a picture. Until its own files are measured, a picture counts with the JPEG size that its record has
@@ -61,7 +61,7 @@ class FileSizes:
     ) -> None:
         self._worker = worker
         self._threads = threads
-        # After each picture, this many times its time is rested.
+        # After each picture, the task pauses for this multiple of the time that the picture took.
         self._rests = 1 / cpu_share - 1 if cpu_share else math.inf
         self._is_busy = is_busy
         self._on_measured = on_measured
@@ -76,7 +76,7 @@ class FileSizes:
         }
 
     def find(self, record: Record, size: int) -> FileBytes:
-        """Return the sizes of the files in the size with this number, and have them measured if they are not."""
+        """Return the bytes of the files in the size of this index. Estimate unmeasured ones, and schedule them."""
         known = self._known.get(record.latent_digest)
         if known is not None:
             return known[size]
@@ -88,7 +88,7 @@ class FileSizes:
         return self._latest[size]
 
     def guess(self, size: int) -> FileBytes | None:
-        """Return the sizes of the latest picture, for one that has no record yet; None before the first picture."""
+        """Return the bytes of the latest picture, as a guess for one without a record; None if there is none."""
         return self._latest.get(size)
 
     async def run(self) -> None:
@@ -112,7 +112,7 @@ class FileSizes:
             try:
                 decoded = await self._worker.decode(record.bitstream, size_px=rendition.size_px)
             except (QueueFull, DamagedBitstream, CodecFailed, DecoderAway):
-                return time.perf_counter() - started_s  # the next request for it has it measured
+                return time.perf_counter() - started_s  # the next request for the picture schedules it again
             sizes.append(await self._write(decoded.pixels, _latent_quality(record)))
         self._learn(record, tuple(sizes))
         return time.perf_counter() - started_s

@@ -1,4 +1,4 @@
-"""A cache that holds no files but only their names and sizes, and evicts as the store does. No I/O, no clock.
+"""A cache that holds only the names and sizes of files, and evicts like the store. No I/O, no clock.
 
 The policy is volatile-lfu of Redis and Valkey (evict.c): each name has a counter that grows by the logarithm of its
 accesses and falls with the minutes, and the lowest of a few names drawn at random is evicted.
@@ -49,7 +49,7 @@ class GhostCache:
         return name in self._entries
 
     def access(self, name: Name, size_bytes: int, *, minute: int) -> bool:
-        """Return whether the file was there. It is there afterwards, unless it is evicted at once."""
+        """Return whether the file was present. Add it if not; a file that does not fit is evicted at once."""
         entry = self._entries.get(name)
         if entry is None:
             self._entries[name] = _Entry(size_bytes, FIRST_COUNT, minute, len(self._names))
@@ -64,7 +64,7 @@ class GhostCache:
         return entry is not None
 
     def shrink(self, *, minute: int) -> None:
-        """Evict until the capacity is kept."""
+        """Evict files until the cache fits its capacity."""
         while self.used_bytes > self.capacity_bytes and self._entries:
             self.has_evicted = True
             self._remove(self._choose(minute))

@@ -1,4 +1,4 @@
-"""Replays the noted requests of all workers at the baseline, once a second, in the one process that leads."""
+"""Replay the noted requests of all workers in the baseline, once a second, in the leading process."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Keeper:
             self._rings[""] = sampler.ring
 
     def replay(self, census: StoreCensus, *, now_s: float) -> None:
-        """Replay what was noted since the last call, and set the gauges."""
+        """Replay the requests noted since the last call, and set the gauges."""
         if census.answers:
             self._baseline.set_memory(_memory_bytes(census), file_overhead_bytes=census.overhead_bytes)
         self._open_rings()
@@ -74,7 +74,7 @@ def _is_alive(ring_name: str) -> bool:
 
 
 def _memory_bytes(census: StoreCensus) -> float:
-    """Return the memory that records may take: the limit less what is no record, or without a limit what they take."""
+    """Return the memory that records may take: the limit less other memory, or without a limit their present memory."""
     if not census.limit_bytes:
         return census.latent_bytes
     return max(census.latent_bytes, census.limit_bytes - (census.used_bytes - census.latent_bytes))

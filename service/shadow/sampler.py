@@ -1,4 +1,4 @@
-"""Notes the requests for sampled pictures in one worker. This is on the path of every hit, so it does little."""
+"""Note the requests for sampled pictures in one worker. It runs on every hit, so it does little."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Sampler:
         self._counted = self._hits = 0
 
     def note(self, image_id: str, *, size_px: int, outcome: Outcome, record: Record | None) -> None:
-        """Count a request, and note it if its picture is in the sample. `record` is what it was answered from."""
+        """Count a request, and note it if its picture is in the sample. `record` is that of the response, if any."""
         if outcome not in COUNTED:
             return
         own_hit = outcome in HITS
@@ -53,5 +53,5 @@ class Sampler:
 # Cached like the keys of the store: clients ask for the same pictures again and again.
 @lru_cache(maxsize=4096)
 def hash_picture(image_id: str) -> int:
-    """Return 64 bits that are the same in all workers, however ids are numbered."""
+    """Return a 64-bit hash of an image id that is the same in all workers."""
     return int.from_bytes(hashlib.blake2b(image_id.encode(), digest_size=8).digest())

@@ -13,8 +13,8 @@ from service.store.connection import Connection
 from service.store.servers import FAILURES, Client
 
 LATEST = "latest"
-# The most fields of the table. Assumed: fewer tags are purged within the lifetime of a picture. The cap is needed,
-# because every edge reads all fields after each purge.
+# The maximum number of fields of the table. Assumed: fewer tags are purged within the lifetime of a picture. The cap is
+# needed, because every edge reads all fields after each purge.
 FIELDS_CAP = 4096
 
 # The script uses the clock of the server, because the clocks of the edges may differ. If the table has more fields than

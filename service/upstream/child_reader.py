@@ -32,13 +32,14 @@ class ChildLimits:
     """The limits of time and memory of the child process for reading one file."""
 
     source_pixels: int
-    """The most pixels of a picture, width times height."""
+    """The maximum number of pixels of a picture, width times height."""
     cpu_s: int
-    """The most CPU time in seconds. Unlike wall-clock time, it does not depend on the load of the machine."""
+    """The maximum CPU time in seconds. Unlike wall-clock time, it does not depend on the load of the machine."""
     wait_s: float
-    """The most wall-clock time in seconds. Beyond it, the edge assumes that the CPUs are busy, and kills the child."""
+    """The maximum wall-clock time in seconds. Beyond it, the edge assumes that the CPUs are busy, and kills the
+    child."""
     memory_bytes: int
-    """The most address space of the child (RLIMIT_AS)."""
+    """The maximum address space of the child (RLIMIT_AS)."""
 
     @classmethod
     def for_pixels(cls, source_pixels: int, *, cpu_s: int) -> Self:

@@ -25,7 +25,7 @@ import h11
 import httpx
 
 HEAD_CAP_BYTES = 100 * 1024  # the longest head of a response (assumed); httpcore has the same limit
-INTERIM_ANSWERS = 8  # the most 1xx responses before the final one; assumed: an origin sends one or two (100, 103)
+INTERIM_ANSWERS = 8  # the limit on 1xx responses before the final one; assumed: an origin sends one or two (100, 103)
 PIECES_A_TURN = 64  # assumed: parsing 64 pieces of a body takes about a millisecond; then other tasks may run
 READ_AHEAD_BYTES = 2**18
 """Above this many unread bytes, reading from the socket pauses (assumed)."""

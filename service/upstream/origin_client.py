@@ -34,7 +34,7 @@ from service.upstream.response_head import is_redirect, read_fields, require_fil
 from service.upstream.slots import FetchSlots, OnSlow, Slot, SlotLimits, ignore
 from service.upstream.transport import Transport
 
-REDIRECTS = 3  # the most redirects that one fetch follows (assumed)
+REDIRECTS = 3  # the maximum number of redirects that one fetch follows (assumed)
 SENTENCE_CAP_CHARACTERS = 200
 """The longest quote of a network error in the log. Assumed: enough to see the cause."""
 LOOP = "CDN-Loop"
@@ -96,7 +96,7 @@ class OriginClient:
         pass_on: PassOn = USUAL,
         now: Callable[[], float] = time.time,
     ) -> None:
-        """Create a client. `access` has the token that each request needs, or its signature, if it needs one.
+        """Create a client. `access` holds the token or the signer of the requests, if they need one.
 
         `pass_on` names the fields of a picture's response that clients get besides those for caching.
         """

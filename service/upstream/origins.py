@@ -1,6 +1,6 @@
 """The origins of an edge: the one of EDGE_ORIGIN, or those of EDGE_ORIGINS by the name that an image id begins with.
 
-Each has a client of its own, with its own limits: an origin that hangs takes no place from another one.
+Each origin has a client of its own with its own limits, so an origin that hangs does not slow down the others.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Origins:
     def of(
         cls, settings: Settings, *, limits: Limits, observer: Observer, now: Callable[[], float] = time.time
     ) -> Origins:
-        """Return the origins that the settings name. `limits` hold for each that names none of its own."""
+        """Return the origins that the settings name. `limits` apply to each origin without limits of its own."""
 
         def client(url: str, access: OriginAccess, own: Limits) -> OriginClient:
             return OriginClient(url, limits=own, observer=observer, access=access, pass_on=settings.pass_on, now=now)
@@ -74,7 +74,7 @@ def _access(name: str, origin: NamedOrigin) -> OriginAccess:
 
 
 def fetches_of(settings: Settings) -> list[int]:
-    """Return the most fetches at a time of each origin."""
+    """Return the maximum number of simultaneous fetches of each origin."""
     named_origins = read_origins(settings.origins.get_secret_value().strip()).values()
     return [one.fetches or settings.origin_fetches for one in named_origins] or [settings.origin_fetches]
 

@@ -25,10 +25,11 @@ from service.upstream.source import Prepared, prepare
 
 Result = TypeVar("Result")
 SMALL_PX = 2**22
-"""The most pixels of a small file. Decoding it takes up to 0.2 s of CPU time in the slowest format (measured)."""
+"""The maximum number of pixels of a small file. Decoding it takes up to 0.2 s of CPU time in the slowest format
+(measured)."""
 WAITING_CAP = 32
-"""The most large files that may wait. Assumed: half of the fetched files in memory (EDGE_ORIGIN_FETCHES), so that
-there is room for small files too."""
+"""The maximum number of large files that may wait. Assumed: half of the fetched files in memory (EDGE_ORIGIN_FETCHES),
+so that there is room for small files too."""
 
 
 class SourceReader:

@@ -28,7 +28,7 @@ from service.web.responses import PictureResponse
 
 CLIENT_GONE = 499
 """The status in the log if the client disconnected before the response. nginx writes the same."""
-NOTES = 10_000  # the most notes in the queue (assumed): some seconds of a busy edge, and some megabytes
+NOTES = 10_000  # the maximum number of notes in the queue (assumed): some seconds of a busy edge, and some megabytes
 COLLECT_S = 0.1  # seconds for which notes are collected before they are written together (assumed)
 CLOSE_TIMEOUT_S = 2.0  # the longest wait at shutdown until the reader of stdout has taken the last lines (assumed)
 ID_CAP_BYTES = 2048  # the longest image id in a line (assumed): 512 characters, most of them unescaped in JSON

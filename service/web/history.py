@@ -61,7 +61,7 @@ class History:
         return True
 
     def write(self, at_s: int, values: Sequence[float]) -> None:
-        """Write the totals at this second, which are also those of its minute if they are its first."""
+        """Write the totals of this second, and the first ones of each minute also as those of the minute."""
         self._write(self._seconds[at_s % len(self._seconds)], at_s, values)
         minute = at_s // _MINUTE_S
         slot = self._minutes[minute % len(self._minutes)]

@@ -24,7 +24,7 @@ from service.web.moments import WIDTH, points, read_moment
 Send = Callable[[Iterable[Metric]], None]
 SEND_S = 15.0  # assumed: as often as Prometheus is usually told to scrape
 CENSUS_S = 10.0
-"""How long the memory of the store counts as known. A census reads 64 records."""
+"""How long a measurement of the store's memory is reused, in seconds. Each measurement (census) reads 64 records."""
 
 
 class Recorder:

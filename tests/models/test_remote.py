@@ -77,7 +77,7 @@ def test_a_training_outlives_its_starter_and_tells_what_went_wrong(tmp_path: Pat
     assert (tmp_path / "run" / "caches").is_dir()
     files = bring(tmp_path / "run", tmp_path / "out", until="done", wait_s=300)
     assert [file.name for file in files] == ["output.log"]
-    assert f"there is no folder and no pack file {tmp_path / 'nothing'}" in files[0].read_text()
+    assert f"there is no such folder or pack file: {tmp_path / 'nothing'}" in files[0].read_text()
 
 
 def test_torch_takes_the_folder_of_the_caches_from_the_environment(
