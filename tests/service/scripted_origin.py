@@ -14,7 +14,7 @@ from urllib.parse import unquote
 
 from tests.service.running_edge import wait_until_edges_are_idle
 
-GATE_LIMIT_S = 120
+GATE_LIMIT_S = 240
 
 
 @dataclass(frozen=True)

@@ -90,7 +90,7 @@ def serving(
     """
     environment = {"EDGE_ORIGIN": origin, "TMPDIR": str(tmp_path), "PATH": "/usr/bin:/bin", "OF_THE_TEST": str(first)}
     # A busy machine is not what these tests are about.
-    settings = {"store_timeout_s": 30, "origin_timeout_s": 60, "drain_s": 240, "hung_s": 60, **settings}
+    settings = {"store_timeout_s": 30, "origin_timeout_s": 240, "drain_s": 240, "hung_s": 60, **settings}
     environment |= {f"EDGE_{name.upper()}": str(value) for name, value in settings.items()}
     command = [*before, sys.executable, "-c", SERVER, "0", str(workers)]
     stdout = tmp_path / "stdout"
