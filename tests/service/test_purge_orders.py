@@ -117,10 +117,10 @@ class TestTheCommand:
     @pytest.mark.parametrize(
         ("arguments", "complaint"),
         [
-            (["--id", "cat", "--token", "wrong"], "401 The token is missing or wrong."),
+            (["--id", "cat", "--token", "wrong"], "401: The token is missing or wrong."),
             (["--token", TOKEN], "exactly one of --id, --tag and --all"),
             (["--id", "a", "--all", "--token", TOKEN], "exactly one of --id, --tag and --all"),
-            (["--tag", "", "--token", TOKEN], "400 Nothing was purged: a tag is"),
+            (["--tag", "", "--token", TOKEN], "400: Nothing was purged: a tag is"),
         ],
     )
     def test_the_command_says_why_a_purge_failed(
