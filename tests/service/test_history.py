@@ -121,7 +121,9 @@ def test_only_what_is_new_is_sent(edge: RunningEdge) -> None:
 def test_times_are_those_of_a_window_and_counts_those_of_a_second() -> None:
     telemetry, seconds = Telemetry(), iter(range(NOW_S, NOW_S + 4))
     history = History(WIDTH, None)
-    recorder = Recorder(telemetry, history, Keeper(telemetry.shadow, folder=None, sampler=None), clock=lambda: next(seconds))
+    recorder = Recorder(
+        telemetry, history, Keeper(telemetry.shadow, folder=None, sampler=None), clock=lambda: next(seconds)
+    )
     recorder.record(NO_STORE)
     for slow in (False, True, False):
         if slow:
