@@ -45,20 +45,28 @@ ROWS: Mapping[str, tuple[Drawn, ...]] = {
         Drawn(
             "Hit ratio, and of the last hour with files in the same memory",
             {
-                "latents": f'sum(rate(edge_cache_requests_total{{status=~"hit|stale"}}{RATE})) / {COUNTED}',
-                "{{files}}, last hour": "max by (files) (edge_shadow_hit_ratio)",
+                "latents, now": f'sum(rate(edge_cache_requests_total{{status=~"hit|stale"}}{RATE})) / {COUNTED}',
+                "as {{files}}, last hour": "max by (files) (edge_shadow_hit_ratio)",
             },
             "percentunit",
         ),
         Drawn("Error of the shadow baseline", {"{{files}}": "max by (files) (edge_shadow_error)"}, "percentunit"),
         Drawn("Requests by outcome", {"{{status}}": rate("edge_cache_requests_total", "status")}, "reqps"),
         Drawn("Requests by size", {"{{res}}": rate("edge_cache_requests_total", "res")}, "reqps"),
-        Drawn("Why the origin was asked", {"{{reason}} {{detail}}": rate("edge_forwarded_total", "reason, detail")}),
+        Drawn(
+            "Why the origin was asked",
+            {"{{reason}} {{detail}}": rate("edge_forwarded_total", "reason, detail")},
+            "reqps",
+        ),
         Drawn("Files by source", {"{{source}}": rate("edge_renditions_total", "source")}, "ops"),
     ),
     "Time": (
         Drawn("Time to answer", {"{{le}}": rate("edge_request_seconds_bucket", "le")}, "s", is_heat_map=True),
-        Drawn("Hits, median by source", {"{{source}}": quantile(0.5, "edge_hit_seconds", "source")}, "s"),
+        Drawn(
+            "Hits, median by source of the file",
+            {"{{source}}": quantile(0.5, "edge_hit_seconds", "source", 'source!="none"')},  # none: 304 and HEAD
+            "s",
+        ),
         Drawn("99 % by outcome", {"{{status}}": quantile(0.99, "edge_request_seconds", "status")}, "s"),
         Drawn(
             "Mean time of each stage",

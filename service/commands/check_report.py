@@ -1,4 +1,4 @@
-"""The command `check`: check settings, machine, weights, store and origins, and report all faults.
+"""The command `check`: check settings, machine, weights, store, origins and parent, and report all faults.
 
 Each part is checked even if another part has faults. A part whose own settings are invalid is left out.
 """
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from models.checkpoint import RELEASED
 from service.commands.failure import CommandFailure
-from service.commands.probes import probe_origins, probe_store
+from service.commands.probes import probe_origins, probe_parent, probe_store
 from service.commands.start_servers import check_weights, must_have_a_gpu
 from service.commands.terminal_text import printable
 from service.errors import EdgeError, SettingsError
@@ -25,6 +25,7 @@ from service.store.servers import Servers
 TOGETHER = {"parent", "key", "salt", "max_ttl_s"}
 """Settings whose value may be valid alone but invalid together with another one. Such a fault names no variable."""
 STORE, ORIGINS, WEIGHTS = {"redis_url"}, {"origin", "origins"}, {"weights", "previous_weights"}
+PARENT = {"parent", "parent_token", "origins"}
 NO_ORIGIN = {"origin": "http://origin.invalid", "origins": ""}
 """Stands in for origins whose settings are invalid, because one origin is required. It gets no request."""
 
@@ -54,6 +55,8 @@ def check(image_id: str) -> list[Part]:
         "store": (STORE, _check_store),
         "origin": (ORIGINS, lambda known: asyncio.run(probe_origins(known, image_id))),
     }
+    if os.environ.get(f"{PREFIX}PARENT"):
+        works["parent"] = (PARENT, lambda known: asyncio.run(probe_parent(known)))
     parts = [Part("settings", (*faults, *misspelt(os.environ))), Part("machine", _faults_of(_check_machine))]
     for name, (needed, work) in works.items():
         if settings is None or doubtful & needed:

@@ -21,7 +21,7 @@ def check(
     """Check all that `serve` would use, and report all faults at once. The exit code is 1 if there are any.
 
     The settings come from the environment, as for the edge. The weights are loaded, a key is written to the store and
-    removed, and each origin gets a request.
+    removed, and each origin and the parent get a request.
     """
     from service.commands import check_report
 
@@ -35,7 +35,10 @@ def check(
 
 def warm(
     ids: Annotated[
-        Path, typer.Argument(metavar="FILE", help="The list of image ids, one a line; - for stdin.", show_default=False)
+        Path,
+        typer.Argument(
+            metavar="FILE", help="The image ids, one a line, as id or id?v=2; - for stdin.", show_default=False
+        ),
     ],
     *,
     edge: EdgeUrl = "http://127.0.0.1:8080",

@@ -1,4 +1,4 @@
-"""Try the store and the origins once, in the way that the edge uses them, and return their faults as sentences."""
+"""Try store, origins and parent once, in the way that the edge uses them, and return their faults as sentences."""
 
 from __future__ import annotations
 
@@ -17,9 +17,12 @@ from service.settings.named_origins import read_origins
 from service.store.connection import Connection, Timeouts
 from service.store.generation_store import GenerationStore
 from service.store.latent_store import LatentStore, Token
-from service.upstream.origin_client import Limits
+from service.upstream.origin_access import bearer
+from service.upstream.origin_client import Limits, OriginClient
 from service.upstream.origins import Origins
 from service.upstream.origins import named as named_origins
+from service.upstream.parent import mismatch_told_by
+from service.web.questions import LATENTS
 
 PROBE = "latentedge-check"
 """The image id that is requested from origins, which need not have it, and the prefix of the probe's id."""
@@ -71,20 +74,56 @@ async def _policy_faults(connection: Connection) -> tuple[str, ...]:
 
 async def probe_origins(settings: Settings, image_id: str) -> tuple[str, ...]:
     """Ask each origin for a picture that it need not have, and for `image_id` unless it is empty. Return the faults."""
-    limits = Limits(
-        source_bytes=settings.source_bytes,
-        timeout_s=settings.origin_timeout_s,
-        connect_timeout_s=settings.origin_connect_timeout_s,
-    )
+    limits = _limits(settings, timeout_s=settings.origin_timeout_s)
     origins = Origins.of(settings, limits=limits, observer=Telemetry().origin)
-    named = read_origins(settings.origins.get_secret_value().strip())
     try:
-        faults = [await _fault_of(origins, name) for name in named or ("",)]
+        faults = [await _fault_of(origins, name) for name in _names(settings)]
         if image_id:
             faults.append(await _fetch_fault(origins, image_id, named_origins(settings)))
     finally:
         await origins.close()
     return tuple(fault for fault in faults if fault)
+
+
+async def probe_parent(settings: Settings) -> tuple[str, ...]:
+    """Ask the parent for a latent that it need not have, of each named origin. Return the faults."""
+    parent = OriginClient(
+        settings.parent + LATENTS.rstrip("/"),
+        limits=_limits(settings, timeout_s=settings.parent_timeout_s),
+        observer=Telemetry().parent,
+        access=bearer(settings.parent_token.get_secret_value()),
+    )
+    try:
+        faults = [await _parent_fault(parent, name) for name in _names(settings)]
+    finally:
+        await parent.close()
+    return tuple(dict.fromkeys(fault for fault in faults if fault))  # one that is down is told once
+
+
+async def _parent_fault(parent: OriginClient, name: str) -> str:
+    """Return what is wrong with the parent. An error that it passes on from the origin is all right, but not a 5xx."""
+    try:
+        await parent.fetch(f"{name}/{PROBE}".lstrip("/"))
+    except OriginRefused as error:
+        mismatch = mismatch_told_by(error)
+        if mismatch or not error.is_final:
+            return mismatch or f"the parent answered {error.status:d}"
+    except EdgeError as error:
+        return str(error).replace("the origin", "the parent")
+    return ""
+
+
+def _limits(settings: Settings, *, timeout_s: float) -> Limits:
+    return Limits(
+        source_bytes=settings.source_bytes,
+        timeout_s=timeout_s,
+        connect_timeout_s=settings.origin_connect_timeout_s,
+    )
+
+
+def _names(settings: Settings) -> tuple[str, ...]:
+    """Return the names of the origins; an empty one if there is one origin only."""
+    return tuple(read_origins(settings.origins.get_secret_value().strip())) or ("",)
 
 
 async def _fault_of(origins: Origins, name: str) -> str:

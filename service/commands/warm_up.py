@@ -12,7 +12,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
-from urllib.parse import quote
+from typing import Self
+from urllib.parse import parse_qsl, quote, urlencode
 
 import httpx
 import typer
@@ -23,6 +24,7 @@ from service.commands.signed_url import SignOrder, newest_key, sign
 from service.errors import BadImageId
 from service.refine.pace import Pace
 from service.rules.negotiation import check_image_id
+from service.rules.url_signature import ARGUMENTS, SIGNATURE
 
 STDIN = Path("-")
 TIMEOUT_S = 120.0
@@ -31,6 +33,8 @@ TRIES = 5
 LONGEST_WAIT_S = 60.0
 """The longest wait after a 503, whatever its Retry-After says (assumed)."""
 BYTE_ORDER_MARK = "\ufeff"
+OWN_ARGUMENTS = ARGUMENTS | {SIGNATURE}
+"""What a line may hold without effect, as URLs of a log do: the size is our own, and so is the signature."""
 RES = "medium"
 """The size that is requested. Each size stores the same latent, and this one is decoded fastest."""
 
@@ -47,6 +51,26 @@ class WarmOrder:
     salt: str
 
 
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A line of the list: an image id, and the arguments that its origin needs as a query, which may be empty."""
+
+    image_id: str
+    query: str
+
+    @classmethod
+    def read(cls, line: str) -> Self:
+        """Read `id` or `id?name=value&...`: arguments follow the last question mark, percent-encoded as in a URL."""
+        image_id, mark, query = line.rpartition("?")
+        if not mark:
+            return cls(line, "")
+        needed = sorted(one for one in parse_qsl(query, keep_blank_values=True) if one[0] not in OWN_ARGUMENTS)
+        return cls(image_id, urlencode(needed, quote_via=quote, safe="", errors="surrogateescape"))
+
+    def __str__(self) -> str:
+        return f"{self.image_id}?{self.query}" if self.query else self.image_id
+
+
 def warm(order: WarmOrder) -> bool:
     """Request all pictures, print the failed ids and one line of JSON, and return whether no picture failed.
 
@@ -54,11 +78,11 @@ def warm(order: WarmOrder) -> bool:
     """
     if order.key:
         newest_key(order.key, order.salt)
-    return asyncio.run(_run(order, _read_ids(order.ids)))
+    return asyncio.run(_run(order, _read_list(order.ids)))
 
 
-def _read_ids(path: Path) -> list[str]:
-    """Return the ids of a list, one a line, each once and in their order."""
+def _read_list(path: Path) -> list[Listed]:
+    """Return the lines of a list, each picture once and in their order."""
     try:
         text = sys.stdin.read() if path == STDIN else path.read_text(encoding="utf-8")
     except OSError as error:
@@ -66,21 +90,21 @@ def _read_ids(path: Path) -> list[str]:
     except UnicodeDecodeError as error:
         raise CommandFailure(f"latentedge warm: {path}: the list is not UTF-8") from error
     lines = text.removeprefix(BYTE_ORDER_MARK).splitlines()
-    return list(dict.fromkeys(line.strip() for line in lines if line.strip()))
+    return list(dict.fromkeys(Listed.read(line.strip()) for line in lines if line.strip()))
 
 
-async def _run(order: WarmOrder, ids: Sequence[str]) -> bool:
+async def _run(order: WarmOrder, listed: Sequence[Listed]) -> bool:
     started_s = time.monotonic()
     async with _client(order.edge) as client:
         run = _Run(client, order)
         with progress_bar() as bar:
-            task = bar.add_task("warming", total=len(ids))
-            await run.request_all(ids, done=lambda: bar.advance(task))
-    for image_id in ids:
-        if image_id in run.failures:
-            complain(f"{image_id}: {run.failures[image_id]}")
+            task = bar.add_task("warming", total=len(listed))
+            await run.request_all(listed, done=lambda: bar.advance(task))
+    for one in listed:
+        if one in run.failures:
+            complain(f"{one}: {run.failures[one]}")
     counts = {outcome: run.outcomes[outcome] for outcome in ("stored", "hit", "not_stored", "failed")}
-    typer.echo(json.dumps({"pictures": len(ids), **counts, "seconds": round(time.monotonic() - started_s, 1)}))
+    typer.echo(json.dumps({"pictures": len(listed), **counts, "seconds": round(time.monotonic() - started_s, 1)}))
     return not run.failures
 
 
@@ -105,61 +129,67 @@ class _Run:
         self._order = order
         self._pace = Pace(60 * order.per_second, clock=time.monotonic, sleep=asyncio.sleep)
         self.outcomes: Counter[str] = Counter()
-        self.failures: dict[str, str] = {}
+        self.failures: dict[Listed, str] = {}
 
-    async def request_all(self, ids: Sequence[str], *, done: Callable[[], object]) -> None:
-        waiting = iter(ids)
+    async def request_all(self, listed: Sequence[Listed], *, done: Callable[[], object]) -> None:
+        waiting = iter(listed)
 
         async def work() -> None:
-            for image_id in waiting:  # shared: each id is taken by one task
-                self.outcomes[await self._request(image_id)] += 1
+            for one in waiting:  # shared: each picture is taken by one task
+                self.outcomes[await self._request(one)] += 1
                 done()
 
         async with asyncio.TaskGroup() as tasks:
             for _ in range(self._order.at_once):
                 tasks.create_task(work())
 
-    async def _request(self, image_id: str) -> str:
+    async def _request(self, one: Listed) -> str:
         """Request one picture, again after each 503, and return its outcome."""
         try:
-            check_image_id(image_id)  # else httpx would resolve `..`, and ask for another route of the edge
-            answer = await self._answer(image_id)
+            check_image_id(one.image_id)  # else httpx would resolve `..`, and ask for another route of the edge
+            answer = await self._answer(_path(self._order, one))
         except BadImageId as error:
-            self.failures[image_id] = error.public
+            self.failures[one] = error.public
             return "failed"
-        except httpx.HTTPError as error:
-            self.failures[image_id] = f"no answer: {type(error).__name__}"
+        except CommandFailure as error:  # the arguments cannot be signed
+            self.failures[one] = str(error).removeprefix("latentedge sign: ")
+            return "failed"
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            self.failures[one] = f"no answer: {type(error).__name__}"
             return "failed"
         if not answer.is_success:
-            self.failures[image_id] = f"{answer.status_code} {answer.reason_phrase}"
+            self.failures[one] = f"{answer.status_code} {answer.reason_phrase}"
             return "failed"
         told = answer.headers.get("cache-status", "")
         return "hit" if "; hit" in told else "stored" if "; stored" in told else "not_stored"
 
-    async def _answer(self, image_id: str) -> httpx.Response:
+    async def _answer(self, path: str) -> httpx.Response:
         for _ in range(TRIES - 1):
             await self._pace.turn()
-            answer = await self._client.get(self._path(image_id))
+            answer = await self._client.get(path)
             if answer.status_code != HTTPStatus.SERVICE_UNAVAILABLE:
                 return answer
             await asyncio.sleep(min(_seconds(answer.headers.get("retry-after", "")), LONGEST_WAIT_S))
         await self._pace.turn()
-        return await self._client.get(self._path(image_id))
+        return await self._client.get(path)
 
-    def _path(self, image_id: str) -> str:
-        if not self._order.key:
-            return f"/image/{quote(image_id)}?res={RES}"
-        order = SignOrder(
-            image_id=image_id,
+
+def _path(order: WarmOrder, one: Listed) -> str:
+    """Return the URL of a picture below the edge's. Raises CommandFailure if it cannot be signed."""
+    if not order.key:
+        return f"/image/{quote(one.image_id)}?res={RES}{'&' if one.query else ''}{one.query}"
+    return sign(
+        SignOrder(
+            image_id=one.image_id,
             res=RES,
             fmt="",
-            query="",
+            query=one.query,
             expires_in_s=0,
             edge="",
-            key=self._order.key,
-            salt=self._order.salt,
+            key=order.key,
+            salt=order.salt,
         )
-        return sign(order)
+    )
 
 
 def _seconds(retry_after: str) -> float:

@@ -32,8 +32,13 @@ _OWN_REFUSALS: dict[int, str] = {HTTPStatus.UNAUTHORIZED: "wrong_token", HTTPSta
 """The label in metrics for each error status that the parent itself sends, in contrast to one from the origin."""
 _WARNINGS = {
     "wrong_token": "EDGE_PARENT_TOKEN is not the EDGE_LATENT_TOKEN of the parent, which answers 401",
-    "no_latents": "the parent serves no latents: it has no EDGE_LATENT_TOKEN, or is no edge, and answers 404",
+    "no_latents": "the parent answers 404: it has no EDGE_LATENT_TOKEN, knows no origin of this name, or is no edge",
 }
+
+
+def mismatch_told_by(refused: OriginRefused) -> str:
+    """Return which settings of parent and child do not fit together, or nothing if the answer does not tell."""
+    return _WARNINGS.get(_reason(refused), "")
 
 
 class Parent:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import pairwise
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice, pairwise
 from typing import Any
 
 from prometheus_client import Metric
@@ -63,20 +64,38 @@ def _read_times(read: Samples) -> Mapping[tuple[str, str], Distribution]:
     return times
 
 
-def points(rows: Sequence[Row], *, after_s: float) -> list[dict[str, Any]]:
-    """Return what happened between each row and the next, for the rows after this moment."""
-    return [_point(before, now) for before, now in pairwise(rows) if now.at_s > after_s]
+def points(rows: Sequence[Row], *, after_s: float, window_s: float = 0) -> list[dict[str, Any]]:
+    """Return what happened between each row and the next, for the rows after this moment.
+
+    Times to answer are those of the `window_s` seconds before a row, or of the pair if that is longer: with a few
+    requests a second, the quantiles of single seconds are dots without a line.
+    """
+    return [
+        _point(before, now, since=_since(rows[: index + 1], now.at_s - window_s))
+        for index, (before, now) in enumerate(pairwise(rows))
+        if now.at_s > after_s
+    ]
 
 
-def _point(before: Row, now: Row) -> dict[str, Any]:
+def _since(rows: Sequence[Row], at_s: float) -> Row:
+    """Return the first of the rows that is not before this moment, or the last of all."""
+    return rows[min(bisect_left(rows, at_s, key=lambda row: row.at_s), len(rows) - 1)]
+
+
+def _changes(before: Row, now: Row) -> Iterator[float]:
     # A total falls only if the figures began anew, which is no change.
-    changes = iter([max(0.0, late - early) for early, late in zip(before.values, now.values, strict=True)])
+    return iter([max(0.0, late - early) for early, late in zip(before.values, now.values, strict=True)])
+
+
+def _point(before: Row, now: Row, *, since: Row) -> dict[str, Any]:
+    changes, in_window = _changes(before, now), islice(_changes(since, now), len(_REQUESTS), None)
     requests: dict[str, dict[str, float]] = {size: {} for size in SIZES}
     for size, outcome in _REQUESTS:
         requests[size][outcome.value] = next(changes)
     latency: dict[str, dict[str, list[float] | None]] = {size: {} for size in SIZES}
     for size, kind in _TIMES:
-        latency[size][kind] = _quantiles_ms([next(changes) for _ in _BUCKETS])
+        latency[size][kind] = _quantiles_ms(list(islice(in_window, len(_BUCKETS))))
+    changes = islice(changes, len(_TIMES) * len(_BUCKETS), None)
     totals = {name: next(changes) for name in _TOTALS}
     shadows = now.values[-len(_LEVELS) - len(_SHADOWS) : -len(_LEVELS)]
     levels = dict(zip(_LEVELS, now.values[-len(_LEVELS) :], strict=True))

@@ -23,6 +23,8 @@ from service.web.moments import WIDTH, points, read_moment
 
 Send = Callable[[Iterable[Metric]], None]
 SEND_S = 15.0  # assumed: as often as Prometheus is usually told to scrape
+WINDOW_S = 10.0
+"""The seconds whose requests a time to answer is made of, as the page shows them second by second (assumed)."""
 CENSUS_S = 10.0
 """How long a measurement of the store's memory is reused, in seconds. Each measurement (census) reads 64 records."""
 
@@ -81,7 +83,7 @@ class Recorder:
         now_s = self._clock()
         return {
             "now_s": now_s,
-            "seconds": points(self._history.seconds(now_s), after_s=after_s),
+            "seconds": points(self._history.seconds(now_s), after_s=after_s, window_s=WINDOW_S),
             "minutes": points(self._history.minutes(now_s), after_s=after_s),
         }
 

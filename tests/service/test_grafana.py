@@ -2,24 +2,19 @@
 
 import json
 import shutil
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import httpx
 import pytest
 
 from service.settings.edge_settings import read_settings
 from service.store.embedded import EmbeddedValkey
 from tests.grafana_board import BOARD, queries, text
-from tests.service.running_edge import RunningEdge, running_edge
+from tests.prometheus_server import Prometheus
+from tests.service.running_edge import running_edge
 from tests.service.scripted_origin import Reply, ScriptedOrigin
 
 FRESH = {"Cache-Control": "max-age=600"}
 SHORT = {"Cache-Control": "max-age=0, stale-while-revalidate=600"}
-SCRAPES_S = 1
-LIMIT_S = 60
 
 
 def test_the_board_is_the_one_that_the_sdk_builds() -> None:
@@ -32,52 +27,12 @@ def test_no_two_panels_have_one_title() -> None:
 
 
 @pytest.fixture
-def prometheus(tmp_path: Path, unused_port: int) -> "Prometheus":
+def prometheus(tmp_path: Path, unused_port: int) -> Prometheus:
     """Debian's Prometheus; skipped without it, which is a failure under REQUIRE_ALL=1."""
     program = shutil.which("prometheus")
     if program is None:
         pytest.skip("no Prometheus on this machine")
     return Prometheus(program, tmp_path, unused_port)
-
-
-class Prometheus:
-    """A Prometheus that is started when there is something to scrape."""
-
-    def __init__(self, program: str, folder: Path, port: int) -> None:
-        self._program, self._folder, self._address = program, folder, f"127.0.0.1:{port}"
-        self._client = httpx.Client(base_url=f"http://{self._address}", timeout=LIMIT_S, trust_env=False)
-
-    @contextmanager
-    def scraping(self, edge: RunningEdge) -> Iterator[None]:
-        jobs = [{"job_name": "edge", "static_configs": [{"targets": [edge.url.removeprefix("http://")]}]}]
-        config = {"global": {"scrape_interval": f"{SCRAPES_S}s"}, "scrape_configs": jobs}
-        (self._folder / "prometheus.yml").write_text(json.dumps(config))
-        arguments = [
-            f"--config.file={self._folder}/prometheus.yml",
-            f"--storage.tsdb.path={self._folder}/series",
-            f"--web.listen-address={self._address}",
-        ]
-        with (
-            (self._folder / "log").open("wb") as log,
-            subprocess.Popen([self._program, *arguments], stdout=log, stderr=log) as run,
-        ):
-            try:
-                while not self._answers():
-                    assert run.poll() is None, (self._folder / "log").read_text()
-                yield
-            finally:
-                run.terminate()
-                self._client.close()
-
-    def ask(self, query: str) -> list[float]:
-        answer = self._client.get("/api/v1/query", params={"query": query})
-        assert answer.status_code == 200, f"{query}: {answer.text}"
-        return [float(one["value"][1]) for one in answer.json()["data"]["result"]]
-
-    def _answers(self) -> bool:
-        with suppress(httpx.ConnectError):
-            return self._client.get("/-/ready").status_code == 200
-        return False
 
 
 def test_every_query_of_the_board_gives_numbers(
@@ -87,7 +42,7 @@ def test_every_query_of_the_board_gives_numbers(
         for name in ("/cat", "/dog"):
             origin.script(name, Reply(photo, headers=FRESH))
         settings = read_settings(origin=origin.url, redis_url=session_valkey.url, hot_bytes=2**22)
-        with running_edge(settings) as edge, prometheus.scraping(edge):
+        with running_edge(settings) as edge, prometheus.scraping(edge.url):
             # Two scrapes with all series, and requests before, between and after them.
             for least in (1, 2, 3):
                 for picture in ("cat", "dog"):

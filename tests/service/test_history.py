@@ -116,3 +116,25 @@ def test_only_what_is_new_is_sent(edge: RunningEdge) -> None:
     now_s = edge.get("/history").json()["now_s"]
     answer = edge.get("/history", params={"after": str(now_s + 60)}).json()
     assert answer["seconds"] == answer["minutes"] == []
+
+
+def test_times_are_those_of_a_window_and_counts_those_of_a_second() -> None:
+    telemetry, seconds = Telemetry(), iter(range(NOW_S, NOW_S + 4))
+    history = History(WIDTH, None)
+    recorder = Recorder(
+        telemetry, history, Keeper(telemetry.shadow, folder=None, sampler=None), clock=lambda: next(seconds)
+    )
+    recorder.record(NO_STORE)
+    for slow in (False, True, False):
+        if slow:
+            telemetry.requests.count(res="high", outcome=Outcome.MISS, seconds=3, sent_bytes=10)
+        recorder.record(NO_STORE)
+    rows = history.seconds(NOW_S + 3)
+
+    def misses_and_times(window_s: float) -> list[tuple[float, bool]]:
+        found = points(rows, after_s=0, window_s=window_s)
+        return [(one["requests"]["high"]["miss"], one["latency_ms"]["high"]["miss"] is not None) for one in found]
+
+    assert misses_and_times(0) == [(0, False), (1, True), (0, False)]
+    assert misses_and_times(2) == [(0, False), (1, True), (0, True)]
+    history.close()

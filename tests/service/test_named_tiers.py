@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,7 +29,7 @@ STEPS = 2
 
 def origins_at(url: str) -> str:
     """Return two origins with the same paths. Only the first one takes a token and an argument."""
-    shop = {"url": f"{url}/shop-files", "headers": {"Authorization": SECRET}, "arguments": ["v"]}
+    shop = {"url": f"{url}/shop-files", "headers": {"Authorization": SECRET}, "arguments": ["v", "w"]}
     return json.dumps({"shop": shop, "blog": {"url": f"{url}/blog-files"}})
 
 
@@ -109,6 +110,27 @@ def test_a_purge_at_both_tiers_leads_to_the_origin_again(
             assert edge.client.post("/purge", json=order, headers=ADMIN).status_code == 200
     assert "fwd=uri-miss; stored" in told(child.get(url))
     assert len(asked(origin)) == 3
+
+
+def test_warm_sends_the_arguments_of_its_list(
+    child: RunningEdge, parent: RunningEdge, origin: ScriptedOrigin, photo: bytes, latentedge: Shell, tmp_path: Path
+) -> None:
+    """Each picture once, whatever the order, the size and the signature of its line; signed where keys are given."""
+    for path in ("/shop-files/a b.jpg", "/shop-files/a b.jpg?v=2%20&w=3", "/blog-files/what?.jpg"):
+        origin.script(path.replace("%20", " "), Reply(photo, headers=FRESH))
+    lines = ["shop/a b.jpg", "shop/a b.jpg?w=3&res=high&sig=old&v=2%20", "shop/a b.jpg?v=2+&w=3", "blog/what?.jpg?"]
+    (tmp_path / "ids").write_text("\n".join([*lines, "shop/../a?v=4", "shop/a?v=1&v=2"]), encoding="utf-8")
+    origin.script("/shop-files/a?v=1&v=2", Reply(status=404))  # by the parent, which wants no signatures
+    for edge, keys, counts in ((child, ("--key", KEY, "--salt", SALT), (3, 0, 2)), (parent, (), (0, 3, 2))):
+        outcome = latentedge("warm", tmp_path / "ids", "--edge", edge.url, "--per-second", 0, *keys)
+        told = json.loads(outcome.out)
+        assert tuple(told[name] for name in ("stored", "hit", "failed")) == counts, outcome.err
+        first, second = outcome.err.splitlines()
+        assert first.startswith("shop/../a?v=4: ")
+        assert second.startswith("shop/a?v=1&v=2: ")
+    outcome = latentedge("warm", tmp_path / "ids", "--edge", child.url, "--key", "no hex", "--salt", SALT)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "hexadecimal" in outcome.err
 
 
 def test_a_name_that_the_parent_does_not_know_is_fetched_from_the_origin(

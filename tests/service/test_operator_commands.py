@@ -19,7 +19,7 @@ from service.settings.edge_settings import read_settings
 from service.store.embedded import EmbeddedValkey
 from service.web.stats import Figures
 from tests.command_line import Shell
-from tests.service.running_edge import RunningEdge
+from tests.service.running_edge import LATENT_TOKEN, RunningEdge
 from tests.service.scripted_origin import Reply, ScriptedOrigin
 from tests.service.stored import stored_keys
 
@@ -61,6 +61,7 @@ def test_check_tells_all_faults_at_once(
         "weights: FAULT",
         "store: FAULT",
         "origin: FAULT",
+        "parent: not checked",
     )
     assert [line for line, start in zip(lines, starts, strict=True) if not line.startswith(start)] == []
     assert "s3cret" not in outcome.out
@@ -75,7 +76,8 @@ def test_check_leaves_out_only_what_its_faults_concern(latentedge: Shell, monkey
     assert outcome.code == 1
     lines = outcome.out.splitlines()
     assert lines[0].startswith("settings: FAULT: EDGE_ORIGIN")
-    assert lines[-2:] == ["store: ok", "origin: not checked, because its settings are invalid"]
+    left_out = "not checked, because its settings are invalid"
+    assert lines[-3:] == ["store: ok", f"origin: {left_out}", f"parent: {left_out}"]
 
 
 @pytest.mark.usefixtures("environment")
@@ -100,6 +102,34 @@ def test_a_picture_that_no_edge_would_ask_for_is_told(
     settings = read_settings(origin=origin.url, redis_url=session_valkey.url)
     (fault,) = asyncio.run(probe_origins(settings, image_id))
     assert told in "".join(Part("origin", (fault,)).lines())
+
+
+@pytest.mark.usefixtures("environment")
+def test_check_asks_the_parent_with_its_token(
+    latentedge: Shell,
+    edge: RunningEdge,
+    origin: ScriptedOrigin,
+    monkeypatch: pytest.MonkeyPatch,
+    unused_port: int,
+) -> None:
+    def told() -> list[str]:
+        return [line for line in latentedge("check").out.splitlines() if line.startswith("parent")]
+
+    origin.script("/latentedge-check", *[Reply(status=404)] * 5)  # four by the child, and one by the parent
+    monkeypatch.setenv("EDGE_PARENT", edge.url)
+    monkeypatch.setenv("EDGE_PARENT_TOKEN", LATENT_TOKEN)
+    assert told() == ["parent: ok"]
+    monkeypatch.setenv("EDGE_PARENT_TOKEN", "wrong")
+    assert told() == [
+        "parent: FAULT: EDGE_PARENT_TOKEN is not the EDGE_LATENT_TOKEN of the parent, which answers 401",
+    ]
+    monkeypatch.setenv("EDGE_PARENT", f"http://127.0.0.1:{unused_port}")
+    (line,) = told()
+    assert line.startswith("parent: FAULT: the parent cannot be reached")
+    monkeypatch.setenv("EDGE_PARENT", origin.url)  # no edge
+    origin.script("/latent/latentedge-check", Reply(status=404))
+    (line,) = told()
+    assert line.startswith("parent: FAULT: the parent answers 404")
 
 
 def test_warm_fills_the_store_and_tells_the_failed_ids(

@@ -4,6 +4,8 @@ import {Chart, html} from "./charts.js";
 const POLL_MS = 2000;
 // What was written while the last answer was made is asked for again.
 const OVERLAP_S = 5;
+// The hit ratio of a point is that of these seconds. With a few requests a second, it would else jump from 0 to 100 %.
+const WINDOW_S = {seconds: 10, minutes: 0};
 const SPAN_S = {seconds: 300, minutes: 3600};
 const SIZES = {high: "344 px", medium: "172 px", none: "bad request"};
 const OUTCOMES = ["hit", "stale", "revalidated", "miss", "collapsed", "bypass", "error"];
@@ -15,13 +17,13 @@ const at = id => document.getElementById(id);
 const say = (id, text) => { if (at(id).textContent !== text) at(id).textContent = text; };
 const whole = n => Math.round(n).toLocaleString("en");
 const short = n => n >= 100 || Number.isInteger(n) ? whole(n) : n.toPrecision(2);
-const percent = n => `${(100 * n).toFixed(1)} %`;
-const ms = n => n >= 1000 ? `${(n / 1000).toFixed(n >= 10000 ? 0 : 1)} s` : n >= 10 ? `${n.toFixed(0)} ms` : `${n.toPrecision(2)} ms`;
+const percent = n => `${(100 * n).toFixed(1)}\u00a0%`;
+const ms = n => n >= 1000 ? `${(n / 1000).toFixed(n >= 10000 ? 0 : 1)}\u00a0s` : `${n >= 10 ? n.toFixed(0) : n.toPrecision(2)}\u00a0ms`;
 const bytes = n => {
   const units = ["B", "kB", "MB", "GB", "TB"];
   let unit = 0;
   while (n >= 1000 && unit < units.length - 1) { n /= 1000; unit += 1; }
-  return `${unit && n < 100 ? n.toFixed(1) : n.toFixed(0)} ${units[unit]}`;
+  return `${unit && n < 100 ? n.toFixed(1) : n.toFixed(0)}\u00a0${units[unit]}`;
 };
 
 const charts = {
@@ -39,9 +41,15 @@ const sizes = () => chosen("size") ? [chosen("size")] : ["high", "medium"];
 const sum = values => values.reduce((total, one) => total + one, 0);
 const count = (point, outcome) => sum(sizes().map(size => point.requests[size][outcome]));
 
-function ratio(point) {
-  const counted = sum(["hit", "stale", "revalidated", "miss", "collapsed"].map(one => count(point, one)));
-  return counted ? (count(point, "hit") + count(point, "stale")) / counted : null;
+function ratios(points, window_s) {
+  const counted = points.map(point => sum(["hit", "stale", "revalidated", "miss", "collapsed"].map(one => count(point, one))));
+  const hits = points.map(point => count(point, "hit") + count(point, "stale"));
+  return points.map(({at_s}, index) => {
+    let first = index;
+    while (first > 0 && points[first - 1].at_s > at_s - window_s) first -= 1;
+    const all = sum(counted.slice(first, index + 1));
+    return all ? sum(hits.slice(first, index + 1)) / all : null;
+  });
 }
 
 function time(point, size, kind) {
@@ -54,8 +62,9 @@ function drawCharts() {
   const frame = {times: points.map(one => one.at_s), from_s: now_s - SPAN_S[range], to_s: now_s};
   const draw = (name, series) => charts[name].draw({...frame,
     series: Object.entries(series).map(([label, read]) => ({name: label, values: points.map(read)}))});
+  const ofWindow = new Map(ratios(points, WINDOW_S[range]).map((ratio, index) => [points[index], ratio]));
   draw("ratio", {
-    "latents": ratio,
+    "latents": point => ofWindow.get(point),
     "latents, last hour": point => point.shadow.latents,
     "as AVIF files, last hour": point => point.shadow.avif,
     "as JPEG files, last hour": point => point.shadow.jpeg,
@@ -97,7 +106,7 @@ function fill(id, heads, rows) {
 function showHits(hits, source, id) {
   const found = Object.keys(SIZES).map(size => hits.find(one => one.res === size && one.source === source)).filter(Boolean);
   say(`${id}-time`, found.length ? found.map(one => ms(one.p50_ms)).join(" / ") : "–");
-  say(`${id}-note`, found.length ? `${found.map(one => SIZES[one.res]).join(" / ")}; 99 % within ${found.map(one => ms(one.p99_ms)).join(" / ")}` : "none yet");
+  say(`${id}-note`, found.length ? `${found.map(one => SIZES[one.res]).join(" / ")}; 99\u00a0% within ${found.map(one => ms(one.p99_ms)).join(" / ")}` : "none yet");
 }
 
 // Bars of equal kind: name, share of the widest, and text.
@@ -123,7 +132,7 @@ function showSame(shadow, store) {
 function show(now) {
   const codec = now.codec, refined = now.refinement, store = now.store;
   const quality = codec.quality ?? `for SSIMULACRA2 ${codec.target_ssimulacra2}`;
-  say("codec", `${codec.device}, head ${codec.head}, ${codec.kernels}, quality ${quality}, stream ${codec.stream_id}`);
+  say("codec", `${codec.device}, head ${codec.head}, ${codec.kernels.replaceAll(",", ", ")}, quality ${quality}, stream ${codec.stream_id}`);
   say("version", `latentedge ${now.version}`);
   say("ratio", now.hit_ratio === null ? "–" : percent(now.hit_ratio));
   say("ratio-note", `${whole(now.requests_total)} requests since the start`);

@@ -1,0 +1,1 @@
+"""Pictures of an edge under load, to look at: `python -m tests.pictures`."""
