@@ -19,7 +19,7 @@ NONE = "none"
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")  # a field name in lower case (RFC 9110 5.6.2)
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]+")  # a field value that is not empty (RFC 9110 5.5)
 # Fields of the connection (RFC 9110 7.6.1), fields that name a client, and fields that the edge writes itself, because
-# it sends other bytes than the origin.
+# it sends other bytes than the origin. A lifetime for another cache would outlast the expiry of a signed URL.
 _NEVER = frozenset(
     {
         *("connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade", "via"),
@@ -29,9 +29,11 @@ _NEVER = frozenset(
         *("surrogate-key", "vary", "x-content-type-options", "x-request-id", "allow", "digest", "repr-digest"),
         *("content-encoding", "content-length", "content-location", "content-range", "content-type", "content-digest"),
         *("content-md5", "signature", "signature-input", "alt-svc", "cdn-loop"),
+        *("edge-control", "surrogate-control", "x-accel-expires"),
     }
 )
 _NEVER_PREFIXES = ("proxy-", "sec-")
+_NEVER_ENDING = "cache-control"  # such as Cloudflare-CDN-Cache-Control (RFC 9213 3.1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +78,18 @@ def read_pass_on(value: object) -> PassOn:
     names = [name.strip() for name in text.split(",")]
     if not all(_TOKEN.fullmatch(name) for name in names):
         raise ValueError("the value must be none, or names of fields such as link,x-robots-tag")
-    never = [name for name in names if name in _NEVER or name.startswith(_NEVER_PREFIXES)]
+    never = [
+        name for name in names if name in _NEVER or name.startswith(_NEVER_PREFIXES) or name.endswith(_NEVER_ENDING)
+    ]
     if never:
         raise ValueError(
             f"the value must not name {', '.join(never)}: the edge writes it itself, or it is meant for one client"
         )
     return PassOn(frozenset(names))
+
+
+def _is_never(name: str) -> bool:
+    return name in _NEVER or name.startswith(_NEVER_PREFIXES) or name.endswith(_NEVER_ENDING)
 
 
 def update(stored: Lines, said: Lines) -> Lines:

@@ -105,11 +105,14 @@ class Pictures:
         self._count(exchange, Outcome.HIT if remembered else Outcome.ERROR, sent_bytes=0)
         if error.forwarded is not None:
             self._telemetry.requests.count_forward(error.forwarded, None)
-        head = exchange.scope["method"] == "HEAD"
-        return responses.add_request_id(
-            responses.problem(error, negotiated=exchange.facts.negotiated, head=head, own=self._own_of(exchange)),
-            exchange.request_id,
+        response = responses.problem(
+            error,
+            negotiated=exchange.facts.negotiated,
+            head=exchange.scope["method"] == "HEAD",
+            own=self._own_of(exchange),
+            expires_s=exchange.facts.expires_s,
         )
+        return responses.add_request_id(response, exchange.request_id)
 
     def _own_of(self, exchange: Exchange) -> OwnFields:
         # A child edge stores what its parent sends, and has settings of its own.

@@ -17,6 +17,7 @@ from service.metrics.timings import Timings
 from service.reason import Reason
 from service.records.latent_facts import FIELD as FACTS
 from service.rules.cache_tags import write_tags
+from service.rules.expiry import limit_by_expiry
 from service.rules.http_date import http_date
 from service.rules.origin_refused import OriginRefused
 from service.rules.response_fields import PassedOn
@@ -75,9 +76,14 @@ def picture(answer: Answer, timings: Timings, *, negotiated: bool, own: OwnField
     return PictureResponse(answer.status, headers, answer.body)
 
 
-def problem(error: EdgeError, *, negotiated: bool, head: bool, own: OwnFields = ()) -> PictureResponse:
-    """Return the problem document (RFC 9457) for an error, with the public sentence of the error as its detail."""
-    headers = _write_problem_fields(error, negotiated=negotiated, own=own)
+def problem(
+    error: EdgeError, *, negotiated: bool, head: bool, own: OwnFields = (), expires_s: int | None = None
+) -> PictureResponse:
+    """Return the problem document (RFC 9457) for an error, with the public sentence of the error as its detail.
+
+    `expires_s` is when the signed URL expires: caches may keep an error of the origin no longer than a picture.
+    """
+    headers = _write_problem_fields(error, negotiated=negotiated, own=own, expires_s=expires_s)
     body = problem_body(error.status, error.public)
     if error.retry_after_s is not None:
         headers.append((b"retry-after", str(error.retry_after_s).encode()))
@@ -89,13 +95,15 @@ def problem(error: EdgeError, *, negotiated: bool, head: bool, own: OwnFields = 
     return PictureResponse(error.status, headers, None if head else body)
 
 
-def _write_problem_fields(error: EdgeError, *, negotiated: bool, own: OwnFields) -> list[Header]:
+def _write_problem_fields(error: EdgeError, *, negotiated: bool, own: OwnFields, expires_s: int | None) -> list[Header]:
     # RFC 9111 4.2.2: without no-store, a cache may store some error responses for a lifetime that it chooses.
     ours = PassedOn(cache_control="no-store", date=http_date(time.time()))
     if isinstance(error, OriginRefused):
         passed = replace(error.fields.passed, date=error.fields.passed.date or ours.date)
         explicit = passed.cache_control or passed.cdn_cache_control or passed.expires
         passed_on = passed if explicit else replace(passed, cache_control="no-store")
+        if explicit and expires_s is not None:
+            passed_on = limit_by_expiry(passed, age=error.fields.age, expires_s=expires_s, now_s=time.time())
         headers = _write_passed(passed_on, negotiated=negotiated, own=own)
         headers += [*_error_cache_status(error), *_write_last_modified(passed)]
         error_lines = error.fields.error_fields.lines.items()

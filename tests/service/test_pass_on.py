@@ -116,6 +116,7 @@ def test_the_setting_is_read_and_written(text: str, told: str) -> None:
     ("name", "value"),
     [
         *(("pass_on", value) for value in ("link,", "a b", "Set-Cookie", "content-type", "proxy-status", "etag")),
+        *(("pass_on", value) for value in ("surrogate-control", "x-accel-expires", "Cloudflare-CDN-Cache-Control")),
         *(("allow_origin", value) for value in ("example.com", "https://a/b", "https://a, https://b", "**", "a\nb: c")),
         *(("timing_allow_origin", value) for value in ("*, https://a", "https://a,", "x")),
         ("resource_policy", "cross-site"),

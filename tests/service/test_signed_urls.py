@@ -135,6 +135,20 @@ def test_caches_downstream_keep_the_picture_no_longer_than_its_url(
     assert signed.get(example("cat", *NEW)).headers["cache-control"] == "max-age=600"
 
 
+def test_caches_downstream_keep_an_error_no_longer_than_its_url(
+    signed: RunningEdge, origin: ScriptedOrigin, example: Sign
+) -> None:
+    origin.script("/none", Reply(status=404, headers=FRESH))
+    origin.script("/down", Reply(status=500))
+    expiry = {"exp": int(time.time()) + 300}
+    for _ in range(2):  # the origin's error, and the one that the edge remembers
+        answer = signed.get(example("none", *NEW, **expiry))
+        lifetime_s = parse_cache_control(answer.headers["cache-control"]).max_age_s or 0
+        assert 0 < lifetime_s <= 301 + int(answer.headers.get("age", 0))
+    assert signed.get(example("down", *NEW, **expiry)).headers["cache-control"] == "no-store"
+    assert signed.get(example("none", *NEW)).headers["cache-control"] == "max-age=600"
+
+
 NOW_S = 1_800_000_000
 IN_A_MINUTE, IN_AN_HOUR = http_date(NOW_S + 60), http_date(NOW_S + 3600)
 
