@@ -1,7 +1,8 @@
 """Check what a folder, a DIV2K tree or a pack offers a training: formats, sizes, unreadable files, duplicates.
 
-The check changes nothing. `check_data` decodes every picture once, as a training does, and takes its perceptual hash: the
-signs of the lowest frequencies of an 8-bit grey copy (pHash). Two pictures whose hashes differ in few bits look alike.
+The check changes nothing. `check_data` decodes every picture once, as a training does, and computes its perceptual
+hash: the signs of the lowest frequencies of an 8-bit grey copy (pHash). Two pictures whose hashes differ in few bits
+look alike.
 """
 
 from __future__ import annotations
