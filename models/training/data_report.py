@@ -1,7 +1,8 @@
-"""What a folder, a DIV2K tree or a pack holds for a training: formats, sizes, unreadable files, duplicates.
+"""Check what a folder, a DIV2K tree or a pack offers a training: formats, sizes, unreadable files, duplicates.
 
-Nothing is changed. `check_data` decodes every picture once, as a training does, and takes its perceptual hash: the
-signs of the lowest frequencies of an 8-bit grey copy (pHash). Two pictures whose hashes differ in few bits look alike.
+The check changes nothing. `check_data` decodes every picture once, as a training does, and computes its perceptual
+hash: the signs of the lowest frequencies of an 8-bit grey copy (pHash). Two pictures whose hashes differ in few bits
+look alike.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from models.evaluation.references import PictureFile
 
 _ALIKE_BITS = 4
-"""Pictures are duplicates if at most so many of the 64 bits of their hashes differ (assumed)."""
+"""Two pictures are duplicates if at most this many of the 64 bits of their hashes differ (assumed)."""
 _SIDES_PX = (172, HIGH_PX, 512, 1024, 2048)
 """Limits of the histogram's bins, for the shorter side of a picture."""
 _DIV2K_SETS = ("train", "valid")
@@ -45,7 +46,7 @@ _DIV2K_SCALES = ("X2", "X3", "X4")
 
 @dataclass(frozen=True)
 class ReadPicture:
-    """What the check has found in one file; `fault` says why it cannot be read, and is None where it can."""
+    """The properties of one file. `fault` says why it cannot be read; it is None if it can be read."""
 
     file: PictureFile
     format: str = ""

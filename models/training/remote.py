@@ -1,4 +1,4 @@
-"""Start a training on a rented machine so that it outlives the shell, and copy its files away.
+"""Start a training on a rented machine so that it outlives the shell, and collect its files in a folder.
 
     python -m models.training.remote start RUN [--wheels DIR] [--caches DIR] -- --data PACK --minutes 11 ...
     python -m models.training.remote bring RUN OUT --until flat --wait 540

@@ -1,4 +1,4 @@
-"""Find seldom used strings of servers that are nearly full, by a random sample of their keys. Nothing is changed.
+"""Find rarely used strings of servers that are nearly full, by a random sample of their keys. Changes nothing.
 
 The server keeps no order of its keys. So, as its own eviction does, this draws some keys at random and compares them by
 the server's counters: OBJECT FREQ with an LFU policy, else OBJECT IDLETIME. No command here counts as a use of a key.
@@ -14,20 +14,20 @@ from redis.asyncio import Redis
 from service.store.connection import Connection
 
 SAMPLE = 64
-"""Keys that are drawn from each server at a time (assumed): the coldest of them is among the coldest 5 % of all keys in
-96 of 100 samples."""
+"""The number of keys that are drawn from each server at a time (assumed): in 96 of 100 samples, the coldest of them is
+among the coldest 5 % of all keys."""
 COLD_FREQUENCY = 5
 """The largest OBJECT FREQ of a cold key. A new key starts with 5, and by the server's default settings a key keeps more
 than that if it is used more often than about once a minute."""
 COLD_IDLE_S = 60
-"""The smallest OBJECT IDLETIME of a cold key (assumed: as often as a cold key may be used by COLD_FREQUENCY)."""
+"""The smallest OBJECT IDLETIME of a cold key in seconds (assumed: by COLD_FREQUENCY, a cold key is used as rarely)."""
 _BY_FREQUENCY = {"allkeys-lfu", "volatile-lfu"}
 _BY_IDLE_TIME = {"allkeys-lru", "volatile-lru", "noeviction"}
 
 
 @dataclass(frozen=True, slots=True)
 class ColdString:
-    """A seldom used string: its key and its first bytes."""
+    """A rarely used string: its key and its first bytes."""
 
     key: bytes
     head: bytes
@@ -35,7 +35,7 @@ class ColdString:
 
 @dataclass(frozen=True, slots=True)
 class ColdSample:
-    """Seldom used strings of the servers that are full above a share of their memory, of each server coldest first."""
+    """Rarely used strings of the servers that use more than a share of their memory, coldest first for each server."""
 
     strings: tuple[ColdString, ...] = ()
     unsupported_policy: str = ""

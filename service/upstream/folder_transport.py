@@ -1,6 +1,6 @@
 """Answer requests from a folder of this machine, as an HTTP server over it would. Reads no file outside of the folder.
 
-Links are followed only within the folder: what counts is where the opened file is, whatever path has led to it.
+Links are followed only within the folder: the real path of the opened file decides.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from service.rules.negotiation import LATENT_MEDIA_TYPE
 LATENT_SUFFIX = ".le"
 """The suffix of the files that `latentedge encode` writes."""
 FOLDER_URL = "http://folder"
-"""What stands for the folder in URLs. httpx drops the scheme of a file URL."""
+"""Stands for the folder in URLs, because httpx drops the scheme of a file URL."""
 PIECE_BYTES = 2**18
 """The bytes of one read (assumed): it takes a fraction of a millisecond from the page cache."""
 
@@ -131,7 +131,7 @@ def _close(opening: asyncio.Future[_Opened]) -> None:
 
 
 def _real_path(descriptor: int, path: Path) -> Path:
-    """Return where an opened file is. Without /proc it is where the path leads now."""
+    """Return the real path of an opened file. Without /proc, it is the real path of the name at present."""
     try:
         return Path(f"/proc/self/fd/{descriptor}").readlink()
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""What the page shows over time: the totals of a moment, and the changes between two moments. No I/O."""
+"""Compute the figures of the page over time: the totals at a moment, and the changes between two moments. No I/O."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from service.web.history import Row
 
 SIZES = tuple(rendition.name for rendition in RENDITIONS)
 KINDS = ("memory", "decoded", "miss")
-"""The requests whose times are shown apart: hits from the in-memory cache, decoded hits, and misses."""
+"""The kinds of requests whose times are shown separately: hits from memory, decoded hits, and misses."""
 _BUCKETS = (*BOUNDS, float("inf"))
 _REQUESTS = tuple((size, outcome) for size in SIZES for outcome in Outcome)
 _TIMES = tuple((size, kind) for size in SIZES for kind in KINDS)
@@ -65,7 +65,7 @@ def _read_times(read: Samples) -> Mapping[tuple[str, str], Distribution]:
 
 
 def points(rows: Sequence[Row], *, after_s: float, window_s: float = 0) -> list[dict[str, Any]]:
-    """Return what happened between each row and the next, for the rows after this moment.
+    """Return the changes from each row to the next, for the rows after this moment.
 
     Times to answer are those of the `window_s` seconds before a row, or of the pair if that is longer: with a few
     requests a second, the quantiles of single seconds are dots without a line.
@@ -83,7 +83,7 @@ def _since(rows: Sequence[Row], at_s: float) -> Row:
 
 
 def _changes(before: Row, now: Row) -> Iterator[float]:
-    # A total falls only if the figures began anew, which is no change.
+    # A total falls only if the figures were reset, which is no change.
     return iter([max(0.0, late - early) for early, late in zip(before.values, now.values, strict=True)])
 
 

@@ -9,10 +9,10 @@ from opentelemetry.sdk.resources import Resource
 from service.metrics.release import DISTRIBUTION, read_version
 
 EXPORT_S = 2
-"""The longest wait for the collector; also at the end of the edge, which is not to wait for long."""
+"""The longest wait for the collector, in seconds. It is short, because the edge also waits this long when it ends."""
 
 
 def own_resource() -> Resource:
-    """Return who sends: OTEL_SERVICE_NAME, or the name of this software."""
+    """Return the attributes of the sender. Its name is OTEL_SERVICE_NAME, or otherwise that of this software."""
     name = os.environ.get("OTEL_SERVICE_NAME", DISTRIBUTION)
     return Resource.create({"service.name": name, "service.version": read_version()})
