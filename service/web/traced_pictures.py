@@ -11,6 +11,7 @@ OTEL_SERVICE_NAME, OTEL_TRACES_SAMPLER and OTEL_EXPORTER_OTLP_HEADERS.
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Iterable
 
@@ -39,10 +40,9 @@ class TracedPictures:
         self._app = app
         # The propagator would log each invalid tracestate, which may be 8 KiB of the client's text in every request.
         logging.getLogger("opentelemetry.trace").setLevel(logging.ERROR)
+        self._exporter = OTLPSpanExporter(endpoint=f"{url}/v1/traces", timeout=EXPORT_S)
         self._provider = TracerProvider(resource=own_resource())
-        self._provider.add_span_processor(
-            BatchSpanProcessor(OTLPSpanExporter(endpoint=f"{url}/v1/traces", timeout=EXPORT_S))
-        )
+        self._provider.add_span_processor(BatchSpanProcessor(self._exporter))
         self._tracer = self._provider.get_tracer(DISTRIBUTION, read_version())
         self._propagator = TraceContextTextMapPropagator()
 
@@ -72,8 +72,12 @@ class TracedPictures:
             span.end()
 
     def close(self) -> None:
-        """Send what waits to be sent. This may block for some seconds."""
+        """Send what waits to be sent. This may block for twice EXPORT_S; what has not been sent then is dropped."""
+        # The processor sends every batch, and waits EXPORT_S for each if the collector hangs: 10 s for a full queue.
+        cut = threading.Timer(EXPORT_S, self._exporter.shutdown)
+        cut.start()
         self._provider.shutdown()
+        cut.cancel()
 
     def _write_traceparent(self, context: Context) -> bytes:
         carrier: dict[str, str] = {}

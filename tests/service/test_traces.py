@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
+import socket
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -14,12 +17,15 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from opentelemetry.sdk.metrics.export import Histogram
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.metrics.outcomes import Outcome
 from service.metrics.telemetry import Telemetry
 from service.settings.edge_settings import read_settings
 from service.store.embedded import EmbeddedValkey
+from service.web import traced_pictures
 from service.web.otlp_metrics import convert
+from service.web.traced_pictures import TracedPictures
 from tests.service.running_edge import RunningEdge, running_edge
 from tests.service.scripted_origin import Reply, ScriptedOrigin
 
@@ -151,6 +157,38 @@ def test_a_span_has_a_child_for_each_stage(story: Story, photo: bytes) -> None:
     assert told["http.route"] == "/image/{id}"
     assert "fwd=uri-miss" in str(told["cache.status"])
     assert not span.parent_span_id, "nobody has sent a trace"
+
+
+def test_a_collector_that_hangs_does_not_hold_up_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(traced_pictures, "EXPORT_S", 0.05)
+    monkeypatch.setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "1")
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "600000")
+    spans: int = 1000
+    asked: list[socket.socket] = []
+
+    def accept() -> None:
+        with suppress(OSError):  # the end of the test
+            while True:
+                asked.append(collector.accept()[0])
+
+    async def answer_nothing(_scope: Scope, _receive: Receive, _send: Send) -> None:
+        pass
+
+    async def ask(app: ASGIApp) -> None:
+        for _ in range(spans):
+            await app({"type": "http", "method": "GET", "path": "/image/a", "headers": []}, None, None)  # type: ignore[arg-type]
+
+    with socket.create_server(("127.0.0.1", 0)) as collector:
+        thread = threading.Thread(target=accept)
+        thread.start()
+        traced = TracedPictures(answer_nothing, f"http://127.0.0.1:{collector.getsockname()[1]}")
+        asyncio.run(ask(traced))
+        traced.close()
+        collector.shutdown(socket.SHUT_RDWR)
+        thread.join()
+    for connection in asked:
+        connection.close()
+    assert len(asked) < spans, "the collector was waited for with every span"
 
 
 def test_an_error_of_the_edge_is_an_error_of_the_span(story: Story) -> None:
