@@ -166,10 +166,10 @@ def test_a_collector_that_hangs_does_not_hold_up_the_end(monkeypatch: pytest.Mon
     spans: int = 1000
     asked: list[socket.socket] = []
 
-    def accept() -> None:
+    def accept(listening: socket.socket) -> None:
         with suppress(OSError):  # the end of the test
             while True:
-                asked.append(collector.accept()[0])
+                asked.append(listening.accept()[0])
 
     async def answer_nothing(_scope: Scope, _receive: Receive, _send: Send) -> None:
         pass
@@ -178,13 +178,13 @@ def test_a_collector_that_hangs_does_not_hold_up_the_end(monkeypatch: pytest.Mon
         for _ in range(spans):
             await app({"type": "http", "method": "GET", "path": "/image/a", "headers": []}, None, None)  # type: ignore[arg-type]
 
-    with socket.create_server(("127.0.0.1", 0)) as collector:
-        thread = threading.Thread(target=accept)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=accept, args=(listening,))
         thread.start()
-        traced = TracedPictures(answer_nothing, f"http://127.0.0.1:{collector.getsockname()[1]}")
+        traced = TracedPictures(answer_nothing, f"http://127.0.0.1:{listening.getsockname()[1]}")
         asyncio.run(ask(traced))
         traced.close()
-        collector.shutdown(socket.SHUT_RDWR)
+        listening.shutdown(socket.SHUT_RDWR)
         thread.join()
     for connection in asked:
         connection.close()
