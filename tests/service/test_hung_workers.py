@@ -63,7 +63,7 @@ def test_a_worker_that_stands_still_is_replaced(
     short_path: Path, origin: ScriptedOrigin, photo: bytes, valkey: EmbeddedValkey
 ) -> None:
     origin.script("/cat", Reply(photo, headers=FRESH))
-    with serving(short_path, origin.url, workers=2, redis_url=valkey.url, hung_s=1) as server:
+    with serving(short_path, origin.url, workers=2, redis_url=valkey.url, hung_s=3) as server:
         os.kill(workers_of(server)[0], signal.SIGSTOP)
         server.wait_until_said("has sent no heartbeat")
         server.wait_until_said("startup complete")
