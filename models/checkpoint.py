@@ -8,6 +8,7 @@ The metadata hold the architecture, from which the networks are built. `weights_
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from models.config import QUALITIES, Architecture
 from models.empty_weights import EmptyWeights
 from models.entropy_coder import EntropyCoder
 from models.entropy_model import SCALE_COUNT, support_of
+from models.flat_grounds import RULE_VERSION
 from models.rounding import Rounding
 from models.scale_path import INTEGER_PARTS, FrozenScaleIndexes, InexactScalePathError, ScaleIndexes, ScaleWeights
 from models.weights_file import (
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from models.autoencoder import HighAutoencoder, LightNetworks
 
 RELEASED = Path(__file__).parent / "weights" / "latentedge.safetensors"
+_DIGEST_BYTES = 32
 _FORMAT = "latentedge-weights-4"
 _Part = TypeVar("_Part")
 
@@ -83,7 +86,7 @@ class Autoencoding:
 
 @dataclass(frozen=True)
 class HeadIds:
-    """The id of each head: the first four bytes of the SHA-256 of its weights."""
+    """The id of each head: the first four bytes of a SHA-256 of its weights and of the rule for its pixels."""
 
     high_gpu: bytes
     high_cpu: bytes
@@ -99,7 +102,7 @@ class MediumPart:
     autoencoding: Autoencoding
     notes: ReleaseNotes
     head_id: bytes
-    """The first four bytes of the SHA-256 of its head's weights."""
+    """The id of its head, as in `HeadIds`."""
 
 
 @dataclass(frozen=True)
@@ -189,16 +192,20 @@ def _assemble_medium(architecture: Architecture, tensors: dict[str, Tensor], not
     return MediumPart(
         _autoencoding("medium.", networks, tensors, strength=notes.rounding_strength),
         notes,
-        head_id=digest(tensors, ("medium.head.",), size=HEAD_ID_BYTES),
+        head_id=_head_id(tensors, "medium.head."),
     )
 
 
 def _head_ids(architecture: Architecture, tensors: dict[str, Tensor]) -> HeadIds:
     gpu, cpu, medium, medium_gpu = (
-        digest(tensors, (prefix,), size=HEAD_ID_BYTES)
-        for prefix in ("high.head.", "light.high.", "light.medium.", "high.medium_head.")
+        _head_id(tensors, prefix) for prefix in ("high.head.", "light.high.", "light.medium.", "high.medium_head.")
     )
     return HeadIds(gpu, cpu, medium, medium_gpu if architecture.medium_gpu else medium)
+
+
+def _head_id(tensors: dict[str, Tensor], prefix: str) -> bytes:
+    weights = digest(tensors, (prefix,), size=_DIGEST_BYTES)
+    return hashlib.sha256(weights + RULE_VERSION).digest()[:HEAD_ID_BYTES]
 
 
 def _autoencoding(

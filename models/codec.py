@@ -20,11 +20,12 @@ from models.config import HIGH_PX, MEDIUM_PX
 from models.cpu.decoder import FastDecoder
 from models.cpu.kernels import Kernels
 from models.device.decoder import DeviceDecoder
+from models.flat_grounds import FlatGrounds, FlatLimits
 from models.head_choice import choose_heads, head_name
 from models.latent_codec import LatentCodec, PictureShapeError, QualityError, Symbols
 from models.layers import HEAD_DTYPES, set_precision
 from models.picture_array import Pixels
-from models.pixels import lanczos_half, to_pixels, to_tensor
+from models.pixels import as_pictures, lanczos_half, to_levels, to_tensor
 from models.rate_control import highest_quality, quality_of_score
 from models.readers import Readers
 from models.refinement import Reader, Refinement, SearchTask
@@ -62,6 +63,7 @@ class Codec(LatentCodec):
         self._head_ids = {HIGH_PX: heads.high_id, MEDIUM_PX: heads.medium_id}
         self._heads = {"high-gpu": self._networks.head, "high-cpu": light.high, "medium": heads.medium}
         self._head, self._translator = heads.high, heads.medium
+        self._flat = FlatGrounds(FlatLimits.of_high(), device)
         self._decoder = self._build_decoder(HEAD_DTYPES[kernels.heads])
 
     def _build_decoder(self, dtype: torch.dtype) -> FastDecoder | DeviceDecoder:
@@ -198,7 +200,7 @@ class Codec(LatentCodec):
         return not isinstance(self._decoder, FastDecoder)
 
     def head_id(self, size_px: int) -> bytes:
-        """Return a 4-byte digest of the weights of the head for `size_px` (344 or 172).
+        """Return a 4-byte digest of the weights of the head for `size_px` (344 or 172), and of the rule for its pixels.
 
         It changes whenever the pictures that the head decodes may change.
         """
@@ -233,7 +235,7 @@ class Codec(LatentCodec):
             x_hat = self._head(y_hat, quality=quality, deviation=deviation)
         else:
             x_hat = self._translator(y_hat, quality=quality, deviation=deviation)
-        return to_pixels(x_hat, size_px)
+        return as_pictures(self._flat.settle(to_levels(x_hat, size_px), quality))
 
 
 def _analysis(checkpoint: Checkpoint, name: str, device: str) -> Analysis:

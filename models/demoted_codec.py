@@ -21,7 +21,7 @@ from models.config import HIGH_PX, MEDIUM_PX
 from models.device_errors import halve_once, watching
 from models.layers import set_precision
 from models.medium_codec import MediumCodec
-from models.pixels import to_pixels
+from models.pixels import as_pictures, to_levels
 from models.weights_file import HEAD_ID_BYTES, CheckpointError
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class DemotedCodec:
         self._codec, self._medium = codec, medium
         self._upscaler = trained.network.to(medium.device).requires_grad_(requires_grad=False)
         set_precision(self._upscaler, torch.bfloat16 if medium.kernels.heads == "bfloat16" else torch.float32)
-        both = hashlib.sha256(trained.weights_id + medium.head_id).digest()
+        both = hashlib.sha256(trained.weights_id + medium.head_id).digest()  # medium.head_id includes the pixel rule
         self._head_ids = {HIGH_PX: both[:HEAD_ID_BYTES], MEDIUM_PX: medium.head_id}
 
     @classmethod
@@ -120,9 +120,10 @@ class DemotedCodec:
 
     @torch.inference_mode()
     def _pictures(self, symbols: Sequence[Symbols], size_px: int) -> list[Pixels]:
-        x = self._medium.decode(symbols)
+        levels = self._medium.decode(symbols)
         if size_px == HIGH_PX:
             # The upscaler was trained on pictures of 8 bits, as they are served.
-            x = (x * 255).round_().clamp_(0, 255) / 255
-            x = self._upscaler(x, quality=torch.tensor([one.quality for one in symbols], device=x.device))
-        return to_pixels(x, size_px)
+            quality = torch.tensor([one.quality for one in symbols], device=levels.device)
+            x = self._upscaler((levels / 255).permute(0, 3, 1, 2), quality=quality)
+            levels = self._medium.settle(to_levels(x, HIGH_PX), quality)
+        return as_pictures(levels)

@@ -10,10 +10,11 @@ from models.bitstream import FLAG_MEDIUM
 from models.checkpoint import MediumPart, load_medium
 from models.config import MEDIUM_PX
 from models.cpu.kernels import Kernels
+from models.flat_grounds import FlatGrounds, FlatLimits
 from models.latent_codec import LatentCodec, Symbols
 from models.layers import HEAD_DTYPES, set_precision
 from models.picture_array import Pixels
-from models.pixels import to_pixels
+from models.pixels import as_pictures, to_levels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,6 +34,7 @@ class MediumCodec(LatentCodec):
         self.head_id = part.head_id
         """A 4-byte digest of the head's weights, which changes whenever the decoded pictures may change."""
         self._head = part.autoencoding.networks.head
+        self._flat = FlatGrounds(FlatLimits.of_medium(), device)
         set_precision(self._head, HEAD_DTYPES[kernels.heads])
 
     @classmethod
@@ -46,11 +48,15 @@ class MediumCodec(LatentCodec):
 
     @torch.inference_mode()
     def decode(self, symbols: Sequence[Symbols]) -> Tensor:
-        """Decode a batch of latents to x_hat (B, 3, 172, 172), about 0..1 and not rounded to 8 bits."""
+        """Decode a batch of latents to integers 0..255 held in float32, (B, 172, 172, 3), on the codec's device."""
         y_hat, quality = self._latents(symbols)
         x_hat: Tensor = self._head(y_hat, quality=quality, deviation=self._networks.hyperprior.deviation)
-        return x_hat[:, :, :MEDIUM_PX, :MEDIUM_PX]
+        return self.settle(to_levels(x_hat, MEDIUM_PX), quality)
+
+    def settle(self, levels: Tensor, quality: Tensor) -> Tensor:
+        """Make flat grounds exact in pictures that are made from medium latents; see flat_grounds.py."""
+        return self._flat.settle(levels, quality)
 
     def synthesize(self, symbols: Sequence[Symbols]) -> list[Pixels]:
         """Decode a batch of latents to pictures (172, 172, 3) in sRGB."""
-        return to_pixels(self.decode(symbols), MEDIUM_PX)
+        return as_pictures(self.decode(symbols))

@@ -19,9 +19,18 @@ def to_tensor(pixels: Pixels, device: str = "cpu") -> Tensor:
 
 def to_pixels(x_hat: Tensor, size_px: int) -> list[Pixels]:
     """Crop x_hat (B, 3, H, W), about 0..1, to `size_px`, round it to 0..255, and return B pictures in uint8."""
+    return as_pictures(to_levels(x_hat, size_px))
+
+
+def to_levels(x_hat: Tensor, size_px: int) -> Tensor:
+    """Crop and round as `to_pixels` does, but return integers held in float32, (B, size_px, size_px, 3)."""
     cropped = x_hat[:, :, :size_px, :size_px].permute(0, 2, 3, 1)
-    batch = (cropped * 255).round_().clamp_(0, 255).to(torch.uint8).contiguous().cpu().numpy()
-    return list(batch)
+    return (cropped * 255).round_().clamp_(0, 255)
+
+
+def as_pictures(levels: Tensor) -> list[Pixels]:
+    """Return integers 0..255 held in float32 (B, S, S, 3) as B pictures in uint8."""
+    return list(levels.to(torch.uint8).contiguous().cpu().numpy())
 
 
 def lanczos_half(pixels: Pixels) -> Pixels:

@@ -8,10 +8,13 @@ import numpy as np
 import torch
 
 from models.config import HIGH_PX, MEDIUM_PX
+from models.cpu.flat_loops import settle
 from models.cpu.heads import FastHighHead, FastTranslator
 from models.cpu.latent import FastLatent
 from models.cpu.matrices import CELLS
 from models.dct import DctSynthesis
+from models.flat_grounds import FlatLimits
+from models.machine_code import compile_loop
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,6 +55,7 @@ class FastDecoder:
         by_matrix = not all(isinstance(one, DctSynthesis) for one in (high.linear, medium.linear))
         reads_quiet = by_matrix and dtype != torch.float32
         self._latent = FastLatent(hyperprior, dtype=dtype, with_quiet=reads_quiet)
+        self._flat = FlatLimits.of_high()
         deviation = hyperprior.deviation
         self._heads: dict[int, _Fast] = {
             HIGH_PX: FastHighHead(high, deviation, dtype=dtype),
@@ -72,4 +76,7 @@ class FastDecoder:
 
     def picture(self, h1: I8, q: I16, *, quality: int, size_px: int) -> U8:
         """Decode h1 (484, C) and q (484, n) to a picture (size_px, size_px, 3) in sRGB; `size_px` is 344 or 172."""
-        return self._heads[size_px].run(self._latent.decode(h1, q, quality), quality)
+        pixels = self._heads[size_px].run(self._latent.decode(h1, q, quality), quality)
+        reach, total = int(self._flat.reach[quality]), int(self._flat.total[quality])
+        compile_loop(settle)(pixels.reshape(size_px, 3 * size_px), reach, total)
+        return pixels

@@ -4,7 +4,7 @@ The means are in float32, as everywhere; the head is the codec's own module in i
 on values in the batch, so that all of it can be captured as a CUDA graph. Latents are in units of their channels'
 standard deviations, t = y_hat / deviation. The halves of the checkerboard are lists of cells, selected by index.
 
-    q, h1 --+-- anchors: t = q step + mean --------------+--> y_hat --> head --> round, clamp --> (B, S, S, 3)
+    q, h1 --+-- anchors: t = q step + mean --------------+--> y_hat --> head --> round, clamp, settle --> (B, S, S, 3)
             +-- others: t = q step + mean + 4 neighbours +
 
 Letters: B pictures, P = 484 cells, A anchors, O other cells, N latent channels, F features.
@@ -20,7 +20,9 @@ from torch import Tensor, nn
 from models.config import GRID, QUALITIES
 from models.cpu.latent import Board
 from models.cpu.matrices import CELLS
+from models.flat_grounds import FlatGrounds, FlatLimits
 from models.layers import activate, compress
+from models.pixels import to_levels
 
 if TYPE_CHECKING:
     from models.hyperprior import Hyperprior
@@ -104,10 +106,10 @@ class DevicePicture(nn.Module):
     def __init__(self, latent: DeviceLatent, head: HighHead | Translator, size_px: int) -> None:
         super().__init__()
         self.latent, self.head, self.size_px = latent, head, size_px
+        self.flat = FlatGrounds(FlatLimits.of_high(), str(latent.deviation.device))
 
     def forward(self, quality: Tensor, h1: Tensor, q: Tensor) -> Tensor:
         """Return the pixel values 0..255 (B, S, S, 3), cropped to S = `size_px`, as integers held in float32."""
         y_hat = self.latent(quality, h1, q)
         x_hat: Tensor = self.head(y_hat, quality=quality, deviation=self.latent.deviation)
-        cropped = x_hat[:, :, : self.size_px, : self.size_px].permute(0, 2, 3, 1)
-        return (cropped * 255).round_().clamp_(0, 255)
+        return self.flat.settle(to_levels(x_hat, self.size_px), quality)
