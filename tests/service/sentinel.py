@@ -84,6 +84,8 @@ class Watched:
         """Kill the primary, whose replica has all that was written. The Sentinel may not know it yet."""
         server = self.servers[self.primary()]
         with _of_user(self.kind, self.primary()) as primary:
+            # WAIT counts only the writes of its own connection, so this one writes, after all others.
+            primary.set("the last write", "")
             assert primary.wait(1, LIMIT_S * 1000) == 1, "the replica never followed"
         server.kill()
         server.wait(LIMIT_S)

@@ -98,4 +98,4 @@ def test_a_parent_without_latents_is_logged_too(
     with running_edge(closed) as parent, child_of(parent.url, session_valkey, origin=origin.url) as child:
         assert told(child.get("/image/cat")) == "latentedge; fwd=uri-miss; stored"
         assert passed_over(child, "no_latents") == 1
-    assert "the parent serves no latents" in caplog.text
+    assert "the parent answers 404: it has no EDGE_LATENT_TOKEN" in caplog.text

@@ -21,10 +21,8 @@ from tests.service.scripted_origin import Reply, ScriptedOrigin
 from tests.service.secured_store import Certificate, make_certificate
 from tests.service.sentinel import (
     LIMIT_S,
-    PASSWORD,
     SENTINEL_PASSWORD,
     SERVICE,
-    USER,
     Watched,
     plain,
     watched_in,
@@ -82,8 +80,6 @@ def test_primaries_and_sentinels_are_reached_by_tls(tmp_path: Path) -> None:
         await anext(news)
         await store.take(token, ttl_ms=600_000)
         assert await store.put(b"p:cat", b"latent", ttl_s=600, under=token)
-        with watched.kind.client(watched.primary(), username=USER, password=PASSWORD) as primary:
-            assert primary.wait(1, LIMIT_S * 1000) == 1, "the replica never followed"
         await asyncio.to_thread(watched.kill_primary)
         with pytest.raises(StoreUnavailable, match="the subscription to purges failed"):
             await anext(news)
