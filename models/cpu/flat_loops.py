@@ -12,14 +12,14 @@ from numba import njit
 from numpy.typing import NDArray
 
 from models.cpu.number_formats import U8, U16
+from models.flat_grounds import BLOCK_PX
 
-_BLOCK = 4
 _Flags = NDArray[np.bool_]
 
 
 def settle(pixels: U8, reach: int, total: int) -> None:
     """Set the flat windows of `pixels` (S, 3 S) to 255 or 0, in place; `reach` and `total` are those of its quality."""
-    side = pixels.shape[0] // _BLOCK
+    side = pixels.shape[0] // BLOCK_PX
     white, black = np.zeros(side, np.bool_), np.zeros(side, np.bool_)
     _find_rows(pixels, reach, white, black)
     _settle_to(pixels, 255, white, reach, total)
@@ -31,7 +31,7 @@ def _find_rows(pixels: U8, reach: int, white: _Flags, black: _Flags) -> None:
     """Tell which rows of blocks have four samples below each other that are near 255, and which near 0."""
     for row in range(len(white)):
         lightest, darkest = np.uint8(0), np.uint8(255)
-        top = _BLOCK * row
+        top = BLOCK_PX * row
         for x in range(pixels.shape[1]):
             first, second, third, fourth = pixels[top, x], pixels[top + 1, x], pixels[top + 2, x], pixels[top + 3, x]
             lightest = max(lightest, min(first, second, third, fourth))
@@ -70,7 +70,7 @@ def _measure(pixels: U8, level: int, row: int, far: U8, sums_of_block: U16) -> N
     Place x holds those of x, x + 3, x + 6 and x + 9 in four rows. All blocks are read, and most places are not: loops
     without gaps run in vector instructions.
     """
-    top, length = _BLOCK * row, len(far)
+    top, length = BLOCK_PX * row, len(far)
     for x in range(length):
         first, second, third, fourth = pixels[top, x], pixels[top + 1, x], pixels[top + 2, x], pixels[top + 3, x]
         all_four = np.uint16(np.uint16(first) + np.uint16(second) + np.uint16(third) + np.uint16(fourth))
@@ -90,7 +90,7 @@ def _measure(pixels: U8, level: int, row: int, far: U8, sums_of_block: U16) -> N
 def _gather(far: U8, sums_of_block: U16, largest: U8, sums: U16) -> None:
     """Write the largest distance of each block (G,), and the sums of its three channels (G, 3)."""
     for column in range(len(largest)):
-        at = 3 * _BLOCK * column
+        at = 3 * BLOCK_PX * column
         largest[column] = max(far[at], far[at + 1], far[at + 2])
         sums[column, 0] = sums_of_block[at]
         sums[column, 1] = sums_of_block[at + 1]
@@ -122,5 +122,5 @@ def _fill(pixels: U8, level: int, row: int, is_flat: _Flags) -> None:
         while column < len(is_flat) and is_flat[column]:
             column += 1
         if column > start:
-            pixels[_BLOCK * row : _BLOCK * (row + 1), 3 * _BLOCK * start : 3 * _BLOCK * column] = level
+            pixels[BLOCK_PX * row : BLOCK_PX * (row + 1), 3 * BLOCK_PX * start : 3 * BLOCK_PX * column] = level
         column += 1

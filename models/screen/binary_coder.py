@@ -22,7 +22,7 @@ one rate for each number of bits that a slot has coded."""
 _TOP = 0xFF000000
 _WORD = 0xFFFFFFFF
 _EDGE_BYTES = 4
-"""The number of bytes at the end of a stream, and of those that a decoder reads first."""
+"""The number of bytes that flush the encoder at the end of a stream. A decoder reads as many before its first bit."""
 _CHANCE_BITS = 22
 _EVEN = 1 << (_CHANCE_BITS - 1)
 _SEEN_BITS = 8

@@ -27,7 +27,7 @@ TOGETHER = {"parent", "key", "salt", "max_ttl_s"}
 STORE, ORIGINS, WEIGHTS = {"redis_url"}, {"origin", "origins"}, {"weights", "previous_weights"}
 PARENT = {"parent", "parent_token", "origins"}
 NO_ORIGIN = {"origin": "http://origin.invalid", "origins": ""}
-"""Stands in for origins whose settings are invalid, because one origin is required. It gets no request."""
+"""The settings that replace invalid origins, because an edge needs one. `check` sends no request to this address."""
 
 
 @dataclass(frozen=True, slots=True)

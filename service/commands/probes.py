@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from contextlib import aclosing
 from http import HTTPStatus
 
 from service.errors import EdgeError, StoreUnavailable
@@ -37,21 +36,14 @@ async def probe_store(settings: Settings) -> tuple[str, ...]:
         timeouts=Timeouts(timeout_s=settings.store_timeout_s, retry_s=0),
         observer=Telemetry().store,
     )
-    async with aclosing(_Closable(connection)):
-        try:
-            await _write_and_read(LatentStore(connection), settings.namespace)
-            await GenerationStore(connection, generations_key(settings.namespace)).latest()
-            return await _policy_faults(connection)
-        except StoreUnavailable as error:
-            return (f"the store fails: {error}",)
-
-
-class _Closable:
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-
-    async def aclose(self) -> None:
-        await self._connection.close()
+    try:
+        await _write_and_read(LatentStore(connection), settings.namespace)
+        await GenerationStore(connection, generations_key(settings.namespace)).latest()
+        return await _policy_faults(connection)
+    except StoreUnavailable as error:
+        return (f"the store fails: {error}",)
+    finally:
+        await connection.close()
 
 
 async def _write_and_read(store: LatentStore, namespace: str) -> None:
